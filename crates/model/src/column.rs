@@ -1,0 +1,439 @@
+//! Byte strings stored end to end: the shape in which rows, keys and values move everywhere.
+//!
+//! INVARIANT: `ends` never falls and its last entry is the length of `bytes`; so row `i` is
+//! `bytes[ends[i - 1]..ends[i]]`. Whatever comes from outside is checked on the way in.
+
+/// Owned byte strings, end to end. Row `i` ends where `ends[i]` says.
+///
+/// ```
+/// use weir_model::Column;
+/// let mut column = Column::new();
+/// column.push(b"ab");
+/// column.push(b"");
+/// column.push(b"c");
+/// assert_eq!(column.len(), 3);
+/// assert_eq!(column.get(2), b"c");
+/// assert!(Column::from_parts(b"abc".to_vec(), vec![2, 1, 3]).is_err());
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Column {
+    bytes: Vec<u8>,
+    ends: Vec<u32>,
+}
+
+/// Why two buffers are not a [`Column`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ColumnError {
+    /// An end lies before the end of the row before it.
+    #[error("row {row} ends at {end}, before the row before it, which ends at {before}")]
+    Falling {
+        /// The row whose end is wrong.
+        row: usize,
+        /// Its end.
+        end: u32,
+        /// The end of the row before.
+        before: u32,
+    },
+    /// The last end is not the length of the bytes.
+    #[error("the last row ends at {end}, but there are {len} bytes")]
+    Length {
+        /// The end of the last row; 0 where there is none.
+        end: u32,
+        /// The number of bytes.
+        len: usize,
+    },
+    /// The flags of presence do not fit the rows.
+    #[error("{present} flags of presence for {rows} rows")]
+    Presence {
+        /// The number of flags.
+        present: usize,
+        /// The number of rows.
+        rows: usize,
+    },
+}
+
+impl Column {
+    /// A column without rows.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A column without rows, with room for `rows` rows of `bytes` bytes in all.
+    #[must_use]
+    pub fn with_capacity(rows: usize, bytes: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(bytes),
+            ends: Vec::with_capacity(rows),
+        }
+    }
+
+    /// Takes over two buffers from outside after checking them.
+    ///
+    /// # Errors
+    /// [`ColumnError`] where the ends fall or do not cover the bytes.
+    pub fn from_parts(bytes: Vec<u8>, ends: Vec<u32>) -> Result<Self, ColumnError> {
+        let mut before = 0;
+        for (row, &end) in ends.iter().enumerate() {
+            if end < before {
+                return Err(ColumnError::Falling { row, end, before });
+            }
+            before = end;
+        }
+        if before as usize != bytes.len() {
+            return Err(ColumnError::Length {
+                end: before,
+                len: bytes.len(),
+            });
+        }
+        Ok(Self { bytes, ends })
+    }
+
+    /// The two buffers.
+    #[must_use]
+    pub fn into_parts(self) -> (Vec<u8>, Vec<u32>) {
+        (self.bytes, self.ends)
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Number of bytes of all rows together.
+    #[must_use]
+    pub fn byte_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The rows end to end.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Where each row ends.
+    #[must_use]
+    pub fn ends(&self) -> &[u32] {
+        &self.ends
+    }
+
+    /// Row `row`. Panics where there is no such row.
+    #[must_use]
+    pub fn get(&self, row: usize) -> &[u8] {
+        let start = if row == 0 {
+            0
+        } else {
+            self.ends[row - 1] as usize
+        };
+        &self.bytes[start..self.ends[row] as usize]
+    }
+
+    /// Appends a row.
+    pub fn push(&mut self, row: &[u8]) {
+        self.bytes.extend_from_slice(row);
+        self.ends.push(end_of(self.bytes.len()));
+    }
+
+    /// Appends a row that `write` appends to the buffer, and gives back what `write` gives. `write`
+    /// must not shorten the buffer.
+    pub fn push_with<R>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        let result = write(&mut self.bytes);
+        self.ends.push(end_of(self.bytes.len()));
+        result
+    }
+
+    /// Appends all rows of `other`.
+    pub fn extend_from(&mut self, other: ColumnView<'_>) {
+        let shift = self.bytes.len();
+        self.bytes.extend_from_slice(other.contents());
+        let _ = end_of(self.bytes.len());
+        self.ends.extend(
+            other
+                .ends
+                .iter()
+                .map(|&end| (end - other.base) + shift as u32),
+        );
+    }
+
+    /// Drops all rows from `rows` on.
+    pub fn truncate(&mut self, rows: usize) {
+        if rows < self.ends.len() {
+            self.ends.truncate(rows);
+            self.bytes
+                .truncate(self.ends.last().map_or(0, |&end| end as usize));
+        }
+    }
+
+    /// Drops all rows and keeps the buffers.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    /// All rows, borrowed.
+    #[must_use]
+    pub fn view(&self) -> ColumnView<'_> {
+        ColumnView {
+            bytes: &self.bytes,
+            ends: &self.ends,
+            base: 0,
+        }
+    }
+
+    /// The rows in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        (0..self.len()).map(|row| self.get(row))
+    }
+}
+
+impl<'a> FromIterator<&'a [u8]> for Column {
+    fn from_iter<I: IntoIterator<Item = &'a [u8]>>(rows: I) -> Self {
+        let mut column = Self::new();
+        for row in rows {
+            column.push(row);
+        }
+        column
+    }
+}
+
+/// An offset in a column. A column is bounded to a few megabytes long before it gets here; were it
+/// ever not, the one wrong column must stop the task and not corrupt a row.
+#[expect(
+    clippy::expect_used,
+    reason = "a column of 4 GiB breaks every limit before this one"
+)]
+fn end_of(len: usize) -> u32 {
+    u32::try_from(len).expect("a column holds less than 4 GiB")
+}
+
+/// Some consecutive rows of a column, borrowed. The ends are those of the whole column: offsets are
+/// relative to it, `base` is where the first row begins.
+#[derive(Clone, Copy, Debug)]
+pub struct ColumnView<'a> {
+    bytes: &'a [u8],
+    ends: &'a [u32],
+    base: u32,
+}
+
+impl<'a> ColumnView<'a> {
+    /// A view without rows.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            bytes: &[],
+            ends: &[],
+            base: 0,
+        }
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Row `row` of the view. Panics where there is no such row.
+    #[must_use]
+    pub fn get(&self, row: usize) -> &'a [u8] {
+        let start = if row == 0 {
+            self.base
+        } else {
+            self.ends[row - 1]
+        };
+        &self.bytes[start as usize..self.ends[row] as usize]
+    }
+
+    /// The bytes of the rows of this view, end to end.
+    #[must_use]
+    pub fn contents(&self) -> &'a [u8] {
+        let end = self.ends.last().copied().unwrap_or(self.base);
+        &self.bytes[self.base as usize..end as usize]
+    }
+
+    /// The ends relative to [`contents`](Self::contents): borrowed where the view begins at the
+    /// beginning of its column, else written to `scratch`.
+    #[must_use]
+    pub fn relative_ends<'s>(&self, scratch: &'s mut Vec<u32>) -> &'s [u32]
+    where
+        'a: 's,
+    {
+        if self.base == 0 {
+            return self.ends;
+        }
+        scratch.clear();
+        scratch.extend(self.ends.iter().map(|end| end - self.base));
+        scratch
+    }
+
+    /// The rows `from..to` of this view. Panics where they are out of bounds.
+    #[must_use]
+    pub fn slice(&self, from: usize, to: usize) -> Self {
+        let base = if from == 0 {
+            self.base
+        } else {
+            self.ends[from - 1]
+        };
+        Self {
+            bytes: self.bytes,
+            ends: &self.ends[from..to],
+            base,
+        }
+    }
+
+    /// The rows in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
+        let view = *self;
+        (0..view.len()).map(move |row| view.get(row))
+    }
+}
+
+/// A column whose rows may be absent. An absent row has length 0.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OptionalColumn {
+    present: Vec<u8>,
+    column: Column,
+}
+
+impl OptionalColumn {
+    /// A column without rows.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes over buffers from outside after checking them. Any flag but 0 means present.
+    ///
+    /// # Errors
+    /// [`ColumnError`] where the parts do not fit together.
+    pub fn from_parts(present: Vec<u8>, column: Column) -> Result<Self, ColumnError> {
+        if present.len() == column.len() {
+            Ok(Self { present, column })
+        } else {
+            Err(ColumnError::Presence {
+                present: present.len(),
+                rows: column.len(),
+            })
+        }
+    }
+
+    /// The flags of presence and the rows.
+    #[must_use]
+    pub fn into_parts(self) -> (Vec<u8>, Column) {
+        (self.present, self.column)
+    }
+
+    /// Number of rows, absent ones included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.present.len()
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.present.is_empty()
+    }
+
+    /// Row `row`, `None` where it is absent. Panics where there is no such row.
+    #[must_use]
+    pub fn get(&self, row: usize) -> Option<&[u8]> {
+        (self.present[row] != 0).then(|| self.column.get(row))
+    }
+
+    /// Appends a row or the absence of one.
+    pub fn push(&mut self, row: Option<&[u8]>) {
+        self.present.push(u8::from(row.is_some()));
+        self.column.push(row.unwrap_or_default());
+    }
+
+    /// Appends all rows of `other`.
+    pub fn extend_from(&mut self, other: &Self) {
+        self.present.extend_from_slice(&other.present);
+        self.column.extend_from(other.column.view());
+    }
+
+    /// Drops all rows and keeps the buffers.
+    pub fn clear(&mut self) {
+        self.present.clear();
+        self.column.clear();
+    }
+
+    /// One flag a row: 1 present, 0 absent.
+    #[must_use]
+    pub fn present(&self) -> &[u8] {
+        &self.present
+    }
+
+    /// The rows; an absent one is empty.
+    #[must_use]
+    pub fn column(&self) -> &Column {
+        &self.column
+    }
+
+    /// The rows in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Option<&[u8]>> {
+        (0..self.len()).map(|row| self.get(row))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_view_shows_the_rows_it_was_cut_from(
+            rows in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..5), 0..40),
+            cut in any::<(prop::sample::Index, prop::sample::Index)>(),
+        ) {
+            let column: Column = rows.iter().map(Vec::as_slice).collect();
+            let (a, b) = (cut.0.index(rows.len() + 1), cut.1.index(rows.len() + 1));
+            let (from, to) = (a.min(b), a.max(b));
+            let view = column.view().slice(from, to);
+            prop_assert!(view.iter().eq(rows[from..to].iter().map(Vec::as_slice)));
+            let mut scratch = Vec::new();
+            let again = Column::from_parts(
+                view.contents().to_vec(),
+                view.relative_ends(&mut scratch).to_vec(),
+            );
+            prop_assert!(again.unwrap().iter().eq(rows[from..to].iter().map(Vec::as_slice)));
+            let mut longer: Column = rows.iter().map(Vec::as_slice).collect();
+            longer.extend_from(view);
+            prop_assert_eq!(longer.len(), rows.len() + to - from);
+            prop_assert!(longer.iter().skip(rows.len()).eq(view.iter()));
+        }
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_are_refused() {
+        assert_eq!(
+            Column::from_parts(vec![0; 3], vec![2]),
+            Err(ColumnError::Length { end: 2, len: 3 })
+        );
+        assert_eq!(
+            Column::from_parts(vec![], vec![1, 0]),
+            Err(ColumnError::Falling {
+                row: 1,
+                end: 0,
+                before: 1
+            })
+        );
+        assert!(OptionalColumn::from_parts(vec![1], Column::new()).is_err());
+    }
+}

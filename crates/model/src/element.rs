@@ -1,0 +1,45 @@
+//! What flows in a channel (D4): a closed set.
+
+use std::sync::Arc;
+
+use crate::{Batch, CheckpointId, EventTime};
+
+/// One element of a channel. Elements of a channel are never reordered.
+#[derive(Clone, Debug)]
+pub enum Element {
+    /// Rows. Shared, so that a broadcast edge copies nothing.
+    Batch(Arc<Batch>),
+    /// No row with an earlier event time follows, late ones apart.
+    Watermark(EventTime),
+    /// The channel will be silent (`true`) or speaks again (`false`): whether the minimum of
+    /// watermarks waits for it.
+    Idle(bool),
+    /// The line between what belongs to a checkpoint and what does not.
+    Barrier(Barrier),
+    /// The checkpoint was given up upstream; a barrier of it may never come.
+    Cancel(CheckpointId),
+    /// No more rows; barriers may follow until the final checkpoint.
+    EndOfData,
+    /// Nothing follows.
+    EndOfChannel,
+}
+
+/// The marker that divides a stream into what a checkpoint holds and what comes after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Barrier {
+    /// The checkpoint it belongs to.
+    pub checkpoint: CheckpointId,
+    /// Why the checkpoint is taken.
+    pub kind: BarrierKind,
+}
+
+/// Why a checkpoint is taken, which decides what a source does after its barrier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BarrierKind {
+    /// A periodic checkpoint: the job goes on.
+    Periodic,
+    /// The job stops when it is complete: sources emit nothing after it.
+    Stop,
+    /// All sources have ended: it commits what came last, then the tasks end (D4).
+    Final,
+}

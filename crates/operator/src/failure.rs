@@ -1,0 +1,250 @@
+//! Why a call, a read or a write failed: told so that a user can act on it.
+
+use std::fmt;
+
+/// Who can do something about a failure, which decides whether a restart makes sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Domain {
+    /// The job file, the component or the data.
+    User,
+    /// A disk, a server, a network.
+    External,
+    /// A bug of the host.
+    Internal,
+}
+
+/// A failure of an operator, a source or a sink. The engine adds job, operator and subtask.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Failure {
+    /// The component answered with an error: `err`, or a poisoned row.
+    #[error("the component reports: {message}")]
+    Guest {
+        /// What the component said.
+        message: String,
+        /// The row of the call, where known.
+        row: Option<u32>,
+    },
+    /// The component trapped. Its instance is gone, nothing of the call was kept.
+    #[error("{0}")]
+    Trap(Box<Trap>),
+    /// The component ran into one of its limits. Its instance is gone, nothing of the call was
+    /// kept.
+    #[error("{0}")]
+    Limit(Box<Limit>),
+    /// The component broke the contract (columns that do not fit, undeclared state, ...).
+    #[error("the component broke the contract: {message}")]
+    Contract {
+        /// What it did and what was expected.
+        message: String,
+    },
+    /// A row that cannot be read.
+    #[error("malformed row at {at}: {message}")]
+    BadRow {
+        /// Where: file and line, or split and position.
+        at: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A row without a usable key.
+    #[error("no key: {message}")]
+    BadKey {
+        /// What is missing.
+        message: String,
+        /// The row of the batch.
+        row: u32,
+    },
+    /// Something outside failed: a disk, a server.
+    #[error("{what}: {message}")]
+    External {
+        /// What was being done to what.
+        what: String,
+        /// What came back.
+        message: String,
+    },
+    /// State that cannot be restored, or a source that has changed since: a restart does not help.
+    #[error("cannot restore: {message}")]
+    Restore {
+        /// What does not fit.
+        message: String,
+    },
+    /// A job that starts anew would mix its results with others (D23).
+    #[error(
+        "`{location}` holds {committed} committed files already: the job starts anew and would mix \
+         its results with them; empty the folder, or set `on-existing: append` or `replace` for \
+         sink `{sink}`"
+    )]
+    Existing {
+        /// The sink.
+        sink: String,
+        /// Where.
+        location: String,
+        /// How many.
+        committed: u64,
+    },
+    /// A bug of the host.
+    #[error("internal error: {message}")]
+    Internal {
+        /// What was found.
+        message: String,
+    },
+}
+
+impl Failure {
+    /// Who can do something about it.
+    #[must_use]
+    pub fn domain(&self) -> Domain {
+        match self {
+            Self::Guest { .. }
+            | Self::Trap(_)
+            | Self::Limit(_)
+            | Self::Contract { .. }
+            | Self::BadRow { .. }
+            | Self::BadKey { .. }
+            | Self::Restore { .. }
+            | Self::Existing { .. } => Domain::User,
+            Self::External { .. } => Domain::External,
+            Self::Internal { .. } => Domain::Internal,
+        }
+    }
+
+    /// The code under which the failure is documented.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Guest { .. } => "W0101",
+            Self::Trap(_) => "W0102",
+            Self::Limit(_) => "W0103",
+            Self::Contract { .. } => "W0104",
+            Self::BadRow { .. } => "W0105",
+            Self::BadKey { .. } => "W0106",
+            Self::External { .. } => "W0107",
+            Self::Restore { .. } => "W0108",
+            Self::Existing { .. } => "W0109",
+            Self::Internal { .. } => "W0199",
+        }
+    }
+
+    /// Whether the component's instance is gone and must be made anew.
+    #[must_use]
+    pub fn lost_instance(&self) -> bool {
+        matches!(self, Self::Trap(_) | Self::Limit(_))
+    }
+
+    /// A failure of something outside, from an I/O error.
+    #[must_use]
+    pub fn io(what: impl Into<String>, error: &std::io::Error) -> Self {
+        Self::External {
+            what: what.into(),
+            message: error.to_string(),
+        }
+    }
+}
+
+impl From<weir_state::Error> for Failure {
+    fn from(error: weir_state::Error) -> Self {
+        Self::Contract {
+            message: error.to_string(),
+        }
+    }
+}
+
+/// A trap of a guest.
+#[derive(Clone, Debug)]
+pub struct Trap {
+    /// The kind of trap in words, with the guest's own last message where it left one.
+    pub message: String,
+    /// The guest's backtrace, innermost first, demangled.
+    pub backtrace: Vec<String>,
+    /// The row, where it could be isolated.
+    pub row: Option<RowInfo>,
+}
+
+impl fmt::Display for Trap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the component trapped: {}", self.message)?;
+        if let Some(row) = &self.row {
+            write!(f, "\n{row}")?;
+        }
+        for (depth, frame) in self.backtrace.iter().enumerate() {
+            write!(f, "\n  {depth:>2}: {frame}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A limit that a guest ran into.
+#[derive(Clone, Debug)]
+pub struct Limit {
+    /// Which limit, as the job file spells it: `memory`, `time-per-call`, `output`.
+    pub key: &'static str,
+    /// The value of the limit in words.
+    pub value: String,
+    /// What happened.
+    pub message: String,
+    /// The guest's backtrace where there is one.
+    pub backtrace: Vec<String>,
+    /// The row, where it could be isolated.
+    pub row: Option<RowInfo>,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} (limit `limits.{}` is {})",
+            self.message, self.key, self.value
+        )?;
+        if let Some(row) = &self.row {
+            write!(f, "\n{row}")?;
+        }
+        for (depth, frame) in self.backtrace.iter().enumerate() {
+            write!(f, "\n  {depth:>2}: {frame}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The row that a failure is about, told for a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowInfo {
+    /// The beginning of the row, lossily as text.
+    pub value: String,
+    /// Its event time in milliseconds, where the stream has one.
+    pub timestamp: Option<i64>,
+    /// The hash of its key, on a keyed input.
+    pub key_hash: Option<u64>,
+}
+
+impl RowInfo {
+    /// How much of a row is shown, in bytes.
+    pub const SHOWN: usize = 200;
+
+    /// Describes a row.
+    #[must_use]
+    pub fn new(value: &[u8], timestamp: Option<i64>, key_hash: Option<u64>) -> Self {
+        let cut = value.len() > Self::SHOWN;
+        let shown = value.get(..Self::SHOWN).unwrap_or(value);
+        let mut value = String::from_utf8_lossy(shown).into_owned();
+        if cut {
+            value.push('…');
+        }
+        Self {
+            value,
+            timestamp,
+            key_hash,
+        }
+    }
+}
+
+impl fmt::Display for RowInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "  row: {:?}", self.value)?;
+        if let Some(ms) = self.timestamp {
+            write!(f, ", event time {ms}")?;
+        }
+        if let Some(hash) = self.key_hash {
+            write!(f, ", key hash {hash:016x}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,20 @@
+//! What plugs into the engine: operators, sources, sinks, key selectors, and what each may do.
+//!
+//! The engine drives these traits and knows nothing of WebAssembly, files or clients; a component,
+//! a closure of a test or a connector implements them.
+
+mod context;
+mod failure;
+mod operator;
+mod selector;
+mod sink;
+mod source;
+
+pub use context::{Context, Metric, Metrics, TaskInfo};
+pub use failure::{Domain, Failure, Limit, RowInfo, Trap};
+pub use operator::{Descriptor, Emitted, Operator, OperatorFactory, Outcome, Poison};
+pub use selector::{BadKey, KeySelector};
+pub use sink::{Committable, Existing, PreCommit, Recovered, Sink, SinkFactory, SinkGuarantee};
+pub use source::{
+    Discovery, Enumerator, ReadStatus, SavedSource, SourceFactory, SourceReader, SourceRows, Split,
+};

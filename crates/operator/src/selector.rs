@@ -1,0 +1,19 @@
+//! Selecting the key of a row, at the producing end of a hash edge.
+
+use weir_model::{Column, ColumnView};
+
+/// A row without a usable key (missing or null part, or not of the format).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadKey {
+    /// The row.
+    pub row: u32,
+    /// What is missing or wrong.
+    pub message: String,
+}
+
+/// Takes the key out of each row, encoded as D2 says: each part as uvarint length ‖ bytes.
+pub trait KeySelector: Send + Sync {
+    /// Appends one key per row to `keys`; for a row without a usable key an empty one, and an entry
+    /// in `bad` in order of rows.
+    fn select(&self, values: ColumnView<'_>, keys: &mut Column, bad: &mut Vec<BadKey>);
+}

@@ -1,0 +1,272 @@
+//! The batch-first trait that every state backend implements.
+//!
+//! A backend holds the keyed state of one operator and one subtask. It knows nothing of guests,
+//! calls or transactions: reads and the writes of a finished call come to it by the column.
+
+use weir_model::{Column, ColumnView, KeyGroup, KeyGroupRange, OptionalColumn};
+
+use crate::{Error, StateDecl, StateIndex};
+
+/// The distinct keys of one call with what was computed about them once (D1).
+#[derive(Clone, Copy, Debug)]
+pub struct KeyBatch<'a> {
+    /// The keys.
+    pub keys: ColumnView<'a>,
+    /// `hash64` of each key.
+    pub hashes: &'a [u64],
+    /// The key group of each key.
+    pub groups: &'a [KeyGroup],
+}
+
+/// Which keys of a [`KeyBatch`] an access is about.
+#[derive(Clone, Copy, Debug)]
+pub enum Which<'a> {
+    /// All of them in order.
+    All,
+    /// Those with these indices; may repeat.
+    Some(&'a [u32]),
+}
+
+impl Which<'_> {
+    /// How many keys that is, out of `keys`.
+    #[must_use]
+    pub fn len(&self, keys: usize) -> usize {
+        match self {
+            Self::All => keys,
+            Self::Some(some) => some.len(),
+        }
+    }
+
+    /// The index of the key at `position`.
+    #[must_use]
+    pub fn get(&self, position: usize) -> usize {
+        match self {
+            Self::All => position,
+            Self::Some(some) => some[position] as usize,
+        }
+    }
+}
+
+/// A list of byte strings per key: list `i` is `elements[ends[i - 1]..ends[i]]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NestedColumn {
+    /// Where each list ends, counted in elements.
+    pub ends: Vec<u32>,
+    /// The elements of all lists, end to end.
+    pub elements: Column,
+}
+
+impl NestedColumn {
+    /// Checks that the ends never fall and cover the elements; what a guest gives must be checked.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] where they do not.
+    pub fn check(&self) -> Result<(), Error> {
+        let mut before = 0;
+        for &end in &self.ends {
+            if end < before {
+                return Err(Error::Mismatch {
+                    what: "a list ends before the list before it",
+                    left: end as usize,
+                    right: before as usize,
+                });
+            }
+            before = end;
+        }
+        if before as usize == self.elements.len() {
+            Ok(())
+        } else {
+            Err(Error::Mismatch {
+                what: "elements of all lists",
+                left: before as usize,
+                right: self.elements.len(),
+            })
+        }
+    }
+
+    /// Drops all lists and keeps the buffers.
+    pub fn clear(&mut self) {
+        self.ends.clear();
+        self.elements.clear();
+    }
+}
+
+/// Entries of one map, in byte order of their keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EntriesColumn {
+    /// The map keys.
+    pub keys: Column,
+    /// The values, as many.
+    pub values: Column,
+}
+
+impl EntriesColumn {
+    /// Drops all entries and keeps the buffers.
+    pub fn clear(&mut self) {
+        self.keys.clear();
+        self.values.clear();
+    }
+}
+
+/// The writes of one call to one cell state (value, reducing, aggregating), a key at most once.
+#[derive(Clone, Debug, Default)]
+pub struct ValueWrites {
+    /// Indices of keys.
+    pub keys: Vec<u32>,
+    /// The new values; absent = clear.
+    pub values: OptionalColumn,
+}
+
+/// The writes of one call to one list state, a key at most once.
+#[derive(Clone, Debug, Default)]
+pub struct ListWrites {
+    /// Indices of keys.
+    pub keys: Vec<u32>,
+    /// Whether the list is replaced (1) or appended to (0). Replaced by nothing = cleared.
+    pub replace: Vec<u8>,
+    /// The elements.
+    pub lists: NestedColumn,
+}
+
+/// The writes of one call to one map state. Clears come first; a (key, map key) at most once.
+#[derive(Clone, Debug, Default)]
+pub struct MapWrites {
+    /// Indices of keys whose map is cleared before the entries are written.
+    pub clear: Vec<u32>,
+    /// The key of each entry.
+    pub keys: Vec<u32>,
+    /// The map key of each entry.
+    pub map_keys: Column,
+    /// The value of each entry; absent = remove.
+    pub values: OptionalColumn,
+}
+
+/// All writes of one call, by state. A state occurs at most once.
+#[derive(Clone, Debug, Default)]
+pub struct Writes {
+    /// Writes to cell states.
+    pub values: Vec<(StateIndex, ValueWrites)>,
+    /// Writes to list states.
+    pub lists: Vec<(StateIndex, ListWrites)>,
+    /// Writes to map states.
+    pub maps: Vec<(StateIndex, MapWrites)>,
+}
+
+/// Keyed state of one operator and subtask.
+///
+/// All accesses take a column of keys at once, so that a backend can overlap cache misses or answer
+/// with one multi-get. Every backend passes the laws in `laws`.
+pub trait Backend: Send {
+    /// The key groups this backend holds.
+    fn key_groups(&self) -> KeyGroupRange;
+
+    /// The declared states; [`StateIndex`] counts in this order.
+    fn states(&self) -> &[StateDecl];
+
+    /// Appends the value of each key to `out`, absent where there is none. Cell states only.
+    ///
+    /// # Errors
+    /// [`Error`] where a key is outside the range or the backend fails.
+    fn get_values(
+        &mut self,
+        state: StateIndex,
+        keys: &KeyBatch<'_>,
+        which: Which<'_>,
+        out: &mut OptionalColumn,
+    ) -> Result<(), Error>;
+
+    /// Appends the list of each key to `out`, empty where there is none. List states only.
+    ///
+    /// # Errors
+    /// As [`get_values`](Self::get_values).
+    fn get_lists(
+        &mut self,
+        state: StateIndex,
+        keys: &KeyBatch<'_>,
+        which: Which<'_>,
+        out: &mut NestedColumn,
+    ) -> Result<(), Error>;
+
+    /// Appends the value of each (key, map key) to `out`: `which` and `map_keys` are as long as
+    /// each other. Map states only.
+    ///
+    /// # Errors
+    /// As [`get_values`](Self::get_values).
+    fn get_entries(
+        &mut self,
+        state: StateIndex,
+        keys: &KeyBatch<'_>,
+        which: Which<'_>,
+        map_keys: ColumnView<'_>,
+        out: &mut OptionalColumn,
+    ) -> Result<(), Error>;
+
+    /// Appends to `out` up to `limit` entries of the map of one key, in byte order, after the map
+    /// key `after` (exclusive). Map states only.
+    ///
+    /// # Errors
+    /// As [`get_values`](Self::get_values).
+    fn scan_entries(
+        &mut self,
+        state: StateIndex,
+        keys: &KeyBatch<'_>,
+        key: u32,
+        after: Option<&[u8]>,
+        limit: usize,
+        out: &mut EntriesColumn,
+    ) -> Result<(), Error>;
+
+    /// Applies the writes of one call: all of them, or on an error none.
+    ///
+    /// # Errors
+    /// [`Error`] where a key is outside the range or the backend fails.
+    fn apply(&mut self, keys: &KeyBatch<'_>, writes: &Writes) -> Result<(), Error>;
+
+    /// The synchronous part of a snapshot: freezes what is there now at a cost that does not depend
+    /// on its size. Later writes are not in it.
+    ///
+    /// # Errors
+    /// [`Error`] where the backend fails.
+    fn snapshot(&mut self) -> Result<Box<dyn Snapshot>, Error>;
+
+    /// Loads rows of one key group and state in the block format of [`SnapshotSink::block`], in
+    /// addition to what is there. Used before the first call only.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] where the rows cannot be read, [`Error::KeyGroup`] where the group is
+    /// not of this backend.
+    fn load(&mut self, state: StateIndex, group: KeyGroup, rows: &[u8]) -> Result<(), Error>;
+
+    /// Number of entries (keys of a cell or list state, entries of a map state) of a state.
+    fn entries(&self, state: StateIndex) -> u64;
+}
+
+/// The asynchronous part of a snapshot: written out off the task.
+pub trait Snapshot: Send {
+    /// Writes everything, in order of state, key group, key (byte order) and map key.
+    ///
+    /// # Errors
+    /// [`Error`] where the backend or the sink fails.
+    fn write(self: Box<Self>, sink: &mut dyn SnapshotSink) -> Result<(), Error>;
+}
+
+/// Where a snapshot is written to.
+pub trait SnapshotSink {
+    /// Takes the rows of one state and key group. A row is
+    /// `uvarint key length, key, uvarint namespace length, namespace, value`; the value is, by
+    /// kind: cell: `uvarint length, bytes`; list: `uvarint count, (uvarint length, bytes)*`; map:
+    /// `uvarint count, (uvarint length, map key, uvarint length, value)*` in byte order.
+    ///
+    /// A large key group comes in several blocks, in order; a large list or map in several rows of
+    /// its key, in order, which [`Backend::load`] joins again.
+    ///
+    /// # Errors
+    /// [`Error`] where the sink fails.
+    fn block(
+        &mut self,
+        state: StateIndex,
+        group: KeyGroup,
+        rows: u64,
+        bytes: &[u8],
+    ) -> Result<(), Error>;
+}

@@ -1,0 +1,99 @@
+//! What a component declares about its state in `describe`.
+
+use std::fmt;
+
+/// The kind of a state: how it is addressed and how it is redistributed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StateKind {
+    /// One byte string per key.
+    Value,
+    /// A list of byte strings per key.
+    List,
+    /// A map per key, iterated in byte order of its map keys.
+    Map,
+    /// One byte string per key, folded by the guest.
+    Reducing,
+    /// One accumulator per key, folded by the guest.
+    Aggregating,
+    /// A list per subtask, split evenly on rescale.
+    OperatorList,
+    /// A list per subtask, of which every subtask gets all on restore.
+    OperatorUnion,
+    /// A map, the same in every subtask.
+    Broadcast,
+}
+
+impl StateKind {
+    /// Whether the state belongs to a key; else it belongs to a subtask.
+    #[must_use]
+    pub fn is_keyed(self) -> bool {
+        match self {
+            Self::Value | Self::List | Self::Map | Self::Reducing | Self::Aggregating => true,
+            Self::OperatorList | Self::OperatorUnion | Self::Broadcast => false,
+        }
+    }
+
+    /// Whether the state is one byte string per key.
+    #[must_use]
+    pub fn is_cell(self) -> bool {
+        match self {
+            Self::Value | Self::Reducing | Self::Aggregating => true,
+            Self::List | Self::Map | Self::OperatorList | Self::OperatorUnion | Self::Broadcast => {
+                false
+            }
+        }
+    }
+
+    /// The name in messages and files.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Value => "value",
+            Self::List => "list",
+            Self::Map => "map",
+            Self::Reducing => "reducing",
+            Self::Aggregating => "aggregating",
+            Self::OperatorList => "operator-list",
+            Self::OperatorUnion => "operator-union",
+            Self::Broadcast => "broadcast",
+        }
+    }
+}
+
+impl fmt::Display for StateKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How long a state lives after its last access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ttl {
+    /// Milliseconds of processing time, more than 0.
+    pub duration_ms: u64,
+    /// Whether a read counts as an access, too.
+    pub on_read: bool,
+    /// Whether what has expired and is still there is returned once more.
+    pub return_expired: bool,
+}
+
+/// One declared state.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StateDecl {
+    /// The name, unique in its operator.
+    pub name: String,
+    /// The kind.
+    pub kind: StateKind,
+    /// The format of the values (`json`, `utf8`, ...), for upgrades and tools.
+    pub format: String,
+    /// The version of that format.
+    pub version: u32,
+    /// Whether the values of a call's keys are handed over with the call.
+    pub prefetch: bool,
+    /// How long values live; `None` for ever.
+    pub ttl: Option<Ttl>,
+}
+
+/// The position of a state in the list that the component declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StateIndex(pub u32);

@@ -1,0 +1,119 @@
+//! What can go wrong with state.
+
+use weir_model::{KeyGroup, KeyGroupRange};
+
+use crate::StateKind;
+
+/// An error of a backend, of a call's access to state or of a state file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The call named a state that was not declared.
+    #[error("state {index} was not declared; the component declares {declared} states")]
+    Undeclared {
+        /// The index that was used.
+        index: u32,
+        /// How many states there are.
+        declared: usize,
+    },
+    /// The call used a state in a way that its kind does not have.
+    #[error("state `{name}` is a {kind} state, it was used as a {used} state")]
+    WrongKind {
+        /// The name of the state.
+        name: String,
+        /// What it was declared as.
+        kind: StateKind,
+        /// What the call took it for.
+        used: &'static str,
+    },
+    /// Two states of one operator share a name.
+    #[error("two states have the name `{name}`")]
+    DuplicateName {
+        /// The name.
+        name: String,
+    },
+    /// A state declares what this version does not have.
+    #[error("state `{name}` declares {what}, which is not supported yet")]
+    Unsupported {
+        /// The name of the state.
+        name: String,
+        /// What it declares.
+        what: &'static str,
+    },
+    /// One operator was added to a state file twice.
+    #[error("operator `{name}` is in the state file already")]
+    DuplicateOperator {
+        /// The name of the operator.
+        name: String,
+    },
+    /// The call used a key that is not in the batch in hand.
+    #[error("key {index} is not in this call, which has {keys} keys")]
+    NoSuchKey {
+        /// The index that was used.
+        index: u32,
+        /// The number of keys of the call.
+        keys: usize,
+    },
+    /// Keyed state was used where there is no key.
+    #[error(
+        "state `{name}` is keyed state, it can be used only on a keyed input (`key:` in the job file)"
+    )]
+    NotKeyed {
+        /// The name of the state.
+        name: String,
+    },
+    /// The columns of one access do not fit each other.
+    #[error("{what}: {left} rows against {right}")]
+    Mismatch {
+        /// Which columns.
+        what: &'static str,
+        /// The length of the one.
+        left: usize,
+        /// The length of the other.
+        right: usize,
+    },
+    /// One call both returned slots for a state and wrote to it.
+    #[error("a call may not both return slots for state `{name}` and write to it")]
+    SlotsAndPut {
+        /// The name of the state.
+        name: String,
+    },
+    /// A key does not belong to this backend: the key's bytes are not the same each time.
+    #[error("key group {group} is not in the range {range} of this subtask")]
+    KeyGroup {
+        /// The group of the key.
+        group: KeyGroup,
+        /// The groups of the backend.
+        range: KeyGroupRange,
+    },
+    /// A restored state and its declaration do not go together.
+    #[error("state `{name}` cannot be restored: saved as {saved}, declared as {declared}")]
+    Incompatible {
+        /// The name of the state.
+        name: String,
+        /// What the file says.
+        saved: String,
+        /// What the component says.
+        declared: String,
+    },
+    /// A file of a checkpoint is damaged or not ours.
+    #[error("state file is damaged: {0}")]
+    Damaged(String),
+    /// A file of a checkpoint was written by a newer version.
+    #[error("state file has format version {found}, this host reads up to {known}")]
+    NewerFormat {
+        /// The version found.
+        found: u32,
+        /// The newest version known.
+        known: u32,
+    },
+    /// The key or value is larger than the format allows.
+    #[error("{what} of {len} bytes exceeds the limit of {limit}")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// Its size.
+        len: usize,
+        /// The limit.
+        limit: usize,
+    },
+}

@@ -1,0 +1,182 @@
+//! The footer of a state file: what is in it and where. Boundary types: their encoding is the
+//! format.
+
+use serde::{Deserialize, Serialize};
+use weir_model::OperatorName;
+
+use super::damaged;
+use crate::{Error, StateDecl, StateKind, Ttl};
+
+/// Everything in a file, in the order of writing.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Footer {
+    pub(super) operators: Vec<OperatorEntry>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct OperatorEntry {
+    pub(super) name: String,
+    pub(super) states: Vec<StateEntry>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct StateEntry {
+    pub(super) name: String,
+    pub(super) kind: SavedKind,
+    pub(super) format: String,
+    pub(super) version: u32,
+    pub(super) ttl: Option<SavedTtl>,
+    pub(super) blocks: Vec<BlockEntry>,
+}
+
+/// The kinds in a file. Their order is the format: new ones go to the end.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) enum SavedKind {
+    Value,
+    List,
+    Map,
+    Reducing,
+    Aggregating,
+    OperatorList,
+    OperatorUnion,
+    Broadcast,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct SavedTtl {
+    duration_ms: u64,
+    on_read: bool,
+    return_expired: bool,
+}
+
+/// A block of rows of one key group.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct BlockEntry {
+    pub(super) group: u16,
+    pub(super) rows: u64,
+    /// Where it begins in the file.
+    pub(super) offset: u64,
+    /// Its bytes in the file.
+    pub(super) stored: u32,
+    /// Its bytes when unpacked; as many as `stored` = not packed.
+    pub(super) unpacked: u32,
+    /// CRC-32C of its bytes in the file.
+    pub(super) crc: u32,
+}
+
+/// A state as a file describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SavedState {
+    /// The name.
+    pub name: String,
+    /// The kind.
+    pub kind: StateKind,
+    /// The format of the values.
+    pub format: String,
+    /// The version of that format.
+    pub version: u32,
+    /// The time to live it was declared with; the current declaration decides (D16).
+    pub ttl: Option<Ttl>,
+    /// The number of rows in this file: one a key, more for a large list or map.
+    pub rows: u64,
+}
+
+impl StateEntry {
+    pub(super) fn new(decl: &StateDecl) -> Self {
+        Self {
+            name: decl.name.clone(),
+            kind: decl.kind.into(),
+            format: decl.format.clone(),
+            version: decl.version,
+            ttl: decl.ttl.map(|ttl| SavedTtl {
+                duration_ms: ttl.duration_ms,
+                on_read: ttl.on_read,
+                return_expired: ttl.return_expired,
+            }),
+            blocks: Vec::new(),
+        }
+    }
+
+    fn saved(&self) -> SavedState {
+        SavedState {
+            name: self.name.clone(),
+            kind: self.kind.into(),
+            format: self.format.clone(),
+            version: self.version,
+            ttl: self.ttl.map(|ttl| Ttl {
+                duration_ms: ttl.duration_ms,
+                on_read: ttl.on_read,
+                return_expired: ttl.return_expired,
+            }),
+            rows: self
+                .blocks
+                .iter()
+                .fold(0u64, |sum, block| sum.saturating_add(block.rows)),
+        }
+    }
+}
+
+/// An operator of a file, checked.
+#[derive(Debug)]
+pub(super) struct Operator {
+    pub(super) name: OperatorName,
+    pub(super) states: Vec<SavedState>,
+    /// The blocks of each state.
+    pub(super) blocks: Vec<Vec<BlockEntry>>,
+}
+
+impl Footer {
+    /// Checks what was read: names, and that every block lies in `data`, the bytes between magic
+    /// and footer.
+    pub(super) fn check(self, data: std::ops::Range<u64>) -> Result<Vec<Operator>, Error> {
+        let mut operators = Vec::with_capacity(self.operators.len());
+        for operator in self.operators {
+            let name = OperatorName::new(&operator.name).map_err(|e| damaged(e.to_string()))?;
+            for block in operator.states.iter().flat_map(|state| &state.blocks) {
+                let end = block.offset.checked_add(u64::from(block.stored));
+                if block.offset < data.start || end.is_none_or(|end| end > data.end) {
+                    return Err(damaged(format!(
+                        "a block of operator `{name}` at byte {} lies outside the file",
+                        block.offset
+                    )));
+                }
+            }
+            operators.push(Operator {
+                name,
+                states: operator.states.iter().map(StateEntry::saved).collect(),
+                blocks: operator.states.into_iter().map(|s| s.blocks).collect(),
+            });
+        }
+        Ok(operators)
+    }
+}
+
+impl From<StateKind> for SavedKind {
+    fn from(kind: StateKind) -> Self {
+        match kind {
+            StateKind::Value => Self::Value,
+            StateKind::List => Self::List,
+            StateKind::Map => Self::Map,
+            StateKind::Reducing => Self::Reducing,
+            StateKind::Aggregating => Self::Aggregating,
+            StateKind::OperatorList => Self::OperatorList,
+            StateKind::OperatorUnion => Self::OperatorUnion,
+            StateKind::Broadcast => Self::Broadcast,
+        }
+    }
+}
+
+impl From<SavedKind> for StateKind {
+    fn from(kind: SavedKind) -> Self {
+        match kind {
+            SavedKind::Value => Self::Value,
+            SavedKind::List => Self::List,
+            SavedKind::Map => Self::Map,
+            SavedKind::Reducing => Self::Reducing,
+            SavedKind::Aggregating => Self::Aggregating,
+            SavedKind::OperatorList => Self::OperatorList,
+            SavedKind::OperatorUnion => Self::OperatorUnion,
+            SavedKind::Broadcast => Self::Broadcast,
+        }
+    }
+}

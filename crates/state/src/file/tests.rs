@@ -1,0 +1,426 @@
+//! State files: case C04, what damage does, and what a restore reads.
+
+use std::{cell::RefCell, ops::Range};
+
+use proptest::prelude::*;
+use weir_model::{
+    Column, KeyGroup, KeyGroupRange, MaxParallelism, OperatorName, OptionalColumn, hash64,
+};
+
+use super::*;
+use crate::{
+    Backend, HeapBackend, KeyBatch, ListWrites, MapWrites, StateDecl, StateIndex, StateKind,
+    ValueWrites, Which, Writes,
+};
+
+const VALUE: StateIndex = StateIndex(0);
+
+fn decl(name: &str, kind: StateKind) -> StateDecl {
+    StateDecl {
+        name: name.into(),
+        kind,
+        format: "raw".into(),
+        version: 1,
+        prefetch: false,
+        ttl: None,
+    }
+}
+
+fn decls() -> Vec<StateDecl> {
+    vec![
+        decl("value", StateKind::Value),
+        decl("list", StateKind::List),
+        decl("map", StateKind::Map),
+    ]
+}
+
+fn range(start: u16, end: u16) -> KeyGroupRange {
+    KeyGroupRange {
+        start: KeyGroup(start),
+        end: KeyGroup(end),
+    }
+}
+
+fn name(text: &str) -> OperatorName {
+    OperatorName::new(text).unwrap()
+}
+
+/// Int keys as case C04 has them: their key groups are those of their Java hash.
+struct Ints {
+    ints: Vec<i32>,
+    keys: Column,
+    hashes: Vec<u64>,
+    groups: Vec<KeyGroup>,
+}
+
+impl Ints {
+    fn of(ints: impl IntoIterator<Item = i32>) -> Self {
+        let ints: Vec<i32> = ints.into_iter().collect();
+        let ten = MaxParallelism::new(10).unwrap();
+        let mut keys = Column::new();
+        ints.iter().for_each(|i| keys.push(&i.to_be_bytes()));
+        Self {
+            hashes: keys.iter().map(hash64).collect(),
+            groups: ints.iter().map(|&i| ten.key_group_of_code(i)).collect(),
+            keys,
+            ints,
+        }
+    }
+
+    fn within(range: KeyGroupRange) -> Self {
+        let ten = MaxParallelism::new(10).unwrap();
+        Self::of((0..20).filter(|&i| range.contains(ten.key_group_of_code(i))))
+    }
+
+    fn batch(&self) -> KeyBatch<'_> {
+        KeyBatch {
+            keys: self.keys.view(),
+            hashes: &self.hashes,
+            groups: &self.groups,
+        }
+    }
+}
+
+fn write_values(backend: &mut HeapBackend, ints: &Ints) -> Result<(), Error> {
+    let mut values = ValueWrites::default();
+    for (index, int) in (0..).zip(&ints.ints) {
+        values.keys.push(index);
+        values.values.push(Some(format!("x{int}").as_bytes()));
+    }
+    let writes = Writes {
+        values: vec![(VALUE, values)],
+        ..Writes::default()
+    };
+    backend.apply(&ints.batch(), &writes)
+}
+
+/// Which of 0..20 a backend holds; their values are checked.
+fn held(backend: &mut HeapBackend) -> Vec<i32> {
+    let ints = Ints::within(backend.key_groups());
+    let mut out = OptionalColumn::new();
+    backend
+        .get_values(VALUE, &ints.batch(), Which::All, &mut out)
+        .unwrap();
+    let mut held = Vec::new();
+    for (&int, value) in ints.ints.iter().zip(out.iter()) {
+        if let Some(value) = value {
+            assert_eq!(value, format!("x{int}").as_bytes());
+            held.push(int);
+        }
+    }
+    held
+}
+
+fn save(operator: &str, backend: &mut HeapBackend) -> StateFile {
+    let mut writer = StateFileWriter::new();
+    let snapshot = backend.snapshot().unwrap();
+    writer
+        .add(&name(operator), backend.states(), snapshot)
+        .unwrap();
+    writer.finish().unwrap()
+}
+
+fn backend(range: KeyGroupRange) -> HeapBackend {
+    HeapBackend::new(decls(), range).unwrap()
+}
+
+fn filled(range: KeyGroupRange) -> HeapBackend {
+    let mut backend = backend(range);
+    write_values(&mut backend, &Ints::within(range)).unwrap();
+    backend
+}
+
+fn restore(file: &[u8], into: &mut HeapBackend) -> Result<u64, Error> {
+    let range = into.key_groups();
+    StateFileReader::open(file.to_vec())?.load(&name("op"), into, range)
+}
+
+#[test]
+fn c04_split_a_keyed_snapshot() {
+    let file = save("op", &mut filled(range(0, 9))).chunks.concat();
+    for (part, expected) in [
+        (range(0, 3), &[2, 7, 9, 11, 13, 14, 15, 16, 17, 18][..]),
+        (range(4, 6), &[0, 3, 4, 5, 6, 8, 12]),
+        (range(7, 9), &[1, 10, 19]),
+    ] {
+        let mut backend = backend(part);
+        let entries = restore(&file, &mut backend).unwrap();
+        assert_eq!(entries, expected.len() as u64);
+        assert_eq!(held(&mut backend), expected);
+    }
+}
+
+#[test]
+fn c04_two_halves_make_a_whole() {
+    let mut whole = backend(range(0, 9));
+    for half in [range(0, 4), range(5, 9)] {
+        let file = save("op", &mut filled(half)).chunks.concat();
+        restore(&file, &mut whole).unwrap();
+    }
+    assert_eq!(held(&mut whole), (0..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn c04_a_key_of_another_range_is_an_error() {
+    let mut part = backend(range(0, 3));
+    let refused = Error::KeyGroup {
+        group: KeyGroup(4),
+        range: range(0, 3),
+    };
+    assert_eq!(write_values(&mut part, &Ints::of([2, 0])), Err(refused));
+    assert_eq!(held(&mut part), []);
+}
+
+/// A small file with something of every kind.
+fn small_file() -> Vec<u8> {
+    let mut backend = backend(range(0, 9));
+    let ints = Ints::of(0..4);
+    let mut writes = Writes::default();
+    let mut values = ValueWrites::default();
+    let mut lists = ListWrites::default();
+    let mut maps = MapWrites::default();
+    for key in 0..4 {
+        values.keys.push(key);
+        values.values.push(Some(&[b'v'; 40]));
+        lists.keys.push(key);
+        lists.replace.push(0);
+        lists.lists.elements.push(b"element");
+        lists.lists.ends.push(key + 1);
+        maps.keys.push(key);
+        maps.map_keys.push(b"map key");
+        maps.values.push(Some(b"value"));
+    }
+    writes.values.push((StateIndex(0), values));
+    writes.lists.push((StateIndex(1), lists));
+    writes.maps.push((StateIndex(2), maps));
+    backend.apply(&ints.batch(), &writes).unwrap();
+    save("op", &mut backend).chunks.concat()
+}
+
+/// All that can be learnt from a file.
+fn content(file: Vec<u8>) -> Result<(String, Vec<u8>), Error> {
+    let mut reader = StateFileReader::open(file)?;
+    let mut whole = backend(range(0, 9));
+    let mut told = String::new();
+    let operators: Vec<OperatorName> = reader.operators().cloned().collect();
+    for operator in operators {
+        told += &format!("{operator}: {:?}", reader.states(&operator));
+        reader.load(&operator, &mut whole, range(0, 9))?;
+    }
+    Ok((told, save("op", &mut whole).chunks.concat()))
+}
+
+#[test]
+fn a_flipped_byte_anywhere_is_an_error_or_no_matter() {
+    let file = small_file();
+    let whole = content(file.clone()).unwrap();
+    let mut found = 0;
+    for at in 0..file.len() {
+        for bits in [0x01, 0x80, 0xff] {
+            let mut bad = file.clone();
+            bad[at] ^= bits;
+            match content(bad) {
+                Ok(same) => assert_eq!(same, whole, "byte {at}"),
+                Err(_) => found += 1,
+            }
+        }
+    }
+    // Only the magic at the beginning is not looked at by a restore.
+    assert_eq!(found, (file.len() - MAGIC.len()) * 3);
+}
+
+#[test]
+fn a_file_cut_anywhere_is_an_error() {
+    let file = small_file();
+    for len in 0..file.len() {
+        let error = content(file[..len].to_vec()).unwrap_err();
+        assert!(matches!(error, Error::Damaged(_)), "{len}: {error}");
+        let error = content(file[file.len() - len..].to_vec()).unwrap_err();
+        assert!(matches!(error, Error::Damaged(_)), "last {len}: {error}");
+    }
+}
+
+#[test]
+fn a_file_of_a_newer_version_says_so() {
+    let mut file = small_file();
+    let at = file.len() - 12;
+    assert_eq!(file[at], VERSION as u8);
+    file[at] += 1;
+    let newer = Error::NewerFormat {
+        found: VERSION + 1,
+        known: VERSION,
+    };
+    assert_eq!(content(file).unwrap_err(), newer);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_between_magic_and_magic_do_not_panic(
+        body in proptest::collection::vec(any::<u8>(), 0..200),
+        seal in any::<bool>(),
+    ) {
+        let mut file = MAGIC.to_vec();
+        file.extend_from_slice(&body);
+        if seal {
+            // A footer with the right checksum, so that the decoder sees it.
+            file.extend_from_slice(&(body.len() as u32).to_le_bytes());
+            file.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
+            file.extend_from_slice(&VERSION.to_le_bytes());
+            file.extend_from_slice(MAGIC);
+        }
+        let _ = content(file);
+    }
+
+    #[test]
+    fn several_damaged_bytes_are_an_error_or_no_matter(
+        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let file = small_file();
+        let mut bad = file.clone();
+        for (at, byte) in damage {
+            let at = at.index(bad.len());
+            bad[at] = byte;
+        }
+        if let Ok(same) = content(bad) {
+            prop_assert_eq!(same, content(file).unwrap());
+        }
+    }
+}
+
+#[test]
+fn the_file_is_as_long_and_has_the_checksum_that_it_says() {
+    let file = save("op", &mut filled(range(0, 9)));
+    let bytes = file.chunks.concat();
+    assert_eq!(file.length, bytes.len() as u64);
+    assert_eq!(file.crc32c, crc32c::crc32c(&bytes));
+}
+
+#[test]
+fn several_operators_share_a_file_and_keep_apart() {
+    let mut writer = StateFileWriter::new();
+    let mut first = filled(range(0, 4));
+    let mut second = filled(range(5, 9));
+    for (operator, backend) in [("one", &mut first), ("two", &mut second)] {
+        let snapshot = backend.snapshot().unwrap();
+        writer.add(&name(operator), &decls(), snapshot).unwrap();
+    }
+    let again = writer.add(&name("one"), &decls(), first.snapshot().unwrap());
+    let twice = Error::DuplicateOperator { name: "one".into() };
+    assert_eq!(again, Err(twice));
+    let file = writer.finish().unwrap().chunks.concat();
+    let mut reader = StateFileReader::open(file).unwrap();
+    let operators: Vec<_> = reader.operators().cloned().collect();
+    assert_eq!(operators, [name("one"), name("two")]);
+    for (operator, expected) in operators.iter().zip([&mut first, &mut second]) {
+        let mut whole = backend(range(0, 9));
+        reader.load(operator, &mut whole, range(0, 9)).unwrap();
+        let mut all = held(&mut whole);
+        all.retain(|&int| held(expected).contains(&int));
+        assert_eq!(all, held(expected));
+        assert_eq!(held(&mut whole), all);
+    }
+    assert_eq!(reader.states(&name("three")), None);
+    let mut whole = backend(range(0, 9));
+    assert_eq!(reader.load(&name("three"), &mut whole, range(0, 9)), Ok(0));
+}
+
+#[test]
+fn a_restore_of_some_groups_reads_only_those() {
+    let mut big = HeapBackend::new(decls(), range(0, 9)).unwrap();
+    let ints = Ints::of(0..20_000);
+    write_values(&mut big, &ints).unwrap();
+    let file = save("op", &mut big).chunks.concat();
+    let asked: RefCell<Vec<Range<u64>>> = RefCell::default();
+    // The closure must be `Send`, so the log is a channel.
+    let (log, ranges) = std::sync::mpsc::channel();
+    let bytes = file.clone();
+    let mut reader = StateFileReader::open_ranged(file.len() as u64, move |range| {
+        log.send(range.clone()).unwrap();
+        Ok(bytes[range.start as usize..range.end as usize].to_vec())
+    })
+    .unwrap();
+    let mut part = HeapBackend::new(decls(), range(3, 3)).unwrap();
+    let entries = reader.load(&name("op"), &mut part, range(3, 3)).unwrap();
+    let expected = ints.groups.iter().filter(|&&g| g == KeyGroup(3)).count();
+    assert_eq!(entries, expected as u64);
+    asked.borrow_mut().extend(ranges.try_iter());
+    let read: u64 = asked.borrow().iter().map(|r| r.end - r.start).sum();
+    assert!(read < file.len() as u64 / 5, "{read} of {}", file.len());
+    // Trailer, footer, and one request for the group.
+    assert_eq!(asked.borrow().len(), 3);
+}
+
+#[test]
+fn a_failing_read_is_an_error_with_its_reason() {
+    let length = small_file().len() as u64;
+    let error = StateFileReader::open_ranged(length, |_| Err("the disk is gone".into()));
+    assert_eq!(
+        error.unwrap_err(),
+        Error::Damaged("the disk is gone".into())
+    );
+    let error = StateFileReader::open_ranged(length, |_| Ok(vec![0; 3])).unwrap_err();
+    assert!(matches!(error, Error::Damaged(_)));
+}
+
+#[test]
+fn a_declaration_is_compared_with_what_was_saved() {
+    let file = small_file();
+    let reader = StateFileReader::open(file).unwrap();
+    let saved = reader.states(&name("op")).unwrap();
+    assert_eq!(saved.iter().map(|s| s.rows).collect::<Vec<_>>(), [4, 4, 4]);
+    let verdicts = |declared: &[StateDecl]| {
+        let verdicts = compare(declared, saved).into_iter();
+        verdicts.map(|v| (v.state, v.change)).collect::<Vec<_>>()
+    };
+    let same = |name: &str| (name.to_owned(), Change::Same);
+    assert_eq!(
+        verdicts(&decls()),
+        [same("value"), same("list"), same("map")]
+    );
+    let mut version = decl("map", StateKind::Map);
+    version.version = 3;
+    let mut format = decl("value", StateKind::Value);
+    format.format = "json".into();
+    assert_eq!(
+        verdicts(&[version, format, decl("fresh", StateKind::Value)]),
+        [
+            (
+                "map".into(),
+                Change::Version {
+                    saved: 1,
+                    declared: 3
+                }
+            ),
+            (
+                "value".into(),
+                Change::Format {
+                    saved: "raw".into(),
+                    declared: "json".into()
+                }
+            ),
+            ("fresh".into(), Change::New),
+            ("list".into(), Change::Missing),
+        ]
+    );
+    assert_eq!(
+        verdicts(&[decl("list", StateKind::Map)])[0].1,
+        Change::Kind {
+            saved: StateKind::List,
+            declared: StateKind::Map
+        }
+    );
+}
+
+#[test]
+fn a_state_that_is_not_declared_any_more_is_left_out() {
+    let mut other = HeapBackend::new(
+        vec![decl("new", StateKind::Value), decl("list", StateKind::List)],
+        range(0, 9),
+    )
+    .unwrap();
+    assert_eq!(restore(&small_file(), &mut other), Ok(4));
+    assert_eq!(other.entries(StateIndex(0)), 0);
+    assert_eq!(other.entries(StateIndex(1)), 4);
+}

@@ -1,0 +1,361 @@
+//! The heap backend: all state in memory, in compact tables that a snapshot freezes in
+//! microseconds.
+//!
+//! table ► pages of key groups ► segments of some hundred entries ► records. See the modules, each
+//! of which keeps one invariant.
+
+mod big;
+mod chunks;
+mod list;
+mod load;
+mod map;
+mod page;
+mod record;
+mod segment;
+mod snapshot;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use weir_model::{Column, ColumnView, KeyGroup, KeyGroupRange, OptionalColumn};
+
+use crate::{
+    Backend, EntriesColumn, Error, KeyBatch, ListWrites, MapWrites, NestedColumn, Snapshot,
+    StateDecl, StateIndex, ValueWrites, Which, Writes, limits,
+};
+use snapshot::{HeapSnapshot, StateSnapshot};
+use table::{Probe, Table};
+
+/// Keyed state in memory.
+#[derive(Debug)]
+pub struct HeapBackend {
+    range: KeyGroupRange,
+    decls: Vec<StateDecl>,
+    states: Vec<HeapState>,
+    probes: Vec<Probe>,
+    scratch: Vec<u8>,
+}
+
+/// What is kept of one state.
+#[derive(Debug)]
+struct HeapState {
+    shape: Shape,
+    table: Table,
+    entries: u64,
+}
+
+/// How the values of a state are laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    Cell,
+    List,
+    Map,
+}
+
+impl Shape {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Cell => "value",
+            Self::List => "list",
+            Self::Map => "map",
+        }
+    }
+}
+
+impl HeapBackend {
+    /// A backend without entries for the keyed states `decls` and the key groups `range`.
+    ///
+    /// # Errors
+    /// [`Error::WrongKind`] where a state is not keyed, [`Error::DuplicateName`], and
+    /// [`Error::Unsupported`] where a state declares a time to live.
+    pub fn new(decls: Vec<StateDecl>, range: KeyGroupRange) -> Result<Self, Error> {
+        let mut states = Vec::with_capacity(decls.len());
+        for (i, decl) in decls.iter().enumerate() {
+            if decls[..i].iter().any(|other| other.name == decl.name) {
+                return Err(Error::DuplicateName {
+                    name: decl.name.clone(),
+                });
+            }
+            if decl.ttl.is_some() {
+                return Err(Error::Unsupported {
+                    name: decl.name.clone(),
+                    what: "a time to live",
+                });
+            }
+            let shape = shape_of(decl)?;
+            states.push(HeapState {
+                shape,
+                table: Table::new(range, shape != Shape::Cell),
+                entries: 0,
+            });
+        }
+        Ok(Self {
+            range,
+            decls,
+            states,
+            probes: Vec::new(),
+            scratch: Vec::new(),
+        })
+    }
+
+    /// The state, if it has this shape.
+    fn state(&self, state: StateIndex, shape: Shape) -> Result<&HeapState, Error> {
+        let index = state.0 as usize;
+        let found = self.states.get(index).ok_or(Error::Undeclared {
+            index: state.0,
+            declared: self.states.len(),
+        })?;
+        if found.shape == shape {
+            Ok(found)
+        } else {
+            Err(Error::WrongKind {
+                name: self.decls[index].name.clone(),
+                kind: self.decls[index].kind,
+                used: shape.as_str(),
+            })
+        }
+    }
+
+    fn check_batch(&self, keys: &KeyBatch<'_>) -> Result<(), Error> {
+        check_lengths("hashes of keys", keys.hashes.len(), keys.keys.len())?;
+        check_lengths("key groups of keys", keys.groups.len(), keys.keys.len())
+    }
+
+    /// Checks the key groups of the keys of an access.
+    fn check_keys(&self, keys: &KeyBatch<'_>, which: Which<'_>) -> Result<(), Error> {
+        match which {
+            Which::All => keys.groups.iter().try_for_each(|&g| self.check_group(g)),
+            Which::Some(some) => some.iter().try_for_each(|&key| {
+                let group = keys.groups.get(key as usize).ok_or(Error::NoSuchKey {
+                    index: key,
+                    keys: keys.groups.len(),
+                })?;
+                self.check_group(*group)
+            }),
+        }
+    }
+
+    #[inline]
+    fn check_group(&self, group: KeyGroup) -> Result<(), Error> {
+        if self.range.contains(group) {
+            Ok(())
+        } else {
+            Err(Error::KeyGroup {
+                group,
+                range: self.range,
+            })
+        }
+    }
+
+    fn check_values(
+        &self,
+        keys: &KeyBatch<'_>,
+        state: StateIndex,
+        writes: &ValueWrites,
+    ) -> Result<(), Error> {
+        self.state(state, Shape::Cell)?;
+        check_lengths("values of keys", writes.values.len(), writes.keys.len())?;
+        check_bytes(writes.values.column())?;
+        self.check_keys(keys, Which::Some(&writes.keys))
+    }
+
+    fn check_lists(
+        &self,
+        keys: &KeyBatch<'_>,
+        state: StateIndex,
+        writes: &ListWrites,
+    ) -> Result<(), Error> {
+        let found = self.state(state, Shape::List)?;
+        let lists = &writes.lists;
+        check_lengths("lists of keys", lists.ends.len(), writes.keys.len())?;
+        check_lengths("modes of keys", writes.replace.len(), writes.keys.len())?;
+        lists.check()?;
+        self.check_keys(keys, Which::Some(&writes.keys))?;
+        list::check(&found.table, keys, writes)
+    }
+
+    fn check_maps(
+        &self,
+        keys: &KeyBatch<'_>,
+        state: StateIndex,
+        writes: &MapWrites,
+    ) -> Result<(), Error> {
+        self.state(state, Shape::Map)?;
+        check_lengths("map keys of keys", writes.map_keys.len(), writes.keys.len())?;
+        check_lengths("values of keys", writes.values.len(), writes.keys.len())?;
+        check_bytes(&writes.map_keys)?;
+        check_bytes(writes.values.column())?;
+        self.check_keys(keys, Which::Some(&writes.clear))?;
+        self.check_keys(keys, Which::Some(&writes.keys))
+    }
+}
+
+impl Backend for HeapBackend {
+    fn key_groups(&self) -> KeyGroupRange {
+        self.range
+    }
+
+    fn states(&self) -> &[StateDecl] {
+        &self.decls
+    }
+
+    fn get_values(
+        &mut self,
+        state: StateIndex,
+        keys: &KeyBatch<'_>,
+        which: Which<'_>,
+        out: &mut OptionalColumn,
+    ) -> Result<(), Error> {
+        self.check_batch(keys)?;
+        self.check_keys(keys, which)?;
+        let mut probes = std::mem::take(&mut self.probes);
+        let result = self
+            .state(state, Shape::Cell)
+            .and_then(|found| found.table.get(keys, which, &mut probes, out));
+        self.probes = probes;
+        result
+    }
+
+    fn get_lists(
+        &mut self,
+        state: StateIndex,
+        keys: &KeyBatch<'_>,
+        which: Which<'_>,
+        out: &mut NestedColumn,
+    ) -> Result<(), Error> {
+        self.check_batch(keys)?;
+        self.check_keys(keys, which)?;
+        list::get(&self.state(state, Shape::List)?.table, keys, which, out)
+    }
+
+    fn get_entries(
+        &mut self,
+        state: StateIndex,
+        keys: &KeyBatch<'_>,
+        which: Which<'_>,
+        map_keys: ColumnView<'_>,
+        out: &mut OptionalColumn,
+    ) -> Result<(), Error> {
+        self.check_batch(keys)?;
+        self.check_keys(keys, which)?;
+        let len = which.len(keys.keys.len());
+        check_lengths("map keys of keys", map_keys.len(), len)?;
+        let found = self.state(state, Shape::Map)?;
+        map::get(&found.table, keys, which, map_keys, out)
+    }
+
+    fn scan_entries(
+        &mut self,
+        state: StateIndex,
+        keys: &KeyBatch<'_>,
+        key: u32,
+        after: Option<&[u8]>,
+        limit: usize,
+        out: &mut EntriesColumn,
+    ) -> Result<(), Error> {
+        self.check_batch(keys)?;
+        self.check_keys(keys, Which::Some(&[key]))?;
+        let found = self.state(state, Shape::Map)?;
+        map::scan(&found.table, keys, key as usize, after, limit, out)
+    }
+
+    fn apply(&mut self, keys: &KeyBatch<'_>, writes: &Writes) -> Result<(), Error> {
+        // Everything that can fail comes first, so that all is applied or nothing.
+        self.check_batch(keys)?;
+        for (state, writes) in &writes.values {
+            self.check_values(keys, *state, writes)?;
+        }
+        for (state, writes) in &writes.lists {
+            self.check_lists(keys, *state, writes)?;
+        }
+        for (state, writes) in &writes.maps {
+            self.check_maps(keys, *state, writes)?;
+        }
+        for (state, writes) in &writes.values {
+            let state = &mut self.states[state.0 as usize];
+            state.table.thaw();
+            let change = state.table.apply(keys, writes);
+            state.count(change);
+        }
+        for (state, writes) in &writes.lists {
+            let state = &mut self.states[state.0 as usize];
+            state.table.thaw();
+            let change = list::apply(&mut state.table, keys, writes, &mut self.scratch);
+            state.count(change);
+        }
+        for (state, writes) in &writes.maps {
+            let state = &mut self.states[state.0 as usize];
+            state.table.thaw();
+            let change = map::apply(&mut state.table, keys, writes, &mut self.scratch);
+            state.count(change);
+        }
+        Ok(())
+    }
+
+    fn snapshot(&mut self) -> Result<Box<dyn Snapshot>, Error> {
+        let states = self.states.iter_mut().map(|state| StateSnapshot {
+            shape: state.shape,
+            pages: state.table.freeze(),
+        });
+        Ok(Box::new(HeapSnapshot::new(states.collect())))
+    }
+
+    fn load(&mut self, state: StateIndex, group: KeyGroup, rows: &[u8]) -> Result<(), Error> {
+        self.check_group(group)?;
+        let declared = self.states.len();
+        let index = state.0;
+        let state = self
+            .states
+            .get_mut(index as usize)
+            .ok_or(Error::Undeclared { index, declared })?;
+        state.table.thaw();
+        let (change, result) = load::rows(state.shape, &mut state.table, group, rows);
+        state.count(change);
+        result
+    }
+
+    fn entries(&self, state: StateIndex) -> u64 {
+        self.states
+            .get(state.0 as usize)
+            .map_or(0, |state| state.entries)
+    }
+}
+
+impl HeapState {
+    fn count(&mut self, change: i64) {
+        self.entries = self.entries.saturating_add_signed(change);
+    }
+}
+
+fn shape_of(decl: &StateDecl) -> Result<Shape, Error> {
+    use crate::StateKind::{
+        Aggregating, Broadcast, List, Map, OperatorList, OperatorUnion, Reducing, Value,
+    };
+    match decl.kind {
+        Value | Reducing | Aggregating => Ok(Shape::Cell),
+        List => Ok(Shape::List),
+        Map => Ok(Shape::Map),
+        OperatorList | OperatorUnion | Broadcast => Err(Error::WrongKind {
+            name: decl.name.clone(),
+            kind: decl.kind,
+            used: "keyed",
+        }),
+    }
+}
+
+/// What was written must fit the column in which it is read.
+fn check_bytes(column: &Column) -> Result<(), Error> {
+    limits::check(
+        "a column of writes",
+        column.byte_len(),
+        limits::MAX_COLUMN_BYTES,
+    )
+}
+
+fn check_lengths(what: &'static str, left: usize, right: usize) -> Result<(), Error> {
+    if left == right {
+        Ok(())
+    } else {
+        Err(Error::Mismatch { what, left, right })
+    }
+}

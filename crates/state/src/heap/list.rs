@@ -1,0 +1,209 @@
+//! Lists in a table: a short one is a run of length-prefixed elements in the arena, a long one is
+//! kept in chunks.
+//!
+//! INVARIANT: a list that is there has at least one element.
+
+use std::sync::Arc;
+
+use weir_model::KeyGroup;
+
+use super::{
+    big::Big,
+    segment::{At, INLINE, Segment},
+    table::Table,
+};
+use crate::{
+    Error, KeyBatch, ListWrites, NestedColumn, Which, limits,
+    rows::{self, Reader},
+};
+
+/// Lists up to this many encoded bytes are kept in the arena.
+const MAX_INLINE: usize = 2048;
+/// A chunk of a long list takes no further element beyond this many bytes: what an append copies at
+/// most after a snapshot.
+const CHUNK_BYTES: usize = 16 * 1024;
+
+/// A long list: runs of length-prefixed elements.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ListChunks {
+    chunks: Vec<Arc<Vec<u8>>>,
+    bytes: usize,
+}
+
+impl ListChunks {
+    /// The runs, in order.
+    pub(super) fn runs(&self) -> impl Iterator<Item = &[u8]> {
+        self.chunks.iter().map(|chunk| chunk.as_slice())
+    }
+
+    /// Appends a run of encoded elements.
+    fn append(&mut self, run: &[u8]) {
+        self.bytes += run.len();
+        let mut from = 0;
+        let mut reader = Reader::new(run);
+        while !reader.is_empty() {
+            // What we encoded can be decoded; were it not, the rest goes to the chunk as it is.
+            let end = match reader.bytes() {
+                Some(_) => run.len() - reader.len(),
+                None => run.len(),
+            };
+            let full = self.chunks.last().is_none_or(|c| c.len() >= CHUNK_BYTES);
+            if full {
+                self.chunks.push(Arc::default());
+            }
+            if let Some(chunk) = self.chunks.last_mut() {
+                Arc::make_mut(chunk).extend_from_slice(&run[from..end]);
+            }
+            if end == run.len() {
+                break;
+            }
+            from = end;
+        }
+    }
+}
+
+/// The runs of encoded elements of a list.
+pub(super) fn runs(segment: &Segment, at: At) -> impl Iterator<Item = &[u8]> {
+    let (inline, chunks) = match segment.big(at) {
+        Some(Big::List(list)) => (None, Some(list.runs())),
+        Some(Big::Map(_)) => (None, None),
+        None => (segment.value(at).get(1..), None),
+    };
+    inline.into_iter().chain(chunks.into_iter().flatten())
+}
+
+/// The encoded bytes of a list.
+fn len(segment: &Segment, at: At) -> usize {
+    match segment.big(at) {
+        Some(Big::List(list)) => list.bytes,
+        Some(Big::Map(_)) => 0,
+        None => segment.value(at).len().saturating_sub(1),
+    }
+}
+
+/// Appends the lists of a column of keys. The groups are in the range.
+pub(super) fn get(
+    table: &Table,
+    keys: &KeyBatch<'_>,
+    which: Which<'_>,
+    out: &mut NestedColumn,
+) -> Result<(), Error> {
+    for position in 0..which.len(keys.keys.len()) {
+        let key = which.get(position);
+        let hash = keys.hashes[key];
+        if let Some(segment) = table.segment(keys.groups[key], hash)
+            && let Some(at) = segment.find(hash, keys.keys.get(key))
+        {
+            let bytes = out.elements.byte_len() + len(segment, at);
+            limits::check("the column of lists", bytes, limits::MAX_COLUMN_BYTES)?;
+            for run in runs(segment, at) {
+                let mut reader = Reader::new(run);
+                while let Some(element) = reader.bytes() {
+                    out.elements.push(element);
+                }
+            }
+        }
+        out.ends.push(out.elements.len() as u32);
+    }
+    Ok(())
+}
+
+/// Checks that no list becomes too large. The groups are in the range, the columns fit.
+pub(super) fn check(table: &Table, keys: &KeyBatch<'_>, writes: &ListWrites) -> Result<(), Error> {
+    let mut first = 0;
+    for (row, &key) in writes.keys.iter().enumerate() {
+        let end = writes.lists.ends[row] as usize;
+        // A length takes at most 5 bytes below 4 GiB.
+        let mut bytes: usize = (first..end)
+            .map(|i| writes.lists.elements.get(i).len() + 5)
+            .sum();
+        first = end;
+        let key = key as usize;
+        let hash = keys.hashes[key];
+        if writes.replace[row] == 0
+            && let Some(segment) = table.segment(keys.groups[key], hash)
+            && let Some(at) = segment.find(hash, keys.keys.get(key))
+        {
+            bytes += len(segment, at);
+        }
+        limits::check("a list", bytes, limits::MAX_COLUMN_BYTES)?;
+    }
+    Ok(())
+}
+
+/// Applies writes that were checked; gives back by how much the number of lists changes.
+pub(super) fn apply(
+    table: &mut Table,
+    keys: &KeyBatch<'_>,
+    writes: &ListWrites,
+    scratch: &mut Vec<u8>,
+) -> i64 {
+    let mut change = 0;
+    let mut first = 0;
+    for (row, &key) in writes.keys.iter().enumerate() {
+        let end = writes.lists.ends[row] as usize;
+        scratch.clear();
+        scratch.push(INLINE);
+        for i in first..end {
+            rows::put_bytes(scratch, writes.lists.elements.get(i));
+        }
+        first = end;
+        let key = key as usize;
+        let (group, hash) = (keys.groups[key], keys.hashes[key]);
+        let replace = writes.replace[row] != 0;
+        change += write(table, group, hash, keys.keys.get(key), replace, scratch);
+    }
+    change
+}
+
+/// Writes one list, given as [`INLINE`] and its encoded elements; gives back by how much the number
+/// of lists changes.
+pub(super) fn write(
+    table: &mut Table,
+    group: KeyGroup,
+    hash: u64,
+    key: &[u8],
+    replace: bool,
+    tagged: &[u8],
+) -> i64 {
+    let run = tagged.get(1..).unwrap_or_default();
+    let segment = table.segment_mut(group, hash);
+    if run.is_empty() {
+        return if replace {
+            -i64::from(segment.remove(hash, key))
+        } else {
+            0
+        };
+    }
+    let old = if replace {
+        None
+    } else {
+        segment.find(hash, key)
+    };
+    let new = match old {
+        Some(at) => {
+            if let Some(Big::List(list)) = segment.big_mut(at) {
+                list.append(run);
+                return 0;
+            }
+            let old = segment.value(at).get(1..).unwrap_or_default();
+            if old.len() + run.len() <= MAX_INLINE {
+                segment.append(hash, key, run);
+            } else {
+                let mut list = ListChunks::default();
+                list.append(old);
+                list.append(run);
+                segment.put_big(hash, group.0, key, Big::List(list));
+            }
+            false
+        }
+        None if run.len() <= MAX_INLINE => segment.put(hash, group.0, key, tagged),
+        None => {
+            let mut list = ListChunks::default();
+            list.append(run);
+            segment.put_big(hash, group.0, key, Big::List(list))
+        }
+    };
+    table.split_if_due(group, hash);
+    i64::from(new)
+}

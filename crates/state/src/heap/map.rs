@@ -1,0 +1,254 @@
+//! Maps in a table: a small one is a sorted run of length-prefixed entries in the arena, a large
+//! one is kept in chunks.
+//!
+//! INVARIANT: a map that is there has at least one entry; runs rise in byte order of map keys.
+
+use weir_model::{ColumnView, KeyGroup, OptionalColumn};
+
+use super::{
+    big::Big,
+    chunks::MapChunks,
+    segment::{At, INLINE, Segment},
+    table::Table,
+};
+use crate::{
+    EntriesColumn, Error, KeyBatch, MapWrites, Which, limits,
+    rows::{self, Reader},
+};
+
+/// Maps up to this many encoded bytes are kept in the arena, where they are searched from the
+/// beginning and moved by every insertion.
+const MAX_INLINE: usize = 512;
+
+/// The entries of a run, in order.
+struct Run<'a>(Reader<'a>);
+
+impl<'a> Iterator for Run<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some((self.0.bytes()?, self.0.bytes()?))
+    }
+}
+
+fn run_of(value: &[u8]) -> Run<'_> {
+    Run(Reader::new(value.get(1..).unwrap_or_default()))
+}
+
+/// The number of entries of a map.
+pub(super) fn entries(segment: &Segment, at: At) -> u64 {
+    match segment.big(at) {
+        Some(Big::Map(map)) => map.entries(),
+        Some(Big::List(_)) => 0,
+        None => run_of(segment.value(at)).count() as u64,
+    }
+}
+
+/// The entries of a map in order, after `after` (exclusive).
+pub(super) fn iter_after<'a>(
+    segment: &'a Segment,
+    at: At,
+    after: Option<&'a [u8]>,
+) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+    let (run, chunks) = match segment.big(at) {
+        Some(Big::Map(map)) => (None, Some(map.iter_after(after))),
+        Some(Big::List(_)) => (None, None),
+        None => (Some(run_of(segment.value(at))), None),
+    };
+    run.into_iter()
+        .flatten()
+        .skip_while(move |&(key, _)| after.is_some_and(|after| key <= after))
+        .chain(chunks.into_iter().flatten())
+}
+
+/// The value of a map key.
+fn get_one<'a>(segment: &'a Segment, at: At, map_key: &[u8]) -> Option<&'a [u8]> {
+    match segment.big(at) {
+        Some(Big::Map(map)) => map.get(map_key),
+        Some(Big::List(_)) => None,
+        None => run_of(segment.value(at))
+            .take_while(|&(key, _)| key <= map_key)
+            .find(|&(key, _)| key == map_key)
+            .map(|(_, value)| value),
+    }
+}
+
+/// Appends the values of a column of (key, map key). The groups are in the range.
+pub(super) fn get(
+    table: &Table,
+    keys: &KeyBatch<'_>,
+    which: Which<'_>,
+    map_keys: ColumnView<'_>,
+    out: &mut OptionalColumn,
+) -> Result<(), Error> {
+    let mut bytes = out.column().byte_len();
+    for (position, map_key) in map_keys.iter().enumerate() {
+        let key = which.get(position);
+        let hash = keys.hashes[key];
+        let value = table.segment(keys.groups[key], hash).and_then(|segment| {
+            let at = segment.find(hash, keys.keys.get(key))?;
+            get_one(segment, at, map_key)
+        });
+        bytes += value.map_or(0, <[u8]>::len);
+        limits::check("the column of values", bytes, limits::MAX_COLUMN_BYTES)?;
+        out.push(value);
+    }
+    Ok(())
+}
+
+/// Appends up to `limit` entries of the map of one key. The group is in the range.
+pub(super) fn scan(
+    table: &Table,
+    keys: &KeyBatch<'_>,
+    key: usize,
+    after: Option<&[u8]>,
+    limit: usize,
+    out: &mut EntriesColumn,
+) -> Result<(), Error> {
+    let hash = keys.hashes[key];
+    let Some(segment) = table.segment(keys.groups[key], hash) else {
+        return Ok(());
+    };
+    let Some(at) = segment.find(hash, keys.keys.get(key)) else {
+        return Ok(());
+    };
+    for (map_key, value) in iter_after(segment, at, after).take(limit) {
+        let bytes = (out.keys.byte_len() + map_key.len()).max(out.values.byte_len() + value.len());
+        limits::check("the column of entries", bytes, limits::MAX_COLUMN_BYTES)?;
+        out.keys.push(map_key);
+        out.values.push(value);
+    }
+    Ok(())
+}
+
+/// Applies writes that were checked; gives back by how much the number of entries changes.
+pub(super) fn apply(
+    table: &mut Table,
+    keys: &KeyBatch<'_>,
+    writes: &MapWrites,
+    scratch: &mut Vec<u8>,
+) -> i64 {
+    let mut change = 0;
+    for &key in &writes.clear {
+        let key = key as usize;
+        let (group, hash) = (keys.groups[key], keys.hashes[key]);
+        let segment = table.segment_mut(group, hash);
+        if let Some(at) = segment.find(hash, keys.keys.get(key)) {
+            change -= entries(segment, at) as i64;
+            segment.remove(hash, keys.keys.get(key));
+        }
+    }
+    for (row, &key) in writes.keys.iter().enumerate() {
+        let key = key as usize;
+        let (group, hash) = (keys.groups[key], keys.hashes[key]);
+        let (map_key, key) = (writes.map_keys.get(row), keys.keys.get(key));
+        change += match writes.values.get(row) {
+            Some(value) => put(table, group, hash, key, (map_key, value), scratch),
+            None => remove(table, group, hash, key, map_key, scratch),
+        };
+    }
+    change
+}
+
+/// Puts one entry; gives back by how much the number of entries changes.
+pub(super) fn put(
+    table: &mut Table,
+    group: KeyGroup,
+    hash: u64,
+    key: &[u8],
+    entry: (&[u8], &[u8]),
+    scratch: &mut Vec<u8>,
+) -> i64 {
+    let segment = table.segment_mut(group, hash);
+    let old = segment.find(hash, key);
+    if let Some(at) = old
+        && let Some(Big::Map(map)) = segment.big_mut(at)
+    {
+        return i64::from(map.put(entry.0, entry.1));
+    }
+    let run = old.map_or(&[][..], |at| segment.value(at));
+    let new = splice(run, entry.0, Some(entry.1), scratch);
+    if scratch.len() <= MAX_INLINE {
+        segment.put(hash, group.0, key, scratch);
+    } else {
+        let mut map = MapChunks::default();
+        for (map_key, value) in run_of(scratch) {
+            map.put(map_key, value);
+        }
+        segment.put_big(hash, group.0, key, Big::Map(map));
+    }
+    table.split_if_due(group, hash);
+    i64::from(new)
+}
+
+/// Removes one entry; gives back by how much the number of entries changes.
+fn remove(
+    table: &mut Table,
+    group: KeyGroup,
+    hash: u64,
+    key: &[u8],
+    map_key: &[u8],
+    scratch: &mut Vec<u8>,
+) -> i64 {
+    // Looked at first, so that a segment is not copied for nothing.
+    let there = table.segment(group, hash).is_some_and(|segment| {
+        segment
+            .find(hash, key)
+            .is_some_and(|at| get_one(segment, at, map_key).is_some())
+    });
+    if !there {
+        return 0;
+    }
+    let segment = table.segment_mut(group, hash);
+    let Some(at) = segment.find(hash, key) else {
+        return 0;
+    };
+    let empty = if let Some(Big::Map(map)) = segment.big_mut(at) {
+        map.remove(map_key);
+        map.entries() == 0
+    } else {
+        splice(segment.value(at), map_key, None, scratch);
+        if scratch.len() > 1 {
+            segment.put(hash, group.0, key, scratch);
+        }
+        scratch.len() <= 1
+    };
+    if empty {
+        segment.remove(hash, key);
+    }
+    -1
+}
+
+/// Writes to `to` the run `from` with one entry put or removed; gives back whether its key was not
+/// there.
+fn splice(from: &[u8], map_key: &[u8], value: Option<&[u8]>, to: &mut Vec<u8>) -> bool {
+    let body = from.get(1..).unwrap_or_default();
+    let mut reader = Reader::new(body);
+    let (mut before, mut after) = (body.len(), body.len());
+    let mut new = true;
+    while !reader.is_empty() {
+        let start = body.len() - reader.len();
+        let (Some(key), Some(_)) = (reader.bytes(), reader.bytes()) else {
+            break;
+        };
+        if key >= map_key {
+            new = key != map_key;
+            before = start;
+            after = if new {
+                start
+            } else {
+                body.len() - reader.len()
+            };
+            break;
+        }
+    }
+    to.clear();
+    to.push(INLINE);
+    to.extend_from_slice(&body[..before]);
+    if let Some(value) = value {
+        rows::put_bytes(to, map_key);
+        rows::put_bytes(to, value);
+    }
+    to.extend_from_slice(&body[after..]);
+    new
+}

@@ -1,0 +1,180 @@
+//! A record in the arena of a segment: what a key is, how long its value is and may become.
+//!
+//! Layout, little endian: `low half of the hash u32, key length u32, value length u32, key group
+//! u16, capacity class u8, 0u8, key, value, padding to a multiple of 8`. The upper half of the hash
+//! is in the cell that points here.
+//!
+//! INVARIANT: offsets given to these functions are those of records of the same arena.
+
+const HEADER: usize = 16;
+
+/// Appends a record for a new key, with room for a value of `room` bytes.
+pub(super) fn push(
+    arena: &mut Vec<u8>,
+    hash: u64,
+    group: u16,
+    key: &[u8],
+    value: &[u8],
+    room: usize,
+) {
+    let class = class_of(room.max(value.len()));
+    let end = arena.len() + padded(HEADER + key.len() + capacity_of(class));
+    arena.extend_from_slice(&(hash as u32).to_le_bytes());
+    arena.extend_from_slice(&(key.len() as u32).to_le_bytes());
+    arena.extend_from_slice(&(value.len() as u32).to_le_bytes());
+    arena.extend_from_slice(&group.to_le_bytes());
+    arena.extend_from_slice(&[class, 0]);
+    arena.extend_from_slice(key);
+    arena.extend_from_slice(value);
+    arena.resize(end, 0);
+}
+
+/// Copies the record at `from` to the end of the same arena, with room for a value of `room` bytes.
+pub(super) fn copy_to_end(arena: &mut Vec<u8>, from: usize, room: usize) {
+    let (key_len, value_len) = (key_len(arena, from), value_len(arena, from));
+    let class = class_of(room.max(value_len));
+    let to = arena.len();
+    arena.extend_from_within(from..from + HEADER + key_len + value_len);
+    arena[to + 14] = class;
+    arena.resize(to + padded(HEADER + key_len + capacity_of(class)), 0);
+}
+
+/// Copies the record at `from` to the end of another arena, as it is.
+pub(super) fn copy(arena: &[u8], from: usize, to: &mut Vec<u8>) {
+    to.extend_from_slice(&arena[from..from + size(arena, from)]);
+}
+
+/// Bytes of the record, its header and padding included.
+pub(super) fn size(arena: &[u8], at: usize) -> usize {
+    padded(HEADER + key_len(arena, at) + capacity(arena, at))
+}
+
+#[inline]
+pub(super) fn key(arena: &[u8], at: usize) -> &[u8] {
+    &arena[at + HEADER..][..key_len(arena, at)]
+}
+
+#[inline]
+pub(super) fn value(arena: &[u8], at: usize) -> &[u8] {
+    let head = &arena[at..at + HEADER];
+    let start = at + HEADER + u32_at(head, 4);
+    &arena[start..start + u32_at(head, 8)]
+}
+
+/// The lower half of the hash of the key.
+pub(super) fn low_hash(arena: &[u8], at: usize) -> u32 {
+    u32_at(&arena[at..at + HEADER], 0) as u32
+}
+
+/// The key group of the key.
+pub(super) fn group(arena: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([arena[at + 12], arena[at + 13]])
+}
+
+/// The longest value that fits.
+#[inline]
+pub(super) fn capacity(arena: &[u8], at: usize) -> usize {
+    capacity_of(arena[at + 14])
+}
+
+/// Whether a value of `len` bytes may be written in place: it fits, and does not leave most of a
+/// large record unused.
+#[inline]
+pub(super) fn fits(arena: &[u8], at: usize, len: usize) -> bool {
+    let capacity = capacity(arena, at);
+    len <= capacity && (capacity <= 256 || len * 4 >= capacity)
+}
+
+/// Replaces the value; it fits.
+#[inline]
+pub(super) fn set_value(arena: &mut [u8], at: usize, value: &[u8]) {
+    let start = at + HEADER + key_len(arena, at);
+    arena[start..start + value.len()].copy_from_slice(value);
+    arena[at + 8..at + 12].copy_from_slice(&(value.len() as u32).to_le_bytes());
+}
+
+/// Appends to the value; it fits.
+pub(super) fn append_value(arena: &mut [u8], at: usize, bytes: &[u8]) {
+    let len = value_len(arena, at);
+    let start = at + HEADER + key_len(arena, at) + len;
+    arena[start..start + bytes.len()].copy_from_slice(bytes);
+    let len = (len + bytes.len()) as u32;
+    arena[at + 8..at + 12].copy_from_slice(&len.to_le_bytes());
+}
+
+#[inline]
+fn key_len(arena: &[u8], at: usize) -> usize {
+    u32_at(&arena[at..at + HEADER], 4)
+}
+
+#[inline]
+fn value_len(arena: &[u8], at: usize) -> usize {
+    u32_at(&arena[at..at + HEADER], 8)
+}
+
+#[inline]
+fn u32_at(head: &[u8], at: usize) -> usize {
+    u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]) as usize
+}
+
+#[inline]
+fn padded(len: usize) -> usize {
+    (len + 7) & !7
+}
+
+/// The smallest capacity class that holds `len` bytes. Classes are `(8 + m) << e` with three bits
+/// of `m`: at most an eighth is wasted, and one byte says it.
+fn class_of(len: usize) -> u8 {
+    let len = len.max(8);
+    let e = len.ilog2() - 3;
+    // Rounded up, the eight steps of this power of two may end in the first of the next.
+    let m = len.div_ceil(1 << e) - 8;
+    (e as usize * 8 + m) as u8
+}
+
+#[inline]
+fn capacity_of(class: u8) -> usize {
+    (8 + usize::from(class & 7)) << (class >> 3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_holds_what_it_was_chosen_for_and_little_more() {
+        for len in (0..5000).chain([65_535, 65_536, 65_537, 1 << 20, (1 << 32) - 1]) {
+            let capacity = capacity_of(class_of(len));
+            assert!(
+                capacity >= len && capacity <= (len + len / 8 + 1).max(8),
+                "{len}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_record_keeps_key_and_value_where_it_goes() {
+        let mut arena = Vec::new();
+        push(&mut arena, 0x1234_5678_9abc_def0, 513, b"key", b"value", 5);
+        let second = arena.len();
+        push(&mut arena, 7, 3, b"", b"", 0);
+        assert_eq!(second % 8, 0);
+        assert_eq!((low_hash(&arena, 0), group(&arena, 0)), (0x9abc_def0, 513));
+        assert_eq!(
+            (key(&arena, 0), value(&arena, 0)),
+            (&b"key"[..], &b"value"[..])
+        );
+        assert_eq!(
+            (key(&arena, second), value(&arena, second)),
+            (&b""[..], &b""[..])
+        );
+        let third = arena.len();
+        copy_to_end(&mut arena, 0, 100);
+        append_value(&mut arena, third, &[b'x'; 95]);
+        assert_eq!(value(&arena, third).len(), 100);
+        assert_eq!(key(&arena, third), b"key");
+        assert_eq!(arena.len(), third + size(&arena, third));
+        set_value(&mut arena, third, b"v");
+        assert_eq!(value(&arena, third), b"v");
+    }
+}

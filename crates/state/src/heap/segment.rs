@@ -1,0 +1,391 @@
+//! A segment: a compact hash table of some hundred entries.
+//!
+//! Two flat buffers hold everything, so that a segment is copied by two `memcpy`s: an
+//! open-addressed index of 8-byte cells, and an arena of records `header, key, value`. A look-up
+//! costs one cache miss in each. A value that fits the capacity of its record is replaced in place;
+//! a record that is given up is garbage until more than half of the arena is.
+//!
+//! INVARIANT: every live record has exactly one cell, on the probe path that begins at its tag;
+//! records begin at multiples of 8; in a *tagged* segment each value begins with [`INLINE`] or,
+//! with the number of its entry in `bigs`, with [`BIG`].
+
+use std::sync::Arc;
+
+use super::{big::Big, record};
+
+/// First byte of a tagged value: the rest is the value itself.
+pub(super) const INLINE: u8 = 0;
+/// First byte of a tagged value: the rest is the index into `bigs`, 4 bytes, little endian.
+pub(super) const BIG: u8 = 1;
+
+/// A segment splits above this many entries: copying it after a snapshot costs about a microsecond.
+const MAX_ENTRIES: u32 = 384;
+/// A segment splits above this many live bytes, too, while there is something to divide.
+const MAX_BYTES: usize = 64 * 1024;
+/// Below this many entries a segment is not split for its bytes.
+const MIN_ENTRIES: u32 = 4;
+/// Garbage below this many bytes is not worth a compaction.
+const MIN_GARBAGE: usize = 512;
+
+/// A cell of the index.
+#[derive(Clone, Copy, Debug)]
+struct Cell {
+    /// The upper half of the hash; its low bits say where probing begins.
+    tag: u32,
+    /// Where the record lies in the arena, in units of 8 bytes.
+    at: u32,
+}
+
+const EMPTY: Cell = Cell {
+    tag: 0,
+    at: u32::MAX,
+};
+
+/// A record of a segment: valid until the next change of that segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct At(u32);
+
+impl At {
+    /// No record.
+    pub(super) const NONE: Self = Self(u32::MAX);
+
+    fn byte(self) -> usize {
+        self.0 as usize * 8
+    }
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Segment {
+    index: Vec<Cell>,
+    arena: Vec<u8>,
+    bigs: Vec<Option<Arc<Big>>>,
+    garbage: usize,
+    live: u32,
+    /// How many low bits of the hash all keys of this segment share.
+    depth: u8,
+    tagged: bool,
+}
+
+impl Segment {
+    /// A segment without entries; `tagged` says whether its values are (lists and maps).
+    pub(super) fn new(tagged: bool) -> Self {
+        Self {
+            tagged,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn depth(&self) -> u8 {
+        self.depth
+    }
+
+    /// Whether the segment should be split.
+    pub(super) fn is_over(&self) -> bool {
+        self.live > MAX_ENTRIES
+            || (self.arena.len() - self.garbage > MAX_BYTES && self.live >= MIN_ENTRIES)
+    }
+
+    /// The first record whose tag is that of `hash`: nearly always that of the key, if any is.
+    #[inline]
+    pub(super) fn candidate(&self, hash: u64) -> At {
+        let tag = tag_of(hash);
+        let Some(mask) = self.index.len().checked_sub(1) else {
+            return At::NONE;
+        };
+        let mut i = tag as usize & mask;
+        loop {
+            let cell = self.index[i];
+            if cell.at == u32::MAX || cell.tag == tag {
+                return At(cell.at);
+            }
+            i = (i + 1) & mask;
+        }
+    }
+
+    /// Whether the record is that of `key`.
+    #[inline]
+    pub(super) fn is(&self, at: At, key: &[u8]) -> bool {
+        record::key(&self.arena, at.byte()) == key
+    }
+
+    /// The record of `key`.
+    #[inline]
+    pub(super) fn find(&self, hash: u64, key: &[u8]) -> Option<At> {
+        self.find_cell(tag_of(hash), key)
+            .map(|i| At(self.index[i].at))
+    }
+
+    pub(super) fn key(&self, at: At) -> &[u8] {
+        record::key(&self.arena, at.byte())
+    }
+
+    #[inline]
+    pub(super) fn value(&self, at: At) -> &[u8] {
+        record::value(&self.arena, at.byte())
+    }
+
+    pub(super) fn group(&self, at: At) -> u16 {
+        record::group(&self.arena, at.byte())
+    }
+
+    /// What a tagged value refers to; `None` where the value is inline.
+    pub(super) fn big(&self, at: At) -> Option<&Big> {
+        let id = big_id(self.value(at))?;
+        self.bigs.get(id)?.as_deref()
+    }
+
+    /// As [`big`](Self::big), copied first where a snapshot still holds it.
+    pub(super) fn big_mut(&mut self, at: At) -> Option<&mut Big> {
+        let id = big_id(record::value(&self.arena, at.byte()))?;
+        self.bigs.get_mut(id)?.as_mut().map(Arc::make_mut)
+    }
+
+    /// All records, in no order.
+    pub(super) fn records(&self) -> impl Iterator<Item = At> {
+        self.index
+            .iter()
+            .filter(|cell| cell.at != u32::MAX)
+            .map(|cell| At(cell.at))
+    }
+
+    /// Inserts or replaces a value; gives back whether it is new.
+    #[inline]
+    pub(super) fn put(&mut self, hash: u64, group: u16, key: &[u8], value: &[u8]) -> bool {
+        match self.find_cell(tag_of(hash), key) {
+            Some(cell) => {
+                self.release(At(self.index[cell].at));
+                self.replace(cell, value);
+                false
+            }
+            None => {
+                self.insert(hash, group, key, value);
+                true
+            }
+        }
+    }
+
+    /// Inserts or replaces a value that is kept outside the arena; gives back whether it is new.
+    pub(super) fn put_big(&mut self, hash: u64, group: u16, key: &[u8], big: Big) -> bool {
+        let id = match self.bigs.iter().position(Option::is_none) {
+            Some(id) => id,
+            None => {
+                self.bigs.push(None);
+                self.bigs.len() - 1
+            }
+        };
+        let value = big_value(id);
+        // The old value is released first and may leave a hole before `id`; that is no harm.
+        let new = self.put(hash, group, key, &value);
+        self.bigs[id] = Some(Arc::new(big));
+        new
+    }
+
+    /// Appends `bytes` to the inline value of a record.
+    pub(super) fn append(&mut self, hash: u64, key: &[u8], bytes: &[u8]) {
+        let Some(cell) = self.find_cell(tag_of(hash), key) else {
+            return;
+        };
+        let len = self.value(At(self.index[cell].at)).len();
+        let needed = len + bytes.len();
+        if needed > record::capacity(&self.arena, At(self.index[cell].at).byte()) {
+            // Doubling makes a row of appends cost linear time.
+            self.relocate(cell, needed * 2);
+        }
+        let at = At(self.index[cell].at);
+        record::append_value(&mut self.arena, at.byte(), bytes);
+        self.compact_if_due();
+    }
+
+    /// Removes an entry; gives back whether it was there.
+    pub(super) fn remove(&mut self, hash: u64, key: &[u8]) -> bool {
+        let Some(cell) = self.find_cell(tag_of(hash), key) else {
+            return false;
+        };
+        let at = At(self.index[cell].at);
+        self.release(at);
+        self.garbage += record::size(&self.arena, at.byte());
+        self.close_hole(cell);
+        self.live -= 1;
+        self.compact_if_due();
+        true
+    }
+
+    /// Moves the entries whose hash has bit `depth` to a new segment.
+    pub(super) fn split(&mut self) -> Self {
+        let bit = 1u32 << self.depth;
+        let mut halves = [Self::new(self.tagged), Self::new(self.tagged)];
+        for cell in self.index.iter().filter(|cell| cell.at != u32::MAX) {
+            let at = At(cell.at);
+            let low = record::low_hash(&self.arena, at.byte());
+            let hash = u64::from(cell.tag) << 32 | u64::from(low);
+            let half = &mut halves[usize::from(low & bit != 0)];
+            let (key, value, group) = (self.key(at), self.value(at), self.group(at));
+            match big_id(value).filter(|_| self.tagged) {
+                Some(id) => {
+                    let value = big_value(half.bigs.len());
+                    half.bigs.push(self.bigs.get(id).cloned().flatten());
+                    half.insert(hash, group, key, &value);
+                }
+                None => half.insert(hash, group, key, value),
+            }
+        }
+        let depth = self.depth + 1;
+        let [mut low, mut high] = halves;
+        (low.depth, high.depth) = (depth, depth);
+        *self = low;
+        high
+    }
+
+    #[inline]
+    fn find_cell(&self, tag: u32, key: &[u8]) -> Option<usize> {
+        let mask = self.index.len().checked_sub(1)?;
+        let mut i = tag as usize & mask;
+        loop {
+            let cell = self.index[i];
+            if cell.at == u32::MAX {
+                return None;
+            }
+            if cell.tag == tag && self.is(At(cell.at), key) {
+                return Some(i);
+            }
+            i = (i + 1) & mask;
+        }
+    }
+
+    /// Adds a record for a key that has none.
+    fn insert(&mut self, hash: u64, group: u16, key: &[u8], value: &[u8]) {
+        if (self.live as usize + 1) * 4 > self.index.len() * 3 {
+            self.grow();
+        }
+        let at = self.next_at();
+        record::push(&mut self.arena, hash, group, key, value, value.len());
+        self.place(Cell {
+            tag: tag_of(hash),
+            at,
+        });
+        self.live += 1;
+    }
+
+    /// Writes another value to the record of `cell`.
+    #[inline]
+    fn replace(&mut self, cell: usize, value: &[u8]) {
+        let at = At(self.index[cell].at).byte();
+        if record::fits(&self.arena, at, value.len()) {
+            record::set_value(&mut self.arena, at, value);
+        } else {
+            record::set_value(&mut self.arena, at, &[]);
+            self.relocate(cell, value.len());
+            let at = At(self.index[cell].at).byte();
+            record::set_value(&mut self.arena, at, value);
+            self.compact_if_due();
+        }
+    }
+
+    /// Moves the record of `cell` to the end of the arena, with room for a value of `room` bytes.
+    fn relocate(&mut self, cell: usize, room: usize) {
+        let old = At(self.index[cell].at).byte();
+        self.garbage += record::size(&self.arena, old);
+        self.index[cell].at = self.next_at();
+        record::copy_to_end(&mut self.arena, old, room);
+    }
+
+    /// Lets go of what a tagged value refers to.
+    #[inline]
+    fn release(&mut self, at: At) {
+        if self.tagged
+            && let Some(id) = big_id(self.value(at))
+            && let Some(big) = self.bigs.get_mut(id)
+        {
+            *big = None;
+        }
+    }
+
+    /// Empties a cell and moves up those after it that are not at their own place.
+    fn close_hole(&mut self, mut hole: usize) {
+        let mask = self.index.len() - 1;
+        let mut i = hole;
+        loop {
+            i = (i + 1) & mask;
+            let cell = self.index[i];
+            if cell.at == u32::MAX {
+                break;
+            }
+            let home = cell.tag as usize & mask;
+            if i.wrapping_sub(home) & mask >= i.wrapping_sub(hole) & mask {
+                self.index[hole] = cell;
+                hole = i;
+            }
+        }
+        self.index[hole] = EMPTY;
+    }
+
+    fn grow(&mut self) {
+        let size = (self.index.len() * 2).max(8);
+        let old = std::mem::replace(&mut self.index, vec![EMPTY; size]);
+        for cell in old {
+            if cell.at != u32::MAX {
+                self.place(cell);
+            }
+        }
+    }
+
+    fn place(&mut self, cell: Cell) {
+        let mask = self.index.len() - 1;
+        let mut i = cell.tag as usize & mask;
+        while self.index[i].at != u32::MAX {
+            i = (i + 1) & mask;
+        }
+        self.index[i] = cell;
+    }
+
+    fn compact_if_due(&mut self) {
+        if self.garbage < MIN_GARBAGE || self.garbage * 2 < self.arena.len() {
+            return;
+        }
+        let mut arena = Vec::with_capacity(self.arena.len() - self.garbage);
+        for cell in &mut self.index {
+            if cell.at != u32::MAX {
+                let at = At(cell.at).byte();
+                cell.at = units(arena.len());
+                record::copy(&self.arena, at, &mut arena);
+            }
+        }
+        self.arena = arena;
+        self.garbage = 0;
+    }
+
+    fn next_at(&self) -> u32 {
+        units(self.arena.len())
+    }
+}
+
+#[inline]
+fn tag_of(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}
+
+/// An offset in an arena in units of 8 bytes. Segments split long before; only keys with equal
+/// hashes stay together, and 32 GiB of those are an attack that must end the task, not mix up rows.
+#[expect(
+    clippy::expect_used,
+    reason = "an arena of 32 GiB breaks every limit before this one"
+)]
+fn units(byte: usize) -> u32 {
+    u32::try_from(byte / 8)
+        .ok()
+        .filter(|&at| at != u32::MAX)
+        .expect("an arena holds less than 32 GiB")
+}
+
+fn big_value(id: usize) -> [u8; 5] {
+    let [a, b, c, d] = (id as u32).to_le_bytes();
+    [BIG, a, b, c, d]
+}
+
+fn big_id(value: &[u8]) -> Option<usize> {
+    match value {
+        [BIG, a, b, c, d] => Some(u32::from_le_bytes([*a, *b, *c, *d]) as usize),
+        _ => None,
+    }
+}

@@ -1,0 +1,170 @@
+//! The table of one state: its key groups in pages.
+//!
+//! A page holds a run of key groups, so that there are few of them whatever the maximum parallelism
+//! is: a snapshot takes them one by one, and a small state is not spread over thousands of them.
+//! Look-ups of a column go in passes (find the cells, look at the records, copy), because
+//! the cache misses of one pass overlap.
+
+use std::sync::Arc;
+
+use weir_model::{KeyGroup, KeyGroupRange, OptionalColumn};
+
+use super::{page::Page, segment::At, segment::Segment};
+use crate::{Error, KeyBatch, ValueWrites, Which, limits};
+
+/// The most pages of a table: a snapshot costs some 100 ns a page.
+const MAX_PAGES: usize = 32;
+
+/// Where a key of a column may be found.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probe {
+    number: u32,
+    at: At,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Table {
+    range: KeyGroupRange,
+    /// A page holds `2^shift` key groups.
+    shift: u32,
+    pages: Vec<Page>,
+    /// Whether some page may have a layer below.
+    layered: bool,
+}
+
+impl Table {
+    /// A table without entries; see [`Segment::new`] for `tagged`.
+    pub(super) fn new(range: KeyGroupRange, tagged: bool) -> Self {
+        let groups = range.count();
+        let shift = groups.div_ceil(MAX_PAGES).next_power_of_two().ilog2();
+        let pages = groups.div_ceil(1 << shift);
+        Self {
+            range,
+            shift,
+            pages: (0..pages).map(|_| Page::new(tagged)).collect(),
+            layered: false,
+        }
+    }
+
+    /// The segment of a key, to be read. The group is in the range.
+    #[inline]
+    pub(super) fn segment(&self, group: KeyGroup, hash: u64) -> Option<&Segment> {
+        let page = &self.pages[self.page_of(group)];
+        page.segment(page.number(hash))
+    }
+
+    /// The segment of a key, to be written; after an insertion
+    /// [`split_if_due`](Self::split_if_due) must be called. The group is in the range.
+    #[inline]
+    pub(super) fn segment_mut(&mut self, group: KeyGroup, hash: u64) -> &mut Segment {
+        let page = self.page_of(group);
+        self.pages[page].segment_mut(hash)
+    }
+
+    /// Splits the segment of a key while it is too large.
+    #[inline]
+    pub(super) fn split_if_due(&mut self, group: KeyGroup, hash: u64) {
+        let page = self.page_of(group);
+        self.pages[page].split_if_due(hash);
+    }
+
+    /// Appends the values of a column of keys. The groups are in the range.
+    pub(super) fn get(
+        &self,
+        keys: &KeyBatch<'_>,
+        which: Which<'_>,
+        probes: &mut Vec<Probe>,
+        out: &mut OptionalColumn,
+    ) -> Result<(), Error> {
+        self.probe(keys, which, probes);
+        let mut bytes = out.column().byte_len();
+        for (position, probe) in probes.iter_mut().enumerate() {
+            if probe.at == At::NONE {
+                continue;
+            }
+            let key = which.get(position);
+            let Some(segment) = self.probed(keys.groups[key], *probe) else {
+                continue;
+            };
+            if !segment.is(probe.at, keys.keys.get(key)) {
+                // Another key has the same 32 bits of hash.
+                let found = segment.find(keys.hashes[key], keys.keys.get(key));
+                probe.at = found.unwrap_or(At::NONE);
+                if found.is_none() {
+                    continue;
+                }
+            }
+            bytes += segment.value(probe.at).len();
+        }
+        limits::check("the column of values", bytes, limits::MAX_COLUMN_BYTES)?;
+        for (position, probe) in probes.iter().enumerate() {
+            let value = (probe.at != At::NONE)
+                .then(|| self.probed(keys.groups[which.get(position)], *probe))
+                .flatten()
+                .map(|segment| segment.value(probe.at));
+            out.push(value);
+        }
+        Ok(())
+    }
+
+    /// Applies writes that were checked; gives back by how much the number of values changes.
+    pub(super) fn apply(&mut self, keys: &KeyBatch<'_>, writes: &ValueWrites) -> i64 {
+        let mut change = 0;
+        for (row, &key) in writes.keys.iter().enumerate() {
+            let key = key as usize;
+            let (group, hash, bytes) = (keys.groups[key], keys.hashes[key], keys.keys.get(key));
+            let page = self.page_of(group);
+            let page = &mut self.pages[page];
+            match writes.values.get(row) {
+                Some(value) => {
+                    let new = page.segment_mut(hash).put(hash, group.0, bytes, value);
+                    // A replaced value may also have grown.
+                    page.split_if_due(hash);
+                    change += i64::from(new);
+                }
+                None => change -= i64::from(page.remove(hash, bytes)),
+            }
+        }
+        change
+    }
+
+    /// Brings the pages into a state in which those that no snapshot holds are written in place.
+    pub(super) fn thaw(&mut self) {
+        if self.layered {
+            self.layered = self.pages.iter_mut().fold(false, |any, p| p.thaw() | any);
+        }
+    }
+
+    /// Freezes all pages and goes on over them.
+    pub(super) fn freeze(&mut self) -> Vec<Arc<Page>> {
+        self.layered = true;
+        self.pages.iter_mut().map(Page::freeze).collect()
+    }
+
+    /// Finds the first candidate of each key.
+    fn probe(&self, keys: &KeyBatch<'_>, which: Which<'_>, probes: &mut Vec<Probe>) {
+        probes.clear();
+        let len = which.len(keys.hashes.len());
+        probes.extend((0..len).map(|position| {
+            let key = which.get(position);
+            let hash = keys.hashes[key];
+            let page = &self.pages[self.page_of(keys.groups[key])];
+            let number = page.number(hash);
+            let at = page
+                .segment(number)
+                .map_or(At::NONE, |segment| segment.candidate(hash));
+            Probe { number, at }
+        }));
+    }
+
+    #[inline]
+    fn probed(&self, group: KeyGroup, probe: Probe) -> Option<&Segment> {
+        self.pages[self.page_of(group)].segment(probe.number)
+    }
+
+    #[inline]
+    fn page_of(&self, group: KeyGroup) -> usize {
+        usize::from(group.0 - self.range.start.0) >> self.shift
+    }
+}

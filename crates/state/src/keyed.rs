@@ -1,0 +1,474 @@
+//! A guest call as a transaction over a [`Backend`] (D17).
+//!
+//! What a call writes is kept in one overlay a state and goes to the backend in one go when the
+//! call has succeeded; a call that failed leaves no trace. Reads see the call's own writes.
+//!
+//! INVARIANT: what comes from the guest (indices, columns, kinds) is checked here, before anything
+//! is changed; guests are hostile. The backend does not change between `begin` and `commit`.
+
+mod cells;
+mod lists;
+mod maps;
+#[cfg(test)]
+mod tests;
+
+use weir_model::{Column, ColumnView, KeyGroup, KeyedView, MaxParallelism, OptionalColumn};
+
+use crate::{
+    Backend, EntriesColumn, Error, KeyBatch, NestedColumn, Snapshot, StateDecl, StateIndex, Which,
+    Writes,
+};
+use cells::Cells;
+use lists::Lists;
+use maps::Maps;
+
+/// The keyed state of one operator and subtask, as its calls see it.
+///
+/// All columns that are read are appended to what `out` holds already.
+///
+/// ```
+/// use weir_model::*;
+/// use weir_state::*;
+///
+/// let max = MaxParallelism::new(128).unwrap();
+/// let all = max.range_of(SubtaskIndex(0), Parallelism::ONE).unwrap();
+/// let count = StateDecl {
+///     name: "count".into(),
+///     kind: StateKind::Value,
+///     format: "utf8".into(),
+///     version: 1,
+///     prefetch: true,
+///     ttl: None,
+/// };
+/// let backend = HeapBackend::new(vec![count], all).unwrap();
+/// let mut state = KeyedState::new(Box::new(backend), max);
+///
+/// let keys: Column = [&b"a"[..], b"b"].into_iter().collect();
+/// let hashes: Vec<u64> = keys.iter().map(hash64).collect();
+/// let keyed = KeyedView { keys: keys.view(), hashes: &hashes, key_of_row: &[0, 1] };
+///
+/// state.begin(Some(keyed));
+/// let mut values = OptionalColumn::new();
+/// values.push(Some(b"1"));
+/// state.value_put(StateIndex(0), Which::Some(&[1]), &values).unwrap();
+/// state.commit().unwrap();
+///
+/// state.begin(Some(keyed));
+/// let mut read = OptionalColumn::new();
+/// state.value_get(StateIndex(0), Which::All, &mut read).unwrap();
+/// assert_eq!((read.get(0), read.get(1)), (None, Some(&b"1"[..])));
+/// ```
+pub struct KeyedState {
+    backend: Box<dyn Backend>,
+    max: MaxParallelism,
+    call: Call,
+    overlays: Vec<Overlay>,
+    writes: Writes,
+}
+
+/// The keys of the call in hand, in buffers that are used again.
+#[derive(Default)]
+struct Call {
+    keyed: bool,
+    keys: Column,
+    hashes: Vec<u64>,
+    groups: Vec<KeyGroup>,
+}
+
+impl Call {
+    fn batch(&self) -> KeyBatch<'_> {
+        KeyBatch {
+            keys: self.keys.view(),
+            hashes: &self.hashes,
+            groups: &self.groups,
+        }
+    }
+}
+
+/// What a call has done to a state.
+enum Overlay {
+    Cells(Cells),
+    Lists(Lists),
+    /// Boxed: it is much larger than the others.
+    Maps(Box<Maps>),
+    /// The state is not keyed: it is not reached through here.
+    Foreign,
+}
+
+/// One checked access of a call to a state.
+struct Access<'a> {
+    backend: &'a mut dyn Backend,
+    keys: KeyBatch<'a>,
+    state: StateIndex,
+}
+
+impl KeyedState {
+    /// Calls over `backend`, whose keys are divided into `max` key groups.
+    #[must_use]
+    pub fn new(backend: Box<dyn Backend>, max: MaxParallelism) -> Self {
+        let overlays = backend.states().iter().map(Overlay::of).collect();
+        Self {
+            backend,
+            max,
+            call: Call::default(),
+            overlays,
+            writes: Writes::default(),
+        }
+    }
+
+    /// The declared states; [`StateIndex`] counts in this order.
+    #[must_use]
+    pub fn states(&self) -> &[StateDecl] {
+        self.backend.states()
+    }
+
+    /// Starts a call on these keys, or on none. Drops what a call before it wrote and did not
+    /// commit.
+    pub fn begin(&mut self, keyed: Option<KeyedView<'_>>) {
+        self.rollback();
+        let call = &mut self.call;
+        call.keyed = keyed.is_some();
+        call.keys.clear();
+        call.hashes.clear();
+        call.groups.clear();
+        if let Some(keyed) = keyed {
+            let max = self.max;
+            call.keys.extend_from(keyed.keys);
+            call.hashes.extend_from_slice(keyed.hashes);
+            call.groups
+                .extend(keyed.hashes.iter().map(|&hash| max.key_group_of(hash)));
+        }
+    }
+
+    /// Reads the values of keys of a cell state.
+    ///
+    /// # Errors
+    /// [`Error`] where the access is not allowed or the backend fails.
+    pub fn value_get(
+        &mut self,
+        state: StateIndex,
+        which: Which<'_>,
+        out: &mut OptionalColumn,
+    ) -> Result<(), Error> {
+        let (access, cells) = self.cells(state)?;
+        access.check_keys(which)?;
+        cells.get(access, which, out)
+    }
+
+    /// Writes the values of keys of a cell state; absent = clear. Of a key that occurs more than
+    /// once the last value counts.
+    ///
+    /// # Errors
+    /// [`Error`] where the access is not allowed; then nothing is written.
+    pub fn value_put(
+        &mut self,
+        state: StateIndex,
+        which: Which<'_>,
+        values: &OptionalColumn,
+    ) -> Result<(), Error> {
+        let (access, cells) = self.cells(state)?;
+        access.check_keys(which)?;
+        let keys = which.len(access.keys.keys.len());
+        check_lengths("values of keys", values.len(), keys)?;
+        cells.put(&access, which, values)
+    }
+
+    /// Takes the slots that the guest returned for a state: the value of every key in order, absent
+    /// = clear.
+    ///
+    /// # Errors
+    /// [`Error::SlotsAndPut`] where the call also wrote to the state, else as
+    /// [`value_put`](Self::value_put).
+    pub fn put_slots(&mut self, state: StateIndex, values: &OptionalColumn) -> Result<(), Error> {
+        let (access, cells) = self.cells(state)?;
+        check_lengths("slots of keys", values.len(), access.keys.keys.len())?;
+        cells.put_slots(&access, values)
+    }
+
+    /// Reads the lists of keys.
+    ///
+    /// # Errors
+    /// As [`value_get`](Self::value_get).
+    pub fn list_get(
+        &mut self,
+        state: StateIndex,
+        which: Which<'_>,
+        out: &mut NestedColumn,
+    ) -> Result<(), Error> {
+        let (access, lists) = self.lists(state)?;
+        access.check_keys(which)?;
+        lists.get(access, which, out)
+    }
+
+    /// Appends one element to the list of each of `keys`, which may repeat.
+    ///
+    /// # Errors
+    /// As [`value_put`](Self::value_put).
+    pub fn list_add(
+        &mut self,
+        state: StateIndex,
+        keys: &[u32],
+        values: ColumnView<'_>,
+    ) -> Result<(), Error> {
+        let (access, lists) = self.lists(state)?;
+        access.check_keys(Which::Some(keys))?;
+        check_lengths("elements of keys", values.len(), keys.len())?;
+        lists.add(&access, keys, values)
+    }
+
+    /// Replaces the lists of keys; empty = clear. Of a key that occurs more than once the last list
+    /// counts.
+    ///
+    /// # Errors
+    /// As [`value_put`](Self::value_put).
+    pub fn list_set(
+        &mut self,
+        state: StateIndex,
+        which: Which<'_>,
+        values: &NestedColumn,
+    ) -> Result<(), Error> {
+        let (access, lists) = self.lists(state)?;
+        access.check_keys(which)?;
+        let keys = which.len(access.keys.keys.len());
+        check_lengths("lists of keys", values.ends.len(), keys)?;
+        values.check()?;
+        lists.set(&access, which, values)
+    }
+
+    /// Reads one entry of the map of each key: `which` and `map_keys` are as long as each other.
+    ///
+    /// # Errors
+    /// As [`value_get`](Self::value_get).
+    pub fn map_get(
+        &mut self,
+        state: StateIndex,
+        which: Which<'_>,
+        map_keys: ColumnView<'_>,
+        out: &mut OptionalColumn,
+    ) -> Result<(), Error> {
+        let (access, maps) = self.maps(state)?;
+        access.check_keys(which)?;
+        let keys = which.len(access.keys.keys.len());
+        check_lengths("map keys of keys", map_keys.len(), keys)?;
+        maps.get(access, which, map_keys, out)
+    }
+
+    /// Writes one entry to the map of each key; absent = remove. Of an entry that occurs more than
+    /// once the last value counts.
+    ///
+    /// # Errors
+    /// As [`value_put`](Self::value_put).
+    pub fn map_put(
+        &mut self,
+        state: StateIndex,
+        which: Which<'_>,
+        map_keys: ColumnView<'_>,
+        values: &OptionalColumn,
+    ) -> Result<(), Error> {
+        let (access, maps) = self.maps(state)?;
+        access.check_keys(which)?;
+        let keys = which.len(access.keys.keys.len());
+        check_lengths("map keys of keys", map_keys.len(), keys)?;
+        check_lengths("values of map keys", values.len(), map_keys.len())?;
+        maps.put(&access, which, map_keys, values)
+    }
+
+    /// Removes all entries of the maps of `keys`.
+    ///
+    /// # Errors
+    /// As [`value_put`](Self::value_put).
+    pub fn map_clear(&mut self, state: StateIndex, keys: &[u32]) -> Result<(), Error> {
+        let (access, maps) = self.maps(state)?;
+        access.check_keys(Which::Some(keys))?;
+        maps.clear(&access, keys);
+        Ok(())
+    }
+
+    /// Reads up to `limit` entries of the map of one key in byte order of map keys, after `after`
+    /// (exclusive). Fewer than `limit` come only where there are no more.
+    ///
+    /// # Errors
+    /// As [`value_get`](Self::value_get).
+    pub fn map_scan(
+        &mut self,
+        state: StateIndex,
+        key: u32,
+        after: Option<&[u8]>,
+        limit: usize,
+        out: &mut EntriesColumn,
+    ) -> Result<(), Error> {
+        let (access, maps) = self.maps(state)?;
+        access.check_keys(Which::Some(&[key]))?;
+        maps.scan(access, key, after, limit, out)
+    }
+
+    /// Ends the call: all it wrote goes to the backend, or on an error nothing.
+    ///
+    /// # Errors
+    /// [`Error`] where a key does not belong to this subtask or the backend fails.
+    pub fn commit(&mut self) -> Result<(), Error> {
+        for (index, overlay) in self.overlays.iter_mut().enumerate() {
+            let state = StateIndex(index as u32);
+            match overlay {
+                Overlay::Cells(cells) => cells.drain_into(state, &mut self.writes.values),
+                Overlay::Lists(lists) => lists.drain_into(state, &mut self.writes.lists),
+                Overlay::Maps(maps) => maps.drain_into(state, &mut self.writes.maps),
+                Overlay::Foreign => {}
+            }
+        }
+        let writes = &self.writes;
+        let idle = writes.values.is_empty() && writes.lists.is_empty() && writes.maps.is_empty();
+        let result = if idle {
+            Ok(())
+        } else {
+            self.backend.apply(&self.call.batch(), writes)
+        };
+        self.rollback();
+        result
+    }
+
+    /// Drops what the call wrote. The call may go on as if it had just begun.
+    pub fn rollback(&mut self) {
+        self.reclaim();
+        for overlay in &mut self.overlays {
+            match overlay {
+                Overlay::Cells(cells) => cells.reset(),
+                Overlay::Lists(lists) => lists.reset(),
+                Overlay::Maps(maps) => maps.reset(),
+                Overlay::Foreign => {}
+            }
+        }
+    }
+
+    /// The synchronous part of a snapshot of what was committed.
+    ///
+    /// # Errors
+    /// [`Error`] where the backend fails.
+    pub fn snapshot(&mut self) -> Result<Box<dyn Snapshot>, Error> {
+        self.backend.snapshot()
+    }
+
+    /// The backend, to be restored before the first call.
+    pub fn backend_mut(&mut self) -> &mut dyn Backend {
+        self.backend.as_mut()
+    }
+
+    /// Gives the buffers of the last commit back to the overlays they came from.
+    fn reclaim(&mut self) {
+        for (state, buffers) in self.writes.values.drain(..) {
+            if let Some(Overlay::Cells(cells)) = self.overlays.get_mut(state.0 as usize) {
+                cells.reclaim(buffers);
+            }
+        }
+        for (state, buffers) in self.writes.lists.drain(..) {
+            if let Some(Overlay::Lists(lists)) = self.overlays.get_mut(state.0 as usize) {
+                lists.reclaim(buffers);
+            }
+        }
+        for (state, buffers) in self.writes.maps.drain(..) {
+            if let Some(Overlay::Maps(maps)) = self.overlays.get_mut(state.0 as usize) {
+                maps.reclaim(buffers);
+            }
+        }
+    }
+
+    fn cells(&mut self, state: StateIndex) -> Result<(Access<'_>, &mut Cells), Error> {
+        match self.enter(state)? {
+            (access, Overlay::Cells(cells)) => Ok((access, cells)),
+            (access, Overlay::Lists(_) | Overlay::Maps(_) | Overlay::Foreign) => {
+                Err(access.wrong_kind("value"))
+            }
+        }
+    }
+
+    fn lists(&mut self, state: StateIndex) -> Result<(Access<'_>, &mut Lists), Error> {
+        match self.enter(state)? {
+            (access, Overlay::Lists(lists)) => Ok((access, lists)),
+            (access, Overlay::Cells(_) | Overlay::Maps(_) | Overlay::Foreign) => {
+                Err(access.wrong_kind("list"))
+            }
+        }
+    }
+
+    fn maps(&mut self, state: StateIndex) -> Result<(Access<'_>, &mut Maps), Error> {
+        match self.enter(state)? {
+            (access, Overlay::Maps(maps)) => Ok((access, maps)),
+            (access, Overlay::Cells(_) | Overlay::Lists(_) | Overlay::Foreign) => {
+                Err(access.wrong_kind("map"))
+            }
+        }
+    }
+
+    fn enter(&mut self, state: StateIndex) -> Result<(Access<'_>, &mut Overlay), Error> {
+        let declared = self.overlays.len();
+        let index = state.0;
+        let overlay = self
+            .overlays
+            .get_mut(index as usize)
+            .ok_or(Error::Undeclared { index, declared })?;
+        let access = Access {
+            backend: self.backend.as_mut(),
+            keys: self.call.batch(),
+            state,
+        };
+        if !self.call.keyed && !matches!(overlay, Overlay::Foreign) {
+            let name = access.name();
+            return Err(Error::NotKeyed { name });
+        }
+        Ok((access, overlay))
+    }
+}
+
+impl Overlay {
+    fn of(decl: &StateDecl) -> Self {
+        use crate::StateKind::{
+            Aggregating, Broadcast, List, Map, OperatorList, OperatorUnion, Reducing, Value,
+        };
+        match decl.kind {
+            Value | Reducing | Aggregating => Self::Cells(Cells::default()),
+            List => Self::Lists(Lists::default()),
+            Map => Self::Maps(Box::default()),
+            OperatorList | OperatorUnion | Broadcast => Self::Foreign,
+        }
+    }
+}
+
+impl Access<'_> {
+    fn check_keys(&self, which: Which<'_>) -> Result<(), Error> {
+        let keys = self.keys.keys.len();
+        match which {
+            Which::All => Ok(()),
+            Which::Some(some) => match some.iter().find(|&&key| key as usize >= keys) {
+                None => Ok(()),
+                Some(&index) => Err(Error::NoSuchKey { index, keys }),
+            },
+        }
+    }
+
+    fn name(&self) -> String {
+        let decl = self.backend.states().get(self.state.0 as usize);
+        decl.map_or_else(String::new, |decl| decl.name.clone())
+    }
+
+    fn wrong_kind(&self, used: &'static str) -> Error {
+        match self.backend.states().get(self.state.0 as usize) {
+            Some(decl) => Error::WrongKind {
+                name: decl.name.clone(),
+                kind: decl.kind,
+                used,
+            },
+            None => Error::Undeclared {
+                index: self.state.0,
+                declared: self.backend.states().len(),
+            },
+        }
+    }
+}
+
+fn check_lengths(what: &'static str, left: usize, right: usize) -> Result<(), Error> {
+    if left == right {
+        Ok(())
+    } else {
+        Err(Error::Mismatch { what, left, right })
+    }
+}

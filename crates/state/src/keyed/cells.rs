@@ -1,0 +1,237 @@
+//! The overlay of a cell state: one slot a key of the call, so that no access hashes anything.
+
+use weir_model::OptionalColumn;
+
+use super::Access;
+use crate::{Error, StateIndex, ValueWrites, Which, limits};
+
+/// What the call knows of the value of one key.
+#[derive(Clone, Copy, Debug)]
+enum Slot {
+    Unread,
+    /// As the backend has it: a row of `read`.
+    Clean(u32),
+    /// Written by the call: a row of `written`; absent = cleared.
+    Dirty(u32),
+}
+
+/// How the call wrote to the state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Written {
+    #[default]
+    Not,
+    Put,
+    Slots,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Cells {
+    /// One a key, or none while the call has not touched the state.
+    slots: Vec<Slot>,
+    read: OptionalColumn,
+    written: OptionalColumn,
+    /// The keys written, in order of their first write.
+    dirty: Vec<u32>,
+    how: Written,
+    missing: Vec<u32>,
+    spare: ValueWrites,
+}
+
+impl Cells {
+    pub(super) fn get(
+        &mut self,
+        access: Access<'_>,
+        which: Which<'_>,
+        out: &mut OptionalColumn,
+    ) -> Result<(), Error> {
+        if let Which::All = which
+            && self.slots.is_empty()
+        {
+            self.read_all(access)?;
+            out.extend_from(&self.read);
+            return Ok(());
+        }
+        self.touch(&access);
+        self.read_missing(access, which)?;
+        let mut bytes = out.column().byte_len();
+        for position in 0..which.len(self.slots.len()) {
+            let value = self.value(which.get(position));
+            bytes += value.map_or(0, <[u8]>::len);
+            limits::check("the column of values", bytes, limits::MAX_COLUMN_BYTES)?;
+            out.push(value);
+        }
+        Ok(())
+    }
+
+    pub(super) fn put(
+        &mut self,
+        access: &Access<'_>,
+        which: Which<'_>,
+        values: &OptionalColumn,
+    ) -> Result<(), Error> {
+        self.write_as(Written::Put, access, values)?;
+        for position in 0..values.len() {
+            let key = which.get(position);
+            if !matches!(self.slots[key], Slot::Dirty(_)) {
+                self.dirty.push(key as u32);
+            }
+            self.slots[key] = Slot::Dirty(self.written.len() as u32);
+            self.written.push(values.get(position));
+        }
+        Ok(())
+    }
+
+    pub(super) fn put_slots(
+        &mut self,
+        access: &Access<'_>,
+        values: &OptionalColumn,
+    ) -> Result<(), Error> {
+        self.write_as(Written::Slots, access, values)?;
+        // Slots come once a call; were they to come twice, the last count.
+        self.dirty.clear();
+        self.written.clear();
+        for key in 0..values.len() {
+            let unchanged = match self.slots[key] {
+                Slot::Clean(row) => self.read.get(row as usize) == values.get(key),
+                Slot::Unread | Slot::Dirty(_) => false,
+            };
+            if !unchanged {
+                self.slots[key] = Slot::Dirty(self.dirty.len() as u32);
+                self.dirty.push(key as u32);
+            }
+        }
+        if self.dirty.len() == values.len() {
+            self.written.extend_from(values);
+        } else {
+            for &key in &self.dirty {
+                self.written.push(values.get(key as usize));
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the writes of the call to `writes`.
+    pub(super) fn drain_into(
+        &mut self,
+        state: StateIndex,
+        writes: &mut Vec<(StateIndex, ValueWrites)>,
+    ) {
+        if self.dirty.is_empty() {
+            return;
+        }
+        let mut out = std::mem::take(&mut self.spare);
+        std::mem::swap(&mut out.keys, &mut self.dirty);
+        if self.written.len() == out.keys.len() {
+            // Nothing was written twice: the rows are in the order of the keys.
+            std::mem::swap(&mut out.values, &mut self.written);
+        } else {
+            for &key in &out.keys {
+                out.values.push(self.value(key as usize));
+            }
+        }
+        writes.push((state, out));
+    }
+
+    /// Takes back the buffers of a commit.
+    pub(super) fn reclaim(&mut self, mut buffers: ValueWrites) {
+        buffers.keys.clear();
+        buffers.values.clear();
+        self.spare = buffers;
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.slots.clear();
+        self.read.clear();
+        self.written.clear();
+        self.dirty.clear();
+        self.how = Written::Not;
+    }
+
+    fn value(&self, key: usize) -> Option<&[u8]> {
+        match self.slots[key] {
+            Slot::Unread => None,
+            Slot::Clean(row) => self.read.get(row as usize),
+            Slot::Dirty(row) => self.written.get(row as usize),
+        }
+    }
+
+    fn touch(&mut self, access: &Access<'_>) {
+        if self.slots.is_empty() {
+            self.slots.resize(access.keys.keys.len(), Slot::Unread);
+        }
+    }
+
+    /// Notes how the call writes to the state, and refuses to mix.
+    fn write_as(
+        &mut self,
+        how: Written,
+        access: &Access<'_>,
+        values: &OptionalColumn,
+    ) -> Result<(), Error> {
+        if self.how != Written::Not && self.how != how {
+            let name = access.name();
+            return Err(Error::SlotsAndPut { name });
+        }
+        let bytes = self.written.column().byte_len() + values.column().byte_len();
+        limits::check(
+            "what a call wrote to one state",
+            bytes,
+            limits::MAX_COLUMN_BYTES,
+        )?;
+        self.how = how;
+        self.touch(access);
+        Ok(())
+    }
+
+    fn read_all(&mut self, access: Access<'_>) -> Result<(), Error> {
+        let keys = access.keys.keys.len();
+        let read =
+            access
+                .backend
+                .get_values(access.state, &access.keys, Which::All, &mut self.read);
+        if let Err(error) = read {
+            self.read.clear();
+            return Err(error);
+        }
+        self.slots.extend((0..keys as u32).map(Slot::Clean));
+        Ok(())
+    }
+
+    /// Reads what the call has not read or written yet.
+    fn read_missing(&mut self, access: Access<'_>, which: Which<'_>) -> Result<(), Error> {
+        self.missing.clear();
+        let known = self.read.len();
+        for position in 0..which.len(self.slots.len()) {
+            let key = which.get(position);
+            if let Slot::Unread = self.slots[key] {
+                self.slots[key] = Slot::Clean((known + self.missing.len()) as u32);
+                self.missing.push(key as u32);
+            }
+        }
+        if self.missing.is_empty() {
+            return Ok(());
+        }
+        let read = limits::check(
+            "the column of values",
+            self.read.column().byte_len(),
+            limits::MAX_COLUMN_BYTES,
+        )
+        .and_then(|()| {
+            let missing = Which::Some(&self.missing);
+            access
+                .backend
+                .get_values(access.state, &access.keys, missing, &mut self.read)
+        });
+        if read.is_err() {
+            // Rows may be there in part: forget all that was read.
+            self.read.clear();
+            for slot in &mut self.slots {
+                if let Slot::Clean(_) = slot {
+                    *slot = Slot::Unread;
+                }
+            }
+        }
+        read
+    }
+}

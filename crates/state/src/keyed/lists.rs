@@ -1,0 +1,216 @@
+//! The overlay of a list state: for each key whether its list was replaced, and what was appended.
+//!
+//! INVARIANT: the appended elements of a key are a chain through `next`, in order of appending.
+
+use weir_model::Column;
+use weir_model::ColumnView;
+
+use super::Access;
+use crate::{Error, ListWrites, NestedColumn, StateIndex, Which, limits};
+
+/// The end of a chain.
+const NONE: u32 = u32::MAX;
+
+/// What the call has done to the list of one key.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    dirty: bool,
+    replaced: bool,
+    first: u32,
+    last: u32,
+}
+
+const UNTOUCHED: Slot = Slot {
+    dirty: false,
+    replaced: false,
+    first: NONE,
+    last: NONE,
+};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Lists {
+    /// One a key, or none while the call has not written to the state.
+    slots: Vec<Slot>,
+    elements: Column,
+    next: Vec<u32>,
+    /// The keys written, in order of their first write.
+    dirty: Vec<u32>,
+    wanted: Vec<u32>,
+    base: NestedColumn,
+    spare: ListWrites,
+}
+
+impl Lists {
+    pub(super) fn get(
+        &mut self,
+        access: Access<'_>,
+        which: Which<'_>,
+        out: &mut NestedColumn,
+    ) -> Result<(), Error> {
+        if self.dirty.is_empty() {
+            return access
+                .backend
+                .get_lists(access.state, &access.keys, which, out);
+        }
+        let keys = which.len(self.slots.len());
+        self.wanted.clear();
+        self.wanted.extend(
+            (0..keys)
+                .map(|position| which.get(position))
+                .filter(|&key| !self.slots[key].replaced)
+                .map(|key| key as u32),
+        );
+        self.base.clear();
+        if !self.wanted.is_empty() {
+            let wanted = Which::Some(&self.wanted);
+            access
+                .backend
+                .get_lists(access.state, &access.keys, wanted, &mut self.base)?;
+        }
+        let (mut list, mut element) = (0, 0);
+        for position in 0..keys {
+            let slot = self.slots[which.get(position)];
+            if !slot.replaced {
+                let end = self.base.ends[list] as usize;
+                list += 1;
+                for i in element..end {
+                    push(out, self.base.elements.get(i))?;
+                }
+                element = end;
+            }
+            for i in chain(&self.next, slot.first) {
+                push(out, self.elements.get(i))?;
+            }
+            out.ends.push(out.elements.len() as u32);
+        }
+        Ok(())
+    }
+
+    pub(super) fn add(
+        &mut self,
+        access: &Access<'_>,
+        keys: &[u32],
+        values: ColumnView<'_>,
+    ) -> Result<(), Error> {
+        self.touch(access, values.contents().len())?;
+        for (&key, value) in keys.iter().zip(values.iter()) {
+            self.mark(key);
+            self.append(key as usize, value);
+        }
+        Ok(())
+    }
+
+    pub(super) fn set(
+        &mut self,
+        access: &Access<'_>,
+        which: Which<'_>,
+        values: &NestedColumn,
+    ) -> Result<(), Error> {
+        self.touch(access, values.elements.byte_len())?;
+        let mut first = 0;
+        for (position, &end) in values.ends.iter().enumerate() {
+            let key = which.get(position);
+            self.mark(key as u32);
+            self.slots[key] = Slot {
+                dirty: true,
+                replaced: true,
+                ..UNTOUCHED
+            };
+            for i in first..end as usize {
+                self.append(key, values.elements.get(i));
+            }
+            first = end as usize;
+        }
+        Ok(())
+    }
+
+    /// Moves the writes of the call to `writes`.
+    pub(super) fn drain_into(
+        &mut self,
+        state: StateIndex,
+        writes: &mut Vec<(StateIndex, ListWrites)>,
+    ) {
+        if self.dirty.is_empty() {
+            return;
+        }
+        let mut out = std::mem::take(&mut self.spare);
+        std::mem::swap(&mut out.keys, &mut self.dirty);
+        for &key in &out.keys {
+            let slot = self.slots[key as usize];
+            out.replace.push(u8::from(slot.replaced));
+            for i in chain(&self.next, slot.first) {
+                out.lists.elements.push(self.elements.get(i));
+            }
+            out.lists.ends.push(out.lists.elements.len() as u32);
+        }
+        writes.push((state, out));
+    }
+
+    /// Takes back the buffers of a commit.
+    pub(super) fn reclaim(&mut self, mut buffers: ListWrites) {
+        buffers.keys.clear();
+        buffers.replace.clear();
+        buffers.lists.clear();
+        self.spare = buffers;
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.slots.clear();
+        self.elements.clear();
+        self.next.clear();
+        self.dirty.clear();
+    }
+
+    /// Makes room for writes of so many bytes.
+    fn touch(&mut self, access: &Access<'_>, bytes: usize) -> Result<(), Error> {
+        let bytes = self.elements.byte_len() + bytes;
+        limits::check(
+            "what a call wrote to one state",
+            bytes,
+            limits::MAX_COLUMN_BYTES,
+        )?;
+        if self.slots.is_empty() {
+            self.slots.resize(access.keys.keys.len(), UNTOUCHED);
+        }
+        Ok(())
+    }
+
+    fn mark(&mut self, key: u32) {
+        let slot = &mut self.slots[key as usize];
+        if !slot.dirty {
+            slot.dirty = true;
+            self.dirty.push(key);
+        }
+    }
+
+    fn append(&mut self, key: usize, value: &[u8]) {
+        let row = self.elements.len() as u32;
+        self.elements.push(value);
+        self.next.push(NONE);
+        let slot = &mut self.slots[key];
+        if slot.first == NONE {
+            slot.first = row;
+        } else {
+            self.next[slot.last as usize] = row;
+        }
+        slot.last = row;
+    }
+}
+
+fn push(out: &mut NestedColumn, element: &[u8]) -> Result<(), Error> {
+    let bytes = out.elements.byte_len() + element.len();
+    limits::check("the column of lists", bytes, limits::MAX_COLUMN_BYTES)?;
+    out.elements.push(element);
+    Ok(())
+}
+
+/// The rows of a chain.
+fn chain(next: &[u32], first: u32) -> impl Iterator<Item = usize> {
+    let mut row = first;
+    std::iter::from_fn(move || {
+        let here = (row != NONE).then_some(row as usize)?;
+        row = next[here];
+        Some(here)
+    })
+}

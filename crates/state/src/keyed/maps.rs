@@ -1,0 +1,404 @@
+//! The overlay of a map state: for each key whether its map was cleared, and the entries put or
+//! removed since.
+//!
+//! INVARIANT: `index` holds the rows that count, each (key, map key) once; the rows of a key that
+//! count are the chain of its slot. A row that a clear has dropped is in neither.
+
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use weir_model::{Column, ColumnView, OptionalColumn};
+
+use super::Access;
+use crate::{EntriesColumn, Error, MapWrites, StateIndex, Which, limits};
+
+/// The end of a chain.
+const NONE: u32 = u32::MAX;
+/// How many entries of the backend a scan asks for at once.
+const SCAN_PAGE: usize = 1024;
+
+/// What the call has done to the map of one key.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    dirty: bool,
+    cleared: bool,
+    first: u32,
+}
+
+const UNTOUCHED: Slot = Slot {
+    dirty: false,
+    cleared: false,
+    first: NONE,
+};
+
+/// An entry that the call put or removed. Its map key is the row of the same number in `map_keys`.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    hash: u64,
+    key: u32,
+    next: u32,
+    /// A row of `values`; absent = removed.
+    value: u32,
+}
+
+/// Where the value of an entry comes from.
+#[derive(Clone, Copy, Debug)]
+enum From {
+    Absent,
+    Call(u32),
+    Backend(u32),
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Maps {
+    /// One a key, or none while the call has not written to the state.
+    slots: Vec<Slot>,
+    rows: Vec<Row>,
+    map_keys: Column,
+    values: OptionalColumn,
+    index: HashTable<u32>,
+    /// The keys written, in order of their first write.
+    dirty: Vec<u32>,
+    /// The rows of one key in byte order of map keys, kept between the pages of a scan.
+    sorted: Vec<u32>,
+    sorted_key: Option<u32>,
+    plan: Vec<From>,
+    wanted: Vec<u32>,
+    wanted_map_keys: Column,
+    base: OptionalColumn,
+    base_entries: EntriesColumn,
+    spare: MapWrites,
+}
+
+impl Maps {
+    pub(super) fn get(
+        &mut self,
+        access: Access<'_>,
+        which: Which<'_>,
+        map_keys: ColumnView<'_>,
+        out: &mut OptionalColumn,
+    ) -> Result<(), Error> {
+        if self.dirty.is_empty() {
+            return access
+                .backend
+                .get_entries(access.state, &access.keys, which, map_keys, out);
+        }
+        self.plan(which, map_keys);
+        self.base.clear();
+        if !self.wanted.is_empty() {
+            access.backend.get_entries(
+                access.state,
+                &access.keys,
+                Which::Some(&self.wanted),
+                self.wanted_map_keys.view(),
+                &mut self.base,
+            )?;
+        }
+        let mut bytes = out.column().byte_len();
+        for from in &self.plan {
+            let value = match *from {
+                From::Absent => None,
+                From::Call(row) => self.values.get(row as usize),
+                From::Backend(row) => self.base.get(row as usize),
+            };
+            bytes += value.map_or(0, <[u8]>::len);
+            limits::check("the column of values", bytes, limits::MAX_COLUMN_BYTES)?;
+            out.push(value);
+        }
+        Ok(())
+    }
+
+    pub(super) fn put(
+        &mut self,
+        access: &Access<'_>,
+        which: Which<'_>,
+        map_keys: ColumnView<'_>,
+        values: &OptionalColumn,
+    ) -> Result<(), Error> {
+        let bytes = self.map_keys.byte_len() + map_keys.contents().len();
+        limits::check(
+            "what a call wrote to one state",
+            bytes,
+            limits::MAX_COLUMN_BYTES,
+        )?;
+        let bytes = self.values.column().byte_len() + values.column().byte_len();
+        limits::check(
+            "what a call wrote to one state",
+            bytes,
+            limits::MAX_COLUMN_BYTES,
+        )?;
+        self.touch(access);
+        for (position, map_key) in map_keys.iter().enumerate() {
+            let key = which.get(position) as u32;
+            self.mark(key);
+            let value = self.values.len() as u32;
+            self.values.push(values.get(position));
+            let hash = hash(key, map_key);
+            match self.find(hash, key, map_key) {
+                Some(row) => self.rows[row as usize].value = value,
+                None => self.insert(hash, key, map_key, value),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn clear(&mut self, access: &Access<'_>, keys: &[u32]) {
+        self.touch(access);
+        for &key in keys {
+            self.mark(key);
+            let slot = &mut self.slots[key as usize];
+            slot.cleared = true;
+            let mut row = std::mem::replace(&mut slot.first, NONE);
+            while row != NONE {
+                let gone = self.rows[row as usize];
+                if let Ok(entry) = self.index.find_entry(gone.hash, |&other| other == row) {
+                    entry.remove();
+                }
+                row = gone.next;
+            }
+            if self.sorted_key == Some(key) {
+                self.sorted_key = None;
+            }
+        }
+    }
+
+    pub(super) fn scan(
+        &mut self,
+        access: Access<'_>,
+        key: u32,
+        after: Option<&[u8]>,
+        limit: usize,
+        out: &mut EntriesColumn,
+    ) -> Result<(), Error> {
+        let slot = self.slots.get(key as usize).copied().unwrap_or(UNTOUCHED);
+        if !slot.dirty {
+            let (state, keys) = (access.state, &access.keys);
+            return access
+                .backend
+                .scan_entries(state, keys, key, after, limit, out);
+        }
+        self.sort(key, slot.first);
+        let mut own = self.sorted.partition_point(|&row| {
+            after.is_some_and(|after| self.map_keys.get(row as usize) <= after)
+        });
+        let mut token: Option<Vec<u8>> = after.map(<[u8]>::to_vec);
+        let mut left = limit;
+        let mut exhausted = slot.cleared;
+        loop {
+            self.base_entries.clear();
+            if !exhausted && left > 0 {
+                let page = left.min(SCAN_PAGE);
+                access.backend.scan_entries(
+                    access.state,
+                    &access.keys,
+                    key,
+                    token.as_deref(),
+                    page,
+                    &mut self.base_entries,
+                )?;
+                exhausted = self.base_entries.keys.len() < page;
+            }
+            own += self.merge(own, exhausted, &mut left, out)?;
+            if left == 0 || exhausted {
+                return Ok(());
+            }
+            if let Some(last) = self.base_entries.keys.len().checked_sub(1) {
+                token = Some(self.base_entries.keys.get(last).to_vec());
+            }
+        }
+    }
+
+    /// Moves the writes of the call to `writes`.
+    pub(super) fn drain_into(
+        &mut self,
+        state: StateIndex,
+        writes: &mut Vec<(StateIndex, MapWrites)>,
+    ) {
+        if self.dirty.is_empty() {
+            return;
+        }
+        let mut out = std::mem::take(&mut self.spare);
+        for &key in &self.dirty {
+            let slot = self.slots[key as usize];
+            if slot.cleared {
+                out.clear.push(key);
+            }
+            let mut row = slot.first;
+            while row != NONE {
+                let entry = self.rows[row as usize];
+                let value = self.values.get(entry.value as usize);
+                // Nothing need be removed from a map that is cleared first.
+                if value.is_some() || !slot.cleared {
+                    out.keys.push(key);
+                    out.map_keys.push(self.map_keys.get(row as usize));
+                    out.values.push(value);
+                }
+                row = entry.next;
+            }
+        }
+        writes.push((state, out));
+    }
+
+    /// Takes back the buffers of a commit.
+    pub(super) fn reclaim(&mut self, mut buffers: MapWrites) {
+        buffers.clear.clear();
+        buffers.keys.clear();
+        buffers.map_keys.clear();
+        buffers.values.clear();
+        self.spare = buffers;
+    }
+
+    pub(super) fn reset(&mut self) {
+        if self.slots.is_empty() {
+            return;
+        }
+        self.slots.clear();
+        self.rows.clear();
+        self.map_keys.clear();
+        self.values.clear();
+        self.index.clear();
+        self.dirty.clear();
+        self.sorted_key = None;
+    }
+
+    fn touch(&mut self, access: &Access<'_>) {
+        if self.slots.is_empty() {
+            self.slots.resize(access.keys.keys.len(), UNTOUCHED);
+        }
+    }
+
+    fn mark(&mut self, key: u32) {
+        let slot = &mut self.slots[key as usize];
+        if !slot.dirty {
+            slot.dirty = true;
+            self.dirty.push(key);
+        }
+    }
+
+    fn find(&self, hash: u64, key: u32, map_key: &[u8]) -> Option<u32> {
+        let same = |&row: &u32| {
+            self.rows[row as usize].key == key && self.map_keys.get(row as usize) == map_key
+        };
+        self.index.find(hash, same).copied()
+    }
+
+    fn insert(&mut self, hash: u64, key: u32, map_key: &[u8], value: u32) {
+        let row = self.rows.len() as u32;
+        let slot = &mut self.slots[key as usize];
+        let next = std::mem::replace(&mut slot.first, row);
+        self.rows.push(Row {
+            hash,
+            key,
+            next,
+            value,
+        });
+        self.map_keys.push(map_key);
+        let rows = &self.rows;
+        self.index
+            .insert_unique(hash, row, |&row| rows[row as usize].hash);
+        if self.sorted_key == Some(key) {
+            self.sorted_key = None;
+        }
+    }
+
+    /// Says for each entry where its value comes from, and gathers what the backend is asked for.
+    fn plan(&mut self, which: Which<'_>, map_keys: ColumnView<'_>) {
+        self.plan.clear();
+        self.wanted.clear();
+        self.wanted_map_keys.clear();
+        for (position, map_key) in map_keys.iter().enumerate() {
+            let key = which.get(position) as u32;
+            let slot = self.slots[key as usize];
+            let own = (slot.first != NONE)
+                .then(|| self.find(hash(key, map_key), key, map_key))
+                .flatten();
+            let from = match own {
+                Some(row) => From::Call(self.rows[row as usize].value),
+                None if slot.cleared => From::Absent,
+                None => {
+                    self.wanted.push(key);
+                    self.wanted_map_keys.push(map_key);
+                    From::Backend(self.wanted.len() as u32 - 1)
+                }
+            };
+            self.plan.push(from);
+        }
+    }
+
+    /// Brings the rows of a key into byte order, unless they are.
+    fn sort(&mut self, key: u32, first: u32) {
+        if self.sorted_key == Some(key) {
+            return;
+        }
+        self.sorted.clear();
+        let mut row = first;
+        while row != NONE {
+            self.sorted.push(row);
+            row = self.rows[row as usize].next;
+        }
+        let map_keys = &self.map_keys;
+        self.sorted
+            .sort_unstable_by(|&a, &b| map_keys.get(a as usize).cmp(map_keys.get(b as usize)));
+        self.sorted_key = Some(key);
+    }
+
+    /// Merges the call's rows from `own` on with the page of the backend in hand, until `left` is
+    /// used up, or the page is and more may follow; gives back how many of the rows were used.
+    fn merge(
+        &self,
+        own: usize,
+        exhausted: bool,
+        left: &mut usize,
+        out: &mut EntriesColumn,
+    ) -> Result<usize, Error> {
+        let base = &self.base_entries;
+        let mut used = 0;
+        let mut i = 0;
+        while *left > 0 {
+            let ours = self.sorted.get(own + used).map(|&row| row as usize);
+            let our_key = ours.map(|row| self.map_keys.get(row));
+            let their_key = (i < base.keys.len()).then(|| base.keys.get(i));
+            let value = match (our_key, their_key) {
+                (None, None) => break,
+                (Some(_), None) if !exhausted => break,
+                (Some(our), Some(their)) if our > their => None,
+                (None, Some(_)) => None,
+                (Some(_), None | Some(_)) => ours,
+            };
+            let (map_key, value) = match value {
+                Some(row) => {
+                    used += 1;
+                    i += usize::from(our_key == their_key);
+                    let value = self.values.get(self.rows[row].value as usize);
+                    (self.map_keys.get(row), value)
+                }
+                None => {
+                    i += 1;
+                    (base.keys.get(i - 1), Some(base.values.get(i - 1)))
+                }
+            };
+            if let Some(value) = value {
+                push(out, map_key, value)?;
+                *left -= 1;
+            }
+        }
+        Ok(used)
+    }
+}
+
+fn push(out: &mut EntriesColumn, map_key: &[u8], value: &[u8]) -> Result<(), Error> {
+    let bytes = (out.keys.byte_len() + map_key.len()).max(out.values.byte_len() + value.len());
+    limits::check("the column of entries", bytes, limits::MAX_COLUMN_BYTES)?;
+    out.keys.push(map_key);
+    out.values.push(value);
+    Ok(())
+}
+
+fn hash(key: u32, map_key: &[u8]) -> u64 {
+    // The seed is fixed: a call must run the same every time.
+    let mut hasher = FixedState::with_seed(u64::from(key)).build_hasher();
+    hasher.write(map_key);
+    hasher.finish()
+}

@@ -1,0 +1,276 @@
+//! The laws that every backend passes, to be called from its tests.
+//!
+//! A model of plain `BTreeMap`s runs beside the backend; after every call both must tell the same,
+//! and so must what a snapshot gives back through a state file, whenever it is written and at
+//! whatever parallelism it is restored. The runs are the same each time: the random numbers have a
+//! fixed seed.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "laws are assertions: they fail the test that calls them"
+)]
+
+mod model;
+mod steps;
+
+use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
+use weir_model::{KeyGroup, KeyGroupRange, MaxParallelism, hash64};
+
+use crate::{
+    Backend, Error, NestedColumn, Snapshot, SnapshotSink, StateDecl, StateIndex, StateKind, Which,
+    Writes, rows::Reader,
+};
+use model::{Batch, Call, World};
+
+/// How a law gets a backend.
+type Make<'a> = &'a dyn Fn(Vec<StateDecl>, KeyGroupRange) -> Box<dyn Backend>;
+
+/// The number of key groups in the laws: not a power of two, more than a table has pages.
+const MAX: u32 = 40;
+/// How many random histories are run.
+const CASES: u32 = 64;
+
+const VALUE: StateIndex = StateIndex(0);
+const LIST: StateIndex = StateIndex(1);
+const MAP: StateIndex = StateIndex(2);
+const REDUCING: StateIndex = StateIndex(3);
+const AGGREGATING: StateIndex = StateIndex(4);
+
+/// Checks all laws on the backends that `make` makes, each empty and holding the given states and
+/// key groups. Panics where a law is broken, with the smallest history found.
+pub fn check_backend(make: impl Fn(Vec<StateDecl>, KeyGroupRange) -> Box<dyn Backend>) {
+    random_histories(&make);
+    many_keys_and_large_values(&make);
+    a_refused_call_changes_nothing(&make);
+    states_are_used_as_declared(&make);
+    damaged_rows_are_refused(&make);
+}
+
+/// Any history of calls, snapshots and restores is what the model says.
+fn random_histories(make: Make<'_>) {
+    let config = Config {
+        cases: CASES,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let mut runner = TestRunner::new_with_rng(config, rng);
+    let result = runner.run(&steps::history(), |history| {
+        let mut world = World::new(make);
+        for step in history {
+            world.step(step);
+        }
+        world.finish_all();
+        Ok(())
+    });
+    match result {
+        Ok(()) => {}
+        Err(TestError::Fail(why, history)) => panic!("{why}\nhistory: {history:#?}"),
+        Err(TestError::Abort(why)) => panic!("the laws could not be run: {why}"),
+    }
+}
+
+/// Thousands of keys, long lists, large maps and values that grow and shrink, with snapshots that
+/// are written much later.
+fn many_keys_and_large_values(make: Make<'_>) {
+    let mut world = World::new(make);
+    for round in 0..6u16 {
+        for part in 0..10u16 {
+            world.call(&steps::bulk_call(round, part));
+        }
+        world.snapshot();
+        if round % 2 == 1 {
+            world.finish(0, &[7, 20, 21], round == 3);
+        }
+    }
+    world.finish_all();
+}
+
+/// A call with one key of another subtask is refused and leaves nothing behind.
+fn a_refused_call_changes_nothing(make: Make<'_>) {
+    let range = KeyGroupRange {
+        start: KeyGroup(10),
+        end: KeyGroup(19),
+    };
+    let mut world = World::with_range(make, range);
+    let inside: Vec<u16> = (0..400).filter(|&n| range.contains(group_of(n))).collect();
+    let outside = (0..400).find(|&n| !range.contains(group_of(n))).unwrap();
+    let mut good = Call::default();
+    let mut bad = Call::default();
+    for &n in &inside {
+        good.values[0].insert(n, Some(vec![1; 9]));
+        good.lists.insert(n, (false, vec![vec![2]]));
+        good.entries.insert((n, vec![3]), Some(vec![4]));
+        bad.values[0].insert(n, None);
+        bad.lists.insert(n, (true, vec![]));
+        bad.clears.insert(n);
+    }
+    world.call(&good);
+    for which in 0..4 {
+        let mut bad = bad.clone();
+        match which {
+            0 => drop(bad.values[0].insert(outside, Some(vec![]))),
+            1 => drop(bad.lists.insert(outside, (false, vec![vec![]]))),
+            2 => drop(bad.entries.insert((outside, vec![]), Some(vec![]))),
+            _ => drop(bad.clears.insert(outside)),
+        }
+        let error = world.refused(&bad);
+        assert!(
+            matches!(error, Error::KeyGroup { group, .. } if group == group_of(outside)),
+            "a key outside {range} gives {error}"
+        );
+        world.check();
+    }
+    let batch = Batch::of([outside]);
+    let read = world
+        .backend
+        .get_values(VALUE, &batch.view(), Which::All, &mut Default::default());
+    assert!(matches!(read, Err(Error::KeyGroup { .. })), "{read:?}");
+    let load = world.backend.load(VALUE, KeyGroup(9), &[]);
+    assert!(matches!(load, Err(Error::KeyGroup { .. })), "{load:?}");
+}
+
+/// A state cannot be used as another kind, and what was not declared cannot be used at all.
+fn states_are_used_as_declared(make: Make<'_>) {
+    let mut backend = make(decls(), all());
+    let batch = Batch::of([1]);
+    let keys = batch.view();
+    let wrong = backend.get_values(LIST, &keys, Which::All, &mut Default::default());
+    assert!(matches!(wrong, Err(Error::WrongKind { .. })), "{wrong:?}");
+    let wrong = backend.get_lists(VALUE, &keys, Which::All, &mut NestedColumn::default());
+    assert!(matches!(wrong, Err(Error::WrongKind { .. })), "{wrong:?}");
+    let wrong = backend.scan_entries(VALUE, &keys, 0, None, 1, &mut Default::default());
+    assert!(matches!(wrong, Err(Error::WrongKind { .. })), "{wrong:?}");
+    let wrong = backend.apply(
+        &keys,
+        &Writes {
+            values: vec![(MAP, Default::default())],
+            ..Writes::default()
+        },
+    );
+    assert!(matches!(wrong, Err(Error::WrongKind { .. })), "{wrong:?}");
+    let wrong = backend.get_values(StateIndex(99), &keys, Which::All, &mut Default::default());
+    assert!(matches!(wrong, Err(Error::Undeclared { .. })), "{wrong:?}");
+    let some = Which::Some(&[1]);
+    let wrong = backend.get_values(VALUE, &keys, some, &mut Default::default());
+    assert!(matches!(wrong, Err(Error::NoSuchKey { .. })), "{wrong:?}");
+}
+
+/// Rows that end too early or claim too much are an error and no panic.
+fn damaged_rows_are_refused(make: Make<'_>) {
+    for state in [VALUE, LIST, MAP] {
+        let mut backend = make(decls(), all());
+        for rows in [
+            &[0xff; 12][..],
+            &[1],
+            &[1, b'k'],
+            &[1, b'k', 0],
+            &[1, b'k', 0, 5, 1],
+            &[1, b'k', 0, 2, 1, b'x', 9],
+            &[1, b'k', 1, b'n', 1, b'x'],
+        ] {
+            let result = backend.load(state, KeyGroup(0), rows);
+            assert!(
+                matches!(result, Err(Error::Damaged(_))),
+                "{state:?} {rows:?}"
+            );
+        }
+    }
+}
+
+/// One state of each keyed kind.
+fn decls() -> Vec<StateDecl> {
+    [
+        ("value", StateKind::Value),
+        ("list", StateKind::List),
+        ("map", StateKind::Map),
+        ("reducing", StateKind::Reducing),
+        ("aggregating", StateKind::Aggregating),
+    ]
+    .map(|(name, kind)| StateDecl {
+        name: name.into(),
+        kind,
+        format: "raw".into(),
+        version: 1,
+        prefetch: false,
+        ttl: None,
+    })
+    .into()
+}
+
+fn all() -> KeyGroupRange {
+    KeyGroupRange {
+        start: KeyGroup(0),
+        end: KeyGroup(MAX as u16 - 1),
+    }
+}
+
+/// The key with a number: among the first are the empty key and keys that are prefixes of others.
+fn key_of(n: u16) -> Vec<u8> {
+    match n {
+        0 => vec![],
+        1 => vec![0],
+        2 => vec![0, 0],
+        3 => vec![0xff; 3],
+        4 => vec![0xff; 300],
+        _ => {
+            let mut key = format!("{n:05}-").into_bytes();
+            key.resize(6 + usize::from(n % 13), b'k');
+            key
+        }
+    }
+}
+
+fn group_of(n: u16) -> KeyGroup {
+    let max = MaxParallelism::new(MAX).unwrap();
+    max.key_group_of(hash64(&key_of(n)))
+}
+
+/// A snapshot that also checks the order in which it is written.
+struct Ordered(Box<dyn Snapshot>);
+
+impl Snapshot for Ordered {
+    fn write(self: Box<Self>, sink: &mut dyn SnapshotSink) -> Result<(), Error> {
+        self.0.write(&mut OrderedSink { sink, last: None })
+    }
+}
+
+struct OrderedSink<'a> {
+    sink: &'a mut dyn SnapshotSink,
+    last: Option<(StateIndex, KeyGroup, Vec<u8>)>,
+}
+
+impl SnapshotSink for OrderedSink<'_> {
+    fn block(
+        &mut self,
+        state: StateIndex,
+        group: KeyGroup,
+        rows: u64,
+        bytes: &[u8],
+    ) -> Result<(), Error> {
+        let mut reader = Reader::new(bytes);
+        let mut count = 0;
+        while !reader.is_empty() {
+            let key = reader.bytes().unwrap().to_vec();
+            assert_eq!(reader.bytes().unwrap(), b"", "no namespaces yet");
+            let kind = decls()[state.0 as usize].kind;
+            let items = match kind {
+                StateKind::List => reader.uvarint().unwrap(),
+                StateKind::Map => reader.uvarint().unwrap() * 2,
+                _ => 1,
+            };
+            assert!(items > 0, "an empty list or map was saved");
+            for _ in 0..items {
+                reader.bytes().unwrap();
+            }
+            count += 1;
+            let here = Some((state, group, key));
+            let again = here == self.last && !kind.is_cell();
+            assert!(here > self.last || again, "{here:?} after {:?}", self.last);
+            self.last = here;
+        }
+        assert_eq!(count, rows);
+        self.sink.block(state, group, rows, bytes)
+    }
+}

@@ -1,0 +1,381 @@
+//! The model, and the backend that runs beside it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weir_model::{Column, KeyGroup, KeyGroupRange, OperatorName, OptionalColumn, hash64};
+
+use super::{
+    AGGREGATING, LIST, MAP, Make, Ordered, REDUCING, VALUE, all, decls, group_of, key_of,
+    steps::Step,
+};
+use crate::{
+    Backend, EntriesColumn, Error, KeyBatch, NestedColumn, Snapshot, StateFileReader,
+    StateFileWriter, Which, Writes,
+};
+
+type Bytes = Vec<u8>;
+
+/// What one call writes, by number of key.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Call {
+    /// To the value, the reducing and the aggregating state.
+    pub(super) values: [BTreeMap<u16, Option<Bytes>>; 3],
+    /// Whether the list is replaced, and the elements.
+    pub(super) lists: BTreeMap<u16, (bool, Vec<Bytes>)>,
+    pub(super) clears: BTreeSet<u16>,
+    pub(super) entries: BTreeMap<(u16, Bytes), Option<Bytes>>,
+}
+
+/// What should be in a backend.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Model {
+    values: [BTreeMap<u16, Bytes>; 3],
+    lists: BTreeMap<u16, Vec<Bytes>>,
+    maps: BTreeMap<u16, BTreeMap<Bytes, Bytes>>,
+}
+
+/// Distinct keys as a call hands them to a backend.
+pub(super) struct Batch {
+    numbers: Vec<u16>,
+    keys: Column,
+    hashes: Vec<u64>,
+    groups: Vec<KeyGroup>,
+}
+
+/// A backend, its model, and the snapshots that are still to be written.
+pub(super) struct World<'a> {
+    make: Make<'a>,
+    range: KeyGroupRange,
+    pub(super) backend: Box<dyn Backend>,
+    model: Model,
+    pending: Vec<(Box<dyn Snapshot>, Model)>,
+}
+
+impl Batch {
+    pub(super) fn of(numbers: impl IntoIterator<Item = u16>) -> Self {
+        let numbers: Vec<u16> = numbers.into_iter().collect();
+        let mut keys = Column::new();
+        numbers.iter().for_each(|&n| keys.push(&key_of(n)));
+        Self {
+            hashes: keys.iter().map(hash64).collect(),
+            groups: numbers.iter().map(|&n| group_of(n)).collect(),
+            keys,
+            numbers,
+        }
+    }
+
+    pub(super) fn view(&self) -> KeyBatch<'_> {
+        KeyBatch {
+            keys: self.keys.view(),
+            hashes: &self.hashes,
+            groups: &self.groups,
+        }
+    }
+
+    fn index(&self, n: u16) -> u32 {
+        self.numbers.iter().position(|&other| other == n).unwrap() as u32
+    }
+}
+
+impl Call {
+    fn batch(&self) -> Batch {
+        let values = self.values.iter().flat_map(BTreeMap::keys);
+        let entries = self.entries.keys().map(|(n, _)| n);
+        let all: BTreeSet<u16> = values
+            .chain(self.lists.keys())
+            .chain(&self.clears)
+            .chain(entries)
+            .copied()
+            .collect();
+        // Not in order of keys, as in a real call.
+        Batch::of(all.into_iter().rev())
+    }
+
+    fn writes(&self, batch: &Batch) -> Writes {
+        let mut writes = Writes::default();
+        for (state, values) in [VALUE, REDUCING, AGGREGATING].into_iter().zip(&self.values) {
+            let mut out = crate::ValueWrites::default();
+            for (&n, value) in values {
+                out.keys.push(batch.index(n));
+                out.values.push(value.as_deref());
+            }
+            writes.values.push((state, out));
+        }
+        let mut lists = crate::ListWrites::default();
+        for (&n, (replace, elements)) in &self.lists {
+            lists.keys.push(batch.index(n));
+            lists.replace.push(u8::from(*replace));
+            elements.iter().for_each(|e| lists.lists.elements.push(e));
+            lists.lists.ends.push(lists.lists.elements.len() as u32);
+        }
+        writes.lists.push((LIST, lists));
+        let mut maps = crate::MapWrites::default();
+        maps.clear
+            .extend(self.clears.iter().map(|&n| batch.index(n)));
+        for ((n, map_key), value) in &self.entries {
+            maps.keys.push(batch.index(*n));
+            maps.map_keys.push(map_key);
+            maps.values.push(value.as_deref());
+        }
+        writes.maps.push((MAP, maps));
+        writes
+    }
+}
+
+impl Model {
+    fn apply(&mut self, call: &Call) {
+        for (model, values) in self.values.iter_mut().zip(&call.values) {
+            for (&n, value) in values {
+                match value {
+                    Some(value) => drop(model.insert(n, value.clone())),
+                    None => drop(model.remove(&n)),
+                }
+            }
+        }
+        for (&n, (replace, elements)) in &call.lists {
+            let list = self.lists.entry(n).or_default();
+            if *replace {
+                list.clear();
+            }
+            list.extend(elements.iter().cloned());
+        }
+        for n in &call.clears {
+            self.maps.remove(n);
+        }
+        for ((n, map_key), value) in &call.entries {
+            let map = self.maps.entry(*n).or_default();
+            match value {
+                Some(value) => drop(map.insert(map_key.clone(), value.clone())),
+                None => drop(map.remove(map_key)),
+            }
+        }
+        self.lists.retain(|_, list| !list.is_empty());
+        self.maps.retain(|_, map| !map.is_empty());
+    }
+
+    /// What is left of it in a backend with these key groups.
+    fn within(&self, range: KeyGroupRange) -> Self {
+        let mut model = self.clone();
+        let inside = |n: u16| range.contains(group_of(n));
+        model
+            .values
+            .iter_mut()
+            .for_each(|m| m.retain(|&n, _| inside(n)));
+        model.lists.retain(|&n, _| inside(n));
+        model.maps.retain(|&n, _| inside(n));
+        model
+    }
+
+    /// Checks that a backend tells the same as the model, over all ways to ask.
+    fn check(&self, backend: &mut dyn Backend, range: KeyGroupRange) {
+        let known = self.values.iter().flat_map(BTreeMap::keys);
+        let known = known.chain(self.lists.keys()).chain(self.maps.keys());
+        // Some that are in no state, too.
+        let asked: BTreeSet<u16> = known.copied().chain(0..60).collect();
+        let batch = Batch::of(asked.into_iter().filter(|&n| range.contains(group_of(n))));
+        let backwards: Vec<u32> = (0..batch.numbers.len() as u32)
+            .rev()
+            .chain([0, 0])
+            .collect();
+        let backwards = if batch.numbers.is_empty() {
+            &[]
+        } else {
+            backwards.as_slice()
+        };
+        self.check_cells(backend, &batch, backwards);
+        self.check_lists(backend, &batch, backwards);
+        self.check_maps(backend, &batch);
+    }
+
+    fn check_cells(&self, backend: &mut dyn Backend, batch: &Batch, backwards: &[u32]) {
+        let keys = batch.view();
+        for (state, model) in [VALUE, REDUCING, AGGREGATING].into_iter().zip(&self.values) {
+            let mut out = OptionalColumn::new();
+            backend
+                .get_values(state, &keys, Which::All, &mut out)
+                .unwrap();
+            let some = Which::Some(backwards);
+            backend.get_values(state, &keys, some, &mut out).unwrap();
+            let asked = batch.numbers.iter().copied();
+            let asked = asked.chain(backwards.iter().map(|&i| batch.numbers[i as usize]));
+            let expected: Vec<_> = asked.map(|n| model.get(&n).map(Vec::as_slice)).collect();
+            assert_eq!(out.iter().collect::<Vec<_>>(), expected, "{state:?}");
+            assert_eq!(backend.entries(state), model.len() as u64, "{state:?}");
+        }
+    }
+
+    fn check_lists(&self, backend: &mut dyn Backend, batch: &Batch, backwards: &[u32]) {
+        let keys = batch.view();
+        let mut out = NestedColumn::default();
+        backend
+            .get_lists(LIST, &keys, Which::All, &mut out)
+            .unwrap();
+        let some = Which::Some(backwards);
+        backend.get_lists(LIST, &keys, some, &mut out).unwrap();
+        let asked = batch.numbers.iter().copied();
+        let asked = asked.chain(backwards.iter().map(|&i| batch.numbers[i as usize]));
+        let mut expected = NestedColumn::default();
+        for n in asked {
+            let list = self.lists.get(&n).map_or(&[][..], Vec::as_slice);
+            list.iter().for_each(|e| expected.elements.push(e));
+            expected.ends.push(expected.elements.len() as u32);
+        }
+        assert_eq!(out, expected);
+        assert_eq!(backend.entries(LIST), self.lists.len() as u64);
+    }
+
+    fn check_maps(&self, backend: &mut dyn Backend, batch: &Batch) {
+        let keys = batch.view();
+        let nothing = BTreeMap::new();
+        for (i, n) in batch.numbers.iter().enumerate() {
+            let map = self.maps.get(n).unwrap_or(&nothing);
+            let i = i as u32;
+            // All at once, then in pages of three.
+            let mut whole = EntriesColumn::default();
+            backend
+                .scan_entries(MAP, &keys, i, None, usize::MAX, &mut whole)
+                .unwrap();
+            let mut paged = EntriesColumn::default();
+            loop {
+                let had = paged.keys.len();
+                let token = had.checked_sub(1).map(|last| paged.keys.get(last).to_vec());
+                backend
+                    .scan_entries(MAP, &keys, i, token.as_deref(), 3, &mut paged)
+                    .unwrap();
+                if paged.keys.len() < had + 3 {
+                    break;
+                }
+            }
+            let expected = EntriesColumn {
+                keys: map.keys().map(Vec::as_slice).collect(),
+                values: map.values().map(Vec::as_slice).collect(),
+            };
+            assert_eq!(whole, expected, "key {n}");
+            assert_eq!(paged, expected, "key {n} in pages");
+            let mut asked: Column = map.keys().map(Vec::as_slice).collect();
+            [&b"?"[..], b""]
+                .iter()
+                .for_each(|absent| asked.push(absent));
+            let which = vec![i; asked.len()];
+            let mut out = OptionalColumn::new();
+            let some = Which::Some(&which);
+            backend
+                .get_entries(MAP, &keys, some, asked.view(), &mut out)
+                .unwrap();
+            let expected = asked.iter().map(|key| map.get(key).map(Vec::as_slice));
+            assert_eq!(out.iter().collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+        }
+        let entries: usize = self.maps.values().map(BTreeMap::len).sum();
+        assert_eq!(backend.entries(MAP), entries as u64);
+    }
+}
+
+impl<'a> World<'a> {
+    pub(super) fn new(make: Make<'a>) -> Self {
+        Self::with_range(make, all())
+    }
+
+    pub(super) fn with_range(make: Make<'a>, range: KeyGroupRange) -> Self {
+        Self {
+            make,
+            range,
+            backend: make(decls(), range),
+            model: Model::default(),
+            pending: Vec::new(),
+        }
+    }
+
+    pub(super) fn step(&mut self, step: Step) {
+        match step {
+            Step::Call(call) => self.call(&call),
+            Step::Snapshot => self.snapshot(),
+            Step::Finish { which, cuts, adopt } => {
+                if !self.pending.is_empty() {
+                    self.finish(which.index(self.pending.len()), &cuts, adopt);
+                }
+            }
+        }
+    }
+
+    pub(super) fn call(&mut self, call: &Call) {
+        let batch = call.batch();
+        self.backend
+            .apply(&batch.view(), &call.writes(&batch))
+            .unwrap();
+        self.model.apply(call);
+        self.check();
+    }
+
+    /// The error that a call gives.
+    pub(super) fn refused(&mut self, call: &Call) -> Error {
+        let batch = call.batch();
+        self.backend
+            .apply(&batch.view(), &call.writes(&batch))
+            .unwrap_err()
+    }
+
+    pub(super) fn check(&mut self) {
+        self.model.check(self.backend.as_mut(), self.range);
+    }
+
+    pub(super) fn snapshot(&mut self) {
+        let snapshot = self.backend.snapshot().unwrap();
+        self.pending.push((snapshot, self.model.clone()));
+    }
+
+    /// Writes a snapshot that was taken some time ago, restores it as parts that end at `cuts` and
+    /// those as a whole; with `adopt` the history goes on from there.
+    pub(super) fn finish(&mut self, which: usize, cuts: &[u16], adopt: bool) {
+        let (snapshot, model) = self.pending.remove(which);
+        let file = save(snapshot);
+        let mut parts = Vec::new();
+        let mut start = self.range.start;
+        let ends = cuts
+            .iter()
+            .map(|&cut| KeyGroup(cut))
+            .chain([self.range.end]);
+        for end in ends {
+            if start <= end && end <= self.range.end {
+                let range = KeyGroupRange { start, end };
+                let mut part = (self.make)(decls(), range);
+                load(&file, part.as_mut(), range);
+                model.within(range).check(part.as_mut(), range);
+                parts.push(part);
+                start = KeyGroup(end.0 + 1);
+            }
+        }
+        let mut whole = (self.make)(decls(), self.range);
+        for mut part in parts {
+            load(&save(part.snapshot().unwrap()), whole.as_mut(), self.range);
+        }
+        model.check(whole.as_mut(), self.range);
+        if adopt {
+            self.backend = whole;
+            self.model = model;
+        }
+    }
+
+    pub(super) fn finish_all(&mut self) {
+        while !self.pending.is_empty() {
+            self.finish(0, &[12], false);
+        }
+        self.check();
+    }
+}
+
+fn operator() -> OperatorName {
+    OperatorName::new("laws").unwrap()
+}
+
+fn save(snapshot: Box<dyn Snapshot>) -> Bytes {
+    let mut writer = StateFileWriter::new();
+    writer
+        .add(&operator(), &decls(), Box::new(Ordered(snapshot)))
+        .unwrap();
+    writer.finish().unwrap().chunks.concat()
+}
+
+fn load(file: &[u8], backend: &mut dyn Backend, range: KeyGroupRange) {
+    let mut reader = StateFileReader::open(file.to_vec()).unwrap();
+    reader.load(&operator(), backend, range).unwrap();
+}

@@ -1,0 +1,105 @@
+//! Random histories, and the large ones that are not random.
+
+use proptest::{
+    collection::{btree_map, btree_set, vec},
+    prelude::*,
+    sample::Index,
+};
+
+use super::{MAX, model::Call};
+
+/// One step of a history.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    Call(Call),
+    /// The synchronous part of a snapshot.
+    Snapshot,
+    /// The rest of a pending snapshot.
+    Finish {
+        which: Index,
+        cuts: Vec<u16>,
+        adopt: bool,
+    },
+}
+
+/// A history of a few steps.
+pub(super) fn history() -> impl Strategy<Value = Vec<Step>> {
+    vec(step(), 1..12)
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let cuts = btree_set(0..MAX as u16, 0..4).prop_map(|cuts| cuts.into_iter().collect());
+    let finish = (any::<Index>(), cuts, any::<bool>())
+        .prop_map(|(which, cuts, adopt)| Step::Finish { which, cuts, adopt });
+    prop_oneof![
+        4 => call().prop_map(Step::Call),
+        1 => Just(Step::Snapshot),
+        1 => finish,
+    ]
+}
+
+fn call() -> impl Strategy<Value = Call> {
+    let cells = || btree_map(key(), proptest::option::weighted(0.7, bytes()), 0..20);
+    let lists = btree_map(key(), (any::<bool>(), vec(bytes(), 0..5)), 0..10);
+    let entry = proptest::option::weighted(0.7, bytes());
+    let entries = btree_map((key(), map_key()), entry, 0..30);
+    (
+        [cells(), cells(), cells()],
+        lists,
+        btree_set(key(), 0..3),
+        entries,
+    )
+        .prop_map(|(values, lists, clears, entries)| Call {
+            values,
+            lists,
+            clears,
+            entries,
+        })
+}
+
+/// Few keys, so that histories meet them again.
+fn key() -> impl Strategy<Value = u16> {
+    prop_oneof![0..8u16, 0..50u16]
+}
+
+fn map_key() -> impl Strategy<Value = Vec<u8>> {
+    let byte = prop_oneof![Just(0u8), Just(1), Just(b'a'), Just(0xff)];
+    vec(byte, 0..4)
+}
+
+/// Mostly short, some long enough to be laid out differently.
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        8 => vec(any::<u8>(), 0..20),
+        1 => (any::<u8>(), 300..3000usize).prop_map(|(byte, len)| vec![byte; len]),
+    ]
+}
+
+/// One of many calls over thousands of keys: insertions in the first rounds, then replacements that
+/// grow and shrink, then removals.
+pub(super) fn bulk_call(round: u16, part: u16) -> Call {
+    let mut call = Call::default();
+    for n in (part * 300)..(part * 300 + 300) {
+        let mix = usize::from(n.wrapping_mul(31).wrapping_add(round * 7)) % 11;
+        let keep = round < 4 || mix < 3;
+        let value = vec![n as u8; mix * usize::from(round + 1)];
+        call.values[usize::from(n % 3)].insert(n, keep.then_some(value));
+        if mix == 1 {
+            call.lists
+                .insert(n, (!keep, vec![vec![round as u8; mix * 5]]));
+        }
+    }
+    // One list and one map that grow large, and then shrink.
+    let elements = (0..40).map(|i| vec![i; usize::from(part) * 100]).collect();
+    call.lists.insert(7, (round == 4 && part == 5, elements));
+    for i in 0..150u16 {
+        let map_key = (part * 150 + i).wrapping_mul(40_503).to_be_bytes().to_vec();
+        let value = vec![i as u8; usize::from(i % 90 * (round + 1))];
+        let keep = round < 4 || i % 16 == 0;
+        call.entries.insert((7, map_key), keep.then_some(value));
+    }
+    if round == 5 && part == 9 {
+        call.clears.insert(7);
+    }
+    call
+}

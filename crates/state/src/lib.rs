@@ -1,0 +1,27 @@
+//! Keyed state: what a component may declare, the batch-first [`Backend`] trait, the call as a
+//! transaction over it ([`KeyedState`]), the heap backend, the files of a checkpoint and the laws
+//! that every backend passes.
+//!
+//! State is addressed by the index of the key in the batch in hand; so no key is hashed twice and
+//! whole columns are read and written in one go.
+
+mod backend;
+mod decl;
+mod error;
+mod file;
+mod heap;
+mod keyed;
+#[cfg(any(test, feature = "laws"))]
+pub mod laws;
+mod limits;
+mod rows;
+
+pub use backend::{
+    Backend, EntriesColumn, KeyBatch, ListWrites, MapWrites, NestedColumn, Snapshot, SnapshotSink,
+    ValueWrites, Which, Writes,
+};
+pub use decl::{StateDecl, StateIndex, StateKind, Ttl};
+pub use error::Error;
+pub use file::{Change, SavedState, StateFile, StateFileReader, StateFileWriter, Verdict, compare};
+pub use heap::HeapBackend;
+pub use keyed::KeyedState;
