@@ -1,0 +1,344 @@
+//! The JSON of version 1, apart from the values that the rest of the host works with.
+//!
+//! INVARIANT: unknown fields are refused: a field that an old host does not know may be one it
+//! must not leave out. A new field is a new version.
+
+use std::collections::{BTreeMap, btree_map::Entry};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use weir_model::{Attempt, CheckpointId, MaxParallelism, Name, Parallelism, ProcessingTime};
+
+use super::{FileRef, Metadata, MetadataError, OpenSplit, OperatorMeta, SourceMeta};
+use super::{StateMeta, SubtaskMeta};
+use crate::{CheckpointKind, Transaction};
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Document {
+    job: String,
+    checkpoint: u64,
+    kind: Kind,
+    created_ms: i64,
+    attempt: u32,
+    max_parallelism: u32,
+    operators: BTreeMap<String, Operator>,
+    sources: BTreeMap<String, Source>,
+    sinks: BTreeMap<String, Vec<Sealed>>,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Kind {
+    Periodic,
+    Manual,
+    Stop,
+    Final,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Operator {
+    parallelism: u32,
+    states: Vec<State>,
+    subtasks: Vec<Subtask>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct State {
+    name: String,
+    kind: String,
+    format: String,
+    version: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Subtask {
+    file: Option<File>,
+    finished: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    path: String,
+    length: u64,
+    /// Eight digits, as in the first line and as tools print it.
+    crc32c: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Source {
+    enumerator: Value,
+    open: Vec<Split>,
+    ended: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Split {
+    id: String,
+    position: Value,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sealed {
+    checkpoint: u64,
+    started_ms: i64,
+    committables: Vec<Value>,
+}
+
+/// What the types do not say. Both sides of the format ask it.
+pub(super) fn check(metadata: &Metadata) -> Result<(), MetadataError> {
+    let mut files = BTreeMap::<&str, &FileRef>::new();
+    for (name, operator) in &metadata.operators {
+        let (parallelism, subtasks) = (operator.parallelism.get(), operator.subtasks.len());
+        if parallelism as usize != subtasks {
+            let what = format!("{name} has parallelism {parallelism} and {subtasks} subtasks");
+            return Err(MetadataError::Invalid(what));
+        }
+        let max = metadata.max_parallelism.get();
+        if parallelism > max {
+            let what = format!("{name} has parallelism {parallelism}, the maximum is {max}");
+            return Err(MetadataError::Invalid(what));
+        }
+        for file in operator
+            .subtasks
+            .iter()
+            .filter_map(|subtask| subtask.file.as_ref())
+        {
+            if !is_relative(&file.path) {
+                let what = format!("`{}` is not a path in a checkpoint", file.path);
+                return Err(MetadataError::Invalid(what));
+            }
+            match files.entry(&file.path) {
+                Entry::Vacant(entry) => {
+                    entry.insert(file);
+                }
+                Entry::Occupied(entry) if **entry.get() == *file => {}
+                Entry::Occupied(_) => {
+                    let what = format!("`{}` has two lengths or checksums", file.path);
+                    return Err(MetadataError::Invalid(what));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a path stays in the folder it is relative to, on any file system.
+fn is_relative(path: &str) -> bool {
+    let is_plain = |part: &str| !matches!(part, "" | "." | "..");
+    path.split('/').all(is_plain) && !path.contains(['\\', ':', '\0'])
+}
+
+impl From<&Metadata> for Document {
+    fn from(metadata: &Metadata) -> Self {
+        let operators = metadata.operators.iter();
+        let sources = metadata.sources.iter();
+        let sinks = metadata.sinks.iter();
+        Self {
+            job: metadata.job.to_string(),
+            checkpoint: metadata.checkpoint.0,
+            kind: metadata.kind.into(),
+            created_ms: metadata.created.0,
+            attempt: metadata.attempt.0,
+            max_parallelism: metadata.max_parallelism.get(),
+            operators: operators
+                .map(|(name, o)| (name.to_string(), o.into()))
+                .collect(),
+            sources: sources
+                .map(|(name, s)| (name.to_string(), s.into()))
+                .collect(),
+            sinks: sinks
+                .map(|(name, all)| (name.to_string(), all.iter().map(Sealed::from).collect()))
+                .collect(),
+        }
+    }
+}
+
+impl TryFrom<Document> for Metadata {
+    type Error = MetadataError;
+
+    fn try_from(document: Document) -> Result<Self, MetadataError> {
+        Ok(Self {
+            job: name(&document.job)?,
+            checkpoint: CheckpointId(document.checkpoint),
+            kind: document.kind.into(),
+            created: ProcessingTime(document.created_ms),
+            attempt: Attempt(document.attempt),
+            max_parallelism: MaxParallelism::new(document.max_parallelism).map_err(invalid)?,
+            operators: document
+                .operators
+                .into_iter()
+                .map(|(key, operator)| Ok((name(&key)?, operator.try_into()?)))
+                .collect::<Result<_, MetadataError>>()?,
+            sources: document
+                .sources
+                .into_iter()
+                .map(|(key, source)| Ok((name(&key)?, source.into())))
+                .collect::<Result<_, MetadataError>>()?,
+            sinks: document
+                .sinks
+                .into_iter()
+                .map(|(key, all)| {
+                    Ok((
+                        name(&key)?,
+                        all.into_iter().map(Transaction::from).collect(),
+                    ))
+                })
+                .collect::<Result<_, MetadataError>>()?,
+        })
+    }
+}
+
+fn invalid(error: impl std::error::Error) -> MetadataError {
+    MetadataError::Invalid(error.to_string())
+}
+
+fn name(text: &str) -> Result<Name, MetadataError> {
+    Name::new(text).map_err(invalid)
+}
+
+impl From<CheckpointKind> for Kind {
+    fn from(kind: CheckpointKind) -> Self {
+        match kind {
+            CheckpointKind::Periodic => Self::Periodic,
+            CheckpointKind::Manual => Self::Manual,
+            CheckpointKind::Stop => Self::Stop,
+            CheckpointKind::Final => Self::Final,
+        }
+    }
+}
+
+impl From<Kind> for CheckpointKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Periodic => Self::Periodic,
+            Kind::Manual => Self::Manual,
+            Kind::Stop => Self::Stop,
+            Kind::Final => Self::Final,
+        }
+    }
+}
+
+impl From<&OperatorMeta> for Operator {
+    fn from(operator: &OperatorMeta) -> Self {
+        let state = |state: &StateMeta| State {
+            name: state.name.clone(),
+            kind: state.kind.clone(),
+            format: state.format.clone(),
+            version: state.version,
+        };
+        let subtask = |subtask: &SubtaskMeta| Subtask {
+            file: subtask.file.as_ref().map(|file| File {
+                path: file.path.clone(),
+                length: file.length,
+                crc32c: format!("{:08x}", file.crc32c),
+            }),
+            finished: subtask.finished,
+        };
+        Self {
+            parallelism: operator.parallelism.get(),
+            states: operator.states.iter().map(state).collect(),
+            subtasks: operator.subtasks.iter().map(subtask).collect(),
+        }
+    }
+}
+
+impl TryFrom<Operator> for OperatorMeta {
+    type Error = MetadataError;
+
+    fn try_from(operator: Operator) -> Result<Self, MetadataError> {
+        let state = |state: State| StateMeta {
+            name: state.name,
+            kind: state.kind,
+            format: state.format,
+            version: state.version,
+        };
+        Ok(Self {
+            parallelism: Parallelism::new(operator.parallelism).map_err(invalid)?,
+            states: operator.states.into_iter().map(state).collect(),
+            subtasks: operator
+                .subtasks
+                .into_iter()
+                .map(|subtask| {
+                    let file = subtask.file.map(FileRef::try_from).transpose()?;
+                    Ok(SubtaskMeta {
+                        file,
+                        finished: subtask.finished,
+                    })
+                })
+                .collect::<Result<_, MetadataError>>()?,
+        })
+    }
+}
+
+impl TryFrom<File> for FileRef {
+    type Error = MetadataError;
+
+    fn try_from(file: File) -> Result<Self, MetadataError> {
+        let crc32c = u32::from_str_radix(&file.crc32c, 16).ok();
+        let Some(crc32c) = crc32c.filter(|crc| format!("{crc:08x}") == file.crc32c) else {
+            let what = format!("`{}` is not the checksum of `{}`", file.crc32c, file.path);
+            return Err(MetadataError::Invalid(what));
+        };
+        Ok(Self {
+            path: file.path,
+            length: file.length,
+            crc32c,
+        })
+    }
+}
+
+impl From<&SourceMeta> for Source {
+    fn from(source: &SourceMeta) -> Self {
+        let split = |split: &OpenSplit| Split {
+            id: split.id.clone(),
+            position: split.position.clone(),
+        };
+        Self {
+            enumerator: source.enumerator.clone(),
+            open: source.open.iter().map(split).collect(),
+            ended: source.ended.clone(),
+        }
+    }
+}
+
+impl From<Source> for SourceMeta {
+    fn from(source: Source) -> Self {
+        let split = |split: Split| OpenSplit {
+            id: split.id,
+            position: split.position,
+        };
+        Self {
+            enumerator: source.enumerator,
+            open: source.open.into_iter().map(split).collect(),
+            ended: source.ended,
+        }
+    }
+}
+
+impl From<&Transaction> for Sealed {
+    fn from(transaction: &Transaction) -> Self {
+        Self {
+            checkpoint: transaction.checkpoint.0,
+            started_ms: transaction.started.0,
+            committables: transaction.committables.clone(),
+        }
+    }
+}
+
+impl From<Sealed> for Transaction {
+    fn from(sealed: Sealed) -> Self {
+        Self {
+            checkpoint: CheckpointId(sealed.checkpoint),
+            started: ProcessingTime(sealed.started_ms),
+            committables: sealed.committables,
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Where the objects of a job lie in its store: every path is made and read here.
+//!
+//! ```text
+//! <job>/LOCK                                       who runs the job (D28)
+//! <job>/FINISHED                                   the job has finished (D23)
+//! <job>/chk-<n>/_metadata                          written last; without it there is no checkpoint
+//! <job>/chk-<n>/<head operator>/<subtask>/state    all that one task wrote (D19)
+//! ```
+//!
+//! INVARIANT: every path of a job begins with `<job>/`, and what does not is never taken for one of
+//! its own; so a job touches nothing of another.
+
+use weir_model::{CheckpointId, JobName, OperatorName, SubtaskIndex};
+
+const METADATA: &str = "_metadata";
+
+/// The paths of one job, relative to the checkpoint directory, `/` between parts.
+///
+/// ```
+/// use weir_checkpoint::JobPaths;
+/// use weir_model::{CheckpointId, Name};
+///
+/// let paths = JobPaths::new(&Name::new("flights").unwrap());
+/// assert_eq!(paths.metadata(CheckpointId(7)), "flights/chk-7/_metadata");
+/// assert_eq!(paths.checkpoint_of("flights/chk-7/count/0/state"), Some(CheckpointId(7)));
+/// assert_eq!(paths.checkpoint_of("other/chk-7/count/0/state"), None);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobPaths {
+    root: String,
+}
+
+impl JobPaths {
+    /// The paths of `job`.
+    #[must_use]
+    pub fn new(job: &JobName) -> Self {
+        Self {
+            root: format!("{job}/"),
+        }
+    }
+
+    /// The prefix of all objects of the job, `/` at its end.
+    #[must_use]
+    pub fn root(&self) -> &str {
+        &self.root
+    }
+
+    /// The prefix of all objects of a checkpoint, `/` at its end.
+    #[must_use]
+    pub fn checkpoint(&self, id: CheckpointId) -> String {
+        format!("{}chk-{id}/", self.root)
+    }
+
+    /// The metadata of a checkpoint.
+    #[must_use]
+    pub fn metadata(&self, id: CheckpointId) -> String {
+        self.in_checkpoint(id, METADATA)
+    }
+
+    /// The state of one task, relative to its checkpoint: what
+    /// [`FileRef::path`](crate::FileRef::path) holds. `head` is the head of the task's chain.
+    #[must_use]
+    pub fn state_file(head: &OperatorName, subtask: SubtaskIndex) -> String {
+        format!("{head}/{subtask}/state")
+    }
+
+    /// An object of a checkpoint, by its path in there.
+    #[must_use]
+    pub fn in_checkpoint(&self, id: CheckpointId, path: &str) -> String {
+        format!("{}chk-{id}/{path}", self.root)
+    }
+
+    /// The file that whoever runs the job has locked.
+    #[must_use]
+    pub fn lock(&self) -> String {
+        format!("{}LOCK", self.root)
+    }
+
+    /// The mark of a job that has finished.
+    #[must_use]
+    pub fn finished(&self) -> String {
+        format!("{}FINISHED", self.root)
+    }
+
+    /// The checkpoint that an object belongs to; `None` where it belongs to none of this job.
+    #[must_use]
+    pub fn checkpoint_of(&self, path: &str) -> Option<CheckpointId> {
+        self.split(path).map(|(id, _)| id)
+    }
+
+    /// The checkpoint that an object is the metadata of, if it is.
+    #[must_use]
+    pub fn metadata_of(&self, path: &str) -> Option<CheckpointId> {
+        self.split(path)
+            .filter(|&(_, rest)| rest == METADATA)
+            .map(|(id, _)| id)
+    }
+
+    /// The checkpoint and the path in it.
+    fn split<'a>(&self, path: &'a str) -> Option<(CheckpointId, &'a str)> {
+        let (number, rest) = path
+            .strip_prefix(&self.root)?
+            .strip_prefix("chk-")?
+            .split_once('/')?;
+        let id = CheckpointId(number.parse().ok()?);
+        // One spelling only: `chk-007` and `chk-+7` are nobody's.
+        (id.to_string() == number && !rest.is_empty()).then_some((id, rest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use weir_model::Name;
+
+    use super::*;
+
+    fn paths(job: &str) -> JobPaths {
+        JobPaths::new(&Name::new(job).unwrap())
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_made_is_read_back(n in any::<u64>(), subtask in any::<u32>()) {
+            let (job, id) = (paths("a"), CheckpointId(n));
+            let state = JobPaths::state_file(&Name::new("count").unwrap(), SubtaskIndex(subtask));
+            for path in [job.metadata(id), job.in_checkpoint(id, &state)] {
+                prop_assert_eq!(job.checkpoint_of(&path), Some(id));
+                prop_assert!(path.starts_with(&job.checkpoint(id)));
+                prop_assert_eq!(paths("ab").checkpoint_of(&path), None);
+                prop_assert_eq!(paths("chk-1").checkpoint_of(&path), None);
+            }
+            prop_assert_eq!(job.metadata_of(&job.metadata(id)), Some(id));
+            prop_assert_eq!(job.metadata_of(&job.in_checkpoint(id, &state)), None);
+        }
+
+        #[test]
+        fn no_text_is_too_odd_to_be_refused(path in any::<String>()) {
+            prop_assert_eq!(paths("a").checkpoint_of(&path), None);
+        }
+    }
+
+    #[test]
+    fn only_the_one_spelling_is_a_checkpoint() {
+        let job = paths("a");
+        for path in [
+            "a/chk-",
+            "a/chk-/x",
+            "a/chk-1",
+            "a/chk-1/",
+            "a/chk-01/x",
+            "a/chk-+1/x",
+            "a/chk--1/x",
+            "a/chk-1x/x",
+            "a/chk-99999999999999999999/x",
+            "a/LOCK",
+            "/a/chk-1/x",
+            "b/a/chk-1/x",
+        ] {
+            assert_eq!(job.checkpoint_of(path), None, "{path}");
+        }
+        assert_eq!(job.checkpoint_of("a/chk-1/x"), Some(CheckpointId(1)));
+    }
+}

@@ -1,0 +1,157 @@
+//! Key selectors: the key of each row, encoded as D2 says.
+//!
+//! A key is its parts in order, each as uvarint length ‖ bytes. A part of a csv row is the text of
+//! a field. A part of a JSON row is a type byte and then the UTF-8 bytes of a string or the RFC
+//! 8785 text of anything else, so that `"1"` and `1` are two keys.
+//!
+//! INVARIANT: different selected values give different keys, equal ones equal keys.
+
+use weir_model::{Column, ColumnView};
+use weir_operator::{BadKey, KeySelector};
+
+use crate::{
+    Pointer,
+    csv::{Field, Fields},
+    json::{Found, Places},
+};
+
+/// The type byte of a part that was a JSON string.
+pub const JSON_STRING: u8 = b's';
+/// The type byte of a part that was a JSON number, boolean, array or object.
+pub const JSON_OTHER: u8 = b'j';
+
+/// The key is some fields of a csv row.
+///
+/// ```
+/// use weir_formats::CsvKey;
+/// use weir_model::Column;
+/// use weir_operator::KeySelector;
+///
+/// let rows: Column = [&b"2024,UA,JFK"[..], b"2024"].into_iter().collect();
+/// let (mut keys, mut bad) = (Column::new(), Vec::new());
+/// CsvKey::new(b',', &[2, 1]).select(rows.view(), &mut keys, &mut bad);
+/// assert_eq!(keys.get(0), b"\x03JFK\x02UA");
+/// assert_eq!(bad[0].message, "there is no column 1: the row has 1 fields");
+/// ```
+#[derive(Clone, Debug)]
+pub struct CsvKey {
+    delimiter: u8,
+    /// Column and part, in order of columns, so that a row is walked once.
+    wanted: Vec<(usize, usize)>,
+}
+
+impl CsvKey {
+    /// The key is made of these columns (from 0), in this order.
+    #[must_use]
+    pub fn new(delimiter: u8, columns: &[usize]) -> Self {
+        let mut wanted: Vec<_> = columns.iter().copied().zip(0..).collect();
+        wanted.sort_unstable();
+        Self { delimiter, wanted }
+    }
+
+    /// Finds the wanted fields of a row. The error is a column that the row does not have.
+    fn find<'a>(&self, row: &'a [u8], parts: &mut [Field<'a>]) -> Result<(), usize> {
+        let mut fields = Fields::new(row, self.delimiter);
+        let mut next = 0;
+        let mut last = Field::default();
+        for &(column, part) in &self.wanted {
+            // A column may be wanted twice.
+            if column >= next {
+                last = fields.nth(column - next).ok_or(column)?;
+                next = column + 1;
+            }
+            parts[part] = last;
+        }
+        Ok(())
+    }
+}
+
+impl KeySelector for CsvKey {
+    fn select(&self, values: ColumnView<'_>, keys: &mut Column, bad: &mut Vec<BadKey>) {
+        let mut parts = vec![Field::default(); self.wanted.len()];
+        for (row, value) in (0..).zip(values.iter()) {
+            match self.find(value, &mut parts) {
+                Ok(()) => keys.push_with(|out| {
+                    for part in &parts {
+                        write_uvarint(part.text_len(), out);
+                        part.write(out);
+                    }
+                }),
+                Err(column) => {
+                    let count = Fields::new(value, self.delimiter).count();
+                    let message =
+                        format!("there is no column {column}: the row has {count} fields");
+                    keys.push(b"");
+                    bad.push(BadKey { row, message });
+                }
+            }
+        }
+    }
+}
+
+/// The key is some places of a JSON row.
+#[derive(Clone, Debug)]
+pub struct JsonKey {
+    places: Places,
+}
+
+impl JsonKey {
+    /// The key is made of what these pointers find, in this order.
+    #[must_use]
+    pub fn new(pointers: Vec<Pointer>) -> Self {
+        Self {
+            places: Places::new(pointers),
+        }
+    }
+
+    fn find(&self, row: &[u8], found: &mut Found, key: &mut Vec<u8>) -> Result<(), String> {
+        self.places.find(row, found)?;
+        for value in self.places.values(found) {
+            let value = value?;
+            write_uvarint(value.len(), key);
+            key.extend_from_slice(value);
+        }
+        Ok(())
+    }
+}
+
+impl KeySelector for JsonKey {
+    fn select(&self, values: ColumnView<'_>, keys: &mut Column, bad: &mut Vec<BadKey>) {
+        let (mut found, mut key) = (Found::default(), Vec::new());
+        for (row, value) in (0..).zip(values.iter()) {
+            key.clear();
+            if let Err(message) = self.find(value, &mut found, &mut key) {
+                key.clear();
+                bad.push(BadKey { row, message });
+            }
+            keys.push(&key);
+        }
+    }
+}
+
+/// The key is the whole row, as one part.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RowKey;
+
+impl KeySelector for RowKey {
+    fn select(&self, values: ColumnView<'_>, keys: &mut Column, _bad: &mut Vec<BadKey>) {
+        for value in values.iter() {
+            keys.push_with(|out| {
+                write_uvarint(value.len(), out);
+                out.extend_from_slice(value);
+            });
+        }
+    }
+}
+
+/// Appends a number in groups of seven bits, the lowest first.
+fn write_uvarint(mut number: usize, out: &mut Vec<u8>) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+//! Tests of `key`.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn select(selector: &dyn KeySelector, rows: &[&[u8]]) -> (Column, Vec<BadKey>) {
+    let rows: Column = rows.iter().copied().collect();
+    let (mut keys, mut bad) = (Column::new(), Vec::new());
+    selector.select(rows.view(), &mut keys, &mut bad);
+    assert_eq!(keys.len(), rows.len());
+    (keys, bad)
+}
+
+#[test]
+fn csv_parts_are_in_the_order_asked_for() {
+    let key = CsvKey::new(b',', &[3, 0, 3]);
+    let (keys, bad) = select(&key, &[b"a,b,c,\"d\"\"\"", b"a,b,c", b",,,"]);
+    assert_eq!(keys.get(0), b"\x02d\"\x01a\x02d\"");
+    assert_eq!(keys.get(1), b"");
+    assert_eq!(keys.get(2), b"\x00\x00\x00");
+    assert_eq!(bad.len(), 1);
+    assert_eq!(bad[0].row, 1);
+    assert_eq!(bad[0].message, "there is no column 3: the row has 3 fields");
+}
+
+#[test]
+fn a_quoted_and_a_plain_field_are_the_same_key() {
+    let (keys, _) = select(&CsvKey::new(b',', &[0]), &[b"\"UA\",1", b"UA,2"]);
+    assert_eq!(keys.get(0), keys.get(1));
+}
+
+#[test]
+fn json_parts_have_a_type_byte() {
+    let pointers = ["/id", "/k"].map(|t| Pointer::parse(t).unwrap());
+    let key = JsonKey::new(pointers.to_vec());
+    let (keys, bad) = select(
+        &key,
+        &[
+            br#"{"k":"x","id":1}"#,
+            br#"{"k":"x","id":"1"}"#,
+            br#"{"k":null,"id":1}"#,
+            br#"{"k":"x","id":1.0}"#,
+            br#"{"k":"x"}"#,
+            b"?",
+        ],
+    );
+    assert_eq!(keys.get(0), b"\x02j1\x02sx");
+    assert_eq!(keys.get(1), b"\x02s1\x02sx");
+    assert_eq!(keys.get(3), keys.get(0));
+    let bad: Vec<_> = bad.iter().map(|b| (b.row, b.message.as_str())).collect();
+    assert_eq!(
+        bad,
+        [
+            (2, "`/k` is null"),
+            (4, "`/id` is missing"),
+            (5, "the row is not JSON: expected value at column 1"),
+        ]
+    );
+    assert!([2, 4, 5].iter().all(|&row| keys.get(row).is_empty()));
+}
+
+#[test]
+fn a_whole_row_is_one_part() {
+    let long = [b'x'; 300];
+    let (keys, bad) = select(&RowKey, &[b"", &long]);
+    assert_eq!(keys.get(0), [0]);
+    assert_eq!(keys.get(1)[..2], [0xac, 0x02]);
+    assert_eq!(keys.get(1)[2..], long);
+    assert!(bad.is_empty());
+}
+
+proptest! {
+    #[test]
+    fn keys_are_equal_where_the_fields_are(
+        rows in prop::collection::vec(prop::collection::vec("[a\"]{0,2}", 3..=3), 2..8)
+    ) {
+        let records: Vec<_> = rows
+            .iter()
+            .map(|row| {
+                let fields: Vec<_> =
+                    row.iter().map(|f| format!("\"{}\"", f.replace('"', "\"\""))).collect();
+                fields.join(",").into_bytes()
+            })
+            .collect();
+        let records: Vec<_> = records.iter().map(Vec::as_slice).collect();
+        let (keys, bad) = select(&CsvKey::new(b',', &[2, 0]), &records);
+        prop_assert!(bad.is_empty());
+        for (a, left) in rows.iter().enumerate() {
+            for (b, right) in rows.iter().enumerate() {
+                let same = (&left[2], &left[0]) == (&right[2], &right[0]);
+                prop_assert_eq!(keys.get(a) == keys.get(b), same);
+            }
+        }
+    }
+}

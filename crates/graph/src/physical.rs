@@ -1,0 +1,226 @@
+//! What runs: chains of nodes, the edges between them, how many subtasks each has.
+//!
+//! INVARIANT: each input of the logical graph is in the plan once, as a link inside a chain or as
+//! an edge between two; a chain has one head, and all its nodes have its parallelism.
+
+use weir_model::{JobName, MaxParallelism, Name, Parallelism};
+
+use crate::{GraphError, LogicalGraph, OnError, Partitioning, validate::Nodes};
+
+/// Index of a chain in [`Plan::chains`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VertexId(pub usize);
+
+/// Index of an edge in [`Plan::edges`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EdgeId(pub usize);
+
+/// The whole plan. Chains are in an order in which producers come before consumers.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The job.
+    pub job: JobName,
+    /// Number of key groups.
+    pub max_parallelism: MaxParallelism,
+    /// The chains; each becomes one task per subtask.
+    pub chains: Vec<Chain>,
+    /// The edges between chains.
+    pub edges: Vec<Edge>,
+}
+
+/// Nodes joined by forward edges, run as one task per subtask. A tree: node 0 is the head, the only
+/// one with inputs from other chains; every other node has exactly one input, from inside.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    /// The name of the head, which names the task.
+    pub name: Name,
+    /// Number of subtasks.
+    pub parallelism: Parallelism,
+    /// The nodes, producers before consumers.
+    pub nodes: Vec<ChainNode>,
+    /// The edges into the head, by input index.
+    pub inputs: Vec<EdgeId>,
+}
+
+/// One node of a chain.
+#[derive(Clone, Debug)]
+pub struct ChainNode {
+    /// Its name.
+    pub name: Name,
+    /// What it is.
+    pub kind: NodeKind,
+    /// Where its outputs go, in order of the job file.
+    pub links: Vec<(u32, Link)>,
+}
+
+/// What a node is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NodeKind {
+    /// A source; always a head.
+    Source {
+        /// Rows per second of the whole source.
+        rate: Option<f64>,
+    },
+    /// An operator.
+    Operator {
+        /// What happens to a row that it refuses.
+        on_error: OnError,
+        /// Number of inputs.
+        inputs: u32,
+    },
+    /// A sink.
+    Sink,
+}
+
+/// Where an output leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// To a node of the same chain, by its index in [`Chain::nodes`].
+    Chained(usize),
+    /// Over a channel.
+    Edge(EdgeId),
+}
+
+/// An edge between two chains; goes from every producing subtask to those its partitioning reaches.
+#[derive(Clone, Debug)]
+pub struct Edge {
+    /// The producing chain.
+    pub from: VertexId,
+    /// The producing node in it.
+    pub from_node: usize,
+    /// The output of that node.
+    pub output: u32,
+    /// The consuming chain (its head).
+    pub to: VertexId,
+    /// The input of the head.
+    pub input: u32,
+    /// How rows are dealt out.
+    pub partitioning: Partitioning,
+    /// What happens to a row without a key on a hash edge: the consumer's `on-error`.
+    pub on_error: OnError,
+}
+
+impl Plan {
+    /// The edges that leave a chain, in order of their numbers.
+    pub fn edges_from(&self, chain: VertexId) -> impl Iterator<Item = (EdgeId, &Edge)> {
+        let all = self.edges.iter().enumerate();
+        all.filter(move |(_, edge)| edge.from == chain)
+            .map(|(at, edge)| (EdgeId(at), edge))
+    }
+}
+
+/// Makes the plan of a graph: validates it, chains what can be chained (forward edge, equal
+/// parallelism, the consumer has no other input and does not forbid it), numbers edges.
+///
+/// # Errors
+/// The first [`GraphError`] of [`LogicalGraph::validate`], where the graph cannot run.
+pub fn plan(graph: &LogicalGraph) -> Result<Plan, GraphError> {
+    if let Some(error) = graph.validate().into_iter().next() {
+        return Err(error);
+    }
+    let nodes = Nodes::of(graph);
+    let order = nodes.order().map_err(|names| GraphError::Cycle { names })?;
+    let (mut chains, places) = chain_nodes(&nodes, &order);
+    let edges = join_chains(&nodes, &order, &places, &mut chains);
+    link_nodes(&nodes, &places, &mut chains);
+    Ok(Plan {
+        job: graph.job.clone(),
+        max_parallelism: graph.max_parallelism,
+        chains,
+        edges,
+    })
+}
+
+/// Where a node went: its chain and its index in it.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    chain: usize,
+    node: usize,
+}
+
+/// Puts each node into the chain of its producer, or at the head of one of its own. As `order` has
+/// producers first, so have the chains and the nodes of each.
+fn chain_nodes(nodes: &Nodes<'_>, order: &[usize]) -> (Vec<Chain>, Vec<Place>) {
+    let mut chains: Vec<Chain> = Vec::new();
+    let mut places = vec![Place::default(); order.len()];
+    for &at in order {
+        let node = &nodes.list[at];
+        let chain = match nodes.chained_to(at) {
+            Some(producer) => places[producer].chain,
+            None => {
+                chains.push(Chain {
+                    name: node.name.clone(),
+                    parallelism: node.parallelism,
+                    nodes: Vec::new(),
+                    inputs: Vec::new(),
+                });
+                chains.len() - 1
+            }
+        };
+        let members = &mut chains[chain].nodes;
+        places[at] = Place {
+            chain,
+            node: members.len(),
+        };
+        members.push(ChainNode {
+            name: node.name.clone(),
+            kind: node.kind.clone(),
+            links: Vec::new(),
+        });
+    }
+    (chains, places)
+}
+
+/// Makes the edges into the head of each chain, in order of chains and of their inputs.
+fn join_chains(
+    nodes: &Nodes<'_>,
+    order: &[usize],
+    places: &[Place],
+    chains: &mut [Chain],
+) -> Vec<Edge> {
+    let mut edges = Vec::new();
+    for &at in order {
+        if nodes.chained_to(at).is_some() {
+            continue;
+        }
+        let node = &nodes.list[at];
+        for (input, number) in node.inputs.iter().zip(0..) {
+            let Some(from) = nodes.producer(input).map(|producer| places[producer]) else {
+                continue;
+            };
+            let to = places[at].chain;
+            chains[to].inputs.push(EdgeId(edges.len()));
+            edges.push(Edge {
+                from: VertexId(from.chain),
+                from_node: from.node,
+                output: input.from.output,
+                to: VertexId(to),
+                input: number,
+                partitioning: input.partitioning.clone(),
+                on_error: node.on_error(),
+            });
+        }
+    }
+    edges
+}
+
+/// Tells each producer where its outputs go, in order of the job file.
+fn link_nodes(nodes: &Nodes<'_>, places: &[Place], chains: &mut [Chain]) {
+    for (at, node) in nodes.list.iter().enumerate() {
+        let place = places[at];
+        for (number, input) in node.inputs.iter().enumerate() {
+            let Some(from) = nodes.producer(input).map(|producer| places[producer]) else {
+                continue;
+            };
+            let link = match nodes.chained_to(at) {
+                Some(_) => Link::Chained(place.node),
+                None => Link::Edge(chains[place.chain].inputs[number]),
+            };
+            let links = &mut chains[from.chain].nodes[from.node].links;
+            links.push((input.from.output, link));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
