@@ -1,0 +1,184 @@
+//! What a job needs to run: its plan, what plugs into it, and how it is run.
+
+use std::{collections::HashMap, sync::Arc};
+
+use weir_checkpoint::{Config, JobPaths, Restart, SnapshotStore, TwoPhaseOptions};
+use weir_graph::Plan;
+use weir_model::{Attempt, CheckpointId, KeyGroupRange, Name};
+use weir_operator::{Failure, OperatorFactory, SinkFactory, SourceFactory};
+use weir_state::{Backend, StateDecl};
+
+use crate::clock::Clock;
+
+/// A plan with what plugs into it, by name.
+#[derive(Clone)]
+pub struct Deployment {
+    /// The plan.
+    pub plan: Plan,
+    /// Its sources.
+    pub sources: HashMap<Name, Arc<dyn SourceFactory>>,
+    /// Its operators.
+    pub operators: HashMap<Name, OperatorDeployment>,
+    /// Its sinks.
+    pub sinks: HashMap<Name, SinkDeployment>,
+    /// Where keyed state is kept.
+    pub backend: Arc<dyn BackendFactory>,
+}
+
+/// An operator with its configuration.
+#[derive(Clone)]
+pub struct OperatorDeployment {
+    /// Makes its instances.
+    pub factory: Arc<dyn OperatorFactory>,
+    /// The `config:` of the job file as JSON.
+    pub config: Arc<str>,
+}
+
+/// A sink with what holds for all transactional sinks.
+#[derive(Clone)]
+pub struct SinkDeployment {
+    /// Makes its instances.
+    pub factory: Arc<dyn SinkFactory>,
+    /// What happens to results that are there before a job starts anew (D23).
+    pub on_existing: OnExisting,
+    /// Options of two-phase commit (D22).
+    pub transactions: TwoPhaseOptions,
+}
+
+/// What happens to committed results that lie where a sink writes when its job starts anew (D23).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnExisting {
+    /// The job does not start.
+    #[default]
+    Refuse,
+    /// They stay; new ones are added.
+    Append,
+    /// They are removed.
+    Replace,
+}
+
+/// Makes state backends.
+pub trait BackendFactory: Send + Sync {
+    /// An empty backend for one operator and subtask.
+    ///
+    /// # Errors
+    /// [`Failure`] where it cannot be made.
+    fn create(
+        &self,
+        states: &[StateDecl],
+        range: KeyGroupRange,
+    ) -> Result<Box<dyn Backend>, Failure>;
+}
+
+/// How a job is run.
+pub struct JobOptions {
+    /// Threads for tasks (D8).
+    pub workers: usize,
+    /// Checkpoints; `None` = none are kept (at-most-once, D30).
+    pub checkpoints: Option<CheckpointOptions>,
+    /// What happens after a failure.
+    pub restart: Restart,
+    /// Where to begin.
+    pub restore: RestoreFrom,
+    /// Gives the number of each attempt, durable before it is used.
+    pub attempts: Box<dyn FnMut() -> Result<Attempt, Failure> + Send>,
+    /// The clock that operators see.
+    pub clock: Arc<dyn Clock>,
+    /// Is told what happens.
+    pub listener: Arc<dyn JobListener>,
+    /// Asks the job to stop: `true` = with a checkpoint.
+    pub stop: tokio::sync::watch::Receiver<bool>,
+}
+
+/// Where and how checkpoints are kept.
+#[derive(Clone)]
+pub struct CheckpointOptions {
+    /// When they are taken and how many are kept.
+    pub config: Config,
+    /// Where they go.
+    pub store: Arc<dyn SnapshotStore>,
+    /// How they are named there.
+    pub paths: JobPaths,
+}
+
+/// Where a job begins.
+#[derive(Clone)]
+pub enum RestoreFrom {
+    /// At the latest completed checkpoint, if there is one.
+    Latest,
+    /// At the beginning, whatever there is.
+    Nothing,
+    /// At a checkpoint that the user names; it is neither changed nor referred to (D24).
+    Checkpoint(Foreign),
+}
+
+/// A checkpoint that the user names.
+#[derive(Clone)]
+pub struct Foreign {
+    /// The store it lies in.
+    pub store: Arc<dyn SnapshotStore>,
+    /// The folder in that store that holds its `_metadata`; empty where it is the store's root.
+    pub folder: String,
+}
+
+/// What happens to a job while it runs, for whoever watches.
+#[derive(Clone, Debug)]
+pub enum JobEvent {
+    /// The job begins at a checkpoint.
+    Restoring {
+        /// Which.
+        id: CheckpointId,
+        /// Where it lies.
+        location: String,
+    },
+    /// All tasks run.
+    Running {
+        /// The attempt.
+        attempt: Attempt,
+        /// Milliseconds from the start of the attempt, restore included.
+        startup_ms: f64,
+    },
+    /// A checkpoint is complete.
+    Checkpoint(CheckpointStats),
+    /// A checkpoint was given up.
+    CheckpointFailed {
+        /// Which.
+        id: CheckpointId,
+        /// Why.
+        reason: String,
+    },
+    /// Something failed.
+    Failed(crate::report::JobFailure),
+    /// The job starts again after a failure.
+    Restarting {
+        /// The how-manieth restart.
+        number: u32,
+        /// Of how many; `None` = no bound.
+        of: Option<u32>,
+        /// After so many milliseconds.
+        after_ms: u64,
+    },
+    /// Something that a user should know.
+    Note(String),
+}
+
+/// What a completed checkpoint came to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CheckpointStats {
+    /// Its number.
+    pub id: CheckpointId,
+    /// From its trigger until it was durable.
+    pub duration_ms: u64,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// The longest alignment of a task.
+    pub alignment_ms: u64,
+    /// The longest synchronous part of a task.
+    pub sync_ms: f64,
+}
+
+/// Watches a job.
+pub trait JobListener: Send + Sync {
+    /// Is told what happens. Must not block.
+    fn event(&self, event: &JobEvent);
+}

@@ -1,0 +1,142 @@
+//! Makes the metadata of a checkpoint out of what its tasks acknowledged.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use weir_checkpoint::{
+    FileRef, Metadata, OpenSplit, OperatorMeta, Snapshot, SourceMeta, StateMeta, SubtaskMeta,
+    TaskId,
+};
+use weir_model::{Attempt, JobName, MaxParallelism, Name, Parallelism, ProcessingTime};
+use weir_state::StateDecl;
+
+use super::deploy::tasks_of;
+use crate::{
+    deployment::Deployment,
+    messages::{Ack, ReaderPart},
+};
+
+/// What stays the same in the metadata of all checkpoints of an attempt.
+pub(crate) struct Described {
+    job: JobName,
+    max_parallelism: MaxParallelism,
+    chains: Vec<DescribedChain>,
+}
+
+struct DescribedChain {
+    parallelism: Parallelism,
+    /// The nodes with their states; the head first.
+    nodes: Vec<(Name, Vec<StateMeta>)>,
+}
+
+impl Described {
+    pub(crate) fn new(deployment: &Deployment) -> Self {
+        let plan = &deployment.plan;
+        let states = |name: &Name| {
+            let operator = deployment.operators.get(name);
+            let states = operator.map(|o| o.factory.descriptor().states.as_slice());
+            states.unwrap_or_default().iter().map(state_meta).collect()
+        };
+        let chains = plan.chains.iter().map(|chain| DescribedChain {
+            parallelism: chain.parallelism,
+            nodes: chain
+                .nodes
+                .iter()
+                .map(|n| (n.name.clone(), states(&n.name)))
+                .collect(),
+        });
+        Self {
+            job: plan.job.clone(),
+            max_parallelism: plan.max_parallelism,
+            chains: chains.collect(),
+        }
+    }
+}
+
+fn state_meta(decl: &StateDecl) -> StateMeta {
+    StateMeta {
+        name: decl.name.clone(),
+        kind: decl.kind.as_str().to_owned(),
+        format: decl.format.clone(),
+        version: decl.version,
+    }
+}
+
+/// The metadata of a checkpoint. All nodes are named, sources and sinks too, for each says whether
+/// it had finished; only operators with state have a file.
+pub(crate) fn metadata(
+    described: &Described,
+    attempt: Attempt,
+    created: ProcessingTime,
+    snapshot: Snapshot<Ack>,
+    enumerators: BTreeMap<Name, Value>,
+) -> Metadata {
+    let acks: BTreeMap<TaskId, Ack> = snapshot.acks.into_iter().collect();
+    let mut operators = BTreeMap::new();
+    let mut sources: BTreeMap<Name, SourceMeta> = BTreeMap::new();
+    let mut sinks: BTreeMap<Name, Vec<_>> = BTreeMap::new();
+    for (vertex, chain) in described.chains.iter().enumerate() {
+        let tasks = tasks_of(vertex, chain.parallelism);
+        let subtasks: Vec<(Option<FileRef>, bool)> = tasks
+            .map(|task| match acks.get(&task) {
+                Some(ack) => (ack.file.clone(), ack.finished),
+                None => (None, snapshot.finished.contains(&task)),
+            })
+            .collect();
+        for (name, states) in &chain.nodes {
+            let subtasks = subtasks.iter().map(|(file, finished)| SubtaskMeta {
+                file: file.clone().filter(|_| !states.is_empty()),
+                finished: *finished,
+            });
+            let meta = OperatorMeta {
+                parallelism: chain.parallelism,
+                states: states.clone(),
+                subtasks: subtasks.collect(),
+            };
+            operators.insert(name.clone(), meta);
+        }
+        let Some((head, _)) = chain.nodes.first() else {
+            continue;
+        };
+        if let Some(enumerator) = enumerators.get(head) {
+            let meta = SourceMeta {
+                enumerator: enumerator.clone(),
+                ..SourceMeta::default()
+            };
+            sources.insert(head.clone(), meta);
+        }
+        for task in tasks_of(vertex, chain.parallelism) {
+            let Some(ack) = acks.get(&task) else { continue };
+            if let (Some(reader), Some(meta)) = (&ack.source, sources.get_mut(head)) {
+                add_reader(meta, reader);
+            }
+            for (sink, transactions) in &ack.sinks {
+                sinks
+                    .entry(sink.clone())
+                    .or_default()
+                    .extend(transactions.iter().cloned());
+            }
+        }
+    }
+    Metadata {
+        job: described.job.clone(),
+        checkpoint: snapshot.id,
+        kind: snapshot.kind,
+        created,
+        attempt,
+        max_parallelism: described.max_parallelism,
+        operators,
+        sources,
+        sinks,
+    }
+}
+
+/// What a reader has open and has ended, beside what its source's enumerator knows.
+fn add_reader(meta: &mut SourceMeta, reader: &ReaderPart) {
+    let open = reader.open.iter();
+    meta.open.extend(open.map(|(id, position)| OpenSplit {
+        id: id.clone(),
+        position: position.clone(),
+    }));
+    meta.ended.extend(reader.ended.iter().cloned());
+}

@@ -1,0 +1,735 @@
+//! Runs a job: attempts, restores and restarts, until it has finished, was stopped or is given up.
+
+mod attempt;
+mod deploy;
+mod document;
+mod persist;
+mod restore;
+mod sources;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Instant,
+};
+
+use tokio::{
+    runtime::{Builder, Handle, Runtime},
+    sync::mpsc,
+    task::{JoinSet, spawn_blocking},
+    time::sleep,
+};
+use weir_checkpoint::{
+    Config, Coordinator, Fallback, OnCommitError, RestartDecision, Shown, Survey, Transaction,
+};
+use weir_graph::NodeKind;
+use weir_model::{Attempt, CheckpointId, Name, ProcessingTime};
+use weir_operator::{Committable, Failure, Recovered, SinkGuarantee};
+use weir_state::Verdict;
+
+use self::{
+    attempt::{AttemptDriver, Counts, End},
+    deploy::Shared,
+    document::Described,
+    persist::Persist,
+    restore::{NoRestore, Restored},
+    sources::{Found, Sources},
+};
+use crate::{
+    clock::Monotonic,
+    deployment::{
+        Deployment, Foreign, JobEvent, JobOptions, OnExisting, RestoreFrom, SinkDeployment,
+    },
+    meters::NodeMeters,
+    report::{JobFailure, Outcome, Place, Report},
+    task::Storage,
+};
+
+/// Runs a job on threads of its own until it ends. Blocking.
+///
+/// # Errors
+/// [`Failure::Internal`] where no threads can be had. That the job failed is an [`Outcome`].
+pub fn run(deployment: Deployment, options: JobOptions) -> Result<Report, Failure> {
+    let internal = |e: std::io::Error| Failure::io("cannot start threads", &e);
+    let data = Builder::new_multi_thread()
+        .worker_threads(options.workers.max(1))
+        .thread_name("weir-task")
+        .enable_time()
+        .build()
+        .map_err(internal)?;
+    let control = Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .map_err(internal)?;
+    let report = control.block_on(Job::new(deployment, options, &data).run());
+    data.shutdown_background();
+    Ok(report)
+}
+
+/// What a checkpoint would mean for a job.
+#[derive(Clone, Debug)]
+pub struct Examined {
+    /// Which it is.
+    pub id: CheckpointId,
+    /// Where it lies.
+    pub location: String,
+    /// What would become of each state of each operator.
+    pub states: BTreeMap<Name, Vec<Verdict>>,
+}
+
+/// Reads a checkpoint and judges whether a job could go on from it. Starts nothing. Blocking.
+///
+/// # Errors
+/// [`Failure::Restore`] where it is damaged or does not fit the job.
+pub fn examine(deployment: &Deployment, from: &Foreign) -> Result<Examined, Failure> {
+    match Restored::read(from.store.clone(), &from.folder, deployment) {
+        Ok(restored) => Ok(Examined {
+            id: restored.id,
+            states: restored.verdicts(deployment),
+            location: restored.location,
+        }),
+        Err(NoRestore::Unreadable(failure) | NoRestore::Unfit(failure)) => Err(failure),
+    }
+}
+
+/// A job over its attempts.
+struct Job {
+    deployment: Deployment,
+    options: JobOptions,
+    tasks: Handle,
+    storage: Option<Storage>,
+    began: Instant,
+    monotonic: Monotonic,
+    counts: Counts,
+    meters: Vec<Arc<NodeMeters>>,
+    restarts: u32,
+    restored: Option<(CheckpointId, String)>,
+    startup_ms: Option<f64>,
+    recovered: u64,
+    /// What this process has restored from or completed last; `None` before the first attempt.
+    latest: Option<Latest>,
+    /// The id of the next checkpoint is above this one (D24).
+    highest: CheckpointId,
+    /// The checkpoint that the user named: retention leaves it alone (D24).
+    named: Option<CheckpointId>,
+}
+
+/// Where the next attempt begins.
+#[derive(Clone)]
+enum Latest {
+    /// At the beginning.
+    Beginning,
+    /// At a checkpoint of the job's own.
+    Own(CheckpointId),
+    /// At a checkpoint that the user named.
+    Foreign(Foreign),
+}
+
+/// A failure before the tasks of an attempt ran, or an early end.
+enum Early {
+    Failed(JobFailure),
+    /// Failed for a reason that a restart cannot mend.
+    Refused(JobFailure),
+    /// Everything had finished: there is nothing to run.
+    AllFinished,
+}
+
+impl Job {
+    fn new(deployment: Deployment, options: JobOptions, data: &Runtime) -> Self {
+        let storage = options.checkpoints.as_ref().map(|c| Storage {
+            store: c.store.clone(),
+            paths: c.paths.clone(),
+        });
+        Self {
+            deployment,
+            options,
+            tasks: data.handle().clone(),
+            storage,
+            began: Instant::now(),
+            monotonic: Monotonic::new(),
+            counts: Counts::default(),
+            meters: Vec::new(),
+            restarts: 0,
+            restored: None,
+            startup_ms: None,
+            recovered: 0,
+            latest: None,
+            highest: CheckpointId(0),
+            named: None,
+        }
+    }
+
+    async fn run(mut self) -> Report {
+        match self.finished_before().await {
+            Ok(None) => {}
+            Ok(Some(checkpoint)) => return self.report(Outcome::AlreadyFinished(checkpoint)),
+            Err(failure) => return self.fail(failure),
+        }
+        loop {
+            let (failure, hopeless) = match self.attempt().await {
+                Ok(End::Finished) | Err(Early::AllFinished) => {
+                    return match self.write_finished().await {
+                        Ok(()) => self.report(Outcome::Finished),
+                        Err(failure) => self.fail(failure),
+                    };
+                }
+                Ok(End::Stopped(id)) => return self.report(Outcome::Stopped(id)),
+                Ok(End::Cancelled) => return self.report(Outcome::Cancelled),
+                Ok(End::Failed(failure)) | Err(Early::Failed(failure)) => (failure, false),
+                Err(Early::Refused(failure)) => (failure, true),
+            };
+            if hopeless {
+                return self.report(Outcome::Failed(failure));
+            }
+            let decision = self.options.restart.on_failure(self.monotonic.now());
+            let RestartDecision::Restart {
+                after_ms,
+                attempt,
+                of,
+            } = decision
+            else {
+                return self.report(Outcome::Failed(failure));
+            };
+            self.options.listener.event(&JobEvent::Failed(failure));
+            self.restarts += 1;
+            let number = attempt;
+            self.options.listener.event(&JobEvent::Restarting {
+                number,
+                of,
+                after_ms,
+            });
+            if self.sleep_or_stop(after_ms).await {
+                return self.report(Outcome::Cancelled);
+            }
+        }
+    }
+
+    /// Waits before a restart; `true` where the job was asked to stop meanwhile.
+    async fn sleep_or_stop(&mut self, ms: u64) -> bool {
+        tokio::select! {
+            biased;
+            changed = self.options.stop.changed() => changed.is_ok(),
+            () = sleep(std::time::Duration::from_millis(ms)) => false,
+        }
+    }
+
+    fn fail(self, failure: Failure) -> Report {
+        self.report(Outcome::Failed(JobFailure {
+            place: None,
+            failure,
+        }))
+    }
+
+    fn report(self, outcome: Outcome) -> Report {
+        let duration = self.began.elapsed();
+        Report {
+            outcome,
+            meters: self.meters,
+            completed: self.counts.completed,
+            failed: self.counts.failed,
+            last: self.counts.last,
+            restored: self.restored,
+            startup_ms: self.startup_ms.unwrap_or(0.0),
+            restarts: self.restarts,
+            recovered: self.recovered,
+            duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// One attempt, from restore to end.
+    async fn attempt(&mut self) -> Result<End, Early> {
+        let began = tokio::time::Instant::now();
+        let failed = |failure| {
+            early(JobFailure {
+                place: None,
+                failure,
+            })
+        };
+        let attempt = (self.options.attempts)().map_err(failed)?;
+        let survey = self.survey().await.map_err(failed)?;
+        let restored = self.restore(&survey).await.map_err(failed)?;
+        self.recover(attempt, restored.as_ref()).await?;
+        if restored.as_ref().is_some_and(Restored::all_finished) {
+            return Err(Early::AllFinished);
+        }
+        let (events_out, events) = mpsc::unbounded_channel();
+        let config = match &self.options.checkpoints {
+            Some(checkpoints) => checkpoints.config.clone(),
+            None => Config::default(),
+        };
+        let shared = Arc::new(Shared {
+            deployment: self.deployment.clone(),
+            attempt,
+            restored,
+            storage: self.storage.clone(),
+            clock: self.options.clock.clone(),
+            events: events_out,
+        });
+        let sources = self.sources(&shared).await?;
+        let (wirings, reach) = deploy::wire(&self.deployment);
+        let (mut tasks, names) = self.start(&shared, wirings).await?;
+        if let Some(restored) = &shared.restored {
+            restored.release();
+        }
+        let mut driver = AttemptDriver {
+            attempt,
+            names,
+            reach,
+            events,
+            coordinator: Coordinator::new(config, self.highest.next()),
+            sources,
+            persist: Persist::new(
+                self.storage.clone(),
+                Described::new(&self.deployment),
+                attempt,
+                self.options.clock.clone(),
+            ),
+            monotonic: self.monotonic,
+            listener: self.options.listener.clone(),
+            stop: self.options.stop.clone(),
+            counts: std::mem::take(&mut self.counts),
+            began,
+            owned: survey
+                .completed
+                .iter()
+                .copied()
+                .filter(|id| self.named != Some(*id))
+                .collect(),
+            kinds: HashMap::new(),
+            stopped: None,
+            startup_ms: None,
+            highest: self.highest,
+        };
+        let end = driver.run(&mut tasks).await;
+        self.take_over(driver, &survey);
+        Ok(end)
+    }
+
+    /// Keeps what an attempt leaves to the next one.
+    fn take_over(&mut self, driver: AttemptDriver, survey: &Survey) {
+        self.counts = driver.counts;
+        self.highest = driver.highest;
+        self.startup_ms = self.startup_ms.or(driver.startup_ms);
+        if let Some(last) = driver.coordinator.latest_completed()
+            && self.storage.is_some()
+            && !survey.completed.contains(&last)
+        {
+            self.latest = Some(Latest::Own(last));
+        }
+    }
+
+    /// What lies in the store. Removes what no metadata names: a crash left it.
+    async fn survey(&mut self) -> Result<Survey, Failure> {
+        let Some(storage) = self.storage.clone() else {
+            return Ok(Survey::default());
+        };
+        let survey = blocking(move || {
+            let objects =
+                storage
+                    .store
+                    .list(storage.paths.root())
+                    .map_err(|e| Failure::External {
+                        what: storage.store.describe(),
+                        message: e.to_string(),
+                    })?;
+            let survey = Survey::of(&storage.paths, &objects);
+            for orphan in &survey.orphans {
+                for object in &objects {
+                    if storage.paths.checkpoint_of(&object.path) == Some(*orphan) {
+                        let _ = storage.store.delete(&object.path);
+                    }
+                }
+            }
+            Ok(survey)
+        })
+        .await?;
+        self.highest = self.highest.max(survey.highest.unwrap_or(CheckpointId(0)));
+        Ok(survey)
+    }
+
+    /// Reads the checkpoint that this attempt begins with.
+    async fn restore(&mut self, survey: &Survey) -> Result<Option<Restored>, Failure> {
+        let mut latest = match self.latest.clone() {
+            Some(latest) => latest,
+            None => match &self.options.restore {
+                RestoreFrom::Nothing => Latest::Beginning,
+                RestoreFrom::Checkpoint(foreign) => Latest::Foreign(foreign.clone()),
+                RestoreFrom::Latest => survey.latest().map_or(Latest::Beginning, Latest::Own),
+            },
+        };
+        let first = self.latest.is_none();
+        let restored = loop {
+            let (store, folder) = match (latest.clone(), &self.storage) {
+                (Latest::Beginning, _) | (Latest::Own(_), None) => {
+                    if first {
+                        self.check_existing().await?;
+                    }
+                    self.latest = Some(latest);
+                    return Ok(None);
+                }
+                (Latest::Own(id), Some(storage)) => {
+                    (storage.store.clone(), storage.paths.checkpoint(id))
+                }
+                (Latest::Foreign(foreign), _) => (foreign.store, foreign.folder),
+            };
+            let deployment = self.deployment.clone();
+            let read = move || Ok(Restored::read(store, &folder, &deployment));
+            match (blocking(read).await?, &latest) {
+                (Ok(restored), _) => break restored,
+                (Err(NoRestore::Unreadable(failure)), Latest::Own(id)) => {
+                    latest = Latest::Own(self.fall_back(survey, *id, failure).await?);
+                }
+                (Err(NoRestore::Unreadable(failure) | NoRestore::Unfit(failure)), _) => {
+                    return Err(failure);
+                }
+            }
+        };
+        let (id, location) = (restored.id, restored.location.clone());
+        if matches!(latest, Latest::Foreign(_)) {
+            // New results must not take the names of those that are there (D24).
+            self.highest = self.highest.max(id).max(self.last_committed().await?);
+            self.named = Some(id);
+        }
+        self.latest = Some(latest);
+        self.options.listener.event(&JobEvent::Restoring {
+            id,
+            location: location.clone(),
+        });
+        if first {
+            self.restored = Some((id, location));
+        }
+        Ok(Some(restored))
+    }
+
+    /// The checkpoint to go on from where one cannot be read (D20).
+    async fn fall_back(
+        &mut self,
+        survey: &Survey,
+        unreadable: CheckpointId,
+        failure: Failure,
+    ) -> Result<CheckpointId, Failure> {
+        let mut shown = BTreeMap::new();
+        for (name, sink) in &self.deployment.sinks {
+            let upto = match sink.factory.guarantee() {
+                SinkGuarantee::AtLeastOnce => Shown::AtOnce,
+                SinkGuarantee::ExactlyOnce => {
+                    let factory = sink.factory.clone();
+                    Shown::UpTo(blocking(move || factory.existing()).await?.last_checkpoint)
+                }
+            };
+            shown.insert(name.clone(), upto);
+        }
+        match Fallback::choose(survey, unreadable, &shown) {
+            Fallback::To {
+                checkpoint,
+                repeated,
+            } => {
+                let mut note = format!("{failure}; going back to checkpoint {checkpoint}");
+                for sink in repeated {
+                    note.push_str(&format!("; rows of sink `{sink}` will come again"));
+                }
+                self.options.listener.event(&JobEvent::Note(note));
+                Ok(checkpoint)
+            }
+            Fallback::Stop { checkpoint, beyond } => {
+                let folder = self.storage.as_ref().map(|storage| {
+                    let inside = storage.paths.checkpoint(checkpoint);
+                    format!(
+                        "{}/{inside}",
+                        storage.store.describe().trim_end_matches('/')
+                    )
+                });
+                let mut message = failure.to_string();
+                for (sink, id) in beyond {
+                    message.push_str(&format!(
+                        "; sink `{sink}` has committed up to checkpoint {id}, and would do so again \
+                         from checkpoint {checkpoint}"
+                    ));
+                }
+                let folder = folder.unwrap_or_default();
+                message.push_str(&format!(
+                    "; to go back nevertheless, repeating results: --restore {folder}"
+                ));
+                Err(Failure::Restore { message })
+            }
+            Fallback::NothingOlder => Err(Failure::Restore {
+                message: format!(
+                    "{failure}; there is no older checkpoint; `--restore none` begins anew"
+                ),
+            }),
+        }
+    }
+
+    /// The highest checkpoint that any sink has committed something of.
+    async fn last_committed(&self) -> Result<CheckpointId, Failure> {
+        let mut last = CheckpointId(0);
+        for sink in self.deployment.sinks.values() {
+            let factory = sink.factory.clone();
+            let existing = blocking(move || factory.existing()).await?;
+            last = last.max(existing.last_checkpoint.unwrap_or(last));
+        }
+        Ok(last)
+    }
+
+    /// A job that starts anew does not mix its results with those that are there (D23).
+    async fn check_existing(&mut self) -> Result<(), Failure> {
+        for (name, sink) in &self.deployment.sinks {
+            let (factory, policy) = (sink.factory.clone(), sink.on_existing);
+            let existing = blocking(move || factory.existing()).await?;
+            if existing.committed == 0 {
+                continue;
+            }
+            match policy {
+                OnExisting::Refuse => {
+                    return Err(Failure::Existing {
+                        sink: name.to_string(),
+                        location: existing.location,
+                        committed: existing.committed,
+                    });
+                }
+                OnExisting::Append => {
+                    let last = existing.last_checkpoint.unwrap_or(CheckpointId(0));
+                    self.highest = self.highest.max(last);
+                }
+                OnExisting::Replace => {
+                    let factory = sink.factory.clone();
+                    blocking(move || factory.clear()).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits what the restored checkpoint holds, and removes what older attempts left open (D21).
+    async fn recover(
+        &mut self,
+        attempt: Attempt,
+        restored: Option<&Restored>,
+    ) -> Result<(), Early> {
+        let fork = matches!(self.latest, Some(Latest::Foreign(_)));
+        for (name, sink) in &self.deployment.sinks {
+            let transactions = restored
+                .map(|r| r.transactions(name, fork))
+                .unwrap_or_default();
+            let (sink, now) = (sink.clone(), self.options.clock.now());
+            let result = blocking(move || recover_sink(&sink, transactions, now)).await;
+            let place = Place {
+                node: name.clone(),
+                subtask: weir_model::SubtaskIndex(0),
+                attempt,
+            };
+            let (recovered, lost) = result.map_err(|failure| {
+                Early::Failed(JobFailure {
+                    place: Some(place),
+                    failure,
+                })
+            })?;
+            self.recovered += recovered.committed;
+            for message in lost {
+                let note = format!("sink `{name}`: {message}");
+                self.options.listener.event(&JobEvent::Note(note));
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the splits of all sources.
+    async fn sources(&self, shared: &Shared) -> Result<Sources, Early> {
+        let attempt = shared.attempt;
+        let failed = |(node, failure): (Name, Failure)| {
+            let place = Place {
+                node,
+                subtask: weir_model::SubtaskIndex(0),
+                attempt,
+            };
+            Early::Failed(JobFailure {
+                place: Some(place),
+                failure,
+            })
+        };
+        let mut found = Vec::new();
+        for (vertex, chain) in self.deployment.plan.chains.iter().enumerate() {
+            let head = &chain.nodes[0];
+            let NodeKind::Source { .. } = head.kind else {
+                continue;
+            };
+            let Some(factory) = self.deployment.sources.get(&head.name).cloned() else {
+                continue;
+            };
+            let (name, readers) = (head.name.clone(), chain.parallelism.get());
+            let one = spawn_blocking(move || Found::look(vertex, name, readers, &factory)).await;
+            let one = one.unwrap_or_else(|e| Err((head.name.clone(), panicked(&e))));
+            found.push(one.map_err(failed)?);
+        }
+        Sources::new(found, shared.restored.as_ref()).map_err(failed)
+    }
+
+    /// Makes all tasks, restoring their state side by side, and starts them.
+    async fn start(
+        &mut self,
+        shared: &Arc<Shared>,
+        wirings: Vec<deploy::Wiring>,
+    ) -> Result<(JoinSet<()>, HashMap<weir_checkpoint::TaskId, Name>), Early> {
+        let mut building = JoinSet::new();
+        let mut names = HashMap::new();
+        for wiring in wirings {
+            let chain = &self.deployment.plan.chains[wiring.id.vertex];
+            names.insert(wiring.id, chain.name.clone());
+            let (shared, subtask) = (shared.clone(), wiring.id.subtask);
+            let build = move || deploy::build(&shared, wiring).map_err(|e| (e, subtask));
+            building.spawn_blocking_on(build, &self.tasks);
+        }
+        let mut ready = Vec::new();
+        while let Some(built) = building.join_next().await {
+            match built {
+                Ok(Ok((task, meters))) => {
+                    self.meters.extend(meters);
+                    ready.push(task);
+                }
+                Ok(Err(((node, failure), subtask))) => {
+                    let place = Place {
+                        node,
+                        subtask,
+                        attempt: shared.attempt,
+                    };
+                    return Err(early(JobFailure {
+                        place: Some(place),
+                        failure,
+                    }));
+                }
+                Err(e) => {
+                    return Err(Early::Failed(JobFailure {
+                        place: None,
+                        failure: panicked(&e),
+                    }));
+                }
+            }
+        }
+        let mut tasks = JoinSet::new();
+        for task in ready {
+            tasks.spawn_on(task.run(), &self.tasks);
+        }
+        Ok((tasks, names))
+    }
+
+    /// The checkpoint with which the job had finished before, if it had (D23). A job that is told
+    /// where to begin has not finished any more.
+    async fn finished_before(&self) -> Result<Option<String>, Failure> {
+        let Some(storage) = self.storage.clone() else {
+            return Ok(None);
+        };
+        let resumes = matches!(self.options.restore, RestoreFrom::Latest);
+        blocking(move || {
+            let path = storage.paths.finished();
+            let failed = |message: String| Failure::External {
+                what: path.clone(),
+                message,
+            };
+            match storage.store.get(&path) {
+                Ok(bytes) if resumes => Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned())),
+                Ok(_) => {
+                    storage
+                        .store
+                        .delete(&path)
+                        .map_err(|e| failed(e.to_string()))?;
+                    Ok(None)
+                }
+                Err(e) if e.is_not_found() => Ok(None),
+                Err(e) => Err(failed(e.to_string())),
+            }
+        })
+        .await
+    }
+
+    /// Says for ever that the job has finished. Create-only: there may be one already.
+    async fn write_finished(&self) -> Result<(), Failure> {
+        let Some(storage) = self.storage.clone() else {
+            return Ok(());
+        };
+        let last = match &self.latest {
+            Some(Latest::Own(id)) => storage.paths.checkpoint(*id),
+            Some(Latest::Beginning | Latest::Foreign(_)) | None => String::new(),
+        };
+        blocking(move || {
+            let path = storage.paths.finished();
+            let text = format!("{last}\n").into_bytes();
+            match storage.store.put(&path, vec![text]) {
+                Ok(()) => Ok(()),
+                Err(e) if e.is_already_exists() => Ok(()),
+                Err(e) => Err(Failure::External {
+                    what: path,
+                    message: e.to_string(),
+                }),
+            }
+        })
+        .await
+    }
+}
+
+/// Recovers one sink. Transactions that can no longer be committed are given up where its options
+/// allow that (D22); what is said of them comes back beside the result. Blocking.
+fn recover_sink(
+    sink: &SinkDeployment,
+    mut transactions: Vec<Transaction>,
+    now: ProcessingTime,
+) -> Result<(Recovered, Vec<String>), Failure> {
+    let all = |transactions: &[Transaction]| -> Vec<Committable> {
+        transactions
+            .iter()
+            .flat_map(|t| t.committables.iter().cloned())
+            .collect()
+    };
+    let failure = match sink.factory.recover(&all(&transactions)) {
+        Ok(recovered) => return Ok((recovered, Vec::new())),
+        Err(failure) => failure,
+    };
+    let mut lost = Vec::new();
+    transactions.retain(|transaction| {
+        let decision = sink.transactions.on_commit_error(now, transaction.started);
+        if decision == OnCommitError::Fail {
+            return true;
+        }
+        let Err(failure) = sink.factory.commit(&transaction.committables) else {
+            return true;
+        };
+        lost.push(format!(
+            "the transaction of checkpoint {} timed out and is lost: {failure}",
+            transaction.checkpoint
+        ));
+        false
+    });
+    if lost.is_empty() {
+        return Err(failure);
+    }
+    Ok((sink.factory.recover(&all(&transactions))?, lost))
+}
+
+/// What is wrong with the restored state is not mended by a restart.
+fn early(failure: JobFailure) -> Early {
+    match failure.failure {
+        Failure::Restore { .. } | Failure::Existing { .. } => Early::Refused(failure),
+        Failure::Guest { .. }
+        | Failure::Trap(_)
+        | Failure::Limit(_)
+        | Failure::Contract { .. }
+        | Failure::BadRow { .. }
+        | Failure::BadKey { .. }
+        | Failure::External { .. }
+        | Failure::Internal { .. } => Early::Failed(failure),
+    }
+}
+
+/// Runs something that blocks beside the control runtime.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    spawn_blocking(work)
+        .await
+        .unwrap_or_else(|e| Err(panicked(&e)))
+}
+
+fn panicked(error: &tokio::task::JoinError) -> Failure {
+    Failure::Internal {
+        message: format!("a thread of the host panicked: {error}"),
+    }
+}

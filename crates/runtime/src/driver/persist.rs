@@ -1,0 +1,167 @@
+//! Carries the coordinator's decisions to the store: metadata, deletions. Blocking work goes to the
+//! blocking pool; deletions keep their order behind what was written before.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use serde_json::Value;
+use tokio::{
+    sync::mpsc,
+    task::{JoinHandle, spawn_blocking},
+};
+use weir_checkpoint::{Completed, Snapshot, SnapshotStore};
+use weir_model::{Attempt, CheckpointId, Name};
+
+use super::document::{self, Described};
+use crate::{clock::Clock, deployment::CheckpointStats, messages::Ack, task::Storage};
+
+/// The result of writing metadata.
+pub(crate) struct Stored {
+    pub(crate) id: CheckpointId,
+    pub(crate) result: Result<(), String>,
+}
+
+/// Writes and deletes checkpoints.
+pub(crate) struct Persist {
+    storage: Option<Storage>,
+    described: Arc<Described>,
+    attempt: Attempt,
+    clock: Arc<dyn Clock>,
+    done: (
+        mpsc::UnboundedSender<Stored>,
+        mpsc::UnboundedReceiver<Stored>,
+    ),
+    /// What is told of a checkpoint when it is complete.
+    sizes: HashMap<CheckpointId, (u64, u64, f64)>,
+    /// The last deletion; the next waits for it.
+    deleting: Option<JoinHandle<()>>,
+}
+
+impl Persist {
+    pub(crate) fn new(
+        storage: Option<Storage>,
+        described: Described,
+        attempt: Attempt,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            storage,
+            described: Arc::new(described),
+            attempt,
+            clock,
+            done: mpsc::unbounded_channel(),
+            sizes: HashMap::new(),
+            deleting: None,
+        }
+    }
+
+    /// The next result of [`store`](Self::store); never `None`.
+    pub(crate) async fn next(&mut self) -> Option<Stored> {
+        self.done.1.recv().await
+    }
+
+    /// Writes the metadata of a checkpoint that all tasks have acknowledged. Without a store there
+    /// is nothing to write: the checkpoint serves only to commit.
+    pub(crate) fn store(&mut self, snapshot: Snapshot<Ack>, enumerators: BTreeMap<Name, Value>) {
+        let id = snapshot.id;
+        let files = snapshot
+            .acks
+            .iter()
+            .filter_map(|(_, ack)| ack.file.as_ref());
+        let bytes = files.map(|file| file.length).sum();
+        let alignment = snapshot
+            .acks
+            .iter()
+            .map(|(_, a)| a.alignment_ms)
+            .max()
+            .unwrap_or(0);
+        let sync = snapshot
+            .acks
+            .iter()
+            .map(|(_, a)| a.sync_ms)
+            .fold(0.0, f64::max);
+        self.sizes.insert(id, (bytes, alignment, sync));
+        let done = self.done.0.clone();
+        let Some(storage) = self.storage.clone() else {
+            let _ = done.send(Stored { id, result: Ok(()) });
+            return;
+        };
+        let described = self.described.clone();
+        let (attempt, now) = (self.attempt, self.clock.now());
+        spawn_blocking(move || {
+            let metadata = document::metadata(&described, attempt, now, snapshot, enumerators);
+            let path = storage.paths.metadata(id);
+            let result = metadata
+                .encode()
+                .map_err(|e| e.to_string())
+                .and_then(|bytes| put(&*storage.store, &path, bytes));
+            let _ = done.send(Stored { id, result });
+        });
+    }
+
+    /// What a completed checkpoint came to.
+    pub(crate) fn stats(&mut self, completed: &Completed) -> CheckpointStats {
+        let (bytes, alignment_ms, sync_ms) = self.sizes.remove(&completed.id).unwrap_or_default();
+        CheckpointStats {
+            id: completed.id,
+            duration_ms: completed.duration_ms,
+            bytes,
+            alignment_ms,
+            sync_ms,
+        }
+    }
+
+    /// Deletes everything of a checkpoint, its metadata first.
+    pub(crate) fn delete(&mut self, id: CheckpointId) {
+        self.sizes.remove(&id);
+        self.later(move |storage| {
+            let metadata = storage.paths.metadata(id);
+            let _ = storage.store.delete(&metadata);
+            let Ok(objects) = storage.store.list(&storage.paths.checkpoint(id)) else {
+                return;
+            };
+            for object in objects {
+                let _ = storage.store.delete(&object.path);
+            }
+        });
+    }
+
+    /// Deletes what a task wrote for a checkpoint that nobody waits for any more.
+    pub(crate) fn discard(&mut self, id: CheckpointId, ack: &Ack) {
+        let Some(file) = &ack.file else { return };
+        let inside = file.path.clone();
+        self.later(move |storage| {
+            let _ = storage
+                .store
+                .delete(&storage.paths.in_checkpoint(id, &inside));
+        });
+    }
+
+    /// Waits for all deletions.
+    pub(crate) async fn idle(&mut self) {
+        if let Some(last) = self.deleting.take() {
+            let _ = last.await;
+        }
+    }
+
+    /// Deletions run one after the other. One that fails leaves an orphan, which the next start of
+    /// the job removes; it is no reason to fail now.
+    fn later(&mut self, delete: impl FnOnce(&Storage) + Send + 'static) {
+        let Some(storage) = self.storage.clone() else {
+            return;
+        };
+        let before = self.deleting.take();
+        self.deleting = Some(tokio::spawn(async move {
+            if let Some(before) = before {
+                let _ = before.await;
+            }
+            let _ = spawn_blocking(move || delete(&storage)).await;
+        }));
+    }
+}
+
+fn put(store: &dyn SnapshotStore, path: &str, bytes: Vec<u8>) -> Result<(), String> {
+    store.put(path, vec![bytes]).map_err(|e| e.to_string())
+}

@@ -1,0 +1,306 @@
+//! What a checkpoint gives back: state by key group, splits, committables, and who had finished.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use weir_checkpoint::{CheckpointKind, FileRef, Metadata, SnapshotStore, StateMeta, Transaction};
+use weir_graph::Chain;
+use weir_model::{CheckpointId, KeyGroupRange, Name};
+use weir_operator::{Failure, SavedSource};
+use weir_state::{Backend, Change, SavedState, StateFileReader, StateKind, Verdict, compare};
+
+use super::sources::split;
+use crate::deployment::{Deployment, OperatorDeployment};
+
+/// A checkpoint that an attempt begins with.
+pub(crate) struct Restored {
+    pub(crate) id: CheckpointId,
+    /// Where it lies, for people.
+    pub(crate) location: String,
+    pub(crate) metadata: Metadata,
+    store: Arc<dyn SnapshotStore>,
+    /// The folder in the store that holds its `_metadata`, ending in `/` unless empty.
+    folder: String,
+    /// The state files that were found whole, by their path: chained operators share one.
+    files: Mutex<HashMap<String, OpenFile>>,
+}
+
+/// A file in memory; several operators and subtasks load from it, one after the other.
+type OpenFile = Arc<Mutex<StateFileReader<'static>>>;
+
+/// Why a checkpoint cannot be gone on from.
+pub(crate) enum NoRestore {
+    /// It cannot be read: an older one may serve (D20).
+    Unreadable(Failure),
+    /// It can be read and does not fit the job: an older one would not fit either.
+    Unfit(Failure),
+}
+
+impl Restored {
+    /// Reads the checkpoint in a folder of a store, and with it all its state files, so that what
+    /// is damaged is found before anything starts. Blocking.
+    pub(crate) fn read(
+        store: Arc<dyn SnapshotStore>,
+        folder: &str,
+        deployment: &Deployment,
+    ) -> Result<Self, NoRestore> {
+        let folder = match folder.trim_end_matches('/') {
+            "" => String::new(),
+            folder => format!("{folder}/"),
+        };
+        let path = format!("{folder}_metadata");
+        let location = format!("{}/{}", store.describe().trim_end_matches('/'), folder);
+        let location = location.trim_end_matches('/').to_owned();
+        let unreadable = |message: String| {
+            let message = format!("{location}/_metadata: {message}");
+            NoRestore::Unreadable(Failure::Restore { message })
+        };
+        let bytes = store.get(&path).map_err(|e| unreadable(e.to_string()))?;
+        let metadata = Metadata::decode(&bytes).map_err(|e| unreadable(e.to_string()))?;
+        let id = metadata.checkpoint;
+        let files = Mutex::default();
+        let restored = Self {
+            id,
+            location,
+            metadata,
+            store,
+            folder,
+            files,
+        };
+        restored.check(deployment).map_err(NoRestore::Unfit)?;
+        for operator in restored.metadata.operators.values() {
+            for file in operator
+                .subtasks
+                .iter()
+                .filter_map(|subtask| subtask.file.as_ref())
+            {
+                restored.open(file).map_err(NoRestore::Unreadable)?;
+            }
+        }
+        Ok(restored)
+    }
+
+    /// Checks that the job can go on from here: the same job, the same number of key groups, and a
+    /// home for every state. Which states an operator has is checked where they are loaded.
+    fn check(&self, deployment: &Deployment) -> Result<(), Failure> {
+        let refuse = |message: String| {
+            Err(Failure::Restore {
+                message: format!("{}: {message}", self.location),
+            })
+        };
+        let plan = &deployment.plan;
+        if self.metadata.job != plan.job {
+            return refuse(format!(
+                "this is a checkpoint of job `{}`, not of `{}`",
+                self.metadata.job, plan.job
+            ));
+        }
+        if self.metadata.max_parallelism != plan.max_parallelism {
+            return refuse(format!(
+                "it was taken with max-parallelism {}, the job has {}; state is divided by it and \
+                 it cannot change: set `max-parallelism: {}`",
+                self.metadata.max_parallelism, plan.max_parallelism, self.metadata.max_parallelism
+            ));
+        }
+        for (name, operator) in &self.metadata.operators {
+            if operator.states.is_empty() {
+                continue;
+            }
+            if !deployment.operators.contains_key(name) {
+                return refuse(format!(
+                    "it holds state of operator `{name}`, which the job does not have; state is \
+                     found by the name of its operator"
+                ));
+            }
+        }
+        for (name, verdicts) in self.verdicts(deployment) {
+            for Verdict { state, change } in verdicts {
+                if let Some(problem) = problem(&change) {
+                    return refuse(format!("state `{state}` of operator `{name}` {problem}"));
+                }
+            }
+        }
+        for (name, transactions) in &self.metadata.sinks {
+            if !transactions.is_empty() && !deployment.sinks.contains_key(name) {
+                return refuse(format!(
+                    "it holds results of sink `{name}` that are to be committed, and the job does \
+                     not have that sink"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What has become of each state of each operator, in order of their names.
+    pub(crate) fn verdicts(&self, deployment: &Deployment) -> BTreeMap<Name, Vec<Verdict>> {
+        let of = |(name, operator): (&Name, &OperatorDeployment)| {
+            let declared = &operator.factory.descriptor().states;
+            let saved = self.metadata.operators.get(name);
+            let saved = saved_states(saved.map_or(&[], |saved| saved.states.as_slice()));
+            (name.clone(), compare(declared, &saved))
+        };
+        deployment.operators.iter().map(of).collect()
+    }
+
+    /// Whether all subtasks of a chain had finished, so that nothing of it runs again.
+    pub(crate) fn is_finished(&self, chain: &Chain) -> bool {
+        let saved = self.metadata.operators.get(&chain.name);
+        saved.is_some_and(|saved| saved.subtasks.iter().all(|subtask| subtask.finished))
+    }
+
+    /// Whether the job had finished with this checkpoint: there is nothing left to run.
+    pub(crate) fn all_finished(&self) -> bool {
+        self.metadata.kind == CheckpointKind::Final
+    }
+
+    /// What is saved of a source.
+    pub(crate) fn source(&self, name: &Name) -> Option<SavedSource> {
+        let saved = self.metadata.sources.get(name)?;
+        Some(SavedSource {
+            enumerator: saved.enumerator.clone(),
+            open: saved
+                .open
+                .iter()
+                .map(|s| split(&s.id, &s.position))
+                .collect(),
+            ended: saved.ended.clone(),
+        })
+    }
+
+    /// What is to be committed of a sink. A fork commits nothing of the job that it was split off
+    /// from, unless that job ended with this checkpoint and leaves it to its successor (D21).
+    pub(crate) fn transactions(&self, name: &Name, fork: bool) -> Vec<Transaction> {
+        let left = matches!(
+            self.metadata.kind,
+            CheckpointKind::Stop | CheckpointKind::Final
+        );
+        if fork && !left {
+            return Vec::new();
+        }
+        self.metadata.sinks.get(name).cloned().unwrap_or_default()
+    }
+
+    /// Loads the key groups `range` of an operator. Blocking.
+    pub(crate) fn load(
+        &self,
+        operator: &Name,
+        range: KeyGroupRange,
+        backend: &mut dyn Backend,
+    ) -> Result<(), Failure> {
+        let Some(saved) = self.metadata.operators.get(operator) else {
+            return Ok(());
+        };
+        for (subtask, part) in saved.parallelism.subtasks().zip(&saved.subtasks) {
+            let Some(file) = &part.file else { continue };
+            let damaged = |message: String| Failure::Restore {
+                message: format!("{}/{}: {message}", self.location, file.path),
+            };
+            let held = self
+                .metadata
+                .max_parallelism
+                .range_of(subtask, saved.parallelism)
+                .map_err(|e| damaged(e.to_string()))?;
+            if held.start <= range.end && range.start <= held.end {
+                let reader = self.open(file)?;
+                let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+                reader
+                    .load(operator, backend, range)
+                    .map_err(|e| damaged(e.to_string()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&self, file: &FileRef) -> Result<OpenFile, Failure> {
+        let FileRef {
+            path,
+            length,
+            crc32c: crc,
+        } = file;
+        let damaged = |message: String| Failure::Restore {
+            message: format!("{}/{path}: {message}", self.location),
+        };
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = files.get(path) {
+            return Ok(open.clone());
+        }
+        let bytes = self
+            .store
+            .get(&format!("{}{path}", self.folder))
+            .map_err(|e| damaged(e.to_string()))?;
+        if bytes.len() as u64 != *length {
+            return Err(damaged(format!(
+                "{} bytes, {length} were written",
+                bytes.len()
+            )));
+        }
+        let found = crc32c::crc32c(&bytes);
+        if found != *crc {
+            return Err(damaged(format!(
+                "checksum {found:08x}, {crc:08x} was written"
+            )));
+        }
+        let reader = StateFileReader::open(bytes).map_err(|e| damaged(e.to_string()))?;
+        let reader = Arc::new(Mutex::new(reader));
+        files.insert(path.clone(), reader.clone());
+        Ok(reader)
+    }
+    /// Lets the files go, once all state is loaded.
+    pub(crate) fn release(&self) {
+        self.files
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+}
+
+/// Saved states as `weir-state` compares them.
+fn saved_states(saved: &[StateMeta]) -> Vec<SavedState> {
+    let of = |meta: &StateMeta| {
+        let kind = KINDS.into_iter().find(|kind| kind.as_str() == meta.kind)?;
+        Some(SavedState {
+            name: meta.name.clone(),
+            kind,
+            format: meta.format.clone(),
+            version: meta.version,
+            rows: 0,
+            ttl: None,
+        })
+    };
+    saved.iter().filter_map(of).collect()
+}
+
+const KINDS: [StateKind; 8] = [
+    StateKind::Value,
+    StateKind::List,
+    StateKind::Map,
+    StateKind::Reducing,
+    StateKind::Aggregating,
+    StateKind::OperatorList,
+    StateKind::OperatorUnion,
+    StateKind::Broadcast,
+];
+
+/// What is wrong with a state that has changed; nothing where it can go on, or begin.
+fn problem(change: &Change) -> Option<String> {
+    match change {
+        Change::Same | Change::New => None,
+        Change::Missing => Some(
+            "is in the checkpoint, and the component does not declare it any more: its content \
+             would be lost"
+                .into(),
+        ),
+        Change::Kind { saved, declared } => Some(format!(
+            "was saved as {saved} state, the component declares {declared} state"
+        )),
+        Change::Format { saved, declared } => Some(format!(
+            "was saved in format `{saved}`, the component declares `{declared}`"
+        )),
+        Change::Version { saved, declared } => Some(format!(
+            "was saved in version {saved} of its format, the component declares version {declared} \
+             (migration is not available in this version)"
+        )),
+    }
+}

@@ -1,0 +1,87 @@
+//! Collecting rows for one target until the batch is worth handing over.
+
+use hashbrown::HashTable;
+use weir_model::{Batch, Column, Keyed};
+
+/// Rows under way to one target.
+#[derive(Default)]
+pub(crate) struct BatchBuilder {
+    values: Column,
+    timestamps: Vec<i64>,
+    keys: Column,
+    hashes: Vec<u64>,
+    key_of_row: Vec<u32>,
+    /// Index of each distinct key, found by its hash.
+    index: HashTable<u32>,
+}
+
+impl BatchBuilder {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Whether the batch is full.
+    pub(crate) fn is_full(&self) -> bool {
+        self.values.len() >= Batch::MAX_ROWS || self.values.byte_len() >= Batch::MAX_BYTES
+    }
+
+    /// Whether a row with (`true`) or without a timestamp can join the rows that are here.
+    pub(crate) fn fits(&self, timestamped: bool) -> bool {
+        self.values.is_empty() || self.timestamps.is_empty() != timestamped
+    }
+
+    /// Adds a row.
+    pub(crate) fn push(&mut self, value: &[u8], timestamp: Option<i64>) {
+        self.values.push(value);
+        self.timestamps.extend(timestamp);
+    }
+
+    /// Adds a row with its key and the key's hash.
+    pub(crate) fn push_keyed(
+        &mut self,
+        value: &[u8],
+        timestamp: Option<i64>,
+        key: &[u8],
+        hash: u64,
+    ) {
+        self.push(value, timestamp);
+        let (keys, hashes) = (&mut self.keys, &mut self.hashes);
+        let found = self.index.find(hash, |&i| {
+            hashes[i as usize] == hash && keys.get(i as usize) == key
+        });
+        let index = match found {
+            Some(&index) => index,
+            None => {
+                let index = hashes.len() as u32;
+                keys.push(key);
+                hashes.push(hash);
+                self.index
+                    .insert_unique(hash, index, |&i| hashes[i as usize]);
+                index
+            }
+        };
+        self.key_of_row.push(index);
+    }
+
+    /// The batch, and an empty builder of about the same size.
+    pub(crate) fn take(&mut self) -> Batch {
+        let rows = self.values.len();
+        let bytes = self.values.byte_len();
+        let room = Column::with_capacity(rows.min(Batch::MAX_ROWS), bytes.min(Batch::MAX_BYTES));
+        let values = std::mem::replace(&mut self.values, room);
+        let timestamps = std::mem::take(&mut self.timestamps);
+        let keyed = (!self.key_of_row.is_empty()).then(|| {
+            self.index.clear();
+            Keyed {
+                keys: std::mem::take(&mut self.keys),
+                hashes: std::mem::take(&mut self.hashes),
+                key_of_row: std::mem::take(&mut self.key_of_row),
+            }
+        });
+        Batch {
+            values,
+            timestamps,
+            keyed,
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! Channels keep order and budget; edges deal rows out as their partitioning says.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use tokio::sync::Notify;
+use weir_graph::{OnError, Partitioning};
+use weir_model::{
+    Barrier, BarrierKind, Batch, CheckpointId, Column, ColumnView, Element, MaxParallelism, Name,
+    Parallelism, SubtaskIndex, hash64,
+};
+use weir_operator::{BadKey, Failure, KeySelector};
+
+use super::{EdgeOut, Gate, Target, TimedRows};
+use crate::meters::NodeMeters;
+
+/// The first byte of a row is its key; an empty row has none.
+struct FirstByte;
+
+impl KeySelector for FirstByte {
+    fn select(&self, values: ColumnView<'_>, keys: &mut Column, bad: &mut Vec<BadKey>) {
+        for (row, value) in values.iter().enumerate() {
+            keys.push(value.get(..1).unwrap_or_default());
+            if value.is_empty() {
+                bad.push(BadKey {
+                    row: row as u32,
+                    message: "the row is empty".into(),
+                });
+            }
+        }
+    }
+}
+
+struct Edge {
+    gates: Vec<Gate>,
+    out: EdgeOut,
+    consumer: Arc<NodeMeters>,
+}
+
+fn edge(partitioning: Partitioning, on_error: OnError, consumers: u32) -> Edge {
+    let wake = Arc::new(Notify::new());
+    let gates: Vec<Gate> = (0..consumers)
+        .map(|_| Gate::new(Arc::new(Notify::new())))
+        .collect();
+    let targets = gates
+        .iter()
+        .map(|g| Target::new(g.channel(1 << 20, wake.clone())))
+        .collect();
+    let max = MaxParallelism::new(128).unwrap();
+    let parallelism = Parallelism::new(consumers).unwrap();
+    let consumer = NodeMeters::new(Name::new("consumer").unwrap(), SubtaskIndex(0));
+    let out = EdgeOut::new(
+        partitioning,
+        on_error,
+        max,
+        parallelism,
+        targets,
+        consumer.clone(),
+    );
+    Edge {
+        gates,
+        out,
+        consumer,
+    }
+}
+
+fn column(rows: &[&str]) -> Column {
+    rows.iter().map(|r| r.as_bytes()).collect()
+}
+
+impl Edge {
+    fn push(&mut self, rows: &[&str]) -> Result<(), Failure> {
+        let values = column(rows);
+        self.out.push(TimedRows {
+            values: values.view(),
+            timestamps: &[],
+        })
+    }
+
+    fn received(&mut self, consumer: usize) -> Vec<Element> {
+        std::iter::from_fn(|| self.gates[consumer].next(|_| false, true).map(|(_, e)| e)).collect()
+    }
+
+    fn rows(&mut self, consumer: usize) -> Vec<String> {
+        let mut rows = Vec::new();
+        for element in self.received(consumer) {
+            if let Element::Batch(batch) = element {
+                rows.extend(
+                    batch
+                        .values
+                        .iter()
+                        .map(|r| String::from_utf8_lossy(r).into_owned()),
+                );
+            }
+        }
+        rows
+    }
+}
+
+fn barrier() -> Element {
+    Element::Barrier(Barrier {
+        checkpoint: CheckpointId(1),
+        kind: BarrierKind::Periodic,
+    })
+}
+
+#[test]
+fn a_barrier_pushes_out_what_was_collected_before_it() {
+    let mut edge = edge(Partitioning::Hash(Arc::new(FirstByte)), OnError::Fail, 2);
+    edge.push(&["a1", "b1", "a2"]).unwrap();
+    edge.out.send_all(&barrier());
+    let mut total = 0;
+    for consumer in 0..2 {
+        let received = edge.received(consumer);
+        assert!(matches!(received.last(), Some(Element::Barrier(_))));
+        for element in &received[..received.len() - 1] {
+            let Element::Batch(batch) = element else {
+                panic!("{element:?}")
+            };
+            total += batch.len();
+        }
+    }
+    assert_eq!(total, 3);
+}
+
+proptest! {
+    #[test]
+    fn rows_of_a_key_go_in_order_to_the_subtask_of_its_key_group(
+        rows in prop::collection::vec("[a-j][0-9]", 0..400),
+        consumers in 1u32..5,
+        pieces in 1usize..50,
+    ) {
+        let mut edge = edge(Partitioning::Hash(Arc::new(FirstByte)), OnError::Fail, consumers);
+        for piece in rows.chunks(pieces) {
+            let piece: Vec<&str> = piece.iter().map(String::as_str).collect();
+            edge.push(&piece).unwrap();
+        }
+        edge.out.hand_over_all();
+        let max = MaxParallelism::new(128).unwrap();
+        for consumer in 0..consumers {
+            let mut found = Vec::new();
+            for element in edge.received(consumer as usize) {
+                let Element::Batch(batch) = element else { continue };
+                let keyed = batch.keyed.as_ref().unwrap();
+                for (row, value) in batch.values.iter().enumerate() {
+                    let key = keyed.key_of_row[row] as usize;
+                    prop_assert_eq!(keyed.keys.get(key), &value[..1]);
+                    prop_assert_eq!(keyed.hashes[key], hash64(&value[..1]));
+                    found.push(String::from_utf8(value.to_vec()).unwrap());
+                }
+                let mut distinct: Vec<_> = keyed.keys.iter().collect();
+                distinct.sort_unstable();
+                distinct.dedup();
+                prop_assert_eq!(distinct.len(), keyed.keys.len());
+            }
+            let expected: Vec<String> = rows
+                .iter()
+                .filter(|row| {
+                    let group = max.key_group_of(hash64(&row.as_bytes()[..1]));
+                    max.subtask_of(group, Parallelism::new(consumers).unwrap()).0 == consumer
+                })
+                .cloned()
+                .collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
+}
+
+#[test]
+fn a_row_without_a_key_fails_or_is_left_out() {
+    let mut failing = edge(Partitioning::Hash(Arc::new(FirstByte)), OnError::Fail, 1);
+    let error = failing.push(&["a", "", "b"]).unwrap_err();
+    assert_eq!(error.to_string(), "no key: the row is empty");
+    let mut skipping = edge(Partitioning::Hash(Arc::new(FirstByte)), OnError::Skip, 1);
+    skipping.push(&["a", "", "b", ""]).unwrap();
+    skipping.out.hand_over_all();
+    assert_eq!(skipping.consumer.skipped.get(), 2);
+    assert_eq!(skipping.rows(0), ["a", "b"]);
+}
+
+#[test]
+fn rebalance_deals_batches_round_robin_and_global_sends_all_to_the_first() {
+    let mut rebalance = edge(Partitioning::Rebalance, OnError::Fail, 2);
+    for rows in [["1", "2"], ["3", "4"], ["5", "6"]] {
+        rebalance.push(&rows).unwrap();
+        rebalance.out.hand_over_all();
+    }
+    assert_eq!(rebalance.rows(0), ["1", "2", "5", "6"]);
+    assert_eq!(rebalance.rows(1), ["3", "4"]);
+    let mut global = edge(Partitioning::Global, OnError::Fail, 2);
+    global.push(&["1", "2"]).unwrap();
+    global.out.send_all(&barrier());
+    assert_eq!(global.rows(0), ["1", "2"]);
+    assert_eq!(
+        global.received(1).len(),
+        1,
+        "the barrier reaches every subtask"
+    );
+}
+
+#[test]
+fn broadcast_shares_one_batch_with_all() {
+    let mut edge = edge(Partitioning::Broadcast, OnError::Fail, 3);
+    edge.push(&["1", "2"]).unwrap();
+    edge.out.hand_over_all();
+    let batches: Vec<Arc<Batch>> = (0..3)
+        .map(|consumer| match edge.received(consumer).remove(0) {
+            Element::Batch(batch) => batch,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(batches[0].len(), 2);
+    assert!(batches.iter().all(|b| Arc::ptr_eq(b, &batches[0])));
+}
+
+#[test]
+fn a_large_column_is_handed_over_as_it_is_and_in_order() {
+    let mut edge = edge(Partitioning::Forward, OnError::Fail, 1);
+    edge.push(&["first"]).unwrap();
+    let large: Vec<String> = (0..1000).map(|i| i.to_string()).collect();
+    let large: Column = large.iter().map(|r| r.as_bytes()).collect();
+    edge.out.push_owned(large, vec![]).unwrap();
+    edge.push(&["last"]).unwrap();
+    edge.out.hand_over_all();
+    let rows = edge.rows(0);
+    assert_eq!(rows.len(), 1002);
+    assert_eq!((rows[0].as_str(), rows[1].as_str()), ("first", "0"));
+    assert_eq!(rows.last().unwrap(), "last");
+}
+
+#[test]
+fn rows_with_and_without_event_time_do_not_share_a_batch() {
+    let mut edge = edge(Partitioning::Forward, OnError::Fail, 1);
+    let values = column(&["a"]);
+    for timestamps in [&[][..], &[7], &[]] {
+        edge.out
+            .push(TimedRows {
+                values: values.view(),
+                timestamps,
+            })
+            .unwrap();
+    }
+    edge.out.hand_over_all();
+    let times: Vec<Vec<i64>> = edge
+        .received(0)
+        .into_iter()
+        .map(|e| match e {
+            Element::Batch(batch) => batch.timestamps.clone(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(times, [vec![], vec![7], vec![]]);
+}
+
+#[test]
+fn a_sender_learns_when_it_is_over_its_budget_and_when_there_is_room_again() {
+    let (wake, room) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let mut gate = Gate::new(wake);
+    let sender = gate.channel(1000, room.clone());
+    let batch = Arc::new(Batch {
+        values: column(&[&"x".repeat(600)]),
+        ..Batch::default()
+    });
+    sender.send(Element::Batch(batch.clone()));
+    assert!(!sender.is_over());
+    sender.send(Element::Batch(batch));
+    assert!(sender.is_over());
+    let mut waiting = Box::pin(room.notified());
+    assert!(!waiting.as_mut().enable());
+    assert!(gate.next(|_| false, true).is_some());
+    assert!(!sender.is_over());
+    assert!(waiting.as_mut().enable(), "the sender is woken");
+}
+
+#[test]
+fn blocked_channels_and_batches_are_passed_over_and_no_channel_starves() {
+    let mut gate = Gate::new(Arc::new(Notify::new()));
+    let room = Arc::new(Notify::new());
+    let senders: Vec<_> = (0..3)
+        .map(|_| gate.channel(1 << 20, room.clone()))
+        .collect();
+    let batch = Arc::new(Batch {
+        values: column(&["x"]),
+        ..Batch::default()
+    });
+    for sender in &senders {
+        sender.send(Element::Batch(batch.clone()));
+        sender.send(barrier());
+    }
+    let order: Vec<usize> = (0..3)
+        .map(|_| gate.next(|c| c == 1, true).map(|(c, _)| c).unwrap())
+        .collect();
+    assert_eq!(order, [2, 0, 2]);
+    let (channel, element) = gate.next(|_| false, false).unwrap();
+    assert_eq!(channel, 0);
+    assert!(matches!(element, Element::Barrier(_)));
+    assert!(
+        gate.next(|_| false, false).is_none(),
+        "a batch is at the head of channel 1"
+    );
+}

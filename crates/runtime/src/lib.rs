@@ -1,0 +1,23 @@
+//! Runs jobs: tasks and their channels, the event loop, checkpoints, restores, restarts.
+//!
+//! The runtime drives `dyn Operator`, `dyn SourceFactory` and `dyn SinkFactory` and knows none of
+//! their makers, WebAssembly included. What it decides about checkpoints it leaves to
+//! `weir-checkpoint`; here is what acts.
+
+mod clock;
+mod deployment;
+mod driver;
+mod exchange;
+mod messages;
+mod meters;
+mod report;
+mod task;
+
+pub use clock::{Clock, SystemClock};
+pub use deployment::{
+    BackendFactory, CheckpointOptions, CheckpointStats, Deployment, Foreign, JobEvent, JobListener,
+    JobOptions, OnExisting, OperatorDeployment, RestoreFrom, SinkDeployment,
+};
+pub use driver::{Examined, examine, run};
+pub use meters::{Meter, NodeMeters};
+pub use report::{JobFailure, Outcome, Place, Report};

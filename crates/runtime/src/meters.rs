@@ -1,0 +1,57 @@
+//! What a running job counts, readable at any time from anywhere.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use weir_model::{Name, SubtaskIndex};
+
+/// A counter that only rises. Written once per batch by one task, read by anybody.
+#[derive(Debug, Default)]
+pub struct Meter(AtomicU64);
+
+impl Meter {
+    /// Adds to it.
+    pub(crate) fn add(&self, by: usize) {
+        self.0.fetch_add(by as u64, Ordering::Relaxed);
+    }
+
+    /// Sets it, where somebody else does the counting.
+    pub(crate) fn set(&self, to: u64) {
+        self.0.store(to, Ordering::Relaxed);
+    }
+
+    /// What it stands at.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What one subtask of a source, an operator or a sink counts.
+#[derive(Debug)]
+pub struct NodeMeters {
+    /// The node.
+    pub name: Name,
+    /// The subtask.
+    pub subtask: SubtaskIndex,
+    /// Rows taken in.
+    pub rows_in: Meter,
+    /// Rows given out, on all outputs together.
+    pub rows_out: Meter,
+    /// Rows left out because they were malformed, refused or without a key.
+    pub skipped: Meter,
+}
+
+impl NodeMeters {
+    pub(crate) fn new(name: Name, subtask: SubtaskIndex) -> Arc<Self> {
+        Arc::new(Self {
+            name,
+            subtask,
+            rows_in: Meter::default(),
+            rows_out: Meter::default(),
+            skipped: Meter::default(),
+        })
+    }
+}

@@ -1,0 +1,233 @@
+//! The asynchronous part of a task's checkpoints: seals transactions, writes state files and
+//! commits, off the task, strictly one after the other.
+//!
+//! INVARIANT: jobs of one task never overlap and keep their order; so the transactions of
+//! checkpoint
+//! *n* are sealed before those of *n + 1*, and committed after they are sealed.
+
+use std::sync::Arc;
+
+use tokio::{
+    sync::mpsc,
+    task::{JoinHandle, spawn_blocking},
+};
+use weir_checkpoint::{FailureReason, FileRef, JobPaths, SnapshotStore, TaskId, Transaction};
+use weir_model::{CheckpointId, Name, ProcessingTime, SubtaskIndex};
+use weir_operator::{PreCommit, SinkFactory};
+use weir_state::{Snapshot, StateDecl, StateFileWriter};
+
+use super::sink::Transactions;
+use crate::messages::{Ack, Event, FromTask, TaskFailure};
+
+/// Work for the lane.
+pub(crate) enum Work {
+    /// A task's part of a checkpoint.
+    Snapshot(Box<Part>),
+    /// What sinks had sealed for a checkpoint that was then declined: kept for the next one.
+    Seal {
+        id: CheckpointId,
+        now: ProcessingTime,
+        sinks: Vec<Epoch>,
+    },
+    /// The checkpoint is complete.
+    Commit(CheckpointId),
+}
+
+/// What the synchronous part of a snapshot hands over.
+pub(crate) struct Part {
+    pub(crate) id: CheckpointId,
+    pub(crate) now: ProcessingTime,
+    /// The state of each operator that has some.
+    pub(crate) states: Vec<(Name, Vec<StateDecl>, Box<dyn Snapshot>)>,
+    /// What each sink has sealed.
+    pub(crate) sinks: Vec<Epoch>,
+    pub(crate) ack: Ack,
+}
+
+/// What one sink wrote between two barriers.
+pub(crate) struct Epoch {
+    pub(crate) sink: Name,
+    /// When its first row was written.
+    pub(crate) opened: Option<ProcessingTime>,
+    pub(crate) pre_commit: PreCommit,
+}
+
+/// A sink, as the lane sees it.
+#[derive(Clone)]
+pub(crate) struct LaneSink {
+    pub(crate) name: Name,
+    pub(crate) factory: Arc<dyn SinkFactory>,
+    pub(crate) transactions: Transactions,
+}
+
+/// Where a task's files go.
+#[derive(Clone)]
+pub(crate) struct Storage {
+    pub(crate) store: Arc<dyn SnapshotStore>,
+    pub(crate) paths: JobPaths,
+}
+
+/// What a lane needs to know of its task.
+pub(crate) struct Lane {
+    pub(crate) task: TaskId,
+    pub(crate) name: Name,
+    pub(crate) subtask: SubtaskIndex,
+    /// `None` where the job keeps no checkpoints: then nothing is written.
+    pub(crate) storage: Option<Storage>,
+    pub(crate) sinks: Vec<LaneSink>,
+    pub(crate) events: mpsc::UnboundedSender<FromTask>,
+}
+
+/// The sending end of a lane. Dropping the sender ends the lane after its last job.
+pub(crate) struct LaneHandle {
+    pub(crate) work: mpsc::UnboundedSender<Work>,
+    pub(crate) done: JoinHandle<()>,
+}
+
+impl Lane {
+    /// Starts the lane on the current runtime.
+    pub(crate) fn start(self) -> LaneHandle {
+        let (work, mut inbox) = mpsc::unbounded_channel();
+        let lane = Arc::new(self);
+        let done = tokio::spawn(async move {
+            while let Some(work) = inbox.recv().await {
+                let here = lane.clone();
+                let event = match spawn_blocking(move || here.run(work)).await {
+                    Ok(event) => event,
+                    Err(panic) => Some(lane.internal(format!("a checkpoint panicked: {panic}"))),
+                };
+                if let Some(event) = event {
+                    let _ = lane.events.send(FromTask {
+                        task: lane.task,
+                        event,
+                    });
+                }
+            }
+        });
+        LaneHandle { work, done }
+    }
+
+    fn internal(&self, message: String) -> Event {
+        let failure = weir_operator::Failure::Internal { message };
+        Event::Failed(TaskFailure {
+            node: self.name.clone(),
+            failure,
+        })
+    }
+
+    fn run(&self, work: Work) -> Option<Event> {
+        match work {
+            Work::Snapshot(part) => Some(self.snapshot(*part)),
+            Work::Seal { id, now, sinks } => self.seal(id, now, sinks).err(),
+            Work::Commit(id) => self.commit(id).err().map(Event::Failed),
+        }
+    }
+
+    /// Seals, writes, and says so. A transaction that cannot be sealed fails the task, for its rows
+    /// are in no later checkpoint; a file that cannot be written only declines the checkpoint.
+    fn snapshot(&self, part: Part) -> Event {
+        let Part {
+            id,
+            now,
+            states,
+            sinks,
+            mut ack,
+        } = part;
+        match self.seal(id, now, sinks) {
+            Ok(sealed) => ack.sinks = sealed,
+            Err(event) => return event,
+        }
+        match self.write(id, states) {
+            Ok(file) => {
+                ack.file = file;
+                Event::Ack(id, Box::new(ack))
+            }
+            Err(message) => Event::Declined(id, FailureReason::CheckpointAsyncException, message),
+        }
+    }
+
+    /// Seals what the sinks wrote; gives back all that is not yet confirmed, by sink.
+    fn seal(
+        &self,
+        id: CheckpointId,
+        now: ProcessingTime,
+        sinks: Vec<Epoch>,
+    ) -> Result<Vec<(Name, Vec<Transaction>)>, Event> {
+        let mut unconfirmed = Vec::new();
+        for Epoch {
+            sink: name,
+            opened,
+            pre_commit,
+        } in sinks
+        {
+            let Some(sink) = self.sinks.iter().find(|s| s.name == name) else {
+                return Err(self.internal(format!("no sink `{name}` in this task")));
+            };
+            let sealed = pre_commit().map_err(|failure| {
+                Event::Failed(TaskFailure {
+                    node: name.clone(),
+                    failure,
+                })
+            })?;
+            let mut transactions = sink.transactions.lock();
+            if let Some(opened) = opened {
+                transactions.opened(opened);
+            }
+            transactions.pre_committed(id, now, sealed);
+            for warning in transactions.warnings(now) {
+                let event = Event::SlowTransaction(name.clone(), warning);
+                let _ = self.events.send(FromTask {
+                    task: self.task,
+                    event,
+                });
+            }
+            unconfirmed.push((name, transactions.pending_up_to(id)));
+        }
+        Ok(unconfirmed)
+    }
+
+    fn write(
+        &self,
+        id: CheckpointId,
+        states: Vec<(Name, Vec<StateDecl>, Box<dyn Snapshot>)>,
+    ) -> Result<Option<FileRef>, String> {
+        let Some(storage) = self.storage.as_ref().filter(|_| !states.is_empty()) else {
+            return Ok(None);
+        };
+        let mut writer = StateFileWriter::new();
+        for (operator, decls, snapshot) in states {
+            writer
+                .add(&operator, &decls, snapshot)
+                .map_err(|e| e.to_string())?;
+        }
+        let file = writer.finish().map_err(|e| e.to_string())?;
+        let inside = JobPaths::state_file(&self.name, self.subtask);
+        let path = storage.paths.in_checkpoint(id, &inside);
+        storage
+            .store
+            .put(&path, file.chunks)
+            .map_err(|e| e.to_string())?;
+        Ok(Some(FileRef {
+            path: inside,
+            length: file.length,
+            crc32c: file.crc32c,
+        }))
+    }
+
+    /// Commits everything up to a checkpoint.
+    fn commit(&self, id: CheckpointId) -> Result<(), TaskFailure> {
+        for sink in &self.sinks {
+            let due = sink.transactions.lock().complete(id);
+            for transaction in due {
+                sink.factory
+                    .commit(&transaction.committables)
+                    .map_err(|failure| TaskFailure {
+                        node: sink.name.clone(),
+                        failure,
+                    })?;
+                sink.transactions.lock().committed(transaction.checkpoint);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,532 @@
+//! A task: one subtask of one chain, with its closed loop of events.
+//!
+//! A task waits for an element of an input that is not blocked, a word of the driver, room in its
+//! outputs, or the time at which its source has more. It owns its operators, their state and its
+//! builders: there is no lock on the data path but that of the channels, once per batch.
+
+mod chain;
+mod lane;
+mod sink;
+mod slicer;
+mod source;
+mod watermarks;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{Notify, mpsc},
+    time::{Instant, sleep_until},
+};
+use weir_checkpoint::{AlignEffect, Alignment, FailureReason, TaskId};
+use weir_model::{Barrier, BarrierKind, Batch, CheckpointId, Element, EventTime};
+use weir_operator::Failure;
+
+pub(crate) use chain::{Chain, Kind, Node, NodeFailure, OperatorNode};
+pub(crate) use lane::{Lane, LaneHandle, LaneSink, Storage};
+pub(crate) use sink::{SinkNode, Transactions};
+pub(crate) use slicer::Slicer;
+pub(crate) use source::SourceHead;
+
+use self::{
+    lane::{Epoch, Part, Work},
+    slicer::Pace,
+    source::Read,
+    watermarks::{Change, Watermarks},
+};
+use crate::{
+    exchange::Gate,
+    messages::{Ack, Control, Event, FromTask, TaskFailure},
+};
+
+/// How long a task works before it lets others on its thread.
+const TURN: Duration = Duration::from_millis(2);
+
+/// Everything a task is made of.
+pub(crate) struct Task {
+    pub(crate) id: TaskId,
+    pub(crate) chain: Chain,
+    pub(crate) source: Option<SourceHead>,
+    pub(crate) gate: Gate,
+    /// The input of the head that each channel belongs to.
+    pub(crate) input_of: Vec<u32>,
+    pub(crate) wake: Arc<Notify>,
+    pub(crate) control: mpsc::UnboundedReceiver<Control>,
+    pub(crate) events: mpsc::UnboundedSender<FromTask>,
+    pub(crate) lane: LaneHandle,
+    /// Restored from a checkpoint that was taken after it had finished: nothing is opened, read or
+    /// finished again.
+    pub(crate) finished: bool,
+}
+
+/// The task while it runs.
+struct Running {
+    task: Task,
+    alignment: Alignment,
+    aligning_since: Option<Instant>,
+    watermarks: Watermarks,
+    /// Channels of each input that still have rows to come.
+    with_data: Vec<usize>,
+    in_hand: Option<InHand>,
+    pace: Pace,
+    slicer: Slicer,
+    finished: bool,
+}
+
+/// A batch that is being processed slice by slice.
+struct InHand {
+    batch: Arc<Batch>,
+    input: u32,
+    next: usize,
+}
+
+/// What one step came to.
+enum Step {
+    Worked,
+    /// Nothing to do before that time, or before something arrives.
+    Wait(Option<Instant>),
+    /// An output is over its budget.
+    Full,
+}
+
+/// Whether the loop goes on.
+#[derive(PartialEq, Eq)]
+enum Flow {
+    On,
+    End,
+}
+
+impl Task {
+    /// Runs until the job lets it end, is cancelled or fails, and tells the driver.
+    pub(crate) async fn run(self) {
+        let (id, events) = (self.id, self.events.clone());
+        let mut running = Running::new(self);
+        let event = match running.drive().await {
+            Ok(cancelled) => {
+                let LaneHandle { work, done } = running.task.lane;
+                drop(work);
+                // The lane reports its own failures; what it was doing is done or reported by now.
+                let _ = done.await;
+                if cancelled { None } else { Some(Event::Ended) }
+            }
+            Err(NodeFailure { node, failure }) => {
+                Some(Event::Failed(TaskFailure { node, failure }))
+            }
+        };
+        if let Some(event) = event {
+            let _ = events.send(FromTask { task: id, event });
+        }
+    }
+}
+
+impl Running {
+    fn new(task: Task) -> Self {
+        let channels = task.gate.channels();
+        let inputs = task
+            .input_of
+            .iter()
+            .max()
+            .map_or(0, |&last| last as usize + 1);
+        let mut with_data = vec![0; inputs];
+        for &input in &task.input_of {
+            with_data[input as usize] += 1;
+        }
+        let finished = task.finished;
+        Self {
+            task,
+            alignment: Alignment::new(channels),
+            aligning_since: None,
+            watermarks: Watermarks::new(channels),
+            with_data,
+            in_hand: None,
+            pace: Pace::new(),
+            slicer: Slicer::default(),
+            finished,
+        }
+    }
+
+    /// The loop; gives back whether the task was cancelled.
+    async fn drive(&mut self) -> Result<bool, NodeFailure> {
+        if self.finished {
+            self.send_end_of_data();
+        } else {
+            self.task.chain.open()?;
+        }
+        self.tell(Event::Running);
+        let mut turn = Instant::now();
+        loop {
+            while let Ok(message) = self.task.control.try_recv() {
+                if let Some(cancelled) = self.control(message)? {
+                    return Ok(cancelled);
+                }
+            }
+            match self.step()? {
+                Step::Worked => {
+                    if turn.elapsed() > TURN {
+                        tokio::task::yield_now().await;
+                        turn = Instant::now();
+                    }
+                }
+                Step::Wait(until) => {
+                    self.task.chain.flush()?;
+                    if let Some(cancelled) = self.wait(until).await? {
+                        return Ok(cancelled);
+                    }
+                    turn = Instant::now();
+                }
+                Step::Full => {
+                    if let Some(cancelled) = self.wait(None).await? {
+                        return Ok(cancelled);
+                    }
+                    turn = Instant::now();
+                }
+            }
+        }
+    }
+
+    async fn wait(&mut self, until: Option<Instant>) -> Result<Option<bool>, NodeFailure> {
+        let timer = async {
+            match until {
+                Some(until) => sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
+        let message = tokio::select! {
+            biased;
+            message = self.task.control.recv() => message.unwrap_or(Control::Cancel),
+            () = self.task.wake.notified() => return Ok(None),
+            () = timer => return Ok(None),
+        };
+        self.control(message)
+    }
+
+    fn step(&mut self) -> Result<Step, NodeFailure> {
+        if self.task.chain.is_over() {
+            // No batch while an output is full, but barriers and the like still pass (D5).
+            let blocked = |channel| self.alignment.is_blocked(channel);
+            if self.in_hand.is_none()
+                && let Some((channel, element)) = self.task.gate.next(blocked, false)
+            {
+                self.element(channel, element)?;
+                return Ok(Step::Worked);
+            }
+            return Ok(Step::Full);
+        }
+        if let Some(in_hand) = self.in_hand.take() {
+            self.slice(in_hand)?;
+            return Ok(Step::Worked);
+        }
+        if self.task.source.is_some() {
+            return self.read();
+        }
+        let blocked = |channel| self.alignment.is_blocked(channel);
+        match self.task.gate.next(blocked, true) {
+            Some((channel, element)) => {
+                self.element(channel, element)?;
+                Ok(Step::Worked)
+            }
+            None => Ok(Step::Wait(None)),
+        }
+    }
+
+    /// Processes the next slice of the batch in hand (D6).
+    fn slice(&mut self, mut in_hand: InHand) -> Result<(), NodeFailure> {
+        let rows = in_hand.batch.rows();
+        let count = self.pace.rows(rows.len() - in_hand.next);
+        let range = in_hand.next..in_hand.next + count;
+        let slice = self.slicer.cut(rows, range);
+        let began = Instant::now();
+        self.task.chain.process(0, in_hand.input, slice)?;
+        let ended = Instant::now();
+        self.pace.learn(count, ended.duration_since(began));
+        in_hand.next += count;
+        if in_hand.next < in_hand.batch.len() {
+            self.in_hand = Some(in_hand);
+        } else {
+            self.task.chain.hand_over_old(ended);
+        }
+        Ok(())
+    }
+
+    fn read(&mut self) -> Result<Step, NodeFailure> {
+        let now = Instant::now();
+        let Some(source) = &mut self.task.source else {
+            return Ok(Step::Wait(None));
+        };
+        let name = &self.task.chain.nodes[0].name;
+        let fail = |failure| NodeFailure {
+            node: name.clone(),
+            failure,
+        };
+        let read = source.read(now).map_err(fail)?;
+        self.task.chain.nodes[0]
+            .meters
+            .skipped
+            .set(source.skipped());
+        let (rows, step) = match read {
+            Read::Rows(rows) => (rows, Step::Worked),
+            Read::Wait(rows, until) => (rows, Step::Wait(Some(until))),
+            Read::SplitEnded(rows, id) => {
+                self.tell(Event::SplitEnded(id));
+                (rows, Step::Worked)
+            }
+            Read::Nothing => return Ok(Step::Wait(None)),
+            Read::End => {
+                if !self.finished {
+                    self.end_of_data()?;
+                }
+                return Ok(Step::Wait(None));
+            }
+        };
+        if !rows.values.is_empty() {
+            self.task.chain.emit(0, 0, rows.values, rows.timestamps)?;
+            self.task.chain.hand_over_old(now);
+        }
+        Ok(step)
+    }
+
+    fn element(&mut self, channel: usize, element: Element) -> Result<(), NodeFailure> {
+        match element {
+            Element::Batch(batch) => {
+                let input = self.task.input_of[channel];
+                self.slice(InHand {
+                    batch,
+                    input,
+                    next: 0,
+                })
+            }
+            Element::Watermark(watermark) => {
+                let change = self.watermarks.watermark(channel, watermark);
+                self.time_changed(change);
+                Ok(())
+            }
+            Element::Idle(idle) => {
+                let changes = self.watermarks.idle(channel, idle);
+                self.time_changed(changes);
+                Ok(())
+            }
+            Element::Barrier(barrier) => {
+                let effects = self.alignment.barrier(channel, barrier);
+                self.aligned(effects)
+            }
+            Element::Cancel(id) => {
+                let effects = self.alignment.cancel(id);
+                self.aligned(effects)
+            }
+            Element::EndOfData => self.channel_has_no_more_data(channel),
+            Element::EndOfChannel => {
+                let effects = self.alignment.end(channel);
+                self.aligned(effects)
+            }
+        }
+    }
+
+    fn time_changed(&mut self, changes: impl IntoIterator<Item = Change>) {
+        for change in changes {
+            match change {
+                Change::Watermark(watermark) => {
+                    self.task.chain.set_watermark(watermark);
+                    self.task.chain.send_all(&Element::Watermark(watermark));
+                }
+                Change::Idle(idle) => self.task.chain.send_all(&Element::Idle(idle)),
+            }
+        }
+    }
+
+    fn aligned(&mut self, effects: Vec<AlignEffect>) -> Result<(), NodeFailure> {
+        for effect in effects {
+            match effect {
+                // Blocked channels are asked for by the gate: there is nothing to carry out.
+                AlignEffect::Block(_) => {
+                    self.aligning_since.get_or_insert_with(Instant::now);
+                }
+                AlignEffect::UnblockAll => {}
+                AlignEffect::Trigger(barrier) => self.checkpoint(barrier)?,
+                AlignEffect::Abort { id, reason } => {
+                    self.aligning_since = None;
+                    self.tell(Event::Declined(id, reason, String::new()));
+                }
+                AlignEffect::ForwardCancel(id) => {
+                    self.aligning_since = None;
+                    self.task.chain.send_all(&Element::Cancel(id));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn channel_has_no_more_data(&mut self, channel: usize) -> Result<(), NodeFailure> {
+        let input = self.task.input_of[channel];
+        let left = &mut self.with_data[input as usize];
+        *left = left.saturating_sub(1);
+        if *left > 0 || self.finished {
+            return Ok(());
+        }
+        self.task.chain.end_of_input(0, input)?;
+        if self.with_data.iter().all(|&left| left == 0) {
+            self.end_of_data()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// All rows are through (D4): operators finish, and those downstream are told.
+    fn end_of_data(&mut self) -> Result<(), NodeFailure> {
+        self.task.chain.finish(0)?;
+        self.finished = true;
+        self.send_end_of_data();
+        Ok(())
+    }
+
+    fn send_end_of_data(&mut self) {
+        if self.task.source.is_some() {
+            self.time_changed([Change::Watermark(EventTime::MAX)]);
+        }
+        self.task.chain.send_all(&Element::EndOfData);
+        self.tell(Event::DataEnded);
+    }
+
+    /// A word of the driver; `Some` ends the task, with whether it was cancelled.
+    fn control(&mut self, message: Control) -> Result<Option<bool>, NodeFailure> {
+        let name = self.task.chain.nodes[0].name.clone();
+        match message {
+            Control::Trigger(barrier) => self.checkpoint(barrier)?,
+            Control::Complete { id, kind } => {
+                let _ = self.task.lane.work.send(Work::Commit(id));
+                match kind {
+                    BarrierKind::Periodic => {}
+                    BarrierKind::Stop | BarrierKind::Final => {
+                        self.task.chain.send_all(&Element::EndOfChannel);
+                        return Ok(Some(false));
+                    }
+                }
+            }
+            Control::Aborted(id) => {
+                if let Some(source) = &mut self.task.source {
+                    source.aborted(id);
+                }
+                let effects = self.alignment.abort(id);
+                self.aligned(effects)?;
+            }
+            Control::AddSplit(split) => {
+                if let Some(source) = &mut self.task.source {
+                    source.add_split(split).map_err(|failure| NodeFailure {
+                        node: name,
+                        failure,
+                    })?;
+                }
+            }
+            Control::NoMoreSplits => {
+                if let Some(source) = &mut self.task.source {
+                    source.no_more_splits();
+                }
+            }
+            Control::OpenSplits(all) => {
+                if let Some(source) = &mut self.task.source {
+                    source.share(all);
+                }
+            }
+            Control::Cancel => return Ok(Some(true)),
+        }
+        Ok(None)
+    }
+
+    /// Takes this task's part of a checkpoint: builders and barrier first, then the synchronous
+    /// part of the snapshot; the rest goes to the lane (D4).
+    fn checkpoint(&mut self, barrier: Barrier) -> Result<(), NodeFailure> {
+        let alignment = self.aligning_since.take().map(|since| since.elapsed());
+        let began = Instant::now();
+        self.task.chain.send_all(&Element::Barrier(barrier));
+        let mut part = Part {
+            id: barrier.checkpoint,
+            now: self.task.chain.clock.now(),
+            states: Vec::new(),
+            sinks: Vec::new(),
+            ack: Ack {
+                finished: self.finished,
+                ..Ack::default()
+            },
+        };
+        let frozen = self.freeze(barrier.checkpoint, &mut part)?;
+        if barrier.kind == BarrierKind::Stop
+            && let Some(source) = &mut self.task.source
+        {
+            source.stop(barrier.checkpoint);
+        }
+        match frozen {
+            Flow::On => {
+                part.ack.sync_ms = began.elapsed().as_secs_f64() * 1e3;
+                part.ack.alignment_ms =
+                    alignment.map_or(0, |a| u64::try_from(a.as_millis()).unwrap_or(u64::MAX));
+                let _ = self.task.lane.work.send(Work::Snapshot(Box::new(part)));
+            }
+            Flow::End => self
+                .task
+                .chain
+                .send_all(&Element::Cancel(barrier.checkpoint)),
+        }
+        Ok(())
+    }
+
+    /// The synchronous part of a snapshot; `End` where the checkpoint was declined.
+    fn freeze(&mut self, id: CheckpointId, part: &mut Part) -> Result<Flow, NodeFailure> {
+        let mut declined: Option<Failure> = None;
+        for node in &mut self.task.chain.nodes {
+            match &mut node.kind {
+                Kind::Source => {}
+                Kind::Operator(op) => {
+                    if op.stateful && declined.is_none() {
+                        match op.cx.state.snapshot() {
+                            Ok(snapshot) => {
+                                let decls = op.cx.state.states().to_vec();
+                                part.states.push((node.name.clone(), decls, snapshot));
+                            }
+                            Err(error) => declined = Some(error.into()),
+                        }
+                    }
+                }
+                // What a sink has sealed must reach the lane, even if the checkpoint is declined:
+                // its rows are in no later transaction. So a sink that cannot seal fails the task.
+                Kind::Sink(sink) => {
+                    let pre_commit = sink.sink.pre_commit(id).map_err(|failure| NodeFailure {
+                        node: node.name.clone(),
+                        failure,
+                    })?;
+                    part.sinks.push(Epoch {
+                        sink: node.name.clone(),
+                        opened: sink.opened.take(),
+                        pre_commit,
+                    });
+                }
+            }
+        }
+        if let Some(source) = &mut self.task.source {
+            match source.snapshot() {
+                Ok(reader) => part.ack.source = Some(reader),
+                Err(failure) => declined = Some(failure),
+            }
+        }
+        let Some(failure) = declined else {
+            return Ok(Flow::On);
+        };
+        let sinks = std::mem::take(&mut part.sinks);
+        let _ = self.task.lane.work.send(Work::Seal {
+            id,
+            now: part.now,
+            sinks,
+        });
+        self.tell(Event::Declined(
+            id,
+            FailureReason::CheckpointDeclined,
+            failure.to_string(),
+        ));
+        Ok(Flow::End)
+    }
+
+    fn tell(&self, event: Event) {
+        // The driver outlives its tasks; if it is gone, so is the job.
+        let _ = self.task.events.send(FromTask {
+            task: self.task.id,
+            event,
+        });
+    }
+}

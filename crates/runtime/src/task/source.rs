@@ -1,0 +1,204 @@
+//! The head of a source task: reads its splits at the pace it is given.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use weir_model::{Batch, CheckpointId};
+use weir_operator::{Failure, ReadStatus, SourceReader, SourceRows, Split};
+
+use crate::messages::ReaderPart;
+
+/// How much a paced source may catch up at once after it was held up: what it would have read in
+/// this time. A longer catch-up would turn a pause downstream into a burst.
+const BURST: Duration = Duration::from_millis(100);
+
+/// A reader and what is known of its splits.
+pub(crate) struct SourceHead {
+    reader: Box<dyn SourceReader>,
+    open: usize,
+    /// Splits read to their end since the start.
+    ended: Vec<String>,
+    /// No more splits will come.
+    complete: bool,
+    /// After a stop barrier nothing is read any more.
+    stopped: Option<CheckpointId>,
+    pace: Option<RateLimit>,
+}
+
+/// What a read came to.
+pub(crate) enum Read {
+    /// These rows; there may be more at once.
+    Rows(SourceRows),
+    /// These rows (perhaps none); nothing more before that time.
+    Wait(SourceRows, Instant),
+    /// These rows, with which a split has ended.
+    SplitEnded(SourceRows, String),
+    /// No split to read: waits for one, or for a barrier.
+    Nothing,
+    /// All splits have ended and no more will come.
+    End,
+}
+
+impl SourceHead {
+    pub(crate) fn new(reader: Box<dyn SourceReader>, rate: Option<f64>) -> Self {
+        Self {
+            reader,
+            open: 0,
+            ended: Vec::new(),
+            complete: false,
+            stopped: None,
+            pace: rate.map(RateLimit::new),
+        }
+    }
+
+    pub(crate) fn add_split(&mut self, split: Split) -> Result<(), Failure> {
+        self.reader.add_split(split)?;
+        self.open += 1;
+        self.share(self.open.max(1));
+        Ok(())
+    }
+
+    pub(crate) fn no_more_splits(&mut self) {
+        self.complete = true;
+    }
+
+    /// The source has `all` open splits: this reader gets its share of the rate (D25).
+    pub(crate) fn share(&mut self, all: usize) {
+        if let Some(pace) = &mut self.pace {
+            pace.share = self.open as f64 / all.max(1) as f64;
+        }
+    }
+
+    /// A stop barrier has gone out: nothing is read any more, unless that checkpoint fails.
+    pub(crate) fn stop(&mut self, at: CheckpointId) {
+        self.stopped = Some(at);
+    }
+
+    /// A checkpoint was given up; if it was to stop the job, the job goes on.
+    pub(crate) fn aborted(&mut self, id: CheckpointId) {
+        self.stopped = self.stopped.filter(|&at| at != id);
+    }
+
+    pub(crate) fn skipped(&self) -> u64 {
+        self.reader.skipped()
+    }
+
+    pub(crate) fn snapshot(&mut self) -> Result<ReaderPart, Failure> {
+        let open = self.reader.snapshot()?;
+        let open = open
+            .into_iter()
+            .map(|split| (split.id, split.position))
+            .collect();
+        Ok(ReaderPart {
+            open,
+            ended: self.ended.clone(),
+        })
+    }
+
+    /// Reads at most a batch.
+    pub(crate) fn read(&mut self, now: Instant) -> Result<Read, Failure> {
+        if self.stopped.is_some() {
+            return Ok(Read::Nothing);
+        }
+        if self.open == 0 {
+            return Ok(if self.complete {
+                Read::End
+            } else {
+                Read::Nothing
+            });
+        }
+        let most = match &mut self.pace {
+            None => Batch::MAX_ROWS,
+            Some(pace) => match pace.allowance(now) {
+                Ok(rows) => rows.min(Batch::MAX_ROWS),
+                Err(until) => return Ok(Read::Wait(SourceRows::default(), until)),
+            },
+        };
+        let mut rows = SourceRows::default();
+        let status = self.reader.read(&mut rows, most)?;
+        if let Some(pace) = &mut self.pace {
+            pace.spend(rows.values.len());
+        }
+        Ok(match status {
+            ReadStatus::More => Read::Rows(rows),
+            ReadStatus::Dry { retry_ms } => Read::Wait(rows, now + Duration::from_millis(retry_ms)),
+            ReadStatus::SplitEnded(id) => {
+                self.open = self.open.saturating_sub(1);
+                self.ended.push(id.clone());
+                Read::SplitEnded(rows, id)
+            }
+            ReadStatus::NoSplit => Read::Nothing,
+        })
+    }
+}
+
+/// Rows per second, kept over time: a row that could not be read in time may be read later.
+struct RateLimit {
+    /// Of the whole source.
+    per_second: f64,
+    /// This reader's part of it.
+    share: f64,
+    /// Rows it may read now.
+    tokens: f64,
+    last: Option<Instant>,
+}
+
+impl RateLimit {
+    fn new(per_second: f64) -> Self {
+        Self {
+            per_second,
+            share: 1.0,
+            tokens: 0.0,
+            last: None,
+        }
+    }
+
+    /// How many rows may be read now, or when the next may.
+    fn allowance(&mut self, now: Instant) -> Result<usize, Instant> {
+        let rate = (self.per_second * self.share).max(f64::MIN_POSITIVE);
+        let last = self.last.replace(now).unwrap_or(now);
+        let burst = (rate * BURST.as_secs_f64()).max(1.0);
+        let earned = now.duration_since(last).as_secs_f64() * rate;
+        self.tokens = (self.tokens + earned).min(burst);
+        if self.tokens >= 1.0 {
+            return Ok(self.tokens as usize);
+        }
+        // Waiting for a few rows at once keeps a fast source from waking once a row.
+        let wanted = (rate / 1000.0).clamp(1.0, burst);
+        let wait = ((wanted - self.tokens) / rate).clamp(0.000_1, 3600.0);
+        Err(now + Duration::from_secs_f64(wait))
+    }
+
+    fn spend(&mut self, rows: usize) {
+        self.tokens -= rows as f64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_kept_over_time_and_does_not_burst() {
+        let start = Instant::now();
+        let mut limit = RateLimit::new(1000.0);
+        let mut now = start;
+        let mut rows = 0;
+        while now < start + Duration::from_secs(2) {
+            match limit.allowance(now) {
+                Ok(n) => {
+                    rows += n;
+                    limit.spend(n);
+                }
+                Err(until) => now = until,
+            }
+        }
+        assert!((1990..=2010).contains(&rows), "{rows}");
+        let later = now + Duration::from_secs(60);
+        assert_eq!(
+            limit.allowance(later),
+            Ok(100),
+            "a minute's pause is not caught up"
+        );
+    }
+}

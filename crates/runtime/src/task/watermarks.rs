@@ -1,0 +1,166 @@
+//! Merges the watermarks of all channels of a task (semantics 1.9, case C22).
+//!
+//! The watermark of a task is the least of its active, caught-up channels and never goes back. A
+//! channel that turns active again below it counts only once it has caught up.
+
+use weir_model::EventTime;
+
+/// What changed for those downstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// The watermark has risen.
+    Watermark(EventTime),
+    /// All channels have turned idle, or the first is active again.
+    Idle(bool),
+}
+
+/// The watermarks of the channels of one task.
+pub(crate) struct Watermarks {
+    channels: Vec<Channel>,
+    out: EventTime,
+    idle: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Channel {
+    watermark: EventTime,
+    idle: bool,
+    /// Whether it has reached the output since it was last idle.
+    aligned: bool,
+}
+
+impl Watermarks {
+    /// All channels active and at the beginning.
+    pub(crate) fn new(channels: usize) -> Self {
+        let channel = Channel {
+            watermark: EventTime::MIN,
+            idle: false,
+            aligned: true,
+        };
+        Self {
+            channels: vec![channel; channels],
+            out: EventTime::MIN,
+            idle: false,
+        }
+    }
+
+    /// A watermark on a channel. One on an idle channel is ignored.
+    pub(crate) fn watermark(&mut self, channel: usize, watermark: EventTime) -> Option<Change> {
+        let out = self.out;
+        let channel = &mut self.channels[channel];
+        if channel.idle || watermark <= channel.watermark {
+            return None;
+        }
+        channel.watermark = watermark;
+        channel.aligned |= watermark >= out;
+        self.rise(self.least()?).map(Change::Watermark)
+    }
+
+    /// A channel turns idle or active. When the last turns idle, the highest of all watermarks is
+    /// given out first.
+    pub(crate) fn idle(&mut self, channel: usize, idle: bool) -> Vec<Change> {
+        let out = self.out;
+        let channel = &mut self.channels[channel];
+        if channel.idle == idle {
+            return Vec::new();
+        }
+        channel.idle = idle;
+        channel.aligned = !idle && channel.watermark >= out;
+        let all_idle = self.channels.iter().all(|c| c.idle);
+        let mut changes = Vec::new();
+        let next = if all_idle {
+            self.channels.iter().map(|c| c.watermark).max()
+        } else if idle {
+            self.least()
+        } else {
+            None
+        };
+        changes.extend(next.and_then(|w| self.rise(w)).map(Change::Watermark));
+        if self.idle != all_idle {
+            self.idle = all_idle;
+            changes.push(Change::Idle(all_idle));
+        }
+        changes
+    }
+
+    fn least(&self) -> Option<EventTime> {
+        self.channels
+            .iter()
+            .filter(|c| c.aligned && !c.idle)
+            .map(|c| c.watermark)
+            .min()
+    }
+
+    fn rise(&mut self, to: EventTime) -> Option<EventTime> {
+        (to > self.out).then(|| {
+            self.out = to;
+            to
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(w: &mut Watermarks, channel: usize, time: i64) -> Option<i64> {
+        w.watermark(channel, EventTime(time))
+            .map(|change| match change {
+                Change::Watermark(EventTime(time)) => time,
+                Change::Idle(_) => unreachable!("a watermark makes nothing idle"),
+            })
+    }
+
+    #[test]
+    fn c22_one_input() {
+        let mut w = Watermarks::new(1);
+        assert_eq!(at(&mut w, 0, 25), Some(25));
+        assert_eq!(at(&mut w, 0, 18), None);
+        assert_eq!(at(&mut w, 0, 42), Some(42));
+        let mut w = Watermarks::new(1);
+        assert_eq!(at(&mut w, 0, 25), Some(25));
+        assert_eq!(w.idle(0, true), [Change::Idle(true)]);
+        assert_eq!(at(&mut w, 0, 50), None);
+        assert_eq!(w.idle(0, false), [Change::Idle(false)]);
+        assert_eq!(at(&mut w, 0, 50), Some(50));
+    }
+
+    #[test]
+    fn c22_three_inputs() {
+        let mut w = Watermarks::new(3);
+        for (channel, time, out) in [
+            (0, 0, None),
+            (1, 0, None),
+            (2, 0, Some(0)),
+            (0, 12, None),
+            (2, 8, None),
+            (2, 10, None),
+            (1, 15, Some(10)),
+            (2, 17, Some(12)),
+            (0, 20, Some(15)),
+        ] {
+            assert_eq!(at(&mut w, channel, time), out, "{channel} {time}");
+        }
+    }
+
+    #[test]
+    fn c22_idle_channels_are_left_out() {
+        let mut w = Watermarks::new(3);
+        at(&mut w, 0, 15);
+        at(&mut w, 1, 10);
+        assert_eq!(w.idle(2, true), [Change::Watermark(EventTime(10))]);
+        assert_eq!(at(&mut w, 1, 18), Some(15));
+        assert_eq!(at(&mut w, 0, 20), Some(18));
+
+        let mut w = Watermarks::new(3);
+        for (channel, time) in [(0, 10), (1, 5), (2, 3)] {
+            at(&mut w, channel, time);
+        }
+        assert_eq!(w.idle(0, true), []);
+        assert_eq!(w.idle(1, true), []);
+        assert_eq!(
+            w.idle(2, true),
+            [Change::Watermark(EventTime(10)), Change::Idle(true)]
+        );
+    }
+}

@@ -1,0 +1,307 @@
+//! A job put together in a test, and what was heard of it while it ran.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use indexmap::IndexMap;
+use tokio::sync::watch;
+use weir_checkpoint::{
+    Config, JobPaths, Restart, RestartStrategy, TwoPhaseOptions, testing::MemoryStore,
+};
+use weir_graph::{
+    Endpoint, Input, LogicalGraph, OnError, OperatorNode, Partitioning, SinkNode, SourceNode, plan,
+};
+use weir_model::{Attempt, ColumnView, KeyGroupRange, MaxParallelism, Name, Parallelism};
+use weir_operator::{BadKey, Failure, KeySelector, OperatorFactory, SinkFactory, SourceFactory};
+use weir_runtime::{
+    BackendFactory, CheckpointOptions, Deployment, JobEvent, JobListener, JobOptions, OnExisting,
+    OperatorDeployment, Report, RestoreFrom, SinkDeployment, SystemClock, run,
+};
+use weir_state::{Backend, HeapBackend, StateDecl};
+
+type React = dyn Fn(&JobEvent) + Send + Sync;
+
+/// What happened to a job, in order.
+#[derive(Clone, Default)]
+pub struct Events {
+    seen: Arc<Mutex<Vec<JobEvent>>>,
+    react: Option<Arc<React>>,
+}
+
+impl Events {
+    /// Does something at each event, at once.
+    pub fn reacting(react: impl Fn(&JobEvent) + Send + Sync + 'static) -> Self {
+        Self {
+            seen: Arc::default(),
+            react: Some(Arc::new(react)),
+        }
+    }
+
+    /// All events so far.
+    #[must_use]
+    pub fn all(&self) -> Vec<JobEvent> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+impl JobListener for Events {
+    fn event(&self, event: &JobEvent) {
+        self.seen.lock().unwrap().push(event.clone());
+        if let Some(react) = &self.react {
+            react(event);
+        }
+    }
+}
+
+/// A job in the making. What is public may be changed before it runs.
+#[derive(Clone)]
+pub struct TestJob {
+    graph: LogicalGraph,
+    sources: HashMap<Name, Arc<dyn SourceFactory>>,
+    operators: HashMap<Name, Arc<dyn OperatorFactory>>,
+    sinks: HashMap<Name, Arc<dyn SinkFactory>>,
+    /// Where checkpoints go; shared by all runs of the job.
+    pub store: Arc<MemoryStore>,
+    attempts: Arc<AtomicU32>,
+    /// When checkpoints are taken; `None` = none are kept.
+    pub checkpoints: Option<Config>,
+    /// The restart strategy.
+    pub restart: RestartStrategy,
+    /// Where it begins.
+    pub restore: RestoreFrom,
+    /// What happens to results that are there.
+    pub on_existing: OnExisting,
+    /// Who is told.
+    pub events: Events,
+    stop: watch::Sender<bool>,
+}
+
+impl TestJob {
+    /// An empty job, that takes a checkpoint every 5 ms and does not restart.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            graph: LogicalGraph {
+                job: Name::new("test").unwrap(),
+                max_parallelism: MaxParallelism::new(128).unwrap(),
+                sources: IndexMap::new(),
+                operators: IndexMap::new(),
+                sinks: IndexMap::new(),
+            },
+            sources: HashMap::new(),
+            operators: HashMap::new(),
+            sinks: HashMap::new(),
+            store: Arc::new(MemoryStore::new()),
+            attempts: Arc::default(),
+            checkpoints: Some(Config {
+                interval_ms: Some(5),
+                ..Config::default()
+            }),
+            restart: RestartStrategy::None,
+            restore: RestoreFrom::Latest,
+            on_existing: OnExisting::Refuse,
+            events: Events::default(),
+            stop: watch::Sender::new(false),
+        }
+    }
+
+    /// Adds a source.
+    #[must_use]
+    pub fn source(
+        mut self,
+        name: &str,
+        parallelism: u32,
+        source: impl SourceFactory + 'static,
+    ) -> Self {
+        let node = SourceNode {
+            parallelism: Parallelism::new(parallelism).unwrap(),
+            rate: None,
+        };
+        self.graph.sources.insert(Name::new(name).unwrap(), node);
+        self.sources
+            .insert(Name::new(name).unwrap(), Arc::new(source));
+        self
+    }
+
+    /// Adds an operator with one input.
+    #[must_use]
+    pub fn operator(
+        mut self,
+        name: &str,
+        parallelism: u32,
+        from: &str,
+        partitioning: Partitioning,
+        operator: impl OperatorFactory + 'static,
+    ) -> Self {
+        let node = OperatorNode {
+            parallelism: Parallelism::new(parallelism).unwrap(),
+            inputs: vec![input(from, partitioning)],
+            outputs: 1,
+            on_error: OnError::Fail,
+            chain: true,
+        };
+        self.graph.operators.insert(Name::new(name).unwrap(), node);
+        self.operators
+            .insert(Name::new(name).unwrap(), Arc::new(operator));
+        self
+    }
+
+    /// Lets the operator that was added last read one more input.
+    #[must_use]
+    pub fn and_from(mut self, from: &str, partitioning: Partitioning) -> Self {
+        let (_, node) = self.graph.operators.last_mut().unwrap();
+        node.inputs.push(input(from, partitioning));
+        self
+    }
+
+    /// Lets the operator that was added last skip what it refuses.
+    #[must_use]
+    pub fn skipping(mut self) -> Self {
+        self.graph.operators.last_mut().unwrap().1.on_error = OnError::Skip;
+        self
+    }
+
+    /// Adds a sink.
+    #[must_use]
+    pub fn sink(
+        mut self,
+        name: &str,
+        parallelism: u32,
+        from: &str,
+        partitioning: Partitioning,
+        sink: impl SinkFactory + 'static,
+    ) -> Self {
+        let parallelism = Parallelism::new(parallelism).unwrap();
+        let node = SinkNode {
+            parallelism,
+            input: input(from, partitioning),
+        };
+        self.graph.sinks.insert(Name::new(name).unwrap(), node);
+        self.sinks.insert(Name::new(name).unwrap(), Arc::new(sink));
+        self
+    }
+
+    /// Says who is told what happens.
+    #[must_use]
+    pub fn listening(mut self, events: Events) -> Self {
+        self.events = events;
+        self
+    }
+
+    /// Asks the job to stop: `true` = with a checkpoint.
+    pub fn stopper(&self) -> impl Fn(bool) + Send + Sync + 'static {
+        let stop = self.stop.clone();
+        move |with_checkpoint| {
+            stop.send_replace(with_checkpoint);
+        }
+    }
+
+    /// Runs it as a process of its own would.
+    ///
+    /// # Panics
+    /// Where the job cannot be planned or no threads can be had.
+    #[must_use]
+    pub fn run(&self) -> Report {
+        let plan = plan(&self.graph).unwrap();
+        let paths = JobPaths::new(&plan.job);
+        let operator = |factory: &Arc<dyn OperatorFactory>| OperatorDeployment {
+            factory: factory.clone(),
+            config: "null".into(),
+        };
+        let sink = |factory: &Arc<dyn SinkFactory>| SinkDeployment {
+            factory: factory.clone(),
+            on_existing: self.on_existing,
+            transactions: TwoPhaseOptions::default(),
+        };
+        let deployment = Deployment {
+            plan,
+            sources: self.sources.clone(),
+            operators: self
+                .operators
+                .iter()
+                .map(|(n, f)| (n.clone(), operator(f)))
+                .collect(),
+            sinks: self
+                .sinks
+                .iter()
+                .map(|(n, f)| (n.clone(), sink(f)))
+                .collect(),
+            backend: Arc::new(Heap),
+        };
+        let attempts = self.attempts.clone();
+        let options = JobOptions {
+            workers: 2,
+            checkpoints: self.checkpoints.clone().map(|config| CheckpointOptions {
+                config,
+                store: self.store.clone(),
+                paths,
+            }),
+            restart: Restart::new(self.restart),
+            restore: self.restore.clone(),
+            attempts: Box::new(move || Ok(Attempt(attempts.fetch_add(1, Ordering::Relaxed) + 1))),
+            clock: Arc::new(SystemClock),
+            listener: Arc::new(self.events.clone()),
+            stop: self.stop.subscribe(),
+        };
+        run(deployment, options).unwrap()
+    }
+
+    /// The part of a row before its first `-` as the key.
+    #[must_use]
+    pub fn by_prefix() -> Partitioning {
+        Partitioning::Hash(Arc::new(Prefix))
+    }
+}
+
+impl Default for TestJob {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn input(from: &str, partitioning: Partitioning) -> Input {
+    Input {
+        from: Endpoint {
+            node: Name::new(from).unwrap(),
+            output: 0,
+        },
+        partitioning,
+    }
+}
+
+struct Heap;
+
+impl BackendFactory for Heap {
+    fn create(
+        &self,
+        states: &[StateDecl],
+        range: KeyGroupRange,
+    ) -> Result<Box<dyn Backend>, Failure> {
+        Ok(Box::new(HeapBackend::new(states.to_vec(), range)?))
+    }
+}
+
+struct Prefix;
+
+impl KeySelector for Prefix {
+    fn select(&self, values: ColumnView<'_>, keys: &mut weir_model::Column, bad: &mut Vec<BadKey>) {
+        for (row, value) in values.iter().enumerate() {
+            match value.iter().position(|&byte| byte == b'-') {
+                Some(end) => keys.push(&value[..end]),
+                None => {
+                    keys.push(b"");
+                    let row = u32::try_from(row).unwrap();
+                    bad.push(BadKey {
+                        row,
+                        message: "the row has no `-`".into(),
+                    });
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Operators out of closures.
+
+use std::sync::Arc;
+
+use weir_model::{Column, OptionalColumn, Rows};
+use weir_operator::{
+    Context, Descriptor, Emitted, Failure, Operator, OperatorFactory, Outcome, TaskInfo,
+};
+use weir_state::{StateDecl, StateIndex, StateKind, Which};
+
+type Process = dyn Fn(&mut Context, u32, Rows<'_>) -> Result<Outcome, Failure> + Send + Sync;
+type Finish = dyn Fn(&mut Context) -> Result<Vec<Emitted>, Failure> + Send + Sync;
+
+/// An operator that keeps nothing of its own: all it has are closures and keyed state.
+#[derive(Clone)]
+pub struct Closures {
+    descriptor: Descriptor,
+    process: Arc<Process>,
+    finish: Arc<Finish>,
+}
+
+impl Closures {
+    /// An operator that does this with the rows of each call.
+    pub fn new(
+        process: impl Fn(&mut Context, u32, Rows<'_>) -> Result<Outcome, Failure>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        Self {
+            descriptor: Descriptor {
+                inputs: 1,
+                ..Descriptor::default()
+            },
+            process: Arc::new(process),
+            finish: Arc::new(|_| Ok(Vec::new())),
+        }
+    }
+
+    /// Declares a state.
+    #[must_use]
+    pub fn with_state(mut self, name: &str, kind: StateKind) -> Self {
+        self.descriptor.states.push(StateDecl {
+            name: name.to_owned(),
+            kind,
+            format: "raw".into(),
+            version: 1,
+            ttl: None,
+            prefetch: false,
+        });
+        self
+    }
+
+    /// Declares that it keeps something in its own memory.
+    #[must_use]
+    pub fn keeping_memory(mut self) -> Self {
+        self.descriptor.keeps_memory = true;
+        self
+    }
+
+    /// Does this when all inputs have ended.
+    #[must_use]
+    pub fn with_finish(
+        mut self,
+        finish: impl Fn(&mut Context) -> Result<Vec<Emitted>, Failure> + Send + Sync + 'static,
+    ) -> Self {
+        self.finish = Arc::new(finish);
+        self
+    }
+}
+
+impl OperatorFactory for Closures {
+    fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    fn create(&self, _task: &TaskInfo) -> Result<Box<dyn Operator>, Failure> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl Operator for Closures {
+    fn open(&mut self, _cx: &mut Box<Context>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn process(
+        &mut self,
+        cx: &mut Box<Context>,
+        input: u32,
+        rows: Rows<'_>,
+    ) -> Result<Outcome, Failure> {
+        (self.process)(cx, input, rows)
+    }
+
+    fn end_of_input(&mut self, _: &mut Box<Context>, _: u32) -> Result<Vec<Emitted>, Failure> {
+        Ok(Vec::new())
+    }
+
+    fn finish(&mut self, cx: &mut Box<Context>) -> Result<Vec<Emitted>, Failure> {
+        (self.finish)(cx)
+    }
+
+    fn reset(&mut self, _cx: &mut Box<Context>) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+/// An operator that makes of each row none, one or more.
+pub fn map_rows(
+    map: impl Fn(&str) -> Result<Vec<String>, Failure> + Send + Sync + 'static,
+) -> Closures {
+    Closures::new(move |_, _, rows| {
+        let mut emitted = Emitted::default();
+        for (at, row) in rows.values.iter().enumerate() {
+            for out in map(std::str::from_utf8(row).unwrap())? {
+                emitted.values.push(out.as_bytes());
+                emitted.origin.push(u32::try_from(at).unwrap());
+            }
+        }
+        Ok(Outcome {
+            emitted: vec![emitted],
+            poisoned: None,
+        })
+    })
+}
+
+/// An operator that counts the rows of each key in value state, and emits `<key>=<count>` for each
+/// row.
+#[must_use]
+pub fn counter() -> Closures {
+    Closures::new(|cx, _, rows| {
+        let keyed = rows.keyed.expect("the input is keyed");
+        let state = StateIndex(0);
+        let mut saved = OptionalColumn::new();
+        cx.state.value_get(state, Which::All, &mut saved)?;
+        let number = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().unwrap());
+        let mut counts: Vec<u64> = saved.iter().map(|v| v.map_or(0, number)).collect();
+        let mut values = Column::new();
+        for &key in keyed.key_of_row {
+            let count = &mut counts[key as usize];
+            *count += 1;
+            let key = String::from_utf8_lossy(keyed.keys.get(key as usize)).into_owned();
+            values.push(format!("{key}={count}").as_bytes());
+        }
+        let mut after = OptionalColumn::new();
+        for count in counts {
+            after.push(Some(&count.to_le_bytes()));
+        }
+        cx.state.value_put(state, Which::All, &after)?;
+        let emitted = Emitted {
+            values,
+            ..Emitted::default()
+        };
+        Ok(Outcome {
+            emitted: vec![emitted],
+            poisoned: None,
+        })
+    })
+    .with_state("count", StateKind::Value)
+}

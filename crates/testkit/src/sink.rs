@@ -1,0 +1,188 @@
+//! A transactional sink into memory, and the ledger of what was committed.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use serde_json::{Value, json};
+use weir_model::{CheckpointId, Rows};
+use weir_operator::{
+    Committable, Existing, Failure, PreCommit, Recovered, Sink, SinkFactory, SinkGuarantee,
+    TaskInfo,
+};
+
+/// What the world sees of a sink: committed rows; and what was sealed and waits.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger(Arc<Mutex<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Sealed transactions by name, with the checkpoint they belong to.
+    sealed: BTreeMap<String, (CheckpointId, Vec<String>)>,
+    committed: BTreeMap<String, (CheckpointId, Vec<String>)>,
+    /// How many commits are to fail.
+    failing: u32,
+}
+
+impl Ledger {
+    /// All committed rows, in order of their transactions' names.
+    #[must_use]
+    pub fn rows(&self) -> Vec<String> {
+        self.lock()
+            .committed
+            .values()
+            .flat_map(|(_, rows)| rows.clone())
+            .collect()
+    }
+
+    /// All committed rows, sorted.
+    #[must_use]
+    pub fn sorted(&self) -> Vec<String> {
+        let mut rows = self.rows();
+        rows.sort();
+        rows
+    }
+
+    /// How many transactions are sealed and not committed.
+    #[must_use]
+    pub fn sealed(&self) -> usize {
+        self.lock().sealed.len()
+    }
+
+    /// Lets the next `count` commits fail.
+    pub fn fail_commits(&self, count: u32) {
+        self.lock().failing = count;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap()
+    }
+
+    fn commit(&self, id: &str) -> Result<bool, Failure> {
+        let mut inner = self.lock();
+        if inner.failing > 0 {
+            inner.failing -= 1;
+            let what = format!("committing {id}");
+            return Err(Failure::External {
+                what,
+                message: "injected".into(),
+            });
+        }
+        match inner.sealed.remove(id) {
+            Some(rows) => {
+                inner.committed.insert(id.to_owned(), rows);
+                Ok(true)
+            }
+            None if inner.committed.contains_key(id) => Ok(false),
+            None => Err(Failure::External {
+                what: id.into(),
+                message: "is gone".into(),
+            }),
+        }
+    }
+}
+
+/// A sink into a [`Ledger`].
+#[derive(Clone, Debug)]
+pub struct LedgerSink {
+    ledger: Ledger,
+}
+
+impl LedgerSink {
+    /// A sink into this ledger.
+    #[must_use]
+    pub fn new(ledger: &Ledger) -> Self {
+        Self {
+            ledger: ledger.clone(),
+        }
+    }
+
+    fn commit_all(&self, committables: &[Committable]) -> Result<Recovered, Failure> {
+        let mut recovered = Recovered::default();
+        for committable in committables {
+            let id = committable.get("id").and_then(Value::as_str).unwrap();
+            if self.ledger.commit(id)? {
+                recovered.committed += 1;
+            } else {
+                recovered.already += 1;
+            }
+        }
+        Ok(recovered)
+    }
+}
+
+impl SinkFactory for LedgerSink {
+    fn guarantee(&self) -> SinkGuarantee {
+        SinkGuarantee::ExactlyOnce
+    }
+
+    fn create(&self, task: &TaskInfo) -> Result<Box<dyn Sink>, Failure> {
+        let prefix = format!("{:04}-{}", task.attempt.0, task.subtask);
+        Ok(Box::new(Writer {
+            ledger: self.ledger.clone(),
+            prefix,
+            rows: Vec::new(),
+        }))
+    }
+
+    fn commit(&self, committables: &[Committable]) -> Result<Recovered, Failure> {
+        self.commit_all(committables)
+    }
+
+    fn recover(&self, restored: &[Committable]) -> Result<Recovered, Failure> {
+        let mut recovered = self.commit_all(restored)?;
+        let mut inner = self.ledger.lock();
+        recovered.removed = inner.sealed.len() as u64;
+        inner.sealed.clear();
+        Ok(recovered)
+    }
+
+    fn existing(&self) -> Result<Existing, Failure> {
+        let inner = self.ledger.lock();
+        Ok(Existing {
+            committed: inner.committed.len() as u64,
+            last_checkpoint: inner.committed.values().map(|(id, _)| *id).max(),
+            location: "the ledger".into(),
+        })
+    }
+
+    fn clear(&self) -> Result<(), Failure> {
+        self.ledger.lock().committed.clear();
+        Ok(())
+    }
+}
+
+struct Writer {
+    ledger: Ledger,
+    prefix: String,
+    rows: Vec<String>,
+}
+
+impl Sink for Writer {
+    fn write(&mut self, rows: Rows<'_>) -> Result<(), Failure> {
+        self.rows.extend(
+            rows.values
+                .iter()
+                .map(|row| String::from_utf8_lossy(row).into_owned()),
+        );
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn pre_commit(&mut self, checkpoint: CheckpointId) -> Result<PreCommit, Failure> {
+        let rows = std::mem::take(&mut self.rows);
+        let id = format!("{:08}-{}", checkpoint.0, self.prefix);
+        let ledger = self.ledger.clone();
+        Ok(Box::new(move || {
+            if rows.is_empty() {
+                return Ok(Vec::new());
+            }
+            ledger.lock().sealed.insert(id.clone(), (checkpoint, rows));
+            Ok(vec![json!({ "v": 1, "id": id })])
+        }))
+    }
+}
