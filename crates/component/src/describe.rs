@@ -1,0 +1,165 @@
+//! What a component declares of itself, checked before anything of a job is made.
+
+use std::collections::BTreeSet;
+
+use weir_model::Name;
+use weir_operator::Descriptor;
+use weir_state::{StateDecl, StateKind};
+
+use crate::{Error, bindings::weir::operator::data, interfaces};
+
+/// The most states of an operator.
+const MAX_STATES: usize = 256;
+/// The most inputs of an operator.
+const MAX_INPUTS: u32 = 64;
+/// The most side outputs of an operator.
+const MAX_SIDE_OUTPUTS: usize = 64;
+/// The longest name of a state or a format, in bytes.
+const MAX_NAME: usize = 255;
+
+/// Checks a declaration, given the optional interfaces that the component exports.
+///
+/// # Errors
+/// [`Error::Descriptor`] where it makes no sense, [`Error::Unsupported`] where this host does not
+/// run it.
+pub(crate) fn check(declared: data::Descriptor, optional: &[&str]) -> Result<Descriptor, Error> {
+    if declared.inputs == 0 || declared.inputs > MAX_INPUTS {
+        let inputs = declared.inputs;
+        return Err(nonsense(format!(
+            "{inputs} inputs; it is 1 to {MAX_INPUTS}"
+        )));
+    }
+    check_side_outputs(&declared.side_outputs)?;
+    let states = check_states(declared.states)?;
+    if declared.timers {
+        if !optional.contains(&interfaces::TIMED) {
+            return Err(nonsense(
+                "timers, but the component does not export `weir:operator/timed@0.1.0`".into(),
+            ));
+        }
+        return Err(Error::Unsupported {
+            what: "the component uses timers".into(),
+        });
+    }
+    Ok(Descriptor {
+        states,
+        inputs: declared.inputs,
+        side_outputs: declared.side_outputs,
+        timers: false,
+        keeps_memory: declared.keeps_memory,
+    })
+}
+
+fn nonsense(problem: String) -> Error {
+    Error::Descriptor { problem }
+}
+
+/// Side outputs are named in job files, so they are names as all others there (D3).
+fn check_side_outputs(names: &[String]) -> Result<(), Error> {
+    if names.len() > MAX_SIDE_OUTPUTS {
+        let count = names.len();
+        return Err(nonsense(format!(
+            "{count} side outputs; {MAX_SIDE_OUTPUTS} are the most"
+        )));
+    }
+    let mut seen = BTreeSet::new();
+    for name in names {
+        Name::new(name).map_err(|error| nonsense(format!("a side output, but {error}")))?;
+        if !seen.insert(name) {
+            return Err(nonsense(format!("the side output `{name}` twice")));
+        }
+    }
+    Ok(())
+}
+
+fn check_states(declared: Vec<data::StateDecl>) -> Result<Vec<StateDecl>, Error> {
+    if declared.len() > MAX_STATES {
+        let count = declared.len();
+        return Err(nonsense(format!(
+            "{count} states; {MAX_STATES} are the most"
+        )));
+    }
+    let mut seen = BTreeSet::new();
+    let mut states = Vec::with_capacity(declared.len());
+    for declared in declared {
+        check_text("the name of a state", &declared.name)?;
+        if !seen.insert(declared.name.clone()) {
+            return Err(nonsense(format!("the state `{}` twice", declared.name)));
+        }
+        states.push(check_state(declared)?);
+    }
+    Ok(states)
+}
+
+fn check_state(declared: data::StateDecl) -> Result<StateDecl, Error> {
+    let name = &declared.name;
+    check_text(&format!("the format of state `{name}`"), &declared.format)?;
+    let kind = kind(declared.kind);
+    if declared
+        .ttl
+        .as_ref()
+        .is_some_and(|ttl| ttl.duration_ms == 0)
+    {
+        return Err(nonsense(format!(
+            "a time to live of 0 ms for state `{name}`"
+        )));
+    }
+    if declared.prefetch && !kind.is_cell() {
+        return Err(nonsense(format!(
+            "that state `{name}` is prefetched, but it is a {kind} state; value, reducing and \
+             aggregating state can be"
+        )));
+    }
+    if !kind.is_keyed() {
+        return Err(Error::Unsupported {
+            what: format!("state `{name}` is a {kind} state"),
+        });
+    }
+    if declared.ttl.is_some() {
+        return Err(Error::Unsupported {
+            what: format!("state `{name}` has a time to live"),
+        });
+    }
+    Ok(StateDecl {
+        name: declared.name,
+        kind,
+        format: declared.format,
+        version: declared.version,
+        prefetch: declared.prefetch,
+        ttl: None,
+    })
+}
+
+fn check_text(what: &str, text: &str) -> Result<(), Error> {
+    if text.is_empty() {
+        return Err(nonsense(format!("{what} as empty")));
+    }
+    if text.len() > MAX_NAME {
+        let len = text.len();
+        return Err(nonsense(format!(
+            "{what} with {len} bytes; {MAX_NAME} are the most"
+        )));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(nonsense(format!(
+            "{what} as {text:?}, with control characters"
+        )));
+    }
+    Ok(())
+}
+
+fn kind(kind: data::StateKind) -> StateKind {
+    match kind {
+        data::StateKind::Value => StateKind::Value,
+        data::StateKind::List => StateKind::List,
+        data::StateKind::Map => StateKind::Map,
+        data::StateKind::Reducing => StateKind::Reducing,
+        data::StateKind::Aggregating => StateKind::Aggregating,
+        data::StateKind::OperatorList => StateKind::OperatorList,
+        data::StateKind::OperatorUnion => StateKind::OperatorUnion,
+        data::StateKind::Broadcast => StateKind::Broadcast,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,160 @@
+//! Why a component cannot be used, told before anything starts: each with a code, and with what the
+//! user can do about it.
+
+use weir_operator::Failure;
+
+use crate::interfaces;
+
+/// Why a component cannot be used. The file, or what else names the component, is told by
+/// [`load`](crate::Engine::load)'s caller, who knows where in the job file it stands.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such file.
+    #[error("there is no file `{path}`")]
+    Missing {
+        /// The path.
+        path: String,
+    },
+    /// The file cannot be read.
+    #[error("`{path}` cannot be read: {message}")]
+    Unreadable {
+        /// The path.
+        path: String,
+        /// What the operating system says.
+        message: String,
+    },
+    /// The bytes are not WebAssembly.
+    #[error("this is not WebAssembly: it begins with {begins}")]
+    NotWasm {
+        /// The first bytes in words.
+        begins: String,
+    },
+    /// A core module, or a component of another version of the format.
+    #[error("this is {found}, not a component")]
+    NotAComponent {
+        /// What it is.
+        found: &'static str,
+    },
+    /// A component that does not validate or cannot be compiled.
+    #[error("this component is not valid: {message}")]
+    Invalid {
+        /// What the compiler says.
+        message: String,
+    },
+    /// The mandatory interface is not exported.
+    #[error(
+        "the component does not export `{}`; it exports {exports}",
+        interfaces::LOGIC
+    )]
+    NoLogic {
+        /// The names of what it does export.
+        exports: String,
+        /// What the component seems to be made for, where it can be told.
+        hint: Option<&'static str>,
+    },
+    /// The mandatory interface is exported in a version that this host does not have.
+    #[error(
+        "the component exports `{found}`, this host runs `{}`",
+        interfaces::LOGIC
+    )]
+    Version {
+        /// The export.
+        found: String,
+    },
+    /// The component wants something that nobody grants.
+    #[error("the component imports what it is not granted: {imports}")]
+    Imports {
+        /// The names of the imports.
+        imports: String,
+    },
+    /// A function has another type than the contract gives it.
+    #[error("the component does not match the contract: {message}")]
+    Types {
+        /// Which function, and how it differs.
+        message: String,
+    },
+    /// An instance could not be started, or `describe` failed.
+    #[error("{during} failed: {failure}")]
+    Describe {
+        /// What was being done.
+        during: &'static str,
+        /// How it failed.
+        failure: Failure,
+    },
+    /// `describe` declares what makes no sense.
+    #[error("`describe` declares {problem}")]
+    Descriptor {
+        /// What is wrong, with the name of what it is about.
+        problem: String,
+    },
+    /// `describe` declares what this version of the host does not run.
+    #[error("{what}, which this version of the host does not run")]
+    Unsupported {
+        /// What the component declares.
+        what: String,
+    },
+    /// The engine could not be set up on this machine.
+    #[error("the WebAssembly engine cannot be set up: {message}")]
+    Engine {
+        /// What the engine says.
+        message: String,
+    },
+}
+
+impl Error {
+    /// The code under which the error is documented.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => "W0301",
+            Self::Unreadable { .. } => "W0302",
+            Self::NotWasm { .. } => "W0303",
+            Self::NotAComponent { .. } => "W0304",
+            Self::Invalid { .. } => "W0305",
+            Self::NoLogic { .. } => "W0306",
+            Self::Version { .. } => "W0307",
+            Self::Imports { .. } => "W0308",
+            Self::Types { .. } => "W0309",
+            Self::Describe { .. } => "W0310",
+            Self::Descriptor { .. } => "W0311",
+            Self::Unsupported { .. } => "W0312",
+            Self::Engine { .. } => "W0313",
+        }
+    }
+
+    /// What the user can do about it, where there is more to say than the error itself says.
+    #[must_use]
+    pub fn help(&self) -> Option<&'static str> {
+        match self {
+            Self::Missing { .. } => Some(
+                "build the component first; a relative path in a job file \
+                 begins at the folder of the job file",
+            ),
+            Self::NotWasm { .. } => Some("`component:` is the path of a `.wasm` file"),
+            Self::NotAComponent { .. } => Some(
+                "link it with `wasm-component-ld`, build it for a \
+                 component target, or wrap it with `wasm-tools component new`",
+            ),
+            Self::NoLogic { hint, .. } => hint.or(Some(
+                "an operator is built against the world \
+                 `weir:operator/operator`",
+            )),
+            Self::Version { .. } | Self::Types { .. } => {
+                Some("build the component again with the SDK of this version of the host")
+            }
+            Self::Imports { .. } => Some(
+                "an operator may import the interfaces of \
+                 `weir:operator` and WASI 0.2, which gives it no files and no network",
+            ),
+            Self::Describe { .. } => Some(
+                "`describe` only declares: it has no state, no \
+                 configuration and no context, and may only log",
+            ),
+            Self::Unreadable { .. }
+            | Self::Invalid { .. }
+            | Self::Descriptor { .. }
+            | Self::Unsupported { .. }
+            | Self::Engine { .. } => None,
+        }
+    }
+}

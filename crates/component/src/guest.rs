@@ -1,0 +1,121 @@
+//! What the host keeps beside an instance, in its store: the context of the call, the log, the
+//! limits and the little there is of WASI.
+//!
+//! INVARIANT: `cx` is there exactly while a call with a context runs; an import that needs it and
+//! is called at any other time traps with a text that says so.
+
+use std::fmt;
+
+use weir_operator::{Context, TaskInfo};
+
+use crate::{
+    Limits,
+    breach::Breach,
+    log::{Log, Stream},
+    memory::MemoryLimit,
+    wasi::Wasi,
+};
+
+/// What the guest is being asked to do, in the words of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The instance is being made: start functions of language runtimes.
+    Start,
+    Describe,
+    Open,
+    Process,
+    EndOfInput,
+    Finish,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Start => "the start of the instance",
+            Self::Describe => "`describe`",
+            Self::Open => "`open`",
+            Self::Process => "`process`",
+            Self::EndOfInput => "`end-of-input`",
+            Self::Finish => "`finish`",
+        })
+    }
+}
+
+/// The data of a store.
+pub(crate) struct Guest {
+    pub(crate) phase: Phase,
+    pub(crate) cx: Option<Box<Context>>,
+    pub(crate) log: Log,
+    pub(crate) memory: MemoryLimit,
+    pub(crate) wasi: Wasi,
+    /// How many bytes this call has written to state.
+    written: usize,
+    max_written: usize,
+}
+
+impl Guest {
+    pub(crate) fn new(task: Option<&TaskInfo>, limits: &Limits) -> Self {
+        let log = Log::new(task);
+        Self {
+            phase: Phase::Start,
+            cx: None,
+            memory: MemoryLimit::new(limits.memory),
+            wasi: Wasi::new(task, log.clone()),
+            log,
+            written: 0,
+            max_written: limits.output_bytes,
+        }
+    }
+
+    /// A call begins.
+    pub(crate) fn enter(&mut self, phase: Phase, cx: Option<Box<Context>>) {
+        let now = cx.as_ref().map(|cx| cx.processing_time);
+        self.phase = phase;
+        self.cx = cx;
+        self.written = 0;
+        self.wasi.begin(now);
+        self.log.begin(now);
+    }
+
+    /// The call is over.
+    pub(crate) fn leave(&mut self) {
+        self.log.end_line(Stream::Out);
+        self.log.end_line(Stream::Err);
+    }
+
+    /// The context of the call, for what any call of a task may use.
+    pub(crate) fn context(&mut self, import: &'static str) -> Result<&mut Context, Breach> {
+        let phase = self.phase;
+        self.cx.as_deref_mut().ok_or_else(|| Breach::Contract {
+            message: format!("`{import}` cannot be used in {phase}"),
+        })
+    }
+
+    /// The context, for what is about the keys of the call.
+    pub(crate) fn keyed(&mut self, import: &'static str) -> Result<&mut Context, Breach> {
+        match self.phase {
+            Phase::Process => self.context(import),
+            Phase::Start | Phase::Describe => Err(Breach::Contract {
+                message: format!("`{import}` cannot be used in {}", self.phase),
+            }),
+            Phase::Open | Phase::EndOfInput | Phase::Finish => Err(Breach::Contract {
+                message: format!(
+                    "`{import}` cannot be used in {}: keyed state belongs to the keys of a batch, \
+                     and there is none",
+                    self.phase
+                ),
+            }),
+        }
+    }
+
+    /// Counts bytes that the call writes to state.
+    pub(crate) fn write(&mut self, bytes: usize) -> Result<(), Breach> {
+        self.written = self.written.saturating_add(bytes);
+        if self.written > self.max_written {
+            return Err(Breach::Output {
+                what: "wrote more bytes to state in one call than it may",
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,223 @@
+//! `weir:operator/state`: keyed state by column, out of the transaction of the call. Indices, kinds
+//! and lengths are checked there.
+
+use weir_model::{Column, ColumnError, OptionalColumn};
+use weir_state::{EntriesColumn, NestedColumn, StateIndex, Which};
+
+use super::columns::{column_in, entries_out, nested_in, nested_out, optional_in, optional_out};
+use crate::{
+    bindings::weir::operator::{
+        data,
+        state::{self, Host},
+    },
+    breach::Breach,
+    guest::Guest,
+};
+
+/// A breach that names the import.
+fn breach(import: &'static str) -> impl Fn(weir_state::Error) -> Breach {
+    move |error| Breach::State { import, error }
+}
+
+fn bad_column(import: &'static str) -> impl Fn(ColumnError) -> Breach {
+    move |error| Breach::Contract {
+        message: format!("`{import}`: {error}"),
+    }
+}
+
+/// State that does not belong to a key cannot be declared, so nothing can be meant by the call.
+fn unavailable(import: &'static str) -> wasmtime::Error {
+    wasmtime::Error::new(Breach::Contract {
+        message: format!(
+            "`{import}`: operator state and broadcast state are not available in this version of \
+             the host"
+        ),
+    })
+}
+
+fn weight(column: &Column) -> usize {
+    column.byte_len() + column.len()
+}
+
+impl Host for Guest {
+    fn value_get(&mut self, state: u32, keys: Vec<u32>) -> wasmtime::Result<data::OptionalColumn> {
+        const IMPORT: &str = "state.value-get";
+        let mut out = OptionalColumn::new();
+        self.keyed(IMPORT)?
+            .state
+            .value_get(StateIndex(state), Which::Some(&keys), &mut out)
+            .map_err(breach(IMPORT))?;
+        Ok(optional_out(out))
+    }
+
+    fn value_put(
+        &mut self,
+        state: u32,
+        keys: Vec<u32>,
+        values: data::OptionalColumn,
+    ) -> wasmtime::Result<()> {
+        const IMPORT: &str = "state.value-put";
+        let values = optional_in(values).map_err(bad_column(IMPORT))?;
+        self.write(weight(values.column()))?;
+        self.keyed(IMPORT)?
+            .state
+            .value_put(StateIndex(state), Which::Some(&keys), &values)
+            .map_err(breach(IMPORT))?;
+        Ok(())
+    }
+
+    fn list_get(&mut self, state: u32, keys: Vec<u32>) -> wasmtime::Result<state::NestedColumn> {
+        const IMPORT: &str = "state.list-get";
+        let mut out = NestedColumn::default();
+        self.keyed(IMPORT)?
+            .state
+            .list_get(StateIndex(state), Which::Some(&keys), &mut out)
+            .map_err(breach(IMPORT))?;
+        Ok(nested_out(out))
+    }
+
+    fn list_add(
+        &mut self,
+        state: u32,
+        keys: Vec<u32>,
+        values: data::BytesColumn,
+    ) -> wasmtime::Result<()> {
+        const IMPORT: &str = "state.list-add";
+        let values = column_in(values).map_err(bad_column(IMPORT))?;
+        self.write(weight(&values))?;
+        self.keyed(IMPORT)?
+            .state
+            .list_add(StateIndex(state), &keys, values.view())
+            .map_err(breach(IMPORT))?;
+        Ok(())
+    }
+
+    fn list_set(
+        &mut self,
+        state: u32,
+        keys: Vec<u32>,
+        values: state::NestedColumn,
+    ) -> wasmtime::Result<()> {
+        const IMPORT: &str = "state.list-set";
+        let values = nested_in(values).map_err(bad_column(IMPORT))?;
+        self.write(weight(&values.elements) + values.ends.len())?;
+        self.keyed(IMPORT)?
+            .state
+            .list_set(StateIndex(state), Which::Some(&keys), &values)
+            .map_err(breach(IMPORT))?;
+        Ok(())
+    }
+
+    fn map_get(
+        &mut self,
+        state: u32,
+        keys: Vec<u32>,
+        map_keys: data::BytesColumn,
+    ) -> wasmtime::Result<data::OptionalColumn> {
+        const IMPORT: &str = "state.map-get";
+        let map_keys = column_in(map_keys).map_err(bad_column(IMPORT))?;
+        let mut out = OptionalColumn::new();
+        self.keyed(IMPORT)?
+            .state
+            .map_get(
+                StateIndex(state),
+                Which::Some(&keys),
+                map_keys.view(),
+                &mut out,
+            )
+            .map_err(breach(IMPORT))?;
+        Ok(optional_out(out))
+    }
+
+    fn map_put(
+        &mut self,
+        state: u32,
+        keys: Vec<u32>,
+        map_keys: data::BytesColumn,
+        values: data::OptionalColumn,
+    ) -> wasmtime::Result<()> {
+        const IMPORT: &str = "state.map-put";
+        let map_keys = column_in(map_keys).map_err(bad_column(IMPORT))?;
+        let values = optional_in(values).map_err(bad_column(IMPORT))?;
+        self.write(weight(&map_keys) + weight(values.column()))?;
+        self.keyed(IMPORT)?
+            .state
+            .map_put(
+                StateIndex(state),
+                Which::Some(&keys),
+                map_keys.view(),
+                &values,
+            )
+            .map_err(breach(IMPORT))?;
+        Ok(())
+    }
+
+    fn map_clear(&mut self, state: u32, keys: Vec<u32>) -> wasmtime::Result<()> {
+        const IMPORT: &str = "state.map-clear";
+        self.keyed(IMPORT)?
+            .state
+            .map_clear(StateIndex(state), &keys)
+            .map_err(breach(IMPORT))?;
+        Ok(())
+    }
+
+    fn map_scan(
+        &mut self,
+        state: u32,
+        key: u32,
+        after: Option<Vec<u8>>,
+        limit: u32,
+    ) -> wasmtime::Result<state::EntriesColumn> {
+        const IMPORT: &str = "state.map-scan";
+        let mut out = EntriesColumn::default();
+        self.keyed(IMPORT)?
+            .state
+            .map_scan(
+                StateIndex(state),
+                key,
+                after.as_deref(),
+                limit as usize,
+                &mut out,
+            )
+            .map_err(breach(IMPORT))?;
+        Ok(entries_out(out))
+    }
+
+    fn operator_get(&mut self, _state: u32) -> wasmtime::Result<data::BytesColumn> {
+        Err(unavailable("state.operator-get"))
+    }
+
+    fn operator_set(&mut self, _state: u32, _values: data::BytesColumn) -> wasmtime::Result<()> {
+        Err(unavailable("state.operator-set"))
+    }
+
+    fn broadcast_get(
+        &mut self,
+        _state: u32,
+        _map_keys: data::BytesColumn,
+    ) -> wasmtime::Result<data::OptionalColumn> {
+        Err(unavailable("state.broadcast-get"))
+    }
+
+    fn broadcast_put(
+        &mut self,
+        _state: u32,
+        _map_keys: data::BytesColumn,
+        _values: data::OptionalColumn,
+    ) -> wasmtime::Result<()> {
+        Err(unavailable("state.broadcast-put"))
+    }
+
+    fn broadcast_scan(
+        &mut self,
+        _state: u32,
+        _after: Option<Vec<u8>>,
+        _limit: u32,
+    ) -> wasmtime::Result<state::EntriesColumn> {
+        Err(unavailable("state.broadcast-scan"))
+    }
+
+    fn apply_to_keys(&mut self, _state: u32, _tag: Vec<u8>) -> wasmtime::Result<()> {
+        Err(unavailable("state.apply-to-keys"))
+    }
+}

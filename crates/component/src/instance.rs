@@ -1,0 +1,227 @@
+//! One instance of a component in a store of its own, and the way in and out of it.
+//!
+//! INVARIANT: after an error the instance is not entered again; the caller drops it.
+
+use std::time::Duration;
+
+use wasmtime::{Store, component::TypedFunc};
+use weir_model::{EventTime, ProcessingTime};
+use weir_operator::{Context, Failure, Metrics, TaskInfo};
+use weir_state::{HeapBackend, KeyedState};
+
+use crate::{
+    Limits,
+    bindings::{
+        BatchIn, OperatorIndices, OperatorPre, SlotsIn, exports::weir::operator::logic,
+        weir::operator::data,
+    },
+    engine::TICK,
+    guest::{Guest, Phase},
+    trap::FailedCall,
+};
+
+/// The most handles of resources that a component may hold in its own tables.
+const MAX_HANDLES: usize = 10_000;
+
+/// The arguments of `process`, borrowed.
+pub(crate) type ProcessIn<'a> = (u32, BatchIn<'a>, &'a [SlotsIn<'a>]);
+type ProcessOut = (Result<data::Outcome, String>,);
+
+/// The functions of an instance.
+pub(crate) struct Exports {
+    logic: logic::Guest,
+    process: TypedFunc<ProcessIn<'static>, ProcessOut>,
+}
+
+/// An instance and its store.
+pub(crate) struct Instance {
+    store: Store<Guest>,
+    exports: Exports,
+    /// What stands in for the task's context while that is lent to the store, so that only a
+    /// pointer moves.
+    spare: Option<Box<Context>>,
+}
+
+/// Why there is no instance.
+pub(crate) enum NoInstance {
+    /// Its start failed.
+    Failed(Failure),
+    /// A function has another type than the contract says.
+    Types(wasmtime::Error),
+}
+
+impl Instance {
+    /// Makes an instance for a task, or for `describe`.
+    ///
+    /// # Errors
+    /// [`NoInstance`].
+    pub(crate) fn new(
+        pre: &OperatorPre<Guest>,
+        limits: &Limits,
+        task: Option<&TaskInfo>,
+    ) -> Result<Self, NoInstance> {
+        let mut store = Store::new(pre.engine(), Guest::new(task, limits));
+        store.limiter(|guest| &mut guest.memory);
+        store.set_hostcall_fuel(limits.hostcall_fuel());
+        store.set_max_component_handles(MAX_HANDLES);
+        store.set_epoch_deadline(ticks(limits.time_per_call));
+        let spare = task.map(stand_in).transpose().map_err(NoInstance::Failed)?;
+        let instance = pre
+            .instance_pre()
+            .instantiate(&mut store)
+            .map_err(|error| {
+                let call = FailedCall {
+                    phase: Phase::Start,
+                    limits,
+                    time: limits.time_per_call,
+                    last_words: store.data().log.last_words(),
+                };
+                NoInstance::Failed(call.failure(&error))
+            })?;
+        let exports = Exports::of(pre, &mut store, &instance).map_err(NoInstance::Types)?;
+        Ok(Self {
+            store,
+            exports,
+            spare,
+        })
+    }
+
+    /// The linear memory in use, in bytes. It never shrinks.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.store.data().memory.bytes()
+    }
+
+    /// `describe`, which has no context.
+    ///
+    /// # Errors
+    /// [`Failure`]; then the instance is lost.
+    pub(crate) fn describe(&mut self, limits: &Limits) -> Result<data::Descriptor, Failure> {
+        let describe = |exports: &Exports, store: &mut _| exports.logic.call_describe(store);
+        self.call(
+            Phase::Describe,
+            None,
+            limits,
+            limits.time_per_call,
+            describe,
+        )
+    }
+
+    /// Lends the context of the task to the store, calls, and takes it back. The call has the time
+    /// of the limits, or less where the context says so.
+    ///
+    /// # Errors
+    /// [`Failure`]; then the instance is lost.
+    pub(crate) fn call_with<R>(
+        &mut self,
+        phase: Phase,
+        cx: &mut Box<Context>,
+        limits: &Limits,
+        function: impl FnOnce(&Exports, &mut Store<Guest>) -> wasmtime::Result<R>,
+    ) -> Result<R, Failure> {
+        let time = cx
+            .deadline
+            .map_or(limits.time_per_call, |d| d.min(limits.time_per_call));
+        let mut context = match self.spare.take() {
+            Some(spare) => spare,
+            None => stand_in(&cx.task)?,
+        };
+        std::mem::swap(cx, &mut context);
+        let result = self.call(phase, Some(context), limits, time, function);
+        if let Some(mut context) = self.store.data_mut().cx.take() {
+            std::mem::swap(cx, &mut context);
+            self.spare = Some(context);
+        }
+        result
+    }
+
+    fn call<R>(
+        &mut self,
+        phase: Phase,
+        cx: Option<Box<Context>>,
+        limits: &Limits,
+        time: Duration,
+        function: impl FnOnce(&Exports, &mut Store<Guest>) -> wasmtime::Result<R>,
+    ) -> Result<R, Failure> {
+        self.store.set_epoch_deadline(ticks(time));
+        self.store.data_mut().enter(phase, cx);
+        let result = function(&self.exports, &mut self.store);
+        self.store.data_mut().leave();
+        result.map_err(|error| {
+            let call = FailedCall {
+                phase,
+                limits,
+                time,
+                last_words: self.store.data().log.last_words(),
+            };
+            call.failure(&error)
+        })
+    }
+}
+
+impl Exports {
+    fn of(
+        pre: &OperatorPre<Guest>,
+        store: &mut Store<Guest>,
+        instance: &wasmtime::component::Instance,
+    ) -> wasmtime::Result<Self> {
+        let indices = OperatorIndices::new(pre.instance_pre())?;
+        let operator = indices.load(&mut *store, instance)?;
+        let logic = operator.weir_operator_logic().clone();
+        let process = logic.func_process().func().typed(&*store)?;
+        Ok(Self { logic, process })
+    }
+
+    pub(crate) fn open(&self, store: &mut Store<Guest>) -> wasmtime::Result<Result<(), String>> {
+        self.logic.call_open(store)
+    }
+
+    pub(crate) fn process(
+        &self,
+        store: &mut Store<Guest>,
+        arguments: ProcessIn<'_>,
+    ) -> wasmtime::Result<Result<data::Outcome, String>> {
+        let process: TypedFunc<ProcessIn<'_>, ProcessOut> = self.process;
+        let (result,) = process.call(store, arguments)?;
+        Ok(result)
+    }
+
+    pub(crate) fn end_of_input(
+        &self,
+        store: &mut Store<Guest>,
+        input: u32,
+    ) -> wasmtime::Result<Result<Vec<data::Emitted>, String>> {
+        self.logic.call_end_of_input(store, input)
+    }
+
+    pub(crate) fn finish(
+        &self,
+        store: &mut Store<Guest>,
+    ) -> wasmtime::Result<Result<Vec<data::Emitted>, String>> {
+        self.logic.call_finish(store)
+    }
+}
+
+/// A context without state.
+fn stand_in(task: &TaskInfo) -> Result<Box<Context>, Failure> {
+    let internal = |message: String| Failure::Internal { message };
+    let range = task
+        .max_parallelism
+        .range_of(task.subtask, task.parallelism)
+        .map_err(|error| internal(error.to_string()))?;
+    let backend = HeapBackend::new(Vec::new(), range).map_err(|e| internal(e.to_string()))?;
+    Ok(Box::new(Context {
+        task: task.clone(),
+        config: "".into(),
+        state: KeyedState::new(Box::new(backend), task.max_parallelism),
+        watermark: EventTime::MIN,
+        processing_time: ProcessingTime::default(),
+        metrics: Metrics::default(),
+        deadline: None,
+    }))
+}
+
+/// A time in steps of the clock. The step that is under way does not count.
+fn ticks(time: Duration) -> u64 {
+    let ticks = time.as_millis().div_ceil(TICK.as_millis());
+    u64::try_from(ticks).unwrap_or(u64::MAX).saturating_add(1)
+}

@@ -1,0 +1,213 @@
+//! Names of interfaces: what the host offers, what a component must export, and what is made of the
+//! names that a component has instead.
+
+/// The interface that every operator exports.
+pub(crate) const LOGIC: &str = "weir:operator/logic@0.1.0";
+/// The interface of a component that uses timers.
+pub(crate) const TIMED: &str = "timed";
+
+/// The interfaces of `weir:operator` that a component may import.
+const HOST: [&str; 5] = ["context", "data", "state", "telemetry", "timers"];
+/// The interfaces of `weir:operator` that a component may export beside `logic`.
+const OPTIONAL: [&str; 5] = [
+    "checkpointed",
+    "evolving",
+    "keyed-broadcast",
+    "selector",
+    TIMED,
+];
+/// The packages of WASI 0.2 that are linked.
+const WASI: [(&str, &[&str]); 6] = [
+    (
+        "cli",
+        &[
+            "environment",
+            "exit",
+            "stderr",
+            "stdin",
+            "stdout",
+            "terminal-input",
+            "terminal-output",
+            "terminal-stderr",
+            "terminal-stdin",
+            "terminal-stdout",
+        ],
+    ),
+    ("clocks", &["monotonic-clock", "wall-clock"]),
+    ("filesystem", &["preopens", "types"]),
+    ("io", &["error", "poll", "streams"]),
+    ("random", &["insecure", "insecure-seed", "random"]),
+    (
+        "sockets",
+        &[
+            "instance-network",
+            "ip-name-lookup",
+            "network",
+            "tcp",
+            "tcp-create-socket",
+            "udp",
+            "udp-create-socket",
+        ],
+    ),
+];
+
+/// Who offers what a component imports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provider {
+    /// The host, by the contract of operators.
+    Weir,
+    /// The host, as WASI with nothing behind it.
+    Wasi,
+}
+
+/// The parts of `namespace:package/interface@version`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Name<'a> {
+    package: &'a str,
+    interface: &'a str,
+    version: &'a str,
+}
+
+impl<'a> Name<'a> {
+    fn parse(name: &'a str) -> Option<Self> {
+        let (path, version) = name.split_once('@')?;
+        let (package, interface) = path.split_once('/')?;
+        Some(Self {
+            package,
+            interface,
+            version,
+        })
+    }
+}
+
+/// Who offers an import; `None` where it is not granted.
+pub(crate) fn provider(import: &str) -> Option<Provider> {
+    let name = Name::parse(import)?;
+    if name.package == "weir:operator" {
+        let ours = HOST.contains(&name.interface) && same_minor(name.version);
+        return ours.then_some(Provider::Weir);
+    }
+    let package = name.package.strip_prefix("wasi:")?;
+    let (_, interfaces) = WASI.iter().find(|(known, _)| *known == package)?;
+    let linked = interfaces.contains(&name.interface) && name.version.starts_with("0.2.");
+    linked.then_some(Provider::Wasi)
+}
+
+/// What is exported of the contract.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Exported<'a> {
+    /// `logic` in a version that fits, and these optional interfaces.
+    Operator { optional: Vec<&'static str> },
+    /// `logic` in another version.
+    OtherVersion(&'a str),
+    /// No `logic`; what the component may be made for instead.
+    NoLogic { hint: Option<&'static str> },
+}
+
+/// Looks through the names of all exports.
+pub(crate) fn exported<'a>(exports: &[&'a str]) -> Exported<'a> {
+    let of_weir = |interface: &str| {
+        exports.iter().copied().find_map(|export| {
+            let name = Name::parse(export)?;
+            (name.package == "weir:operator" && name.interface == interface)
+                .then_some((export, name.version))
+        })
+    };
+    match of_weir("logic") {
+        Some((_, version)) if same_minor(version) => Exported::Operator {
+            optional: OPTIONAL
+                .into_iter()
+                .filter(|interface| of_weir(interface).is_some_and(|(_, v)| same_minor(v)))
+                .collect(),
+        },
+        Some((export, _)) => Exported::OtherVersion(export),
+        None => {
+            let exports_of = |package: &str| {
+                let prefix = format!("{package}/");
+                exports.iter().any(|export| export.starts_with(&prefix))
+            };
+            let hint = if of_weir("aggregate").is_some() {
+                Some(
+                    "it is made for windows (world `weir:operator/window-aggregate`), which this \
+                     version of the host does not run",
+                )
+            } else if exports_of("wasi:cli") {
+                Some("it is a program (`wasi:cli/run`), not an operator")
+            } else if exports_of("wasi:http") {
+                Some("it is an HTTP service, not an operator")
+            } else {
+                None
+            };
+            Exported::NoLogic { hint }
+        }
+    }
+}
+
+/// The world that a component with these optional exports satisfies.
+pub(crate) fn world(optional: &[&str]) -> &'static str {
+    if optional.len() == OPTIONAL.len() {
+        "weir:operator/full-operator@0.1.0"
+    } else {
+        "weir:operator/operator@0.1.0"
+    }
+}
+
+/// Whether a version is 0.1.x: below 1, another second number is another contract.
+fn same_minor(version: &str) -> bool {
+    version.starts_with("0.1.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn imports_are_granted_by_name_and_version() {
+        assert_eq!(provider("weir:operator/state@0.1.0"), Some(Provider::Weir));
+        assert_eq!(provider("weir:operator/state@0.1.7"), Some(Provider::Weir));
+        assert_eq!(provider("wasi:io/poll@0.2.6"), Some(Provider::Wasi));
+        for refused in [
+            "weir:operator/state@0.2.0",
+            "weir:operator/state",
+            "weir:operator/logic@0.1.0",
+            "wasi:io/poll@0.3.0",
+            "wasi:http/outgoing-handler@0.2.0",
+            "env",
+            "acme:db/query@1.0.0",
+        ] {
+            assert_eq!(provider(refused), None, "{refused}");
+        }
+    }
+
+    #[test]
+    fn exports_tell_what_a_component_is_made_for() {
+        let all = [
+            LOGIC,
+            "cabi:extra/thing@1.0.0",
+            "weir:operator/timed@0.1.0",
+            "weir:operator/selector@0.9.0",
+        ];
+        assert_eq!(
+            exported(&all),
+            Exported::Operator {
+                optional: vec![TIMED]
+            }
+        );
+        assert_eq!(
+            exported(&["weir:operator/logic@0.2.0"]),
+            Exported::OtherVersion("weir:operator/logic@0.2.0")
+        );
+        let hints = [
+            ("weir:operator/aggregate@0.1.0", "windows"),
+            ("wasi:cli/run@0.2.0", "program"),
+            ("wasi:http/incoming-handler@0.2.0", "HTTP"),
+        ];
+        for (export, word) in hints {
+            let Exported::NoLogic { hint: Some(hint) } = exported(&[export]) else {
+                panic!("{export} gives no hint");
+            };
+            assert!(hint.contains(word), "{hint}");
+        }
+        assert_eq!(exported(&["run"]), Exported::NoLogic { hint: None });
+    }
+}

@@ -1,0 +1,270 @@
+//! A component as an operator of the engine.
+//!
+//! INVARIANT: a guest sees each call whole or not at all: an instance that failed is dropped, and a
+//! new one is opened before the next call. What a component keeps in memory cannot be made anew, so
+//! with `keeps-memory` only the engine may ask for that.
+
+use weir_model::{OptionalColumn, Rows};
+use weir_operator::{Context, Emitted, Failure, Operator, Outcome, TaskInfo};
+use weir_state::{StateIndex, Which};
+
+use crate::{
+    Component, Limits,
+    bindings::{BatchIn, ColumnIn, OptionalIn, SlotsIn, weir::operator::data},
+    guest::Phase,
+    instance::{Instance, NoInstance},
+    log::cut,
+    outcome::{Check, Checked, MAX_MESSAGE},
+    size::Size,
+};
+
+/// One parallel instance of a component.
+pub struct ComponentOperator {
+    component: Component,
+    limits: Limits,
+    task: TaskInfo,
+    instance: Option<Instance>,
+    /// Whether `open` has succeeded in the instance.
+    open: bool,
+    size: Size,
+    scratch: Scratch,
+}
+
+/// Buffers that are used again from call to call.
+#[derive(Default)]
+struct Scratch {
+    /// The values of each prefetched state.
+    slots: Vec<OptionalColumn>,
+    values: Vec<u32>,
+    keys: Vec<u32>,
+}
+
+impl ComponentOperator {
+    pub(crate) fn new(
+        component: Component,
+        limits: Limits,
+        task: TaskInfo,
+    ) -> Result<Self, Failure> {
+        let mut operator = Self {
+            component,
+            limits,
+            task,
+            instance: None,
+            open: false,
+            size: Size::default(),
+            scratch: Scratch::default(),
+        };
+        let prefetched = operator.component.prefetched().len();
+        operator
+            .scratch
+            .slots
+            .resize_with(prefetched, OptionalColumn::new);
+        operator.instance = Some(operator.instantiate()?);
+        Ok(operator)
+    }
+
+    /// The linear memory of the instance, in bytes; 0 while there is none.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.instance.as_ref().map_or(0, Instance::memory_bytes)
+    }
+
+    fn instantiate(&self) -> Result<Instance, Failure> {
+        let pre = self.component.pre();
+        Instance::new(pre, &self.limits, Some(&self.task)).map_err(|error| match error {
+            NoInstance::Failed(failure) => failure,
+            NoInstance::Types(error) => Failure::Internal {
+                message: format!("the component was described but does not match: {error:#}"),
+            },
+        })
+    }
+
+    /// Calls a function of the instance. A failure of the instance loses it, an error that the
+    /// function returns does not.
+    fn call<R>(
+        &mut self,
+        phase: Phase,
+        cx: &mut Box<Context>,
+        call: impl FnOnce(&mut Instance, &mut Box<Context>, &Limits) -> CallResult<R>,
+    ) -> Result<R, Failure> {
+        let Some(mut instance) = self.instance.take() else {
+            return Err(Failure::Internal {
+                message: format!("{phase} of an instance that was lost and not made anew"),
+            });
+        };
+        let result = call(&mut instance, cx, &self.limits)?;
+        self.instance = Some(instance);
+        result.map_err(|message| Failure::Guest {
+            message: cut(&message, MAX_MESSAGE).to_owned(),
+            row: None,
+        })
+    }
+
+    fn open_instance(&mut self, cx: &mut Box<Context>) -> Result<(), Failure> {
+        self.call(Phase::Open, cx, |instance, cx, limits| {
+            instance.call_with(Phase::Open, cx, limits, |exports, store| {
+                exports.open(store)
+            })
+        })?;
+        self.open = true;
+        self.size.opened(self.memory_bytes());
+        Ok(())
+    }
+
+    /// Between calls: makes an instance where the last one was lost, and replaces one whose memory
+    /// has outgrown what it needs.
+    fn renew(&mut self, cx: &mut Box<Context>) -> Result<(), Failure> {
+        if self.component.descriptor().keeps_memory {
+            return Ok(());
+        }
+        if self.instance.is_some() && self.size.outgrown(self.memory_bytes()) {
+            tracing::debug!(
+                job = %self.task.job, operator = %self.task.operator, subtask = self.task.subtask.0,
+                memory = self.memory_bytes(), "replacing an instance that has grown"
+            );
+            self.size.replaced(self.memory_bytes());
+            self.instance = None;
+        }
+        if self.instance.is_none() {
+            return self.reset(cx);
+        }
+        Ok(())
+    }
+
+    fn prefetch(&mut self, cx: &mut Context) -> Result<(), Failure> {
+        let states = self.component.prefetched();
+        for (&state, slots) in states.iter().zip(&mut self.scratch.slots) {
+            slots.clear();
+            cx.state.value_get(StateIndex(state), Which::All, slots)?;
+        }
+        Ok(())
+    }
+
+    fn call_process(
+        &mut self,
+        cx: &mut Box<Context>,
+        input: u32,
+        rows: Rows<'_>,
+    ) -> Result<data::Outcome, Failure> {
+        // The scratch buffers are lent to the call.
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let keyed = rows.keyed;
+        let states = self.component.clone();
+        let slots: Vec<SlotsIn<'_>> = match keyed {
+            None => Vec::new(),
+            Some(_) => (states.prefetched().iter().zip(&scratch.slots))
+                .map(|(&state, values)| SlotsIn {
+                    state,
+                    values: optional(values),
+                })
+                .collect(),
+        };
+        let empty = ColumnIn {
+            bytes: &[],
+            ends: &[],
+        };
+        let batch = BatchIn {
+            values: ColumnIn {
+                bytes: rows.values.contents(),
+                ends: rows.values.relative_ends(&mut scratch.values),
+            },
+            timestamps: rows.timestamps,
+            keys: keyed.map_or(empty, |keyed| ColumnIn {
+                bytes: keyed.keys.contents(),
+                ends: keyed.keys.relative_ends(&mut scratch.keys),
+            }),
+            key_of_row: keyed.map_or(&[], |keyed| keyed.key_of_row),
+        };
+        let result = self.call(Phase::Process, cx, |instance, cx, limits| {
+            instance.call_with(Phase::Process, cx, limits, |exports, store| {
+                exports.process(store, (input, batch, &slots))
+            })
+        });
+        drop(slots);
+        self.scratch = scratch;
+        result
+    }
+
+    /// What the results of a call are checked against.
+    fn check(&self, phase: Phase, rows: Option<usize>) -> Check<'_> {
+        let side_outputs = self.component.descriptor().side_outputs.len();
+        Check {
+            phase,
+            outputs: 1 + side_outputs as u32,
+            rows,
+            limits: &self.limits,
+        }
+    }
+}
+
+/// What a call of a guest comes to: the failure of the instance, or what the function returned.
+type CallResult<R> = Result<Result<R, String>, Failure>;
+
+impl Operator for ComponentOperator {
+    fn open(&mut self, cx: &mut Box<Context>) -> Result<(), Failure> {
+        if self.instance.is_none() {
+            self.instance = Some(self.instantiate()?);
+        }
+        self.open_instance(cx)
+    }
+
+    fn process(
+        &mut self,
+        cx: &mut Box<Context>,
+        input: u32,
+        rows: Rows<'_>,
+    ) -> Result<Outcome, Failure> {
+        self.renew(cx)?;
+        if rows.keyed.is_some() {
+            self.prefetch(cx)?;
+        }
+        let outcome = self.call_process(cx, input, rows)?;
+        let check = self.check(Phase::Process, Some(rows.len()));
+        let Checked { outcome, slots } = check.outcome(outcome)?;
+        for (state, values) in slots {
+            cx.state.put_slots(state, &values)?;
+        }
+        Ok(outcome)
+    }
+
+    fn end_of_input(&mut self, cx: &mut Box<Context>, input: u32) -> Result<Vec<Emitted>, Failure> {
+        self.renew(cx)?;
+        let emitted = self.call(Phase::EndOfInput, cx, |instance, cx, limits| {
+            instance.call_with(Phase::EndOfInput, cx, limits, |exports, store| {
+                exports.end_of_input(store, input)
+            })
+        })?;
+        self.check(Phase::EndOfInput, None).emitted(emitted)
+    }
+
+    fn finish(&mut self, cx: &mut Box<Context>) -> Result<Vec<Emitted>, Failure> {
+        self.renew(cx)?;
+        let emitted = self.call(Phase::Finish, cx, |instance, cx, limits| {
+            instance.call_with(Phase::Finish, cx, limits, |exports, store| {
+                exports.finish(store)
+            })
+        })?;
+        self.check(Phase::Finish, None).emitted(emitted)
+    }
+
+    fn reset(&mut self, cx: &mut Box<Context>) -> Result<(), Failure> {
+        // The old one goes first, so that there are never two.
+        self.instance = None;
+        self.instance = Some(self.instantiate()?);
+        if self.open {
+            self.open_instance(cx)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+fn optional(values: &OptionalColumn) -> OptionalIn<'_> {
+    OptionalIn {
+        present: values.present(),
+        column: ColumnIn {
+            bytes: values.column().bytes(),
+            ends: values.column().ends(),
+        },
+    }
+}

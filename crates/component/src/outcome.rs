@@ -1,0 +1,216 @@
+//! What a guest returns, checked before the engine sees it.
+//!
+//! INVARIANT: whatever leaves this file keeps the promises of
+//! [`Operator`](weir_operator::Operator): columns fit, outputs and origins exist, limits hold. A
+//! breach names function and field.
+
+use weir_model::{Column, ColumnError, OptionalColumn};
+use weir_operator::{Emitted, Failure, Limit, Outcome, Poison};
+use weir_state::StateIndex;
+
+use crate::{
+    Limits, bindings::weir::operator::data, guest::Phase, host, limits::bytes_in_words, log::cut,
+};
+
+/// The longest message of a guest that is kept.
+pub(crate) const MAX_MESSAGE: usize = 4 << 10;
+
+/// What a returned value is checked against.
+#[derive(Clone, Copy)]
+pub(crate) struct Check<'a> {
+    /// The function that returned it.
+    pub(crate) phase: Phase,
+    /// How many outputs there are.
+    pub(crate) outputs: u32,
+    /// The rows of the call; `None` where there was no input.
+    pub(crate) rows: Option<usize>,
+    pub(crate) limits: &'a Limits,
+}
+
+/// What `process` returned.
+pub(crate) struct Checked {
+    pub(crate) outcome: Outcome,
+    /// The slots to write back, each state at most once.
+    pub(crate) slots: Vec<(StateIndex, OptionalColumn)>,
+}
+
+impl Check<'_> {
+    /// Checks an outcome.
+    ///
+    /// # Errors
+    /// [`Failure::Contract`] or [`Failure::Limit`].
+    pub(crate) fn outcome(mut self, outcome: data::Outcome) -> Result<Checked, Failure> {
+        let poisoned = match outcome.poisoned {
+            Some(poison) => Some(self.poison(poison)?),
+            None => None,
+        };
+        if let Some(poison) = &poisoned {
+            // Only the rows before it count, so only they can have emitted something.
+            self.rows = Some(poison.row as usize);
+        }
+        let slots = self.slots(outcome.slots)?;
+        let emitted = self.emitted(outcome.emitted)?;
+        Ok(Checked {
+            outcome: Outcome { emitted, poisoned },
+            slots,
+        })
+    }
+
+    /// Checks what was emitted.
+    ///
+    /// # Errors
+    /// [`Failure::Contract`] or [`Failure::Limit`].
+    pub(crate) fn emitted(&self, emitted: Vec<data::Emitted>) -> Result<Vec<Emitted>, Failure> {
+        let (mut rows, mut bytes) = (0_usize, 0_usize);
+        let mut checked = Vec::with_capacity(emitted.len());
+        for (index, emitted) in emitted.into_iter().enumerate() {
+            let emitted = self.one(index, emitted)?;
+            rows += emitted.values.len();
+            bytes += emitted.values.byte_len() + emitted.keys.byte_len();
+            checked.push(emitted);
+        }
+        if rows > self.limits.output_rows {
+            let value = format!("{} rows", self.limits.output_rows);
+            return Err(self.over(value, &format!("emitted {rows} rows in one call")));
+        }
+        if bytes > self.limits.output_bytes {
+            let value = bytes_in_words(self.limits.output_bytes);
+            return Err(self.over(value, &format!("emitted {bytes} bytes in one call")));
+        }
+        Ok(checked)
+    }
+
+    fn one(&self, index: usize, emitted: data::Emitted) -> Result<Emitted, Failure> {
+        let field = |name: &str| format!("emitted[{index}].{name}");
+        if emitted.output >= self.outputs {
+            let what = format!(
+                "{}, the component declares {} outputs",
+                emitted.output, self.outputs
+            );
+            return Err(self.wrong(&field("output"), &what));
+        }
+        let column = |name, column| self.column(&field(name), column);
+        let values = column("values", emitted.values)?;
+        let keys = column("keys", emitted.keys)?;
+        self.row_sizes(&field("values"), &values)?;
+        self.row_sizes(&field("keys"), &keys)?;
+        let lengths = [
+            ("keys", keys.len()),
+            ("timestamps", emitted.timestamps.len()),
+        ];
+        for (name, len) in lengths {
+            if len != 0 && len != values.len() {
+                let what = format!("{len} entries for {} rows", values.len());
+                return Err(self.wrong(&field(name), &what));
+            }
+        }
+        self.origin(&field("origin"), &emitted.origin, values.len())?;
+        Ok(Emitted {
+            output: emitted.output,
+            values,
+            origin: emitted.origin,
+            timestamps: emitted.timestamps,
+            keys,
+        })
+    }
+
+    /// Each row inherits from a row of the call. Empty = row `i` from row `i`.
+    fn origin(&self, field: &str, origin: &[u32], emitted: usize) -> Result<(), Failure> {
+        let Some(rows) = self.rows else {
+            if origin.is_empty() {
+                return Ok(());
+            }
+            return Err(self.wrong(field, "not empty, but there is no row to inherit from"));
+        };
+        if origin.is_empty() {
+            if emitted == rows || emitted == 0 {
+                return Ok(());
+            }
+            let what = format!("empty, but {emitted} rows come from {rows}");
+            return Err(self.wrong(field, &what));
+        }
+        if origin.len() != emitted {
+            let what = format!("{} entries for {emitted} rows", origin.len());
+            return Err(self.wrong(field, &what));
+        }
+        match origin.iter().position(|&from| from as usize >= rows) {
+            None => Ok(()),
+            Some(at) => {
+                let what = format!("entry {at} is {}, of {rows} rows that count", origin[at]);
+                Err(self.wrong(field, &what))
+            }
+        }
+    }
+
+    fn slots(&self, slots: Vec<data::Slots>) -> Result<Vec<(StateIndex, OptionalColumn)>, Failure> {
+        let mut checked: Vec<(StateIndex, OptionalColumn)> = Vec::with_capacity(slots.len());
+        let mut bytes = 0;
+        for (index, slots) in slots.into_iter().enumerate() {
+            let state = StateIndex(slots.state);
+            let field = format!("slots[{index}]");
+            if checked.iter().any(|(other, _)| *other == state) {
+                let what = format!("state {} a second time", slots.state);
+                return Err(self.wrong(&field, &what));
+            }
+            let values = host::optional_in(slots.values)
+                .map_err(|error| self.wrong(&format!("{field}.values"), &error.to_string()))?;
+            bytes += values.column().byte_len();
+            checked.push((state, values));
+        }
+        if bytes > self.limits.output_bytes {
+            let value = bytes_in_words(self.limits.output_bytes);
+            return Err(self.over(value, &format!("wrote {bytes} bytes to state in one call")));
+        }
+        Ok(checked)
+    }
+
+    fn poison(&self, poison: data::Poison) -> Result<Poison, Failure> {
+        let rows = self.rows.unwrap_or(0);
+        if poison.row as usize >= rows {
+            let what = format!("{}, the call has {rows} rows", poison.row);
+            return Err(self.wrong("poisoned.row", &what));
+        }
+        Ok(Poison {
+            row: poison.row,
+            message: cut(&poison.message, MAX_MESSAGE).to_owned(),
+        })
+    }
+
+    fn column(&self, field: &str, column: data::BytesColumn) -> Result<Column, Failure> {
+        host::column_in(column).map_err(|error: ColumnError| self.wrong(field, &error.to_string()))
+    }
+
+    fn row_sizes(&self, field: &str, column: &Column) -> Result<(), Failure> {
+        // Nearly always the whole column is smaller than one row may be.
+        if column.byte_len() <= Limits::ROW {
+            return Ok(());
+        }
+        match column.iter().position(|row| row.len() > Limits::ROW) {
+            None => Ok(()),
+            Some(row) => {
+                let len = column.get(row).len();
+                let what = format!("{field}: row {row} has {len} bytes");
+                Err(self.over(format!("{} a row", bytes_in_words(Limits::ROW)), &what))
+            }
+        }
+    }
+
+    fn wrong(&self, field: &str, what: &str) -> Failure {
+        Failure::Contract {
+            message: format!("{} returned a wrong `{field}`: {what}", self.phase),
+        }
+    }
+
+    fn over(&self, value: String, what: &str) -> Failure {
+        Failure::Limit(Box::new(Limit {
+            key: "output",
+            value,
+            message: format!("{} {what}", self.phase),
+            backtrace: Vec::new(),
+            row: None,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,15 @@
+//! Components from outside: what is refused, what runs, and what happens to those that misbehave.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a panic is how a test says that something is wrong"
+)]
+
+mod cache;
+mod calls;
+mod guests;
+mod limits;
+mod load;
+mod support;

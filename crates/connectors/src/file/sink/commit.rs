@@ -1,0 +1,174 @@
+//! Making sealed files visible: idempotent, so that it may be cut off anywhere and done again.
+//!
+//! The order is what makes it safe: link all, put the folder on disk, unlink the open names. So at
+//! any moment each sealed file has at least one name that is on disk.
+
+use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
+
+use serde::{Deserialize, Serialize};
+use weir_operator::{Committable, Failure, Recovered};
+
+use super::{
+    folder::Folder,
+    names::{self, Part},
+};
+
+/// A sealed file as a checkpoint holds it. Names are relative to the folder, so that it may move.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Sealed {
+    v: u32,
+    pub(super) temp: String,
+    #[serde(rename = "final")]
+    pub(super) final_name: String,
+    pub(super) length: u64,
+    pub(super) crc32c: u32,
+}
+
+/// How closely a file is looked at before it becomes visible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Check {
+    /// It was written by this process just now.
+    Length,
+    /// It was left by a process that died: read it again.
+    Contents,
+}
+
+/// What became of one sealed file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Linked {
+    Now,
+    Before,
+}
+
+impl Sealed {
+    const VERSION: u32 = 1;
+
+    pub(super) fn new(temp: String, final_name: String, length: u64, crc32c: u32) -> Self {
+        Self {
+            v: Self::VERSION,
+            temp,
+            final_name,
+            length,
+            crc32c,
+        }
+    }
+
+    /// The document for the checkpoint.
+    pub(super) fn to_committable(&self) -> Result<Committable, Failure> {
+        serde_json::to_value(self).map_err(|e| Failure::Internal {
+            message: format!("a sealed file has no document: {e}"),
+        })
+    }
+
+    fn read(committable: &Committable) -> Result<Self, Failure> {
+        let refuse = |message: String| Failure::Restore { message };
+        let version = committable.get("v").and_then(serde_json::Value::as_u64);
+        if version != Some(u64::from(Self::VERSION)) {
+            return Err(refuse(format!(
+                "a sealed file of the file sink has version {version:?}, this host reads {}",
+                Self::VERSION
+            )));
+        }
+        let sealed: Self = serde_json::from_value(committable.clone())
+            .map_err(|e| refuse(format!("a sealed file of the file sink is unreadable: {e}")))?;
+        // A checkpoint is input: its names must not lead out of the folder.
+        let is_open = names::looks_open(&sealed.temp) && !sealed.temp.contains(['/', '\0']);
+        let is_final =
+            Part::parse(&sealed.final_name).is_some_and(|p| !p.name.contains(['/', '\0']));
+        if !is_open || !is_final {
+            return Err(refuse(format!(
+                "a sealed file of the file sink has the names `{}` and `{}`, which are not its own",
+                sealed.temp, sealed.final_name
+            )));
+        }
+        Ok(sealed)
+    }
+}
+
+/// Gives all of `committables` their final names.
+pub(super) fn commit(
+    folder: &Folder,
+    committables: &[Committable],
+    check: Check,
+) -> Result<Recovered, Failure> {
+    let sealed = committables
+        .iter()
+        .map(Sealed::read)
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut recovered = Recovered::default();
+    for one in &sealed {
+        match link(folder, one, check)? {
+            Linked::Now => recovered.committed += 1,
+            Linked::Before => recovered.already += 1,
+        }
+    }
+    if !sealed.is_empty() {
+        folder.sync()?;
+        folder.remove(sealed.iter().map(|one| one.temp.as_str()))?;
+    }
+    Ok(recovered)
+}
+
+/// Links the open name to the final one, or finds that this was done before.
+fn link(folder: &Folder, sealed: &Sealed, check: Check) -> Result<Linked, Failure> {
+    let (temp, last) = (folder.join(&sealed.temp), folder.join(&sealed.final_name));
+    let what = || format!("commit {} as {}", temp.display(), last.display());
+    let refuse = |message: String| Failure::External {
+        what: what(),
+        message,
+    };
+    match differs(&temp, sealed, check) {
+        Ok(None) => {}
+        Ok(Some(how)) => return Err(refuse(format!("the first {how}"))),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            return match differs(&last, sealed, Check::Contents) {
+                Ok(None) => Ok(Linked::Before),
+                Ok(Some(how)) => Err(refuse(format!("the first is gone and the second {how}"))),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    Err(refuse("neither of them is there".into()))
+                }
+                Err(e) => Err(Failure::io(what(), &e)),
+            };
+        }
+        Err(e) => return Err(Failure::io(what(), &e)),
+    }
+    if folder.link(&sealed.temp, &sealed.final_name)? {
+        return Ok(Linked::Now);
+    }
+    let there = if same_file(&temp, &last).map_err(|e| Failure::io(what(), &e))? {
+        None
+    } else {
+        differs(&last, sealed, Check::Contents).map_err(|e| Failure::io(what(), &e))?
+    };
+    match there {
+        None => Ok(Linked::Before),
+        Some(how) => Err(refuse(format!("the second is there already and {how}"))),
+    }
+}
+
+/// How the file at `path` differs from what was sealed; `None` where it does not.
+fn differs(path: &Path, sealed: &Sealed, check: Check) -> io::Result<Option<String>> {
+    let length = fs::metadata(path)?.len();
+    if length != sealed.length {
+        return Ok(Some(format!(
+            "has {length} bytes, the sealed one had {}",
+            sealed.length
+        )));
+    }
+    if check == Check::Length {
+        return Ok(None);
+    }
+    let crc32c = crate::file::checksum(fs::File::open(path)?)?;
+    Ok((crc32c != sealed.crc32c).then(|| {
+        format!(
+            "has the checksum {crc32c:08x}, the sealed one had {:08x}",
+            sealed.crc32c
+        )
+    }))
+}
+
+fn same_file(a: &Path, b: &Path) -> io::Result<bool> {
+    let (a, b) = (fs::metadata(a)?, fs::metadata(b)?);
+    Ok((a.dev(), a.ino()) == (b.dev(), b.ino()))
+}

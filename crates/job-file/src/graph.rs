@@ -1,0 +1,348 @@
+//! From a job file to the logical graph, with what must be asked of the world.
+
+use std::sync::Arc;
+
+use weir_formats::{CsvKey, JsonKey, RowKey, TimestampSelector};
+use weir_graph::{
+    Endpoint, GraphError, Input as GraphInput, LogicalGraph, OperatorNode, Partitioning as Dealing,
+    SinkNode, SourceNode,
+};
+use weir_model::{Name, Parallelism};
+use weir_operator::KeySelector;
+
+use crate::{
+    Diagnostic, Diagnostics, JobFile, Spot, code,
+    diagnostic::Label,
+    model::{ColumnRef, Format, Input, Key, Partitioning, SourceConnector, TimePlace},
+    read::{nearest, one_of},
+    source::Span,
+};
+
+/// What a graph depends on beyond its file.
+pub trait Resolve {
+    /// The names of the columns of a csv source with a header; `None` where it has none.
+    ///
+    /// # Errors
+    /// Why that cannot be found out.
+    fn header(&self, source: &Name) -> Result<Option<Vec<String>>, String>;
+
+    /// The names of the side outputs of an operator's component, in order; `None` where the
+    /// component could not be loaded, which is told elsewhere.
+    fn side_outputs(&self, operator: &Name) -> Option<Vec<String>>;
+}
+
+impl JobFile {
+    /// The logical graph.
+    ///
+    /// # Errors
+    /// All that does not fit together.
+    pub fn to_graph(&self, resolve: &dyn Resolve) -> Result<LogicalGraph, Diagnostics> {
+        let mut list = Vec::new();
+        let mut graph = LogicalGraph {
+            job: self.job.clone(),
+            max_parallelism: self.max_parallelism(),
+            sources: Default::default(),
+            operators: Default::default(),
+            sinks: Default::default(),
+        };
+        for (name, source) in &self.sources {
+            let node = SourceNode {
+                parallelism: source.parallelism,
+                rate: source.rate,
+            };
+            graph.sources.insert(name.clone(), node);
+        }
+        for (name, operator) in &self.operators {
+            let inputs = operator.inputs.iter();
+            let inputs = inputs
+                .filter_map(|input| self.input(input, operator.parallelism, resolve, &mut list));
+            let inputs = inputs.collect();
+            let side = resolve.side_outputs(name).unwrap_or_default().len();
+            let node = OperatorNode {
+                parallelism: operator.parallelism,
+                inputs,
+                outputs: 1 + u32::try_from(side).unwrap_or(u32::MAX - 1),
+                on_error: operator.on_error,
+                chain: operator.chain,
+            };
+            graph.operators.insert(name.clone(), node);
+        }
+        for (name, sink) in &self.sinks {
+            if let Some(input) = self.input(&sink.input, sink.parallelism, resolve, &mut list) {
+                graph.sinks.insert(
+                    name.clone(),
+                    SinkNode {
+                        parallelism: sink.parallelism,
+                        input,
+                    },
+                );
+            }
+        }
+        // A graph with holes would be told of as wrong for what is told already.
+        if list.is_empty() {
+            list.extend(graph.validate().iter().map(|error| self.graph_error(error)));
+        }
+        Diagnostics::from_list(list)?;
+        Ok(graph)
+    }
+
+    /// How the event time of a source's rows is found.
+    ///
+    /// # Errors
+    /// Where its column cannot be resolved.
+    pub fn timestamp_of(
+        &self,
+        source: &Name,
+        resolve: &dyn Resolve,
+    ) -> Result<Option<TimestampSelector>, Diagnostic> {
+        let Some(SourceConnector::File(file)) = self.sources.get(source).map(|s| &s.connector)
+        else {
+            return Ok(None);
+        };
+        let Some(timestamp) = &file.timestamp else {
+            return Ok(None);
+        };
+        Ok(Some(match &timestamp.place {
+            TimePlace::Json(pointer) => TimestampSelector::pointer(pointer.clone(), timestamp.unit),
+            TimePlace::Column(column) => {
+                let spot = Spot::SourceKey(source.clone(), "timestamp");
+                let span = self.span_of(&spot).unwrap_or(Span {
+                    document: 0,
+                    start: 0,
+                    end: 0,
+                });
+                let delimiter = delimiter_of(file.format);
+                let at = self.column(column, source, span, resolve)?;
+                TimestampSelector::column(delimiter, at, timestamp.unit)
+            }
+        }))
+    }
+
+    fn input(
+        &self,
+        input: &Input,
+        parallelism: Parallelism,
+        resolve: &dyn Resolve,
+        list: &mut Vec<Diagnostic>,
+    ) -> Option<GraphInput> {
+        let output = match &input.side_output {
+            None => 0,
+            Some(side) => {
+                // A component that could not be loaded has been told of.
+                let all = resolve.side_outputs(&input.from)?;
+                match all.iter().position(|name| name == side) {
+                    Some(at) => u32::try_from(at).ok()? + 1,
+                    None => {
+                        list.push(self.no_side_output(input, side, &all));
+                        return None;
+                    }
+                }
+            }
+        };
+        let partitioning = match &input.partitioning {
+            Partitioning::Automatic => {
+                match self.parallelism_of(&input.from) == Some(parallelism) {
+                    true => Dealing::Forward,
+                    false => Dealing::Rebalance,
+                }
+            }
+            Partitioning::Forward => Dealing::Forward,
+            Partitioning::Rebalance => Dealing::Rebalance,
+            Partitioning::Broadcast => Dealing::Broadcast,
+            Partitioning::Global => Dealing::Global,
+            Partitioning::Key(key) => match self.selector(key, input, resolve) {
+                Ok(selector) => Dealing::Hash(selector),
+                Err(diagnostic) => {
+                    list.push(diagnostic);
+                    return None;
+                }
+            },
+        };
+        Some(GraphInput {
+            from: Endpoint {
+                node: input.from.clone(),
+                output,
+            },
+            partitioning,
+        })
+    }
+
+    fn parallelism_of(&self, name: &Name) -> Option<Parallelism> {
+        let source = self.sources.get(name).map(|source| source.parallelism);
+        source.or_else(|| {
+            self.operators
+                .get(name)
+                .map(|operator| operator.parallelism)
+        })
+    }
+
+    fn selector(
+        &self,
+        key: &Key,
+        input: &Input,
+        resolve: &dyn Resolve,
+    ) -> Result<Arc<dyn KeySelector>, Diagnostic> {
+        let format = self
+            .sources
+            .get(&input.from)
+            .map(|source| match &source.connector {
+                SourceConnector::File(file) => file.format,
+                SourceConnector::Generator(_) => Format::Json,
+            });
+        match (key, format) {
+            (Key::Row, _) => Ok(Arc::new(RowKey)),
+            (Key::Json(pointers), Some(Format::Json) | None) => {
+                Ok(Arc::new(JsonKey::new(pointers.clone())))
+            }
+            (Key::Columns(columns), Some(Format::Csv { .. }) | None) => {
+                let at = columns.iter();
+                let at = at.map(|column| self.column(column, &input.from, input.span, resolve));
+                let at = at.collect::<Result<Vec<_>, _>>()?;
+                let delimiter = format.map_or(b',', delimiter_of);
+                Ok(Arc::new(CsvKey::new(delimiter, &at)))
+            }
+            (Key::Json(_) | Key::Columns(_), Some(_)) => Err(self.at(
+                input.span,
+                code::KEY,
+                format!("the rows of `{}` have no such key", input.from),
+                "its format has none",
+                Some("`columns` is for csv, `json` for JSON rows, `row` for all".to_owned()),
+            )),
+        }
+    }
+
+    /// The index of a column of what `from` gives.
+    fn column(
+        &self,
+        column: &ColumnRef,
+        from: &Name,
+        span: Span,
+        resolve: &dyn Resolve,
+    ) -> Result<usize, Diagnostic> {
+        let name = match column {
+            ColumnRef::Index(at) => return Ok(*at),
+            ColumnRef::Name(name) => name,
+        };
+        if !self.sources.contains_key(from) {
+            return Err(self.at(
+                span,
+                code::KEY,
+                format!("column `{name}` of `{from}` cannot be found by its name"),
+                "rows of an operator have no header",
+                Some("give the column by its number, from 0".to_owned()),
+            ));
+        }
+        let header = resolve.header(from).map_err(|why| {
+            let message = format!("the header of `{from}` cannot be read: {why}");
+            self.at(span, code::UNRESOLVED, message, "needed here", None)
+        })?;
+        let Some(header) = header else {
+            return Err(self.at(
+                span,
+                code::KEY,
+                format!("column `{name}` of `{from}` cannot be found by its name"),
+                "its files have no header",
+                Some(format!(
+                    "say `header: true` for `{from}`, or number the columns from 0"
+                )),
+            ));
+        };
+        if let Some(at) = header.iter().position(|column| column == name) {
+            return Ok(at);
+        }
+        let label = match nearest(name, header.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "unknown".to_owned(),
+        };
+        let names: Vec<&str> = header.iter().map(String::as_str).collect();
+        let help = format!(
+            "the columns are {}",
+            one_of(&names).replace(" or ", " and ")
+        );
+        let message = format!("`{from}` has no column `{name}`");
+        Err(self.at(span, code::KEY, message, label, Some(help)))
+    }
+
+    fn no_side_output(&self, input: &Input, side: &str, all: &[String]) -> Diagnostic {
+        let label = match nearest(side, all.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `{}.{near}`?", input.from),
+            None if all.is_empty() => "its component declares none".to_owned(),
+            None => format!("its component declares {}", all.join(", ")),
+        };
+        let message = format!("operator `{}` has no side output `{side}`", input.from);
+        self.at(input.span, code::UNKNOWN_INPUT, message, label, None)
+    }
+
+    fn at(
+        &self,
+        span: Span,
+        code: &'static str,
+        message: impl Into<String>,
+        label: impl Into<String>,
+        help: Option<String>,
+    ) -> Diagnostic {
+        let labels = vec![Label {
+            span: span.start..span.end,
+            text: label.into(),
+        }];
+        let document = self.document(span.document);
+        Diagnostic {
+            code,
+            message: message.into(),
+            labels,
+            help,
+            document,
+        }
+    }
+
+    /// A graph that cannot run, told at its place.
+    fn graph_error(&self, error: &GraphError) -> Diagnostic {
+        let (code, spot) = match error {
+            GraphError::UnknownInput { node, .. } => (code::UNKNOWN_INPUT, self.spot_of(node)),
+            GraphError::DuplicateName { name } => (code::NAME, self.spot_of(name)),
+            GraphError::Cycle { names } => {
+                let first = names.split(" -> ").next().and_then(|name| {
+                    let name = name.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+                    Name::new(name).ok()
+                });
+                (
+                    code::CYCLE,
+                    first.map_or(Spot::File, |name| self.spot_of(&name)),
+                )
+            }
+            GraphError::UnequalForward { to, .. } => (code::PARALLELISM, self.spot_of(to)),
+            GraphError::AboveMax { node, .. } => (code::PARALLELISM, self.spot_of(node)),
+            GraphError::NoSource => (code::NOTHING_TO_READ, Spot::File),
+            GraphError::NoInput { node } => (code::NOTHING_TO_READ, self.spot_of(node)),
+        };
+        let help = match error {
+            GraphError::Cycle { .. } => Some("rows only flow forward".to_owned()),
+            GraphError::UnequalForward { .. } => {
+                Some("use `partitioning: rebalance`, or the same parallelism".to_owned())
+            }
+            GraphError::UnknownInput { .. }
+            | GraphError::DuplicateName { .. }
+            | GraphError::AboveMax { .. }
+            | GraphError::NoSource
+            | GraphError::NoInput { .. } => None,
+        };
+        self.diagnose(&spot, code, error.to_string(), "", help)
+    }
+
+    fn spot_of(&self, name: &Name) -> Spot {
+        if self.sources.contains_key(name) {
+            Spot::Source(name.clone())
+        } else if self.operators.contains_key(name) {
+            Spot::Operator(name.clone())
+        } else {
+            Spot::Sink(name.clone())
+        }
+    }
+}
+
+fn delimiter_of(format: Format) -> u8 {
+    match format {
+        Format::Csv { delimiter, .. } => delimiter,
+        Format::Json | Format::Lines => b',',
+    }
+}

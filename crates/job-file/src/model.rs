@@ -1,0 +1,329 @@
+//! What a job file says, as plain values: every default filled in, every path resolved.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use indexmap::IndexMap;
+use weir_checkpoint::{Config, RestartStrategy, TwoPhaseOptions};
+use weir_formats::{Pointer, TimeUnit};
+use weir_graph::OnError;
+use weir_model::{JobName, MaxParallelism, Name, OperatorName, Parallelism, SinkName, SourceName};
+use weir_operator::SinkGuarantee;
+
+use crate::source::{Origin, Span};
+
+/// A job file that was read without an error. Order is the order of the file.
+#[derive(Clone, Debug)]
+pub struct JobFile {
+    /// `job`: the name of the job, which is also its id (D24).
+    pub job: JobName,
+    /// `parallelism`: of all nodes that do not say their own; 1 where it is missing.
+    pub parallelism: Parallelism,
+    /// `max-parallelism`, where the file gives one. See [`JobFile::max_parallelism`].
+    pub max_parallelism: Option<MaxParallelism>,
+    /// `state.backend`.
+    pub backend: StateBackend,
+    /// `checkpoint`; without it none are taken and the job is at-most-once (D30).
+    pub checkpoint: Option<Checkpoint>,
+    /// `restart`. Where it is missing: the default of [`RestartStrategy`] with checkpoints, none
+    /// without.
+    pub restart: RestartStrategy,
+    /// `sources`.
+    pub sources: IndexMap<SourceName, Source>,
+    /// `operators`.
+    pub operators: IndexMap<OperatorName, Operator>,
+    /// `sinks`.
+    pub sinks: IndexMap<SinkName, Sink>,
+    /// Where everything was written.
+    pub(crate) origin: Arc<Origin>,
+}
+
+impl JobFile {
+    /// The number of key groups: that of the file, else the default for its largest parallelism
+    /// (semantics 1.7).
+    #[must_use]
+    pub fn max_parallelism(&self) -> MaxParallelism {
+        let sources = self.sources.values().map(|source| source.parallelism);
+        let operators = self.operators.values().map(|node| node.parallelism);
+        let sinks = self.sinks.values().map(|sink| sink.parallelism);
+        let all = sources.chain(operators).chain(sinks);
+        let largest = all.fold(self.parallelism, Parallelism::max);
+        self.max_parallelism
+            .unwrap_or_else(|| MaxParallelism::default_for(largest))
+    }
+}
+
+/// Where keyed state is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StateBackend {
+    /// In memory; a checkpoint writes all of it.
+    #[default]
+    Heap,
+}
+
+/// `checkpoint`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// `dir`: the folder in which each job has a folder of its name.
+    pub dir: PathBuf,
+    /// `interval`; `None` = only a final one, and on request.
+    pub interval: Option<Duration>,
+    /// `min-pause` between the end of one and the next periodic one.
+    pub min_pause: Duration,
+    /// `timeout` after which one is given up.
+    pub timeout: Duration,
+    /// `max-concurrent`: how many may be under way at a time, at least 1.
+    pub max_concurrent: usize,
+    /// `tolerable-failures`: how many consecutive failures the job bears.
+    pub tolerable_failures: u32,
+    /// `retain.completed`: how many completed ones are kept, at least 1.
+    pub retained: usize,
+}
+
+impl Checkpoint {
+    /// As the coordinator wants it.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        Config {
+            interval_ms: self.interval.map(millis),
+            min_pause_ms: millis(self.min_pause),
+            timeout_ms: millis(self.timeout),
+            max_concurrent: self.max_concurrent,
+            tolerable_failures: self.tolerable_failures,
+            retained: self.retained,
+        }
+    }
+}
+
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A source.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Number of readers.
+    pub parallelism: Parallelism,
+    /// `rate`: the most rows per second of the whole source; `None` = as fast as it goes.
+    pub rate: Option<f64>,
+    /// `connector` and what belongs to it.
+    pub connector: SourceConnector,
+}
+
+/// Where rows come from.
+#[derive(Clone, Debug)]
+pub enum SourceConnector {
+    /// `file`.
+    File(FileSource),
+    /// `generator`.
+    Generator(Generator),
+}
+
+/// The options of a file source.
+#[derive(Clone, Debug)]
+pub struct FileSource {
+    /// `path`: a path, or a pattern with `*`, `?`, `[…]` and `**`.
+    pub pattern: String,
+    /// The folder that a relative pattern starts from: that of the job file, or `.` where the path
+    /// came from `--set` (D26).
+    pub base: PathBuf,
+    /// `format`, `header`, `delimiter`.
+    pub format: Format,
+    /// `follow`: whether to wait for more at the end of a file.
+    pub follow: bool,
+    /// `on-error`: what becomes of rows that cannot be read.
+    pub on_error: OnError,
+    /// `timestamp`: the event time of a row; `None` = the rows have none.
+    pub timestamp: Option<Timestamp>,
+}
+
+/// How rows are cut out of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Each csv record is a row.
+    Csv {
+        /// `header`: whether the first record of each file names the columns.
+        header: bool,
+        /// `delimiter`: one ASCII character between fields.
+        delimiter: u8,
+    },
+    /// Each line is a row and must be a JSON document.
+    Json,
+    /// Each line is a row.
+    Lines,
+}
+
+/// `timestamp` of a source.
+#[derive(Clone, Debug)]
+pub struct Timestamp {
+    /// `column` or `json`.
+    pub place: TimePlace,
+    /// `unit` of the number found there.
+    pub unit: TimeUnit,
+}
+
+/// Where the event time of a row stands.
+#[derive(Clone, Debug)]
+pub enum TimePlace {
+    /// In a column of a csv row.
+    Column(ColumnRef),
+    /// At a place of a JSON row.
+    Json(Pointer),
+}
+
+/// A column of a csv row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ColumnRef {
+    /// By its place, from 0.
+    Index(usize),
+    /// By its name in the header.
+    Name(String),
+}
+
+/// The options of a generator, which makes up rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Generator {
+    /// `count`: how many rows there are over all readers; `None` = no end.
+    pub count: Option<u64>,
+    /// `keys`: how many different keys there are, at least 1.
+    pub keys: u64,
+    /// `distribution` of the keys over the rows.
+    pub distribution: Distribution,
+    /// `payload`: bytes of filling in each row.
+    pub payload: usize,
+    /// `seed`: the same seed gives the same rows.
+    pub seed: u64,
+}
+
+/// How keys are spread over the rows of a generator.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Distribution {
+    /// One after the other, and again from the first.
+    Sequence,
+    /// Each as likely as any other.
+    Uniform,
+    /// The key of rank `r` is as likely as `1 / r^exponent`.
+    Zipf {
+        /// `exponent`, above 0.
+        exponent: f64,
+    },
+}
+
+/// An operator.
+#[derive(Clone, Debug)]
+pub struct Operator {
+    /// Number of subtasks.
+    pub parallelism: Parallelism,
+    /// `component`: the file of the component.
+    pub component: PathBuf,
+    /// `inputs` in order; the component sees their index.
+    pub inputs: Vec<Input>,
+    /// `config` as JSON, handed to the component as it is; `null` where it is missing.
+    pub config: serde_json::Value,
+    /// `on-error`: what happens to a row that it refuses or that has no key.
+    pub on_error: OnError,
+    /// `chain`: whether it may run in one task with what is before it.
+    pub chain: bool,
+    /// `limits`.
+    pub limits: Limits,
+}
+
+/// `limits` of an operator; `None` = the default of the host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// `memory`: the most bytes of linear memory of one instance.
+    pub memory: Option<u64>,
+    /// `time-per-call`: how long one call may take.
+    pub time_per_call: Option<Duration>,
+    /// `output`: the most bytes that one call may emit.
+    pub output: Option<u64>,
+}
+
+/// One input of an operator, or the input of a sink.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// The source or operator that is read.
+    pub from: Name,
+    /// The side output that is read; `None` = the main output.
+    pub side_output: Option<String>,
+    /// How rows are dealt out to the subtasks.
+    pub partitioning: Partitioning,
+    /// Where `from` is written.
+    pub(crate) span: Span,
+}
+
+/// How rows of an input are dealt out, as the file says it.
+#[derive(Clone, Debug)]
+pub enum Partitioning {
+    /// Not said: forward between equal parallelisms, else rebalance.
+    Automatic,
+    /// Subtask to subtask of the same index.
+    Forward,
+    /// Round robin, a batch at a time.
+    Rebalance,
+    /// By key.
+    Key(Key),
+    /// Every row to every subtask.
+    Broadcast,
+    /// All rows to subtask 0.
+    Global,
+}
+
+/// `key` of an input (D2).
+#[derive(Clone, Debug)]
+pub enum Key {
+    /// `columns` of a csv row.
+    Columns(Vec<ColumnRef>),
+    /// `json`: places of a JSON row.
+    Json(Vec<Pointer>),
+    /// `row`: the whole row.
+    Row,
+}
+
+/// A sink.
+#[derive(Clone, Debug)]
+pub struct Sink {
+    /// Number of writers.
+    pub parallelism: Parallelism,
+    /// `from`, `key`, `partitioning`.
+    pub input: Input,
+    /// `connector` and what belongs to it.
+    pub connector: SinkConnector,
+}
+
+/// Where rows go.
+#[derive(Clone, Debug)]
+pub enum SinkConnector {
+    /// `file`.
+    File(FileSink),
+    /// `stdout`: at least once.
+    Stdout,
+}
+
+/// The options of a file sink.
+#[derive(Clone, Debug)]
+pub struct FileSink {
+    /// `path`: the folder that files go to.
+    pub folder: PathBuf,
+    /// `extension` of the files, without the dot; `None` = the usual one.
+    pub extension: Option<String>,
+    /// `guarantee`; exactly-once where it is missing and the job has checkpoints.
+    pub guarantee: SinkGuarantee,
+    /// `roll-size`: a file larger than so many bytes is closed and another begun.
+    pub roll_bytes: Option<u64>,
+    /// `on-existing`: what happens to results that are there when the job starts anew (D23).
+    pub on_existing: OnExisting,
+    /// `transaction-timeout`, `ignore-commit-errors-after-timeout`, `warn-ratio` (D22).
+    pub transactions: TwoPhaseOptions,
+}
+
+/// What happens to committed results that lie where a sink writes when its job starts anew (D23).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnExisting {
+    /// The job does not start.
+    #[default]
+    Refuse,
+    /// They stay; new ones are added.
+    Append,
+    /// They are removed.
+    Replace,
+}

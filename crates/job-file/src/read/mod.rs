@@ -1,0 +1,184 @@
+//! Reading a job file: text, `--set`, types.
+
+mod fields;
+mod input;
+mod job;
+mod operator;
+mod quantity;
+mod set;
+mod sink;
+mod source;
+
+use std::{path::Path, sync::Arc};
+
+use crate::{
+    Diagnostic, Diagnostics, JobFile, Spot, code,
+    diagnostic::Label,
+    report::Report,
+    source::{Document, Origin, Span},
+    spot::Step,
+    yaml::{self, Node, Value},
+};
+
+impl JobFile {
+    /// Reads the text of a job file and applies `sets`, the arguments of `--set` in their order.
+    /// Relative paths in the file start at its folder, those in `sets` at the working directory.
+    /// Nothing but `text` is read.
+    ///
+    /// # Errors
+    /// All that is wrong, as far as it can be told apart.
+    pub fn load(text: &str, path: &Path, sets: &[String]) -> Result<Self, Diagnostics> {
+        let name = path.display().to_string();
+        if text.len() > yaml::MAX_BYTES {
+            let message = format!("the job file has {} bytes", text.len());
+            let help = format!("at most {} bytes are read", yaml::MAX_BYTES);
+            return Err(
+                Diagnostic::without_text(code::UNREADABLE, &name, message, Some(help)).into(),
+            );
+        }
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut documents = vec![Arc::new(Document::new(name, text.to_owned()))];
+        let arguments = sets
+            .iter()
+            .map(|set| Document::new("--set".into(), set.clone()));
+        documents.extend(arguments.map(Arc::new));
+
+        let mut report = Report::new(documents.clone());
+        let Some(mut root) = yaml::parse(text, 0, 0, &mut report) else {
+            report.finish()?;
+            return Err(unread());
+        };
+        for (at, set) in sets.iter().enumerate() {
+            set::apply(set, at + 1, &mut root, &mut report);
+        }
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        let origin = Arc::new(Origin {
+            documents,
+            folder,
+            root,
+        });
+        let job = job::read(&origin, &mut report);
+        report.finish()?;
+        job.ok_or_else(unread)
+    }
+
+    /// An error of the host's own at a place of the file.
+    #[must_use]
+    pub fn diagnose(
+        &self,
+        spot: &Spot,
+        code: &'static str,
+        message: impl Into<String>,
+        label: impl Into<String>,
+        help: Option<String>,
+    ) -> Diagnostic {
+        let span = self.span_of(spot);
+        let document = span.map_or(0, |span| span.document);
+        let label = span.map(|span| Label {
+            span: span.start..span.end,
+            text: label.into(),
+        });
+        Diagnostic {
+            code,
+            message: message.into(),
+            labels: label.into_iter().collect(),
+            help,
+            document: self.document(document),
+        }
+    }
+
+    pub(crate) fn document(&self, at: usize) -> Arc<Document> {
+        let found = self
+            .origin
+            .documents
+            .get(at)
+            .or_else(|| self.origin.documents.first());
+        found
+            .cloned()
+            .unwrap_or_else(|| Arc::new(Document::new(String::new(), String::new())))
+    }
+
+    /// Where something is written; where it is not, the nearest thing around it that is.
+    pub(crate) fn span_of(&self, spot: &Spot) -> Option<Span> {
+        let mut span = None;
+        let mut node = &self.origin.root;
+        let steps = spot.steps();
+        for (at, step) in steps.iter().enumerate() {
+            match step {
+                Step::Key(key) => {
+                    let Some(entry) = node.entry(key) else { break };
+                    let whole = at + 1 == steps.len() && !spot.is_name();
+                    let short = matches!(
+                        entry.node.value,
+                        Value::Null
+                            | Value::Bool(_)
+                            | Value::Int(_)
+                            | Value::Float(_)
+                            | Value::Text(_)
+                    );
+                    span = Some(if whole && short {
+                        entry.node.span
+                    } else {
+                        entry.key_span
+                    });
+                    node = &entry.node;
+                }
+                Step::Index(index) => {
+                    let Value::List(list) = &node.value else {
+                        break;
+                    };
+                    let Some(item) = list.get(*index) else { break };
+                    span = Some(item.span);
+                    node = item;
+                }
+            }
+        }
+        span
+    }
+}
+
+/// A file that gave nothing and no reason: cannot happen, and is no panic where it does.
+fn unread() -> Diagnostics {
+    Diagnostic::without_text(code::UNREADABLE, "", "the job file cannot be read", None).into()
+}
+
+/// The nearest of some words, where one is near.
+pub(crate) fn nearest<'w>(word: &str, words: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+    let distance = |other: &&str| strsim::damerau_levenshtein(word, other);
+    let best = words.into_iter().min_by_key(distance)?;
+    let near = word.chars().count().max(best.chars().count()).div_ceil(3);
+    (distance(&best) <= near || best.starts_with(word) && word.len() > 2).then_some(best)
+}
+
+/// Words for a message: `` `a`, `b` or `c` ``.
+pub(crate) fn one_of(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    match quoted.as_slice() {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
+}
+
+/// A node as JSON: what is handed to a component as it is.
+pub(crate) fn json_of(node: &Node) -> serde_json::Value {
+    use serde_json::Value as Json;
+    match &node.value {
+        Value::Null => Json::Null,
+        Value::Bool(value) => Json::Bool(*value),
+        Value::Int(value) => match (i64::try_from(*value), u64::try_from(*value)) {
+            (Ok(value), _) => value.into(),
+            (Err(_), Ok(value)) => value.into(),
+            (Err(_), Err(_)) => Json::Null,
+        },
+        Value::Float(value) => {
+            serde_json::Number::from_f64(*value).map_or(Json::Null, Json::Number)
+        }
+        Value::Text(value) => Json::String(value.clone()),
+        Value::List(list) => Json::Array(list.iter().map(json_of).collect()),
+        Value::Map(entries) => {
+            let entry = |entry: &yaml::Entry| (entry.key.clone(), json_of(&entry.node));
+            Json::Object(entries.iter().map(entry).collect())
+        }
+    }
+}

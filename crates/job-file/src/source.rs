@@ -1,0 +1,72 @@
+//! What was read: the text of the file and of each `--set`, and where in them everything stands.
+
+use std::{path::PathBuf, sync::Arc};
+
+use miette::{MietteError, SourceCode, SourceSpan, SpanContents};
+
+use crate::yaml::Node;
+
+/// A text that spans are places of.
+#[derive(Debug)]
+pub(crate) struct Document {
+    /// The path of the file, or `--set` where it is an argument.
+    pub(crate) name: String,
+    pub(crate) text: String,
+}
+
+/// A place of one of the documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    /// 0 = the file, then the arguments in order.
+    pub(crate) document: usize,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}
+
+/// All documents, and the tree that came out of them.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    pub(crate) documents: Vec<Arc<Document>>,
+    /// The folder that relative paths of the file start from.
+    pub(crate) folder: PathBuf,
+    pub(crate) root: Node,
+}
+
+impl Span {
+    pub(crate) fn is_argument(self) -> bool {
+        self.document != 0
+    }
+}
+
+impl Document {
+    pub(crate) fn new(name: String, text: String) -> Self {
+        Self { name, text }
+    }
+
+    /// Line and column of a byte, from 1.
+    pub(crate) fn position(&self, byte: usize) -> (usize, usize) {
+        let before = self.text.get(..byte).unwrap_or(&self.text);
+        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+        let start = before.rfind('\n').map_or(0, |at| at + 1);
+        (line, before[start..].chars().count() + 1)
+    }
+}
+
+impl SourceCode for Document {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        before: usize,
+        after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let contents = self.text.read_span(span, before, after)?;
+        Ok(Box::new(miette::MietteSpanContents::new_named(
+            self.name.clone(),
+            contents.data(),
+            *contents.span(),
+            contents.line(),
+            contents.column(),
+            contents.line_count(),
+        )))
+    }
+}

@@ -1,0 +1,338 @@
+//! Objects as files of a local directory, durable when a method returns.
+//!
+//! Written on the standard library and not on `object_store`, whose local store was read for this:
+//! it does not make deletes durable, relies on folders that another put has made but not yet put on
+//! disk, never clears away what a killed process left, and blocks through an asynchronous runtime.
+//!
+//! An object is written to a temporary file in its folder, which is put on disk and then linked to
+//! its name, so that a name never shows less than the whole object and an existing one is never
+//! replaced. Then the folder and all folders above it are put on disk up to the root: with no note
+//! of which folders are new there is none that could be wrong.
+//!
+//! INVARIANT: a name that begins with a dot is never an object. So a temporary file is never
+//! listed, and nothing else is ever cleared away.
+
+mod folder;
+mod path;
+
+use std::{
+    fs::{self, File},
+    io::{self, BufWriter, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use weir_checkpoint::{ObjectInfo, SnapshotStore, StoreError};
+
+pub(crate) use self::folder::is_absent;
+use self::{folder::Trouble, path::Checked};
+
+/// How many bytes of small chunks are written at once.
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// How often a put makes its folder again after a delete has taken it away for being empty.
+const FOLDER_TRIES: u32 = 100;
+
+/// A store in a local directory.
+///
+/// Any number of processes may use one directory at once. Links are not followed below it.
+///
+/// ```
+/// use weir_checkpoint::SnapshotStore;
+/// use weir_snapshot_store::LocalStore;
+///
+/// let dir = tempfile::tempdir().unwrap();
+/// let store = LocalStore::new(dir.path());
+/// store.put("flights/chk-1/_metadata", vec![b"{}".to_vec()]).unwrap();
+/// assert_eq!(store.get("flights/chk-1/_metadata").unwrap(), b"{}");
+/// assert!(store.put("flights/chk-1/_metadata", vec![]).is_err());
+/// ```
+#[derive(Clone, Debug)]
+pub struct LocalStore {
+    root: PathBuf,
+}
+
+impl LocalStore {
+    /// A store in `root`. Nothing is touched yet; what is missing is made by the first put.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Removes what puts of killed processes left under `prefix`, and says how many files that
+    /// were. Only for who alone writes there: a put under way would lose its file and fail.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    pub fn remove_leftovers(&self, prefix: &str) -> Result<u64, StoreError> {
+        let failed = |e: Trouble| e.during("delete", prefix);
+        let start = Checked::prefix(prefix).map_err(failed)?;
+        let mut removed = 0;
+        folder::walk(&start.under(&self.root), &mut |entry| {
+            if path::is_temporary(entry.name) {
+                folder::remove(entry.path)?;
+                removed += 1;
+            }
+            Ok(())
+        })
+        .map_err(failed)?;
+        Ok(removed)
+    }
+
+    /// Makes the folder of a prefix, and tries whether objects can be made there.
+    /// The directory itself is durable after that, whoever has made it.
+    pub(crate) fn prepare(&self, prefix: &str) -> Result<PathBuf, StoreError> {
+        let failed = |e: Trouble| e.during("write", prefix);
+        let folder = Checked::prefix(prefix).map_err(failed)?.under(&self.root);
+        self.make_folder(&folder).map_err(failed)?;
+        folder::sync_above(&self.root).map_err(failed)?;
+        self.sync_up(&folder).map_err(failed)?;
+        let (first, second) = Temporary::create(&folder)
+            .and_then(|first| Ok((first, Temporary::create(&folder)?)))
+            .map_err(failed)?;
+        let name = second.path.clone();
+        second.remove().map_err(failed)?;
+        first.link(&name).map_err(failed)?;
+        folder::remove(&name)
+            .and_then(|()| first.remove())
+            .map_err(failed)?;
+        Ok(folder)
+    }
+
+    /// Makes the folder of `path` and those above it, the root included.
+    fn make_folder(&self, path: &Path) -> Result<(), Trouble> {
+        if !self.root.is_dir() {
+            folder::make_durable(&self.root)?;
+        }
+        fs::create_dir_all(path).map_err(|e| Trouble::new("create folder", path, e))
+    }
+
+    /// Puts the folder of an object on disk, and all above it up to the root.
+    fn sync_up(&self, leaf: &Path) -> Result<(), Trouble> {
+        let inside = |folder: &&Path| folder.starts_with(&self.root);
+        leaf.ancestors()
+            .take_while(inside)
+            .try_for_each(folder::sync)
+    }
+
+    /// A new temporary file in `folder`, which is made where it is missing.
+    fn begin(&self, folder: &Path) -> Result<Temporary, Trouble> {
+        let mut tries = 0;
+        loop {
+            match Temporary::create(folder) {
+                Err(e) if e.error.kind() == io::ErrorKind::NotFound && tries < FOLDER_TRIES => {
+                    tries += 1;
+                    self.make_folder(folder)?;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn create(&self, target: &Path, chunks: &[Vec<u8>]) -> Result<Created, Trouble> {
+        let Some(folder) = target.parent() else {
+            let nowhere = io::ErrorKind::InvalidFilename.into();
+            return Err(Trouble::new("create", target, nowhere));
+        };
+        let temporary = self.begin(folder)?;
+        temporary.write(chunks)?;
+        let created = temporary.link(target)?;
+        temporary.remove()?;
+        // Also where there is one already: whoever finds it there may rely on it.
+        self.sync_up(folder)?;
+        Ok(created)
+    }
+}
+
+/// What a put came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Created {
+    Now,
+    Before,
+}
+
+impl SnapshotStore for LocalStore {
+    fn put(&self, path: &str, chunks: Vec<Vec<u8>>) -> Result<(), StoreError> {
+        let failed = |e: Trouble| e.during("write", path);
+        let target = Checked::object(path).map_err(failed)?.under(&self.root);
+        match self.create(&target, &chunks).map_err(failed)? {
+            Created::Now => Ok(()),
+            Created::Before => Err(StoreError::AlreadyExists {
+                path: path.to_owned(),
+            }),
+        }
+    }
+
+    fn get(&self, path: &str) -> Result<Vec<u8>, StoreError> {
+        let (mut file, size) = self.open(path)?;
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+        file.read_to_end(&mut bytes)
+            .map_err(|e| self.unread(path, e))?;
+        Ok(bytes)
+    }
+
+    fn get_range(&self, path: &str, offset: u64, length: u64) -> Result<Vec<u8>, StoreError> {
+        let (mut file, size) = self.open(path)?;
+        let out_of_range = || StoreError::OutOfRange {
+            path: path.to_owned(),
+            offset,
+            length,
+            size,
+        };
+        let end = offset.checked_add(length).filter(|&end| end <= size);
+        let count = end
+            .and(usize::try_from(length).ok())
+            .ok_or_else(out_of_range)?;
+        let mut bytes = vec![0; count];
+        file.seek(SeekFrom::Start(offset))
+            .map_err(|e| self.unread(path, e))?;
+        file.read_exact(&mut bytes)
+            .map_err(|e| self.unread(path, e))?;
+        Ok(bytes)
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {
+        let failed = |e: Trouble| e.during("list", prefix);
+        let start = Checked::prefix(prefix).map_err(failed)?;
+        let mut objects = Vec::new();
+        folder::walk(&start.under(&self.root), &mut |entry| {
+            let inside = entry.path.strip_prefix(&self.root).ok();
+            // What is not text or has a dot in front was not put here.
+            if let Some(path) = inside.and_then(path::of_object) {
+                objects.push(ObjectInfo {
+                    path,
+                    length: entry.length,
+                });
+            }
+            Ok(())
+        })
+        .map_err(failed)?;
+        objects.sort_unstable();
+        Ok(objects)
+    }
+
+    fn delete(&self, path: &str) -> Result<(), StoreError> {
+        let failed = |e: Trouble| e.during("delete", path);
+        let target = Checked::object(path).map_err(failed)?.under(&self.root);
+        folder::remove(&target).map_err(failed)?;
+        let Some(folder) = target.parent() else {
+            return Ok(());
+        };
+        folder::sync_if_there(folder).map_err(failed)?;
+        folder::remove_empty(folder, &self.root);
+        Ok(())
+    }
+
+    fn describe(&self) -> String {
+        self.root.display().to_string()
+    }
+}
+
+impl LocalStore {
+    /// An object for reading, and its size.
+    fn open(&self, path: &str) -> Result<(File, u64), StoreError> {
+        let checked = Checked::object(path).map_err(|e| e.during("read", path))?;
+        let file = match File::open(checked.under(&self.root)) {
+            Ok(file) => file,
+            Err(e) if folder::is_absent(&e) => return Err(not_found(path)),
+            Err(e) => return Err(self.unread(path, e)),
+        };
+        let about = file.metadata().map_err(|e| self.unread(path, e))?;
+        if about.is_file() {
+            Ok((file, about.len()))
+        } else {
+            Err(not_found(path))
+        }
+    }
+
+    fn unread(&self, path: &str, error: io::Error) -> StoreError {
+        Trouble::new("read", &self.root.join(path), error).during("read", path)
+    }
+}
+
+/// Puts the names in `folder`, which is the store's `prefix`, on disk.
+pub(crate) fn sync_folder(folder: &Path, prefix: &str) -> Result<(), StoreError> {
+    folder::sync(folder).map_err(|e| e.during("write", prefix))
+}
+
+fn not_found(path: &str) -> StoreError {
+    StoreError::NotFound {
+        path: path.to_owned(),
+    }
+}
+
+/// A file that is not an object yet. Dropped before its time, it is removed.
+struct Temporary {
+    path: PathBuf,
+    file: File,
+    is_there: bool,
+}
+
+impl Temporary {
+    fn create(folder: &Path) -> Result<Self, Trouble> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let path = folder.join(path::temporary(std::process::id(), number));
+            match File::create_new(&path) {
+                Ok(file) => {
+                    return Ok(Self {
+                        path,
+                        file,
+                        is_there: true,
+                    });
+                }
+                // Left by a process of the same number, which is dead, or is elsewhere.
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(Trouble::new("create", &path, e)),
+            }
+        }
+    }
+
+    /// Writes all chunks and puts them on disk.
+    fn write(&self, chunks: &[Vec<u8>]) -> Result<(), Trouble> {
+        let mut out = BufWriter::with_capacity(BUFFER_BYTES, &self.file);
+        let written = chunks.iter().try_for_each(|chunk| out.write_all(chunk));
+        written
+            .and_then(|()| out.flush())
+            .map_err(|e| Trouble::new("write", &self.path, e))?;
+        self.file
+            .sync_all()
+            .map_err(|e| Trouble::new("fsync", &self.path, e))
+    }
+
+    /// Gives the file its name too, unless there is such an object.
+    fn link(&self, target: &Path) -> Result<Created, Trouble> {
+        match fs::hard_link(&self.path, target) {
+            Ok(()) => Ok(Created::Now),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && target.is_file() => {
+                Ok(Created::Before)
+            }
+            Err(e) => Err(Trouble::new("link a temporary file to", target, e)),
+        }
+    }
+
+    fn remove(mut self) -> Result<(), Trouble> {
+        // Not again when dropped: the name may be another's by then.
+        self.is_there = false;
+        folder::remove(&self.path)
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if self.is_there {
+            // Without an answer: a leftover is never listed, and the next holder of the lock
+            // removes it.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

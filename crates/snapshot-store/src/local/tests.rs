@@ -1,0 +1,292 @@
+//! What the store of a directory owes its users: the laws it shares with the store in memory, and
+//! what only a directory can get wrong.
+
+use std::{
+    os::unix::fs::symlink,
+    sync::{
+        Barrier,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+use weir_checkpoint::testing::MemoryStore;
+
+use super::*;
+
+fn store() -> (TempDir, LocalStore) {
+    let dir = tempfile::tempdir().unwrap();
+    // Not there yet, with a folder above it that is not either.
+    let store = LocalStore::new(dir.path().join("made/later"));
+    (dir, store)
+}
+
+fn paths(store: &dyn SnapshotStore, prefix: &str) -> Vec<String> {
+    store
+        .list(prefix)
+        .unwrap()
+        .into_iter()
+        .map(|object| object.path)
+        .collect()
+}
+
+/// All files of the directory, objects or not.
+fn files(store: &LocalStore) -> Vec<String> {
+    let mut all = Vec::new();
+    folder::walk(store.root(), &mut |entry| {
+        all.push(entry.name.to_owned());
+        Ok(())
+    })
+    .unwrap();
+    all.sort();
+    all
+}
+
+/// What is asked of a store.
+#[derive(Clone, Debug)]
+enum Ask {
+    Put(String, Vec<Vec<u8>>),
+    Get(String),
+    GetRange(String, u64, u64),
+    List(String),
+    Delete(String),
+}
+
+/// The answer, comparable between stores.
+fn answer(store: &dyn SnapshotStore, ask: &Ask) -> String {
+    match ask {
+        Ask::Put(path, chunks) => format!("{:?}", store.put(path, chunks.clone())),
+        Ask::Get(path) => format!("{:?}", store.get(path)),
+        Ask::GetRange(path, from, length) => {
+            format!("{:?}", store.get_range(path, *from, *length))
+        }
+        Ask::List(prefix) => format!("{:?}", store.list(prefix)),
+        Ask::Delete(path) => format!("{:?}", store.delete(path)),
+    }
+}
+
+fn ask() -> impl Strategy<Value = Ask> {
+    // Folders and objects have different names: in a directory none can be both.
+    let path = || "([ab](-[ab])?/){0,2}[xy]";
+    let chunks = prop::collection::vec(prop::collection::vec(any::<u8>(), 0..4), 0..4);
+    let edge = || prop_oneof![0_u64..6, Just(u64::MAX)];
+    prop_oneof![
+        3 => (path(), chunks).prop_map(|(path, chunks)| Ask::Put(path, chunks)),
+        1 => path().prop_map(Ask::Get),
+        1 => (path(), edge(), edge()).prop_map(|(path, from, len)| Ask::GetRange(path, from, len)),
+        1 => "([ab](-[ab])?/){0,2}".prop_map(Ask::List),
+        2 => path().prop_map(Ask::Delete),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn it_answers_as_the_store_in_memory_does(asks in prop::collection::vec(ask(), 1..24)) {
+        let (_dir, local) = store();
+        let memory = MemoryStore::new();
+        for ask in &asks {
+            prop_assert_eq!(answer(&local, ask), answer(&memory, ask), "{:?}", ask);
+        }
+        let all = Ask::List(String::new());
+        prop_assert_eq!(answer(&local, &all), answer(&memory, &all));
+        prop_assert_eq!(files(&local).len(), memory.paths().len());
+    }
+}
+
+#[test]
+fn the_same_path_is_created_by_one_of_many_at_once() {
+    let (_dir, store) = store();
+    let start = Barrier::new(8);
+    let put = |who: u8| {
+        start.wait();
+        store.put("job/chk-1/_metadata", vec![vec![who; 1000]; 3])
+    };
+    let results: Vec<_> = thread::scope(|scope| {
+        let writers: Vec<_> = (0..8).map(|who| scope.spawn(move || put(who))).collect();
+        writers
+            .into_iter()
+            .map(|writer| writer.join().unwrap())
+            .collect()
+    });
+    let winner = results.iter().position(Result::is_ok).unwrap();
+    for (who, result) in results.iter().enumerate().filter(|&(who, _)| who != winner) {
+        assert!(
+            matches!(result, Err(StoreError::AlreadyExists { .. })),
+            "{who}: {result:?}"
+        );
+    }
+    assert_eq!(
+        store.get("job/chk-1/_metadata").unwrap(),
+        vec![winner as u8; 3000]
+    );
+    assert_eq!(files(&store), ["_metadata"]);
+}
+
+#[test]
+fn a_folder_that_empties_is_taken_from_no_put() {
+    let (_dir, store) = store();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                store.put("job/chk-1/a/other", vec![]).unwrap();
+                store.delete("job/chk-1/a/other").unwrap();
+            }
+        });
+        for n in 0..40 {
+            let path = format!("job/chk-1/a/{n}");
+            let result = store.put(&path, vec![b"x".to_vec()]);
+            let kept = store.get(&path);
+            store.delete(&path).unwrap();
+            if result.is_err() || kept.is_err() {
+                done.store(true, Ordering::Relaxed);
+            }
+            assert_eq!((result, kept), (Ok(()), Ok(b"x".to_vec())));
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(files(&store), [] as [&str; 0]);
+}
+
+#[test]
+fn what_a_killed_put_left_is_never_listed_and_goes_when_asked() {
+    let (_dir, store) = store();
+    store
+        .put("job/chk-1/a/0/state", vec![b"whole".to_vec()])
+        .unwrap();
+    store.put("other/chk-1/_metadata", vec![]).unwrap();
+    let half = |folder: &str, name: &str| fs::write(store.root().join(folder).join(name), "ha");
+    half("job/chk-1/a/0", ".put-17-0").unwrap();
+    half("job", &path::temporary(std::process::id(), u64::MAX)).unwrap();
+    half("other", ".put-17-0").unwrap();
+    // Not ours, whatever it looks like.
+    half("job", ".put-off").unwrap();
+    half("job", ".notes").unwrap();
+
+    assert_eq!(
+        paths(&store, ""),
+        ["job/chk-1/a/0/state", "other/chk-1/_metadata"]
+    );
+    assert_eq!(store.remove_leftovers("job/").unwrap(), 2);
+    assert_eq!(
+        files(&store),
+        [".notes", ".put-17-0", ".put-off", "_metadata", "state"]
+    );
+    assert_eq!(store.remove_leftovers("job/").unwrap(), 0);
+    assert_eq!(store.remove_leftovers("never/").unwrap(), 0);
+}
+
+#[test]
+fn folders_go_with_their_last_object_but_not_the_root() {
+    let (_dir, store) = store();
+    for path in [
+        "job/chk-1/a/0/state",
+        "job/chk-1/_metadata",
+        "job/chk-2/_metadata",
+    ] {
+        store.put(path, vec![]).unwrap();
+    }
+    store.delete("job/chk-1/a/0/state").unwrap();
+    assert!(!store.root().join("job/chk-1/a").exists());
+    store.delete("job/chk-1/_metadata").unwrap();
+    assert!(!store.root().join("job/chk-1").exists());
+    assert!(store.root().join("job/chk-2").exists());
+    store.delete("job/chk-2/_metadata").unwrap();
+    assert_eq!(fs::read_dir(store.root()).unwrap().count(), 0);
+}
+
+#[test]
+fn an_object_of_many_small_and_one_large_chunk_is_whole() {
+    let (_dir, store) = store();
+    let mut chunks: Vec<Vec<u8>> = (0..1000_u32).map(|n| n.to_le_bytes().to_vec()).collect();
+    chunks.push(vec![7; 3 * BUFFER_BYTES + 1]);
+    store.put("a", chunks.clone()).unwrap();
+    assert_eq!(store.get("a").unwrap(), chunks.concat());
+    assert_eq!(store.get_range("a", 4, 4).unwrap(), 1_u32.to_le_bytes());
+}
+
+#[test]
+fn paths_that_lead_out_or_are_reserved_are_refused() {
+    let (dir, store) = store();
+    fs::write(dir.path().join("secret"), "s").unwrap();
+    for path in [
+        "",
+        "/",
+        "/etc/x",
+        "../../secret",
+        "a/../b",
+        "a//b",
+        "a/",
+        ".put-1-1",
+        "a\\b",
+    ] {
+        let put = store.put(path, vec![]).unwrap_err();
+        assert!(
+            put.to_string().contains("no path of an object"),
+            "{path}: {put}"
+        );
+        assert!(store.get(path).is_err(), "{path}");
+        assert!(store.delete(path).is_err(), "{path}");
+    }
+    for prefix in ["a", "/", "../", "a//", "./"] {
+        assert!(store.list(prefix).is_err(), "{prefix}");
+    }
+    assert!(dir.path().join("secret").exists());
+    assert!(!store.root().exists());
+}
+
+#[test]
+fn links_are_not_followed_out_of_the_directory() {
+    let (dir, store) = store();
+    store.put("job/a", vec![]).unwrap();
+    fs::write(dir.path().join("outside"), "").unwrap();
+    symlink(dir.path(), store.root().join("job/folder")).unwrap();
+    symlink(dir.path().join("outside"), store.root().join("job/file")).unwrap();
+    assert_eq!(paths(&store, ""), ["job/a"]);
+    store.remove_leftovers("").unwrap();
+    assert!(dir.path().join("outside").exists());
+}
+
+#[test]
+fn a_folder_is_no_object() {
+    let (_dir, store) = store();
+    store.put("job/a", vec![]).unwrap();
+    assert_eq!(store.get("job"), Err(not_found("job")));
+    assert_eq!(store.get("job/a/b"), Err(not_found("job/a/b")));
+    assert_eq!(store.get_range("job", 0, 0), Err(not_found("job")));
+    assert!(matches!(
+        store.put("job", vec![]),
+        Err(StoreError::Failed { .. })
+    ));
+    assert!(matches!(
+        store.put("job/a/b", vec![]),
+        Err(StoreError::Failed { .. })
+    ));
+    store.delete("job").unwrap();
+    store.delete("job/a/b").unwrap();
+    assert_eq!(files(&store), ["a"]);
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_to_is_named_with_the_cause() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = dir.path().join("taken");
+    fs::write(&taken, "a file").unwrap();
+    let store = LocalStore::new(taken.join("checkpoints"));
+    let told = store
+        .put("job/chk-1/_metadata", vec![])
+        .unwrap_err()
+        .to_string();
+    for part in ["write `job/chk-1/_metadata`", "taken", "os error"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert_eq!(store.list("").unwrap(), []);
+    assert_eq!(
+        store.describe(),
+        taken.join("checkpoints").display().to_string()
+    );
+}
