@@ -1,0 +1,107 @@
+//! The call in hand: which row and which key, and the slots that came with it.
+//!
+//! INVARIANT: numbers of calls and rows only grow, so a handle sees by comparing a number whether
+//! what it caches belongs to this call, and whether its journal belongs to this row. Nothing has to
+//! visit the handles at the start of a call or of a row.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use crate::bindings::weir::operator::data::{OptionalColumn, Slots};
+use crate::error::{Error, Result};
+use crate::host::Host;
+
+/// What all handles of an operator share.
+pub(crate) struct Call {
+    pub(crate) host: Box<dyn Host>,
+    number: Cell<u64>,
+    row: Cell<u64>,
+    key: Cell<Option<u32>>,
+    keys: Cell<u32>,
+    slots: RefCell<Vec<Slots>>,
+}
+
+/// How a handle is tied to the operator: set when it is declared.
+pub(crate) struct Binding {
+    pub(crate) call: Rc<Call>,
+    /// The index of the declaration in `describe`.
+    pub(crate) index: u32,
+    pub(crate) name: String,
+}
+
+impl Binding {
+    /// The index of the key in hand.
+    pub(crate) fn key(&self) -> Result<u32> {
+        self.call.key.get().ok_or_else(|| {
+            Error::fatal(format_args!(
+                "state `{}`: keyed state can be used only while a row is processed",
+                self.name
+            ))
+        })
+    }
+
+    /// What the host holds cannot be read. No other row would change that, so the call fails.
+    #[cold]
+    pub(crate) fn corrupt(&self, error: Error) -> Error {
+        Error::fatal(format_args!(
+            "state `{}` cannot be read: {error}",
+            self.name
+        ))
+    }
+}
+
+impl Call {
+    pub(crate) fn new(host: Box<dyn Host>) -> Rc<Self> {
+        Rc::new(Self {
+            host,
+            number: Cell::new(0),
+            row: Cell::new(0),
+            key: Cell::new(None),
+            keys: Cell::new(0),
+            slots: RefCell::new(Vec::new()),
+        })
+    }
+
+    /// Starts a call with so many distinct keys and the slots of prefetched states.
+    pub(crate) fn begin(&self, keys: u32, slots: Vec<Slots>) {
+        self.number.set(self.number.get() + 1);
+        self.keys.set(keys);
+        self.slots.replace(slots);
+    }
+
+    /// Starts a row.
+    pub(crate) fn enter_row(&self, key: Option<u32>) {
+        self.row.set(self.row.get() + 1);
+        self.key.set(key);
+    }
+
+    /// From here on no row, and no key, is in hand.
+    pub(crate) fn leave_rows(&self) {
+        self.enter_row(None);
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number.get()
+    }
+
+    pub(crate) fn row(&self) -> u64 {
+        self.row.get()
+    }
+
+    pub(crate) fn keys(&self) -> u32 {
+        self.keys.get()
+    }
+
+    /// The slots that came for a state, once.
+    pub(crate) fn take_slots(&self, state: u32) -> Option<OptionalColumn> {
+        let mut slots = self.slots.borrow_mut();
+        let found = slots.iter().position(|slots| slots.state == state)?;
+        Some(slots.swap_remove(found).values)
+    }
+}
+
+/// What using a handle gives that `describe` never named.
+#[cold]
+pub(crate) fn undeclared() -> Error {
+    Error::fatal("this handle is not declared in `describe`")
+}

@@ -1,0 +1,126 @@
+//! Reading and writing the columns of the contract.
+//!
+//! Row *i* of a column is `bytes[ends[i-1]..ends[i]]`. A column that breaks this is an error of the
+//! host, named as such; it never panics the guest.
+
+use crate::bindings::weir::operator::data::{BytesColumn, OptionalColumn};
+use crate::error::{Error, Result};
+
+/// Row `row` of a column.
+pub(crate) fn row(column: &BytesColumn, row: usize) -> Result<&[u8]> {
+    let start = match row.checked_sub(1) {
+        None => Some(0),
+        Some(before) => column.ends.get(before).copied(),
+    };
+    let end = column.ends.get(row).copied();
+    start
+        .zip(end)
+        .and_then(|(start, end)| column.bytes.get(start as usize..end as usize))
+        .ok_or_else(|| malformed(column, row))
+}
+
+/// Row `row` of a column whose rows may be absent.
+pub(crate) fn optional(column: &OptionalColumn, row_index: usize) -> Result<Option<&[u8]>> {
+    match column.present.get(row_index) {
+        Some(0) => Ok(None),
+        Some(_) => row(&column.column, row_index).map(Some),
+        None => Err(malformed(&column.column, row_index)),
+    }
+}
+
+#[cold]
+fn malformed(column: &BytesColumn, row: usize) -> Error {
+    Error::fatal(format_args!(
+        "malformed column from the host: row {row} of {} rows and {} bytes",
+        column.ends.len(),
+        column.bytes.len()
+    ))
+}
+
+/// An empty column with room for what the last one held.
+pub(crate) fn with_room(rows: usize, bytes: usize) -> BytesColumn {
+    BytesColumn {
+        bytes: Vec::with_capacity(bytes),
+        ends: Vec::with_capacity(rows),
+    }
+}
+
+/// Closes a row: what has been appended to `bytes` since the last row.
+pub(crate) fn end_row(column: &mut BytesColumn) -> Result<()> {
+    column.ends.push(end_of(column.bytes.len())?);
+    Ok(())
+}
+
+/// A length as the contract writes it.
+pub(crate) fn end_of(length: usize) -> Result<u32> {
+    u32::try_from(length).map_err(|_| Error::fatal("a column may hold at most 4 GiB"))
+}
+
+/// Appends a row.
+pub(crate) fn push(column: &mut BytesColumn, value: &[u8]) -> Result<()> {
+    column.bytes.extend_from_slice(value);
+    end_row(column)
+}
+
+/// An empty column whose rows may be absent.
+pub(crate) fn optional_with_room(rows: usize) -> OptionalColumn {
+    OptionalColumn {
+        present: Vec::with_capacity(rows),
+        column: with_room(rows, 0),
+    }
+}
+
+/// Appends a row that `write` fills, or an absent one.
+pub(crate) fn push_optional<T>(
+    column: &mut OptionalColumn,
+    value: Option<T>,
+    write: impl FnOnce(T, &mut Vec<u8>) -> Result<()>,
+) -> Result<()> {
+    column.present.push(u8::from(value.is_some()));
+    if let Some(value) = value {
+        write(value, &mut column.column.bytes)?;
+    }
+    end_row(&mut column.column)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_what_was_pushed() {
+        let mut column = with_room(0, 0);
+        for value in [&b"ab"[..], b"", b"c"] {
+            push(&mut column, value).unwrap();
+        }
+        assert_eq!(column.ends, [2, 2, 3]);
+        let rows: Vec<_> = (0..3).map(|i| row(&column, i).unwrap()).collect();
+        assert_eq!(rows, [&b"ab"[..], b"", b"c"]);
+    }
+
+    #[test]
+    fn an_absent_row_is_not_an_empty_one() {
+        let mut column = optional_with_room(2);
+        let write = |value: &[u8], out: &mut Vec<u8>| {
+            out.extend_from_slice(value);
+            Ok(())
+        };
+        push_optional(&mut column, Some(&b""[..]), write).unwrap();
+        push_optional(&mut column, None, write).unwrap();
+        assert_eq!(optional(&column, 0).unwrap(), Some(&b""[..]));
+        assert_eq!(optional(&column, 1).unwrap(), None);
+    }
+
+    #[test]
+    fn a_malformed_column_is_an_error() {
+        for (bytes, ends) in [(3, vec![4]), (3, vec![2, 1]), (3, vec![])] {
+            let column = BytesColumn {
+                bytes: vec![0; bytes],
+                ends,
+            };
+            let last = column.ends.len().saturating_sub(1);
+            let error = row(&column, last).unwrap_err();
+            assert!(error.is_fatal(), "{error}");
+        }
+    }
+}

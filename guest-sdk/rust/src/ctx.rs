@@ -1,0 +1,106 @@
+//! What an operator's functions are handed: the row's surroundings, and the way out.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+
+use crate::error::Result;
+use crate::host::{Host, Level, Task};
+use crate::key::Key;
+use crate::output::{Output, Outputs, SideOutput};
+use crate::row::EncodeAs;
+
+/// The job around the operator: its configuration, its task, time, and the log.
+#[derive(Clone, Copy)]
+pub struct Env<'c> {
+    pub(crate) host: &'c dyn Host,
+}
+
+/// What `process` and the other functions of an operator that may emit rows are handed. It can be
+/// used like [`Env`].
+pub struct Ctx<'c, Out> {
+    pub(crate) env: Env<'c>,
+    pub(crate) outputs: &'c mut Outputs,
+    /// The row in hand, unless this is the end of an input.
+    pub(crate) origin: Option<u32>,
+    pub(crate) key: &'c [u8],
+    pub(crate) input: u32,
+    pub(crate) types: PhantomData<fn(Out)>,
+}
+
+impl Env<'_> {
+    /// The `config:` of the operator in the job file, as JSON; `null` if it has none.
+    pub fn config(&self) -> String {
+        self.host.config()
+    }
+
+    /// The `config:` of the operator in the job file.
+    ///
+    /// # Errors
+    /// If it does not have this type.
+    #[cfg(feature = "json")]
+    pub fn config_as<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
+        use crate::error::Context;
+        serde_json::from_str(&self.config()).context("config")
+    }
+
+    /// Job, operator, and which of its subtasks this is.
+    pub fn task(&self) -> Task {
+        self.host.this_task()
+    }
+
+    /// The watermark of the operator's inputs, in milliseconds since the Unix epoch.
+    pub fn current_watermark(&self) -> i64 {
+        self.host.current_watermark()
+    }
+
+    /// The time of the wall clock, in milliseconds since the Unix epoch. It stands still while a
+    /// batch is processed.
+    pub fn processing_time(&self) -> i64 {
+        self.host.processing_time()
+    }
+
+    /// Writes a line to the log of the operator, at once. Not for every row: unlike all else that a
+    /// row does it costs a call to the host, and it is not undone if the row fails.
+    pub fn log(&self, level: Level, message: impl fmt::Display) {
+        self.host.log(level, &message.to_string());
+    }
+}
+
+impl<'c, Out> Ctx<'c, Out> {
+    /// Emits a row to the main output. It inherits the event time of the row in hand.
+    ///
+    /// # Errors
+    /// If the value has no written form.
+    pub fn emit(&mut self, value: impl EncodeAs<Out>) -> Result<()> {
+        self.main().emit(value)
+    }
+
+    /// The main output, for a row with options: `ctx.main().at(timestamp).emit(value)`.
+    pub fn main(&mut self) -> Output<'_, Out> {
+        self.outputs.to(Ok(0), self.origin)
+    }
+
+    /// A side output: `ctx.to(&self.late).emit(value)`.
+    pub fn to<T>(&mut self, output: &SideOutput<T>) -> Output<'_, T> {
+        self.outputs.to(output.index(), self.origin)
+    }
+
+    /// The key of the row in hand; without parts if the input is not keyed.
+    pub fn key(&self) -> Key<'c> {
+        Key::from_encoded(self.key)
+    }
+
+    /// The input that the row came in by, or that has ended; from 0.
+    pub fn input(&self) -> u32 {
+        self.input
+    }
+}
+
+impl<'c, Out> Deref for Ctx<'c, Out> {
+    type Target = Env<'c>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.env
+    }
+}

@@ -1,0 +1,361 @@
+//! What an operator declares, and how the SDK reaches the handles in its fields.
+//!
+//! INVARIANT: `describe` is called once to declare, and again at the end of calls to collect what
+//! the handles hold. It must therefore declare the same handles each time and do nothing else.
+
+use std::cell::Cell;
+use std::ops::{Deref, DerefMut};
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::bindings::weir::operator::data::{Descriptor, Slots, StateDecl, StateKind, Ttl};
+use crate::call::{Binding, Call};
+use crate::codec::StateCodec;
+use crate::error::Result;
+use crate::map_key::MapKey;
+use crate::metrics::{Counter, Gauge, Histogram};
+use crate::output::SideOutput;
+use crate::state::{Aggregate, Aggregating, Fold, Handle, List, Map, Reducing, Value};
+
+thread_local! {
+    /// How many handles have been made, to find those that are never declared.
+    static HANDLES: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Every handle calls it when it is made.
+pub(crate) fn count_handle() {
+    HANDLES.set(handles_made() + 1);
+}
+
+pub(crate) fn handles_made() -> usize {
+    HANDLES.get()
+}
+
+/// Declares what an operator has besides its main input and output.
+pub struct Describe<'v> {
+    visit: Visit<'v>,
+}
+
+/// [`Describe`] of a keyed operator: declares keyed state too.
+pub struct KeyedDescribe<'v>(Describe<'v>);
+
+/// What a visit of the handles is for.
+pub enum Visit<'v> {
+    Declare(&'v mut Declared),
+    Rollback,
+    Flush {
+        slots: &'v mut Vec<Slots>,
+        result: Result<()>,
+    },
+}
+
+/// What was declared.
+pub struct Declared {
+    call: Rc<Call>,
+    pub(crate) descriptor: Descriptor,
+    /// Some map state wants the operator's `prefetch`.
+    pub(crate) looks_ahead: bool,
+    pub(crate) handles: usize,
+    /// Names of metrics; they have no place in the descriptor.
+    metrics: Vec<String>,
+    /// What is wrong, for `describe` to fail with.
+    pub(crate) mistakes: Vec<String>,
+}
+
+impl Declared {
+    pub(crate) fn new(call: Rc<Call>) -> Self {
+        let descriptor = Descriptor {
+            states: Vec::new(),
+            inputs: 1,
+            side_outputs: Vec::new(),
+            timers: false,
+            keeps_memory: false,
+        };
+        let (metrics, mistakes) = (Vec::new(), Vec::new());
+        Self {
+            call,
+            descriptor,
+            looks_ahead: false,
+            handles: 0,
+            metrics,
+            mistakes,
+        }
+    }
+
+    fn bind(&mut self, what: &str, name: &str, index: usize, handle: &mut dyn Handle) {
+        self.handles += 1;
+        let (call, name) = (Rc::clone(&self.call), name.to_owned());
+        if name.is_empty() {
+            self.mistakes.push(format!("a {what} has an empty name"));
+        }
+        let mistake = format!("the handle of {what} `{name}` is declared twice");
+        if !handle.bind(Binding {
+            call,
+            index: index as u32,
+            name,
+        }) {
+            self.mistakes.push(mistake);
+        }
+    }
+}
+
+impl<'v> Describe<'v> {
+    pub(crate) fn new(visit: Visit<'v>) -> Self {
+        Self { visit }
+    }
+
+    pub(crate) fn into_visit(self) -> Visit<'v> {
+        self.visit
+    }
+
+    /// Declares a side output: rows besides the main output, that sinks and operators read as
+    /// `<operator>.<name>`.
+    pub fn side_output<T: 'static>(&mut self, name: &str, output: &mut SideOutput<T>) {
+        let Visit::Declare(declared) = &mut self.visit else {
+            return;
+        };
+        let names = &mut declared.descriptor.side_outputs;
+        if names.iter().any(|known| known == name) {
+            declared
+                .mistakes
+                .push(format!("side output `{name}` is declared twice"));
+        }
+        names.push(name.to_owned());
+        // Output 0 is the main one.
+        let index = names.len();
+        declared.bind("side output", name, index, output);
+    }
+
+    /// Declares a counter: a metric that only grows.
+    pub fn counter(&mut self, name: &str, counter: &mut Counter) {
+        self.metric(name, counter);
+    }
+
+    /// Declares a gauge: a metric that shows the last value it was set to.
+    pub fn gauge(&mut self, name: &str, gauge: &mut Gauge) {
+        self.metric(name, gauge);
+    }
+
+    /// Declares a histogram: a metric that shows how values are distributed.
+    pub fn histogram(&mut self, name: &str, histogram: &mut Histogram) {
+        self.metric(name, histogram);
+    }
+
+    /// Says that the operator has more than one input, told apart by
+    /// [`Ctx::input`](crate::Ctx::input).
+    pub fn inputs(&mut self, inputs: u32) {
+        if let Visit::Declare(declared) = &mut self.visit {
+            declared.descriptor.inputs = inputs;
+        }
+    }
+
+    /// Says that the operator keeps something in its own fields, between calls, that results depend
+    /// on. The host then neither isolates rows of a batch after a trap nor restores that memory.
+    pub fn keeps_memory(&mut self) {
+        if let Visit::Declare(declared) = &mut self.visit {
+            declared.descriptor.keeps_memory = true;
+        }
+    }
+
+    fn metric(&mut self, name: &str, handle: &mut dyn Handle) {
+        if let Visit::Declare(declared) = &mut self.visit {
+            if declared.metrics.iter().any(|known| known == name) {
+                declared
+                    .mistakes
+                    .push(format!("metric `{name}` is declared twice"));
+            }
+            declared.metrics.push(name.to_owned());
+        }
+        self.visit("metric", name, 0, handle);
+    }
+
+    fn visit(&mut self, what: &str, name: &str, index: usize, handle: &mut dyn Handle) {
+        match &mut self.visit {
+            Visit::Declare(declared) => declared.bind(what, name, index, handle),
+            Visit::Rollback => handle.rollback(),
+            Visit::Flush { slots, result } => {
+                if result.is_ok() {
+                    *result = handle.flush(slots);
+                }
+            }
+        }
+    }
+
+    fn state<T: StateCodec>(
+        &mut self,
+        name: &str,
+        kind: StateKind,
+        handle: &mut dyn Handle,
+    ) -> Option<&mut Declared> {
+        let mut index = 0;
+        if let Visit::Declare(declared) = &mut self.visit {
+            index = declared.descriptor.states.len();
+            if declared
+                .descriptor
+                .states
+                .iter()
+                .any(|known| known.name == name)
+            {
+                declared
+                    .mistakes
+                    .push(format!("state `{name}` is declared twice"));
+            }
+            declared.descriptor.states.push(StateDecl {
+                name: name.to_owned(),
+                kind,
+                format: T::format(),
+                version: T::VERSION,
+                prefetch: false,
+                ttl: None,
+            });
+        }
+        self.visit("state", name, index, handle);
+        match &mut self.visit {
+            Visit::Declare(declared) => Some(declared),
+            Visit::Rollback | Visit::Flush { .. } => None,
+        }
+    }
+}
+
+impl<'v> KeyedDescribe<'v> {
+    pub(crate) fn new(visit: Visit<'v>) -> Self {
+        Self(Describe::new(visit))
+    }
+
+    pub(crate) fn into_visit(self) -> Visit<'v> {
+        self.0.into_visit()
+    }
+
+    /// Declares a value state: at most one value per key.
+    pub fn value<T: StateCodec>(&mut self, name: &str, state: &mut Value<T>) -> CellState<'_> {
+        CellState(self.0.state::<T>(name, StateKind::Value, &mut state.cells))
+    }
+
+    /// Declares a reducing state: what is added is folded into one value per key. `fold` is given
+    /// what the state holds and what is added.
+    pub fn reducing<T: StateCodec>(
+        &mut self,
+        name: &str,
+        state: &mut Reducing<T>,
+        fold: Fold<T>,
+    ) -> CellState<'_> {
+        state.fold = Some(fold);
+        CellState(
+            self.0
+                .state::<T>(name, StateKind::Reducing, &mut state.cells),
+        )
+    }
+
+    /// Declares an aggregating state: what is added goes into one accumulator per key.
+    pub fn aggregating<A: Aggregate>(
+        &mut self,
+        name: &str,
+        state: &mut Aggregating<A>,
+    ) -> CellState<'_> {
+        CellState(
+            self.0
+                .state::<A>(name, StateKind::Aggregating, &mut state.cells),
+        )
+    }
+
+    /// Declares a list state: a list of values per key.
+    pub fn list<T: StateCodec>(&mut self, name: &str, state: &mut List<T>) -> ListState<'_> {
+        ListState(self.0.state::<T>(name, StateKind::List, state))
+    }
+
+    /// Declares a map state: entries under a key of their own, per key.
+    pub fn map<K: MapKey, V: StateCodec>(
+        &mut self,
+        name: &str,
+        state: &mut Map<K, V>,
+    ) -> MapState<'_> {
+        let mut declared = self.0.state::<V>(name, StateKind::Map, state);
+        if let Some(decl) = last_state(&mut declared) {
+            decl.format = format!("{}->{}", K::format(), V::format());
+        }
+        MapState(declared)
+    }
+}
+
+impl<'v> Deref for KeyedDescribe<'v> {
+    type Target = Describe<'v>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for KeyedDescribe<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+fn last_state<'d>(declared: &'d mut Option<&mut Declared>) -> Option<&'d mut StateDecl> {
+    declared.as_mut()?.descriptor.states.last_mut()
+}
+
+/// Options of a value, reducing or aggregating state.
+pub struct CellState<'d>(Option<&'d mut Declared>);
+
+/// Options of a list state.
+pub struct ListState<'d>(Option<&'d mut Declared>);
+
+/// Options of a map state.
+pub struct MapState<'d>(Option<&'d mut Declared>);
+
+impl CellState<'_> {
+    /// Has the host send the values of all keys along with each batch. For state that nearly every
+    /// row reads.
+    pub fn prefetch(mut self) -> Self {
+        if let Some(decl) = last_state(&mut self.0) {
+            decl.prefetch = true;
+        }
+        self
+    }
+}
+
+impl MapState<'_> {
+    /// Says that [`KeyedProcess::prefetch`](crate::KeyedProcess::prefetch) names the entries that a
+    /// row will look up.
+    pub fn prefetch(mut self) -> Self {
+        if let Some(declared) = self.0.as_mut() {
+            declared.looks_ahead = true;
+        }
+        self
+    }
+}
+
+macro_rules! ttl {
+    ($($state:ident),+) => {$(
+        impl $state<'_> {
+            /// Lets values expire that long after they were last written.
+            pub fn ttl(self, after: Duration) -> Self {
+                self.ttl_with(after, TtlOptions::default())
+            }
+
+            /// Lets values expire, with options.
+            pub fn ttl_with(mut self, after: Duration, options: TtlOptions) -> Self {
+                if let Some(decl) = last_state(&mut self.0) {
+                    decl.ttl = Some(Ttl {
+                        duration_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
+                        on_read: options.on_read,
+                        return_expired: options.return_expired,
+                    });
+                }
+                self
+            }
+        }
+    )+};
+}
+
+ttl!(CellState, ListState, MapState);
+
+/// How values expire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TtlOptions {
+    /// Reading a value puts its expiry off, as writing does.
+    pub on_read: bool,
+    /// An expired value is returned as long as it has not been cleaned up.
+    pub return_expired: bool,
+}

@@ -1,0 +1,121 @@
+//! What an operator may ask of its host, behind a trait, so that the batching is tested natively.
+
+use crate::bindings::weir::operator::data::{BytesColumn, OptionalColumn};
+use crate::bindings::weir::operator::{context, state, telemetry};
+
+pub use context::Task;
+pub(crate) use state::{EntriesColumn, NestedColumn};
+pub use telemetry::Level;
+
+/// The imports of the contract, one function each, columns as they cross the boundary.
+///
+/// Operators never meet it: `Imports` is the real one, and `testing` has another.
+pub(crate) trait Host {
+    /// `state.value-get`
+    fn value_get(&self, state: u32, keys: &[u32]) -> OptionalColumn;
+    /// `state.value-put`
+    fn value_put(&self, state: u32, keys: &[u32], values: &OptionalColumn);
+    /// `state.list-get`
+    fn list_get(&self, state: u32, keys: &[u32]) -> NestedColumn;
+    /// `state.list-add`
+    fn list_add(&self, state: u32, keys: &[u32], values: &BytesColumn);
+    /// `state.list-set`
+    fn list_set(&self, state: u32, keys: &[u32], values: &NestedColumn);
+    /// `state.map-get`
+    fn map_get(&self, state: u32, keys: &[u32], map_keys: &BytesColumn) -> OptionalColumn;
+    /// `state.map-put`
+    fn map_put(&self, state: u32, keys: &[u32], map_keys: &BytesColumn, values: &OptionalColumn);
+    /// `state.map-clear`
+    fn map_clear(&self, state: u32, keys: &[u32]);
+    /// `state.map-scan`
+    fn map_scan(&self, state: u32, key: u32, after: Option<&[u8]>, limit: u32) -> EntriesColumn;
+    /// `context.this-task`
+    fn this_task(&self) -> Task;
+    /// `context.config`
+    fn config(&self) -> String;
+    /// `context.current-watermark`
+    fn current_watermark(&self) -> i64;
+    /// `context.processing-time`
+    fn processing_time(&self) -> i64;
+    /// `telemetry.log`
+    fn log(&self, level: Level, message: &str);
+    /// `telemetry.counter-add`
+    fn counter_add(&self, name: &str, by: u64);
+    /// `telemetry.gauge-set`
+    fn gauge_set(&self, name: &str, value: f64);
+    /// `telemetry.histogram-record`
+    fn histogram_record(&self, name: &str, values: &[f64]);
+}
+
+/// The imports of the component.
+pub(crate) struct Imports;
+
+impl Host for Imports {
+    fn value_get(&self, state: u32, keys: &[u32]) -> OptionalColumn {
+        state::value_get(state, keys)
+    }
+
+    fn value_put(&self, state: u32, keys: &[u32], values: &OptionalColumn) {
+        state::value_put(state, keys, values);
+    }
+
+    fn list_get(&self, state: u32, keys: &[u32]) -> NestedColumn {
+        state::list_get(state, keys)
+    }
+
+    fn list_add(&self, state: u32, keys: &[u32], values: &BytesColumn) {
+        state::list_add(state, keys, values);
+    }
+
+    fn list_set(&self, state: u32, keys: &[u32], values: &NestedColumn) {
+        state::list_set(state, keys, values);
+    }
+
+    fn map_get(&self, state: u32, keys: &[u32], map_keys: &BytesColumn) -> OptionalColumn {
+        state::map_get(state, keys, map_keys)
+    }
+
+    fn map_put(&self, state: u32, keys: &[u32], map_keys: &BytesColumn, values: &OptionalColumn) {
+        state::map_put(state, keys, map_keys, values);
+    }
+
+    fn map_clear(&self, state: u32, keys: &[u32]) {
+        state::map_clear(state, keys);
+    }
+
+    fn map_scan(&self, state: u32, key: u32, after: Option<&[u8]>, limit: u32) -> EntriesColumn {
+        state::map_scan(state, key, after, limit)
+    }
+
+    fn this_task(&self) -> Task {
+        context::this_task()
+    }
+
+    fn config(&self) -> String {
+        context::config()
+    }
+
+    fn current_watermark(&self) -> i64 {
+        context::current_watermark()
+    }
+
+    fn processing_time(&self) -> i64 {
+        context::processing_time()
+    }
+
+    fn log(&self, level: Level, message: &str) {
+        telemetry::log(level, message);
+    }
+
+    fn counter_add(&self, name: &str, by: u64) {
+        telemetry::counter_add(name, by);
+    }
+
+    fn gauge_set(&self, name: &str, value: f64) {
+        telemetry::gauge_set(name, value);
+    }
+
+    fn histogram_record(&self, name: &str, values: &[f64]) {
+        telemetry::histogram_record(name, values);
+    }
+}

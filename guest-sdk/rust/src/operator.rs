@@ -1,0 +1,283 @@
+//! The traits that authors implement, and the one face that the driver sees of them.
+
+use crate::ctx::{Ctx, Env};
+use crate::describe::{Describe, KeyedDescribe, Visit};
+use crate::error::Result;
+use crate::row::{Decode, Encode, Row};
+
+/// An operator on keyed rows, with state per key.
+///
+/// The operator is made by `Default`, once per subtask. Its handles are fields; `describe` declares
+/// them by name.
+///
+/// ```
+/// use weir_guest::{Ctx, KeyedDescribe, KeyedProcess, Result, Row, Value};
+///
+/// /// Counts the rows of each key.
+/// #[derive(Default)]
+/// struct Count { count: Value<i64> }
+///
+/// impl KeyedProcess for Count {
+///     type In = String;
+///     type Out = String;
+///
+///     fn describe(&mut self, d: &mut KeyedDescribe) {
+///         d.value("count", &mut self.count).prefetch();
+///     }
+///
+///     fn process(&mut self, _row: Row<String>, ctx: &mut Ctx<String>) -> Result<()> {
+///         let count = self.count.get()?.copied().unwrap_or(0) + 1;
+///         self.count.set(count)?;
+///         let key = ctx.key().part(0)?;
+///         ctx.emit(format_args!("{key}={count}"))
+///     }
+/// }
+///
+/// weir_guest::operator!(Count);
+/// ```
+pub trait KeyedProcess: Default + 'static {
+    /// The type of the input's rows.
+    type In: Decode;
+    /// The type of the main output's rows.
+    type Out: Encode;
+
+    /// Declares state, side outputs and metrics. It is called more than once and must do the same
+    /// each time; configuration is not there yet, see [`open`](Self::open).
+    fn describe(&mut self, d: &mut KeyedDescribe) {
+        let _ = d;
+    }
+
+    /// Called once before the first row.
+    ///
+    /// # Errors
+    /// An error fails the task.
+    fn open(&mut self, env: Env) -> Result<()> {
+        let _ = env;
+        Ok(())
+    }
+
+    /// Names the entries of map states that a row will look up, by
+    /// [`Map::prefetch`](crate::Map::prefetch). Called for all rows of a batch before the first is
+    /// processed, if a map state is declared with `prefetch`. It may do nothing else; an error is
+    /// ignored, since `process` will meet it too.
+    ///
+    /// # Errors
+    /// See above.
+    fn prefetch(&mut self, row: &Row<Self::In>) -> Result<()> {
+        let _ = row;
+        Ok(())
+    }
+
+    /// Processes a row.
+    ///
+    /// # Errors
+    /// What the row wrote is dropped. An error made by [`Error::fatal`](crate::Error::fatal) fails
+    /// the whole call; any other is about this row, and the job's `on-error` decides.
+    fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<Self::Out>) -> Result<()>;
+
+    /// Called when an input has ended. No key is in hand.
+    ///
+    /// # Errors
+    /// An error fails the task.
+    fn end_of_input(&mut self, ctx: &mut Ctx<Self::Out>) -> Result<()> {
+        let _ = ctx;
+        Ok(())
+    }
+
+    /// Called when all inputs have ended, before the final checkpoint. No key is in hand.
+    ///
+    /// # Errors
+    /// An error fails the task.
+    fn finish(&mut self, ctx: &mut Ctx<Self::Out>) -> Result<()> {
+        let _ = ctx;
+        Ok(())
+    }
+}
+
+/// An operator without keyed state: map, filter, flat map, split.
+///
+/// ```
+/// use weir_guest::{Ctx, Process, Result, Row};
+///
+/// /// Passes on the words of a line.
+/// #[derive(Default)]
+/// struct Words;
+///
+/// impl Process for Words {
+///     type In = String;
+///     type Out = String;
+///
+///     fn process(&mut self, row: Row<String>, ctx: &mut Ctx<String>) -> Result<()> {
+///         row.split_whitespace().try_for_each(|word| ctx.emit(word))
+///     }
+/// }
+///
+/// weir_guest::operator!(Words);
+/// ```
+pub trait Process: Default + 'static {
+    /// The type of the input's rows.
+    type In: Decode;
+    /// The type of the main output's rows.
+    type Out: Encode;
+
+    /// Declares side outputs and metrics. It is called more than once and must do the same each
+    /// time; configuration is not there yet, see [`open`](Self::open).
+    fn describe(&mut self, d: &mut Describe) {
+        let _ = d;
+    }
+
+    /// Called once before the first row.
+    ///
+    /// # Errors
+    /// An error fails the task.
+    fn open(&mut self, env: Env) -> Result<()> {
+        let _ = env;
+        Ok(())
+    }
+
+    /// Processes a row.
+    ///
+    /// # Errors
+    /// As [`KeyedProcess::process`].
+    fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<Self::Out>) -> Result<()>;
+
+    /// Called when an input has ended.
+    ///
+    /// # Errors
+    /// An error fails the task.
+    fn end_of_input(&mut self, ctx: &mut Ctx<Self::Out>) -> Result<()> {
+        let _ = ctx;
+        Ok(())
+    }
+
+    /// Called when all inputs have ended, before the final checkpoint.
+    ///
+    /// # Errors
+    /// An error fails the task.
+    fn finish(&mut self, ctx: &mut Ctx<Self::Out>) -> Result<()> {
+        let _ = ctx;
+        Ok(())
+    }
+}
+
+/// An operator of either kind, as the driver runs it.
+pub trait Operator: 'static {
+    #[doc(hidden)]
+    const KEYED: bool;
+    #[doc(hidden)]
+    type In: Decode;
+    #[doc(hidden)]
+    type Out: Encode;
+
+    #[doc(hidden)]
+    fn visit<'v>(&mut self, visit: Visit<'v>) -> Visit<'v>;
+    #[doc(hidden)]
+    fn open(&mut self, env: Env) -> Result<()>;
+    #[doc(hidden)]
+    fn prefetch(&mut self, row: &Row<Self::In>) -> Result<()>;
+    #[doc(hidden)]
+    fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<Self::Out>) -> Result<()>;
+    #[doc(hidden)]
+    fn end_of_input(&mut self, ctx: &mut Ctx<Self::Out>) -> Result<()>;
+    #[doc(hidden)]
+    fn finish(&mut self, ctx: &mut Ctx<Self::Out>) -> Result<()>;
+}
+
+/// Makes an [`Operator`] of what an author wrote. `Kind` is found by inference.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` implements neither `KeyedProcess` nor `Process`",
+    label = "an operator implements one of the two"
+)]
+pub trait IntoOperator<Kind> {
+    #[doc(hidden)]
+    type Operator: Operator;
+
+    #[doc(hidden)]
+    fn make() -> Self::Operator;
+}
+
+/// A [`KeyedProcess`] as an operator.
+pub struct Keyed<T>(T);
+
+/// A [`Process`] as an operator.
+pub struct Plain<T>(T);
+
+impl<T: KeyedProcess> IntoOperator<Keyed<T>> for T {
+    type Operator = Keyed<T>;
+
+    fn make() -> Keyed<T> {
+        Keyed(T::default())
+    }
+}
+
+impl<T: Process> IntoOperator<Plain<T>> for T {
+    type Operator = Plain<T>;
+
+    fn make() -> Plain<T> {
+        Plain(T::default())
+    }
+}
+
+impl<T: KeyedProcess> Operator for Keyed<T> {
+    const KEYED: bool = true;
+    type In = T::In;
+    type Out = T::Out;
+
+    fn visit<'v>(&mut self, visit: Visit<'v>) -> Visit<'v> {
+        let mut describe = KeyedDescribe::new(visit);
+        self.0.describe(&mut describe);
+        describe.into_visit()
+    }
+
+    fn open(&mut self, env: Env) -> Result<()> {
+        self.0.open(env)
+    }
+
+    fn prefetch(&mut self, row: &Row<T::In>) -> Result<()> {
+        self.0.prefetch(row)
+    }
+
+    fn process(&mut self, row: Row<T::In>, ctx: &mut Ctx<T::Out>) -> Result<()> {
+        self.0.process(row, ctx)
+    }
+
+    fn end_of_input(&mut self, ctx: &mut Ctx<T::Out>) -> Result<()> {
+        self.0.end_of_input(ctx)
+    }
+
+    fn finish(&mut self, ctx: &mut Ctx<T::Out>) -> Result<()> {
+        self.0.finish(ctx)
+    }
+}
+
+impl<T: Process> Operator for Plain<T> {
+    const KEYED: bool = false;
+    type In = T::In;
+    type Out = T::Out;
+
+    fn visit<'v>(&mut self, visit: Visit<'v>) -> Visit<'v> {
+        let mut describe = Describe::new(visit);
+        self.0.describe(&mut describe);
+        describe.into_visit()
+    }
+
+    fn open(&mut self, env: Env) -> Result<()> {
+        self.0.open(env)
+    }
+
+    fn prefetch(&mut self, _row: &Row<T::In>) -> Result<()> {
+        Ok(())
+    }
+
+    fn process(&mut self, row: Row<T::In>, ctx: &mut Ctx<T::Out>) -> Result<()> {
+        self.0.process(row, ctx)
+    }
+
+    fn end_of_input(&mut self, ctx: &mut Ctx<T::Out>) -> Result<()> {
+        self.0.end_of_input(ctx)
+    }
+
+    fn finish(&mut self, ctx: &mut Ctx<T::Out>) -> Result<()> {
+        self.0.finish(ctx)
+    }
+}

@@ -1,0 +1,264 @@
+//! The rows a call emits: one growing column per output, with the input row that each came from.
+
+use std::marker::PhantomData;
+
+use crate::bindings::weir::operator::data::{BytesColumn, Emitted, Slots};
+use crate::call::{Binding, undeclared};
+use crate::column;
+use crate::describe::count_handle;
+use crate::error::{Error, Result};
+use crate::row::EncodeAs;
+use crate::state::Handle;
+
+/// A side output. A field of the operator, declared in `describe`, written to by
+/// [`Ctx::to`](crate::Ctx::to).
+pub struct SideOutput<T> {
+    binding: Option<Binding>,
+    types: PhantomData<fn(T)>,
+}
+
+/// An output, about to get one row. Made by [`Ctx::main`](crate::Ctx::main) and
+/// [`Ctx::to`](crate::Ctx::to).
+#[must_use = "`emit` writes the row"]
+pub struct Output<'o, T> {
+    rows: Result<&'o mut Rows>,
+    origin: Option<u32>,
+    timestamp: Option<i64>,
+    key: Option<&'o [u8]>,
+    types: PhantomData<fn(T)>,
+}
+
+/// The rows of all outputs. Output 0 is the main one, then the side outputs as declared.
+pub(crate) struct Outputs {
+    outputs: Vec<Rows>,
+}
+
+/// The rows of one output.
+struct Rows {
+    values: BytesColumn,
+    /// The input row that each row comes from; empty at the end of an input.
+    origin: Vec<u32>,
+    /// The rows that have an event time of their own.
+    timestamps: Vec<(usize, i64)>,
+    /// The keys of all rows, or of none.
+    keys: BytesColumn,
+}
+
+impl<T> Default for SideOutput<T> {
+    fn default() -> Self {
+        count_handle();
+        Self {
+            binding: None,
+            types: PhantomData,
+        }
+    }
+}
+
+impl<T> SideOutput<T> {
+    pub(crate) fn index(&self) -> Result<usize> {
+        let binding = self.binding.as_ref().ok_or_else(undeclared)?;
+        Ok(binding.index as usize)
+    }
+}
+
+impl<T> Handle for SideOutput<T> {
+    fn bind(&mut self, binding: Binding) -> bool {
+        self.binding.replace(binding).is_none()
+    }
+
+    fn rollback(&mut self) {}
+
+    fn flush(&mut self, _slots: &mut Vec<Slots>) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl<'o, T> Output<'o, T> {
+    /// Gives the row an event time, in milliseconds since the Unix epoch, instead of that of the
+    /// row in hand.
+    pub fn at(mut self, timestamp: i64) -> Self {
+        self.timestamp = Some(timestamp);
+        self
+    }
+
+    /// Gives the row a key, made by [`Key::encode`](crate::Key::encode), for edges with
+    /// `key: { guest: true }`. All rows of an output must have one then.
+    pub fn key(mut self, encoded: &'o [u8]) -> Self {
+        self.key = Some(encoded);
+        self
+    }
+
+    /// Writes the row.
+    ///
+    /// # Errors
+    /// If the value has no written form; fatal if the output is not declared.
+    pub fn emit(self, value: impl EncodeAs<T>) -> Result<()> {
+        let rows = self.rows?;
+        let start = rows.values.bytes.len();
+        if let Err(error) = value.encode_as(&mut rows.values.bytes) {
+            rows.values.bytes.truncate(start);
+            return Err(error);
+        }
+        if let Some(timestamp) = self.timestamp {
+            rows.timestamps.push((rows.values.ends.len(), timestamp));
+        }
+        if let Some(key) = self.key {
+            column::push(&mut rows.keys, key)?;
+        }
+        rows.origin.extend(self.origin);
+        column::end_row(&mut rows.values)
+    }
+}
+
+impl Outputs {
+    pub(crate) fn new(side_outputs: usize) -> Self {
+        Self {
+            outputs: (0..=side_outputs).map(|_| Rows::with_room(0, 0)).collect(),
+        }
+    }
+
+    /// The output with that index, for a row that comes from input row `origin`.
+    pub(crate) fn to<T>(&mut self, index: Result<usize>, origin: Option<u32>) -> Output<'_, T> {
+        let outputs = &mut self.outputs;
+        let rows = index.and_then(|index| outputs.get_mut(index).ok_or_else(undeclared));
+        Output {
+            rows,
+            origin,
+            timestamp: None,
+            key: None,
+            types: PhantomData,
+        }
+    }
+
+    /// Drops what came from input row `origin`, the last one that was processed.
+    pub(crate) fn rollback(&mut self, origin: u32) {
+        for rows in &mut self.outputs {
+            let dropped = rows
+                .origin
+                .iter()
+                .rev()
+                .take_while(|row| **row == origin)
+                .count();
+            rows.truncate(rows.origin.len() - dropped);
+        }
+    }
+
+    /// Drops everything.
+    pub(crate) fn clear(&mut self) {
+        for rows in &mut self.outputs {
+            *rows = Rows::with_room(0, 0);
+        }
+    }
+
+    /// Hands over what was emitted in a call with so many input rows and these event times.
+    pub(crate) fn take(&mut self, rows: usize, timestamps: &[i64]) -> Result<Vec<Emitted>> {
+        let mut emitted = Vec::new();
+        for (index, output) in self.outputs.iter_mut().enumerate() {
+            if output.values.ends.is_empty() {
+                continue;
+            }
+            // The next call most likely emits about as much.
+            let room = Rows::with_room(output.values.ends.len(), output.values.bytes.len());
+            let taken = std::mem::replace(output, room);
+            let taken = taken.into_emitted(index as u32, rows, timestamps);
+            emitted.push(taken.map_err(|why| Error::fatal(format_args!("output {index}: {why}")))?);
+        }
+        Ok(emitted)
+    }
+}
+
+impl Rows {
+    fn with_room(rows: usize, bytes: usize) -> Self {
+        Self {
+            values: column::with_room(rows, bytes + bytes / 8),
+            origin: Vec::with_capacity(rows),
+            timestamps: Vec::new(),
+            keys: column::with_room(0, 0),
+        }
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        let end = |column: &BytesColumn| match rows.checked_sub(1) {
+            Some(last) => column
+                .ends
+                .get(last)
+                .map_or(column.bytes.len(), |end| *end as usize),
+            None => 0,
+        };
+        let (values, keys) = (end(&self.values), end(&self.keys));
+        self.values.bytes.truncate(values);
+        self.values.ends.truncate(rows);
+        self.keys.bytes.truncate(keys);
+        self.keys.ends.truncate(rows);
+        self.origin.truncate(rows);
+        while self.timestamps.last().is_some_and(|(row, _)| *row >= rows) {
+            self.timestamps.pop();
+        }
+    }
+
+    fn into_emitted(
+        mut self,
+        output: u32,
+        input_rows: usize,
+        input_timestamps: &[i64],
+    ) -> Result<Emitted, &'static str> {
+        let timestamps = self.all_timestamps(input_timestamps)?;
+        if !self.keys.ends.is_empty() && self.keys.ends.len() != self.values.ends.len() {
+            return Err(
+                "some of the rows emitted in a call have keys of their own, some have none",
+            );
+        }
+        let one_to_one = self.origin.len() == input_rows
+            && self
+                .origin
+                .iter()
+                .enumerate()
+                .all(|(row, origin)| row == *origin as usize);
+        if one_to_one {
+            self.origin.clear();
+        }
+        let Self {
+            values,
+            origin,
+            keys,
+            timestamps: _,
+        } = self;
+        Ok(Emitted {
+            output,
+            values,
+            origin,
+            timestamps,
+            keys,
+        })
+    }
+
+    /// One event time per row, or none at all if all are inherited.
+    fn all_timestamps(&self, input: &[i64]) -> Result<Vec<i64>, &'static str> {
+        if self.timestamps.is_empty() {
+            return Ok(Vec::new());
+        }
+        if self.timestamps.len() == self.values.ends.len() {
+            return Ok(self
+                .timestamps
+                .iter()
+                .map(|(_, timestamp)| *timestamp)
+                .collect());
+        }
+        let inherited = self
+            .origin
+            .iter()
+            .map(|row| input.get(*row as usize).copied());
+        let inherited: Option<Vec<i64>> = inherited.collect();
+        match inherited {
+            Some(mut all) if all.len() == self.values.ends.len() => {
+                for (row, timestamp) in &self.timestamps {
+                    all[*row] = *timestamp;
+                }
+                Ok(all)
+            }
+            _ => Err(
+                "some of the rows emitted in a call have event times, some have none to inherit",
+            ),
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! One optional value per key: the cache behind value, reducing and aggregating state.
+
+use std::mem;
+
+use super::Handle;
+use crate::bindings::weir::operator::data::{OptionalColumn, Slots};
+use crate::call::{Binding, undeclared};
+use crate::codec::StateCodec;
+use crate::column;
+use crate::error::Result;
+
+/// The values of a state for the keys of the call in hand.
+pub(crate) struct Cells<T> {
+    binding: Option<Binding>,
+    /// The call that the rest belongs to.
+    call: u64,
+    /// One per distinct key of the call.
+    cells: Vec<Cell<T>>,
+    /// What the host holds, once known.
+    stored: Option<OptionalColumn>,
+    /// Whether `stored` came with the call, so that slots may be returned.
+    in_slots: bool,
+    /// The row that the journal belongs to, and what its writes replaced.
+    row: u64,
+    journal: Vec<(usize, Cell<T>)>,
+}
+
+#[derive(Clone)]
+struct Cell<T> {
+    status: Status,
+    value: Option<T>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Status {
+    /// Not looked at: the value is whatever the host holds.
+    Stored,
+    /// As the host holds it.
+    Clean,
+    /// To be written back.
+    Dirty,
+}
+
+impl<T> Default for Cells<T> {
+    fn default() -> Self {
+        Self {
+            binding: None,
+            call: 0,
+            cells: Vec::new(),
+            stored: None,
+            in_slots: false,
+            row: 0,
+            journal: Vec::new(),
+        }
+    }
+}
+
+impl<T: StateCodec> Cells<T> {
+    /// The value of the key in hand.
+    pub(crate) fn get(&mut self) -> Result<Option<&T>> {
+        let key = self.load()?;
+        Ok(self.cells[key].value.as_ref())
+    }
+
+    /// Replaces the value of the key in hand, unread.
+    pub(crate) fn set(&mut self, value: Option<T>) -> Result<()> {
+        let key = self.enter()?;
+        self.replace(key, value);
+        Ok(())
+    }
+
+    /// Replaces the value of the key in hand by what `next` makes of it.
+    pub(crate) fn fold(&mut self, next: impl FnOnce(Option<&T>) -> T) -> Result<()> {
+        let key = self.load()?;
+        let value = next(self.cells[key].value.as_ref());
+        self.replace(key, Some(value));
+        Ok(())
+    }
+
+    /// The value of the key in hand, to be changed in place.
+    pub(crate) fn get_mut(&mut self) -> Result<&mut Option<T>>
+    where
+        T: Clone,
+    {
+        let key = self.load()?;
+        let before = self.cells[key].clone();
+        self.remember(key, before);
+        let cell = &mut self.cells[key];
+        cell.status = Status::Dirty;
+        Ok(&mut cell.value)
+    }
+
+    /// The index of the key in hand; what belongs to an earlier call is dropped first.
+    fn enter(&mut self) -> Result<usize> {
+        let binding = self.binding.as_ref().ok_or_else(undeclared)?;
+        let key = binding.key()?;
+        if self.call != binding.call.number() {
+            self.call = binding.call.number();
+            self.stored = binding.call.take_slots(binding.index);
+            self.in_slots = self.stored.is_some();
+            self.cells.clear();
+            let unseen = || Cell {
+                status: Status::Stored,
+                value: None,
+            };
+            self.cells.resize_with(binding.call.keys() as usize, unseen);
+        }
+        Ok(key as usize)
+    }
+
+    /// The index of the key in hand, its value at hand.
+    fn load(&mut self) -> Result<usize> {
+        let key = self.enter()?;
+        if self.cells[key].status == Status::Stored {
+            let value = self.read(key)?;
+            self.cells[key] = Cell {
+                status: Status::Clean,
+                value,
+            };
+        }
+        Ok(key)
+    }
+
+    /// Decodes what the host holds; asks it for all keys of the call at once.
+    fn read(&mut self, key: usize) -> Result<Option<T>> {
+        let binding = self.binding.as_ref().ok_or_else(undeclared)?;
+        let stored = self.stored.get_or_insert_with(|| {
+            let keys: Vec<u32> = (0..binding.call.keys()).collect();
+            binding.call.host.value_get(binding.index, &keys)
+        });
+        let value = column::optional(stored, key)?;
+        value
+            .map(T::decode)
+            .transpose()
+            .map_err(|error| binding.corrupt(error))
+    }
+
+    fn replace(&mut self, key: usize, value: Option<T>) {
+        let new = Cell {
+            status: Status::Dirty,
+            value,
+        };
+        let before = mem::replace(&mut self.cells[key], new);
+        self.remember(key, before);
+    }
+
+    fn remember(&mut self, key: usize, before: Cell<T>) {
+        let row = self
+            .binding
+            .as_ref()
+            .map_or(0, |binding| binding.call.row());
+        if self.row != row {
+            self.row = row;
+            self.journal.clear();
+        }
+        self.journal.push((key, before));
+    }
+
+    /// The values to write back: all keys, or those given.
+    fn encode(&self, keys: impl ExactSizeIterator<Item = usize>) -> Result<OptionalColumn> {
+        let mut values = column::optional_with_room(keys.len());
+        for key in keys {
+            column::push_optional(&mut values, self.cells[key].value.as_ref(), T::encode)?;
+        }
+        Ok(values)
+    }
+}
+
+impl<T: StateCodec> Handle for Cells<T> {
+    fn bind(&mut self, binding: Binding) -> bool {
+        self.binding.replace(binding).is_none()
+    }
+
+    fn rollback(&mut self) {
+        if self
+            .binding
+            .as_ref()
+            .is_some_and(|binding| binding.call.row() == self.row)
+        {
+            while let Some((key, before)) = self.journal.pop() {
+                self.cells[key] = before;
+            }
+        }
+    }
+
+    fn flush(&mut self, slots: &mut Vec<Slots>) -> Result<()> {
+        let Some(binding) = &self.binding else {
+            return Ok(());
+        };
+        if self.call != binding.call.number() {
+            return Ok(());
+        }
+        let is_dirty = |key: &usize| self.cells[*key].status == Status::Dirty;
+        let dirty: Vec<usize> = (0..self.cells.len()).filter(is_dirty).collect();
+        if dirty.is_empty() {
+            return Ok(());
+        }
+        let values = self.encode(dirty.iter().copied())?;
+        // Slots would overwrite every key: returned only if every key was written, so that a value
+        // that did not change is not part of the next incremental checkpoint.
+        if self.in_slots && dirty.len() == self.cells.len() {
+            slots.push(Slots {
+                state: binding.index,
+                values,
+            });
+        } else {
+            let keys: Vec<u32> = dirty.iter().map(|key| *key as u32).collect();
+            binding.call.host.value_put(binding.index, &keys, &values);
+        }
+        Ok(())
+    }
+}

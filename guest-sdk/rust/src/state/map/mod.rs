@@ -1,0 +1,317 @@
+//! Map state: entries under a key of their own, per key.
+//!
+//! A look-up asks the host once per entry and call, together with all entries that were named by
+//! `prefetch`. Writes go to the host in one column at the end of the call.
+
+mod entries;
+mod table;
+
+use std::marker::PhantomData;
+use std::mem;
+
+use super::Handle;
+use crate::bindings::weir::operator::data::{OptionalColumn, Slots};
+use crate::call::{Binding, undeclared};
+use crate::codec::StateCodec;
+use crate::column;
+use crate::describe::count_handle;
+use crate::error::Result;
+use crate::map_key::{AsMapKey, MapKey};
+use table::{Content, Status, Table};
+
+pub use entries::Entries;
+
+/// A map per key. A field of the operator, declared in `describe`.
+pub struct Map<K, V> {
+    binding: Option<Binding>,
+    call: u64,
+    table: Table<V>,
+    /// Entries that `prefetch` named and that have not been asked for.
+    named: Vec<usize>,
+    /// Per distinct key of the call, whether its map is cleared before anything is put.
+    cleared: Vec<bool>,
+    row: u64,
+    journal: Vec<Undo<V>>,
+    types: PhantomData<K>,
+}
+
+enum Undo<V> {
+    Entry(usize, Content<V>),
+    /// Whether the key's map was cleared already.
+    Clear(u32, bool),
+}
+
+impl<K, V> Default for Map<K, V> {
+    fn default() -> Self {
+        count_handle();
+        Self {
+            binding: None,
+            call: 0,
+            table: Table::default(),
+            named: Vec::new(),
+            cleared: Vec::new(),
+            row: 0,
+            journal: Vec::new(),
+            types: PhantomData,
+        }
+    }
+}
+
+impl<K: MapKey, V: StateCodec> Map<K, V> {
+    /// The value under `map_key`, or nothing.
+    ///
+    /// # Errors
+    /// Fatal if what the host holds cannot be decoded.
+    pub fn get(&mut self, map_key: impl AsMapKey<K>) -> Result<Option<&V>> {
+        let entry = self.find(map_key)?;
+        if self.table.entries[entry].content.status == Status::Stored {
+            self.read(entry)?;
+        }
+        Ok(self.table.entries[entry].content.value.as_ref())
+    }
+
+    /// Whether there is a value under `map_key`.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn contains(&mut self, map_key: impl AsMapKey<K>) -> Result<bool> {
+        Ok(self.get(map_key)?.is_some())
+    }
+
+    /// Puts a value under `map_key`. What was there before is not read.
+    ///
+    /// # Errors
+    /// As for [`Value`](crate::Value).
+    pub fn put(&mut self, map_key: impl AsMapKey<K>, value: V) -> Result<()> {
+        self.write(map_key, Some(value))
+    }
+
+    /// Removes what is under `map_key`, if anything.
+    ///
+    /// # Errors
+    /// As for [`Value`](crate::Value).
+    pub fn remove(&mut self, map_key: impl AsMapKey<K>) -> Result<()> {
+        self.write(map_key, None)
+    }
+
+    /// Removes all entries of the key in hand.
+    ///
+    /// # Errors
+    /// As for [`Value`](crate::Value).
+    pub fn clear(&mut self) -> Result<()> {
+        let key = self.enter()?;
+        for entry in self.table.indices_of_key(key) {
+            self.replace(
+                entry,
+                Content {
+                    status: Status::Clean,
+                    value: None,
+                },
+            );
+        }
+        let before = mem::replace(&mut self.cleared[key as usize], true);
+        self.remember(Undo::Clear(key, before));
+        Ok(())
+    }
+
+    /// The entries of the key in hand, in the byte order of their keys. Numbers are written so that
+    /// this is their order, text is ordered by its UTF-8 bytes.
+    ///
+    /// # Errors
+    /// As for [`Value`](crate::Value); each entry fails for itself if it cannot be decoded.
+    pub fn iter(&mut self) -> Result<Entries<'_, K, V>> {
+        let key = self.enter()?;
+        let mut written = Vec::new();
+        for entry in self.table.of_key(key) {
+            if entry.content.status == Status::Dirty {
+                let value = entry.content.value.as_ref();
+                let value = value.map(|value| {
+                    let mut out = Vec::new();
+                    value.encode(&mut out).map(|()| out)
+                });
+                written.push((self.table.map_key(entry).to_owned(), value.transpose()?));
+            }
+        }
+        written.sort_unstable();
+        let binding = self.binding.as_ref().ok_or_else(undeclared)?;
+        Ok(Entries::new(
+            binding,
+            key,
+            written,
+            self.cleared[key as usize],
+        ))
+    }
+
+    /// Whether the key in hand has no entry.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn is_empty(&mut self) -> Result<bool> {
+        Ok(self.iter()?.next().transpose()?.is_none())
+    }
+
+    /// Names an entry that a row will look up. To be called from the operator's `prefetch`: the
+    /// first look-up of the call then asks for all of them at once.
+    ///
+    /// # Errors
+    /// As for [`Value`](crate::Value).
+    pub fn prefetch(&mut self, map_key: impl AsMapKey<K>) -> Result<()> {
+        let key = self.enter()?;
+        let met = self.table.entries.len();
+        let entry = self.table.find(key, |out| map_key.encode_key(out));
+        if entry == met {
+            self.named.push(entry);
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self) -> Result<u32> {
+        let binding = self.binding.as_ref().ok_or_else(undeclared)?;
+        let key = binding.key()?;
+        if self.call != binding.call.number() {
+            self.call = binding.call.number();
+            self.table.begin(binding.call.keys());
+            self.named.clear();
+            self.cleared.clear();
+            self.cleared.resize(binding.call.keys() as usize, false);
+        }
+        Ok(key)
+    }
+
+    fn find(&mut self, map_key: impl AsMapKey<K>) -> Result<usize> {
+        let key = self.enter()?;
+        Ok(self.table.find(key, |out| map_key.encode_key(out)))
+    }
+
+    /// Learns an entry, and with it all entries that were named.
+    fn read(&mut self, entry: usize) -> Result<()> {
+        if self.cleared[self.table.entries[entry].key as usize] {
+            // In the journal, because the row that cleared the map may fail.
+            self.replace(
+                entry,
+                Content {
+                    status: Status::Clean,
+                    value: None,
+                },
+            );
+            return Ok(());
+        }
+        let mut asked = mem::take(&mut self.named);
+        asked.retain(|index| self.table.entries[*index].content.status == Status::Stored);
+        if !asked.contains(&entry) {
+            asked.push(entry);
+        }
+        let values = self.ask(&asked)?;
+        let binding = self.binding.as_ref().ok_or_else(undeclared)?;
+        for (row, index) in asked.iter().enumerate() {
+            let value = column::optional(&values, row)?.map(V::decode).transpose();
+            let value = value.map_err(|error| binding.corrupt(error))?;
+            self.table.entries[*index].content = Content {
+                status: Status::Clean,
+                value,
+            };
+        }
+        asked.clear();
+        self.named = asked;
+        Ok(())
+    }
+
+    fn ask(&self, entries: &[usize]) -> Result<OptionalColumn> {
+        let binding = self.binding.as_ref().ok_or_else(undeclared)?;
+        let mut keys = Vec::with_capacity(entries.len());
+        let mut map_keys = column::with_room(entries.len(), 0);
+        for index in entries {
+            let entry = &self.table.entries[*index];
+            keys.push(entry.key);
+            column::push(&mut map_keys, self.table.map_key(entry))?;
+        }
+        Ok(binding.call.host.map_get(binding.index, &keys, &map_keys))
+    }
+
+    fn write(&mut self, map_key: impl AsMapKey<K>, value: Option<V>) -> Result<()> {
+        let entry = self.find(map_key)?;
+        self.replace(
+            entry,
+            Content {
+                status: Status::Dirty,
+                value,
+            },
+        );
+        Ok(())
+    }
+
+    fn replace(&mut self, entry: usize, content: Content<V>) {
+        let before = mem::replace(&mut self.table.entries[entry].content, content);
+        self.remember(Undo::Entry(entry, before));
+    }
+
+    fn remember(&mut self, undo: Undo<V>) {
+        let row = self
+            .binding
+            .as_ref()
+            .map_or(0, |binding| binding.call.row());
+        if self.row != row {
+            self.row = row;
+            self.journal.clear();
+        }
+        self.journal.push(undo);
+    }
+}
+
+impl<K: MapKey, V: StateCodec> Handle for Map<K, V> {
+    fn bind(&mut self, binding: Binding) -> bool {
+        self.binding.replace(binding).is_none()
+    }
+
+    fn rollback(&mut self) {
+        if self
+            .binding
+            .as_ref()
+            .is_none_or(|binding| binding.call.row() != self.row)
+        {
+            return;
+        }
+        while let Some(undo) = self.journal.pop() {
+            match undo {
+                Undo::Entry(entry, before) => self.table.entries[entry].content = before,
+                Undo::Clear(key, before) => self.cleared[key as usize] = before,
+            }
+        }
+    }
+
+    fn flush(&mut self, _slots: &mut Vec<Slots>) -> Result<()> {
+        let Some(binding) = &self.binding else {
+            return Ok(());
+        };
+        if self.call != binding.call.number() {
+            return Ok(());
+        }
+        let host = &binding.call.host;
+        let cleared = self
+            .cleared
+            .iter()
+            .enumerate()
+            .filter(|(_, cleared)| **cleared);
+        let cleared: Vec<u32> = cleared.map(|(key, _)| key as u32).collect();
+        if !cleared.is_empty() {
+            host.map_clear(binding.index, &cleared);
+        }
+        let dirty = self
+            .table
+            .entries
+            .iter()
+            .filter(|e| e.content.status == Status::Dirty);
+        let mut keys = Vec::new();
+        let mut map_keys = column::with_room(0, 0);
+        let mut values = column::optional_with_room(0);
+        for entry in dirty {
+            keys.push(entry.key);
+            column::push(&mut map_keys, self.table.map_key(entry))?;
+            column::push_optional(&mut values, entry.content.value.as_ref(), V::encode)?;
+        }
+        if !keys.is_empty() {
+            host.map_put(binding.index, &keys, &map_keys, &values);
+        }
+        Ok(())
+    }
+}

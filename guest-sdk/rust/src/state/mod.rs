@@ -1,0 +1,37 @@
+//! Handles of keyed state: typed fields of the operator, each a cache of what the host holds.
+//!
+//! INVARIANT: within a call a key's value is decoded at most once and written back at most once.
+//! What a row wrote can be undone until the next row starts: each handle keeps a journal of the row
+//! in hand, dropped when a write of a later row finds it out of date.
+
+mod aggregating;
+mod cells;
+mod list;
+mod map;
+mod reducing;
+mod value;
+
+use crate::bindings::weir::operator::data::Slots;
+use crate::call::Binding;
+use crate::error::Result;
+
+pub use aggregating::{Aggregate, Aggregating};
+pub use list::List;
+pub use map::{Entries, Map};
+pub use reducing::{Fold, Reducing};
+pub use value::Value;
+
+/// What the SDK does with every declared handle. `describe` is how it reaches them.
+pub(crate) trait Handle {
+    /// Ties the handle to its declaration; `false` if it was declared before.
+    fn bind(&mut self, binding: Binding) -> bool;
+
+    /// Drops what the row in hand did.
+    fn rollback(&mut self);
+
+    /// Hands over what the call did, by import or as slots.
+    fn flush(&mut self, slots: &mut Vec<Slots>) -> Result<()>;
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,69 @@
+//! Value state: at most one value per key.
+
+use super::cells::Cells;
+use crate::codec::StateCodec;
+use crate::describe::count_handle;
+use crate::error::Result;
+
+/// A value per key. A field of the operator, declared in `describe`.
+///
+/// ```
+/// # use weir_guest::{Value, Result};
+/// fn visits(count: &mut Value<i64>) -> Result<i64> {
+///     let visits = count.get()?.copied().unwrap_or(0) + 1;
+///     count.set(visits)?;
+///     Ok(visits)
+/// }
+/// ```
+///
+/// All its functions fail, fatally, outside of `process`, and where the operator's `describe` does
+/// not declare the handle.
+pub struct Value<T> {
+    pub(crate) cells: Cells<T>,
+}
+
+impl<T> Default for Value<T> {
+    fn default() -> Self {
+        count_handle();
+        Self {
+            cells: Cells::default(),
+        }
+    }
+}
+
+impl<T: StateCodec> Value<T> {
+    /// The value of the key in hand, or nothing.
+    ///
+    /// # Errors
+    /// Fatal if what the host holds cannot be decoded.
+    pub fn get(&mut self) -> Result<Option<&T>> {
+        self.cells.get()
+    }
+
+    /// The value of the key in hand, to be changed in place; `None` clears it.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn get_mut(&mut self) -> Result<&mut Option<T>>
+    where
+        T: Clone,
+    {
+        self.cells.get_mut()
+    }
+
+    /// Sets the value of the key in hand. What it was before is not read.
+    ///
+    /// # Errors
+    /// See [`Value`].
+    pub fn set(&mut self, value: T) -> Result<()> {
+        self.cells.set(Some(value))
+    }
+
+    /// Removes the value of the key in hand.
+    ///
+    /// # Errors
+    /// See [`Value`].
+    pub fn clear(&mut self) -> Result<()> {
+        self.cells.set(None)
+    }
+}

@@ -1,0 +1,360 @@
+//! A host in memory. It keeps the rules of the contract, and panics where an SDK breaks one.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use crate::bindings::weir::operator::data::{
+    BytesColumn, Descriptor, OptionalColumn, Slots, StateDecl, StateKind,
+};
+use crate::column;
+use crate::error::Result;
+use crate::host::{EntriesColumn, Host, Level, NestedColumn, Task};
+
+type Bytes = Vec<u8>;
+
+/// What the host holds and what it has seen.
+pub(super) struct Memory {
+    config: String,
+    states: Vec<StateDecl>,
+    held: BTreeMap<(u32, Bytes), Held>,
+    /// `held` as it was before the call.
+    before: BTreeMap<(u32, Bytes), Held>,
+    /// The distinct keys of the call in hand.
+    keys: Vec<Bytes>,
+    /// The states that were put to in the call in hand.
+    put: BTreeSet<u32>,
+    pub(super) imports: Vec<&'static str>,
+    pub(super) logs: Vec<String>,
+    pub(super) metrics: BTreeMap<String, f64>,
+}
+
+#[derive(Clone)]
+enum Held {
+    Value(Bytes),
+    List(Vec<Bytes>),
+    Map(BTreeMap<Bytes, Bytes>),
+}
+
+pub(super) struct MemoryHost(pub(super) Rc<RefCell<Memory>>);
+
+impl Memory {
+    pub(super) fn new(config: &str) -> Self {
+        Self {
+            config: config.to_owned(),
+            states: Vec::new(),
+            held: BTreeMap::new(),
+            before: BTreeMap::new(),
+            keys: Vec::new(),
+            put: BTreeSet::new(),
+            imports: Vec::new(),
+            logs: Vec::new(),
+            metrics: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn declare(&mut self, descriptor: &Descriptor) {
+        self.states.clone_from(&descriptor.states);
+    }
+
+    /// Starts a call and gives the slots of prefetched states.
+    pub(super) fn begin(&mut self, keys: &BytesColumn) -> Vec<Slots> {
+        self.keys = rows(keys);
+        self.before = self.held.clone();
+        self.put.clear();
+        let prefetched = self
+            .states
+            .iter()
+            .enumerate()
+            .filter(|(_, decl)| decl.prefetch);
+        let prefetched: Vec<u32> = prefetched.map(|(state, _)| state as u32).collect();
+        let all: Vec<u32> = (0..self.keys.len() as u32).collect();
+        let slots = |state| Slots {
+            state,
+            values: self.values(state, &all),
+        };
+        prefetched.into_iter().map(slots).collect()
+    }
+
+    /// Ends a call: takes in the slots it returned, or drops what it did.
+    pub(super) fn end(&mut self, slots: std::result::Result<&[Slots], ()>) {
+        let Ok(slots) = slots else {
+            self.held = std::mem::take(&mut self.before);
+            return;
+        };
+        for slots in slots {
+            assert!(!self.put.contains(&slots.state), "both slots and value-put");
+            let values = optional_rows(&slots.values);
+            assert_eq!(values.len(), self.keys.len(), "one slot per key");
+            for (key, value) in values.into_iter().enumerate() {
+                self.put_value(slots.state, key as u32, value);
+            }
+        }
+    }
+
+    pub(super) fn held(&self, state: u32) -> usize {
+        let of_state = self.held.iter().filter(|((held, _), _)| *held == state);
+        let counts = of_state.map(|(_, held)| match held {
+            Held::Value(_) => 1,
+            Held::List(items) => items.len(),
+            Held::Map(entries) => entries.len(),
+        });
+        counts.sum()
+    }
+
+    #[cfg(test)]
+    pub(super) fn copy(&mut self, from: u32, to: u32) {
+        let of_from = self.held.iter().filter(|((held, _), _)| *held == from);
+        let copied = of_from.map(|((_, key), held)| ((to, key.clone()), held.clone()));
+        let copied: Vec<_> = copied.collect();
+        self.held.extend(copied);
+    }
+
+    fn called(&mut self, import: &'static str, state: u32, kinds: &[StateKind]) {
+        self.imports.push(import);
+        let kind = self.states[state as usize].kind;
+        assert!(kinds.contains(&kind), "{import} on {kind:?}");
+    }
+
+    fn slot(&self, state: u32, key: u32) -> (u32, Bytes) {
+        (state, self.keys[key as usize].clone())
+    }
+
+    fn values(&self, state: u32, keys: &[u32]) -> OptionalColumn {
+        optional_column(
+            keys.iter()
+                .map(|key| match self.held.get(&self.slot(state, *key)) {
+                    Some(Held::Value(value)) => Some(value.clone()),
+                    Some(Held::List(_) | Held::Map(_)) | None => None,
+                }),
+        )
+    }
+
+    fn put_value(&mut self, state: u32, key: u32, value: Option<Bytes>) {
+        let slot = self.slot(state, key);
+        match value {
+            Some(value) => self.held.insert(slot, Held::Value(value)),
+            None => self.held.remove(&slot),
+        };
+    }
+
+    fn list(&mut self, state: u32, key: u32) -> &mut Vec<Bytes> {
+        let slot = self.slot(state, key);
+        match self
+            .held
+            .entry(slot)
+            .or_insert_with(|| Held::List(Vec::new()))
+        {
+            Held::List(items) => items,
+            Held::Value(_) | Held::Map(_) => unreachable!("kinds are checked"),
+        }
+    }
+
+    fn map(&mut self, state: u32, key: u32) -> &mut BTreeMap<Bytes, Bytes> {
+        let slot = self.slot(state, key);
+        match self
+            .held
+            .entry(slot)
+            .or_insert_with(|| Held::Map(BTreeMap::new()))
+        {
+            Held::Map(entries) => entries,
+            Held::Value(_) | Held::List(_) => unreachable!("kinds are checked"),
+        }
+    }
+}
+
+const CELLS: &[StateKind] = &[
+    StateKind::Value,
+    StateKind::Reducing,
+    StateKind::Aggregating,
+];
+
+impl Host for MemoryHost {
+    fn value_get(&self, state: u32, keys: &[u32]) -> OptionalColumn {
+        let mut memory = self.0.borrow_mut();
+        memory.called("value-get", state, CELLS);
+        memory.values(state, keys)
+    }
+
+    fn value_put(&self, state: u32, keys: &[u32], values: &OptionalColumn) {
+        let mut memory = self.0.borrow_mut();
+        memory.called("value-put", state, CELLS);
+        memory.put.insert(state);
+        let values = optional_rows(values);
+        assert_eq!(values.len(), keys.len());
+        for (key, value) in keys.iter().zip(values) {
+            memory.put_value(state, *key, value);
+        }
+    }
+
+    fn list_get(&self, state: u32, keys: &[u32]) -> NestedColumn {
+        let mut memory = self.0.borrow_mut();
+        memory.called("list-get", state, &[StateKind::List]);
+        let mut nested = NestedColumn {
+            ends: Vec::new(),
+            elements: column::with_room(0, 0),
+        };
+        for key in keys {
+            for item in memory.list(state, *key).iter() {
+                expect(column::push(&mut nested.elements, item));
+            }
+            nested.ends.push(nested.elements.ends.len() as u32);
+        }
+        nested
+    }
+
+    fn list_add(&self, state: u32, keys: &[u32], values: &BytesColumn) {
+        let mut memory = self.0.borrow_mut();
+        memory.called("list-add", state, &[StateKind::List]);
+        let values = rows(values);
+        assert_eq!(values.len(), keys.len());
+        for (key, value) in keys.iter().zip(values) {
+            memory.list(state, *key).push(value);
+        }
+    }
+
+    fn list_set(&self, state: u32, keys: &[u32], values: &NestedColumn) {
+        let mut memory = self.0.borrow_mut();
+        memory.called("list-set", state, &[StateKind::List]);
+        assert_eq!(values.ends.len(), keys.len());
+        let mut items = rows(&values.elements).into_iter();
+        let mut start = 0;
+        for (key, end) in keys.iter().zip(&values.ends) {
+            let count = (end - start) as usize;
+            *memory.list(state, *key) = items.by_ref().take(count).collect();
+            start = *end;
+        }
+        assert_eq!(items.next(), None, "items of no list");
+    }
+
+    fn map_get(&self, state: u32, keys: &[u32], map_keys: &BytesColumn) -> OptionalColumn {
+        let mut memory = self.0.borrow_mut();
+        memory.called("map-get", state, &[StateKind::Map]);
+        let entries: Vec<_> = keys.iter().copied().zip(rows(map_keys)).collect();
+        assert_eq!(entries.len(), map_keys.ends.len());
+        let get = |(key, map_key)| memory.map(state, key).get(&map_key).cloned();
+        optional_column(entries.into_iter().map(get))
+    }
+
+    fn map_put(&self, state: u32, keys: &[u32], map_keys: &BytesColumn, values: &OptionalColumn) {
+        let mut memory = self.0.borrow_mut();
+        memory.called("map-put", state, &[StateKind::Map]);
+        let (map_keys, values) = (rows(map_keys), optional_rows(values));
+        assert_eq!((map_keys.len(), values.len()), (keys.len(), keys.len()));
+        for ((key, map_key), value) in keys.iter().zip(map_keys).zip(values) {
+            let map = memory.map(state, *key);
+            match value {
+                Some(value) => map.insert(map_key, value),
+                None => map.remove(&map_key),
+            };
+        }
+    }
+
+    fn map_clear(&self, state: u32, keys: &[u32]) {
+        let mut memory = self.0.borrow_mut();
+        memory.called("map-clear", state, &[StateKind::Map]);
+        for key in keys {
+            memory.map(state, *key).clear();
+        }
+    }
+
+    fn map_scan(&self, state: u32, key: u32, after: Option<&[u8]>, limit: u32) -> EntriesColumn {
+        let mut memory = self.0.borrow_mut();
+        memory.called("map-scan", state, &[StateKind::Map]);
+        let empty = || column::with_room(0, 0);
+        let mut page = EntriesColumn {
+            keys: empty(),
+            values: empty(),
+        };
+        let is_after = |map_key: &Bytes| after.is_none_or(|after| map_key.as_slice() > after);
+        let entries = memory
+            .map(state, key)
+            .iter()
+            .filter(|(map_key, _)| is_after(map_key));
+        for (map_key, value) in entries.take(limit as usize) {
+            expect(column::push(&mut page.keys, map_key));
+            expect(column::push(&mut page.values, value));
+        }
+        page
+    }
+
+    fn this_task(&self) -> Task {
+        let (job, operator) = ("test".to_owned(), "operator".to_owned());
+        Task {
+            job,
+            operator,
+            subtask: 0,
+            parallelism: 1,
+            max_parallelism: 128,
+            attempt: 1,
+        }
+    }
+
+    fn config(&self) -> String {
+        self.0.borrow().config.clone()
+    }
+
+    fn current_watermark(&self) -> i64 {
+        i64::MIN
+    }
+
+    fn processing_time(&self) -> i64 {
+        0
+    }
+
+    fn log(&self, level: Level, message: &str) {
+        self.0
+            .borrow_mut()
+            .logs
+            .push(format!("{level:?}: {message}"));
+    }
+
+    fn counter_add(&self, name: &str, by: u64) {
+        let mut memory = self.0.borrow_mut();
+        memory.imports.push("counter-add");
+        *memory.metrics.entry(name.to_owned()).or_default() += by as f64;
+    }
+
+    fn gauge_set(&self, name: &str, value: f64) {
+        let mut memory = self.0.borrow_mut();
+        memory.imports.push("gauge-set");
+        memory.metrics.insert(name.to_owned(), value);
+    }
+
+    fn histogram_record(&self, name: &str, values: &[f64]) {
+        let mut memory = self.0.borrow_mut();
+        memory.imports.push("histogram-record");
+        *memory.metrics.entry(name.to_owned()).or_default() += values.len() as f64;
+    }
+}
+
+fn rows(column: &BytesColumn) -> Vec<Bytes> {
+    (0..column.ends.len())
+        .map(|row| expect(column::row(column, row)).to_owned())
+        .collect()
+}
+
+fn optional_rows(column: &OptionalColumn) -> Vec<Option<Bytes>> {
+    assert_eq!(column.present.len(), column.column.ends.len());
+    let row = |row| expect(column::optional(column, row)).map(<[u8]>::to_owned);
+    (0..column.present.len()).map(row).collect()
+}
+
+fn optional_column(values: impl Iterator<Item = Option<Bytes>>) -> OptionalColumn {
+    let mut column = column::optional_with_room(0);
+    for value in values {
+        expect(column::push_optional(&mut column, value, |value, out| {
+            out.extend(value);
+            Ok(())
+        }));
+    }
+    column
+}
+
+#[expect(
+    clippy::panic,
+    reason = "a broken rule of the contract fails the test that met it"
+)]
+fn expect<T>(result: Result<T>) -> T {
+    result.unwrap_or_else(|error| panic!("{error}"))
+}

@@ -1,0 +1,282 @@
+//! Runs an operator natively, on state kept in memory: for unit tests of operators.
+//!
+//! ```
+//! use weir_guest::testing::Harness;
+//! # use weir_guest::{Ctx, KeyedDescribe, KeyedProcess, Result, Row, Value};
+//! # #[derive(Default)]
+//! # struct Count { count: Value<i64> }
+//! # impl KeyedProcess for Count {
+//! #     type In = String;
+//! #     type Out = String;
+//! #     fn describe(&mut self, d: &mut KeyedDescribe) { d.value("count", &mut self.count); }
+//! #     fn process(&mut self, _row: Row<String>, ctx: &mut Ctx<String>) -> Result<()> {
+//! #         let count = self.count.get()?.copied().unwrap_or(0) + 1;
+//! #         self.count.set(count)?;
+//! #         let key = ctx.key().part(0)?;
+//! #         ctx.emit(format_args!("{key}={count}"))
+//! #     }
+//! # }
+//!
+//! let mut count = Harness::open::<Count, _>("null").unwrap();
+//! let out = count.keyed([("a", "row"), ("b", "row"), ("a", "row")]).unwrap();
+//! assert_eq!(out.main(), ["a=1", "b=1", "a=2"]);
+//! assert_eq!(out.poisoned, None);
+//! ```
+//!
+//! What this host does not show: what the sandbox allows, and what survives a restart. That is what
+//! running the component is for.
+
+mod memory;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use crate::bindings::weir::operator::data::{Batch, BytesColumn, Descriptor, Emitted};
+use crate::column;
+use crate::driver::{Logic, make};
+use crate::key::Key;
+use crate::operator::IntoOperator;
+use memory::{Memory, MemoryHost};
+
+/// An operator on a host in memory.
+pub struct Harness {
+    logic: Box<dyn Logic>,
+    memory: Rc<RefCell<Memory>>,
+    descriptor: Descriptor,
+}
+
+/// An input row.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// The key in the encoding of [`Key::encode`](crate::Key::encode), if the input is keyed.
+    pub key: Option<Vec<u8>>,
+    /// The row.
+    pub value: Vec<u8>,
+    /// The event time; all rows of a batch have one, or none has.
+    pub timestamp: Option<i64>,
+}
+
+/// What a batch led to.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// What was emitted, as it crosses the boundary.
+    pub emitted: Vec<Emitted>,
+    /// The row that failed, if one did, and why.
+    pub poisoned: Option<(usize, String)>,
+    side_outputs: Vec<String>,
+}
+
+impl Harness {
+    /// Describes an operator and opens it. `config` is what the job file would have for it, as
+    /// JSON.
+    ///
+    /// # Errors
+    /// What the declarations lack, or what the operator's `open` returned.
+    pub fn open<T: IntoOperator<Kind>, Kind>(config: &str) -> Result<Self, String> {
+        let memory = Rc::new(RefCell::new(Memory::new(config)));
+        let mut logic = make::<T, Kind>(Box::new(MemoryHost(Rc::clone(&memory))));
+        let descriptor = logic.describe()?;
+        memory.borrow_mut().declare(&descriptor);
+        logic.open()?;
+        Ok(Self {
+            logic,
+            memory,
+            descriptor,
+        })
+    }
+
+    /// What the operator declared.
+    pub fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    /// Processes one batch of rows without keys.
+    ///
+    /// # Errors
+    /// The fatal error of the call; nothing of it is kept then.
+    pub fn rows<V: AsRef<[u8]>>(
+        &mut self,
+        rows: impl IntoIterator<Item = V>,
+    ) -> Result<Output, String> {
+        let input = |value: V| Input::row(value.as_ref());
+        self.batch(0, rows.into_iter().map(input))
+    }
+
+    /// Processes one batch of rows, each with a key of one part.
+    ///
+    /// # Errors
+    /// As [`rows`](Self::rows).
+    pub fn keyed<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &mut self,
+        rows: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Output, String> {
+        let input = |(key, value): (K, V)| Input::row(value.as_ref()).key([key]);
+        self.batch(0, rows.into_iter().map(input))
+    }
+
+    /// Processes one batch of rows of input `input`.
+    ///
+    /// # Errors
+    /// As [`rows`](Self::rows).
+    pub fn batch(
+        &mut self,
+        input: u32,
+        rows: impl IntoIterator<Item = Input>,
+    ) -> Result<Output, String> {
+        let batch = columns(rows);
+        let slots = self.memory.borrow_mut().begin(&batch.keys);
+        let outcome = self.logic.process(input, batch, slots);
+        let slots = outcome.as_ref().map(|outcome| &outcome.slots[..]);
+        self.memory.borrow_mut().end(slots.map_err(|_| ()));
+        let outcome = outcome?;
+        let poisoned = outcome
+            .poisoned
+            .map(|poison| (poison.row as usize, poison.message));
+        Ok(Output {
+            emitted: outcome.emitted,
+            poisoned,
+            side_outputs: self.side_outputs(),
+        })
+    }
+
+    /// Ends all inputs and then the operator. Gives what the former emitted, and the latter.
+    ///
+    /// # Errors
+    /// What the operator returned.
+    pub fn finish(&mut self) -> Result<(Output, Output), String> {
+        let mut ended = Vec::new();
+        for input in 0..self.descriptor.inputs {
+            ended.extend(self.logic.end_of_input(input)?);
+        }
+        let finished = self.logic.finish()?;
+        let side_outputs = self.side_outputs();
+        let output = |emitted| Output {
+            emitted,
+            poisoned: None,
+            side_outputs: side_outputs.clone(),
+        };
+        Ok((output(ended), output(finished)))
+    }
+
+    /// The imports that were called since the last time this was asked.
+    pub fn imports(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.memory.borrow_mut().imports)
+    }
+
+    /// What the operator logged.
+    pub fn logs(&self) -> Vec<String> {
+        self.memory.borrow().logs.clone()
+    }
+
+    /// The sum of what was added to a counter, the last value of a gauge, or the number of values
+    /// of a histogram.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        self.memory.borrow().metrics.get(name).copied()
+    }
+
+    /// How many keys, or entries of maps, or items of lists the operator's state holds.
+    pub fn held(&self, state: &str) -> usize {
+        let index = self
+            .descriptor
+            .states
+            .iter()
+            .position(|decl| decl.name == state);
+        index.map_or(0, |index| self.memory.borrow().held(index as u32))
+    }
+
+    /// Gives one state what another one holds, byte for byte.
+    #[cfg(test)]
+    pub(crate) fn copy_state(&mut self, from: &str, to: &str) {
+        let index = |name| {
+            self.descriptor
+                .states
+                .iter()
+                .position(|decl| decl.name == name)
+        };
+        if let (Some(from), Some(to)) = (index(from), index(to)) {
+            self.memory.borrow_mut().copy(from as u32, to as u32);
+        }
+    }
+
+    fn side_outputs(&self) -> Vec<String> {
+        self.descriptor.side_outputs.clone()
+    }
+}
+
+impl Input {
+    /// A row without key and event time.
+    pub fn row(value: impl AsRef<[u8]>) -> Self {
+        Self {
+            key: None,
+            value: value.as_ref().to_owned(),
+            timestamp: None,
+        }
+    }
+
+    /// Gives the row a key of these parts.
+    pub fn key<P: AsRef<[u8]>>(mut self, parts: impl IntoIterator<Item = P>) -> Self {
+        self.key = Some(Key::encode(parts));
+        self
+    }
+
+    /// Gives the row an event time.
+    pub fn at(mut self, timestamp: i64) -> Self {
+        self.timestamp = Some(timestamp);
+        self
+    }
+}
+
+impl Output {
+    /// The rows of the main output, as text.
+    pub fn main(&self) -> Vec<String> {
+        self.output(0)
+    }
+
+    /// The rows of a side output, as text.
+    pub fn side(&self, name: &str) -> Vec<String> {
+        let index = self
+            .side_outputs
+            .iter()
+            .position(|side_output| side_output == name);
+        index.map_or_else(Vec::new, |index| self.output(index as u32 + 1))
+    }
+
+    fn output(&self, index: u32) -> Vec<String> {
+        let emitted = self
+            .emitted
+            .iter()
+            .filter(|emitted| emitted.output == index);
+        emitted.flat_map(|emitted| texts(&emitted.values)).collect()
+    }
+}
+
+fn texts(values: &BytesColumn) -> Vec<String> {
+    let rows = (0..values.ends.len()).filter_map(|row| column::row(values, row).ok());
+    rows.map(|row| String::from_utf8_lossy(row).into_owned())
+        .collect()
+}
+
+/// Writes rows in columns, as the host does.
+fn columns(rows: impl IntoIterator<Item = Input>) -> Batch {
+    let mut keys: Vec<Vec<u8>> = Vec::new();
+    let mut batch = Batch {
+        values: column::with_room(0, 0),
+        timestamps: Vec::new(),
+        keys: column::with_room(0, 0),
+        key_of_row: Vec::new(),
+    };
+    for row in rows {
+        let _ = column::push(&mut batch.values, &row.value);
+        batch.timestamps.extend(row.timestamp);
+        if let Some(key) = row.key {
+            let known = keys.iter().position(|known| *known == key);
+            let index = known.unwrap_or(keys.len());
+            batch.key_of_row.push(index as u32);
+            if known.is_none() {
+                let _ = column::push(&mut batch.keys, &key);
+                keys.push(key);
+            }
+        }
+    }
+    batch
+}
