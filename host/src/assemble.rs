@@ -1,0 +1,383 @@
+//! From a job file to what the engine runs: components are loaded, connectors made, the plan drawn.
+//!
+//! Nothing of the outside is changed here, so `weir check` does exactly this. All that is wrong is
+//! told, as far as one thing does not hide another.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use weir_checkpoint::TwoPhaseOptions;
+use weir_component::{Component, Engine, EngineOptions, Limits};
+use weir_connectors::{
+    FileFormat, FileSink, FileSinkOptions, FileSource, FileSourceOptions, GeneratorOptions,
+    GeneratorSource, KeyDistribution, OnBadRow, StdoutSink,
+};
+use weir_graph::{OnError, plan};
+use weir_job_file::{
+    Diagnostic, Diagnostics, Distribution, Format, JobFile, Operator, Partitioning, Resolve, Sink,
+    SinkConnector, SourceConnector, Spot, StateBackend, code,
+};
+use weir_model::{KeyGroupRange, Name};
+use weir_operator::{Failure, SinkFactory, SourceFactory};
+use weir_runtime::{BackendFactory, Deployment, OnExisting, OperatorDeployment, SinkDeployment};
+use weir_state::{Backend, HeapBackend, StateDecl};
+
+use crate::cli::Shared;
+
+/// A component as an operator of the job uses it.
+#[derive(Clone, Debug)]
+pub(crate) struct Used {
+    pub(crate) path: PathBuf,
+    pub(crate) digest: String,
+}
+
+/// Components by operator, for messages.
+pub(crate) type Components = Arc<BTreeMap<Name, Used>>;
+
+/// A job that could run.
+pub(crate) struct Assembly {
+    pub(crate) job: JobFile,
+    pub(crate) deployment: Deployment,
+    pub(crate) components: Components,
+}
+
+impl Assembly {
+    /// Whether rows go to standard output.
+    pub(crate) fn prints_rows(&self) -> bool {
+        self.job
+            .sinks
+            .values()
+            .any(|sink| matches!(sink.connector, SinkConnector::Stdout))
+    }
+}
+
+/// Puts a job together.
+pub(crate) fn assemble(job: JobFile, shared: &Shared) -> Result<Assembly, Diagnostics> {
+    let mut wrong = Vec::new();
+    let components = load_components(&job, shared, &mut wrong);
+    let files = file_sources(&job);
+    let world = World {
+        files: &files,
+        components: &components,
+    };
+    let graph = match job.to_graph(&world) {
+        Ok(graph) => Some(graph),
+        Err(diagnostics) => {
+            wrong.extend(diagnostics.iter().cloned());
+            None
+        }
+    };
+    let sources = sources(&job, &world, &mut wrong);
+    let sinks = sinks(&job, &mut wrong);
+    Diagnostics::from_list(wrong)?;
+    let whole = |message: String| {
+        Diagnostics::one(job.diagnose(&Spot::File, code::UNRESOLVED, message, "", None))
+    };
+    let graph = graph.ok_or_else(|| whole("the job cannot be planned".into()))?;
+    let plan = plan(&graph).map_err(|error| whole(error.to_string()))?;
+    let mut operators = HashMap::new();
+    let mut used = BTreeMap::new();
+    for (name, operator) in &job.operators {
+        let Some(component) = components.get(name) else {
+            continue;
+        };
+        let factory = Arc::new(component.factory(limits_of(operator)));
+        let config = Arc::from(operator.config.to_string());
+        operators.insert(name.clone(), OperatorDeployment { factory, config });
+        let digest = component.info().digest.clone();
+        used.insert(
+            name.clone(),
+            Used {
+                path: operator.component.clone(),
+                digest,
+            },
+        );
+    }
+    let backend: Arc<dyn BackendFactory> = match job.backend {
+        StateBackend::Heap => Arc::new(Heap),
+    };
+    let deployment = Deployment {
+        plan,
+        sources,
+        operators,
+        sinks,
+        backend,
+    };
+    Ok(Assembly {
+        job,
+        deployment,
+        components: Arc::new(used),
+    })
+}
+
+/// Loads the component of each operator and checks it against what the job says of it.
+fn load_components(
+    job: &JobFile,
+    shared: &Shared,
+    wrong: &mut Vec<Diagnostic>,
+) -> HashMap<Name, Component> {
+    let mut loaded = HashMap::new();
+    if job.operators.is_empty() {
+        return loaded;
+    }
+    let options = EngineOptions {
+        cache: shared.cache_dir.clone(),
+        ..EngineOptions::default()
+    };
+    let engine = match Engine::new(&options) {
+        Ok(engine) => engine,
+        Err(error) => {
+            wrong.push(job.diagnose(&Spot::File, error.code(), error.to_string(), "", None));
+            return loaded;
+        }
+    };
+    for (name, operator) in &job.operators {
+        match engine.load(&operator.component, &limits_of(operator)) {
+            Ok(component) => {
+                check_operator(job, name, operator, &component, wrong);
+                loaded.insert(name.clone(), component);
+            }
+            Err(error) => {
+                let spot = Spot::OperatorComponent(name.clone());
+                let message = format!("component of operator `{name}`: {error}");
+                let help = error.help().map(str::to_owned);
+                wrong.push(job.diagnose(&spot, error.code(), message, "this component", help));
+            }
+        }
+    }
+    loaded
+}
+
+/// What a component declares must fit what the job gives it.
+fn check_operator(
+    job: &JobFile,
+    name: &Name,
+    operator: &Operator,
+    component: &Component,
+    wrong: &mut Vec<Diagnostic>,
+) {
+    let descriptor = component.descriptor();
+    let given = operator.inputs.len();
+    if descriptor.inputs as usize != given {
+        let message = format!(
+            "operator `{name}` has {given} inputs, its component takes {}",
+            descriptor.inputs
+        );
+        let spot = Spot::OperatorInputs(name.clone());
+        wrong.push(job.diagnose(&spot, "W0314", message, "", None));
+    }
+    let Some(state) = descriptor.states.iter().find(|state| state.kind.is_keyed()) else {
+        return;
+    };
+    for (at, input) in operator.inputs.iter().enumerate() {
+        let keyed = match &input.partitioning {
+            Partitioning::Key(_) => true,
+            Partitioning::Automatic
+            | Partitioning::Forward
+            | Partitioning::Rebalance
+            | Partitioning::Broadcast
+            | Partitioning::Global => false,
+        };
+        // One keyed input is enough: rows of another may come without a key and touch no state.
+        if keyed {
+            return;
+        }
+        if at + 1 == operator.inputs.len() {
+            let message = format!(
+                "operator `{name}` has keyed state (`{}`) and no input with a key",
+                state.name
+            );
+            let help = "give an input a `key`, such as `key: { columns: [0] }`".to_owned();
+            let spot = Spot::OperatorInput(name.clone(), 0);
+            wrong.push(job.diagnose(&spot, "W0315", message, "this input has no key", Some(help)));
+        }
+    }
+}
+
+fn limits_of(operator: &Operator) -> Limits {
+    let mut limits = Limits::default();
+    let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    if let Some(memory) = operator.limits.memory {
+        limits.memory = bytes(memory);
+    }
+    if let Some(time) = operator.limits.time_per_call {
+        limits.time_per_call = time;
+    }
+    if let Some(output) = operator.limits.output {
+        limits.output_bytes = bytes(output);
+    }
+    limits
+}
+
+/// What a graph asks of the world.
+struct World<'a> {
+    files: &'a HashMap<Name, FileSource>,
+    components: &'a HashMap<Name, Component>,
+}
+
+impl Resolve for World<'_> {
+    fn header(&self, source: &Name) -> Result<Option<Vec<String>>, String> {
+        match self.files.get(source) {
+            Some(file) => file.header().map_err(|failure| failure.to_string()),
+            None => Ok(None),
+        }
+    }
+
+    fn side_outputs(&self, operator: &Name) -> Option<Vec<String>> {
+        let component = self.components.get(operator)?;
+        Some(component.descriptor().side_outputs.clone())
+    }
+}
+
+/// File sources, without the timestamps that may need their headers.
+fn file_sources(job: &JobFile) -> HashMap<Name, FileSource> {
+    let mut files = HashMap::new();
+    for (name, source) in &job.sources {
+        if let SourceConnector::File(file) = &source.connector {
+            files.insert(name.clone(), FileSource::new(file_options(name, file)));
+        }
+    }
+    files
+}
+
+fn file_options(name: &Name, file: &weir_job_file::FileSource) -> FileSourceOptions {
+    FileSourceOptions {
+        source: name.clone(),
+        pattern: file.pattern.clone(),
+        base: file.base.clone(),
+        format: match file.format {
+            Format::Csv { header, delimiter } => FileFormat::Csv { header, delimiter },
+            Format::Json => FileFormat::JsonLines,
+            Format::Lines => FileFormat::Lines,
+        },
+        follow: file.follow,
+        on_error: match file.on_error {
+            OnError::Fail => OnBadRow::Fail,
+            OnError::Skip => OnBadRow::Skip,
+        },
+        timestamp: None,
+    }
+}
+
+/// All sources; those over files must see their files.
+fn sources(
+    job: &JobFile,
+    world: &World<'_>,
+    wrong: &mut Vec<Diagnostic>,
+) -> HashMap<Name, Arc<dyn SourceFactory>> {
+    let mut sources: HashMap<Name, Arc<dyn SourceFactory>> = HashMap::new();
+    for (name, source) in &job.sources {
+        match &source.connector {
+            SourceConnector::File(file) => {
+                let mut options = file_options(name, file);
+                match job.timestamp_of(name, world) {
+                    Ok(timestamp) => options.timestamp = timestamp,
+                    Err(diagnostic) => wrong.push(diagnostic),
+                }
+                let factory = FileSource::new(options);
+                if let Err(failure) = factory.discover() {
+                    let spot = Spot::SourcePath(name.clone());
+                    wrong.push(job.diagnose(&spot, failure.code(), failure.to_string(), "", None));
+                }
+                sources.insert(name.clone(), Arc::new(factory));
+            }
+            SourceConnector::Generator(generator) => {
+                let options = GeneratorOptions {
+                    source: name.clone(),
+                    count: generator.count,
+                    keys: generator.keys,
+                    distribution: match generator.distribution {
+                        Distribution::Sequence => KeyDistribution::Sequence,
+                        Distribution::Uniform => KeyDistribution::Uniform,
+                        Distribution::Zipf { exponent } => KeyDistribution::Zipf { exponent },
+                    },
+                    payload_bytes: generator.payload,
+                    seed: generator.seed,
+                    splits: job.max_parallelism().get(),
+                };
+                match GeneratorSource::new(&options) {
+                    Ok(factory) => {
+                        sources.insert(name.clone(), Arc::new(factory));
+                    }
+                    Err(failure) => {
+                        wrong.push(not_made(job, &Spot::Source(name.clone()), &failure))
+                    }
+                }
+            }
+        }
+    }
+    sources
+}
+
+fn sinks(job: &JobFile, wrong: &mut Vec<Diagnostic>) -> HashMap<Name, SinkDeployment> {
+    let mut sinks = HashMap::new();
+    let mut folders: HashMap<&PathBuf, &Name> = HashMap::new();
+    for (name, sink) in &job.sinks {
+        if let SinkConnector::File(file) = &sink.connector
+            && let Some(other) = folders.insert(&file.folder, name)
+        {
+            let message = format!("sinks `{other}` and `{name}` write to the same folder");
+            let help = "their files would have the same names: give each a folder".to_owned();
+            let spot = Spot::SinkPath(name.clone());
+            wrong.push(job.diagnose(&spot, code::CONTRADICTION, message, "", Some(help)));
+        }
+        match deploy_sink(job, name, sink) {
+            Ok(sink) => {
+                sinks.insert(name.clone(), sink);
+            }
+            Err(failure) => wrong.push(not_made(job, &Spot::SinkPath(name.clone()), &failure)),
+        }
+    }
+    sinks
+}
+
+fn deploy_sink(job: &JobFile, name: &Name, sink: &Sink) -> Result<SinkDeployment, Failure> {
+    match &sink.connector {
+        SinkConnector::File(file) => {
+            let extension = file.extension.clone();
+            let factory: Arc<dyn SinkFactory> = Arc::new(FileSink::new(FileSinkOptions {
+                job: job.job.clone(),
+                sink: name.clone(),
+                folder: file.folder.clone(),
+                ext: extension.unwrap_or_else(|| FileSinkOptions::DEFAULT_EXT.to_owned()),
+                guarantee: file.guarantee,
+                roll_bytes: file.roll_bytes,
+            })?);
+            let on_existing = match file.on_existing {
+                weir_job_file::OnExisting::Refuse => OnExisting::Refuse,
+                weir_job_file::OnExisting::Append => OnExisting::Append,
+                weir_job_file::OnExisting::Replace => OnExisting::Replace,
+            };
+            Ok(SinkDeployment {
+                factory,
+                on_existing,
+                transactions: file.transactions,
+            })
+        }
+        SinkConnector::Stdout => Ok(SinkDeployment {
+            factory: Arc::new(StdoutSink::new(name.clone(), std::io::stdout())),
+            on_existing: OnExisting::Append,
+            transactions: TwoPhaseOptions::default(),
+        }),
+    }
+}
+
+fn not_made(job: &JobFile, spot: &Spot, failure: &Failure) -> Diagnostic {
+    job.diagnose(spot, failure.code(), failure.to_string(), "", None)
+}
+
+/// Keyed state in memory.
+struct Heap;
+
+impl BackendFactory for Heap {
+    fn create(
+        &self,
+        states: &[StateDecl],
+        range: KeyGroupRange,
+    ) -> Result<Box<dyn Backend>, Failure> {
+        Ok(Box::new(HeapBackend::new(states.to_vec(), range)?))
+    }
+}

@@ -1,0 +1,109 @@
+//! `weir run`: runs a job in this process.
+
+use std::{sync::Arc, thread};
+
+use clap::Args;
+use tokio::sync::watch;
+use weir_checkpoint::Restart;
+use weir_runtime::{JobOptions, Outcome, Report, SystemClock};
+
+use super::{JobArgs, Output, Shared};
+use crate::{
+    assemble::{Assembly, assemble},
+    exit::Exit,
+    load::{load, refuse},
+    render::{Progress, json_report, say, tell, text_report},
+    signals,
+    storage::{Restore, Storage},
+};
+
+/// Runs a job in this process, from its latest checkpoint on if it has one.
+///
+/// Ctrl-C or SIGTERM stops it with a checkpoint; the same command goes on from there. A second one
+/// ends it at once, as `kill -9` may at any time: what is committed stays, each row once.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  weir run job.yaml
+  weir run job.yaml --set parallelism=4 --set sources.flights.path=more.csv
+  weir run job.yaml --restore none
+  weir run job.yaml --restore checkpoints/flights/chk-7 --output json")]
+pub(crate) struct Run {
+    #[command(flatten)]
+    job: JobArgs,
+
+    /// Where the job begins: `latest` (its latest complete checkpoint, if it has one), `none`
+    /// (anew), or the path of a checkpoint, which is left as it is.
+    #[arg(long, value_name = "latest|none|PATH", default_value = "latest")]
+    restore: Restore,
+}
+
+impl Run {
+    pub(crate) fn run(self, shared: &Shared) -> Exit {
+        let restore = match self.restore.from() {
+            Ok(restore) => restore,
+            Err(message) => {
+                say(&format!("error: --restore: {message}"));
+                return Exit::Usage;
+            }
+        };
+        let assembly = match load(&self.job).and_then(|job| assemble(job, shared)) {
+            Ok(assembly) => assembly,
+            Err(diagnostics) => return refuse(&diagnostics, shared),
+        };
+        let storage = match Storage::open(&assembly.job) {
+            Ok(storage) => storage,
+            Err(error) => {
+                let dir = assembly
+                    .job
+                    .checkpoint
+                    .as_ref()
+                    .map(|c| c.dir.display().to_string());
+                say(&format!(
+                    "error: checkpoint.dir `{}`: {error}",
+                    dir.unwrap_or_default()
+                ));
+                return Exit::Failed;
+            }
+        };
+        let name = assembly.job.job.to_string();
+        let _held = storage.guard();
+        let (stop_sender, stop) = watch::channel(false);
+        if let Err(error) = signals::listen(name.clone(), stop_sender.clone()) {
+            say(&format!("error: cannot listen to signals: {error}"));
+            return Exit::Failed;
+        }
+        let options = JobOptions {
+            workers: thread::available_parallelism().map_or(1, usize::from),
+            checkpoints: storage.checkpoints,
+            restart: Restart::new(assembly.job.restart),
+            restore,
+            attempts: storage.attempts,
+            clock: Arc::new(SystemClock),
+            listener: Arc::new(Progress::new(name, assembly.components.clone())),
+            stop,
+        };
+        let report = match weir_runtime::run(assembly.deployment.clone(), options) {
+            Ok(report) => report,
+            Err(failure) => {
+                say(&format!("error: [{}] {failure}", failure.code()));
+                return Exit::Failed;
+            }
+        };
+        print(&assembly, &report, shared);
+        match report.outcome {
+            Outcome::Finished | Outcome::AlreadyFinished(_) | Outcome::Stopped(_) => Exit::Done,
+            Outcome::Failed(_) | Outcome::Cancelled => Exit::Failed,
+        }
+    }
+}
+
+/// The summary: for programs on standard output, for people on standard error, for there may be
+/// rows on standard output.
+fn print(assembly: &Assembly, report: &Report, shared: &Shared) {
+    let plan = &assembly.deployment.plan;
+    match shared.output {
+        Output::Json if assembly.prints_rows() => say(&json_report(plan, report).to_string()),
+        Output::Json => tell(&json_report(plan, report).to_string()),
+        Output::Text => say(&text_report(plan, report, &assembly.components)),
+    }
+}

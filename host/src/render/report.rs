@@ -1,0 +1,154 @@
+//! The summary of a run.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+use weir_graph::{NodeKind, Plan};
+use weir_runtime::{Outcome, Report};
+
+use crate::assemble::Components;
+
+use super::{duration, grouped, progress::failure_text, size};
+
+/// What nodes of one name counted, all subtasks together.
+#[derive(Clone, Copy, Default)]
+struct Sum {
+    rows_in: u64,
+    rows_out: u64,
+    skipped: u64,
+}
+
+fn sums(report: &Report) -> BTreeMap<String, Sum> {
+    let mut sums: BTreeMap<String, Sum> = BTreeMap::new();
+    for meters in &report.meters {
+        let sum = sums.entry(meters.name.to_string()).or_default();
+        sum.rows_in += meters.rows_in.get();
+        sum.rows_out += meters.rows_out.get();
+        sum.skipped += meters.skipped.get();
+    }
+    sums
+}
+
+/// The summary for programs.
+pub(crate) fn json_report(plan: &Plan, report: &Report) -> Value {
+    let sums = sums(report);
+    let (mut sources, mut sinks, mut skipped) = (Map::new(), Map::new(), Map::new());
+    for node in plan.chains.iter().flat_map(|chain| &chain.nodes) {
+        let name = node.name.to_string();
+        let sum = sums.get(&name).copied().unwrap_or_default();
+        match node.kind {
+            NodeKind::Source { .. } => {
+                sources.insert(name.clone(), json!(sum.rows_out));
+            }
+            NodeKind::Sink => {
+                sinks.insert(name.clone(), json!(sum.rows_in));
+            }
+            NodeKind::Operator { .. } => {}
+        }
+        if sum.skipped > 0 {
+            skipped.insert(name, json!(sum.skipped));
+        }
+    }
+    let last = report.last;
+    json!({
+        "job": plan.job.as_str(),
+        "state": state(&report.outcome),
+        "rows_in": sources,
+        "rows_out": sinks,
+        "skipped": skipped,
+        "checkpoints": {
+            "completed": report.completed,
+            "failed": report.failed,
+            "last_id": last.map(|l| l.id.0),
+            "last_duration_ms": last.map(|l| l.duration_ms),
+            "last_size_bytes": last.map(|l| l.bytes),
+        },
+        "restored_from": report.restored.as_ref().map(|(id, path)| json!({
+            "id": id.0, "path": path,
+        })),
+        "recovery_ms": report.startup_ms,
+        "recovered_transactions": report.recovered,
+        "restarts": report.restarts,
+        "duration_ms": report.duration_ms,
+        "failure": match &report.outcome {
+            Outcome::Failed(failure) => json!({
+                "code": failure.failure.code(),
+                "node": failure.place.as_ref().map(|p| p.node.as_str().to_owned()),
+                "subtask": failure.place.as_ref().map(|p| p.subtask.0),
+                "message": failure.failure.to_string(),
+            }),
+            Outcome::Finished
+            | Outcome::AlreadyFinished(_)
+            | Outcome::Stopped(_)
+            | Outcome::Cancelled => Value::Null,
+        },
+    })
+}
+
+/// The state of a job in one word.
+fn state(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Finished | Outcome::AlreadyFinished(_) => "finished",
+        Outcome::Stopped(_) => "stopped",
+        Outcome::Cancelled => "cancelled",
+        Outcome::Failed(_) => "failed",
+    }
+}
+
+/// The summary for people.
+pub(crate) fn text_report(plan: &Plan, report: &Report, components: &Components) -> String {
+    let job = &plan.job;
+    let took = duration(report.duration_ms as f64);
+    let mut lines = Vec::new();
+    lines.push(match &report.outcome {
+        Outcome::Finished => format!("{job}: finished in {took}"),
+        Outcome::AlreadyFinished(checkpoint) => {
+            return format!(
+                "{job}: had finished before, with checkpoint {checkpoint}; \
+                 `--restore none` runs it anew"
+            );
+        }
+        Outcome::Stopped(id) => format!(
+            "{job}: stopped after {took} with checkpoint {id}; the same command goes on from there"
+        ),
+        Outcome::Cancelled => format!("{job}: cancelled after {took}"),
+        Outcome::Failed(failure) => {
+            format!(
+                "{job}: failed after {took}\n{}",
+                failure_text(failure, components)
+            )
+        }
+    });
+    let sums = sums(report);
+    for node in plan.chains.iter().flat_map(|chain| &chain.nodes) {
+        let sum = sums.get(node.name.as_str()).copied().unwrap_or_default();
+        let rows = match node.kind {
+            NodeKind::Source { .. } => format!("{} rows read", grouped(sum.rows_out)),
+            NodeKind::Operator { .. } => {
+                format!(
+                    "{} rows in, {} out",
+                    grouped(sum.rows_in),
+                    grouped(sum.rows_out)
+                )
+            }
+            NodeKind::Sink => format!("{} rows written", grouped(sum.rows_in)),
+        };
+        let skipped = match sum.skipped {
+            0 => String::new(),
+            n => format!(", {} skipped", grouped(n)),
+        };
+        lines.push(format!("  {:<16} {rows}{skipped}", node.name.as_str()));
+    }
+    if let Some(last) = report.last {
+        lines.push(format!(
+            "  {:<16} {} complete, {} failed; the last, {}, took {} and has {}",
+            "checkpoints",
+            report.completed,
+            report.failed,
+            last.id,
+            duration(last.duration_ms as f64),
+            size(last.bytes)
+        ));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,130 @@
+//! Where a job's checkpoints are kept, who runs it, and where it begins.
+
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use weir_checkpoint::JobPaths;
+use weir_job_file::JobFile;
+use weir_model::Attempt;
+use weir_operator::Failure;
+use weir_runtime::{CheckpointOptions, Foreign, RestoreFrom};
+use weir_snapshot_store::{JobLock, LocalStore, LockError};
+
+/// `--restore`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Restore {
+    /// The latest completed checkpoint of the job, if there is one.
+    Latest,
+    /// Nothing: the job begins anew.
+    None,
+    /// A checkpoint by its path.
+    Path(PathBuf),
+}
+
+impl FromStr for Restore {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "latest" => Ok(Self::Latest),
+            "none" => Ok(Self::None),
+            "" => Err("expected `latest`, `none` or the path of a checkpoint".into()),
+            path => Ok(Self::Path(path.into())),
+        }
+    }
+}
+
+impl Restore {
+    /// As the engine wants it. A path names the folder of a checkpoint, or its `_metadata`.
+    ///
+    /// # Errors
+    /// What is wrong with the path.
+    pub(crate) fn from(&self) -> Result<RestoreFrom, String> {
+        match self {
+            Self::Latest => Ok(RestoreFrom::Latest),
+            Self::None => Ok(RestoreFrom::Nothing),
+            Self::Path(path) => checkpoint_at(path).map(RestoreFrom::Checkpoint),
+        }
+    }
+}
+
+/// A checkpoint by the path of its folder.
+pub(crate) fn checkpoint_at(path: &Path) -> Result<Foreign, String> {
+    let folder = match path.file_name() {
+        Some(name) if name == "_metadata" => path.parent().unwrap_or(Path::new(".")),
+        _ => path,
+    };
+    if !folder.join("_metadata").is_file() {
+        let shown = path.display();
+        let what = match path.exists() {
+            true => "is no checkpoint: there is no `_metadata` in it",
+            false => "does not exist",
+        };
+        return Err(format!("`{shown}` {what}"));
+    }
+    Ok(Foreign {
+        store: Arc::new(LocalStore::new(folder)),
+        folder: String::new(),
+    })
+}
+
+/// Gives the number of each attempt.
+pub(crate) type Attempts = Box<dyn FnMut() -> Result<Attempt, Failure> + Send>;
+
+/// What a run needs of its checkpoint directory.
+pub(crate) struct Storage {
+    pub(crate) checkpoints: Option<CheckpointOptions>,
+    pub(crate) attempts: Attempts,
+    /// Held while the job runs.
+    lock: Option<Arc<Mutex<JobLock>>>,
+}
+
+impl Storage {
+    /// Takes the lock of the job. A job without checkpoints has no directory, and none.
+    ///
+    /// # Errors
+    /// [`LockError`] where somebody runs the job, or the directory cannot be used.
+    pub(crate) fn open(job: &JobFile) -> Result<Self, LockError> {
+        let Some(checkpoint) = &job.checkpoint else {
+            let count = AtomicU32::new(0);
+            let next = move || Ok(Attempt(count.fetch_add(1, Ordering::Relaxed) + 1));
+            return Ok(Self {
+                checkpoints: None,
+                attempts: Box::new(next),
+                lock: None,
+            });
+        };
+        let store = LocalStore::new(&checkpoint.dir);
+        let paths = JobPaths::new(&job.job);
+        let lock = Arc::new(Mutex::new(JobLock::acquire(&store, &paths)?));
+        let counting = lock.clone();
+        let next = move || {
+            let mut lock = counting.lock().unwrap_or_else(PoisonError::into_inner);
+            lock.next_attempt().map_err(|error| Failure::External {
+                what: "the lock of the job".into(),
+                message: error.to_string(),
+            })
+        };
+        let options = CheckpointOptions {
+            config: checkpoint.config(),
+            store: Arc::new(store),
+            paths,
+        };
+        Ok(Self {
+            checkpoints: Some(options),
+            attempts: Box::new(next),
+            lock: Some(lock),
+        })
+    }
+
+    /// Keeps the lock for as long as what is returned lives.
+    pub(crate) fn guard(&self) -> Option<Arc<Mutex<JobLock>>> {
+        self.lock.clone()
+    }
+}

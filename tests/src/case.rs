@@ -1,0 +1,69 @@
+//! One case: its folder, copied and filled in, and its steps one after the other.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+
+use crate::step::Step;
+
+/// `case.json`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    /// What it shows, in a sentence.
+    about: String,
+    steps: Vec<Step>,
+}
+
+/// Runs the case in `folder`.
+pub(crate) fn run(folder: &Path) -> Result<()> {
+    let text = fs::read_to_string(folder.join("case.json")).context("case.json")?;
+    let case: Case = serde_json::from_str(&text).context("case.json")?;
+    let place = tempfile::tempdir()?;
+    copy(folder, place.path())?;
+    let cache = cache();
+    for (number, step) in case.steps.iter().enumerate() {
+        let what = || format!("step {number} of: {}", case.about);
+        step.run(place.path(), &cache).with_context(what)?;
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let guests = root().join("guest-examples/target/components");
+    let some = guests.join("passthrough.wasm");
+    ensure!(
+        some.is_file(),
+        "{} is missing: run `cargo xtask guests` first",
+        some.display()
+    );
+    let data = root().join("guest-examples/data");
+    for entry in fs::read_dir(from)? {
+        let path = entry?.path();
+        let target = to.join(path.file_name().unwrap_or_default());
+        if path.is_dir() {
+            fs::create_dir(&target)?;
+            copy(&path, &target)?;
+        } else if path.extension().is_some_and(|ending| ending == "yaml") {
+            let text = fs::read_to_string(&path)?;
+            let text = text.replace("@guests@", &guests.display().to_string());
+            fs::write(target, text.replace("@data@", &data.display().to_string()))?;
+        } else {
+            fs::copy(&path, target)?;
+        }
+    }
+    Ok(())
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Compiled components, kept between runs: each is compiled once, and the cache is tried with it.
+fn cache() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("component-cache")
+}
