@@ -1,0 +1,97 @@
+# The front door. `./jw` runs this with a `just` that it finds or installs.
+
+set shell := ["sh", "-eu", "-c"]
+
+# What is built and fetched lies outside the clone, so that another clone and CI may use it again.
+export WEIR_CACHE := env('WEIR_CACHE', env('XDG_CACHE_HOME', home_directory() / '.cache') / 'weir')
+export CARGO_TARGET_DIR := env('CARGO_TARGET_DIR', WEIR_CACHE / 'target')
+
+# C and C++ of dependencies is compiled once, whatever cargo forgets.
+ccache := `command -v ccache || true`
+export CC := env('CC', if ccache == '' { 'cc' } else { 'ccache cc' })
+export CXX := env('CXX', if ccache == '' { 'c++' } else { 'ccache c++' })
+
+# A recipe that comes after `setup` runs in a `just` of its own, which sees what setup has
+# installed.
+then := quote(just_executable()) + ' --justfile ' + quote(justfile()) + ' --no-deps'
+
+clippy := 'cargo clippy --workspace --all-targets --all-features'
+clippy_guests := clippy + ' --target-dir ' + quote(CARGO_TARGET_DIR / 'guest-sdk') + ' --manifest-path'
+
+[private]
+default:
+    @{{ quote(just_executable()) }} --justfile {{ quote(justfile()) }} --list --unsorted
+
+# Weir at work: real flights, killed in the middle, exactly once (--help tells the options)
+demo *options: setup
+    @{{ then }} _demo {{ options }}
+
+# All tests, guests and tools included; prints how many passed
+test: setup
+    @{{ then }} _test
+
+# Install what is missing (idempotent)
+setup:
+    @sh scripts/setup.sh
+    @sh scripts/claim-target.sh
+
+# The program `weir`, and all crates
+build: setup
+    @{{ then }} _build
+
+# The example guests, as components
+guests: setup
+    @cargo xtask guests
+
+# Formatting, clippy, and the rules of the house
+lint: setup
+    @{{ then }} _lint
+
+# Speed, size and start-up of the release build, as a table for the README
+figures *options: setup
+    @cargo xtask figures {{ options }}
+
+# Format all Rust sources
+fmt:
+    cargo fmt --all
+    cargo fmt --all --manifest-path guest-sdk/rust/Cargo.toml
+    cargo fmt --all --manifest-path guest-examples/Cargo.toml
+
+# The API documentation of all crates
+doc: setup
+    cargo doc --workspace --no-deps
+
+# What CI runs: all steps, so that one that fails hides nothing, and the tests last
+ci: setup
+    @failed=; \
+    for step in lint build demo; do {{ then }} $step || failed="$failed $step"; done; \
+    ./jw test || failed="$failed test"; \
+    if [ -n "$failed" ]; then echo "ci: failed:$failed" >&2; exit 1; fi
+
+[private]
+_build:
+    cargo build --workspace --bins
+
+[private]
+_lint:
+    @failed=; \
+    check() { echo "$*" >&2; "$@" || failed=yes; }; \
+    check cargo fmt --all --check; \
+    check cargo fmt --all --check --manifest-path guest-sdk/rust/Cargo.toml; \
+    check cargo fmt --all --check --manifest-path guest-examples/Cargo.toml; \
+    check {{ clippy }} -- -D warnings; \
+    check {{ clippy_guests }} guest-sdk/rust/Cargo.toml -- -D warnings; \
+    check {{ clippy_guests }} guest-examples/Cargo.toml -- -D warnings; \
+    check cargo xtask tidy; \
+    [ -z "$failed" ]
+
+[private]
+_demo *options:
+    @cargo xtask guests
+    @cargo build --workspace --bins
+    @cargo xtask demo {{ options }}
+
+[private]
+_test:
+    @cargo xtask guests
+    @cargo xtask test

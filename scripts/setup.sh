@@ -1,0 +1,38 @@
+#!/bin/sh
+# Installs what this machine lacks to build and test Weir, and nothing else; quick when all is
+# there. Needed: cargo and a C compiler. Wanted: ccache, and libclang (for bindings to C++). Guests:
+# their toolchain.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+
+if ! command -v cargo >/dev/null 2>&1; then
+    echo "setup: there is no cargo in PATH; install Rust 1.95 or later (rustup is the usual way)" >&2
+    exit 1
+fi
+
+has_libclang() {
+    [ -n "${LIBCLANG_PATH:-}" ] && return 0
+    for library in /usr/lib/llvm-*/lib/libclang*.so* /usr/lib*/libclang*.so* /usr/local/lib/libclang*.so* \
+        /opt/homebrew/opt/llvm/lib/libclang.dylib /Library/Developer/CommandLineTools/usr/lib/libclang.dylib; do
+        case $library in *-cpp*) continue ;; esac
+        [ -e "$library" ] && return 0
+    done
+    return 1
+}
+
+needed=
+command -v cc >/dev/null 2>&1 || needed="gcc libc6-dev"
+command -v c++ >/dev/null 2>&1 || needed="$needed g++"
+wanted=
+command -v ccache >/dev/null 2>&1 || wanted="ccache"
+has_libclang || wanted="$wanted libclang-dev"
+
+if [ -n "$needed$wanted" ]; then
+    # shellcheck disable=SC2086 # lists of words
+    if ! sh "$here/apt-install.sh" $needed $wanted; then
+        if [ -n "$needed" ]; then exit 1; fi
+        echo "setup: going on without:$wanted (slower builds; some optional parts need libclang)" >&2
+    fi
+fi
+
+sh "$here/guest-toolchain.sh"
