@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use weir_operator::Failure;
+
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -16,6 +18,25 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// Of a job that ended with this failure: the verdict on saved state is about what the user
+    /// wrote, and so is counted as that (D27).
+    #[must_use]
+    pub fn of_failure(failure: &Failure) -> Self {
+        match failure {
+            Failure::Unfit { .. } => Self::Usage,
+            Failure::Guest { .. }
+            | Failure::Trap(_)
+            | Failure::Limit(_)
+            | Failure::Contract { .. }
+            | Failure::BadRow { .. }
+            | Failure::BadKey { .. }
+            | Failure::External { .. }
+            | Failure::Restore { .. }
+            | Failure::Existing { .. }
+            | Failure::Internal { .. } => Self::Failed,
+        }
+    }
+
     /// The number.
     #[must_use]
     pub fn code(self) -> u8 {

@@ -16,6 +16,21 @@ use weir_operator::Failure;
 use weir_runtime::{CheckpointOptions, Foreign, RestoreFrom};
 use weir_snapshot_store::{JobLock, LocalStore, LockError};
 
+/// The code of a checkpoint that is named and not there.
+pub(crate) const NO_CHECKPOINT: &str = "W0002";
+
+/// The code of what keeps a job from its checkpoint directory.
+pub(crate) fn code_of(error: &LockError) -> &'static str {
+    match error {
+        LockError::Held { .. } => "W0003",
+        LockError::Damaged { .. }
+        | LockError::Lost { .. }
+        | LockError::Exhausted { .. }
+        | LockError::File { .. }
+        | LockError::Store(_) => "W0004",
+    }
+}
+
 /// `--restore`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Restore {

@@ -61,10 +61,16 @@ pub enum Failure {
         /// What came back.
         message: String,
     },
-    /// State that cannot be restored, or a source that has changed since: a restart does not help.
+    /// A checkpoint that is damaged, or a source that has changed since: a restart does not help.
     #[error("cannot restore: {message}")]
     Restore {
         /// What does not fit.
+        message: String,
+    },
+    /// A checkpoint that is whole and belongs to another job than the one that was written (D27).
+    #[error("the checkpoint does not fit the job: {message}")]
+    Unfit {
+        /// What does not fit, and what would.
         message: String,
     },
     /// A job that starts anew would mix its results with others (D23).
@@ -101,6 +107,7 @@ impl Failure {
             | Self::BadRow { .. }
             | Self::BadKey { .. }
             | Self::Restore { .. }
+            | Self::Unfit { .. }
             | Self::Existing { .. } => Domain::User,
             Self::External { .. } => Domain::External,
             Self::Internal { .. } => Domain::Internal,
@@ -120,6 +127,7 @@ impl Failure {
             Self::External { .. } => "W0107",
             Self::Restore { .. } => "W0108",
             Self::Existing { .. } => "W0109",
+            Self::Unfit { .. } => "W0110",
             Self::Internal { .. } => "W0199",
         }
     }

@@ -34,8 +34,8 @@ pub enum Outcome {
     Finished,
     /// Nothing was done: the job had finished before, with this checkpoint (D23).
     AlreadyFinished(String),
-    /// It was asked to stop, and stopped with this checkpoint.
-    Stopped(CheckpointId),
+    /// It was asked to stop, and stopped with this checkpoint; `None` where the job keeps none.
+    Stopped(Option<CheckpointId>),
     /// It was asked to stop at once.
     Cancelled,
     /// It failed, and the restart strategy gave up.

@@ -254,7 +254,7 @@ fn a_job_that_was_stopped_goes_on_where_it_was_at_another_parallelism() {
     let stop = job.stopper();
     job.events = at_checkpoint(2, move || stop(true));
     let report = job.run();
-    let Ended::Stopped(id) = report.outcome else {
+    let Ended::Stopped(Some(id)) = report.outcome else {
         panic!("{:?}", report.outcome)
     };
     assert!(id > CheckpointId(2));
@@ -366,6 +366,66 @@ fn a_job_that_starts_anew_does_not_mix_its_results_with_others() {
     job.on_existing = OnExisting::Replace;
     assert!(matches!(job.run().outcome, Ended::Finished));
     assert_eq!(ledger.sorted(), counted(&splits));
+}
+
+#[test]
+fn what_is_replaced_is_not_gone_on_from_after_a_crash_before_the_next_checkpoint() {
+    let splits = [rows(0, 20, 3)];
+    let ledger = Ledger::default();
+    let mut job = counting(&splits, &Valve::open(), 1, &ledger);
+    assert!(matches!(job.run().outcome, Ended::Finished));
+    job.restore = RestoreFrom::Nothing;
+    job.on_existing = OnExisting::Replace;
+    // The new run never completes a checkpoint: it is cancelled as soon as it runs.
+    let stop = job.stopper();
+    job.events = Events::reacting(move |event| {
+        if matches!(event, JobEvent::Running { .. }) {
+            stop(false);
+        }
+    });
+    let report = job.run();
+    assert!(
+        matches!(report.outcome, Ended::Cancelled),
+        "{:?}",
+        report.outcome
+    );
+    assert_eq!(ledger.rows().len(), 0);
+
+    job.events = Events::default();
+    job.restore = RestoreFrom::Latest;
+    let report = job.run();
+    assert!(report.restored.is_none(), "{:?}", report.restored);
+    assert!(matches!(report.outcome, Ended::Finished));
+    assert_eq!(ledger.sorted(), counted(&splits));
+}
+
+#[test]
+fn a_job_without_checkpoints_stops_and_says_that_it_kept_none() {
+    let splits = [rows(0, 100, 3)];
+    let ledger = Ledger::default();
+    let valve = Valve::at(50);
+    let mut job = counting(&splits, &valve, 1, &ledger);
+    job.checkpoints = None;
+    let stop = job.stopper();
+    job.events = Events::reacting(move |event| {
+        if matches!(event, JobEvent::Running { .. }) {
+            stop(true);
+        }
+    });
+    let report = job.run();
+    assert!(
+        matches!(report.outcome, Ended::Stopped(None)),
+        "{:?}",
+        report.outcome
+    );
+    let told = job.events.all();
+    let checkpoint = |event: &JobEvent| matches!(event, JobEvent::Checkpoint(_));
+    assert!(!told.iter().any(checkpoint), "{told:?}");
+    assert_eq!(
+        ledger.sealed(),
+        0,
+        "what was read is committed all the same"
+    );
 }
 
 /// A job with two checkpoints that nobody has committed beyond the first of.

@@ -13,8 +13,8 @@ use crate::{
     assemble::{Assembly, assemble},
     exit::Exit,
     load::{load, refuse},
-    render::{say, tell},
-    storage::checkpoint_at,
+    render::{error, tell},
+    storage::{NO_CHECKPOINT, checkpoint_at},
 };
 
 /// Checks a job file and its components, and shows the plan and what the job guarantees.
@@ -42,14 +42,14 @@ impl Check {
             None => None,
             Some(path) => match checkpoint_at(path) {
                 Err(message) => {
-                    say(&format!("error: --from: {message}"));
+                    error(shared, NO_CHECKPOINT, &format!("--from: {message}"), None);
                     return Exit::Usage;
                 }
                 Ok(foreign) => match examine(&assembly.deployment, &foreign) {
                     Ok(examined) => Some(examined),
                     Err(failure) => {
-                        say(&format!("error: [{}] {failure}", failure.code()));
-                        return Exit::Failed;
+                        error(shared, failure.code(), &failure.to_string(), None);
+                        return Exit::of_failure(&failure);
                     }
                 },
             },

@@ -9,7 +9,7 @@ use weir_component::{Component, Engine, EngineOptions, Limits, Provider};
 use super::{Output, Shared};
 use crate::{
     exit::Exit,
-    render::{say, size, tell},
+    render::{error, size, tell},
 };
 
 /// Shows what a component is: its world, states, inputs, outputs, what it imports, its digest.
@@ -33,25 +33,9 @@ impl Inspect {
             .and_then(|engine| engine.load(&self.component, &Limits::default()));
         let component = match loaded {
             Ok(component) => component,
-            Err(error) => {
-                let path = self.component.display().to_string();
-                match shared.output {
-                    Output::Json => {
-                        let one = json!({
-                            "code": error.code(),
-                            "message": error.to_string(),
-                            "file": path,
-                            "help": error.help(),
-                        });
-                        tell(&json!({ "errors": [one] }).to_string());
-                    }
-                    Output::Text => {
-                        say(&format!("error: [{}] `{path}`: {error}", error.code()));
-                        if let Some(help) = error.help() {
-                            say(&format!("  help: {help}"));
-                        }
-                    }
-                }
+            Err(wrong) => {
+                let message = format!("`{}`: {wrong}", self.component.display());
+                error(shared, wrong.code(), &message, wrong.help());
                 return Exit::Usage;
             }
         };

@@ -5,6 +5,7 @@ use std::{sync::Arc, thread};
 use clap::Args;
 use tokio::sync::watch;
 use weir_checkpoint::Restart;
+use weir_operator::Failure;
 use weir_runtime::{JobOptions, Outcome, Report, SystemClock};
 
 use super::{JobArgs, Output, Shared};
@@ -12,9 +13,9 @@ use crate::{
     assemble::{Assembly, assemble},
     exit::Exit,
     load::{load, refuse},
-    render::{Progress, json_report, say, tell, text_report},
+    render::{Progress, error, json_report, say, tell, text_report},
     signals,
-    storage::{Restore, Storage},
+    storage::{self, NO_CHECKPOINT, Restore, Storage},
 };
 
 /// Runs a job in this process, from its latest checkpoint on if it has one.
@@ -42,7 +43,8 @@ impl Run {
         let restore = match self.restore.from() {
             Ok(restore) => restore,
             Err(message) => {
-                say(&format!("error: --restore: {message}"));
+                let message = format!("--restore: {message}");
+                error(shared, NO_CHECKPOINT, &message, None);
                 return Exit::Usage;
             }
         };
@@ -52,24 +54,20 @@ impl Run {
         };
         let storage = match Storage::open(&assembly.job) {
             Ok(storage) => storage,
-            Err(error) => {
-                let dir = assembly
-                    .job
-                    .checkpoint
-                    .as_ref()
-                    .map(|c| c.dir.display().to_string());
-                say(&format!(
-                    "error: checkpoint.dir `{}`: {error}",
-                    dir.unwrap_or_default()
-                ));
+            Err(wrong) => {
+                let dir = assembly.job.checkpoint.as_ref().map(|c| c.dir.display());
+                let dir = dir.map(|d| d.to_string()).unwrap_or_default();
+                let message = format!("checkpoint.dir `{dir}`: {wrong}");
+                error(shared, storage::code_of(&wrong), &message, None);
                 return Exit::Failed;
             }
         };
         let name = assembly.job.job.to_string();
         let _held = storage.guard();
         let (stop_sender, stop) = watch::channel(false);
-        if let Err(error) = signals::listen(name.clone(), stop_sender.clone()) {
-            say(&format!("error: cannot listen to signals: {error}"));
+        if let Err(wrong) = signals::listen(name.clone(), stop_sender.clone()) {
+            let failure = Failure::io("cannot listen to signals", &wrong);
+            error(shared, failure.code(), &failure.to_string(), None);
             return Exit::Failed;
         }
         let options = JobOptions {
@@ -85,14 +83,15 @@ impl Run {
         let report = match weir_runtime::run(assembly.deployment.clone(), options) {
             Ok(report) => report,
             Err(failure) => {
-                say(&format!("error: [{}] {failure}", failure.code()));
+                error(shared, failure.code(), &failure.to_string(), None);
                 return Exit::Failed;
             }
         };
         print(&assembly, &report, shared);
-        match report.outcome {
+        match &report.outcome {
             Outcome::Finished | Outcome::AlreadyFinished(_) | Outcome::Stopped(_) => Exit::Done,
-            Outcome::Failed(_) | Outcome::Cancelled => Exit::Failed,
+            Outcome::Failed(failed) => Exit::of_failure(&failed.failure),
+            Outcome::Cancelled => Exit::Failed,
         }
     }
 }

@@ -5,6 +5,10 @@ mod report;
 
 use std::io::Write;
 
+use serde_json::json;
+
+use crate::cli::{Output, Shared};
+
 pub(crate) use progress::Progress;
 pub(crate) use report::{json_report, text_report};
 
@@ -18,6 +22,23 @@ pub(crate) fn tell(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{text}");
     let _ = out.flush();
+}
+
+/// An error for which there is no text to point at: for programs on standard output, in the form of
+/// those of a job file.
+pub(crate) fn error(shared: &Shared, code: &str, message: &str, help: Option<&str>) {
+    match shared.output {
+        Output::Json => {
+            let one = json!({ "code": code, "message": message, "help": help });
+            tell(&json!({ "errors": [one] }).to_string());
+        }
+        Output::Text => {
+            say(&format!("error: [{code}] {message}"));
+            if let Some(help) = help {
+                say(&format!("  help: {help}"));
+            }
+        }
+    }
 }
 
 /// A number with its thousands apart.

@@ -108,8 +108,12 @@ pub(crate) fn text_report(plan: &Plan, report: &Report, components: &Components)
                  `--restore none` runs it anew"
             );
         }
-        Outcome::Stopped(id) => format!(
+        Outcome::Stopped(Some(id)) => format!(
             "{job}: stopped after {took} with checkpoint {id}; the same command goes on from there"
+        ),
+        Outcome::Stopped(None) => format!(
+            "{job}: stopped after {took}; the job has no `checkpoint:`, so the same command begins \
+             anew"
         ),
         Outcome::Cancelled => format!("{job}: cancelled after {took}"),
         Outcome::Failed(failure) => {

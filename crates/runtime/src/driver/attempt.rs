@@ -281,6 +281,10 @@ impl AttemptDriver {
                         .event(&JobEvent::CheckpointFailed { id, reason });
                     self.tell_all(|| Control::Aborted(id));
                 }
+                // Without a store it only served to commit: there is nothing to tell of.
+                Effect::Completed(completed) if !self.persist.keeps() => {
+                    self.persist.stats(&completed);
+                }
                 Effect::Completed(completed) => {
                     let stats = self.persist.stats(&completed);
                     self.counts.completed += 1;

@@ -1,6 +1,7 @@
 //! Runs a job: attempts, restores and restarts, until it has finished, was stopped or is given up.
 
 mod attempt;
+mod begin;
 mod deploy;
 mod document;
 mod persist;
@@ -19,12 +20,10 @@ use tokio::{
     task::{JoinSet, spawn_blocking},
     time::sleep,
 };
-use weir_checkpoint::{
-    Config, Coordinator, Fallback, OnCommitError, RestartDecision, Shown, Survey, Transaction,
-};
+use weir_checkpoint::{Config, Coordinator, OnCommitError, RestartDecision, Survey, Transaction};
 use weir_graph::NodeKind;
 use weir_model::{Attempt, CheckpointId, Name, ProcessingTime};
-use weir_operator::{Committable, Failure, Recovered, SinkGuarantee};
+use weir_operator::{Committable, Failure, Recovered};
 use weir_state::Verdict;
 
 use self::{
@@ -37,9 +36,7 @@ use self::{
 };
 use crate::{
     clock::Monotonic,
-    deployment::{
-        Deployment, Foreign, JobEvent, JobOptions, OnExisting, RestoreFrom, SinkDeployment,
-    },
+    deployment::{Deployment, Foreign, JobEvent, JobOptions, RestoreFrom, SinkDeployment},
     meters::NodeMeters,
     report::{JobFailure, Outcome, Place, Report},
     task::Storage,
@@ -80,7 +77,7 @@ pub struct Examined {
 /// Reads a checkpoint and judges whether a job could go on from it. Starts nothing. Blocking.
 ///
 /// # Errors
-/// [`Failure::Restore`] where it is damaged or does not fit the job.
+/// [`Failure::Restore`] where it is damaged, [`Failure::Unfit`] where it does not fit the job.
 pub fn examine(deployment: &Deployment, from: &Foreign) -> Result<Examined, Failure> {
     match Restored::read(from.store.clone(), &from.folder, deployment) {
         Ok(restored) => Ok(Examined {
@@ -173,7 +170,10 @@ impl Job {
                         Err(failure) => self.fail(failure),
                     };
                 }
-                Ok(End::Stopped(id)) => return self.report(Outcome::Stopped(id)),
+                Ok(End::Stopped(id)) => {
+                    let kept = self.storage.as_ref().map(|_| id);
+                    return self.report(Outcome::Stopped(kept));
+                }
                 Ok(End::Cancelled) => return self.report(Outcome::Cancelled),
                 Ok(End::Failed(failure)) | Err(Early::Failed(failure)) => (failure, false),
                 Err(Early::Refused(failure)) => (failure, true),
@@ -246,8 +246,8 @@ impl Job {
             })
         };
         let attempt = (self.options.attempts)().map_err(failed)?;
-        let survey = self.survey().await.map_err(failed)?;
-        let restored = self.restore(&survey).await.map_err(failed)?;
+        let mut survey = self.survey().await.map_err(failed)?;
+        let restored = self.restore(&mut survey).await.map_err(failed)?;
         self.recover(attempt, restored.as_ref()).await?;
         if restored.as_ref().is_some_and(Restored::all_finished) {
             return Err(Early::AllFinished);
@@ -316,188 +316,6 @@ impl Job {
         {
             self.latest = Some(Latest::Own(last));
         }
-    }
-
-    /// What lies in the store. Removes what no metadata names: a crash left it.
-    async fn survey(&mut self) -> Result<Survey, Failure> {
-        let Some(storage) = self.storage.clone() else {
-            return Ok(Survey::default());
-        };
-        let survey = blocking(move || {
-            let objects =
-                storage
-                    .store
-                    .list(storage.paths.root())
-                    .map_err(|e| Failure::External {
-                        what: storage.store.describe(),
-                        message: e.to_string(),
-                    })?;
-            let survey = Survey::of(&storage.paths, &objects);
-            for orphan in &survey.orphans {
-                for object in &objects {
-                    if storage.paths.checkpoint_of(&object.path) == Some(*orphan) {
-                        let _ = storage.store.delete(&object.path);
-                    }
-                }
-            }
-            Ok(survey)
-        })
-        .await?;
-        self.highest = self.highest.max(survey.highest.unwrap_or(CheckpointId(0)));
-        Ok(survey)
-    }
-
-    /// Reads the checkpoint that this attempt begins with.
-    async fn restore(&mut self, survey: &Survey) -> Result<Option<Restored>, Failure> {
-        let mut latest = match self.latest.clone() {
-            Some(latest) => latest,
-            None => match &self.options.restore {
-                RestoreFrom::Nothing => Latest::Beginning,
-                RestoreFrom::Checkpoint(foreign) => Latest::Foreign(foreign.clone()),
-                RestoreFrom::Latest => survey.latest().map_or(Latest::Beginning, Latest::Own),
-            },
-        };
-        let first = self.latest.is_none();
-        let restored = loop {
-            let (store, folder) = match (latest.clone(), &self.storage) {
-                (Latest::Beginning, _) | (Latest::Own(_), None) => {
-                    if first {
-                        self.check_existing().await?;
-                    }
-                    self.latest = Some(latest);
-                    return Ok(None);
-                }
-                (Latest::Own(id), Some(storage)) => {
-                    (storage.store.clone(), storage.paths.checkpoint(id))
-                }
-                (Latest::Foreign(foreign), _) => (foreign.store, foreign.folder),
-            };
-            let deployment = self.deployment.clone();
-            let read = move || Ok(Restored::read(store, &folder, &deployment));
-            match (blocking(read).await?, &latest) {
-                (Ok(restored), _) => break restored,
-                (Err(NoRestore::Unreadable(failure)), Latest::Own(id)) => {
-                    latest = Latest::Own(self.fall_back(survey, *id, failure).await?);
-                }
-                (Err(NoRestore::Unreadable(failure) | NoRestore::Unfit(failure)), _) => {
-                    return Err(failure);
-                }
-            }
-        };
-        let (id, location) = (restored.id, restored.location.clone());
-        if matches!(latest, Latest::Foreign(_)) {
-            // New results must not take the names of those that are there (D24).
-            self.highest = self.highest.max(id).max(self.last_committed().await?);
-            self.named = Some(id);
-        }
-        self.latest = Some(latest);
-        self.options.listener.event(&JobEvent::Restoring {
-            id,
-            location: location.clone(),
-        });
-        if first {
-            self.restored = Some((id, location));
-        }
-        Ok(Some(restored))
-    }
-
-    /// The checkpoint to go on from where one cannot be read (D20).
-    async fn fall_back(
-        &mut self,
-        survey: &Survey,
-        unreadable: CheckpointId,
-        failure: Failure,
-    ) -> Result<CheckpointId, Failure> {
-        let mut shown = BTreeMap::new();
-        for (name, sink) in &self.deployment.sinks {
-            let upto = match sink.factory.guarantee() {
-                SinkGuarantee::AtLeastOnce => Shown::AtOnce,
-                SinkGuarantee::ExactlyOnce => {
-                    let factory = sink.factory.clone();
-                    Shown::UpTo(blocking(move || factory.existing()).await?.last_checkpoint)
-                }
-            };
-            shown.insert(name.clone(), upto);
-        }
-        match Fallback::choose(survey, unreadable, &shown) {
-            Fallback::To {
-                checkpoint,
-                repeated,
-            } => {
-                let mut note = format!("{failure}; going back to checkpoint {checkpoint}");
-                for sink in repeated {
-                    note.push_str(&format!("; rows of sink `{sink}` will come again"));
-                }
-                self.options.listener.event(&JobEvent::Note(note));
-                Ok(checkpoint)
-            }
-            Fallback::Stop { checkpoint, beyond } => {
-                let folder = self.storage.as_ref().map(|storage| {
-                    let inside = storage.paths.checkpoint(checkpoint);
-                    format!(
-                        "{}/{inside}",
-                        storage.store.describe().trim_end_matches('/')
-                    )
-                });
-                let mut message = failure.to_string();
-                for (sink, id) in beyond {
-                    message.push_str(&format!(
-                        "; sink `{sink}` has committed up to checkpoint {id}, and would do so again \
-                         from checkpoint {checkpoint}"
-                    ));
-                }
-                let folder = folder.unwrap_or_default();
-                message.push_str(&format!(
-                    "; to go back nevertheless, repeating results: --restore {folder}"
-                ));
-                Err(Failure::Restore { message })
-            }
-            Fallback::NothingOlder => Err(Failure::Restore {
-                message: format!(
-                    "{failure}; there is no older checkpoint; `--restore none` begins anew"
-                ),
-            }),
-        }
-    }
-
-    /// The highest checkpoint that any sink has committed something of.
-    async fn last_committed(&self) -> Result<CheckpointId, Failure> {
-        let mut last = CheckpointId(0);
-        for sink in self.deployment.sinks.values() {
-            let factory = sink.factory.clone();
-            let existing = blocking(move || factory.existing()).await?;
-            last = last.max(existing.last_checkpoint.unwrap_or(last));
-        }
-        Ok(last)
-    }
-
-    /// A job that starts anew does not mix its results with those that are there (D23).
-    async fn check_existing(&mut self) -> Result<(), Failure> {
-        for (name, sink) in &self.deployment.sinks {
-            let (factory, policy) = (sink.factory.clone(), sink.on_existing);
-            let existing = blocking(move || factory.existing()).await?;
-            if existing.committed == 0 {
-                continue;
-            }
-            match policy {
-                OnExisting::Refuse => {
-                    return Err(Failure::Existing {
-                        sink: name.to_string(),
-                        location: existing.location,
-                        committed: existing.committed,
-                    });
-                }
-                OnExisting::Append => {
-                    let last = existing.last_checkpoint.unwrap_or(CheckpointId(0));
-                    self.highest = self.highest.max(last);
-                }
-                OnExisting::Replace => {
-                    let factory = sink.factory.clone();
-                    blocking(move || factory.clear()).await?;
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Commits what the restored checkpoint holds, and removes what older attempts left open (D21).
@@ -707,7 +525,9 @@ fn recover_sink(
 /// What is wrong with the restored state is not mended by a restart.
 fn early(failure: JobFailure) -> Early {
     match failure.failure {
-        Failure::Restore { .. } | Failure::Existing { .. } => Early::Refused(failure),
+        Failure::Restore { .. } | Failure::Unfit { .. } | Failure::Existing { .. } => {
+            Early::Refused(failure)
+        }
         Failure::Guest { .. }
         | Failure::Trap(_)
         | Failure::Limit(_)

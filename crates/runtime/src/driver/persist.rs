@@ -57,6 +57,11 @@ impl Persist {
         }
     }
 
+    /// Whether checkpoints are kept at all.
+    pub(crate) fn keeps(&self) -> bool {
+        self.storage.is_some()
+    }
+
     /// The next result of [`store`](Self::store); never `None`.
     pub(crate) async fn next(&mut self) -> Option<Stored> {
         self.done.1.recv().await
@@ -117,14 +122,7 @@ impl Persist {
     pub(crate) fn delete(&mut self, id: CheckpointId) {
         self.sizes.remove(&id);
         self.later(move |storage| {
-            let metadata = storage.paths.metadata(id);
-            let _ = storage.store.delete(&metadata);
-            let Ok(objects) = storage.store.list(&storage.paths.checkpoint(id)) else {
-                return;
-            };
-            for object in objects {
-                let _ = storage.store.delete(&object.path);
-            }
+            let _ = storage.delete_checkpoint(id);
         });
     }
 

@@ -86,7 +86,7 @@ impl Restored {
     /// home for every state. Which states an operator has is checked where they are loaded.
     fn check(&self, deployment: &Deployment) -> Result<(), Failure> {
         let refuse = |message: String| {
-            Err(Failure::Restore {
+            Err(Failure::Unfit {
                 message: format!("{}: {message}", self.location),
             })
         };

@@ -384,6 +384,7 @@ impl OperatorNode {
             | Failure::BadKey { .. }
             | Failure::External { .. }
             | Failure::Restore { .. }
+            | Failure::Unfit { .. }
             | Failure::Existing { .. }
             | Failure::Internal { .. } => {}
         }

@@ -11,7 +11,9 @@ use tokio::{
     sync::mpsc,
     task::{JoinHandle, spawn_blocking},
 };
-use weir_checkpoint::{FailureReason, FileRef, JobPaths, SnapshotStore, TaskId, Transaction};
+use weir_checkpoint::{
+    FailureReason, FileRef, JobPaths, SnapshotStore, StoreError, TaskId, Transaction,
+};
 use weir_model::{CheckpointId, Name, ProcessingTime, SubtaskIndex};
 use weir_operator::{PreCommit, SinkFactory};
 use weir_state::{Snapshot, StateDecl, StateFileWriter};
@@ -65,6 +67,21 @@ pub(crate) struct LaneSink {
 pub(crate) struct Storage {
     pub(crate) store: Arc<dyn SnapshotStore>,
     pub(crate) paths: JobPaths,
+}
+
+impl Storage {
+    /// Deletes everything of a checkpoint, its metadata first: without it the rest is an orphan,
+    /// which the next start of the job removes. Blocking.
+    pub(crate) fn delete_checkpoint(&self, id: CheckpointId) -> Result<(), StoreError> {
+        match self.store.delete(&self.paths.metadata(id)) {
+            Err(e) if !e.is_not_found() => return Err(e),
+            Ok(()) | Err(_) => {}
+        }
+        for object in self.store.list(&self.paths.checkpoint(id))? {
+            self.store.delete(&object.path)?;
+        }
+        Ok(())
+    }
 }
 
 /// What a lane needs to know of its task.

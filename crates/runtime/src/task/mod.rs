@@ -100,20 +100,24 @@ impl Task {
     pub(crate) async fn run(self) {
         let (id, events) = (self.id, self.events.clone());
         let mut running = Running::new(self);
-        let event = match running.drive().await {
-            Ok(cancelled) => {
-                let LaneHandle { work, done } = running.task.lane;
-                drop(work);
-                // The lane reports its own failures; what it was doing is done or reported by now.
-                let _ = done.await;
-                if cancelled { None } else { Some(Event::Ended) }
-            }
+        let driven = running.drive().await;
+        let tell = |event| {
+            let _ = events.send(FromTask { task: id, event });
+        };
+        let ended = match driven {
+            Ok(cancelled) => !cancelled,
             Err(NodeFailure { node, failure }) => {
-                Some(Event::Failed(TaskFailure { node, failure }))
+                tell(Event::Failed(TaskFailure { node, failure }));
+                false
             }
         };
-        if let Some(event) = event {
-            let _ = events.send(FromTask { task: id, event });
+        // The lane reports its own failures; what it was doing is done or reported before the task
+        // counts as gone, so that it does not reach into the next attempt.
+        let LaneHandle { work, done } = running.task.lane;
+        drop(work);
+        let _ = done.await;
+        if ended {
+            tell(Event::Ended);
         }
     }
 }
