@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! <job>/LOCK                                       who runs the job (D28)
+//! <job>/BEGIN                                      where its user told it to begin, and since when
 //! <job>/FINISHED                                   the job has finished (D23)
 //! <job>/chk-<n>/_metadata                          written last; without it there is no checkpoint
 //! <job>/chk-<n>/<head operator>/<subtask>/state    all that one task wrote (D19)
+//! <job>/chk-<n>/committed                          all its transactions are committed
 //! ```
 //!
 //! INVARIANT: every path of a job begins with `<job>/`, and what does not is never taken for one of
@@ -13,6 +15,7 @@
 use weir_model::{CheckpointId, JobName, OperatorName, SubtaskIndex};
 
 const METADATA: &str = "_metadata";
+const COMMITTED: &str = "committed";
 
 /// The paths of one job, relative to the checkpoint directory, `/` between parts.
 ///
@@ -68,6 +71,25 @@ impl JobPaths {
     #[must_use]
     pub fn in_checkpoint(&self, id: CheckpointId, path: &str) -> String {
         format!("{}chk-{id}/{path}", self.root)
+    }
+
+    /// The mark of a checkpoint that has nothing left to commit, as a path in its folder.
+    #[must_use]
+    pub fn committed_inside() -> &'static str {
+        COMMITTED
+    }
+
+    /// The mark of a checkpoint that has nothing left to commit: the job ended with it, and its
+    /// results may have been taken away since.
+    #[must_use]
+    pub fn committed(&self, id: CheckpointId) -> String {
+        self.in_checkpoint(id, COMMITTED)
+    }
+
+    /// Where the job was told to begin, as long as no checkpoint says more.
+    #[must_use]
+    pub fn begin(&self) -> String {
+        format!("{}BEGIN", self.root)
     }
 
     /// The file that whoever runs the job has locked.

@@ -195,6 +195,11 @@ pub struct Limit {
     pub row: Option<RowInfo>,
 }
 
+impl Limit {
+    /// The key of the limit on the time of a call.
+    pub const TIME: &'static str = "time-per-call";
+}
+
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

@@ -108,6 +108,9 @@ pub enum RestoreFrom {
     Latest,
     /// At the beginning, whatever there is.
     Nothing,
+    /// At a checkpoint of the job's own that the user names: what it holds is committed, retention
+    /// leaves it alone, and there is no falling back from it.
+    Own(CheckpointId),
     /// At a checkpoint that the user names; it is neither changed nor referred to (D24).
     Checkpoint(Foreign),
 }
@@ -119,6 +122,15 @@ pub struct Foreign {
     pub store: Arc<dyn SnapshotStore>,
     /// The folder in that store that holds its `_metadata`; empty where it is the store's root.
     pub folder: String,
+}
+
+impl Foreign {
+    /// Where it lies, for people.
+    pub(crate) fn place(&self) -> String {
+        let store = self.store.describe();
+        let whole = format!("{}/{}", store.trim_end_matches('/'), self.folder);
+        whole.trim_end_matches('/').to_owned()
+    }
 }
 
 /// What happens to a job while it runs, for whoever watches.

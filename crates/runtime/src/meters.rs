@@ -1,8 +1,11 @@
 //! What a running job counts, readable at any time from anywhere.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use weir_model::{Name, SubtaskIndex};
@@ -45,6 +48,25 @@ pub struct NodeMeters {
 }
 
 impl NodeMeters {
+    /// What earlier attempts counted, by node and subtask: one each, however many attempts there
+    /// were.
+    pub(crate) fn folded(all: &[Arc<Self>]) -> Vec<Arc<Self>> {
+        let mut sums = BTreeMap::<(&Name, SubtaskIndex), Arc<Self>>::new();
+        for one in all {
+            let sum = sums
+                .entry((&one.name, one.subtask))
+                .or_insert_with(|| Self::new(one.name.clone(), one.subtask));
+            for (sum, one) in [
+                (&sum.rows_in, &one.rows_in),
+                (&sum.rows_out, &one.rows_out),
+                (&sum.skipped, &one.skipped),
+            ] {
+                sum.set(sum.get() + one.get());
+            }
+        }
+        sums.into_values().collect()
+    }
+
     pub(crate) fn new(name: Name, subtask: SubtaskIndex) -> Arc<Self> {
         Arc::new(Self {
             name,

@@ -78,6 +78,8 @@ pub struct TestJob {
     pub on_existing: OnExisting,
     /// Who is told.
     pub events: Events,
+    /// Whether nobody can ask it to stop.
+    pub unstoppable: bool,
     stop: watch::Sender<bool>,
 }
 
@@ -106,6 +108,7 @@ impl TestJob {
             restore: RestoreFrom::Latest,
             on_existing: OnExisting::Refuse,
             events: Events::default(),
+            unstoppable: false,
             stop: watch::Sender::new(false),
         }
     }
@@ -246,7 +249,10 @@ impl TestJob {
             attempts: Box::new(move || Ok(Attempt(attempts.fetch_add(1, Ordering::Relaxed) + 1))),
             clock: Arc::new(SystemClock),
             listener: Arc::new(self.events.clone()),
-            stop: self.stop.subscribe(),
+            stop: match self.unstoppable {
+                true => watch::channel(false).1,
+                false => self.stop.subscribe(),
+            },
         };
         run(deployment, options).unwrap()
     }

@@ -51,6 +51,13 @@ impl Closures {
         self
     }
 
+    /// Declares so many inputs.
+    #[must_use]
+    pub fn with_inputs(mut self, inputs: u32) -> Self {
+        self.descriptor.inputs = inputs;
+        self
+    }
+
     /// Declares that it keeps something in its own memory.
     #[must_use]
     pub fn keeping_memory(mut self) -> Self {

@@ -77,6 +77,8 @@ struct Progress {
     with_data: HashSet<TaskId>,
     left: HashSet<TaskId>,
     stopping: bool,
+    /// Nobody can ask for a stop any more.
+    deaf: bool,
 }
 
 impl AttemptDriver {
@@ -88,6 +90,7 @@ impl AttemptDriver {
             with_data: all.clone(),
             left: all,
             stopping: false,
+            deaf: false,
         };
         let end = loop {
             if let Some(end) = self.turn(tasks, &mut progress).await {
@@ -130,7 +133,7 @@ impl AttemptDriver {
         };
         tokio::select! {
             biased;
-            changed = self.stop.changed(), if !progress.stopping => {
+            changed = self.stop.changed(), if !progress.deaf => {
                 self.stop_asked(changed.is_ok(), progress)
             }
             Some(event) = self.events.recv() => self.event(event, progress),
@@ -147,17 +150,22 @@ impl AttemptDriver {
     }
 
     fn stop_asked(&mut self, alive: bool, progress: &mut Progress) -> Option<End> {
-        progress.stopping = true;
-        if alive && *self.stop.borrow() {
-            if progress.running.len() < self.reach.len() {
-                // There is no checkpoint before all tasks run: it is asked for then.
-                return None;
-            }
-            let now = self.monotonic.now();
-            let effects = self.coordinator.request(now, CheckpointKind::Stop);
-            return self.carry_out(effects);
+        if !alive {
+            progress.deaf = true;
+            return None;
         }
-        alive.then_some(End::Cancelled)
+        let with_checkpoint = *self.stop.borrow();
+        if !with_checkpoint {
+            return Some(End::Cancelled);
+        }
+        // There is no checkpoint before all tasks run: it is asked for then.
+        let asked_before = std::mem::replace(&mut progress.stopping, true);
+        if asked_before || progress.running.len() < self.reach.len() {
+            return None;
+        }
+        let now = self.monotonic.now();
+        let effects = self.coordinator.request(now, CheckpointKind::Stop);
+        self.carry_out(effects)
     }
 
     fn event(&mut self, from: FromTask, progress: &mut Progress) -> Option<End> {
@@ -186,12 +194,8 @@ impl AttemptDriver {
             Event::DataEnded => {
                 progress.with_data.remove(&task);
                 // The final checkpoint is taken when all sources have ended (D4).
-                let ended = !self
-                    .sources
-                    .tasks()
-                    .any(|task| progress.with_data.contains(&task));
                 let is_source = self.sources.name_of(task.vertex).is_some();
-                if !(ended && is_source) || progress.stopping {
+                if !is_source || !self.all_read(progress) || progress.stopping {
                     return None;
                 }
                 let effects = self.coordinator.request(now, CheckpointKind::Final);
@@ -238,8 +242,19 @@ impl AttemptDriver {
         let mut effects = self.coordinator.started(now, tasks, self.owned.clone());
         if progress.stopping {
             effects.extend(self.coordinator.request(now, CheckpointKind::Stop));
+        } else if self.all_read(progress) {
+            // They said so before all tasks ran: they were restored as finished.
+            effects.extend(self.coordinator.request(now, CheckpointKind::Final));
         }
         self.carry_out(effects)
+    }
+
+    /// Whether all sources have ended.
+    fn all_read(&self, progress: &Progress) -> bool {
+        !self
+            .sources
+            .tasks()
+            .any(|task| progress.with_data.contains(&task))
     }
 
     fn stored(&mut self, stored: Stored) -> Option<End> {

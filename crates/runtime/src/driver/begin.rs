@@ -3,15 +3,19 @@
 
 use std::collections::BTreeMap;
 
-use weir_checkpoint::{Fallback, Shown, Survey};
-use weir_model::CheckpointId;
+use serde_json::{Value, json};
+use weir_checkpoint::{Fallback, JobPaths, Shown, SnapshotStore, StoreError, Survey};
+use weir_model::{Attempt, CheckpointId};
 use weir_operator::{Failure, SinkGuarantee};
 
 use super::{
     Job, Latest, blocking,
     restore::{NoRestore, Restored},
 };
-use crate::deployment::{JobEvent, OnExisting, RestoreFrom};
+use crate::{
+    deployment::{JobEvent, OnExisting, RestoreFrom, SinkDeployment},
+    task::Storage,
+};
 
 impl Job {
     /// What lies in the store. Removes what no metadata names: a crash left it.
@@ -46,22 +50,19 @@ impl Job {
     /// Reads the checkpoint that this attempt begins with.
     pub(super) async fn restore(
         &mut self,
+        attempt: Attempt,
         survey: &mut Survey,
     ) -> Result<Option<Restored>, Failure> {
+        let first = self.latest.is_none();
         let mut latest = match self.latest.clone() {
             Some(latest) => latest,
-            None => match &self.options.restore {
-                RestoreFrom::Nothing => Latest::Beginning,
-                RestoreFrom::Checkpoint(foreign) => Latest::Foreign(foreign.clone()),
-                RestoreFrom::Latest => survey.latest().map_or(Latest::Beginning, Latest::Own),
-            },
+            None => self.choose(survey).await?,
         };
-        let first = self.latest.is_none();
         let restored = loop {
             let (store, folder) = match (latest.clone(), &self.storage) {
                 (Latest::Beginning, _) | (Latest::Own(_), None) => {
                     if first {
-                        self.check_existing(survey).await?;
+                        self.begin_anew(attempt, survey).await?;
                     }
                     self.latest = Some(latest);
                     return Ok(None);
@@ -75,29 +76,93 @@ impl Job {
             let read = move || Ok(Restored::read(store, &folder, &deployment));
             match (blocking(read).await?, &latest) {
                 (Ok(restored), _) => break restored,
-                (Err(NoRestore::Unreadable(failure)), Latest::Own(id)) => {
-                    latest = Latest::Own(self.fall_back(survey, *id, failure).await?);
+                (Err(NoRestore::Unreadable(failure)), Latest::Own(id))
+                    if self.named != Some(*id) =>
+                {
+                    let older = self.fall_back(survey, *id, failure).await?;
+                    // It is not one of those that retention counts.
+                    survey.completed.retain(|kept| kept <= &older);
+                    latest = Latest::Own(older);
                 }
-                (Err(NoRestore::Unreadable(failure) | NoRestore::Unfit(failure)), _) => {
-                    return Err(failure);
-                }
+                (Err(no), _) => return Err(no.into_failure()),
             }
         };
         let (id, location) = (restored.id, restored.location.clone());
-        if matches!(latest, Latest::Foreign(_)) {
+        if let Latest::Foreign(_) = latest {
             // New results must not take the names of those that are there (D24).
             self.highest = self.highest.max(id).max(self.last_committed().await?);
             self.named = Some(id);
         }
-        self.latest = Some(latest);
-        self.options.listener.event(&JobEvent::Restoring {
-            id,
-            location: location.clone(),
-        });
         if first {
-            self.restored = Some((id, location));
+            self.say_begin(&latest).await?;
+            self.restored = Some((id, location.clone()));
         }
+        self.latest = Some(latest);
+        self.options
+            .listener
+            .event(&JobEvent::Restoring { id, location });
         Ok(Some(restored))
+    }
+
+    /// Where the first attempt of this process begins.
+    async fn choose(&mut self, survey: &Survey) -> Result<Latest, Failure> {
+        Ok(match &self.options.restore {
+            RestoreFrom::Nothing => Latest::Beginning,
+            RestoreFrom::Own(id) => {
+                self.named = Some(*id);
+                Latest::Own(*id)
+            }
+            RestoreFrom::Checkpoint(foreign) => Latest::Foreign(foreign.clone()),
+            RestoreFrom::Latest => {
+                let told = match self.storage.clone() {
+                    Some(storage) => {
+                        let survey = survey.clone();
+                        blocking(move || Begin::pending(&storage, &survey)).await?
+                    }
+                    None => None,
+                };
+                match told {
+                    None => survey.latest().map_or(Latest::Beginning, Latest::Own),
+                    Some(From::Beginning) => Latest::Beginning,
+                    Some(From::Own(id)) => {
+                        self.named = Some(id);
+                        Latest::Own(id)
+                    }
+                    Some(From::Foreign(location)) => {
+                        return Err(Failure::Restore {
+                            message: format!(
+                                "the job was told to begin at {location} and has completed no \
+                                 checkpoint since: say so again (`--restore {location}`), or where \
+                                 else to begin"
+                            ),
+                        });
+                    }
+                }
+            }
+        })
+    }
+
+    /// Writes down where the job was told to begin, so that a crash before its next checkpoint does
+    /// not send it elsewhere; it has not finished any more then (D23).
+    async fn say_begin(&self, latest: &Latest) -> Result<(), Failure> {
+        let Some(storage) = self.storage.clone() else {
+            return Ok(());
+        };
+        let from = match (&self.options.restore, latest) {
+            (RestoreFrom::Latest, _) => None,
+            (_, Latest::Beginning) => Some(From::Beginning),
+            (_, Latest::Own(id)) => Some(From::Own(*id)),
+            (_, Latest::Foreign(foreign)) => Some(From::Foreign(foreign.place())),
+        };
+        let above = self.highest;
+        blocking(move || {
+            if let Some(from) = from {
+                Begin { above, from }.write(&storage)?;
+            }
+            let path = storage.paths.finished();
+            storage.store.delete(&path).map_err(|e| outside(&path, &e))
+        })
+        .await
     }
 
     /// The checkpoint to go on from where one cannot be read (D20).
@@ -171,15 +236,15 @@ impl Job {
     }
 
     /// A job that starts anew does not mix its results with those that are there (D23).
-    async fn check_existing(&mut self, survey: &mut Survey) -> Result<(), Failure> {
+    async fn begin_anew(&mut self, attempt: Attempt, survey: &Survey) -> Result<(), Failure> {
         let mut replaced = Vec::new();
         for (name, sink) in &self.deployment.sinks {
-            let (factory, policy) = (sink.factory.clone(), sink.on_existing);
+            let factory = sink.factory.clone();
             let existing = blocking(move || factory.existing()).await?;
             if existing.committed == 0 {
                 continue;
             }
-            match policy {
+            match self.policy(sink, attempt, survey) {
                 OnExisting::Refuse => {
                     return Err(Failure::Existing {
                         sink: name.to_string(),
@@ -194,38 +259,125 @@ impl Job {
                 OnExisting::Replace => replaced.push(sink.factory.clone()),
             }
         }
-        // Nothing is removed before all sinks were asked.
-        if !replaced.is_empty() {
-            self.forget(survey).await?;
-        }
+        // Nothing is removed before all sinks were asked, and it is written down that older
+        // checkpoints, whose results go, are not gone on from.
+        self.say_begin(&Latest::Beginning).await?;
         for factory in replaced {
             blocking(move || factory.clear()).await?;
         }
         Ok(())
     }
 
-    /// Deletes all checkpoints of the job, each one's metadata first: their results are about to be
-    /// removed, and a crash before the next checkpoint must not go on from what has none.
-    async fn forget(&self, survey: &mut Survey) -> Result<(), Failure> {
-        let old = std::mem::take(&mut survey.completed);
-        let (Some(storage), false) = (self.storage.clone(), old.is_empty()) else {
-            return Ok(());
-        };
-        let count = old.len();
-        blocking(move || {
-            for id in old {
-                storage
-                    .delete_checkpoint(id)
-                    .map_err(|e| Failure::External {
-                        what: format!("delete checkpoint {id}, whose results are replaced"),
-                        message: e.to_string(),
-                    })?;
+    /// What becomes of the results of a sink that are there. Those of an at-least-once sink may be
+    /// of an attempt that died before its first checkpoint: they are no reason not to try again.
+    fn policy(&self, sink: &SinkDeployment, attempt: Attempt, survey: &Survey) -> OnExisting {
+        let again = matches!(self.options.restore, RestoreFrom::Latest)
+            && survey.completed.is_empty()
+            && attempt > Attempt(1);
+        match (sink.on_existing, sink.factory.guarantee()) {
+            (OnExisting::Refuse, SinkGuarantee::AtLeastOnce) if again => OnExisting::Append,
+            (policy, SinkGuarantee::AtLeastOnce | SinkGuarantee::ExactlyOnce) => policy,
+        }
+    }
+
+    /// The checkpoint with which the job had finished before, if it had (D23). A job that is told
+    /// where to begin has not finished any more.
+    pub(super) async fn finished_before(&self) -> Result<Option<String>, Failure> {
+        match (&self.storage, &self.options.restore) {
+            (Some(storage), RestoreFrom::Latest) => {
+                let storage = storage.clone();
+                blocking(move || finished(&*storage.store, &storage.paths)).await
             }
-            Ok(())
-        })
-        .await?;
-        let note = format!("deleted {count} older checkpoints: their results are replaced");
-        self.options.listener.event(&JobEvent::Note(note));
-        Ok(())
+            (None, _)
+            | (_, RestoreFrom::Nothing | RestoreFrom::Own(_) | RestoreFrom::Checkpoint(_)) => {
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// The checkpoint with which a job has finished, if it has; then there is nothing left to run (D23).
+/// Blocking.
+///
+/// # Errors
+/// [`Failure::External`] where the store cannot be read.
+pub fn finished(store: &dyn SnapshotStore, paths: &JobPaths) -> Result<Option<String>, Failure> {
+    let path = paths.finished();
+    let bytes = match store.get(&path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.is_not_found() => return Ok(None),
+        Err(e) => return Err(outside(&path, &e)),
+    };
+    Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned()))
+}
+
+/// Where the job was told to begin, as the store keeps it.
+struct Begin {
+    /// The highest checkpoint there was anything of then: any above it says more.
+    above: CheckpointId,
+    from: From,
+}
+
+enum From {
+    Beginning,
+    Own(CheckpointId),
+    /// By its place, for people.
+    Foreign(String),
+}
+
+impl Begin {
+    const VERSION: u64 = 1;
+
+    /// Where the job was told to begin, if it has completed no checkpoint since. Blocking.
+    fn pending(storage: &Storage, survey: &Survey) -> Result<Option<From>, Failure> {
+        let path = storage.paths.begin();
+        let bytes = match storage.store.get(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.is_not_found() => return Ok(None),
+            Err(e) => return Err(outside(&path, &e)),
+        };
+        let begin = Self::read(&bytes).ok_or_else(|| Failure::Restore {
+            message: format!("{path} is damaged: say where to begin with `--restore`"),
+        })?;
+        let newer = survey.latest().is_some_and(|latest| latest > begin.above);
+        Ok((!newer).then_some(begin.from))
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let document: Value = serde_json::from_slice(bytes).ok()?;
+        if document.get("v")?.as_u64()? != Self::VERSION {
+            return None;
+        }
+        let above = CheckpointId(document.get("above")?.as_u64()?);
+        let from = match (document.get("checkpoint"), document.get("path")) {
+            (None, None) => From::Beginning,
+            (Some(id), None) => From::Own(CheckpointId(id.as_u64()?)),
+            (_, Some(path)) => From::Foreign(path.as_str()?.to_owned()),
+        };
+        Some(Self { above, from })
+    }
+
+    /// Writes it in place of an earlier one. Blocking.
+    fn write(&self, storage: &Storage) -> Result<(), Failure> {
+        let mut document = json!({ "v": Self::VERSION, "above": self.above.0 });
+        match &self.from {
+            From::Beginning => {}
+            From::Own(id) => document["checkpoint"] = json!(id.0),
+            From::Foreign(place) => document["path"] = json!(place),
+        }
+        let path = storage.paths.begin();
+        let bytes = document.to_string().into_bytes();
+        let written = storage
+            .store
+            .delete(&path)
+            .and_then(|()| storage.store.put(&path, vec![bytes]));
+        written.map_err(|e| outside(&path, &e))
+    }
+}
+
+fn outside(path: &str, error: &StoreError) -> Failure {
+    Failure::External {
+        what: path.to_owned(),
+        message: error.to_string(),
     }
 }

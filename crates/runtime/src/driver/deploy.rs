@@ -17,8 +17,8 @@ use crate::{
     messages::{Control, FromTask},
     meters::NodeMeters,
     task::{
-        Chain, Kind, Lane, LaneSink, Node, OperatorNode, SinkNode, Slicer, SourceHead, Storage,
-        Task, Transactions,
+        Chain, Kind, Lane, LaneSink, Node, OperatorNode, Pace, SinkNode, Slicer, SourceHead,
+        Storage, Task, Transactions,
     },
 };
 
@@ -279,6 +279,7 @@ fn kind(
                 stateful: !descriptor.states.is_empty(),
                 keeps_memory: descriptor.keeps_memory,
                 slicer: Slicer::default(),
+                pace: Pace::new(),
             }))
         }
     }

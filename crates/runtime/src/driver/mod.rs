@@ -26,17 +26,18 @@ use weir_model::{Attempt, CheckpointId, Name, ProcessingTime};
 use weir_operator::{Committable, Failure, Recovered};
 use weir_state::Verdict;
 
+pub use self::begin::finished;
 use self::{
     attempt::{AttemptDriver, Counts, End},
     deploy::Shared,
     document::Described,
     persist::Persist,
-    restore::{NoRestore, Restored},
+    restore::Restored,
     sources::{Found, Sources},
 };
 use crate::{
     clock::Monotonic,
-    deployment::{Deployment, Foreign, JobEvent, JobOptions, RestoreFrom, SinkDeployment},
+    deployment::{Deployment, Foreign, JobEvent, JobOptions, SinkDeployment},
     meters::NodeMeters,
     report::{JobFailure, Outcome, Place, Report},
     task::Storage,
@@ -85,7 +86,7 @@ pub fn examine(deployment: &Deployment, from: &Foreign) -> Result<Examined, Fail
             states: restored.verdicts(deployment),
             location: restored.location,
         }),
-        Err(NoRestore::Unreadable(failure) | NoRestore::Unfit(failure)) => Err(failure),
+        Err(no) => Err(no.into_failure()),
     }
 }
 
@@ -175,7 +176,11 @@ impl Job {
                     return self.report(Outcome::Stopped(kept));
                 }
                 Ok(End::Cancelled) => return self.report(Outcome::Cancelled),
-                Ok(End::Failed(failure)) | Err(Early::Failed(failure)) => (failure, false),
+                Ok(End::Failed(failure)) => {
+                    let hopeless = is_hopeless(&failure.failure);
+                    (failure, hopeless)
+                }
+                Err(Early::Failed(failure)) => (failure, false),
                 Err(Early::Refused(failure)) => (failure, true),
             };
             if hopeless {
@@ -208,7 +213,7 @@ impl Job {
     async fn sleep_or_stop(&mut self, ms: u64) -> bool {
         tokio::select! {
             biased;
-            changed = self.options.stop.changed() => changed.is_ok(),
+            Ok(()) = self.options.stop.changed() => true,
             () = sleep(std::time::Duration::from_millis(ms)) => false,
         }
     }
@@ -246,8 +251,9 @@ impl Job {
             })
         };
         let attempt = (self.options.attempts)().map_err(failed)?;
+        self.meters = NodeMeters::folded(&self.meters);
         let mut survey = self.survey().await.map_err(failed)?;
-        let restored = self.restore(&mut survey).await.map_err(failed)?;
+        let restored = self.restore(attempt, &mut survey).await.map_err(failed)?;
         self.recover(attempt, restored.as_ref()).await?;
         if restored.as_ref().is_some_and(Restored::all_finished) {
             return Err(Early::AllFinished);
@@ -302,6 +308,14 @@ impl Job {
         };
         let end = driver.run(&mut tasks).await;
         self.take_over(driver, &survey);
+        if matches!(end, End::Finished | End::Stopped(_)) {
+            if let Err(failure) = self.write_committed().await {
+                // All is committed; without the mark it would be looked at again.
+                self.options
+                    .listener
+                    .event(&JobEvent::Note(failure.to_string()));
+            }
+        }
         Ok(end)
     }
 
@@ -375,6 +389,15 @@ impl Job {
                 continue;
             };
             let (name, readers) = (head.name.clone(), chain.parallelism.get());
+            if shared
+                .restored
+                .as_ref()
+                .is_some_and(|r| r.is_finished(chain))
+            {
+                // Its readers have said that they are done: what is there now is not for them.
+                found.push(Found::nothing(vertex, name, readers));
+                continue;
+            }
             let one = spawn_blocking(move || Found::look(vertex, name, readers, &factory)).await;
             let one = one.unwrap_or_else(|e| Err((head.name.clone(), panicked(&e))));
             found.push(one.map_err(failed)?);
@@ -430,57 +453,41 @@ impl Job {
         Ok((tasks, names))
     }
 
-    /// The checkpoint with which the job had finished before, if it had (D23). A job that is told
-    /// where to begin has not finished any more.
-    async fn finished_before(&self) -> Result<Option<String>, Failure> {
-        let Some(storage) = self.storage.clone() else {
-            return Ok(None);
+    /// Marks the checkpoint that the job ended with as committed: its results may be taken away
+    /// before the job goes on from it.
+    async fn write_committed(&self) -> Result<(), Failure> {
+        let (Some(storage), Some(Latest::Own(id))) = (self.storage.clone(), self.latest.clone())
+        else {
+            return Ok(());
         };
-        let resumes = matches!(self.options.restore, RestoreFrom::Latest);
-        blocking(move || {
-            let path = storage.paths.finished();
-            let failed = |message: String| Failure::External {
-                what: path.clone(),
-                message,
-            };
-            match storage.store.get(&path) {
-                Ok(bytes) if resumes => Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned())),
-                Ok(_) => {
-                    storage
-                        .store
-                        .delete(&path)
-                        .map_err(|e| failed(e.to_string()))?;
-                    Ok(None)
-                }
-                Err(e) if e.is_not_found() => Ok(None),
-                Err(e) => Err(failed(e.to_string())),
-            }
-        })
-        .await
+        let path = storage.paths.committed(id);
+        blocking(move || put_once(&storage, &path, String::new())).await
     }
 
-    /// Says for ever that the job has finished. Create-only: there may be one already.
+    /// Says for ever that the job has finished (D23).
     async fn write_finished(&self) -> Result<(), Failure> {
         let Some(storage) = self.storage.clone() else {
             return Ok(());
         };
         let last = match &self.latest {
             Some(Latest::Own(id)) => storage.paths.checkpoint(*id),
-            Some(Latest::Beginning | Latest::Foreign(_)) | None => String::new(),
+            Some(Latest::Foreign(foreign)) => foreign.store.describe(),
+            Some(Latest::Beginning) | None => String::new(),
         };
-        blocking(move || {
-            let path = storage.paths.finished();
-            let text = format!("{last}\n").into_bytes();
-            match storage.store.put(&path, vec![text]) {
-                Ok(()) => Ok(()),
-                Err(e) if e.is_already_exists() => Ok(()),
-                Err(e) => Err(Failure::External {
-                    what: path,
-                    message: e.to_string(),
-                }),
-            }
-        })
-        .await
+        let path = storage.paths.finished();
+        blocking(move || put_once(&storage, &path, format!("{last}\n"))).await
+    }
+}
+
+/// Writes a mark that may be there already. Blocking.
+fn put_once(storage: &Storage, path: &str, text: String) -> Result<(), Failure> {
+    match storage.store.put(path, vec![text.into_bytes()]) {
+        Ok(()) => Ok(()),
+        Err(e) if e.is_already_exists() => Ok(()),
+        Err(e) => Err(Failure::External {
+            what: path.to_owned(),
+            message: e.to_string(),
+        }),
     }
 }
 
@@ -522,12 +529,18 @@ fn recover_sink(
     Ok((sink.factory.recover(&all(&transactions))?, lost))
 }
 
-/// What is wrong with the restored state is not mended by a restart.
 fn early(failure: JobFailure) -> Early {
-    match failure.failure {
-        Failure::Restore { .. } | Failure::Unfit { .. } | Failure::Existing { .. } => {
-            Early::Refused(failure)
-        }
+    if is_hopeless(&failure.failure) {
+        Early::Refused(failure)
+    } else {
+        Early::Failed(failure)
+    }
+}
+
+/// What is wrong with the restored state is not mended by a restart.
+fn is_hopeless(failure: &Failure) -> bool {
+    match failure {
+        Failure::Restore { .. } | Failure::Unfit { .. } | Failure::Existing { .. } => true,
         Failure::Guest { .. }
         | Failure::Trap(_)
         | Failure::Limit(_)
@@ -535,7 +548,7 @@ fn early(failure: JobFailure) -> Early {
         | Failure::BadRow { .. }
         | Failure::BadKey { .. }
         | Failure::External { .. }
-        | Failure::Internal { .. } => Early::Failed(failure),
+        | Failure::Internal { .. } => false,
     }
 }
 

@@ -95,13 +95,15 @@ impl Persist {
         };
         let described = self.described.clone();
         let (attempt, now) = (self.attempt, self.clock.now());
-        spawn_blocking(move || {
+        let writing = spawn_blocking(move || {
             let metadata = document::metadata(&described, attempt, now, snapshot, enumerators);
             let path = storage.paths.metadata(id);
-            let result = metadata
-                .encode()
-                .map_err(|e| e.to_string())
-                .and_then(|bytes| put(&*storage.store, &path, bytes));
+            let bytes = metadata.encode().map_err(|e| e.to_string())?;
+            put(&*storage.store, &path, bytes)
+        });
+        tokio::spawn(async move {
+            // Whoever waits for the result gets one, come what may.
+            let result = writing.await.unwrap_or_else(|e| Err(e.to_string()));
             let _ = done.send(Stored { id, result });
         });
     }

@@ -5,7 +5,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use weir_checkpoint::{CheckpointKind, FileRef, Metadata, SnapshotStore, StateMeta, Transaction};
+use weir_checkpoint::{
+    CheckpointKind, FileRef, JobPaths, Metadata, MetadataError, SnapshotStore, StateMeta,
+    StoreError, Transaction,
+};
 use weir_graph::Chain;
 use weir_model::{CheckpointId, KeyGroupRange, Name};
 use weir_operator::{Failure, SavedSource};
@@ -20,6 +23,8 @@ pub(crate) struct Restored {
     /// Where it lies, for people.
     pub(crate) location: String,
     pub(crate) metadata: Metadata,
+    /// Whether all that it holds to be committed was committed: results may be gone since.
+    committed: bool,
     store: Arc<dyn SnapshotStore>,
     /// The folder in the store that holds its `_metadata`, ending in `/` unless empty.
     folder: String,
@@ -34,8 +39,18 @@ type OpenFile = Arc<Mutex<StateFileReader<'static>>>;
 pub(crate) enum NoRestore {
     /// It cannot be read: an older one may serve (D20).
     Unreadable(Failure),
-    /// It can be read and does not fit the job: an older one would not fit either.
+    /// It can be read and does not fit the job or this program: no older one is better.
     Unfit(Failure),
+    /// The storage failed, which says nothing about the checkpoint.
+    Failed(Failure),
+}
+
+impl NoRestore {
+    pub(crate) fn into_failure(self) -> Failure {
+        match self {
+            Self::Unreadable(failure) | Self::Unfit(failure) | Self::Failed(failure) => failure,
+        }
+    }
 }
 
 impl Restored {
@@ -53,18 +68,33 @@ impl Restored {
         let path = format!("{folder}_metadata");
         let location = format!("{}/{}", store.describe().trim_end_matches('/'), folder);
         let location = location.trim_end_matches('/').to_owned();
-        let unreadable = |message: String| {
-            let message = format!("{location}/_metadata: {message}");
-            NoRestore::Unreadable(Failure::Restore { message })
+        let place = format!("{location}/_metadata");
+        let bytes = store.get(&path).map_err(|e| not_got(&place, &e))?;
+        let metadata = Metadata::decode(&bytes).map_err(|e| {
+            let message = format!("{place}: {e}");
+            match e {
+                // It is whole: going back behind it would lose what it holds.
+                MetadataError::Newer { .. } => NoRestore::Unfit(Failure::Restore { message }),
+                MetadataError::NotMetadata
+                | MetadataError::Truncated { .. }
+                | MetadataError::Corrupt { .. }
+                | MetadataError::Malformed(_)
+                | MetadataError::Invalid(_) => NoRestore::Unreadable(Failure::Restore { message }),
+            }
+        })?;
+        let committed = format!("{folder}{}", JobPaths::committed_inside());
+        let committed = match store.get(&committed) {
+            Ok(_) => true,
+            Err(e) if e.is_not_found() => false,
+            Err(e) => return Err(not_got(&location, &e)),
         };
-        let bytes = store.get(&path).map_err(|e| unreadable(e.to_string()))?;
-        let metadata = Metadata::decode(&bytes).map_err(|e| unreadable(e.to_string()))?;
         let id = metadata.checkpoint;
         let files = Mutex::default();
         let restored = Self {
             id,
             location,
             metadata,
+            committed,
             store,
             folder,
             files,
@@ -76,7 +106,7 @@ impl Restored {
                 .iter()
                 .filter_map(|subtask| subtask.file.as_ref())
             {
-                restored.open(file).map_err(NoRestore::Unreadable)?;
+                restored.open(file)?;
             }
         }
         Ok(restored)
@@ -120,6 +150,14 @@ impl Restored {
                 if let Some(problem) = problem(&change) {
                     return refuse(format!("state `{state}` of operator `{name}` {problem}"));
                 }
+            }
+        }
+        for name in self.metadata.sources.keys() {
+            if !deployment.sources.contains_key(name) {
+                return refuse(format!(
+                    "it was reading source `{name}`, which the job does not have; a source under \
+                     another name would be read from its beginning"
+                ));
             }
         }
         for (name, transactions) in &self.metadata.sinks {
@@ -176,7 +214,7 @@ impl Restored {
             self.metadata.kind,
             CheckpointKind::Stop | CheckpointKind::Final
         );
-        if fork && !left {
+        if self.committed || (fork && !left) {
             return Vec::new();
         }
         self.metadata.sinks.get(name).cloned().unwrap_or_default()
@@ -203,7 +241,7 @@ impl Restored {
                 .range_of(subtask, saved.parallelism)
                 .map_err(|e| damaged(e.to_string()))?;
             if held.start <= range.end && range.start <= held.end {
-                let reader = self.open(file)?;
+                let reader = self.open(file).map_err(NoRestore::into_failure)?;
                 let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
                 reader
                     .load(operator, backend, range)
@@ -213,14 +251,16 @@ impl Restored {
         Ok(())
     }
 
-    fn open(&self, file: &FileRef) -> Result<OpenFile, Failure> {
+    fn open(&self, file: &FileRef) -> Result<OpenFile, NoRestore> {
         let FileRef {
             path,
             length,
             crc32c: crc,
         } = file;
-        let damaged = |message: String| Failure::Restore {
-            message: format!("{}/{path}: {message}", self.location),
+        let place = format!("{}/{path}", self.location);
+        let damaged = |message: String| {
+            let message = format!("{place}: {message}");
+            NoRestore::Unreadable(Failure::Restore { message })
         };
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(open) = files.get(path) {
@@ -229,7 +269,7 @@ impl Restored {
         let bytes = self
             .store
             .get(&format!("{}{path}", self.folder))
-            .map_err(|e| damaged(e.to_string()))?;
+            .map_err(|e| not_got(&place, &e))?;
         if bytes.len() as u64 != *length {
             return Err(damaged(format!(
                 "{} bytes, {length} were written",
@@ -253,6 +293,19 @@ impl Restored {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clear();
+    }
+}
+
+/// An object that is missing makes a checkpoint unreadable; a storage that fails does not.
+fn not_got(place: &str, error: &StoreError) -> NoRestore {
+    if error.is_not_found() {
+        let message = format!("{place}: {error}");
+        NoRestore::Unreadable(Failure::Restore { message })
+    } else {
+        NoRestore::Failed(Failure::External {
+            what: format!("read {place}"),
+            message: error.to_string(),
+        })
     }
 }
 

@@ -38,6 +38,16 @@ pub(crate) struct Found {
 }
 
 impl Found {
+    /// A source that has ended, whatever there may be by now.
+    pub(crate) fn nothing(vertex: usize, name: Name, readers: u32) -> Self {
+        Self {
+            vertex,
+            name,
+            readers,
+            discovery: Discovery::default(),
+        }
+    }
+
     /// Looks for the splits of a source. Blocking.
     pub(crate) fn look(
         vertex: usize,

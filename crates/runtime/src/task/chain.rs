@@ -8,9 +8,12 @@ use std::{ops::Range, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use weir_graph::{Link, OnError};
 use weir_model::{Column, Element, EventTime, Name, ProcessingTime, Rows};
-use weir_operator::{Context, Emitted, Failure, Operator, RowInfo};
+use weir_operator::{Context, Emitted, Failure, Limit, Operator, RowInfo};
 
-use super::{sink::SinkNode, slicer::Slicer};
+use super::{
+    sink::SinkNode,
+    slicer::{Pace, Slicer},
+};
 use crate::{
     clock::Clock,
     exchange::{EdgeOut, TimedRows},
@@ -41,6 +44,8 @@ pub(crate) struct OperatorNode {
     pub(crate) stateful: bool,
     pub(crate) keeps_memory: bool,
     pub(crate) slicer: Slicer,
+    /// What a row costs here, whatever follows.
+    pub(crate) pace: Pace,
 }
 
 /// A failure with the node that it happened in.
@@ -57,7 +62,8 @@ pub(crate) struct Chain {
     pub(crate) clock: Arc<dyn Clock>,
 }
 
-/// A deadline for the calls that isolate a row, so that looking for one that loops stays short.
+/// A deadline for the calls that look for a row, so that looking for one that loops stays short. A
+/// row that was found for taking too long is then run alone, with all the time there is.
 const ISOLATION_DEADLINE: Duration = Duration::from_millis(200);
 
 impl Chain {
@@ -89,14 +95,19 @@ impl Chain {
         let all = rows.len();
         self.nodes[at].meters.rows_in.add(all);
         while from < all {
-            let done = self.process_from(at, input, rows, from..all)?;
-            from = done;
+            // The head has cut the batch by what the whole chain costs; but a source hands over
+            // what it read, and an operator may make many rows out of few (D6).
+            let count = match &self.nodes[at].kind {
+                Kind::Operator(op) => op.pace.rows(all - from),
+                Kind::Source | Kind::Sink(_) => all - from,
+            };
+            from = self.process_from(at, input, rows, from..from + count)?;
         }
         Ok(())
     }
 
-    /// Runs the rows `range` of `rows` through a node; gives back the row to go on with: behind the
-    /// end, or behind a row that was left out.
+    /// Runs the rows `range` of `rows` through a node, in one call; gives back the row to go on
+    /// with: behind the range, or behind a row that was left out.
     fn process_from(
         &mut self,
         at: usize,
@@ -124,7 +135,9 @@ impl Chain {
                 let mut slicer = std::mem::take(&mut op.slicer);
                 let slice = slicer.cut(rows, range.clone());
                 op.begin(now, Some(slice));
+                let began = Instant::now();
                 let result = op.operator.process(&mut op.cx, input, slice);
+                op.pace.learn(slice.len(), began.elapsed());
                 let result = result.map_err(|failure| op.isolate(input, slice, failure));
                 let outcome = op.end(result).map_err(fail)?;
                 let mut next = range.end;
@@ -372,7 +385,10 @@ impl OperatorNode {
         } else if self.keeps_memory {
             None
         } else {
-            self.find_row(input, rows)
+            let too_long = matches!(&failure, Failure::Limit(limit) if limit.key == Limit::TIME);
+            let found = self.find_row(input, rows);
+            // Many rows that each take their time are no row that takes too long.
+            found.filter(|&row| !too_long || self.fails_alone(input, rows, row))
         };
         let info = row.map(|row| info_of(rows, row));
         match &mut failure {
@@ -400,16 +416,10 @@ impl OperatorNode {
         let mut seen = false;
         while bad - good > 1 {
             let mid = good + (bad - good) / 2;
-            self.cx.state.rollback();
-            self.cx.metrics.rollback();
-            if self.operator.reset(&mut self.cx).is_err() {
-                break;
-            }
-            let prefix = slicer.cut(rows, 0..mid);
-            self.cx.state.begin(prefix.keyed);
-            match self.operator.process(&mut self.cx, input, prefix) {
-                Ok(_) => good = mid,
-                Err(_) => {
+            match self.passes(input, slicer.cut(rows, 0..mid)) {
+                None => break,
+                Some(true) => good = mid,
+                Some(false) => {
                     bad = mid;
                     seen = true;
                 }
@@ -418,6 +428,20 @@ impl OperatorNode {
         self.cx.deadline = None;
         // Where no shorter prefix failed the culprit is the last row, or the call as a whole.
         (seen || bad == rows.len()).then(|| bad - 1)
+    }
+
+    fn fails_alone(&mut self, input: u32, rows: Rows<'_>, row: usize) -> bool {
+        let mut slicer = Slicer::default();
+        self.passes(input, slicer.cut(rows, row..row + 1)) == Some(false)
+    }
+
+    /// Whether a fresh instance takes these rows; nothing is kept. `None` where there is none.
+    fn passes(&mut self, input: u32, rows: Rows<'_>) -> Option<bool> {
+        self.cx.state.rollback();
+        self.cx.metrics.rollback();
+        self.operator.reset(&mut self.cx).ok()?;
+        self.cx.state.begin(rows.keyed);
+        Some(self.operator.process(&mut self.cx, input, rows).is_ok())
     }
 }
 

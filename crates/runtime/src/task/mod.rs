@@ -11,7 +11,9 @@ mod slicer;
 mod source;
 mod watermarks;
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures::FutureExt;
 
 use tokio::{
     sync::{Notify, mpsc},
@@ -24,12 +26,11 @@ use weir_operator::Failure;
 pub(crate) use chain::{Chain, Kind, Node, NodeFailure, OperatorNode};
 pub(crate) use lane::{Lane, LaneHandle, LaneSink, Storage};
 pub(crate) use sink::{SinkNode, Transactions};
-pub(crate) use slicer::Slicer;
+pub(crate) use slicer::{Pace, Slicer};
 pub(crate) use source::SourceHead;
 
 use self::{
     lane::{Epoch, Part, Work},
-    slicer::Pace,
     source::Read,
     watermarks::{Change, Watermarks},
 };
@@ -100,7 +101,19 @@ impl Task {
     pub(crate) async fn run(self) {
         let (id, events) = (self.id, self.events.clone());
         let mut running = Running::new(self);
-        let driven = running.drive().await;
+        // A panic is caught here and not by whoever joins the task, for the lane must be waited for.
+        let driven = AssertUnwindSafe(running.drive()).catch_unwind().await;
+        let driven = driven.unwrap_or_else(|panic| {
+            let what = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied());
+            let message = format!("a task panicked: {}", what.unwrap_or("without a word"));
+            Err(NodeFailure {
+                node: running.task.chain.nodes[0].name.clone(),
+                failure: Failure::Internal { message },
+            })
+        });
         let tell = |event| {
             let _ = events.send(FromTask { task: id, event });
         };
@@ -178,6 +191,8 @@ impl Running {
                     turn = Instant::now();
                 }
                 Step::Full => {
+                    // Rows for those that have room do not wait for the one that has none (D7).
+                    self.task.chain.flush()?;
                     if let Some(cancelled) = self.wait(None).await? {
                         return Ok(cancelled);
                     }
@@ -261,7 +276,9 @@ impl Running {
             node: name.clone(),
             failure,
         };
-        let read = source.read(now).map_err(fail)?;
+        // What is chained behind the source runs before the next barrier is looked for (D6).
+        let most = self.pace.rows(Batch::MAX_ROWS);
+        let read = source.read(now, most).map_err(fail)?;
         self.task.chain.nodes[0]
             .meters
             .skipped
@@ -281,9 +298,12 @@ impl Running {
                 return Ok(Step::Wait(None));
             }
         };
-        if !rows.values.is_empty() {
+        let count = rows.values.len();
+        if count > 0 {
             self.task.chain.emit(0, 0, rows.values, rows.timestamps)?;
-            self.task.chain.hand_over_old(now);
+            let ended = Instant::now();
+            self.pace.learn(count, ended.duration_since(now));
+            self.task.chain.hand_over_old(ended);
         }
         Ok(step)
     }

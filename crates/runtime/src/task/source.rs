@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use weir_model::{Batch, CheckpointId};
+use weir_model::CheckpointId;
 use weir_operator::{Failure, ReadStatus, SourceReader, SourceRows, Split};
 
 use crate::messages::ReaderPart;
@@ -95,8 +95,8 @@ impl SourceHead {
         })
     }
 
-    /// Reads at most a batch.
-    pub(crate) fn read(&mut self, now: Instant) -> Result<Read, Failure> {
+    /// Reads at most `most` rows.
+    pub(crate) fn read(&mut self, now: Instant, most: usize) -> Result<Read, Failure> {
         if self.stopped.is_some() {
             return Ok(Read::Nothing);
         }
@@ -108,9 +108,9 @@ impl SourceHead {
             });
         }
         let most = match &mut self.pace {
-            None => Batch::MAX_ROWS,
+            None => most,
             Some(pace) => match pace.allowance(now) {
-                Ok(rows) => rows.min(Batch::MAX_ROWS),
+                Ok(rows) => rows.min(most),
                 Err(until) => return Ok(Read::Wait(SourceRows::default(), until)),
             },
         };

@@ -6,6 +6,8 @@
     reason = "a panic is how a test says that something is wrong"
 )]
 
+mod begin;
+
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicU32, Ordering},
@@ -225,6 +227,51 @@ fn restarts_are_counted_and_end() {
     let report = job.run();
     assert!(failure(&report).contains("boom"));
     assert_eq!(report.restarts, 3);
+    // One for each node of the last attempt, and one for all attempts before.
+    assert_eq!(report.meters.len(), 6);
+}
+
+#[test]
+fn an_operator_that_is_chained_to_a_source_gets_slices_as_any_other() {
+    let calls = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = calls.clone();
+    let slow = Closures::new(move |_, _, rows| {
+        seen.lock().unwrap().push(rows.len());
+        let began = std::time::Instant::now();
+        while began.elapsed().as_micros() < 500 * rows.len() as u128 {
+            std::hint::spin_loop();
+        }
+        Ok(Outcome::default())
+    });
+    let many = map_rows(|row| Ok(vec![row.to_owned(); 100]));
+    let ledger = Ledger::default();
+    let job = TestJob::new()
+        .source("rows", 1, MemorySource::of(&[rows(0, 5, 1)]))
+        .operator("many", 1, "rows", Partitioning::Forward, many)
+        .operator("slow", 1, "many", Partitioning::Forward, slow)
+        .sink(
+            "out",
+            1,
+            "slow",
+            Partitioning::Forward,
+            LedgerSink::new(&ledger),
+        );
+    assert!(matches!(job.run().outcome, Ended::Finished));
+    let calls = calls.lock().unwrap();
+    assert_eq!(calls.iter().sum::<usize>(), 500);
+    // The first call finds out that five milliseconds are ten rows.
+    assert!(calls[0] <= 64, "{calls:?}");
+    assert!(calls[1..].iter().all(|&rows| rows <= 15), "{calls:?}");
+}
+
+#[test]
+fn a_job_that_nobody_can_stop_finishes() {
+    let splits = [rows(0, 50, 3)];
+    let ledger = Ledger::default();
+    let mut job = counting(&splits, &Valve::open(), 1, &ledger);
+    job.unstoppable = true;
+    assert!(matches!(job.run().outcome, Ended::Finished));
+    assert_eq!(ledger.sorted(), counted(&splits));
 }
 
 #[test]
@@ -365,37 +412,6 @@ fn a_job_that_starts_anew_does_not_mix_its_results_with_others() {
 
     job.on_existing = OnExisting::Replace;
     assert!(matches!(job.run().outcome, Ended::Finished));
-    assert_eq!(ledger.sorted(), counted(&splits));
-}
-
-#[test]
-fn what_is_replaced_is_not_gone_on_from_after_a_crash_before_the_next_checkpoint() {
-    let splits = [rows(0, 20, 3)];
-    let ledger = Ledger::default();
-    let mut job = counting(&splits, &Valve::open(), 1, &ledger);
-    assert!(matches!(job.run().outcome, Ended::Finished));
-    job.restore = RestoreFrom::Nothing;
-    job.on_existing = OnExisting::Replace;
-    // The new run never completes a checkpoint: it is cancelled as soon as it runs.
-    let stop = job.stopper();
-    job.events = Events::reacting(move |event| {
-        if matches!(event, JobEvent::Running { .. }) {
-            stop(false);
-        }
-    });
-    let report = job.run();
-    assert!(
-        matches!(report.outcome, Ended::Cancelled),
-        "{:?}",
-        report.outcome
-    );
-    assert_eq!(ledger.rows().len(), 0);
-
-    job.events = Events::default();
-    job.restore = RestoreFrom::Latest;
-    let report = job.run();
-    assert!(report.restored.is_none(), "{:?}", report.restored);
-    assert!(matches!(report.outcome, Ended::Finished));
     assert_eq!(ledger.sorted(), counted(&splits));
 }
 

@@ -1,0 +1,249 @@
+//! Where a job begins, and what was there before: each row once, whatever the user had in mind.
+
+use weir_operator::SinkFactory;
+
+use super::*;
+
+/// Runs a job that is cancelled as soon as all its tasks run, as by a crash.
+fn crash_at_once(job: &mut TestJob) {
+    let stop = job.stopper();
+    job.events = Events::reacting(move |event| {
+        if matches!(event, JobEvent::Running { .. }) {
+            stop(false);
+        }
+    });
+    let report = job.run();
+    let cancelled = matches!(report.outcome, Ended::Cancelled);
+    assert!(cancelled, "{:?}", report.outcome);
+    job.events = Events::default();
+}
+
+#[track_caller]
+fn finishes(job: &TestJob) -> Report {
+    let report = job.run();
+    let finished = matches!(report.outcome, Ended::Finished);
+    assert!(finished, "{:?}", report.outcome);
+    report
+}
+
+/// Stops it with a checkpoint once `count` rows are committed.
+fn stop_at(job: &mut TestJob, ledger: &Ledger, count: usize) {
+    let (stop, ledger) = (job.stopper(), ledger.clone());
+    job.events = Events::reacting(move |event| {
+        if matches!(event, JobEvent::Checkpoint(_)) && ledger.rows().len() >= count {
+            stop(true);
+        }
+    });
+    let report = job.run();
+    let stopped = matches!(report.outcome, Ended::Stopped(Some(_)));
+    assert!(stopped, "{:?}", report.outcome);
+    job.events = Events::default();
+}
+
+#[test]
+fn what_is_replaced_is_not_gone_on_from_after_a_crash_before_the_next_checkpoint() {
+    let splits = [rows(0, 20, 3)];
+    let ledger = Ledger::default();
+    let mut job = counting(&splits, &Valve::open(), 1, &ledger);
+    finishes(&job);
+    job.restore = RestoreFrom::Nothing;
+    job.on_existing = OnExisting::Replace;
+    crash_at_once(&mut job);
+    assert_eq!(ledger.rows().len(), 0);
+    job.restore = RestoreFrom::Latest;
+    assert!(finishes(&job).restored.is_none());
+    assert_eq!(ledger.sorted(), counted(&splits));
+}
+
+#[test]
+fn a_job_that_was_told_to_begin_anew_does_so_after_a_crash_and_only_once() {
+    let splits = [rows(0, 20, 3)];
+    let ledger = Ledger::default();
+    let mut job = counting(&splits, &Valve::open(), 1, &ledger);
+    finishes(&job);
+    job.restore = RestoreFrom::Nothing;
+    job.on_existing = OnExisting::Append;
+    crash_at_once(&mut job);
+    job.restore = RestoreFrom::Latest;
+    assert!(finishes(&job).restored.is_none());
+    assert_eq!(ledger.rows().len(), 40);
+    let again = job.run();
+    assert!(matches!(again.outcome, Ended::AlreadyFinished(_)));
+}
+
+#[test]
+fn a_start_that_is_refused_leaves_a_finished_job_finished() {
+    let splits = [rows(0, 20, 3)];
+    let ledger = Ledger::default();
+    let mut job = counting(&splits, &Valve::open(), 1, &ledger);
+    finishes(&job);
+    job.restore = RestoreFrom::Nothing;
+    assert!(failure(&job.run()).contains("on-existing"));
+    job.restore = RestoreFrom::Latest;
+    assert!(matches!(job.run().outcome, Ended::AlreadyFinished(_)));
+}
+
+/// A job that failed because what it had sealed could not be committed, and the checkpoint that
+/// holds it.
+fn uncommitted(ledger: &Ledger, splits: &[Vec<String>]) -> (TestJob, CheckpointId) {
+    let valve = Valve::at(10);
+    let job = counting(splits, &valve, 1, ledger);
+    ledger.fail_commits(1);
+    assert!(failure(&job.run()).contains("injected"));
+    assert_eq!((ledger.rows().len(), ledger.sealed()), (0, 1));
+    valve.open_to(u64::MAX);
+    let id = number(&latest(&job));
+    (job, CheckpointId(id))
+}
+
+#[test]
+fn a_checkpoint_of_its_own_is_no_fork_though_it_is_named_and_commits_what_it_holds() {
+    let splits = [rows(0, 50, 3)];
+    let ledger = Ledger::default();
+    let (mut job, id) = uncommitted(&ledger, &splits);
+    job.restore = RestoreFrom::Own(id);
+    crash_at_once(&mut job);
+    assert_eq!(ledger.rows().len(), 10);
+    finishes(&job);
+    assert_eq!(ledger.sorted(), counted(&splits));
+}
+
+#[test]
+fn a_fork_that_dies_before_its_first_checkpoint_does_not_go_on_from_another() {
+    let splits = [rows(0, 50, 3)];
+    let ledger = Ledger::default();
+    let (mut job, id) = uncommitted(&ledger, &splits);
+    job.restore = RestoreFrom::Checkpoint(Foreign {
+        store: job.store.clone(),
+        folder: format!("test/chk-{id}"),
+    });
+    crash_at_once(&mut job);
+    job.restore = RestoreFrom::Latest;
+    let text = failure(&job.run());
+    assert!(text.contains("was told to begin at"), "{text}");
+}
+
+#[test]
+fn results_may_be_taken_away_between_a_stop_and_the_next_start() {
+    let splits = [rows(0, 50, 3)];
+    let ledger = Ledger::default();
+    let valve = Valve::at(20);
+    let mut job = counting(&splits, &valve, 1, &ledger);
+    stop_at(&mut job, &ledger, 20);
+    let first = ledger.rows();
+    LedgerSink::new(&ledger).clear().unwrap();
+    valve.open_to(u64::MAX);
+    finishes(&job);
+    let mut all = [first, ledger.rows()].concat();
+    all.sort();
+    assert_eq!(all, counted(&splits));
+}
+
+#[test]
+fn a_source_that_the_job_has_lost_is_not_begun_again_under_another_name() {
+    let splits = [rows(0, 50, 3)];
+    let ledger = Ledger::default();
+    let valve = Valve::at(20);
+    let mut job = counting(&splits, &valve, 1, &ledger);
+    stop_at(&mut job, &ledger, 20);
+    let mut renamed = TestJob::new()
+        .source("lines", 1, MemorySource::of(&splits))
+        .operator("count", 1, "lines", TestJob::by_prefix(), counter())
+        .sink(
+            "out",
+            1,
+            "count",
+            Partitioning::Forward,
+            LedgerSink::new(&ledger),
+        );
+    renamed.store = job.store.clone();
+    let text = failure(&renamed.run());
+    assert!(text.contains("source `rows`"), "{text}");
+    assert_eq!(ledger.rows().len(), 20);
+}
+
+/// A source that ends early and one that goes on, into one counter.
+fn two_sources(
+    early: &[Vec<String>],
+    late: &[Vec<String>],
+    valve: &Valve,
+    ledger: &Ledger,
+) -> TestJob {
+    TestJob::new()
+        .source("early", 1, MemorySource::of(early))
+        .source("late", 1, MemorySource::of(late).behind(valve.clone()))
+        .operator(
+            "count",
+            1,
+            "early",
+            TestJob::by_prefix(),
+            counter().with_inputs(2),
+        )
+        .and_from("late", TestJob::by_prefix())
+        .sink(
+            "out",
+            1,
+            "count",
+            Partitioning::Forward,
+            LedgerSink::new(ledger),
+        )
+}
+
+#[test]
+fn a_source_that_had_ended_reads_nothing_more_and_needs_its_splits_no_more() {
+    let (early, late) = ([rows(0, 10, 3)], [rows(1, 30, 3)]);
+    for then in [vec![], vec![rows(0, 10, 3), rows(2, 40, 3)]] {
+        let ledger = Ledger::default();
+        let valve = Valve::at(10);
+        let mut job = two_sources(&early, &late, &valve, &ledger);
+        stop_at(&mut job, &ledger, 20);
+        let mut again = two_sources(&then, &late, &Valve::open(), &ledger);
+        again.store = job.store.clone();
+        finishes(&again);
+        let all = [early[0].clone(), late[0].clone()];
+        assert_eq!(ledger.sorted(), counted(&all));
+    }
+}
+
+#[test]
+fn a_job_whose_tasks_had_all_finished_before_its_final_checkpoint_finishes_after_a_crash() {
+    let splits = [rows(0, 50, 3)];
+    let ledger = Ledger::default();
+    let finishing = Arc::new(AtomicBool::new(false));
+    let begun = finishing.clone();
+    let slow = map_rows(|row| Ok(vec![row.to_owned()])).with_finish(move |_| {
+        // Long enough for a trigger to come that is answered when all is done.
+        begun.store(true, Ordering::Relaxed);
+        let began = std::time::Instant::now();
+        while began.elapsed().as_millis() < 50 {
+            std::hint::spin_loop();
+        }
+        Ok(Vec::new())
+    });
+    let mut job = TestJob::new()
+        .source("rows", 1, MemorySource::of(&splits))
+        .operator("slow", 1, "rows", Partitioning::Forward, slow)
+        .sink(
+            "out",
+            1,
+            "slow",
+            Partitioning::Forward,
+            LedgerSink::new(&ledger),
+        );
+    let stop = job.stopper();
+    job.events = Events::reacting(move |event| {
+        if matches!(event, JobEvent::Checkpoint(_)) && finishing.load(Ordering::Relaxed) {
+            stop(false);
+        }
+    });
+    let first = job.run();
+    let cancelled = matches!(first.outcome, Ended::Cancelled | Ended::Finished);
+    assert!(cancelled, "{:?}", first.outcome);
+    job.events = Events::default();
+    let again = job.run();
+    let finished = matches!(again.outcome, Ended::Finished | Ended::AlreadyFinished(_));
+    assert!(finished, "{:?}", again.outcome);
+    let mut expected = splits[0].clone();
+    expected.sort();
+    assert_eq!(ledger.sorted(), expected);
+}
