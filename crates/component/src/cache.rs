@@ -9,7 +9,7 @@ use std::{
     hash::{Hash, Hasher},
     io::{self, Write as _},
     path::{Path, PathBuf},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use wasmtime::component::Component;
@@ -22,6 +22,10 @@ const HEADER: usize = MAGIC.len() + 32 + 8 + 32;
 /// some hundred KiB, that of a language runtime up to 50 MiB.
 const MAX_ENTRIES: usize = 100;
 const EXTENSION: &str = "cwasm";
+/// Of an entry that is being written.
+const PARTIAL: &str = "partial";
+/// What has been in writing for so long was left behind by a process that was killed.
+const MAX_WRITE: Duration = Duration::from_hours(1);
 
 /// A folder of compiled code for one set of compiler settings.
 pub(crate) struct Cache {
@@ -89,7 +93,9 @@ impl Cache {
     fn write(&self, code: &[u8], digest: &blake3::Hash) -> io::Result<()> {
         create(&self.folder)?;
         private(&self.folder).map_err(io::Error::other)?;
-        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
+        let mut file = tempfile::Builder::new()
+            .suffix(&format!(".{PARTIAL}"))
+            .tempfile_in(&self.folder)?;
         file.write_all(&MAGIC)?;
         file.write_all(self.key(digest).as_bytes())?;
         file.write_all(&(code.len() as u64).to_le_bytes())?;
@@ -97,7 +103,7 @@ impl Cache {
         file.write_all(code)?;
         file.as_file().sync_all()?;
         file.persist(self.path(digest))?;
-        self.prune()
+        self.prune(SystemTime::now(), MAX_ENTRIES)
     }
 
     /// The code of an entry, if all that the header says is true.
@@ -125,22 +131,39 @@ impl Cache {
         self.folder.join(name.as_str()).with_extension(EXTENSION)
     }
 
-    fn prune(&self) -> io::Result<()> {
-        let mut entries = Vec::new();
+    /// Removes the oldest of more than `most` entries, and what was left behind half written.
+    fn prune(&self, now: SystemTime, most: usize) -> io::Result<()> {
+        let (mut entries, mut gone) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(&self.folder)? {
-            let entry = entry?;
-            let path = entry.path();
+            let path = entry?.path();
+            let Some(used) = in_spite_of_others(fs::metadata(&path).and_then(|m| m.modified()))?
+            else {
+                continue;
+            };
             if path.extension().is_some_and(|e| e == EXTENSION) {
-                entries.push((entry.metadata()?.modified()?, path));
+                entries.push((used, path));
+            } else if path.extension().is_some_and(|e| e == PARTIAL)
+                && now.duration_since(used).is_ok_and(|age| age > MAX_WRITE)
+            {
+                gone.push(path);
             }
         }
-        if entries.len() > MAX_ENTRIES {
-            entries.sort();
-            for (_, path) in &entries[..entries.len() - MAX_ENTRIES] {
-                fs::remove_file(path)?;
-            }
+        entries.sort();
+        let excess = entries.len().saturating_sub(most);
+        gone.extend(entries.drain(..excess).map(|(_, path)| path));
+        for path in gone {
+            in_spite_of_others(fs::remove_file(path))?;
         }
         Ok(())
+    }
+}
+
+/// Another process may tidy up at the same time: what is gone is gone.
+fn in_spite_of_others<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -172,13 +195,19 @@ fn create(folder: &Path) -> io::Result<()> {
 fn private(folder: &Path) -> Result<(), String> {
     use std::os::unix::fs::MetadataExt as _;
     let metadata = fs::metadata(folder).map_err(|error| error.to_string())?;
-    let (owner, me) = (metadata.uid(), rustix::process::geteuid().as_raw());
+    let me = rustix::process::geteuid().as_raw();
+    trusted(metadata.uid(), me, metadata.mode())
+}
+
+/// Whether what this owner and mode keep others out of can be trusted.
+#[cfg(unix)]
+fn trusted(owner: u32, me: u32, mode: u32) -> Result<(), String> {
     if owner != me {
         return Err(format!(
             "the folder belongs to user {owner}, this is user {me}"
         ));
     }
-    let mode = metadata.mode() & 0o7777;
+    let mode = mode & 0o7777;
     if mode & 0o022 != 0 {
         return Err(format!(
             "others may write to the folder (mode {mode:o}, wanted 700)"

@@ -41,6 +41,15 @@ pub(crate) fn check(declared: data::Descriptor, optional: &[&str]) -> Result<Des
             what: "the component uses timers".into(),
         });
     }
+    if optional.contains(&interfaces::CHECKPOINTED) {
+        // It would never be asked for what it wants to keep.
+        return Err(Error::Unsupported {
+            what:
+                "the component exports `weir:operator/checkpointed@0.1.0`, that is, state of its \
+                   own to be saved"
+                    .into(),
+        });
+    }
     Ok(Descriptor {
         states,
         inputs: declared.inputs,

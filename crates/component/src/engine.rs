@@ -21,7 +21,7 @@ pub(crate) const TICK: Duration = Duration::from_millis(10);
 
 /// The most frames of a guest that are collected; what is shown of them is less, since frames of
 /// panic machinery are left out.
-const MAX_FRAMES: usize = 40;
+pub(crate) const MAX_FRAMES: usize = 40;
 
 /// Settings of an [`Engine`].
 #[derive(Clone, Debug)]

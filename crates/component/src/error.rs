@@ -146,15 +146,16 @@ impl Error {
                 "an operator may import the interfaces of \
                  `weir:operator` and WASI 0.2, which gives it no files and no network",
             ),
+            Self::Invalid { .. } => Some(
+                "build the component again; the file may be cut short, or made by tools newer \
+                 than this host (`wasm-tools validate` tells which)",
+            ),
+            Self::Unsupported { .. } => Some("leave it out of the component"),
             Self::Describe { .. } => Some(
                 "`describe` only declares: it has no state, no \
                  configuration and no context, and may only log",
             ),
-            Self::Unreadable { .. }
-            | Self::Invalid { .. }
-            | Self::Descriptor { .. }
-            | Self::Unsupported { .. }
-            | Self::Engine { .. } => None,
+            Self::Unreadable { .. } | Self::Descriptor { .. } | Self::Engine { .. } => None,
         }
     }
 }

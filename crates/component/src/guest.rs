@@ -48,7 +48,7 @@ pub(crate) struct Guest {
     pub(crate) log: Log,
     pub(crate) memory: MemoryLimit,
     pub(crate) wasi: Wasi,
-    /// How many bytes this call has written to state.
+    /// How many bytes this call has written to state, what keeping them takes included.
     written: usize,
     max_written: usize,
 }
@@ -113,7 +113,7 @@ impl Guest {
         self.written = self.written.saturating_add(bytes);
         if self.written > self.max_written {
             return Err(Breach::Output {
-                what: "wrote more bytes to state in one call than it may",
+                what: "wrote more to state in one call than it may",
             });
         }
         Ok(())

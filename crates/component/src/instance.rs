@@ -70,6 +70,7 @@ impl Instance {
             .instance_pre()
             .instantiate(&mut store)
             .map_err(|error| {
+                store.data_mut().leave();
                 let call = FailedCall {
                     phase: Phase::Start,
                     limits,
@@ -107,7 +108,8 @@ impl Instance {
     }
 
     /// Lends the context of the task to the store, calls, and takes it back. The call has the time
-    /// of the limits, or less where the context says so.
+    /// of the limits; for rows it has less where the context says so, but an instance that is made
+    /// anew to isolate a row may take as long to open as the first one.
     ///
     /// # Errors
     /// [`Failure`]; then the instance is lost.
@@ -118,9 +120,8 @@ impl Instance {
         limits: &Limits,
         function: impl FnOnce(&Exports, &mut Store<Guest>) -> wasmtime::Result<R>,
     ) -> Result<R, Failure> {
-        let time = cx
-            .deadline
-            .map_or(limits.time_per_call, |d| d.min(limits.time_per_call));
+        let deadline = cx.deadline.filter(|_| phase == Phase::Process);
+        let time = deadline.map_or(limits.time_per_call, |d| d.min(limits.time_per_call));
         let mut context = match self.spare.take() {
             Some(spare) => spare,
             None => stand_in(&cx.task)?,
@@ -222,6 +223,25 @@ fn stand_in(task: &TaskInfo) -> Result<Box<Context>, Failure> {
 
 /// A time in steps of the clock. The step that is under way does not count.
 fn ticks(time: Duration) -> u64 {
-    let ticks = time.as_millis().div_ceil(TICK.as_millis());
-    u64::try_from(ticks).unwrap_or(u64::MAX).saturating_add(1)
+    // wasmtime adds it to the count so far, unchecked; half of the range is for ever, too.
+    const EVER: u64 = u64::MAX / 2;
+    let ticks = time.as_nanos().div_ceil(TICK.as_nanos());
+    u64::try_from(ticks)
+        .unwrap_or(EVER)
+        .saturating_add(1)
+        .min(EVER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_rounded_up_to_steps_and_the_step_under_way_is_extra() {
+        assert_eq!(ticks(Duration::ZERO), 1);
+        assert_eq!(ticks(Duration::from_nanos(1)), 2);
+        assert_eq!(ticks(TICK), 2);
+        assert_eq!(ticks(TICK * 3 + Duration::from_millis(1)), 5);
+        assert_eq!(ticks(Duration::MAX), u64::MAX / 2);
+    }
 }

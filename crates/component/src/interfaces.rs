@@ -5,12 +5,14 @@
 pub(crate) const LOGIC: &str = "weir:operator/logic@0.1.0";
 /// The interface of a component that uses timers.
 pub(crate) const TIMED: &str = "timed";
+/// The interface of a component that saves and restores something of its own.
+pub(crate) const CHECKPOINTED: &str = "checkpointed";
 
 /// The interfaces of `weir:operator` that a component may import.
 const HOST: [&str; 5] = ["context", "data", "state", "telemetry", "timers"];
 /// The interfaces of `weir:operator` that a component may export beside `logic`.
 const OPTIONAL: [&str; 5] = [
-    "checkpointed",
+    CHECKPOINTED,
     "evolving",
     "keyed-broadcast",
     "selector",

@@ -34,11 +34,19 @@ struct Inner {
     second: i64,
     lines: u32,
     suppressed: u64,
-    out: Vec<u8>,
-    err: Vec<u8>,
+    out: Line,
+    err: Line,
     /// What the guest last logged as an error in this call; else the end of its standard error.
     last_error: Option<String>,
     err_tail: String,
+}
+
+/// A line of a stream that is not over yet, as far as it is kept.
+#[derive(Default)]
+struct Line {
+    bytes: Vec<u8>,
+    /// How many bytes more it has.
+    more: usize,
 }
 
 /// Who logs.
@@ -61,8 +69,8 @@ impl Log {
             second: i64::MIN,
             lines: 0,
             suppressed: 0,
-            out: Vec::new(),
-            err: Vec::new(),
+            out: Line::default(),
+            err: Line::default(),
             last_error: None,
             err_tail: String::new(),
         })))
@@ -87,7 +95,7 @@ impl Log {
         if level == Level::ERROR {
             inner.last_error = Some(cut(message, MAX_LAST_WORDS).to_owned());
         }
-        inner.line(level, message);
+        inner.line(level, message, 0);
     }
 
     /// Bytes on a standard stream.
@@ -104,7 +112,7 @@ impl Log {
     /// A line that was begun is all there will be of it.
     pub(crate) fn end_line(&self, stream: Stream) {
         let mut inner = self.inner();
-        if !inner.partial(stream).is_empty() {
+        if !inner.partial(stream).bytes.is_empty() {
             inner.end_line(stream);
         }
     }
@@ -124,19 +132,27 @@ impl Log {
 }
 
 impl Inner {
-    fn line(&mut self, level: Level, message: &str) {
+    /// Logs a line that has `more` bytes than `message`.
+    fn line(&mut self, level: Level, message: &str, more: usize) {
         if self.lines == MAX_LINES {
             self.suppressed += 1;
             return;
         }
         self.lines += 1;
-        self.origin.emit(level, cut(message, MAX_LINE));
+        let shown = cut(message, MAX_LINE);
+        let more = more.saturating_add(message.len() - shown.len());
+        if more == 0 {
+            self.origin.emit(level, shown);
+        } else {
+            self.origin
+                .emit(level, &format!("{shown}… ({more} bytes more)"));
+        }
     }
 
     fn tell_suppressed(&mut self) {
         if self.suppressed != 0 {
             let message = format!(
-                "{} more lines of the component were left out, {MAX_LINES} in a second is the most",
+                "lines of the component left out: {}; {MAX_LINES} in a second is the most",
                 self.suppressed
             );
             self.suppressed = 0;
@@ -144,7 +160,7 @@ impl Inner {
         }
     }
 
-    fn partial(&mut self, stream: Stream) -> &mut Vec<u8> {
+    fn partial(&mut self, stream: Stream) -> &mut Line {
         match stream {
             Stream::Out => &mut self.out,
             Stream::Err => &mut self.err,
@@ -152,18 +168,20 @@ impl Inner {
     }
 
     fn extend_line(&mut self, stream: Stream, bytes: &[u8]) {
-        let partial = self.partial(stream);
-        let room = MAX_LINE.saturating_sub(partial.len());
-        partial.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        let line = self.partial(stream);
+        let room = MAX_LINE.saturating_sub(line.bytes.len());
+        let kept = bytes.get(..room).unwrap_or(bytes);
+        line.bytes.extend_from_slice(kept);
+        line.more = line.more.saturating_add(bytes.len() - kept.len());
     }
 
     fn end_line(&mut self, stream: Stream) {
-        let line = std::mem::take(self.partial(stream));
-        let text = String::from_utf8_lossy(&line);
+        let mut line = std::mem::take(self.partial(stream));
+        let text = String::from_utf8_lossy(&line.bytes);
         match stream {
-            Stream::Out => self.line(Level::INFO, &text),
+            Stream::Out => self.line(Level::INFO, &text, line.more),
             Stream::Err => {
-                self.line(Level::WARN, &text);
+                self.line(Level::WARN, &text, line.more);
                 self.err_tail.push_str(&text);
                 self.err_tail.push('\n');
                 let excess = self.err_tail.len().saturating_sub(MAX_LAST_WORDS);
@@ -171,8 +189,10 @@ impl Inner {
                 self.err_tail.drain(..from);
             }
         }
-        let mut line = line;
-        line.clear();
+        // The buffer is used again.
+        drop(text);
+        line.bytes.clear();
+        line.more = 0;
         *self.partial(stream) = line;
     }
 }

@@ -51,18 +51,23 @@ impl ResourceLimiter for MemoryLimit {
         Ok(true)
     }
 
-    /// The module's own maximum, or the machine has no more. Traps as well, so that `bytes` never
-    /// counts what is not there.
+    /// More than the module itself allows or than can be addressed (then nobody has asked above),
+    /// or the machine has no more. Traps as well, so that `bytes` never counts what is not there.
     fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
-        Err(error)
+        let what = format!("more memory than there can be: {error:#}");
+        Err(wasmtime::Error::new(Breach::Excess { what }))
     }
 
     fn table_growing(
         &mut self,
         current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            // It will not be made, so it is not counted.
+            return Ok(true);
+        }
         let wanted = self
             .elements
             .saturating_add(desired.saturating_sub(current));
@@ -84,5 +89,41 @@ impl ResourceLimiter for MemoryLimit {
 
     fn memories(&self) -> usize {
         MAX_PARTS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn excess(error: &wasmtime::Error) -> &str {
+        match error.downcast_ref::<Breach>() {
+            Some(Breach::Excess { what }) => what,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn memories_count_together() {
+        let mut limit = MemoryLimit::new(100);
+        assert!(limit.memory_growing(0, 60, None).unwrap());
+        assert!(limit.memory_growing(0, 40, None).unwrap());
+        assert_eq!(limit.bytes(), 100);
+        let error = limit.memory_growing(60, 61, None).unwrap_err();
+        let breach = error.downcast_ref::<Breach>();
+        assert!(matches!(breach, Some(Breach::Memory { wanted: 101 })));
+        assert_eq!(limit.bytes(), 100);
+    }
+
+    #[test]
+    fn tables_count_together_and_only_what_is_made() {
+        let mut limit = MemoryLimit::new(0);
+        assert!(limit.table_growing(0, MAX_TABLE_ELEMENTS, None).unwrap());
+        assert!(limit.table_growing(0, 11, Some(10)).unwrap());
+        let error = limit.table_growing(0, 1, Some(10)).unwrap_err();
+        assert_eq!(
+            excess(&error),
+            "a table of 1048577 elements, 1048576 is the most"
+        );
     }
 }

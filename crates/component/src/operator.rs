@@ -101,11 +101,16 @@ impl ComponentOperator {
     }
 
     fn open_instance(&mut self, cx: &mut Box<Context>) -> Result<(), Failure> {
-        self.call(Phase::Open, cx, |instance, cx, limits| {
+        let opened = self.call(Phase::Open, cx, |instance, cx, limits| {
             instance.call_with(Phase::Open, cx, limits, |exports, store| {
                 exports.open(store)
             })
-        })?;
+        });
+        if opened.is_err() {
+            // No rows go to what is half open.
+            self.instance = None;
+        }
+        opened?;
         self.open = true;
         self.size.opened(self.memory_bytes());
         Ok(())
@@ -186,12 +191,15 @@ impl ComponentOperator {
     }
 
     /// What the results of a call are checked against.
-    fn check(&self, phase: Phase, rows: Option<usize>) -> Check<'_> {
-        let side_outputs = self.component.descriptor().side_outputs.len();
+    fn check(&self, phase: Phase, rows: Option<Rows<'_>>) -> Check<'_> {
+        let descriptor = self.component.descriptor();
+        let keyed = rows.and_then(|rows| rows.keyed);
         Check {
             phase,
-            outputs: 1 + side_outputs as u32,
-            rows,
+            outputs: 1 + descriptor.side_outputs.len() as u32,
+            states: descriptor.states.len(),
+            rows: rows.map(|rows| rows.len()),
+            keys: keyed.map_or(0, |keyed| keyed.keys.len()),
             limits: &self.limits,
         }
     }
@@ -219,10 +227,13 @@ impl Operator for ComponentOperator {
             self.prefetch(cx)?;
         }
         let outcome = self.call_process(cx, input, rows)?;
-        let check = self.check(Phase::Process, Some(rows.len()));
+        let check = self.check(Phase::Process, Some(rows));
         let Checked { outcome, slots } = check.outcome(outcome)?;
         for (state, values) in slots {
-            cx.state.put_slots(state, &values)?;
+            let put = cx.state.put_slots(state, &values);
+            put.map_err(|error| Failure::Contract {
+                message: format!("{} returned wrong `slots`: {error}", Phase::Process),
+            })?;
         }
         Ok(outcome)
     }

@@ -22,8 +22,12 @@ pub(crate) struct Check<'a> {
     pub(crate) phase: Phase,
     /// How many outputs there are.
     pub(crate) outputs: u32,
+    /// How many states there are.
+    pub(crate) states: usize,
     /// The rows of the call; `None` where there was no input.
     pub(crate) rows: Option<usize>,
+    /// The distinct keys of the call.
+    pub(crate) keys: usize,
     pub(crate) limits: &'a Limits,
 }
 
@@ -49,7 +53,15 @@ impl Check<'_> {
             self.rows = Some(poison.row as usize);
         }
         let slots = self.slots(outcome.slots)?;
-        let emitted = self.emitted(outcome.emitted)?;
+        let mut emitted = self.emitted(outcome.emitted)?;
+        if let Some(poison) = &poisoned {
+            // That there are as many rows as count is no longer that there are as many as came.
+            for emitted in &mut emitted {
+                if emitted.origin.is_empty() && !emitted.values.is_empty() {
+                    emitted.origin.extend(0..poison.row);
+                }
+            }
+        }
         Ok(Checked {
             outcome: Outcome { emitted, poisoned },
             slots,
@@ -69,9 +81,11 @@ impl Check<'_> {
             bytes += emitted.values.byte_len() + emitted.keys.byte_len();
             checked.push(emitted);
         }
-        if rows > self.limits.output_rows {
-            let value = format!("{} rows", self.limits.output_rows);
-            return Err(self.over(value, &format!("emitted {rows} rows in one call")));
+        let most = self.limits.output_rows();
+        if rows > most {
+            let value = bytes_in_words(self.limits.output_bytes);
+            let what = format!("emitted {rows} rows in one call, {most} are the most");
+            return Err(self.over(value, &what));
         }
         if bytes > self.limits.output_bytes {
             let value = bytes_in_words(self.limits.output_bytes);
@@ -143,17 +157,29 @@ impl Check<'_> {
     }
 
     fn slots(&self, slots: Vec<data::Slots>) -> Result<Vec<(StateIndex, OptionalColumn)>, Failure> {
-        let mut checked: Vec<(StateIndex, OptionalColumn)> = Vec::with_capacity(slots.len());
+        // Each state at most once, so the guest does not decide how many there are.
+        let mut checked: Vec<(StateIndex, OptionalColumn)> = Vec::new();
         let mut bytes = 0;
         for (index, slots) in slots.into_iter().enumerate() {
             let state = StateIndex(slots.state);
             let field = format!("slots[{index}]");
+            if slots.state as usize >= self.states {
+                let what = format!(
+                    "state {}, the component declares {} states",
+                    slots.state, self.states
+                );
+                return Err(self.wrong(&field, &what));
+            }
             if checked.iter().any(|(other, _)| *other == state) {
                 let what = format!("state {} a second time", slots.state);
                 return Err(self.wrong(&field, &what));
             }
             let values = host::optional_in(slots.values)
                 .map_err(|error| self.wrong(&format!("{field}.values"), &error.to_string()))?;
+            if values.len() != self.keys {
+                let what = format!("{} values for {} keys", values.len(), self.keys);
+                return Err(self.wrong(&format!("{field}.values"), &what));
+            }
             bytes += values.column().byte_len();
             checked.push((state, values));
         }
@@ -189,8 +215,9 @@ impl Check<'_> {
             None => Ok(()),
             Some(row) => {
                 let len = column.get(row).len();
-                let what = format!("{field}: row {row} has {len} bytes");
-                Err(self.over(format!("{} a row", bytes_in_words(Limits::ROW)), &what))
+                let what = format!("returned `{field}` whose row {row} has {len} bytes");
+                let value = bytes_in_words(Limits::ROW) + " a row, whatever the job file says";
+                Err(self.over(value, &what))
             }
         }
     }

@@ -1,22 +1,26 @@
 //! From an error of wasmtime to a failure that a user can act on.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
-use wasmtime::{FrameInfo, WasmBacktrace};
+use wasmtime::{FrameInfo, WasmBacktrace, component::ResourceTableError};
 use weir_operator::{Failure, Limit, Trap};
 
 use crate::{
     Limits,
     breach::Breach,
+    engine::MAX_FRAMES,
     guest::Phase,
     limits::{bytes_in_words, duration_in_words},
     log::cut,
+    wasi::MAX_RESOURCES,
 };
 
 /// The most frames of a backtrace that are shown.
 const MAX_SHOWN: usize = 16;
 /// The longest name of a function that is shown; names of generic functions grow without bound.
 const MAX_NAME: usize = 200;
+/// The most functions that call each other in a circle for a deep stack to be told as recursion.
+const MAX_CIRCLE: usize = 4;
 /// How wasmtime says that more was handed over than the store allows; it has no type for it.
 const FUEL_EXHAUSTED: &str = "fuel allocated for hostcalls has been exhausted";
 
@@ -33,12 +37,18 @@ pub(crate) struct FailedCall<'a> {
 impl FailedCall<'_> {
     /// What became of the call.
     pub(crate) fn failure(self, error: &wasmtime::Error) -> Failure {
-        let backtrace = backtrace(error);
+        let frames = frames(error);
+        let recursive = is_recursive(&frames);
+        let backtrace = shown(frames);
         if let Some(breach) = error.downcast_ref::<Breach>() {
             return self.breach(breach, backtrace);
         }
         if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
             let kind = format!("it called `exit` with status {}", exit.0);
+            return self.trap(&kind, backtrace);
+        }
+        if let Some(ResourceTableError::Full) = error.downcast_ref() {
+            let kind = format!("it holds more than {MAX_RESOURCES} streams and the like of WASI");
             return self.trap(&kind, backtrace);
         }
         match error.downcast_ref::<wasmtime::Trap>() {
@@ -54,6 +64,12 @@ impl FailedCall<'_> {
             Some(wasmtime::Trap::UnreachableCodeReached) => {
                 self.trap("it ran into `unreachable`: a panic or an abort", backtrace)
             }
+            // The stack of compiled code lies at the bottom of its memory; below it there is none.
+            Some(wasmtime::Trap::MemoryOutOfBounds) if recursive => {
+                let kind = "its stack seems to have run out, it calls itself too deep (out of \
+                            bounds memory access)";
+                self.trap(kind, backtrace)
+            }
             Some(trap) => {
                 let text = trap.to_string();
                 self.trap(text.strip_prefix("wasm trap: ").unwrap_or(&text), backtrace)
@@ -65,7 +81,7 @@ impl FailedCall<'_> {
     fn breach(self, breach: &Breach, backtrace: Vec<String>) -> Failure {
         match breach {
             Breach::Contract { .. } | Breach::State { .. } => Failure::Contract {
-                message: breach.to_string(),
+                message: breach.to_string() + &in_lines(&backtrace),
             },
             Breach::Memory { wanted } => limit(
                 "memory",
@@ -91,7 +107,7 @@ impl FailedCall<'_> {
             return self.output("handed over more than it may in one call", backtrace);
         }
         Failure::Contract {
-            message: format!("{}: {cause}", self.phase),
+            message: format!("{}: {cause}{}", self.phase, in_lines(&backtrace)),
         }
     }
 
@@ -129,13 +145,27 @@ fn limit(key: &'static str, value: String, message: String, backtrace: Vec<Strin
     }))
 }
 
-/// The functions on the guest's stack, innermost first.
-fn backtrace(error: &wasmtime::Error) -> Vec<String> {
+/// A backtrace as a failure that has a place for one shows it.
+fn in_lines(backtrace: &[String]) -> String {
+    let lines = backtrace.iter().enumerate();
+    lines
+        .map(|(depth, frame)| format!("\n  {depth:>2}: {frame}"))
+        .collect()
+}
+
+/// The functions on the guest's stack, innermost first; [`MAX_FRAMES`] where there are more.
+fn frames(error: &wasmtime::Error) -> Vec<String> {
     let frames = error
         .downcast_ref::<WasmBacktrace>()
         .map(WasmBacktrace::frames);
-    let names = frames.unwrap_or_default().iter().map(name).collect();
-    shown(names)
+    frames.unwrap_or_default().iter().map(name).collect()
+}
+
+/// Whether the stack is deep and made of a few functions. What the innermost ones were just doing
+/// does not count.
+fn is_recursive(names: &[String]) -> bool {
+    let outer: BTreeSet<&String> = names.iter().skip(MAX_FRAMES / 2).collect();
+    names.len() >= MAX_FRAMES && outer.len() <= MAX_CIRCLE
 }
 
 fn name(frame: &FrameInfo) -> String {
@@ -150,14 +180,25 @@ fn name(frame: &FrameInfo) -> String {
     cut(&name, MAX_NAME).to_owned()
 }
 
-/// What is shown of a backtrace: not the innermost frames if they belong to how a panic is done.
+/// What is shown of a backtrace: not the innermost frames if they belong to how a panic is done,
+/// and once what calls itself.
 fn shown(mut names: Vec<String>) -> Vec<String> {
+    let more = if names.len() >= MAX_FRAMES { "+" } else { "" };
     let machinery = names.iter().take_while(|name| is_machinery(name)).count();
     if machinery < names.len() {
         names.drain(..machinery);
     }
-    names.truncate(MAX_SHOWN);
-    names
+    let runs: Vec<&[String]> = names.chunk_by(|a, b| a == b).collect();
+    let last = runs.len().saturating_sub(1);
+    let lines = runs.iter().take(MAX_SHOWN).enumerate();
+    lines
+        .map(|(index, run)| match (run, index == last) {
+            ([name], _) => name.clone(),
+            ([name, ..], true) => format!("{name} ({}{more} times)", run.len()),
+            ([name, ..], false) => format!("{name} ({} times)", run.len()),
+            ([], _) => String::new(),
+        })
+        .collect()
 }
 
 fn is_machinery(name: &str) -> bool {
@@ -207,6 +248,39 @@ mod tests {
         assert_eq!(shown(names), expected);
         let only = strings(&["std::process::abort"]);
         assert_eq!(shown(only.clone()), only);
-        assert_eq!(shown(vec!["f".to_owned(); 50]).len(), MAX_SHOWN);
+        assert_eq!(shown(numbered(30)).len(), MAX_SHOWN);
+        assert_eq!(shown(Vec::new()), strings(&[]));
+    }
+
+    /// So many functions that are all different.
+    fn numbered(count: usize) -> Vec<String> {
+        (0..count).map(|index| format!("f{index}")).collect()
+    }
+
+    #[test]
+    fn what_calls_itself_is_shown_once() {
+        let names = strings(&["f", "f", "g", "f", "f", "f"]);
+        let expected = strings(&["f (2 times)", "g", "f (3 times)"]);
+        assert_eq!(shown(names), expected);
+        let expected = strings(&["f (40+ times)"]);
+        assert_eq!(shown(vec!["f".to_owned(); MAX_FRAMES]), expected);
+    }
+
+    #[test]
+    fn a_deep_stack_of_few_functions_is_recursion() {
+        let circle = |functions: usize| -> Vec<String> {
+            numbered(functions)
+                .into_iter()
+                .cycle()
+                .take(MAX_FRAMES)
+                .collect()
+        };
+        assert!(is_recursive(&circle(1)));
+        assert!(is_recursive(&circle(MAX_CIRCLE)));
+        assert!(!is_recursive(&circle(MAX_CIRCLE + 1)));
+        assert!(!is_recursive(&circle(1)[1..]), "it is not deep");
+        let mut busy = circle(2);
+        busy[..5].clone_from_slice(&strings(&["a", "b", "c", "d", "e"]));
+        assert!(is_recursive(&busy));
     }
 }

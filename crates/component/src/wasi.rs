@@ -29,7 +29,7 @@ use clocks::Clock;
 use random::Random;
 
 /// The most resources (streams, polls) that a guest may hold at once.
-const MAX_RESOURCES: usize = 10_000;
+pub(crate) const MAX_RESOURCES: usize = 10_000;
 
 /// What one instance has of WASI.
 pub(crate) struct Wasi {

@@ -2,13 +2,16 @@
 
 use wasmtime::component::Resource;
 use wasmtime_wasi::p2::{
-    DynOutputStream, OutputStream, Pollable, StreamResult,
+    DynOutputStream, OutputStream, Pollable, StreamError, StreamResult,
     bindings::cli::{stderr, stdout},
 };
 use wasmtime_wasi_io::{async_trait, bytes::Bytes};
 
 use super::Wasi;
-use crate::log::{Log, Stream};
+use crate::{
+    breach::Breach,
+    log::{Log, Stream},
+};
 
 /// How much may be written at once.
 const PERMIT: usize = 64 << 10;
@@ -45,6 +48,14 @@ impl Pollable for LogStream {
 
 impl OutputStream for LogStream {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        // Nothing interrupts the host while it looks for lines.
+        if bytes.len() > PERMIT {
+            let len = bytes.len();
+            let what = format!("to write {len} bytes at once to a stream, {PERMIT} is the most");
+            return Err(StreamError::Trap(wasmtime::Error::new(Breach::Excess {
+                what,
+            })));
+        }
         self.log.write(self.stream, &bytes);
         Ok(())
     }

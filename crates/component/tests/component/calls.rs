@@ -151,8 +151,30 @@ fn state_that_is_not_declared_cannot_be_written() {
     let component = hand.load(&engine()).unwrap();
     let mut running = Running::open(&component, Limits::default());
     let failure = running.process_keyed(&["a"]).unwrap_err();
-    assert_broken(&failure, "`state.value-put`");
-    assert_broken(&failure, "7");
+    assert_broken(&failure, "`state.value-put`: state 7 was not declared");
+    // Where in the guest, as for a trap.
+    assert_broken(&failure, "\n   0: process");
+}
+
+#[test]
+fn a_state_is_not_both_put_and_returned() {
+    // The slots that came with the call are returned, as the value of key 0 was put.
+    let put = format!(
+        "(call $value-put (i32.const 0) (i32.const {OK}) (i32.const 1)
+            (i32.const {OK}) (i32.const 1) (i32.const 0) (i32.const 0)
+            (i32.const {OK}) (i32.const 1))"
+    );
+    let hand = Hand {
+        states: vec!["count"],
+        prefetch: true,
+        ..Hand::process(format!("{put} {KEEP_SLOTS}"))
+    };
+    let component = hand.load(&engine()).unwrap();
+    let mut running = Running::open(&component, Limits::default());
+    let failure = running.process_keyed(&["a"]).unwrap_err();
+    let words = "`process` returned wrong `slots`: a call may not both return slots for state \
+                 `count` and write to it";
+    assert_broken(&failure, words);
 }
 
 #[test]

@@ -1,16 +1,21 @@
 //! The example guests, built by `cargo xtask guests`: what a Rust author's code looks like from
 //! here.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
-use weir_component::{Component, Limits, Provider};
-use weir_operator::Failure;
+use weir_component::{Component, Engine, EngineOptions, Limits, Provider};
 use weir_state::StateKind;
 
 use crate::support::{Running, engine};
 
-/// Loads an example guest. That it is missing fails the test: nothing would be tested.
-fn guest(name: &str) -> Component {
+/// Loads an example guest.
+pub(crate) fn guest(name: &str) -> Component {
+    guest_in(&engine(), name)
+}
+
+/// Loads an example guest into this engine. That it is missing fails the test: nothing would be
+/// tested.
+fn guest_in(engine: &Engine, name: &str) -> Component {
     let top = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     let path = top
         .join("guest-examples/target/components")
@@ -19,7 +24,7 @@ fn guest(name: &str) -> Component {
         path.is_file(),
         "the guest `{name}` is not built: run `cargo xtask guests`, or `./jw test`, which does it"
     );
-    engine().load(&path, &Limits::default()).unwrap()
+    engine.load(&path, &Limits::default()).unwrap()
 }
 
 #[test]
@@ -68,49 +73,43 @@ fn guests_import_only_what_they_are_granted() {
     }
 }
 
-/// The failure of the guest `misbehaving` on this row, after which a fresh instance goes on with
-/// the state of before.
-fn misbehaves(row: &str, limits: Limits) -> Failure {
-    let component = guest("misbehaving");
-    let mut running = Running::open(&component, limits);
-    assert_eq!(running.process_keyed(&["a"]).unwrap(), ["a=1"]);
-    let failure = running.process_keyed(&["a", row]).unwrap_err();
-    running.operator.reset(&mut running.cx).unwrap();
-    assert_eq!(running.process_keyed(&["a"]).unwrap(), ["a=2"], "{failure}");
-    failure
+#[test]
+fn the_code_of_a_guest_is_compiled_once_and_then_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = EngineOptions {
+        cache: Some(folder.path().join("code")),
+        ..EngineOptions::default()
+    };
+    // An engine each, as processes would have.
+    let start = || guest_in(&Engine::new(&options).unwrap(), "keyed-count");
+    let (first, second) = (start(), start());
+    assert_eq!((first.info().cached, second.info().cached), (false, true));
+    assert_eq!(first.info().digest, second.info().digest);
+    assert_eq!(first.descriptor(), second.descriptor());
+    // In fact some hundred times faster; a busy machine may disturb some of the starts.
+    let compiled = first.info().compiled_in;
+    let loaded = (0..5).map(|_| start().info().compiled_in).min().unwrap();
+    assert!(loaded < compiled / 3, "{loaded:?} against {compiled:?}");
+    let mut running = Running::open(&second, Limits::default());
+    assert_eq!(running.process_keyed(&["a", "a"]).unwrap(), ["a=1", "a=2"]);
 }
 
 #[test]
-fn a_panic_is_told_with_its_message_and_the_authors_functions() {
-    let Failure::Trap(trap) = misbehaves("!panic", Limits::default()) else {
-        panic!("no trap");
+fn subtasks_run_one_compiled_guest_on_threads_of_their_own() {
+    let component = guest("keyed-count");
+    let subtask = |key: &'static str| {
+        let component = &component;
+        move || {
+            let mut running = Running::open(component, Limits::default());
+            let counts = (0..100).map(|_| running.process_keyed(&[key, key]).unwrap());
+            counts.last().unwrap()
+        }
     };
-    assert!(trap.message.contains("as told"), "{}", trap.message);
-    assert!(trap.message.contains("src/lib.rs"), "{}", trap.message);
-    let first = &trap.backtrace[0];
-    assert!(first.starts_with("misbehaving::"), "{:?}", trap.backtrace);
-    assert!(!first.contains("::h"), "{first}");
-}
-
-#[test]
-fn limits_hold_for_what_a_compiler_makes() {
-    let limits = Limits {
-        memory: 64 << 20,
-        time_per_call: Duration::from_millis(500),
-        output_bytes: 1 << 20,
-        ..Limits::default()
-    };
-    let expected = [
-        ("!loop", "limits.time-per-call` is 500ms"),
-        ("!hog", "limits.memory` is 64MiB"),
-        ("!flood", "limits.output` is 1MiB"),
-        ("!fat-state", "limits.output` is 1MiB"),
-        // The stack of compiled Rust lies at the bottom of linear memory.
-        ("!recurse", "out of bounds memory access"),
-        ("!abort", "`unreachable`"),
-    ];
-    for (row, words) in expected {
-        let text = misbehaves(row, limits.clone()).to_string();
-        assert!(text.contains(words), "{row}: no {words:?} in {text:?}");
-    }
+    std::thread::scope(|scope| {
+        let threads = ["a", "b", "c"].map(|key| scope.spawn(subtask(key)));
+        let [a, b, c] = threads.map(|thread| thread.join().unwrap());
+        assert_eq!(a, ["a=199", "a=200"]);
+        assert_eq!(b, ["b=199", "b=200"]);
+        assert_eq!(c, ["c=199", "c=200"]);
+    });
 }

@@ -155,7 +155,7 @@ fn describe_has_to_come_back_and_may_touch_nothing() {
     assert_error(
         &error,
         "W0310",
-        &["took too long", "`limits.time-per-call` is 30ms"],
+        &["took too long", "`limits.time-per-call` is 300ms"],
     );
 
     let zeros = "(i32.const 0) ".repeat(9);
@@ -193,6 +193,17 @@ fn a_declaration_that_makes_no_sense_is_refused() {
         "W0311",
         &["the state `count` twice"],
     );
+}
+
+#[test]
+fn what_would_want_to_be_saved_is_not_run_without() {
+    let hand = Hand {
+        exports: "(export \"weir:operator/checkpointed@0.1.0\" (instance $logic))".into(),
+        ..Hand::default()
+    };
+    let error = hand.load(&engine()).unwrap_err();
+    assert_error(&error, "W0312", &["checkpointed@0.1.0", "does not run"]);
+    assert!(error.help().unwrap().contains("leave it out"));
 }
 
 #[test]

@@ -1,8 +1,7 @@
 //! Components from outside: what is refused, what runs, and what happens to those that misbehave.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     reason = "a panic is how a test says that something is wrong"
 )]
@@ -12,4 +11,6 @@ mod calls;
 mod guests;
 mod limits;
 mod load;
+mod misbehaving;
 mod support;
+mod wasi;

@@ -8,7 +8,7 @@ use weir_model::{
     Attempt, Column, EventTime, JobName, KeyedView, MaxParallelism, OperatorName, Parallelism,
     ProcessingTime, Rows, SubtaskIndex, hash64,
 };
-use weir_operator::{Context, Failure, Metrics, Operator, OperatorFactory as _, TaskInfo};
+use weir_operator::{Context, Failure, Metrics, Operator, OperatorFactory as _, Outcome, TaskInfo};
 use weir_state::{HeapBackend, KeyedState};
 
 /// Where a guest finds an `ok` without anything in it, whatever the type of its function is.
@@ -28,14 +28,29 @@ pub(crate) struct Hand {
     pub(crate) items: String,
     /// Pages of memory at the start.
     pub(crate) pages: u32,
+    /// The most pages of memory that the module itself allows, where it says so.
+    pub(crate) most_pages: &'static str,
     pub(crate) describe: String,
     pub(crate) open: String,
     pub(crate) process: String,
     pub(crate) finish: String,
     /// More imports of the component.
     pub(crate) imports: String,
+    /// More core functions to hand to the core module: definitions, exports of the instance `host`
+    /// and imports of the core module.
+    pub(crate) host: Host,
+    /// More exports of the component.
+    pub(crate) exports: String,
     /// The interface that is exported.
     pub(crate) logic: &'static str,
+}
+
+/// Core functions that a guest by hand imports beside the usual ones.
+#[derive(Default)]
+pub(crate) struct Host {
+    pub(crate) functions: String,
+    pub(crate) exports: String,
+    pub(crate) imports: String,
 }
 
 impl Default for Hand {
@@ -50,11 +65,14 @@ impl Default for Hand {
             keeps_memory: false,
             items: String::new(),
             pages: 2,
+            most_pages: "",
             describe: "i32.const 0x100".into(),
             open: ok.clone(),
             process: ok.clone(),
             finish: ok,
             imports: String::new(),
+            host: Host::default(),
+            exports: String::new(),
             logic: "weir:operator/logic@0.1.0",
         }
     }
@@ -98,24 +116,23 @@ impl Hand {
 
     fn text(&self) -> String {
         let Self {
-            items,
             pages,
-            describe,
-            open,
-            process,
-            finish,
+            most_pages,
             imports,
+            host,
+            exports,
             logic,
             ..
         } = self;
+        let (functions, host_exports) = (&host.functions, &host.exports);
         let (types, lifts) = (include_str!("types.wat"), include_str!("lifts.wat"));
-        let descriptor = self.descriptor();
+        let module = self.module();
         format!(
             r#"(component
             {types}
             {imports}
             (core module $libc
-                (memory (export "memory") {pages})
+                (memory (export "memory") {pages} {most_pages})
                 (global $next (mut i32) (i32.const 0x10000))
                 (func (export "realloc") (param i32 i32 i32 i32) (result i32)
                     (local $at i32)
@@ -128,11 +145,39 @@ impl Hand {
                 (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))
             (core func $value-put (canon lower (func $state "value-put")
                 (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))
-            (core module $guest
+            {functions}
+            {module}
+            (core instance $guest (instantiate $guest
+                (with "libc" (instance $libc))
+                (with "host" (instance
+                    (export "log" (func $log))
+                    (export "value-put" (func $value-put))
+                    {host_exports}))))
+            {lifts}
+            (export "{logic}" (instance $logic))
+            {exports})"#
+        )
+    }
+
+    /// The core module that has the guest's functions.
+    fn module(&self) -> String {
+        let Self {
+            items,
+            describe,
+            open,
+            process,
+            finish,
+            host,
+            ..
+        } = self;
+        let (imports, descriptor) = (&host.imports, self.descriptor());
+        format!(
+            r#"(core module $guest
                 (import "libc" "memory" (memory 0))
                 (import "host" "log" (func $log (param i32 i32 i32)))
                 (import "host" "value-put"
                     (func $value-put (param i32 i32 i32 i32 i32 i32 i32 i32 i32)))
+                {imports}
                 {descriptor}
                 {items}
                 (func $describe (export "describe") (result i32) {describe})
@@ -148,14 +193,7 @@ impl Hand {
                     (result i32) {process})
                 (func $end-of-input (export "end-of-input") (param i32) (result i32)
                     i32.const {OK})
-                (func $finish (export "finish") (result i32) {finish}))
-            (core instance $guest (instantiate $guest
-                (with "libc" (instance $libc))
-                (with "host" (instance
-                    (export "log" (func $log))
-                    (export "value-put" (func $value-put))))))
-            {lifts}
-            (export "{logic}" (instance $logic)))"#
+                (func $finish (export "finish") (result i32) {finish}))"#
         )
     }
 
@@ -254,6 +292,14 @@ impl Running {
         running
     }
 
+    /// An instance that is open, with this configuration of its operator.
+    pub(crate) fn configured(component: &Component, limits: Limits, config: &str) -> Self {
+        let mut running = Self::start(component, limits).unwrap();
+        running.cx.config = config.into();
+        running.operator.open(&mut running.cx).unwrap();
+        running
+    }
+
     pub(crate) fn start(component: &Component, limits: Limits) -> Result<Self, Failure> {
         let max = MaxParallelism::new(128).unwrap();
         let states = component.descriptor().states.clone();
@@ -274,18 +320,24 @@ impl Running {
         })
     }
 
-    /// Processes rows without keys, as one transaction; gives back the rows of output 0.
+    /// Processes rows without keys, as one transaction; gives back the rows of all outputs.
     pub(crate) fn process(&mut self, rows: &[&str]) -> Result<Vec<String>, Failure> {
         let values: Column = rows.iter().map(|row| row.as_bytes()).collect();
-        self.process_rows(Rows {
+        let outcome = self.outcome(Rows {
             values: values.view(),
             timestamps: &[],
             keyed: None,
-        })
+        });
+        whole(outcome)
     }
 
-    /// Processes rows whose keys are the rows themselves.
+    /// As [`process`](Self::process), of rows whose keys are the rows themselves.
     pub(crate) fn process_keyed(&mut self, rows: &[&str]) -> Result<Vec<String>, Failure> {
+        whole(self.outcome_keyed(rows))
+    }
+
+    /// What the operator made of rows whose keys are the rows themselves.
+    pub(crate) fn outcome_keyed(&mut self, rows: &[&str]) -> Result<Outcome, Failure> {
         let mut distinct: Vec<&str> = Vec::new();
         let key_of_row: Vec<u32> = (rows.iter())
             .map(|row| {
@@ -306,7 +358,7 @@ impl Running {
         encoded.for_each(|key| keys.push(&key));
         let hashes: Vec<u64> = keys.iter().map(hash64).collect();
         let values: Column = rows.iter().map(|row| row.as_bytes()).collect();
-        self.process_rows(Rows {
+        self.outcome(Rows {
             values: values.view(),
             timestamps: &[],
             keyed: Some(KeyedView {
@@ -317,26 +369,31 @@ impl Running {
         })
     }
 
-    fn process_rows(&mut self, rows: Rows<'_>) -> Result<Vec<String>, Failure> {
+    fn outcome(&mut self, rows: Rows<'_>) -> Result<Outcome, Failure> {
         self.cx.state.begin(rows.keyed);
-        match self.operator.process(&mut self.cx, 0, rows) {
-            Ok(outcome) => {
-                self.cx.state.commit().unwrap();
-                self.cx.metrics.commit();
-                assert_eq!(outcome.poisoned, None);
-                Ok(outcome
-                    .emitted
-                    .iter()
-                    .flat_map(|emitted| texts(&emitted.values))
-                    .collect())
-            }
-            Err(failure) => {
-                self.cx.state.rollback();
-                self.cx.metrics.rollback();
-                Err(failure)
-            }
+        let outcome = self.operator.process(&mut self.cx, 0, rows);
+        if outcome.is_ok() {
+            self.cx.state.commit().unwrap();
+            self.cx.metrics.commit();
+        } else {
+            self.cx.state.rollback();
+            self.cx.metrics.rollback();
         }
+        outcome
     }
+}
+
+/// The rows of an outcome that leaves none of the call out.
+fn whole(outcome: Result<Outcome, Failure>) -> Result<Vec<String>, Failure> {
+    let outcome = outcome?;
+    assert_eq!(outcome.poisoned, None);
+    Ok(emitted(&outcome))
+}
+
+/// The rows of all outputs.
+pub(crate) fn emitted(outcome: &Outcome) -> Vec<String> {
+    let columns = outcome.emitted.iter();
+    columns.flat_map(|emitted| texts(&emitted.values)).collect()
 }
 
 pub(crate) fn texts(column: &Column) -> Vec<String> {
@@ -350,8 +407,7 @@ pub(crate) fn texts(column: &Column) -> Vec<String> {
 pub(crate) fn tight() -> Limits {
     Limits {
         memory: 1 << 20,
-        time_per_call: Duration::from_millis(30),
+        time_per_call: Duration::from_millis(300),
         output_bytes: 1 << 10,
-        output_rows: 10,
     }
 }
