@@ -36,4 +36,14 @@ mod tests {
         assert_eq!(out.main(), ["a=1", "b=1", "a=2"]);
         assert_eq!(counts.keyed([("b", "x")]).unwrap().main(), ["b=2"]);
     }
+
+    #[test]
+    fn counts_go_on_after_a_restart() {
+        let mut counts = Harness::open::<KeyedCount, _>("null").unwrap();
+        counts.keyed([("a", "x"), ("a", "x")]).unwrap();
+        counts.restart().unwrap();
+        assert_eq!(counts.keyed([("a", "x")]).unwrap().main(), ["a=3"]);
+        // Counts come with the batch and go back with its result.
+        assert!(counts.imports().is_empty());
+    }
 }

@@ -16,7 +16,10 @@ pub(crate) struct Call {
     pub(crate) host: Box<dyn Host>,
     number: Cell<u64>,
     row: Cell<u64>,
+    /// The key whose state can be used.
     key: Cell<Option<u32>>,
+    /// The key of a row that is not processed yet: only entries of its maps can be named.
+    next_key: Cell<Option<u32>>,
     keys: Cell<u32>,
     slots: RefCell<Vec<Slots>>,
 }
@@ -40,6 +43,11 @@ impl Binding {
         })
     }
 
+    /// The index of the key whose map entries may be named.
+    pub(crate) fn key_to_name(&self) -> Result<u32> {
+        self.call.next_key.get().map_or_else(|| self.key(), Ok)
+    }
+
     /// What the host holds cannot be read. No other row would change that, so the call fails.
     #[cold]
     pub(crate) fn corrupt(&self, error: Error) -> Error {
@@ -57,6 +65,7 @@ impl Call {
             number: Cell::new(0),
             row: Cell::new(0),
             key: Cell::new(None),
+            next_key: Cell::new(None),
             keys: Cell::new(0),
             slots: RefCell::new(Vec::new()),
         })
@@ -73,6 +82,13 @@ impl Call {
     pub(crate) fn enter_row(&self, key: Option<u32>) {
         self.row.set(self.row.get() + 1);
         self.key.set(key);
+        self.next_key.set(None);
+    }
+
+    /// Looks at a row before its turn.
+    pub(crate) fn look_at_row(&self, key: Option<u32>) {
+        self.enter_row(None);
+        self.next_key.set(key);
     }
 
     /// From here on no row, and no key, is in hand.

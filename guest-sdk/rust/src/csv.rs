@@ -2,7 +2,7 @@
 //!
 //! The host hands over raw records without their terminator (D2). Fields are found from the left as
 //! they are asked for, so a row that is looked at only in its first columns is not scanned to its
-//! end. Quotes are those of RFC 4180; the separator is a comma.
+//! end. Quotes are those of RFC 4180.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -13,13 +13,17 @@ use crate::error::{Context, Error, Result};
 use crate::row::Decode;
 
 /// The type of an input whose rows are csv records; seen as a [`CsvRow`].
-pub struct Csv;
+///
+/// Fields are separated by commas, or by the `delimiter` that the job file gives the source: with
+/// `delimiter: ";"` it is `Csv<b';'>`.
+pub struct Csv<const DELIMITER: u8 = b','>;
 
-impl Decode for Csv {
+impl<const DELIMITER: u8> Decode for Csv<DELIMITER> {
     type View<'a> = CsvRow<'a>;
 
+    #[inline]
     fn decode(bytes: &[u8]) -> Result<CsvRow<'_>> {
-        Ok(CsvRow::new(bytes))
+        Ok(CsvRow::with_delimiter(bytes, DELIMITER))
     }
 }
 
@@ -86,6 +90,7 @@ const WORD: usize = 8;
 /// A csv record. Fields are unquoted, and their spaces kept.
 pub struct CsvRow<'a> {
     record: &'a [u8],
+    delimiter: u8,
     /// Where the fields found so far end; the next one starts one byte further.
     ends: [Cell<u32>; REMEMBERED + WORD],
     found: Cell<usize>,
@@ -96,10 +101,17 @@ pub struct CsvRow<'a> {
 }
 
 impl<'a> CsvRow<'a> {
-    /// Wraps a raw record, without its terminator.
+    /// Wraps a raw record, without its terminator. Its fields are separated by commas.
     pub fn new(record: &'a [u8]) -> Self {
+        Self::with_delimiter(record, b',')
+    }
+
+    /// Wraps a raw record whose fields are separated by `delimiter`, an ASCII character.
+    #[inline]
+    pub fn with_delimiter(record: &'a [u8], delimiter: u8) -> Self {
         Self {
             record,
+            delimiter,
             ends: [const { Cell::new(0) }; REMEMBERED + WORD],
             found: Cell::new(0),
             scanned: Cell::new(0),
@@ -199,7 +211,7 @@ impl<'a> CsvRow<'a> {
         let mut start = end;
         for _ in REMEMBERED..=index {
             start = after(self.record, end)?;
-            end = end_of_field(self.record, start);
+            end = end_of_field(self.record, start, self.delimiter);
         }
         self.record.get(start..end)
     }
@@ -214,10 +226,10 @@ impl<'a> CsvRow<'a> {
         {
             let word = u64::from_le_bytes(*word);
             if bytes_equal(word, b'"') == 0 {
-                let mut commas = bytes_equal(word, b',');
-                while commas != 0 {
-                    self.push(scanned + commas.trailing_zeros() as usize / 8);
-                    commas &= commas - 1;
+                let mut delimiters = bytes_equal(word, self.delimiter);
+                while delimiters != 0 {
+                    self.push(scanned + delimiters.trailing_zeros() as usize / 8);
+                    delimiters &= delimiters - 1;
                 }
                 self.scanned.set(scanned + WORD);
                 return Some(());
@@ -225,7 +237,7 @@ impl<'a> CsvRow<'a> {
         }
         self.quoted.set(true);
         let start = self.start_of(self.found.get())?;
-        self.push(end_of_field(self.record, start));
+        self.push(end_of_field(self.record, start, self.delimiter));
         Some(())
     }
 
@@ -275,15 +287,15 @@ fn bytes_equal(word: u64, byte: u8) -> u64 {
     !(((differing & LOW) + LOW) | differing | LOW)
 }
 
-/// Where the field that starts at `start` ends: at a comma outside quotes, or at the end.
-fn end_of_field(record: &[u8], start: usize) -> usize {
+/// Where the field that starts at `start` ends: at a delimiter outside quotes, or at the end.
+fn end_of_field(record: &[u8], start: usize, delimiter: u8) -> usize {
     let quoted = record.get(start) == Some(&b'"');
-    // A doubled quote closes and opens again, so that commas behind it are still inside.
+    // A doubled quote closes and opens again, so that delimiters behind it are still inside.
     let mut inside = false;
     for (position, byte) in record.iter().enumerate().skip(start) {
         match byte {
             b'"' if quoted => inside = !inside,
-            b',' if !inside => return position,
+            byte if *byte == delimiter && !inside => return position,
             _ => {}
         }
     }
@@ -361,6 +373,16 @@ mod tests {
         let fields: Vec<_> = (0..60).map(|i| i.to_string()).collect();
         let fields: Vec<_> = fields.iter().map(String::as_str).collect();
         check(&fields.join(","), &fields);
+    }
+
+    #[test]
+    fn fields_are_separated_as_the_job_file_says() {
+        let row = Csv::<b';'>::decode(b"a,b;\"c;d\";;long enough to be scanned;1").unwrap();
+        let fields: Vec<_> = (0..row.len()).map(|at| row.text(at).unwrap()).collect();
+        assert_eq!(fields, ["a,b", "c;d", "", "long enough to be scanned", "1"]);
+        let row = CsvRow::with_delimiter(b"a\tb", b'\t');
+        assert_eq!(row.text(1).unwrap(), "b");
+        assert_eq!(Csv::<b','>::decode(b"a,b").unwrap().len(), 2);
     }
 
     #[test]

@@ -34,7 +34,39 @@ impl Env<'_> {
         self.host.config()
     }
 
-    /// The `config:` of the operator in the job file.
+    /// The `config:` of the operator in the job file; `Option<T>` if it may have none.
+    ///
+    /// ```
+    /// use weir_guest::{Ctx, Env, Process, Result, Row};
+    ///
+    /// #[derive(Default, serde::Deserialize)]
+    /// #[serde(deny_unknown_fields)]
+    /// struct Config { at_least: u64 }
+    ///
+    /// /// Passes on numbers that are large enough: `config: { at_least: 10 }`.
+    /// #[derive(Default)]
+    /// struct Large { config: Config }
+    ///
+    /// impl Process for Large {
+    ///     type In = u64;
+    ///     type Out = u64;
+    ///
+    ///     fn open(&mut self, env: Env) -> Result<()> {
+    ///         self.config = env.config_as()?;
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn process(&mut self, row: Row<u64>, ctx: &mut Ctx<u64>) -> Result<()> {
+    ///         if row.value < self.config.at_least {
+    ///             return Ok(());
+    ///         }
+    ///         ctx.emit(row.value)
+    ///     }
+    /// }
+    /// # use weir_guest::testing::Harness;
+    /// # let mut large = Harness::open::<Large, _>(r#"{"at_least":10}"#).unwrap();
+    /// # assert_eq!(large.rows(["9", "10"]).unwrap().main(), ["10"]);
+    /// ```
     ///
     /// # Errors
     /// If it does not have this type.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::bindings::weir::operator::data::{Descriptor, Slots, StateDecl, StateKind, Ttl};
 use crate::call::{Binding, Call};
 use crate::codec::StateCodec;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::map_key::MapKey;
 use crate::metrics::{Counter, Gauge, Histogram};
 use crate::output::SideOutput;
@@ -29,6 +29,19 @@ pub(crate) fn count_handle() {
 
 pub(crate) fn handles_made() -> usize {
     HANDLES.get()
+}
+
+/// The longest name that a job file can say.
+const MAX_NAME: usize = 63;
+/// The longest name of a metric, in bytes.
+const MAX_METRIC_NAME: usize = 128;
+
+/// Whether a job file can say the name (D3).
+fn is_name(name: &str) -> bool {
+    let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    name.len() <= MAX_NAME
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.bytes().all(plain)
 }
 
 /// Declares what an operator has besides its main input and output.
@@ -109,7 +122,7 @@ impl<'v> Describe<'v> {
     }
 
     /// Declares a side output: rows besides the main output, that sinks and operators read as
-    /// `<operator>.<name>`.
+    /// `<operator>.<name>`. The name is one of lower-case letters, digits and `-`.
     pub fn side_output<T: 'static>(&mut self, name: &str, output: &mut SideOutput<T>) {
         let Visit::Declare(declared) = &mut self.visit else {
             return;
@@ -119,6 +132,12 @@ impl<'v> Describe<'v> {
             declared
                 .mistakes
                 .push(format!("side output `{name}` is declared twice"));
+        }
+        if !name.is_empty() && !is_name(name) {
+            declared.mistakes.push(format!(
+                "side output `{name}`: a name is lower-case letters, digits and `-`, begins with a \
+                 letter, and has at most {MAX_NAME} characters"
+            ));
         }
         names.push(name.to_owned());
         // Output 0 is the main one.
@@ -150,7 +169,9 @@ impl<'v> Describe<'v> {
     }
 
     /// Says that the operator keeps something in its own fields, between calls, that results depend
-    /// on. The host then neither isolates rows of a batch after a trap nor restores that memory.
+    /// on. The host then keeps its instance as long as the job runs: it neither replaces one that
+    /// has grown nor finds out, on fresh ones, which row of a batch trapped. After a crash those
+    /// fields are lost all the same.
     pub fn keeps_memory(&mut self) {
         if let Visit::Declare(declared) = &mut self.visit {
             declared.descriptor.keeps_memory = true;
@@ -164,6 +185,12 @@ impl<'v> Describe<'v> {
                     .mistakes
                     .push(format!("metric `{name}` is declared twice"));
             }
+            // The host sees the name only when something is reported, and fails that call.
+            if name.len() > MAX_METRIC_NAME {
+                declared.mistakes.push(format!(
+                    "metric `{name}`: a name has at most {MAX_METRIC_NAME} bytes"
+                ));
+            }
             declared.metrics.push(name.to_owned());
         }
         self.visit("metric", name, 0, handle);
@@ -175,7 +202,9 @@ impl<'v> Describe<'v> {
             Visit::Rollback => handle.rollback(),
             Visit::Flush { slots, result } => {
                 if result.is_ok() {
-                    *result = handle.flush(slots);
+                    *result = handle.flush(slots).map_err(|error| {
+                        Error::fatal(format_args!("{what} `{name}` cannot be written: {error}"))
+                    });
                 }
             }
         }
@@ -329,7 +358,8 @@ impl MapState<'_> {
 macro_rules! ttl {
     ($($state:ident),+) => {$(
         impl $state<'_> {
-            /// Lets values expire that long after they were last written.
+            /// Lets values expire that long after they were last written. A host that has no
+            /// expiry yet refuses the operator.
             pub fn ttl(self, after: Duration) -> Self {
                 self.ttl_with(after, TtlOptions::default())
             }

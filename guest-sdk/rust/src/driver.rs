@@ -76,6 +76,9 @@ where
     })
 }
 
+/// A row that was decoded ahead of its turn; `None` if it could not be.
+type Decoded<'b, O> = Option<<<O as Operator>::In as Decode>::View<'b>>;
+
 struct Driver<O> {
     operator: O,
     call: Rc<Call>,
@@ -85,16 +88,18 @@ struct Driver<O> {
 
 impl<O: Operator> Driver<O> {
     fn run(&mut self, input: u32, batch: &Batch, slots: Vec<Slots>) -> Result<Outcome> {
-        if O::KEYED && batch.keys.ends.is_empty() {
+        if O::KEYED && batch.keys.ends.is_empty() && !batch.values.ends.is_empty() {
             return Err(Error::fatal(
                 "the operator has keyed state: its input needs a `key`",
             ));
         }
         self.call.begin(batch.keys.ends.len() as u32, slots);
-        if self.declared.looks_ahead {
-            self.look_ahead(batch)?;
-        }
-        let poisoned = self.process_rows(input, batch)?;
+        let decoded = if self.declared.looks_ahead {
+            self.look_ahead(batch)?
+        } else {
+            Vec::new()
+        };
+        let poisoned = self.process_rows(input, batch, decoded)?;
         self.call.leave_rows();
         let slots = self.flush()?;
         let emitted = self
@@ -107,21 +112,31 @@ impl<O: Operator> Driver<O> {
         })
     }
 
-    /// Lets the operator name map entries. A row that fails here fails again in its turn.
-    fn look_ahead(&mut self, batch: &Batch) -> Result<()> {
+    /// Lets the operator name map entries, and keeps what it decoded for that. A row that fails
+    /// here fails again in its turn.
+    fn look_ahead<'b>(&mut self, batch: &'b Batch) -> Result<Vec<Decoded<'b, O>>> {
+        let mut decoded = Vec::with_capacity(batch.values.ends.len());
         for index in 0..batch.values.ends.len() {
             let bytes = column::row(&batch.values, index)?;
-            self.call.enter_row(key_of(batch, index)?);
-            if let Ok(value) = O::In::decode(bytes) {
+            self.call.look_at_row(key_of(batch, index)?);
+            decoded.push(O::In::decode(bytes).ok().map(|value| {
                 let timestamp = batch.timestamps.get(index).copied();
-                let _ = self.operator.prefetch(&Row { value, timestamp });
-            }
+                let row = Row { value, timestamp };
+                let _ = self.operator.prefetch(&row);
+                row.value
+            }));
         }
-        Ok(())
+        Ok(decoded)
     }
 
     /// Processes rows up to the first that fails; only a fatal error is an error.
-    fn process_rows(&mut self, input: u32, batch: &Batch) -> Result<Option<Poison>> {
+    fn process_rows<'b>(
+        &mut self,
+        input: u32,
+        batch: &'b Batch,
+        decoded: Vec<Decoded<'b, O>>,
+    ) -> Result<Option<Poison>> {
+        let mut decoded = decoded.into_iter();
         for index in 0..batch.values.ends.len() {
             let bytes = column::row(&batch.values, index)?;
             let key_index = key_of(batch, index)?;
@@ -142,7 +157,10 @@ impl<O: Operator> Driver<O> {
                 types: PhantomData,
             };
             let timestamp = batch.timestamps.get(index).copied();
-            let value = O::In::decode(bytes);
+            let value = match decoded.next().flatten() {
+                Some(value) => Ok(value),
+                None => O::In::decode(bytes),
+            };
             let result =
                 value.and_then(|value| self.operator.process(Row { value, timestamp }, &mut ctx));
             let Err(error) = result else { continue };
@@ -228,10 +246,13 @@ impl<O: Operator> Logic for Driver<O> {
     }
 
     fn open(&mut self) -> std::result::Result<(), String> {
-        let result = self.operator.open(Env {
+        self.call.begin(0, Vec::new());
+        self.call.leave_rows();
+        let env = Env {
             host: &*self.call.host,
-        });
-        self.finish_call(result)
+        };
+        let result = self.operator.open(env).and_then(|()| self.flush());
+        self.finish_call(result).map(drop)
     }
 
     fn process(

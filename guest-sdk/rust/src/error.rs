@@ -9,6 +9,25 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a row, or a whole call, failed.
 ///
+/// ```
+/// use weir_guest::{Context, Error, Result, bail};
+///
+/// fn price(text: &str) -> Result<u64> {
+///     let (price, currency) = text.split_once(' ').context("no currency")?;
+///     if currency != "EUR" {
+///         bail!("not in euros: {text}");
+///     }
+///     price.parse().context("price")
+/// }
+///
+/// assert_eq!(price("7 EUR").unwrap(), 7);
+/// assert_eq!(price("7").unwrap_err().to_string(), "no currency");
+/// let error = price("x EUR").unwrap_err();
+/// assert_eq!(error.to_string(), "price: invalid digit found in string");
+/// assert!(!error.is_fatal());
+/// assert!(Error::fatal("no rates").is_fatal());
+/// ```
+///
 /// A plain error is about the row in hand: what the row wrote is dropped, the rows before it
 /// count, and the job's `on-error` decides what becomes of the row. A [fatal](Error::fatal) error
 /// fails the call: nothing of it is kept.

@@ -83,7 +83,7 @@ macro_rules! operator {
             }
 
             #[cfg(target_family = "wasm")]
-    $crate::bindings::export!(TheOperator with_types_in $crate::bindings);
+            $crate::bindings::export! { TheOperator with_types_in $crate::bindings }
 
             // Elsewhere nothing is exported, but the operator is checked and counts as used.
             #[cfg(not(target_family = "wasm"))]

@@ -1,14 +1,17 @@
 //! The key of a row, as the host selected it.
 //!
 //! A key is a sequence of parts, each written as its length (unsigned LEB128) and its bytes (D2). A
-//! part of a csv key is the unquoted field.
+//! part of a csv key is the unquoted field. A part of a JSON key is a type byte, `s` for a string
+//! and `j` for anything else, and the text of the string or the JSON; so `"1"` and `1` are two
+//! keys.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use crate::error::{Context, Error, Result};
 
-/// The key of the row in hand: one part per selected column, in the order of the job file.
+/// The key of the row in hand: one part per selected column or JSON pointer, in the order of the
+/// job file. It is shown as its parts, joined by commas.
 ///
 /// ```
 /// use weir_guest::Key;
@@ -17,6 +20,7 @@ use crate::error::{Context, Error, Result};
 /// let key = Key::from_encoded(&encoded);
 /// assert_eq!(key.part(1).unwrap(), "SFO");
 /// assert_eq!(key.parts().count(), 2);
+/// assert_eq!(key.to_string(), "JFK,SFO");
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key<'a> {
@@ -60,6 +64,30 @@ impl<'a> Key<'a> {
     pub fn part(&self, index: usize) -> Result<&'a str> {
         let bytes = self.bytes(index)?;
         std::str::from_utf8(bytes).context(format_args!("part {index} of the key"))
+    }
+
+    /// The text of part `index`, from 0, of a key that the job file selects by `json:`. Of a JSON
+    /// string it is the string, of anything else the JSON.
+    ///
+    /// ```
+    /// use weir_guest::Key;
+    ///
+    /// // The key of {"user":"ann","shop":7} by `key: { json: [/user, /shop] }`.
+    /// let encoded = Key::encode(["sann", "j7"]);
+    /// let key = Key::from_encoded(&encoded);
+    /// assert_eq!(key.json(0).unwrap(), "ann");
+    /// assert_eq!(key.json(1).unwrap(), "7");
+    /// ```
+    ///
+    /// # Errors
+    /// If the key has no such part, or the part is not one of a JSON key.
+    pub fn json(&self, index: usize) -> Result<&'a str> {
+        let part = self.part(index)?;
+        part.strip_prefix(['s', 'j']).ok_or_else(|| {
+            Error::fatal(format_args!(
+                "part {index} of the key, `{part}`, is not one of a JSON key"
+            ))
+        })
     }
 
     /// The bytes of all parts, in order. Ends early where the encoding is broken.
@@ -114,14 +142,14 @@ pub(crate) fn write_uvarint(mut value: usize, out: &mut Vec<u8>) {
 }
 
 pub(crate) fn read_uvarint(input: &mut &[u8]) -> Option<usize> {
-    let mut value = 0_usize;
+    let mut value = 0_u64;
     // 32 bits in groups of seven: no part is longer than a column.
     for shift in [0, 7, 14, 21, 28] {
         let (&byte, rest) = input.split_first()?;
         *input = rest;
-        value |= ((byte & 0x7f) as usize).checked_shl(shift)?;
+        value |= u64::from(byte & 0x7f) << shift;
         if byte < 0x80 {
-            return Some(value);
+            return u32::try_from(value).ok().map(|value| value as usize);
         }
     }
     None
@@ -155,6 +183,23 @@ mod tests {
         for broken in [&[5, b'a'][..], &[0xff; 9], &[0x80]] {
             assert_eq!(Key::from_encoded(broken).parts().count(), 0);
         }
+    }
+
+    #[test]
+    fn a_length_beyond_32_bits_is_none() {
+        let mut most = &[0xff, 0xff, 0xff, 0xff, 0x0f][..];
+        assert_eq!(read_uvarint(&mut most), Some(u32::MAX as usize));
+        let mut more = &[0xff, 0xff, 0xff, 0xff, 0x1f][..];
+        assert_eq!(read_uvarint(&mut more), None);
+    }
+
+    #[test]
+    fn a_part_of_a_csv_key_is_not_taken_for_one_of_a_json_key() {
+        let encoded = Key::encode(["UA"]);
+        let error = Key::from_encoded(&encoded).json(0).unwrap_err();
+        let expected = "part 0 of the key, `UA`, is not one of a JSON key";
+        assert_eq!(error.to_string(), expected);
+        assert!(error.is_fatal());
     }
 
     #[test]

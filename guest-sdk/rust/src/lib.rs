@@ -45,10 +45,11 @@
 //!   [`record!`]
 //! - around: [`Ctx`], [`Env`], [`SideOutput`], [`Counter`], [`Gauge`], [`Histogram`]
 //! - errors: [`Error`], [`Context`], [`bail!`]
-//! - tests of operators, natively: [`testing`](crate::testing)
+//! - tests of operators, natively: [`testing`]
 
 #[allow(
     clippy::all,
+    rustdoc::broken_intra_doc_links,
     clippy::panic,
     clippy::unwrap_used,
     missing_docs,
@@ -95,7 +96,7 @@ pub use describe::{CellState, Describe, KeyedDescribe, ListState, MapState, TtlO
 pub use error::{Context, Error, Result};
 pub use host::{Level, Task};
 #[cfg(feature = "json")]
-pub use json::Json;
+pub use json::{Json, from_json};
 pub use key::Key;
 pub use map_key::{AsMapKey, MapKey};
 pub use metrics::{Counter, Gauge, Histogram};
@@ -105,7 +106,7 @@ pub use output::{Output, SideOutput};
 pub use row::{Decode, Encode, EncodeAs, Row};
 pub use state::{Aggregate, Aggregating, Entries, Fold, List, Map, Reducing, Value};
 
-/// The guest in the README compiles.
-#[cfg(doctest)]
+/// The guests in the README compile.
+#[cfg(all(doctest, feature = "json"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -4,8 +4,9 @@
 //! JSON does not have is `null`.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 
-use crate::append::{append, append_decimal, append_decimal_signed};
+use crate::append::{Text, append, append_decimal, append_decimal_signed};
 use crate::error::Result;
 use crate::row::EncodeAs;
 
@@ -42,10 +43,16 @@ impl<F: Fields> Object<F> {
 
 impl<F: Fields> EncodeAs<String> for Object<F> {
     fn encode_as(&self, out: &mut Vec<u8>) -> Result<()> {
+        self.write_json(out);
+        Ok(())
+    }
+}
+
+impl<F: Fields> JsonValue for Object<F> {
+    fn write_json(&self, out: &mut Vec<u8>) {
         out.push(b'{');
         self.0.write(out);
         out.push(b'}');
-        Ok(())
     }
 }
 
@@ -58,7 +65,8 @@ impl<F: Fields> EncodeAs<String> for Object<F> {
 /// # }
 /// ```
 ///
-/// writes `{"user":"ann","count":3,"best":null}`.
+/// writes `{"user":"ann","count":3,"best":null}`. A value is a number, a `bool`, text, an `Option`,
+/// a slice or `Vec` of values, another object, or what implements [`JsonValue`].
 #[macro_export]
 macro_rules! object {
     (@fields $comma:literal) => { () };
@@ -133,6 +141,12 @@ fn write_escape(byte: u8, out: &mut Vec<u8>) {
     out.extend_from_slice(&[b'\\', short]);
 }
 
+impl JsonValue for usize {
+    fn write_json(&self, out: &mut Vec<u8>) {
+        append_decimal(out, *self as u64);
+    }
+}
+
 impl<T: JsonValue + ?Sized> JsonValue for &T {
     fn write_json(&self, out: &mut Vec<u8>) {
         (*self).write_json(out);
@@ -145,6 +159,31 @@ impl<T: JsonValue> JsonValue for Option<T> {
             Some(value) => value.write_json(out),
             None => out.extend_from_slice(b"null"),
         }
+    }
+}
+
+impl<T: JsonValue> JsonValue for [T] {
+    fn write_json(&self, out: &mut Vec<u8>) {
+        out.push(b'[');
+        for (index, value) in self.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            value.write_json(out);
+        }
+        out.push(b']');
+    }
+}
+
+impl<T: JsonValue, const N: usize> JsonValue for [T; N] {
+    fn write_json(&self, out: &mut Vec<u8>) {
+        self.as_slice().write_json(out);
+    }
+}
+
+impl<T: JsonValue> JsonValue for Vec<T> {
+    fn write_json(&self, out: &mut Vec<u8>) {
+        self.as_slice().write_json(out);
     }
 }
 
@@ -174,9 +213,8 @@ impl JsonValue for bool {
 
 impl JsonValue for f64 {
     fn write_json(&self, out: &mut Vec<u8>) {
-        if self.is_finite() {
-            append(out, self.to_string().as_bytes());
-        } else {
+        // Writing to memory does not fail.
+        if !self.is_finite() || write!(Text(out), "{self}").is_err() {
             out.extend_from_slice(b"null");
         }
     }
@@ -218,6 +256,18 @@ mod tests {
         };
         let expected = r#"{"carrier":"UA","flights":3,"worst":null,"best":-7,"late":true,"mean":0.5,"bad":null}"#;
         assert_eq!(line(object), expected);
+    }
+
+    #[test]
+    fn values_nest() {
+        let top = vec![9_u64, 7];
+        let written = line(crate::object! {
+            "user": crate::object! { "name": "ann", "age": 7_usize },
+            "top": top, "pair": [Some("a"), None], "none": Vec::<bool>::new(), "rest": top[1..],
+        });
+        let expected =
+            r#"{"user":{"name":"ann","age":7},"top":[9,7],"pair":["a",null],"none":[],"rest":[7]}"#;
+        assert_eq!(written, expected);
     }
 
     #[test]

@@ -58,8 +58,41 @@ pub trait KeyedProcess: Default + 'static {
 
     /// Names the entries of map states that a row will look up, by
     /// [`Map::prefetch`](crate::Map::prefetch). Called for all rows of a batch before the first is
-    /// processed, if a map state is declared with `prefetch`. It may do nothing else; an error is
-    /// ignored, since `process` will meet it too.
+    /// processed, if a map state is declared with `prefetch`. State can be neither read nor written
+    /// here; an error is ignored, since `process` will meet it too.
+    ///
+    /// ```
+    /// # use weir_guest::{Ctx, KeyedDescribe, KeyedProcess, Map, Result, Row};
+    /// /// Drops the rows of a key that it has seen before.
+    /// #[derive(Default)]
+    /// struct Distinct { seen: Map<String, ()> }
+    ///
+    /// impl KeyedProcess for Distinct {
+    ///     type In = String;
+    ///     type Out = String;
+    ///
+    ///     fn describe(&mut self, d: &mut KeyedDescribe) {
+    ///         d.map("seen", &mut self.seen).prefetch();
+    ///     }
+    ///
+    ///     fn prefetch(&mut self, row: &Row<String>) -> Result<()> {
+    ///         self.seen.prefetch(row.value)
+    ///     }
+    ///
+    ///     fn process(&mut self, row: Row<String>, ctx: &mut Ctx<String>) -> Result<()> {
+    ///         if self.seen.contains(row.value)? {
+    ///             return Ok(());
+    ///         }
+    ///         self.seen.put(row.value, ())?;
+    ///         ctx.emit(row.value)
+    ///     }
+    /// }
+    /// # use weir_guest::testing::Harness;
+    /// # let mut distinct = Harness::open::<Distinct, _>("null").unwrap();
+    /// # let rows = [("k", "a"), ("k", "b"), ("k", "a")];
+    /// # assert_eq!(distinct.keyed(rows).unwrap().main(), ["a", "b"]);
+    /// # assert_eq!(distinct.imports(), ["map-get", "map-put"]);
+    /// ```
     ///
     /// # Errors
     /// See above.

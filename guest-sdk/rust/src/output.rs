@@ -12,6 +12,39 @@ use crate::state::Handle;
 
 /// A side output. A field of the operator, declared in `describe`, written to by
 /// [`Ctx::to`](crate::Ctx::to).
+///
+/// ```
+/// use weir_guest::{Counter, Ctx, Describe, Process, Result, Row, SideOutput};
+///
+/// /// Passes on numbers; what is none goes to `<operator>.rejected`.
+/// #[derive(Default)]
+/// struct Numbers { rejected: SideOutput<String>, bad: Counter }
+///
+/// impl Process for Numbers {
+///     type In = String;
+///     type Out = i64;
+///
+///     fn describe(&mut self, d: &mut Describe) {
+///         d.side_output("rejected", &mut self.rejected);
+///         d.counter("bad", &mut self.bad);
+///     }
+///
+///     fn process(&mut self, row: Row<String>, ctx: &mut Ctx<i64>) -> Result<()> {
+///         match row.parse::<i64>() {
+///             Ok(number) => ctx.emit(number),
+///             Err(_) => {
+///                 self.bad.add(1);
+///                 ctx.to(&self.rejected).emit(row.value)
+///             }
+///         }
+///     }
+/// }
+/// # use weir_guest::testing::Harness;
+/// # let mut numbers = Harness::open::<Numbers, _>("null").unwrap();
+/// # let out = numbers.rows(["7", "x"]).unwrap();
+/// # assert_eq!((out.main(), out.side("rejected")), (vec!["7".to_owned()], vec!["x".to_owned()]));
+/// # assert_eq!(numbers.metric("bad"), Some(1.0));
+/// ```
 pub struct SideOutput<T> {
     binding: Option<Binding>,
     types: PhantomData<fn(T)>,
@@ -82,7 +115,7 @@ impl<'o, T> Output<'o, T> {
     }
 
     /// Gives the row a key, made by [`Key::encode`](crate::Key::encode), for edges with
-    /// `key: { guest: true }`. All rows of an output must have one then.
+    /// `key: { guest: true }`. All rows that a call emits to the output must have one then.
     pub fn key(mut self, encoded: &'o [u8]) -> Self {
         self.key = Some(encoded);
         self
@@ -91,9 +124,15 @@ impl<'o, T> Output<'o, T> {
     /// Writes the row.
     ///
     /// # Errors
-    /// If the value has no written form; fatal if the output is not declared.
+    /// If the value has no written form; fatal if the output is not declared, or if this row has a
+    /// key and the one before it has none.
     pub fn emit(self, value: impl EncodeAs<T>) -> Result<()> {
         let rows = self.rows?;
+        // Were it found out only at the end of the call, a row that is dropped could leave its key
+        // to a row before it.
+        if rows.mixes_keys(self.key.is_some()) {
+            return Err(keys_of_some());
+        }
         let start = rows.values.bytes.len();
         if let Err(error) = value.encode_as(&mut rows.values.bytes) {
             rows.values.bytes.truncate(start);
@@ -108,6 +147,11 @@ impl<'o, T> Output<'o, T> {
         rows.origin.extend(self.origin);
         column::end_row(&mut rows.values)
     }
+}
+
+#[cold]
+fn keys_of_some() -> Error {
+    Error::fatal("some of the rows emitted in a call have keys of their own, some have none")
 }
 
 impl Outputs {
@@ -177,6 +221,11 @@ impl Rows {
         }
     }
 
+    /// Whether the next row would be the first with a key, or the first without.
+    fn mixes_keys(&self, next_has_key: bool) -> bool {
+        !self.values.ends.is_empty() && self.keys.ends.is_empty() == next_has_key
+    }
+
     fn truncate(&mut self, rows: usize) {
         let end = |column: &BytesColumn| match rows.checked_sub(1) {
             Some(last) => column
@@ -203,11 +252,6 @@ impl Rows {
         input_timestamps: &[i64],
     ) -> Result<Emitted, &'static str> {
         let timestamps = self.all_timestamps(input_timestamps)?;
-        if !self.keys.ends.is_empty() && self.keys.ends.len() != self.values.ends.len() {
-            return Err(
-                "some of the rows emitted in a call have keys of their own, some have none",
-            );
-        }
         let one_to_one = self.origin.len() == input_rows
             && self
                 .origin

@@ -57,15 +57,12 @@ impl KeyedProcess for Carriers {
     }
 
     fn process(&mut self, row: Row<Csv>, ctx: &mut Ctx<String>) -> Result<()> {
-        let carrier = row.text(CARRIER)?;
-        let cancelled = row.is_blank(DEPARTED_MS)?;
-        let arr_delay = row.optional(ARR_DELAY_MIN)?;
         let totals = self.totals.add(Flight {
-            cancelled,
-            arr_delay,
+            cancelled: row.is_blank(DEPARTED_MS)?,
+            arr_delay: row.optional(ARR_DELAY_MIN)?,
         })?;
         ctx.emit(object! {
-            "carrier": carrier,
+            "carrier": row.text(CARRIER)?,
             "flights": totals.flights,
             "cancelled": totals.cancelled,
             "arrived": totals.arrived,

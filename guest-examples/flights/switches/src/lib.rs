@@ -63,8 +63,34 @@ mod tests {
         assert_eq!(out.main(), told);
         assert_eq!(switches.held("last-origin"), 2);
 
+        switches.restart().unwrap();
         let back = ("N1", "6000,6000,B6,1,N1,EWR,FLL,0,0,1");
         let told = [r#"{"tail":"N1","before":"LGA","now":"EWR","scheduled_ms":6000}"#];
         assert_eq!(switches.keyed([back]).unwrap().main(), told);
+    }
+
+    #[test]
+    fn an_aircraft_that_stays_costs_no_write() {
+        let mut switches = Harness::open::<Switches, _>("null").unwrap();
+        let row = ("N1", "1000,1000,B6,1,N1,EWR,FLL,0,0,1");
+        switches.keyed([row]).unwrap();
+        switches.imports();
+        assert!(switches.keyed([row, row]).unwrap().emitted.is_empty());
+        assert!(switches.imports().is_empty());
+    }
+
+    #[test]
+    fn a_row_that_is_cut_short_is_a_bad_row_and_the_ones_before_it_count() {
+        let mut switches = Harness::open::<Switches, _>("null").unwrap();
+        let rows = [
+            ("N1", "1000,1000,B6,1,N1,EWR,FLL,0,0,1"),
+            ("N1", "2000,2000,B6,1,N1"),
+        ];
+        let (row, message) = switches.keyed(rows).unwrap().poisoned.unwrap();
+        assert_eq!(
+            (row, &*message),
+            (1, "no column 5 (ORIGIN): the record has 5 columns")
+        );
+        assert_eq!(switches.held("last-origin"), 1);
     }
 }

@@ -81,5 +81,20 @@ mod tests {
         assert_eq!(worst.held("worst-by-day"), 3);
         // What rows look up is fetched once for all of them.
         assert_eq!(worst.imports(), ["map-get", "map-put"]);
+        worst.restart().unwrap();
+        let rows = [
+            route("5000,5001,B6,1,N1,JFK,FLL,4,0,1"),
+            route("6000,6001,B6,1,N1,JFK,FLL,6,0,1"),
+        ];
+        assert_eq!(worst.keyed(rows).unwrap().main(), [told("JFK", 0, 6)]);
+    }
+
+    #[test]
+    fn a_day_begins_at_midnight_before_1970_too() {
+        let mut worst = Harness::open::<Worst, _>("null").unwrap();
+        let out = worst
+            .keyed([("JFK-FLL", "-1,0,B6,1,N1,JFK,FLL,0,0,1")])
+            .unwrap();
+        assert!(out.main()[0].contains(r#""day":-1,"#), "{:?}", out.main());
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::testing::{Harness, Input};
 use crate::{
-    Counter, Csv, Ctx, Describe, Error, Gauge, Histogram, Key, KeyedDescribe, KeyedProcess,
-    Process, Reducing, Result, Row, SideOutput, Value, bail,
+    Counter, Csv, Ctx, Decode, Describe, Error, Gauge, Histogram, Key, KeyedDescribe, KeyedProcess,
+    Map, Process, Reducing, Result, Row, SideOutput, Value, bail,
 };
 
 /// Sums up what a key is given; `x` fails, `fatal` fails fatally, a negative number goes aside.
@@ -208,8 +208,31 @@ fn all_rows_of_an_output_have_keys_or_none_has() {
     assert_eq!(keyed.emitted[0].keys.bytes, [1, b'a', 1, b'b']);
     assert_eq!(keyed.emitted[0].keys.ends, [2, 4]);
     let error = stamps.rows(["key,a", "in,b"]).unwrap_err();
-    assert!(error.starts_with("output 0: some of the rows emitted in a call have keys"));
+    assert!(error.starts_with("some of the rows emitted in a call have keys"));
     assert_eq!(stamps.rows(["in,a"]).unwrap().main(), ["a"]);
+}
+
+#[test]
+fn a_row_that_fails_does_not_leave_its_key_to_the_row_before() {
+    #[derive(Default)]
+    struct Late;
+    impl Process for Late {
+        type In = String;
+        type Out = String;
+        fn process(&mut self, row: Row<String>, ctx: &mut Ctx<String>) -> Result<()> {
+            if row.value == "x" {
+                let _ = ctx.main().key(&Key::encode(["k"])).emit("dropped");
+                bail!("bad row");
+            }
+            ctx.emit(row.value)
+        }
+    }
+    let mut late = Harness::open::<Late, _>("null").unwrap();
+    let out = late.rows(["a", "x"]).unwrap();
+    assert_eq!(out.main(), ["a"]);
+    assert!(out.emitted[0].keys.ends.is_empty());
+    let out = late.rows(["x"]).unwrap();
+    assert!(out.emitted.is_empty());
 }
 
 #[test]
@@ -259,6 +282,8 @@ fn mistakes_in_describe_are_all_named() {
         count: Value<i64>,
         forgotten: Value<i64>,
         late: SideOutput<String>,
+        lost: SideOutput<String>,
+        rows: Counter,
     }
     impl KeyedProcess for Forgetful {
         type In = String;
@@ -267,6 +292,8 @@ fn mistakes_in_describe_are_all_named() {
             d.value("count", &mut self.count);
             d.value("count", &mut self.count);
             d.side_output("", &mut self.late);
+            d.side_output("Lost+found", &mut self.lost);
+            d.counter(&"x".repeat(129), &mut self.rows);
         }
         fn process(&mut self, _row: Row<String>, _ctx: &mut Ctx<String>) -> Result<()> {
             self.forgotten.set(1)
@@ -279,6 +306,11 @@ fn mistakes_in_describe_are_all_named() {
         "{error}"
     );
     assert!(error.contains("a side output has an empty name"), "{error}");
+    assert!(
+        error.contains("side output `Lost+found`: a name is "),
+        "{error}"
+    );
+    assert!(error.contains(": a name has at most 128 bytes"), "{error}");
 
     #[derive(Default)]
     struct Undeclared {
@@ -322,4 +354,77 @@ fn open_reads_the_configuration() {
     assert_eq!(greets.rows(["ann"]).unwrap().main(), ["\"hello\" ann"]);
     let error = Harness::open::<Greets, _>("null").err().unwrap();
     assert_eq!(error, "no greeting in config");
+}
+
+#[test]
+fn what_open_counts_is_kept() {
+    #[derive(Default)]
+    struct Opened {
+        opened: Counter,
+        limit: Gauge,
+    }
+    impl Process for Opened {
+        type In = String;
+        type Out = String;
+        fn describe(&mut self, d: &mut Describe) {
+            d.counter("opened", &mut self.opened);
+            d.gauge("limit", &mut self.limit);
+        }
+        fn open(&mut self, _env: crate::Env) -> Result<()> {
+            self.opened.add(1);
+            self.limit.set(7.0);
+            Ok(())
+        }
+        fn process(&mut self, row: Row<String>, ctx: &mut Ctx<String>) -> Result<()> {
+            ctx.emit(row.value)
+        }
+    }
+    let mut opened = Harness::open::<Opened, _>("null").unwrap();
+    opened.rows(["a"]).unwrap();
+    assert_eq!(opened.metric("opened"), Some(1.0));
+    assert_eq!(opened.metric("limit"), Some(7.0));
+}
+
+#[test]
+fn a_row_that_is_looked_at_ahead_is_decoded_once() {
+    thread_local! {
+        static DECODED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    }
+    struct Number;
+    impl Decode for Number {
+        type View<'a> = u32;
+        fn decode(bytes: &[u8]) -> Result<u32> {
+            DECODED.set(DECODED.get() + 1);
+            Ok(String::decode(bytes)?.parse()?)
+        }
+    }
+    #[derive(Default)]
+    struct Seen {
+        seen: Map<u32, ()>,
+    }
+    impl KeyedProcess for Seen {
+        type In = Number;
+        type Out = u64;
+        fn describe(&mut self, d: &mut KeyedDescribe) {
+            d.map("seen", &mut self.seen).prefetch();
+        }
+        fn prefetch(&mut self, row: &Row<Number>) -> Result<()> {
+            self.seen.prefetch(row.value)
+        }
+        fn process(&mut self, row: Row<Number>, ctx: &mut Ctx<u64>) -> Result<()> {
+            if self.seen.contains(row.value)? {
+                return Ok(());
+            }
+            self.seen.put(row.value, ())?;
+            ctx.emit(u64::from(row.value))
+        }
+    }
+    let mut seen = Harness::open::<Seen, _>("null").unwrap();
+    let out = seen.keyed([("a", "1"), ("a", "1"), ("a", "2")]).unwrap();
+    assert_eq!(out.main(), ["1", "2"]);
+    assert_eq!(DECODED.get(), 3);
+    let out = seen.keyed([("a", "3"), ("a", "x"), ("a", "4")]).unwrap();
+    let message = "invalid digit found in string".to_owned();
+    assert_eq!(out.poisoned, Some((1, message)));
+    assert_eq!(out.main(), ["3"]);
 }

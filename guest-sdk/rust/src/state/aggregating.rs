@@ -26,6 +26,11 @@ use crate::error::Result;
 ///         self.sum / self.count as f64
 ///     }
 /// }
+///
+/// let mut average = Average::default();
+/// average.add(1.0);
+/// average.add(2.0);
+/// assert_eq!(average.result(), 1.5);
 /// ```
 pub trait Aggregate: StateCodec + Clone + Default {
     /// What is added.
@@ -41,6 +46,22 @@ pub trait Aggregate: StateCodec + Clone + Default {
 }
 
 /// An accumulator per key. A field of the operator, declared in `describe`.
+///
+/// ```
+/// # use weir_guest::{Aggregating, Aggregate, record, Result};
+/// # record! { #[derive(Clone, Default)] struct Average { sum: f64, count: u64 } }
+/// # impl Aggregate for Average {
+/// #     type In = f64;
+/// #     type Out = f64;
+/// #     fn add(&mut self, price: f64) { self.sum += price; self.count += 1; }
+/// #     fn result(&self) -> f64 { self.sum / self.count as f64 }
+/// # }
+/// fn is_dear(average: &mut Aggregating<Average>, price: f64) -> Result<bool> {
+///     Ok(price > 2.0 * average.add(price)?)
+/// }
+/// ```
+///
+/// Its functions fail where those of [`Value`](crate::Value) do.
 pub struct Aggregating<A> {
     pub(crate) cells: Cells<A>,
 }

@@ -3,6 +3,7 @@
 use std::mem;
 
 use super::Handle;
+use super::ahead::Ahead;
 use crate::bindings::weir::operator::data::{OptionalColumn, Slots};
 use crate::call::{Binding, undeclared};
 use crate::codec::StateCodec;
@@ -16,10 +17,9 @@ pub(crate) struct Cells<T> {
     call: u64,
     /// One per distinct key of the call.
     cells: Vec<Cell<T>>,
-    /// What the host holds, once known.
-    stored: Option<OptionalColumn>,
-    /// Whether `stored` came with the call, so that slots may be returned.
-    in_slots: bool,
+    /// What came with the call, if the state is prefetched; slots may be returned then.
+    slots: Option<OptionalColumn>,
+    ahead: Ahead,
     /// The row that the journal belongs to, and what its writes replaced.
     row: u64,
     journal: Vec<(usize, Cell<T>)>,
@@ -33,8 +33,10 @@ struct Cell<T> {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Status {
-    /// Not looked at: the value is whatever the host holds.
+    /// Unknown: the value is whatever the host holds.
     Stored,
+    /// Read along with that of another key, and not looked at.
+    Unseen,
     /// As the host holds it.
     Clean,
     /// To be written back.
@@ -47,8 +49,8 @@ impl<T> Default for Cells<T> {
             binding: None,
             call: 0,
             cells: Vec::new(),
-            stored: None,
-            in_slots: false,
+            slots: None,
+            ahead: Ahead::default(),
             row: 0,
             journal: Vec::new(),
         }
@@ -83,7 +85,11 @@ impl<T: StateCodec> Cells<T> {
         T: Clone,
     {
         let key = self.load()?;
-        let before = self.cells[key].clone();
+        let before = match &self.cells[key] {
+            dirty if dirty.status == Status::Dirty => dirty.clone(),
+            // The host still holds what it was.
+            _ => Cell::stored(),
+        };
         self.remember(key, before);
         let cell = &mut self.cells[key];
         cell.status = Status::Dirty;
@@ -96,14 +102,10 @@ impl<T: StateCodec> Cells<T> {
         let key = binding.key()?;
         if self.call != binding.call.number() {
             self.call = binding.call.number();
-            self.stored = binding.call.take_slots(binding.index);
-            self.in_slots = self.stored.is_some();
+            self.slots = binding.call.take_slots(binding.index);
             self.cells.clear();
-            let unseen = || Cell {
-                status: Status::Stored,
-                value: None,
-            };
-            self.cells.resize_with(binding.call.keys() as usize, unseen);
+            let keys = binding.call.keys() as usize;
+            self.cells.resize_with(keys, Cell::stored);
         }
         Ok(key as usize)
     }
@@ -111,28 +113,50 @@ impl<T: StateCodec> Cells<T> {
     /// The index of the key in hand, its value at hand.
     fn load(&mut self) -> Result<usize> {
         let key = self.enter()?;
-        if self.cells[key].status == Status::Stored {
-            let value = self.read(key)?;
-            self.cells[key] = Cell {
-                status: Status::Clean,
-                value,
-            };
+        match self.cells[key].status {
+            Status::Stored => self.read(key)?,
+            Status::Unseen => {
+                self.ahead.seen();
+                self.cells[key].status = Status::Clean;
+            }
+            Status::Clean | Status::Dirty => {}
         }
         Ok(key)
     }
 
-    /// Decodes what the host holds; asks it for all keys of the call at once.
-    fn read(&mut self, key: usize) -> Result<Option<T>> {
+    /// Decodes what the host holds for a key.
+    fn read(&mut self, key: usize) -> Result<()> {
+        let Some(slots) = &self.slots else {
+            return self.ask(key);
+        };
         let binding = self.binding.as_ref().ok_or_else(undeclared)?;
-        let stored = self.stored.get_or_insert_with(|| {
-            let keys: Vec<u32> = (0..binding.call.keys()).collect();
-            binding.call.host.value_get(binding.index, &keys)
-        });
-        let value = column::optional(stored, key)?;
-        value
-            .map(T::decode)
-            .transpose()
-            .map_err(|error| binding.corrupt(error))
+        self.cells[key] = Cell {
+            status: Status::Clean,
+            value: decode(binding, slots, key)?,
+        };
+        Ok(())
+    }
+
+    /// Asks the host for the value of a key, and of some that will be wanted next.
+    #[cold]
+    fn ask(&mut self, key: usize) -> Result<()> {
+        let binding = self.binding.as_ref().ok_or_else(undeclared)?;
+        let mut keys: Vec<u32> = self.ahead.window(key as u32, binding.call.keys()).collect();
+        keys.retain(|key| self.cells[*key as usize].status == Status::Stored);
+        let values = binding.call.host.value_get(binding.index, &keys);
+        for (row, other) in keys.iter().enumerate() {
+            let status = Status::Unseen;
+            match decode(binding, &values, row) {
+                Ok(value) => self.cells[*other as usize] = Cell { status, value },
+                Err(error) if *other as usize == key => return Err(error),
+                // It is an error only for who looks at it.
+                Err(_) => {}
+            }
+        }
+        self.ahead.asked(keys.len());
+        self.ahead.seen();
+        self.cells[key].status = Status::Clean;
+        Ok(())
     }
 
     fn replace(&mut self, key: usize, value: Option<T>) {
@@ -164,6 +188,25 @@ impl<T: StateCodec> Cells<T> {
         }
         Ok(values)
     }
+}
+
+impl<T> Cell<T> {
+    fn stored() -> Self {
+        Self {
+            status: Status::Stored,
+            value: None,
+        }
+    }
+}
+
+/// The value in a row of what the host sent.
+fn decode<T: StateCodec>(
+    binding: &Binding,
+    values: &OptionalColumn,
+    row: usize,
+) -> Result<Option<T>> {
+    let value = column::optional(values, row)?.map(T::decode).transpose();
+    value.map_err(|error| binding.corrupt(error))
 }
 
 impl<T: StateCodec> Handle for Cells<T> {
@@ -198,7 +241,7 @@ impl<T: StateCodec> Handle for Cells<T> {
         let values = self.encode(dirty.iter().copied())?;
         // Slots would overwrite every key: returned only if every key was written, so that a value
         // that did not change is not part of the next incremental checkpoint.
-        if self.in_slots && dirty.len() == self.cells.len() {
+        if self.slots.is_some() && dirty.len() == self.cells.len() {
             slots.push(Slots {
                 state: binding.index,
                 values,

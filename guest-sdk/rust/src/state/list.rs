@@ -4,9 +4,11 @@
 //! column.
 
 use std::mem;
+use std::ops::Range;
 
 use super::Handle;
-use crate::bindings::weir::operator::data::Slots;
+use super::ahead::Ahead;
+use crate::bindings::weir::operator::data::{BytesColumn, Slots};
 use crate::call::{Binding, undeclared};
 use crate::codec::StateCodec;
 use crate::column;
@@ -14,16 +16,30 @@ use crate::describe::count_handle;
 use crate::error::{Error, Result};
 use crate::host::NestedColumn;
 
-/// How many keys' lists one import reads: enough to make the call cheap, few enough that long lists
-/// of keys that are never looked at do not fill the guest's memory.
-const KEYS_PER_READ: u32 = 64;
-
 /// A list per key. A field of the operator, declared in `describe`.
+///
+/// ```
+/// # use weir_guest::{List, Result};
+/// /// Gathers the words of a line, until a full stop.
+/// fn line_of(words: &mut List<String>, word: &str) -> Result<Option<String>> {
+///     if word != "." {
+///         // What the list holds already is not read for this.
+///         words.add(word.to_owned())?;
+///         return Ok(None);
+///     }
+///     let line = words.get()?.join(" ");
+///     words.clear()?;
+///     Ok(Some(line))
+/// }
+/// ```
+///
+/// Its functions fail where those of [`Value`](crate::Value) do.
 pub struct List<T> {
     binding: Option<Binding>,
     call: u64,
     /// One per distinct key of the call.
     lists: Vec<Items<T>>,
+    ahead: Ahead,
     row: u64,
     journal: Vec<(usize, Undo<T>)>,
 }
@@ -36,6 +52,8 @@ struct Items<T> {
     stored: usize,
     /// Whether the items are the whole list.
     whole: bool,
+    /// Whether the list was read along with that of another key, and not looked at.
+    unseen: bool,
     /// Whether the host's list is to be replaced by the items.
     replaced: bool,
 }
@@ -51,6 +69,7 @@ impl<T> Default for Items<T> {
             items: Vec::new(),
             stored: 0,
             whole: false,
+            unseen: false,
             replaced: false,
         }
     }
@@ -63,6 +82,7 @@ impl<T> Default for List<T> {
             binding: None,
             call: 0,
             lists: Vec::new(),
+            ahead: Ahead::default(),
             row: 0,
             journal: Vec::new(),
         }
@@ -76,7 +96,11 @@ impl<T: StateCodec> List<T> {
     /// Fatal if what the host holds cannot be decoded.
     pub fn get(&mut self) -> Result<&[T]> {
         let key = self.enter()?;
-        if !self.lists[key].whole {
+        let list = &mut self.lists[key];
+        if mem::take(&mut list.unseen) {
+            self.ahead.seen();
+        }
+        if !list.whole {
             self.read(key)?;
         }
         Ok(&self.lists[key].items)
@@ -103,6 +127,7 @@ impl<T: StateCodec> List<T> {
             items: values,
             stored: 0,
             whole: true,
+            unseen: false,
             replaced: true,
         };
         let before = mem::replace(&mut self.lists[key], new);
@@ -130,33 +155,37 @@ impl<T: StateCodec> List<T> {
         Ok(key as usize)
     }
 
-    /// Puts what the host holds before what the call added, for this key and those after it, which
-    /// the rows that follow will most likely want.
+    /// Puts what the host holds before what the call added, for this key and for some whose lists
+    /// will be wanted next.
     fn read(&mut self, key: usize) -> Result<()> {
         let binding = self.binding.as_ref().ok_or_else(undeclared)?;
-        let end = binding.call.keys().min(key as u32 + KEYS_PER_READ);
-        let keys: Vec<u32> = (key as u32..end)
-            .filter(|key| !self.lists[*key as usize].whole)
-            .collect();
+        let mut keys: Vec<u32> = self.ahead.window(key as u32, binding.call.keys()).collect();
+        keys.retain(|key| !self.lists[*key as usize].whole);
         let stored = binding.call.host.list_get(binding.index, &keys);
         let mut start = 0;
-        for (index, key) in keys.iter().enumerate() {
+        for (index, other) in keys.iter().enumerate() {
             let end = *stored
                 .ends
                 .get(index)
                 .ok_or_else(|| missing_list(keys.len(), &stored))?;
-            let mut items = Vec::with_capacity((end.saturating_sub(start)) as usize);
-            for element in start..end {
-                let element = column::row(&stored.elements, element as usize)?;
-                items.push(T::decode(element).map_err(|error| binding.corrupt(error))?);
-            }
+            let items = decode(binding, &stored.elements, start..end);
             start = end;
-            let list = &mut self.lists[*key as usize];
+            let mut items = match items {
+                Ok(items) => items,
+                Err(error) if *other as usize == key => return Err(error),
+                // It is an error only for who looks at it.
+                Err(_) => continue,
+            };
+            let list = &mut self.lists[*other as usize];
             list.stored = items.len();
-            list.whole = true;
             items.append(&mut list.items);
             list.items = items;
+            list.whole = true;
+            list.unseen = true;
         }
+        self.ahead.asked(keys.len());
+        self.ahead.seen();
+        self.lists[key].unseen = false;
         Ok(())
     }
 
@@ -255,6 +284,21 @@ impl<T: StateCodec> Handle for List<T> {
         self.flush_replaced(binding)?;
         self.flush_added(binding)
     }
+}
+
+/// The items of a list: some rows of what the host sent.
+fn decode<T: StateCodec>(
+    binding: &Binding,
+    elements: &BytesColumn,
+    rows: Range<u32>,
+) -> Result<Vec<T>> {
+    // No more room than there are elements, whatever the host says.
+    let mut items = Vec::with_capacity(rows.len().min(elements.ends.len()));
+    for row in rows {
+        let item = T::decode(column::row(elements, row as usize)?);
+        items.push(item.map_err(|error| binding.corrupt(error))?);
+    }
+    Ok(items)
 }
 
 #[cold]

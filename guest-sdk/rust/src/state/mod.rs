@@ -5,6 +5,7 @@
 //! in hand, dropped when a write of a later row finds it out of date.
 
 mod aggregating;
+mod ahead;
 mod cells;
 mod list;
 mod map;

@@ -1,5 +1,9 @@
 //! All kinds of keyed state against a plain model of them, in random batches with failing rows.
 
+mod cases;
+mod imports;
+mod order;
+
 use std::collections::BTreeMap;
 
 use crate::testing::Harness;
@@ -283,108 +287,4 @@ fn every_kind_of_state_is_what_a_plain_model_says() {
             "seed {seed}"
         );
     }
-}
-
-/// Runs rows of one batch, and gives the imports that it took.
-#[track_caller]
-fn imports(script: &mut Harness, rows: &[(&str, &str)]) -> Vec<&'static str> {
-    let out = script.keyed(rows.iter().copied()).unwrap();
-    assert_eq!(out.poisoned, None);
-    script.imports()
-}
-
-#[test]
-fn a_call_reads_and_writes_each_state_at_most_once() {
-    let mut script = Harness::open::<Script, _>("null").unwrap();
-    let rows = [
-        ("a", "value value-set:1"),
-        ("b", "value value-set:2"),
-        ("a", "value-set:3"),
-    ];
-    assert_eq!(imports(&mut script, &rows), ["value-get", "value-put"]);
-    let rows = [
-        ("a", "list-add:1"),
-        ("b", "list-add:2"),
-        ("a", "list-add:3"),
-    ];
-    assert_eq!(imports(&mut script, &rows), ["list-add"]);
-    let rows = [
-        ("a", "list list-add:1"),
-        ("b", "list"),
-        ("a", "list list-clear"),
-    ];
-    assert_eq!(imports(&mut script, &rows), ["list-get", "list-set"]);
-    let rows = [
-        ("a", "map-put:1 map-get:1"),
-        ("b", "map-put:2"),
-        ("a", "map-remove:1"),
-    ];
-    assert_eq!(imports(&mut script, &rows), ["map-put"]);
-    let rows = [
-        ("a", "map-get:2"),
-        ("b", "map-get:4 map-get:2"),
-        ("a", "map-get:2 map-get:4"),
-    ];
-    assert_eq!(imports(&mut script, &rows), ["map-get"]);
-    let rows = [("a", "map-clear map-get:2 map-put:3 map-get:4 map")];
-    assert_eq!(imports(&mut script, &rows), ["map-clear", "map-put"]);
-}
-
-#[test]
-fn what_is_not_touched_costs_nothing() {
-    let mut script = Harness::open::<Script, _>("null").unwrap();
-    assert_eq!(
-        imports(&mut script, &[("a", "fetched sum")]),
-        Vec::<&str>::new()
-    );
-}
-
-#[test]
-fn maps_longer_than_a_page_are_iterated_whole() {
-    let mut script = Harness::open::<Script, _>("null").unwrap();
-    let puts: Vec<String> = (0..600).map(|number| format!("map-put:{number}")).collect();
-    script.keyed([("a", puts.join(" "))]).unwrap();
-    script.imports();
-    let row = "map-put:255 map-remove:256 map-put:700 map-remove:599 map";
-    let out = script.keyed([("a", row)]).unwrap();
-    let listed = out.main().pop().unwrap();
-    let kept = (0..599).filter(|number| *number != 256).chain([700]);
-    let entries: Vec<_> = kept.map(|number| (number, number.to_string())).collect();
-    assert_eq!(listed, format!("map={entries:?}"));
-    assert_eq!(
-        script.imports(),
-        ["map-scan", "map-scan", "map-scan", "map-put"]
-    );
-}
-
-#[test]
-fn state_that_cannot_be_read_fails_the_call() {
-    #[derive(Default)]
-    struct Other {
-        value: Value<i64>,
-        width: Value<String>,
-    }
-    impl KeyedProcess for Other {
-        type In = String;
-        type Out = i64;
-        fn describe(&mut self, d: &mut KeyedDescribe) {
-            // Bytes of one format, read as another: what a wrong `StateCodec::format` leads to.
-            d.value("width", &mut self.width);
-            d.value("value", &mut self.value);
-        }
-        fn process(&mut self, row: Row<String>, _ctx: &mut Ctx<i64>) -> Result<()> {
-            match row.value {
-                "write" => self.width.set("three".to_owned()),
-                _ => self.value.get().map(drop),
-            }
-        }
-    }
-    let mut other = Harness::open::<Other, _>("null").unwrap();
-    other.keyed([("a", "write")]).unwrap();
-    other.copy_state("width", "value");
-    let error = other.keyed([("a", "read")]).unwrap_err();
-    assert_eq!(
-        error,
-        "state `value` cannot be read: `i64-le` has 8 bytes, not 5"
-    );
 }

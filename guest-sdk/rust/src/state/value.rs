@@ -17,7 +17,8 @@ use crate::error::Result;
 /// ```
 ///
 /// All its functions fail, fatally, outside of `process`, and where the operator's `describe` does
-/// not declare the handle.
+/// not declare the handle. Values are written at the end of the call; one that has no written form
+/// fails the call.
 pub struct Value<T> {
     pub(crate) cells: Cells<T>,
 }

@@ -25,8 +25,14 @@ pub(super) struct Memory {
     /// The states that were put to in the call in hand.
     put: BTreeSet<u32>,
     pub(super) imports: Vec<&'static str>,
+    /// How many keys, and entries of maps, imports have read.
+    pub(super) read: usize,
     pub(super) logs: Vec<String>,
     pub(super) metrics: BTreeMap<String, f64>,
+    /// `metrics` as they were before the call.
+    metrics_before: BTreeMap<String, f64>,
+    pub(super) watermark: i64,
+    pub(super) processing_time: i64,
 }
 
 #[derive(Clone)]
@@ -48,8 +54,12 @@ impl Memory {
             keys: Vec::new(),
             put: BTreeSet::new(),
             imports: Vec::new(),
+            read: 0,
             logs: Vec::new(),
             metrics: BTreeMap::new(),
+            metrics_before: BTreeMap::new(),
+            watermark: i64::MIN,
+            processing_time: 0,
         }
     }
 
@@ -60,7 +70,8 @@ impl Memory {
     /// Starts a call and gives the slots of prefetched states.
     pub(super) fn begin(&mut self, keys: &BytesColumn) -> Vec<Slots> {
         self.keys = rows(keys);
-        self.before = self.held.clone();
+        self.before.clone_from(&self.held);
+        self.metrics_before.clone_from(&self.metrics);
         self.put.clear();
         let prefetched = self
             .states
@@ -80,6 +91,7 @@ impl Memory {
     pub(super) fn end(&mut self, slots: std::result::Result<&[Slots], ()>) {
         let Ok(slots) = slots else {
             self.held = std::mem::take(&mut self.before);
+            self.metrics = std::mem::take(&mut self.metrics_before);
             return;
         };
         for slots in slots {
@@ -173,6 +185,7 @@ impl Host for MemoryHost {
     fn value_get(&self, state: u32, keys: &[u32]) -> OptionalColumn {
         let mut memory = self.0.borrow_mut();
         memory.called("value-get", state, CELLS);
+        memory.read += keys.len();
         memory.values(state, keys)
     }
 
@@ -190,6 +203,7 @@ impl Host for MemoryHost {
     fn list_get(&self, state: u32, keys: &[u32]) -> NestedColumn {
         let mut memory = self.0.borrow_mut();
         memory.called("list-get", state, &[StateKind::List]);
+        memory.read += keys.len();
         let mut nested = NestedColumn {
             ends: Vec::new(),
             elements: column::with_room(0, 0),
@@ -230,6 +244,7 @@ impl Host for MemoryHost {
     fn map_get(&self, state: u32, keys: &[u32], map_keys: &BytesColumn) -> OptionalColumn {
         let mut memory = self.0.borrow_mut();
         memory.called("map-get", state, &[StateKind::Map]);
+        memory.read += keys.len();
         let entries: Vec<_> = keys.iter().copied().zip(rows(map_keys)).collect();
         assert_eq!(entries.len(), map_keys.ends.len());
         let get = |(key, map_key)| memory.map(state, key).get(&map_key).cloned();
@@ -275,6 +290,7 @@ impl Host for MemoryHost {
             expect(column::push(&mut page.keys, map_key));
             expect(column::push(&mut page.values, value));
         }
+        memory.read += page.keys.ends.len();
         page
     }
 
@@ -295,11 +311,11 @@ impl Host for MemoryHost {
     }
 
     fn current_watermark(&self) -> i64 {
-        i64::MIN
+        self.0.borrow().watermark
     }
 
     fn processing_time(&self) -> i64 {
-        0
+        self.0.borrow().processing_time
     }
 
     fn log(&self, level: Level, message: &str) {

@@ -23,8 +23,8 @@
 //! assert_eq!(out.poisoned, None);
 //! ```
 //!
-//! What this host does not show: what the sandbox allows, and what survives a restart. That is what
-//! running the component is for.
+//! [`Harness::restart`] shows what survives a crash. What this host does not show is what the
+//! sandbox and the limits of the job allow. That is what running the component is for.
 
 mod memory;
 
@@ -34,12 +34,14 @@ use std::rc::Rc;
 use crate::bindings::weir::operator::data::{Batch, BytesColumn, Descriptor, Emitted};
 use crate::column;
 use crate::driver::{Logic, make};
+use crate::host::Host;
 use crate::key::Key;
 use crate::operator::IntoOperator;
 use memory::{Memory, MemoryHost};
 
 /// An operator on a host in memory.
 pub struct Harness {
+    make: fn(Box<dyn Host>) -> Box<dyn Logic>,
     logic: Box<dyn Logic>,
     memory: Rc<RefCell<Memory>>,
     descriptor: Descriptor,
@@ -74,15 +76,60 @@ impl Harness {
     /// What the declarations lack, or what the operator's `open` returned.
     pub fn open<T: IntoOperator<Kind>, Kind>(config: &str) -> Result<Self, String> {
         let memory = Rc::new(RefCell::new(Memory::new(config)));
-        let mut logic = make::<T, Kind>(Box::new(MemoryHost(Rc::clone(&memory))));
+        let make = make::<T, Kind>;
+        let logic = make(Box::new(MemoryHost(Rc::clone(&memory))));
         let descriptor = logic.describe()?;
         memory.borrow_mut().declare(&descriptor);
-        logic.open()?;
-        Ok(Self {
+        let mut harness = Self {
+            make,
             logic,
             memory,
             descriptor,
-        })
+        };
+        harness.call_without_rows(|logic| logic.open())?;
+        Ok(harness)
+    }
+
+    /// Makes the operator anew and opens it, as after a crash: its fields are forgotten, its
+    /// declared state is kept.
+    ///
+    /// ```
+    /// # use weir_guest::{Ctx, Process, Result, Row, testing::Harness};
+    /// #[derive(Default)]
+    /// struct Forgetful { rows: u64 }
+    ///
+    /// impl Process for Forgetful {
+    ///     type In = String;
+    ///     type Out = u64;
+    ///     fn process(&mut self, _row: Row<String>, ctx: &mut Ctx<u64>) -> Result<()> {
+    ///         self.rows += 1;
+    ///         ctx.emit(self.rows)
+    ///     }
+    /// }
+    ///
+    /// let mut forgetful = Harness::open::<Forgetful, _>("null").unwrap();
+    /// assert_eq!(forgetful.rows(["a", "b"]).unwrap().main(), ["1", "2"]);
+    /// forgetful.restart().unwrap();
+    /// assert_eq!(forgetful.rows(["c"]).unwrap().main(), ["1"]);
+    /// ```
+    ///
+    /// # Errors
+    /// What the operator's `open` returned.
+    pub fn restart(&mut self) -> Result<(), String> {
+        self.logic = (self.make)(Box::new(MemoryHost(Rc::clone(&self.memory))));
+        self.call_without_rows(|logic| logic.open())
+    }
+
+    /// Sets what the operator sees as the time of the wall clock, in milliseconds since the Unix
+    /// epoch. It begins at 0.
+    pub fn set_processing_time(&mut self, now: i64) {
+        self.memory.borrow_mut().processing_time = now;
+    }
+
+    /// Sets what the operator sees as the watermark, in milliseconds since the Unix epoch. It
+    /// begins at `i64::MIN`.
+    pub fn set_watermark(&mut self, watermark: i64) {
+        self.memory.borrow_mut().watermark = watermark;
     }
 
     /// What the operator declared.
@@ -146,9 +193,9 @@ impl Harness {
     pub fn finish(&mut self) -> Result<(Output, Output), String> {
         let mut ended = Vec::new();
         for input in 0..self.descriptor.inputs {
-            ended.extend(self.logic.end_of_input(input)?);
+            ended.extend(self.call_without_rows(|logic| logic.end_of_input(input))?);
         }
-        let finished = self.logic.finish()?;
+        let finished = self.call_without_rows(|logic| logic.finish())?;
         let side_outputs = self.side_outputs();
         let output = |emitted| Output {
             emitted,
@@ -175,27 +222,44 @@ impl Harness {
     }
 
     /// How many keys, or entries of maps, or items of lists the operator's state holds.
+    ///
+    /// # Panics
+    /// If no state of this name is declared.
+    #[track_caller]
     pub fn held(&self, state: &str) -> usize {
-        let index = self
-            .descriptor
-            .states
-            .iter()
-            .position(|decl| decl.name == state);
-        index.map_or(0, |index| self.memory.borrow().held(index as u32))
+        let index = self.state_index(state);
+        self.memory.borrow().held(index)
+    }
+
+    /// How many keys and entries imports have read since the last time this was asked.
+    #[cfg(test)]
+    pub(crate) fn read(&self) -> usize {
+        std::mem::take(&mut self.memory.borrow_mut().read)
     }
 
     /// Gives one state what another one holds, byte for byte.
     #[cfg(test)]
     pub(crate) fn copy_state(&mut self, from: &str, to: &str) {
-        let index = |name| {
-            self.descriptor
-                .states
-                .iter()
-                .position(|decl| decl.name == name)
-        };
-        if let (Some(from), Some(to)) = (index(from), index(to)) {
-            self.memory.borrow_mut().copy(from as u32, to as u32);
-        }
+        let (from, to) = (self.state_index(from), self.state_index(to));
+        self.memory.borrow_mut().copy(from, to);
+    }
+
+    fn call_without_rows<T>(
+        &mut self,
+        call: impl FnOnce(&mut dyn Logic) -> Result<T, String>,
+    ) -> Result<T, String> {
+        self.memory.borrow_mut().begin(&column::with_room(0, 0));
+        let result = call(self.logic.as_mut());
+        let kept = result.as_ref().map(|_| &[][..]).map_err(|_| ());
+        self.memory.borrow_mut().end(kept);
+        result
+    }
+
+    #[track_caller]
+    fn state_index(&self, name: &str) -> u32 {
+        let states = &self.descriptor.states;
+        let names = states.iter().map(|decl| &decl.name[..]);
+        position("state", name, names) as u32
     }
 
     fn side_outputs(&self) -> Vec<String> {
@@ -233,12 +297,13 @@ impl Output {
     }
 
     /// The rows of a side output, as text.
+    ///
+    /// # Panics
+    /// If no side output of this name is declared.
+    #[track_caller]
     pub fn side(&self, name: &str) -> Vec<String> {
-        let index = self
-            .side_outputs
-            .iter()
-            .position(|side_output| side_output == name);
-        index.map_or_else(Vec::new, |index| self.output(index as u32 + 1))
+        let names = self.side_outputs.iter().map(|name| &name[..]);
+        self.output(1 + position("side output", name, names) as u32)
     }
 
     fn output(&self, index: u32) -> Vec<String> {
@@ -248,6 +313,19 @@ impl Output {
             .filter(|emitted| emitted.output == index);
         emitted.flat_map(|emitted| texts(&emitted.values)).collect()
     }
+}
+
+/// Where a name is among those declared. A test that misspells one would otherwise find nothing,
+/// and pass.
+#[track_caller]
+#[expect(
+    clippy::panic,
+    reason = "a name that is misspelt is a mistake of the test"
+)]
+fn position<'n>(what: &str, name: &str, mut names: impl Iterator<Item = &'n str>) -> usize {
+    names
+        .position(|known| known == name)
+        .unwrap_or_else(|| panic!("no {what} `{name}` is declared"))
 }
 
 fn texts(values: &BytesColumn) -> Vec<String> {
@@ -280,3 +358,6 @@ fn columns(rows: impl IntoIterator<Item = Input>) -> Batch {
     }
     batch
 }
+
+#[cfg(test)]
+mod tests;

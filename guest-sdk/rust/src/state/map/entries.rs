@@ -11,8 +11,11 @@ use crate::error::Result;
 use crate::host::EntriesColumn;
 use crate::map_key::MapKey;
 
-/// Entries asked for in one import.
-const PAGE: u32 = 256;
+/// Entries asked for in the first import of an iteration; each further one asks for `GROWTH` times
+/// as many, so that a short map costs one import and a long one fills no memory.
+const FIRST_PAGE: u32 = 16;
+const GROWTH: u32 = 4;
+const LARGEST_PAGE: u32 = 256;
 
 /// What the call wrote under a map key; `None` for removed.
 pub(super) type Written = (Vec<u8>, Option<Vec<u8>>);
@@ -25,6 +28,8 @@ pub struct Entries<'a, K, V> {
     page: EntriesColumn,
     /// The next entry of the page.
     next: usize,
+    /// How many entries the next import asks for.
+    room: u32,
     /// The host has nothing after the page.
     exhausted: bool,
     types: PhantomData<(K, V)>,
@@ -39,19 +44,22 @@ impl<'a, K: MapKey, V: StateCodec> Entries<'a, K, V> {
         written: Vec<Written>,
         cleared: bool,
     ) -> Self {
-        let empty = || column::with_room(0, 0);
         Self {
             binding,
             key,
             written: written.into_iter().peekable(),
-            page: EntriesColumn {
-                keys: empty(),
-                values: empty(),
-            },
+            page: empty_page(),
             next: 0,
+            room: FIRST_PAGE,
             exhausted: cleared,
             types: PhantomData,
         }
+    }
+
+    /// Has the first import ask for one entry: most likely no more is wanted.
+    pub(super) fn wanting_one(mut self) -> Self {
+        self.room = 1;
+        self
     }
 
     /// Fetches the page after the one in hand, once that is used up.
@@ -59,18 +67,20 @@ impl<'a, K: MapKey, V: StateCodec> Entries<'a, K, V> {
         if self.exhausted || self.next < self.page.keys.ends.len() {
             return Ok(());
         }
-        let last = self
-            .next
-            .checked_sub(1)
-            .map(|last| column::row(&self.page.keys, last));
+        let last = match self.next.checked_sub(1) {
+            Some(last) => Some(column::row(&self.page.keys, last)?),
+            None => None,
+        };
         let host = &self.binding.call.host;
-        self.page = host.map_scan(self.binding.index, self.key, last.transpose()?, PAGE);
+        self.page = host.map_scan(self.binding.index, self.key, last, self.room);
         self.next = 0;
-        self.exhausted = self.page.keys.ends.len() < PAGE as usize;
+        self.exhausted = self.page.keys.ends.len() < self.room as usize;
+        self.room = (self.room * GROWTH).min(LARGEST_PAGE);
         Ok(())
     }
 
-    fn advance(&mut self) -> Result<Option<(K, V)>> {
+    /// The next entry, or why it cannot be decoded. An error is about the page as a whole.
+    fn advance(&mut self) -> Result<Option<Result<(K, V)>>> {
         loop {
             self.turn()?;
             let stored = if self.next < self.page.keys.ends.len() {
@@ -86,7 +96,7 @@ impl<'a, K: MapKey, V: StateCodec> Entries<'a, K, V> {
                         self.next += 1;
                     }
                     if let Some(value) = value {
-                        return self.decode(&map_key, &value).map(Some);
+                        return Ok(Some(decode(self.binding, &map_key, &value)));
                     }
                 }
                 None => {
@@ -94,24 +104,50 @@ impl<'a, K: MapKey, V: StateCodec> Entries<'a, K, V> {
                         return Ok(None);
                     };
                     let value = column::row(&self.page.values, self.next)?;
-                    let entry = self.decode(map_key, value)?;
+                    // Past it in any case: an entry that cannot be decoded must not come for ever.
                     self.next += 1;
-                    return Ok(Some(entry));
+                    return Ok(Some(decode(self.binding, map_key, value)));
                 }
             }
         }
     }
 
-    fn decode(&self, map_key: &[u8], value: &[u8]) -> Result<(K, V)> {
-        let entry = K::decode(map_key).and_then(|key| Ok((key, V::decode(value)?)));
-        entry.map_err(|error| self.binding.corrupt(error))
+    /// From here on nothing comes: what the host sent cannot be read any further.
+    fn give_up(&mut self) {
+        self.exhausted = true;
+        self.page = empty_page();
+        self.next = 0;
+        self.written = Vec::new().into_iter().peekable();
     }
+}
+
+fn empty_page() -> EntriesColumn {
+    let empty = || column::with_room(0, 0);
+    EntriesColumn {
+        keys: empty(),
+        values: empty(),
+    }
+}
+
+fn decode<K: MapKey, V: StateCodec>(
+    binding: &Binding,
+    map_key: &[u8],
+    value: &[u8],
+) -> Result<(K, V)> {
+    let entry = K::decode(map_key).and_then(|key| Ok((key, V::decode(value)?)));
+    entry.map_err(|error| binding.corrupt(error))
 }
 
 impl<K: MapKey, V: StateCodec> Iterator for Entries<'_, K, V> {
     type Item = Result<(K, V)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.advance().transpose()
+        match self.advance() {
+            Ok(entry) => entry,
+            Err(error) => {
+                self.give_up();
+                Some(Err(error))
+            }
+        }
     }
 }

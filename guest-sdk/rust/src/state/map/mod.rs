@@ -22,6 +22,30 @@ use table::{Content, Status, Table};
 pub use entries::Entries;
 
 /// A map per key. A field of the operator, declared in `describe`.
+///
+/// ```
+/// # use weir_guest::{Map, Result};
+/// /// Counts a visit of a page, and gives the pages visited more than once, in order.
+/// fn visited(pages: &mut Map<String, u64>, page: &str) -> Result<Vec<String>> {
+///     let visits = pages.get(page)?.copied().unwrap_or(0) + 1;
+///     pages.put(page, visits)?;
+///     let mut often = Vec::new();
+///     for entry in pages.iter()? {
+///         let (page, visits) = entry?;
+///         if visits > 1 {
+///             often.push(page);
+///         }
+///     }
+///     Ok(often)
+/// }
+/// ```
+///
+/// What a row writes is seen by what it reads next, an iteration that begins then included. Each
+/// look-up of an entry that the call has not met asks the host; [`prefetch`](Self::prefetch) joins
+/// the look-ups of a whole batch. An entry may have nothing to say (`Map<K, ()>` is a set), or have
+/// a value or not (`Map<K, Option<V>>`).
+///
+/// Its functions fail where those of [`Value`](crate::Value) do.
 pub struct Map<K, V> {
     binding: Option<Binding>,
     call: u64,
@@ -118,7 +142,8 @@ impl<K: MapKey, V: StateCodec> Map<K, V> {
     /// this is their order, text is ordered by its UTF-8 bytes.
     ///
     /// # Errors
-    /// As for [`Value`](crate::Value); each entry fails for itself if it cannot be decoded.
+    /// As for [`Value`](crate::Value); each entry fails for itself, fatally, if it cannot be
+    /// decoded.
     pub fn iter(&mut self) -> Result<Entries<'_, K, V>> {
         let key = self.enter()?;
         let mut written = Vec::new();
@@ -147,16 +172,24 @@ impl<K: MapKey, V: StateCodec> Map<K, V> {
     /// # Errors
     /// As [`get`](Self::get).
     pub fn is_empty(&mut self) -> Result<bool> {
-        Ok(self.iter()?.next().transpose()?.is_none())
+        let key = self.enter()?;
+        let is_there = |entry: &table::Entry<V>| entry.content.value.is_some();
+        if self.table.of_key(key).any(is_there) {
+            return Ok(false);
+        }
+        Ok(self.iter()?.wanting_one().next().transpose()?.is_none())
     }
 
-    /// Names an entry that a row will look up. To be called from the operator's `prefetch`: the
-    /// first look-up of the call then asks for all of them at once.
+    /// Names an entry that a row will look up: the next look-up that has to ask the host asks for
+    /// all entries named by then. To be called from the operator's
+    /// [`prefetch`](crate::KeyedProcess::prefetch), or before several look-ups of one row.
     ///
     /// # Errors
     /// As for [`Value`](crate::Value).
     pub fn prefetch(&mut self, map_key: impl AsMapKey<K>) -> Result<()> {
-        let key = self.enter()?;
+        let binding = self.binding.as_ref().ok_or_else(undeclared)?;
+        let key = binding.key_to_name()?;
+        self.begin();
         let met = self.table.entries.len();
         let entry = self.table.find(key, |out| map_key.encode_key(out));
         if entry == met {
@@ -168,6 +201,15 @@ impl<K: MapKey, V: StateCodec> Map<K, V> {
     fn enter(&mut self) -> Result<u32> {
         let binding = self.binding.as_ref().ok_or_else(undeclared)?;
         let key = binding.key()?;
+        self.begin();
+        Ok(key)
+    }
+
+    /// Drops what belongs to an earlier call.
+    fn begin(&mut self) {
+        let Some(binding) = &self.binding else {
+            return;
+        };
         if self.call != binding.call.number() {
             self.call = binding.call.number();
             self.table.begin(binding.call.keys());
@@ -175,7 +217,6 @@ impl<K: MapKey, V: StateCodec> Map<K, V> {
             self.cleared.clear();
             self.cleared.resize(binding.call.keys() as usize, false);
         }
-        Ok(key)
     }
 
     fn find(&mut self, map_key: impl AsMapKey<K>) -> Result<usize> {
@@ -205,11 +246,13 @@ impl<K: MapKey, V: StateCodec> Map<K, V> {
         let binding = self.binding.as_ref().ok_or_else(undeclared)?;
         for (row, index) in asked.iter().enumerate() {
             let value = column::optional(&values, row)?.map(V::decode).transpose();
-            let value = value.map_err(|error| binding.corrupt(error))?;
-            self.table.entries[*index].content = Content {
-                status: Status::Clean,
-                value,
-            };
+            let status = Status::Clean;
+            match value {
+                Ok(value) => self.table.entries[*index].content = Content { status, value },
+                Err(error) if *index == entry => return Err(binding.corrupt(error)),
+                // It is an error only for who looks at it.
+                Err(_) => {}
+            }
         }
         asked.clear();
         self.named = asked;
