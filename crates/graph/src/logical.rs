@@ -145,7 +145,8 @@ pub enum GraphError {
     },
     /// A forward edge joins different parallelisms.
     #[error(
-        "forward from `{from}` ({left} subtasks) to `{to}` ({right} subtasks) needs equal parallelism"
+        "forward from `{from}` (parallelism {left}) to `{to}` (parallelism {right}) needs the same \
+         parallelism"
     )]
     UnequalForward {
         /// The producer.

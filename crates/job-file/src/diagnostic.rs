@@ -84,11 +84,8 @@ impl Diagnostics {
     /// `width` in characters; messages are wrapped to it.
     #[must_use]
     pub fn render(&self, color: bool, width: usize) -> String {
-        let mut text = String::new();
-        for diagnostic in self.iter() {
-            text.push_str(&diagnostic.render(color, width));
-        }
-        text
+        let all: Vec<String> = self.iter().map(|one| one.render(color, width)).collect();
+        all.join("\n")
     }
 }
 
@@ -110,13 +107,14 @@ impl Diagnostic {
         }
     }
 
-    /// The name of the file, or of the argument of the command line.
+    /// The path of the file; `command line` for an argument.
     #[must_use]
     pub fn file(&self) -> &str {
         &self.document.name
     }
 
-    /// Line and column of the first label, both from 1, the column in characters.
+    /// Line and column of the first label, both from 1, the column in characters. An argument is
+    /// shown, and counted, with `--set ` before it.
     #[must_use]
     pub fn position(&self) -> Option<(usize, usize)> {
         self.labels
@@ -177,13 +175,30 @@ impl From<Diagnostic> for Diagnostics {
 impl Serialize for Diagnostic {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let position = self.position();
-        let mut out = serializer.serialize_struct("Diagnostic", 6)?;
+        let labels: Vec<_> = self.labels.iter().map(|label| Said(self, label)).collect();
+        let mut out = serializer.serialize_struct("Diagnostic", 7)?;
         out.serialize_field("code", self.code)?;
         out.serialize_field("message", &self.message)?;
         out.serialize_field("file", self.file())?;
         out.serialize_field("line", &position.map(|(line, _)| line))?;
         out.serialize_field("column", &position.map(|(_, column)| column))?;
+        out.serialize_field("labels", &labels)?;
         out.serialize_field("help", &self.help)?;
+        out.end()
+    }
+}
+
+/// A label for machines: what to do is often said there and nowhere else.
+struct Said<'a>(&'a Diagnostic, &'a Label);
+
+impl Serialize for Said<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(diagnostic, label) = self;
+        let (line, column) = diagnostic.document.position(label.span.start);
+        let mut out = serializer.serialize_struct("Label", 3)?;
+        out.serialize_field("line", &line)?;
+        out.serialize_field("column", &column)?;
+        out.serialize_field("text", &label.text)?;
         out.end()
     }
 }
@@ -223,9 +238,14 @@ impl miette::Diagnostic for Shown<'_> {
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = miette::LabeledSpan> + '_>> {
-        let labels = self.0.labels.iter().map(|label| {
+        let labels = self.0.labels.iter().enumerate().map(|(at, label)| {
             let text = (!label.text.is_empty()).then(|| label.text.clone());
-            miette::LabeledSpan::new(text, label.span.start, label.span.len())
+            let span = self.0.document.visible(&label.span);
+            // The first one is where the error is; the header shows its line and column.
+            match at {
+                0 => miette::LabeledSpan::new_primary_with_span(text, span),
+                _ => miette::LabeledSpan::new_with_span(text, span),
+            }
         });
         Some(Box::new(labels))
     }

@@ -14,9 +14,13 @@ use crate::{
     Diagnostic, Diagnostics, JobFile, Spot, code,
     diagnostic::Label,
     model::{ColumnRef, Format, Input, Key, Partitioning, SourceConnector, TimePlace},
-    read::{nearest, one_of},
+    report::arrange,
     source::Span,
+    wording::{all_of, nearest, quote},
 };
+
+/// The most columns that are told where one is not found.
+const MAX_COLUMNS: usize = 20;
 
 /// What a graph depends on beyond its file.
 pub trait Resolve {
@@ -82,6 +86,7 @@ impl JobFile {
         if list.is_empty() {
             list.extend(graph.validate().iter().map(|error| self.graph_error(error)));
         }
+        arrange(&mut list, &self.origin.documents);
         Diagnostics::from_list(list)?;
         Ok(graph)
     }
@@ -105,15 +110,8 @@ impl JobFile {
         Ok(Some(match &timestamp.place {
             TimePlace::Json(pointer) => TimestampSelector::pointer(pointer.clone(), timestamp.unit),
             TimePlace::Column(column) => {
-                let spot = Spot::SourceKey(source.clone(), "timestamp");
-                let span = self.span_of(&spot).unwrap_or(Span {
-                    document: 0,
-                    start: 0,
-                    end: 0,
-                });
-                let delimiter = delimiter_of(file.format);
-                let at = self.column(column, source, span, resolve)?;
-                TimestampSelector::column(delimiter, at, timestamp.unit)
+                let at = self.column(column, source, timestamp.span, resolve)?;
+                TimestampSelector::column(delimiter_of(file.format), at, timestamp.unit)
             }
         }))
     }
@@ -195,19 +193,22 @@ impl JobFile {
                 Ok(Arc::new(JsonKey::new(pointers.clone())))
             }
             (Key::Columns(columns), Some(Format::Csv { .. }) | None) => {
-                let at = columns.iter();
-                let at = at.map(|column| self.column(column, &input.from, input.span, resolve));
+                let at = columns.iter().zip(&input.places);
+                let at = at.map(|(column, span)| self.column(column, &input.from, *span, resolve));
                 let at = at.collect::<Result<Vec<_>, _>>()?;
                 let delimiter = format.map_or(b',', delimiter_of);
                 Ok(Arc::new(CsvKey::new(delimiter, &at)))
             }
-            (Key::Json(_) | Key::Columns(_), Some(_)) => Err(self.at(
-                input.span,
-                code::KEY,
-                format!("the rows of `{}` have no such key", input.from),
-                "its format has none",
-                Some("`columns` is for csv, `json` for JSON rows, `row` for all".to_owned()),
-            )),
+            (Key::Json(_) | Key::Columns(_), Some(format)) => {
+                let label = match format {
+                    Format::Csv { .. } => "the rows are csv: use `columns`",
+                    Format::Json => "the rows are JSON: use `json`",
+                    Format::Lines => "the rows are plain lines: use `row`",
+                };
+                let span = input.places.first().copied().unwrap_or(input.span);
+                let message = format!("the rows of `{}` have no such key", input.from);
+                Err(self.at(span, code::KEY, message, label, None))
+            }
         }
     }
 
@@ -227,7 +228,7 @@ impl JobFile {
             return Err(self.at(
                 span,
                 code::KEY,
-                format!("column `{name}` of `{from}` cannot be found by its name"),
+                format!("`{from}` has no column {}", quote(name)),
                 "rows of an operator have no header",
                 Some("give the column by its number, from 0".to_owned()),
             ));
@@ -240,7 +241,7 @@ impl JobFile {
             return Err(self.at(
                 span,
                 code::KEY,
-                format!("column `{name}` of `{from}` cannot be found by its name"),
+                format!("`{from}` has no column {}", quote(name)),
                 "its files have no header",
                 Some(format!(
                     "say `header: true` for `{from}`, or number the columns from 0"
@@ -254,12 +255,13 @@ impl JobFile {
             Some(near) => format!("did you mean `{near}`?"),
             None => "unknown".to_owned(),
         };
-        let names: Vec<&str> = header.iter().map(String::as_str).collect();
-        let help = format!(
-            "the columns are {}",
-            one_of(&names).replace(" or ", " and ")
-        );
-        let message = format!("`{from}` has no column `{name}`");
+        let help = match header.split_at_checked(MAX_COLUMNS) {
+            Some((first, rest)) if !rest.is_empty() => {
+                format!("the columns are {}, and {} more", all_of(first), rest.len())
+            }
+            Some(_) | None => format!("the columns are {}", all_of(&header)),
+        };
+        let message = format!("`{from}` has no column {}", quote(name));
         Err(self.at(span, code::KEY, message, label, Some(help)))
     }
 
@@ -267,9 +269,13 @@ impl JobFile {
         let label = match nearest(side, all.iter().map(String::as_str)) {
             Some(near) => format!("did you mean `{}.{near}`?", input.from),
             None if all.is_empty() => "its component declares none".to_owned(),
-            None => format!("its component declares {}", all.join(", ")),
+            None => format!("its component declares {}", all_of(all)),
         };
-        let message = format!("operator `{}` has no side output `{side}`", input.from);
+        let message = format!(
+            "operator `{}` has no side output {}",
+            input.from,
+            quote(side)
+        );
         self.at(input.span, code::UNKNOWN_INPUT, message, label, None)
     }
 
@@ -297,36 +303,80 @@ impl JobFile {
 
     /// A graph that cannot run, told at its place.
     fn graph_error(&self, error: &GraphError) -> Diagnostic {
-        let (code, spot) = match error {
-            GraphError::UnknownInput { node, .. } => (code::UNKNOWN_INPUT, self.spot_of(node)),
-            GraphError::DuplicateName { name } => (code::NAME, self.spot_of(name)),
-            GraphError::Cycle { names } => {
-                let first = names.split(" -> ").next().and_then(|name| {
-                    let name = name.trim_matches(|c: char| !c.is_ascii_alphanumeric());
-                    Name::new(name).ok()
+        let (code, spot, label) = match error {
+            GraphError::UnknownInput { node, .. } => (code::UNKNOWN_INPUT, self.spot_of(node), ""),
+            GraphError::DuplicateName { name } => (code::NAME, self.spot_of(name), ""),
+            GraphError::Cycle { names } => return self.cycle(names, error),
+            GraphError::UnequalForward { from, to, .. } => return self.unequal(from, to, error),
+            GraphError::AboveMax { node, .. } => {
+                (code::PARALLELISM, self.parallelism_spot(node), "too many")
+            }
+            GraphError::NoSource => (code::NOTHING_TO_READ, Spot::File, ""),
+            GraphError::NoInput { node } => (code::NOTHING_TO_READ, self.spot_of(node), ""),
+        };
+        self.diagnose(&spot, code, error.to_string(), label, None)
+    }
+
+    /// A cycle, told at all the inputs that close it.
+    fn cycle(&self, names: &str, error: &GraphError) -> Diagnostic {
+        let names: Vec<&str> = names.split(" -> ").collect();
+        let message = match names.as_slice() {
+            [one, _] => format!("operator `{one}` reads itself"),
+            _ => error.to_string(),
+        };
+        let help = Some("rows only flow forward".to_owned());
+        let mut diagnostic = self.diagnose(&Spot::File, code::CYCLE, message, "", help);
+        for pair in names.windows(2) {
+            let [from, to] = pair else { continue };
+            let inputs = self.operators.get(*to).map(|operator| &operator.inputs);
+            let mut inputs = inputs.into_iter().flatten();
+            if let Some(input) = inputs.find(|input| input.from.as_str() == *from) {
+                let document = self.document(input.span.document);
+                if diagnostic.labels.is_empty() {
+                    diagnostic.document = document;
+                } else if !Arc::ptr_eq(&diagnostic.document, &document) {
+                    continue;
+                }
+                diagnostic.labels.push(Label {
+                    span: input.span.start..input.span.end,
+                    text: format!("`{to}` reads `{from}`"),
                 });
-                (
-                    code::CYCLE,
-                    first.map_or(Spot::File, |name| self.spot_of(&name)),
-                )
             }
-            GraphError::UnequalForward { to, .. } => (code::PARALLELISM, self.spot_of(to)),
-            GraphError::AboveMax { node, .. } => (code::PARALLELISM, self.spot_of(node)),
-            GraphError::NoSource => (code::NOTHING_TO_READ, Spot::File),
-            GraphError::NoInput { node } => (code::NOTHING_TO_READ, self.spot_of(node)),
+        }
+        diagnostic
+    }
+
+    /// A forward input between different parallelisms, told at its `partitioning`.
+    fn unequal(&self, from: &Name, to: &Name, error: &GraphError) -> Diagnostic {
+        let operator = self.operators.get(to).map(|operator| &operator.inputs);
+        let sink = self.sinks.get(to).map(|sink| &sink.input);
+        let mut inputs = operator.into_iter().flatten().chain(sink);
+        let is_it = |input: &&Input| {
+            input.from == *from && matches!(input.partitioning, Partitioning::Forward)
         };
-        let help = match error {
-            GraphError::Cycle { .. } => Some("rows only flow forward".to_owned()),
-            GraphError::UnequalForward { .. } => {
-                Some("use `partitioning: rebalance`, or the same parallelism".to_owned())
+        let help = "use `partitioning: rebalance`, or the same parallelism".to_owned();
+        let (code, message) = (code::PARALLELISM, error.to_string());
+        match inputs.find(is_it) {
+            Some(input) => {
+                let span = input.places.first().copied().unwrap_or(input.span);
+                self.at(span, code, message, "subtask to subtask", Some(help))
             }
-            GraphError::UnknownInput { .. }
-            | GraphError::DuplicateName { .. }
-            | GraphError::AboveMax { .. }
-            | GraphError::NoSource
-            | GraphError::NoInput { .. } => None,
+            None => self.diagnose(&self.spot_of(to), code, message, "", Some(help)),
+        }
+    }
+
+    /// Where the parallelism of a node is written, be it that of the job.
+    fn parallelism_spot(&self, name: &Name) -> Spot {
+        let key = "parallelism";
+        let own = match self.spot_of(name) {
+            Spot::Source(name) => Spot::SourceKey(name, key),
+            Spot::Operator(name) => Spot::OperatorKey(name, key),
+            _ => Spot::SinkKey(name.clone(), key),
         };
-        self.diagnose(&spot, code, error.to_string(), "", help)
+        match self.is_written(&own) {
+            true => own,
+            false => Spot::Parallelism,
+        }
     }
 
     fn spot_of(&self, name: &Name) -> Spot {

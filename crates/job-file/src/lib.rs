@@ -13,6 +13,7 @@ mod read;
 mod report;
 mod source;
 mod spot;
+mod wording;
 mod yaml;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Label};

@@ -123,8 +123,8 @@ pub enum SourceConnector {
 pub struct FileSource {
     /// `path`: a path, or a pattern with `*`, `?`, `[…]` and `**`.
     pub pattern: String,
-    /// The folder that a relative pattern starts from: that of the job file, or `.` where the path
-    /// came from `--set` (D26).
+    /// The folder that a relative pattern starts from: that of the job file; empty, which is the
+    /// working directory, where the path came from `--set` (D26).
     pub base: PathBuf,
     /// `format`, `header`, `delimiter`.
     pub format: Format,
@@ -159,6 +159,8 @@ pub struct Timestamp {
     pub place: TimePlace,
     /// `unit` of the number found there.
     pub unit: TimeUnit,
+    /// Where `column` or `json` is written.
+    pub(crate) span: Span,
 }
 
 /// Where the event time of a row stands.
@@ -249,6 +251,8 @@ pub struct Input {
     pub partitioning: Partitioning,
     /// Where `from` is written.
     pub(crate) span: Span,
+    /// Where it is written how rows are dealt out: the parts of the key, else the word.
+    pub(crate) places: Vec<Span>,
 }
 
 /// How rows of an input are dealt out, as the file says it.

@@ -6,6 +6,7 @@ use crate::{
     Diagnostic, Diagnostics,
     diagnostic::Label,
     source::{Document, Span},
+    wording::quote,
 };
 
 /// The most errors that are told; a file with more is no job file.
@@ -25,6 +26,8 @@ pub(crate) struct Building<'r> {
     diagnostic: &'r mut Diagnostic,
     /// The document of the first label.
     document: Option<usize>,
+    /// Places of other documents, in words.
+    elsewhere: Vec<String>,
 }
 
 impl Report {
@@ -53,37 +56,78 @@ impl Report {
             documents: &self.documents,
             diagnostic,
             document: None,
+            elsewhere: Vec::new(),
         }
     }
 
-    /// What was found: `Err` where that is anything.
-    pub(crate) fn finish(self) -> Result<(), Diagnostics> {
+    /// What was found, in order of the place and each thing once: `Err` where that is anything.
+    pub(crate) fn finish(mut self) -> Result<(), Diagnostics> {
+        arrange(&mut self.list, &self.documents);
         Diagnostics::from_list(self.list)
     }
 }
 
-impl Building<'_> {
-    /// Underlines a place. Places of other documents than the first one cannot be shown beside it
-    /// and are left out.
-    pub(crate) fn at(mut self, span: Span, text: impl Into<String>) -> Self {
-        if self.document.is_none() {
-            self.document = Some(span.document);
-            if let Some(document) = self.documents.get(span.document) {
-                self.diagnostic.document = Arc::clone(document);
-            }
+/// Puts errors into the order of their places: first the file, then the arguments. What stands
+/// behind two aliases is wrong in two places and told of once.
+pub(crate) fn arrange(list: &mut Vec<Diagnostic>, documents: &[Arc<Document>]) {
+    list.sort_by_cached_key(|diagnostic| {
+        let same = |document: &Arc<Document>| Arc::ptr_eq(document, &diagnostic.document);
+        let start = diagnostic.labels.first().map(|label| label.span.start);
+        (documents.iter().position(same), start)
+    });
+    let mut told: Vec<Diagnostic> = Vec::with_capacity(list.len());
+    for diagnostic in list.drain(..) {
+        let same = |other: &Diagnostic| {
+            Arc::ptr_eq(&other.document, &diagnostic.document)
+                && (other.code, &other.message) == (diagnostic.code, &diagnostic.message)
+                && other.labels == diagnostic.labels
+        };
+        if !told.iter().any(same) {
+            told.push(diagnostic);
         }
-        if self.document == Some(span.document) {
+    }
+    *list = told;
+}
+
+impl Building<'_> {
+    /// Underlines a place. One of another document than the first cannot be shown beside it and is
+    /// told of in words.
+    pub(crate) fn at(mut self, span: Span, text: impl Into<String>) -> Self {
+        let text = text.into();
+        let Some(document) = self.documents.get(span.document) else {
+            return self;
+        };
+        if *self.document.get_or_insert(span.document) == span.document {
+            self.diagnostic.document = Arc::clone(document);
             self.diagnostic.labels.push(Label {
                 span: span.start..span.end,
-                text: text.into(),
+                text,
             });
+            return self;
         }
-        self
+        let place = match span.is_argument() {
+            true => document.text.clone(),
+            false => {
+                let (line, column) = document.position(span.start);
+                format!("{}:{line}:{column}", document.name)
+            }
+        };
+        let what = document.text.get(span.start..span.end).unwrap_or_default();
+        self.elsewhere
+            .push(format!("{text}: {} in {}", quote(what), quote(&place)));
+        let help = self.diagnostic.help.take();
+        self.help_maybe(help)
     }
 
     /// Says what to do.
     pub(crate) fn help(self, text: impl Into<String>) -> Self {
-        self.diagnostic.help = Some(text.into());
+        self.help_maybe(Some(text.into()))
+    }
+
+    /// Says what to do, where there is something.
+    pub(crate) fn help_maybe(self, text: Option<String>) -> Self {
+        let all: Vec<String> = self.elsewhere.iter().cloned().chain(text).collect();
+        self.diagnostic.help = (!all.is_empty()).then(|| all.join("; "));
         self
     }
 }

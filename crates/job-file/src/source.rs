@@ -1,6 +1,6 @@
 //! What was read: the text of the file and of each `--set`, and where in them everything stands.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{ops::Range, path::PathBuf, sync::Arc};
 
 use miette::{MietteError, SourceCode, SourceSpan, SpanContents};
 
@@ -9,10 +9,15 @@ use crate::yaml::Node;
 /// A text that spans are places of.
 #[derive(Debug)]
 pub(crate) struct Document {
-    /// The path of the file, or `--set` where it is an argument.
+    /// The path of the file, or [`COMMAND_LINE`].
     pub(crate) name: String,
     pub(crate) text: String,
 }
+
+/// What the place of an argument is called (D26).
+const COMMAND_LINE: &str = "command line";
+/// What stands before an argument where it is shown, so that it is seen for what it is.
+pub(crate) const SET: &str = "--set ";
 
 /// A place of one of the documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,12 +48,26 @@ impl Document {
         Self { name, text }
     }
 
-    /// Line and column of a byte, from 1.
+    /// An argument of `--set`; its first byte is the one after [`SET`].
+    pub(crate) fn of_argument(argument: &str) -> Self {
+        Self::new(COMMAND_LINE.to_owned(), format!("{SET}{argument}"))
+    }
+
+    /// Line and column of a byte, from 1; the column in characters.
     pub(crate) fn position(&self, byte: usize) -> (usize, usize) {
         let before = self.text.get(..byte).unwrap_or(&self.text);
         let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
         let start = before.rfind('\n').map_or(0, |at| at + 1);
         (line, before[start..].chars().count() + 1)
+    }
+
+    /// A span that can be seen: of the nothing behind the last character, that character.
+    pub(crate) fn visible(&self, span: &Range<usize>) -> Range<usize> {
+        let end = self.text.trim_end_matches(['\n', '\r']);
+        match end.char_indices().next_back() {
+            Some((last, _)) if span.start >= end.len() => last..end.len(),
+            Some(_) | None => span.clone(),
+        }
     }
 }
 
@@ -60,12 +79,17 @@ impl SourceCode for Document {
         after: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
         let contents = self.text.read_span(span, before, after)?;
+        let column = match before {
+            // Of the place itself, which miette counts in bytes.
+            0 => self.position(span.offset()).1 - 1,
+            _ => contents.column(),
+        };
         Ok(Box::new(miette::MietteSpanContents::new_named(
             self.name.clone(),
             contents.data(),
             *contents.span(),
             contents.line(),
-            contents.column(),
+            column,
             contents.line_count(),
         )))
     }

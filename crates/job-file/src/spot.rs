@@ -9,6 +9,8 @@ pub enum Spot {
     File,
     /// `job`.
     Job,
+    /// `parallelism` of the job.
+    Parallelism,
     /// `max-parallelism`.
     MaxParallelism,
     /// `checkpoint`.
@@ -31,6 +33,8 @@ pub enum Spot {
     OperatorLimits(Name),
     /// An operator's `inputs`.
     OperatorInputs(Name),
+    /// Any key of an operator.
+    OperatorKey(Name, &'static str),
     /// One of an operator's inputs, by its index.
     OperatorInput(Name, usize),
     /// A sink's name.
@@ -59,6 +63,7 @@ impl Spot {
         match self {
             Self::File => Vec::new(),
             Self::Job => keys(&["job"]),
+            Self::Parallelism => keys(&["parallelism"]),
             Self::MaxParallelism => keys(&["max-parallelism"]),
             Self::Checkpoint => keys(&["checkpoint"]),
             Self::CheckpointDir => keys(&["checkpoint", "dir"]),
@@ -70,6 +75,7 @@ impl Spot {
             Self::OperatorConfig(name) => keys(&["operators", name.as_str(), "config"]),
             Self::OperatorLimits(name) => keys(&["operators", name.as_str(), "limits"]),
             Self::OperatorInputs(name) => keys(&["operators", name.as_str(), "inputs"]),
+            Self::OperatorKey(name, key) => keys(&["operators", name.as_str(), key]),
             Self::OperatorInput(name, index) => {
                 let mut steps: Vec<_> = keys(&["operators", name.as_str(), "inputs"]);
                 steps.push(Step::Index(*index));

@@ -1,11 +1,13 @@
 //! YAML as a tree in which every key and value knows where it was written.
 //!
 //! A job file is plain data, so what makes YAML dangerous or surprising is refused: tags, merge
-//! keys, several documents, keys twice, nesting without end, aliases that multiply.
+//! keys, several documents, keys twice, nesting without end, aliases that multiply. Plain scalars
+//! are those of YAML 1.2: `no` is a text and `010` is ten.
 
 mod parse;
+mod syntax;
 
-pub(crate) use parse::{MAX_BYTES, parse};
+pub(crate) use parse::{MAX_BYTES, MAX_DEPTH, parse};
 
 use crate::source::Span;
 
@@ -21,8 +23,9 @@ pub(crate) struct Node {
 pub(crate) enum Value {
     Null,
     Bool(bool),
-    /// An integer of at most 64 bits, signed or not.
+    /// Whoever takes it says what its bounds are.
     Int(i128),
+    /// Infinities and NaN too: YAML has them, and whoever takes the number refuses them.
     Float(f64),
     Text(String),
     List(Vec<Node>),
@@ -46,23 +49,21 @@ impl Value {
             "false" | "False" | "FALSE" => return Self::Bool(false),
             _ => {}
         }
-        let int = if let Some(hex) = text.strip_prefix("0x") {
-            i128::from_str_radix(hex, 16)
-                .ok()
-                .filter(|_| !hex.starts_with(['+', '-']))
-        } else if let Some(octal) = text.strip_prefix("0o") {
-            i128::from_str_radix(octal, 8)
-                .ok()
-                .filter(|_| !octal.starts_with(['+', '-']))
-        } else {
-            text.parse().ok()
+        let radix = |digits: &str, radix| match digits.starts_with(['+', '-']) {
+            true => None,
+            false => i128::from_str_radix(digits, radix).ok(),
         };
-        if let Some(int) = int.filter(|int| (i64::MIN.into()..=u64::MAX.into()).contains(int)) {
+        let int = match text.as_bytes() {
+            [b'0', b'x', ..] => radix(&text[2..], 16),
+            [b'0', b'o', ..] => radix(&text[2..], 8),
+            _ => text.parse().ok(),
+        };
+        if let Some(int) = int {
             return Self::Int(int);
         }
-        match is_float(text).then(|| text.parse()) {
-            Some(Ok(float)) => Self::Float(float),
-            Some(Err(_)) | None => Self::Text(text.to_owned()),
+        match float(text) {
+            Some(float) => Self::Float(float),
+            None => Self::Text(text.to_owned()),
         }
     }
 
@@ -79,14 +80,19 @@ impl Value {
     }
 }
 
-/// Digits with a point or an exponent; Rust alone would take `inf` and `nan` too.
-fn is_float(text: &str) -> bool {
+/// A number with a point or an exponent, or one of the special ones as YAML writes them; Rust
+/// alone would take `inf` and `nan`, which are texts.
+fn float(text: &str) -> Option<f64> {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    digits.starts_with(|c: char| c.is_ascii_digit() || c == '.')
-        && digits.contains(|c: char| c.is_ascii_digit())
-        && digits
-            .bytes()
-            .all(|b| b.is_ascii_digit() || b".eE+-".contains(&b))
+    match digits {
+        ".inf" | ".Inf" | ".INF" if text.starts_with('-') => return Some(f64::NEG_INFINITY),
+        ".inf" | ".Inf" | ".INF" => return Some(f64::INFINITY),
+        ".nan" | ".NaN" | ".NAN" if digits == text => return Some(f64::NAN),
+        _ => {}
+    }
+    let begins = digits.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+    let known = |b: u8| b.is_ascii_digit() || b".eE+-".contains(&b);
+    (begins && digits.bytes().all(known)).then(|| text.parse().ok())?
 }
 
 impl Node {
@@ -103,3 +109,6 @@ impl Node {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

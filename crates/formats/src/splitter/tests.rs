@@ -200,6 +200,98 @@ fn a_row_that_is_too_long_is_left_out() {
     );
 }
 
+/// What a csv text should be cut into, a character at a time and without a bound: the rules as the
+/// documentation of [`Splitter`] says them.
+fn csv_model(text: &[u8]) -> Vec<(u32, Seen)> {
+    let mut seen = Vec::new();
+    let (mut at, mut line, mut expected) = (0, 0, None);
+    while at < text.len() {
+        let (end, fields, error) = csv_record(&text[at..]);
+        let first_line = text[at..].iter().position(|b| *b == b'\n');
+        let (taken, piece) = if let Some(error) = error {
+            (
+                first_line.map_or(text.len() - at, |len| len + 1),
+                Seen::Bad(error),
+            )
+        } else {
+            let taken = if at + end < text.len() { end + 1 } else { end };
+            let raw = &text[at..at + end];
+            let raw = raw.strip_suffix(b"\r").unwrap_or(raw);
+            let piece = if raw.is_empty() {
+                Seen::Blank
+            } else {
+                let expected = *expected.get_or_insert(fields);
+                match fields == expected {
+                    true => Seen::Row(raw.to_vec()),
+                    false => Seen::Bad(Malformed::FieldCount {
+                        found: fields,
+                        expected,
+                    }),
+                }
+            };
+            (taken, piece)
+        };
+        seen.push((line, piece));
+        line += text[at..at + taken].iter().filter(|b| **b == b'\n').count() as u32;
+        at += taken;
+    }
+    seen
+}
+
+/// Where the first record of a text ends (before its line feed), how many fields it has, and what
+/// is wrong with it.
+fn csv_record(text: &[u8]) -> (usize, usize, Option<Malformed>) {
+    #[derive(PartialEq)]
+    enum State {
+        Begin,
+        Plain,
+        Quoted,
+        Closed,
+    }
+    let (mut state, mut fields) = (State::Begin, 1);
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        let next = text.get(at + 1);
+        state = match (state, byte) {
+            (State::Begin, b'"') => State::Quoted,
+            (State::Quoted, b'"') if next == Some(&b'"') => {
+                at += 1;
+                State::Quoted
+            }
+            (State::Quoted, b'"') => State::Closed,
+            (State::Quoted, _) => State::Quoted,
+            (_, b'\n') => return (at, fields, None),
+            (_, b',') => {
+                fields += 1;
+                State::Begin
+            }
+            (State::Closed, b'\r') if matches!(next, None | Some(b'\n')) => State::Closed,
+            (State::Closed, _) => return (at, fields, Some(Malformed::TextAfterQuote { at })),
+            (State::Begin | State::Plain, _) => State::Plain,
+        };
+        at += 1;
+    }
+    let open = (state == State::Quoted).then_some(Malformed::UnclosedQuote);
+    (at, fields, open)
+}
+
+/// What lines should be cut into, where none may be longer than `max` bytes.
+fn lines_model(text: &[u8], max: usize) -> Vec<(u32, Seen)> {
+    let mut lines: Vec<_> = text.split(|byte| *byte == b'\n').collect();
+    // What follows the last line end is a line only where there is something.
+    if lines.last().is_some_and(|line| line.is_empty()) {
+        lines.pop();
+    }
+    let row = |line: &[u8]| {
+        let row = line.strip_suffix(b"\r").unwrap_or(line);
+        match row.len() > max {
+            true => Seen::Bad(Malformed::TooLong { max }),
+            false => Seen::Row(row.to_vec()),
+        }
+    };
+    (0..).zip(lines.into_iter().map(row)).collect()
+}
+
 /// csv text of a few kinds of pieces, good and bad.
 fn csv_text() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
@@ -220,6 +312,8 @@ fn csv_text() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn pieces_do_not_depend_on_how_bytes_arrive(
         text in csv_text(),
@@ -231,6 +325,24 @@ proptest! {
             let whole = split(splitter.clone(), &text, &[text.len().max(1)]);
             prop_assert_eq!(split(splitter, &text, &chunks), whole);
         }
+    }
+
+    #[test]
+    fn csv_is_cut_as_its_model_cuts_it(
+        text in csv_text(),
+        chunks in prop::collection::vec(1..9_usize, 0..60),
+    ) {
+        prop_assert_eq!(split(Splitter::csv(b','), &text, &chunks), csv_model(&text));
+    }
+
+    #[test]
+    fn lines_are_cut_as_their_model_cuts_them(
+        text in csv_text(),
+        chunks in prop::collection::vec(1..9_usize, 0..60),
+        max in 1..6_usize,
+    ) {
+        let lines = Splitter::lines().with_max_bytes(max);
+        prop_assert_eq!(split(lines, &text, &chunks), lines_model(&text, max));
     }
 
     #[test]

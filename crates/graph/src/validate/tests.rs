@@ -91,7 +91,7 @@ fn everything_that_is_wrong_is_told() {
     );
     check(
         "s*3\na <- s\nout*4 <- ~a",
-        &["forward from `s` (3 subtasks) to `a` (2 subtasks) needs equal parallelism"],
+        &["forward from `s` (parallelism 3) to `a` (parallelism 2) needs the same parallelism"],
     );
 }
 

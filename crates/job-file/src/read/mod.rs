@@ -1,10 +1,15 @@
 //! Reading a job file: text, `--set`, types.
 
+mod checkpoint;
 mod fields;
 mod input;
 mod job;
+mod json;
+mod names;
 mod operator;
+mod place;
 mod quantity;
+mod restart;
 mod set;
 mod sink;
 mod source;
@@ -17,7 +22,8 @@ use crate::{
     report::Report,
     source::{Document, Origin, Span},
     spot::Step,
-    yaml::{self, Node, Value},
+    wording::quote,
+    yaml::{self, Value},
 };
 
 impl JobFile {
@@ -30,7 +36,7 @@ impl JobFile {
     pub fn load(text: &str, path: &Path, sets: &[String]) -> Result<Self, Diagnostics> {
         let name = path.display().to_string();
         if text.len() > yaml::MAX_BYTES {
-            let message = format!("the job file has {} bytes", text.len());
+            let message = format!("the job file {} has {} bytes", quote(&name), text.len());
             let help = format!("at most {} bytes are read", yaml::MAX_BYTES);
             return Err(
                 Diagnostic::without_text(code::UNREADABLE, &name, message, Some(help)).into(),
@@ -38,9 +44,7 @@ impl JobFile {
         }
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut documents = vec![Arc::new(Document::new(name, text.to_owned()))];
-        let arguments = sets
-            .iter()
-            .map(|set| Document::new("--set".into(), set.clone()));
+        let arguments = sets.iter().map(|set| Document::of_argument(set));
         documents.extend(arguments.map(Arc::new));
 
         let mut report = Report::new(documents.clone());
@@ -98,6 +102,19 @@ impl JobFile {
             .unwrap_or_else(|| Arc::new(Document::new(String::new(), String::new())))
     }
 
+    /// Whether a key is written.
+    pub(crate) fn is_written(&self, spot: &Spot) -> bool {
+        let mut node = Some(&self.origin.root);
+        for step in spot.steps() {
+            node = node.and_then(|node| match (step, &node.value) {
+                (Step::Key(key), _) => node.entry(&key).map(|entry| &entry.node),
+                (Step::Index(index), Value::List(list)) => list.get(index),
+                (Step::Index(_), _) => None,
+            });
+        }
+        node.is_some()
+    }
+
     /// Where something is written; where it is not, the nearest thing around it that is.
     pub(crate) fn span_of(&self, spot: &Spot) -> Option<Span> {
         let mut span = None;
@@ -142,43 +159,5 @@ fn unread() -> Diagnostics {
     Diagnostic::without_text(code::UNREADABLE, "", "the job file cannot be read", None).into()
 }
 
-/// The nearest of some words, where one is near.
-pub(crate) fn nearest<'w>(word: &str, words: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
-    let distance = |other: &&str| strsim::damerau_levenshtein(word, other);
-    let best = words.into_iter().min_by_key(distance)?;
-    let near = word.chars().count().max(best.chars().count()).div_ceil(3);
-    (distance(&best) <= near || best.starts_with(word) && word.len() > 2).then_some(best)
-}
-
-/// Words for a message: `` `a`, `b` or `c` ``.
-pub(crate) fn one_of(words: &[&str]) -> String {
-    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
-    match quoted.as_slice() {
-        [] => String::new(),
-        [one] => one.clone(),
-        [first @ .., last] => format!("{} or {last}", first.join(", ")),
-    }
-}
-
-/// A node as JSON: what is handed to a component as it is.
-pub(crate) fn json_of(node: &Node) -> serde_json::Value {
-    use serde_json::Value as Json;
-    match &node.value {
-        Value::Null => Json::Null,
-        Value::Bool(value) => Json::Bool(*value),
-        Value::Int(value) => match (i64::try_from(*value), u64::try_from(*value)) {
-            (Ok(value), _) => value.into(),
-            (Err(_), Ok(value)) => value.into(),
-            (Err(_), Err(_)) => Json::Null,
-        },
-        Value::Float(value) => {
-            serde_json::Number::from_f64(*value).map_or(Json::Null, Json::Number)
-        }
-        Value::Text(value) => Json::String(value.clone()),
-        Value::List(list) => Json::Array(list.iter().map(json_of).collect()),
-        Value::Map(entries) => {
-            let entry = |entry: &yaml::Entry| (entry.key.clone(), json_of(&entry.node));
-            Json::Object(entries.iter().map(entry).collect())
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,31 +1,22 @@
 //! Operators.
 
+use weir_graph::OnError;
 use weir_model::Name;
 
 use super::{
-    fields::{Fields, Keys, unavailable, wrong},
+    fields::{Fields, Keys, Words, unavailable, wrong},
     input,
     job::Around,
-    json_of, source,
+    json,
 };
 use crate::{
     code,
-    model::{Limits, Operator},
+    model::{Input, Limits, Operator},
     report::Report,
     yaml::{Entry, Value},
 };
 
 const KEYS: Keys = Keys {
-    known: &[
-        "component",
-        "inputs",
-        "config",
-        "parallelism",
-        "on-error",
-        "chain",
-        "limits",
-        "grants",
-    ],
     later: &[
         (
             "window",
@@ -36,11 +27,33 @@ const KEYS: Keys = Keys {
             "state is found by the operator's name: keep the name",
         ),
     ],
+    elsewhere: &[
+        ("from", "belongs to an input: `inputs: [ { from: … } ]`"),
+        (
+            "key",
+            "belongs to an input: `inputs: [ { from: …, key: … } ]`",
+        ),
+        ("partitioning", "belongs to an input, beside its `from`"),
+        ("broadcast", "belongs to an input, beside its `from`"),
+        ("input", "did you mean `inputs`, which is a list?"),
+        ("memory", "belongs in `limits`"),
+        ("time-per-call", "belongs in `limits`"),
+    ],
+    ..Keys::of(&[
+        "component",
+        "inputs",
+        "config",
+        "parallelism",
+        "on-error",
+        "chain",
+        "limits",
+        "grants",
+    ])
 };
 
 const LIMITS: Keys = Keys {
-    known: &["memory", "time-per-call", "output"],
     later: &[("fuel", "time is limited by `time-per-call`")],
+    ..Keys::of(&["memory", "time-per-call", "output"])
 };
 
 pub(super) fn read(
@@ -51,86 +64,76 @@ pub(super) fn read(
 ) -> Option<Operator> {
     let what = format!("operator `{name}`");
     let fields = Fields::open(what, &entry.node, entry.key_span, &[&KEYS], report)?;
-    let component = match fields.required("component", report) {
-        Some(entry) if matches!(&entry.node.value, Value::Text(t) if t.starts_with("oci:")) => {
-            let instead = "give the path of a `.wasm` file";
-            unavailable(report, "`oci:`", entry.node.span, instead);
-            None
-        }
-        Some(_) => fields.path("component", around.origin, report),
-        None => None,
-    };
-    let inputs = fields.required("inputs", report).and_then(|entry| {
-        let Value::List(list) = &entry.node.value else {
-            return wrong("inputs", "a list", &entry.node, report);
-        };
-        if list.is_empty() {
-            let message = format!("operator `{name}` has no input");
-            report
-                .error(code::NOTHING_TO_READ, message)
-                .at(entry.node.span, "this is empty");
-            return None;
-        }
-        let input = |(at, node)| input::read(format!("input {at} of `{name}`"), node, report);
-        // All are read before one that is wrong ends it, so that all errors are told.
-        let inputs: Vec<_> = list.iter().enumerate().map(input).collect();
-        inputs.into_iter().collect::<Option<Vec<_>>>()
-    });
-    if let Some(entry) = fields.entry("grants") {
-        match &entry.node.value {
-            Value::List(list) if list.is_empty() => {}
-            _ => {
-                let instead = "components get nothing from outside: leave `grants` out";
-                unavailable(report, "`grants`", entry.key_span, instead);
-            }
-        }
+    fields.required("component", report);
+    let instead = "give the path of a `.wasm` file";
+    let component = fields.path("component", around.origin, instead, report);
+    let inputs = inputs(&fields, around, report);
+    if let Some(entry) = fields.entry("grants")
+        && !matches!(&entry.node.value, Value::List(list) if list.is_empty())
+    {
+        let instead = "components get nothing from outside: leave `grants` out";
+        unavailable(report, "`grants`", entry.key_span, instead);
     }
-    let limits = limits(&fields, report);
-    let on_error = source::on_error(&fields, report);
+    let limits = limits(&fields, report).unwrap_or_default();
+    let on_error = on_error(&fields, report);
     let parallelism = fields.parallelism(report).unwrap_or(around.parallelism);
-    let chain = fields
-        .boolean("chain", report)
-        .is_none_or(|(chain, _)| chain);
+    let chain = fields.boolean("chain", report);
     let config = fields
         .entry("config")
-        .map(|entry| json_of(&entry.node))
-        .unwrap_or_default();
+        .map(|entry| json::of(&entry.node, report));
     Some(Operator {
         parallelism,
         component: component?,
         inputs: inputs?,
-        config,
+        config: config.unwrap_or_default(),
         on_error,
-        chain,
+        chain: chain.is_none_or(|(chain, _)| chain),
         limits,
     })
 }
 
-fn limits(fields: &Fields<'_>, report: &mut Report) -> Limits {
-    let Some(entry) = fields.entry("limits") else {
-        return Limits::default();
+fn inputs(fields: &Fields<'_>, around: &Around<'_>, report: &mut Report) -> Option<Vec<Input>> {
+    let entry = fields.required("inputs", report)?;
+    let Value::List(list) = &entry.node.value else {
+        return wrong("inputs", "a list", &entry.node, report);
     };
-    let Some(own) = Fields::open("`limits`", &entry.node, entry.key_span, &[&LIMITS], report)
-    else {
-        return Limits::default();
-    };
-    let limits = Limits {
-        memory: own.size("memory", report),
-        time_per_call: own.duration("time-per-call", report),
-        output: own.size("output", report),
-    };
-    for key in ["memory", "time-per-call", "output"] {
-        let zero = match key {
-            "memory" => limits.memory == Some(0),
-            "output" => limits.output == Some(0),
-            _ => limits.time_per_call.is_some_and(|time| time.is_zero()),
-        };
-        if zero && let Some(entry) = own.entry(key) {
-            let message = format!("`{key}` cannot be 0");
-            report
-                .error(code::BAD_VALUE, message)
-                .at(entry.node.span, "nothing could run");
-        }
+    if list.is_empty() {
+        let message = format!("{} has no input", fields.what);
+        let error = report.error(code::NOTHING_TO_READ, message);
+        error.at(entry.node.span, "this is empty");
+        return None;
     }
-    limits
+    let input = |(at, node)| {
+        let what = format!("input {at} of {}", fields.what);
+        input::read(what, node, around, report)
+    };
+    // All are read before one that is wrong ends it, so that all errors are told.
+    let inputs: Vec<_> = list.iter().enumerate().map(input).collect();
+    inputs.into_iter().collect()
+}
+
+fn limits(fields: &Fields<'_>, report: &mut Report) -> Option<Limits> {
+    let entry = fields.entry("limits")?;
+    let own = Fields::open("`limits`", &entry.node, entry.key_span, &[&LIMITS], report)?;
+    Some(Limits {
+        memory: own.some_size("memory", report),
+        time_per_call: own.some_duration("time-per-call", report),
+        output: own.some_size("output", report),
+    })
+}
+
+/// `on-error` of sources and operators.
+pub(super) fn on_error(fields: &Fields<'_>, report: &mut Report) -> OnError {
+    let instead = "`on-error: skip` leaves such rows out and counts them";
+    if let Some(entry) = fields.entry("on-error")
+        && let Some(dead) = entry.node.entry("dead-letter")
+    {
+        unavailable(report, "`dead-letter`", dead.key_span, instead);
+        return OnError::Fail;
+    }
+    let words = Words {
+        later: &[("dead-letter", instead)],
+        ..Words::of(&[("fail", OnError::Fail), ("skip", OnError::Skip)])
+    };
+    fields.word("on-error", &words, report).unwrap_or_default()
 }

@@ -1,17 +1,20 @@
 //! `--set path=value`: applied to the tree before anything is typed (D26).
+//!
+//! INVARIANT: an argument is applied whole or, where it cannot be, not at all.
 
 use crate::{
     code,
     report::Report,
-    source::Span,
+    source::{SET, Span},
+    wording::{count, quote},
     yaml::{self, Entry, Node, Value},
 };
 
-/// The longest list that an index may make by adding to its end.
 const HELP: &str = "write `--set path=value`: dots walk mappings, [i] walks lists, the value is \
                     YAML, as in `--set sources.flights.rate=25000`";
 
 /// A step of a path, with where it stands in the argument.
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Part<'a> {
     Key(&'a str, Span),
     Index(usize, Span),
@@ -19,80 +22,79 @@ enum Part<'a> {
 
 /// Applies one argument, the document of that number.
 pub(super) fn apply(argument: &str, document: usize, root: &mut Node, report: &mut Report) {
-    let all = Span {
+    let from = SET.len();
+    let whole = |len: usize| Span {
         document,
-        start: 0,
-        end: argument.len(),
+        start: from,
+        end: from + len,
     };
     let Some((path, value)) = argument.split_once('=') else {
-        let message = format!("`--set {argument}` has no `=`");
-        report.error(code::SET, message).at(all, "").help(HELP);
+        let message = format!("{} has no `=`", quote(&format!("{SET}{argument}")));
+        let error = report.error(code::SET, message);
+        error.at(whole(argument.len()), "").help(HELP);
         return;
     };
-    let Ok(parts) = parts(path, document) else {
-        let span = Span {
-            end: path.len(),
-            ..all
-        };
-        let message = format!("`{path}` is no path of a value");
-        report.error(code::SET, message).at(span, "").help(HELP);
+    let Some(parts) = parts(path, document) else {
+        let message = format!("{} is no path of a value", quote(path));
+        let error = report.error(code::SET, message);
+        error.at(whole(path.len()), "").help(HELP);
         return;
     };
-    let Some(value) = yaml::parse(value, document, path.len() + 1, report) else {
+    if parts.len() > yaml::MAX_DEPTH {
+        let message = format!("a path of {}", count(parts.len(), "step"));
+        let label = format!("at most {} are walked", yaml::MAX_DEPTH);
+        report
+            .error(code::SET, message)
+            .at(whole(path.len()), label);
+        return;
+    }
+    let Some(value) = yaml::parse(value, document, from + path.len() + 1, report) else {
         return;
     };
-    put(root, &parts, value, report);
+    let mut changed = root.clone();
+    if put(&mut changed, &parts, value, report).is_some() {
+        *root = changed;
+    }
 }
 
-fn parts(path: &str, document: usize) -> Result<Vec<Part<'_>>, ()> {
+/// The steps of a path; `None` where it is none.
+fn parts(path: &str, document: usize) -> Option<Vec<Part<'_>>> {
     let mut parts = Vec::new();
-    let mut start = 0;
+    let mut start = SET.len();
     for word in path.split('.') {
-        let end = start + word.len();
-        let (key, mut indices) = match word.find('[') {
-            Some(at) => word.split_at(at),
-            None => (word, ""),
-        };
+        let (key, mut indices) = word.split_at(word.find('[').unwrap_or(word.len()));
         if key.is_empty() {
-            return Err(());
+            return None;
         }
-        let mut at = start + key.len();
-        parts.push(Part::Key(
-            key,
-            Span {
-                document,
-                start,
-                end: at,
-            },
-        ));
-        while let Some(rest) = indices.strip_prefix('[') {
-            let (number, rest) = rest.split_once(']').ok_or(())?;
-            let index = number.parse().map_err(|_| ())?;
-            let end = at + number.len() + 2;
-            parts.push(Part::Index(
-                index,
-                Span {
-                    document,
-                    start: at,
-                    end,
-                },
-            ));
-            at = end;
+        let mut end = start + key.len();
+        let span = |start, end| Span {
+            document,
+            start,
+            end,
+        };
+        parts.push(Part::Key(key, span(start, end)));
+        while !indices.is_empty() {
+            let (number, rest) = indices.strip_prefix('[')?.split_once(']')?;
+            // `parse` alone would take `+1`.
+            if !number.bytes().all(|byte| byte.is_ascii_digit()) {
+                return None;
+            }
+            let at = end;
+            end += number.len() + 2;
+            parts.push(Part::Index(number.parse().ok()?, span(at, end)));
             indices = rest;
-        }
-        if !indices.is_empty() {
-            return Err(());
         }
         start = end + 1;
     }
-    Ok(parts)
+    Some(parts)
 }
 
-/// Walks down, makes mappings that are missing, and puts the value at the end.
-fn put(node: &mut Node, parts: &[Part<'_>], value: Node, report: &mut Report) {
+/// Walks down, makes mappings that are missing, and puts the value at the end; `None` where there
+/// is no such way, which is reported.
+fn put(node: &mut Node, parts: &[Part<'_>], value: Node, report: &mut Report) -> Option<()> {
     let Some((first, rest)) = parts.split_first() else {
         *node = value;
-        return;
+        return Some(());
     };
     match *first {
         Part::Key(key, span) => {
@@ -104,54 +106,57 @@ fn put(node: &mut Node, parts: &[Part<'_>], value: Node, report: &mut Report) {
             }
             let kind = node.value.kind();
             let Value::Map(entries) = &mut node.value else {
-                let message = format!("`{key}` cannot be set in {kind}");
-                report
-                    .error(code::SET, message)
-                    .at(span, "only a mapping has keys")
-                    .help(HELP);
-                return;
+                let message = format!("{} cannot be set in {kind}", quote(key));
+                let error = report.error(code::SET, message);
+                error.at(span, "only a mapping has keys");
+                return None;
             };
-            let at = entries
-                .iter()
-                .position(|entry| entry.key == key)
-                .unwrap_or_else(|| {
-                    let node = Node {
-                        span,
-                        value: Value::Null,
-                    };
-                    entries.push(Entry {
-                        key: key.to_owned(),
-                        key_span: span,
-                        node,
-                    });
-                    entries.len() - 1
-                });
-            if let Some(entry) = entries.get_mut(at) {
-                if rest.is_empty() {
-                    entry.key_span = span;
-                }
-                put(&mut entry.node, rest, value, report);
+            let at = entries.iter().position(|entry| entry.key == key);
+            let at = at.unwrap_or_else(|| {
+                entries.push(missing(key, span));
+                entries.len() - 1
+            });
+            let entry = entries.get_mut(at)?;
+            if rest.is_empty() {
+                entry.key_span = span;
             }
+            put(&mut entry.node, rest, value, report)
         }
         Part::Index(index, span) => {
-            let kind = node.value.kind();
-            let Value::List(list) = &mut node.value else {
-                let message = format!("there is no list here, but {kind}");
-                report
-                    .error(code::SET, message)
-                    .at(span, "only a list has indices")
-                    .help(HELP);
-                return;
+            let (message, label) = match &mut node.value {
+                Value::List(list) => match (list.len(), list.get_mut(index)) {
+                    (_, Some(item)) => return put(item, rest, value, report),
+                    (len, None) => (
+                        format!("the list has no item {index}"),
+                        format!("it has {}, counted from 0", count(len, "item")),
+                    ),
+                },
+                Value::Null => (
+                    "there is no list yet".to_owned(),
+                    "set it whole: `…=[ … ]`".to_owned(),
+                ),
+                other => (
+                    format!("there is no list here, but {}", other.kind()),
+                    "only a list has items".to_owned(),
+                ),
             };
-            let count = list.len();
-            match list.get_mut(index) {
-                Some(item) => put(item, rest, value, report),
-                None => {
-                    let message = format!("the list has no item {index}");
-                    let label = format!("it has {count} items, counted from 0");
-                    report.error(code::SET, message).at(span, label);
-                }
-            }
+            report.error(code::SET, message).at(span, label);
+            None
         }
     }
 }
+
+/// A key that the file does not have, before it gets its value.
+fn missing(key: &str, span: Span) -> Entry {
+    Entry {
+        key: key.to_owned(),
+        key_span: span,
+        node: Node {
+            span,
+            value: Value::Null,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use weir_model::Name;
 use weir_operator::SinkGuarantee;
 
 use super::{
-    fields::{Fields, Keys},
+    fields::{Fields, Keys, Words},
     input,
     job::Around,
     source::LATER,
@@ -14,31 +14,40 @@ use crate::{
     code,
     model::{FileSink, OnExisting, Sink, SinkConnector, millis},
     report::Report,
-    yaml::{Entry, Value},
+    wording::quote,
+    yaml::Entry,
 };
 
 const KEYS: Keys = Keys {
-    known: &["connector", "parallelism"],
-    later: &[],
+    elsewhere: &[("inputs", "a sink has one input: `from`")],
+    ..Keys::of(&["connector", "parallelism"])
 };
 
-const FILE: Keys = Keys {
-    known: &[
-        "path",
-        "extension",
-        "guarantee",
-        "roll-size",
-        "on-existing",
-        "transaction-timeout",
-        "ignore-commit-errors-after-timeout",
-        "warn-ratio",
-    ],
-    later: &[],
-};
+const FILE: Keys = Keys::of(&[
+    "path",
+    "extension",
+    "guarantee",
+    "roll-size",
+    "on-existing",
+    "transaction-timeout",
+    "ignore-commit-errors-after-timeout",
+    "warn-ratio",
+]);
 
 const STDOUT: Keys = Keys {
-    known: &["guarantee"],
-    later: &[],
+    elsewhere: &[
+        ("path", "is for `connector: file`"),
+        ("extension", "is for `connector: file`"),
+        ("roll-size", "is for `connector: file`"),
+        ("on-existing", "is for `connector: file`"),
+        ("transaction-timeout", "is for `connector: file`"),
+        (
+            "ignore-commit-errors-after-timeout",
+            "is for `connector: file`",
+        ),
+        ("warn-ratio", "is for `connector: file`"),
+    ],
+    ..Keys::of(&["guarantee"])
 };
 
 #[derive(Clone, Copy)]
@@ -47,6 +56,11 @@ enum Which {
     Stdout,
 }
 
+const CONNECTORS: Words<'_, Which> = Words {
+    later: &LATER,
+    ..Words::of(&[("file", Which::File), ("stdout", Which::Stdout)])
+};
+
 pub(super) fn read(
     name: &Name,
     entry: &Entry,
@@ -54,29 +68,29 @@ pub(super) fn read(
     report: &mut Report,
 ) -> Option<Sink> {
     let what = format!("sink `{name}`");
-    let said = entry.node.entry("connector").map(|entry| &entry.node.value);
-    let own: &[&Keys] = match said {
-        Some(Value::Text(text)) if text == "stdout" => &[&KEYS, &input::KEYS, &STDOUT],
-        _ => &[&KEYS, &input::KEYS, &FILE],
+    let fields = Fields::of(what, &entry.node, entry.key_span, report)?;
+    fields.required("connector", report);
+    let which = fields.word("connector", &CONNECTORS, report);
+    // Which keys there are depends on the connector; of an unknown one nothing can be said.
+    let own = match which {
+        Some(Which::File) => Some(&FILE),
+        Some(Which::Stdout) => Some(&STDOUT),
+        None => None,
     };
-    let fields = Fields::open(what, &entry.node, entry.key_span, own, report)?;
-    let input = input::of_fields(&fields, report);
-    fields.required("connector", report)?;
-    let words = [("file", Which::File), ("stdout", Which::Stdout)];
-    let which = fields.word("connector", &words, &LATER, report)?;
+    if let Some(own) = own {
+        fields.check_keys(&[&KEYS, &input::KEYS, own], report);
+    }
+    let input = input::of_fields(&fields, around, report);
     let parallelism = fields.parallelism(report).unwrap_or(around.parallelism);
-    let connector = match which {
+    let connector = match which? {
         Which::File => SinkConnector::File(file(&fields, around, report)?),
         Which::Stdout => {
             if guarantee(&fields, around, report) == Some(SinkGuarantee::ExactlyOnce)
                 && let Some(entry) = fields.entry("guarantee")
             {
-                report
-                    .error(
-                        code::CONTRADICTION,
-                        "standard output cannot be exactly-once",
-                    )
-                    .at(entry.node.span, "what was printed cannot be taken back");
+                let message = "standard output cannot be exactly-once";
+                let error = report.error(code::CONTRADICTION, message);
+                error.at(entry.node.span, "what was printed cannot be taken back");
             }
             SinkConnector::Stdout
         }
@@ -93,24 +107,22 @@ fn guarantee(
     around: &Around<'_>,
     report: &mut Report,
 ) -> Option<SinkGuarantee> {
-    let words = [
+    let words = Words::of(&[
         ("exactly-once", SinkGuarantee::ExactlyOnce),
         ("at-least-once", SinkGuarantee::AtLeastOnce),
-    ];
-    let guarantee = fields.word("guarantee", &words, &[], report)?;
+    ]);
+    let guarantee = fields.word("guarantee", &words, report)?;
     if !around.checkpoints
         && let Some(entry) = fields.entry("guarantee")
     {
+        let message = "a guarantee needs checkpoints, and the job has none";
         report
-            .error(
-                code::CONTRADICTION,
-                "a guarantee needs checkpoints, and the job has none",
-            )
+            .error(code::CONTRADICTION, message)
             .at(
                 entry.key_span,
                 "after a failure rows are missing or repeated",
             )
-            .help("give the job a `checkpoint:` with a `dir`, or leave `guarantee` out");
+            .help("give the job a `checkpoint` with a `dir`, or leave `guarantee` out");
     }
     Some(guarantee)
 }
@@ -121,54 +133,66 @@ fn file(fields: &Fields<'_>, around: &Around<'_>, report: &mut Report) -> Option
         false => SinkGuarantee::AtLeastOnce,
     };
     let guarantee = guarantee(fields, around, report).unwrap_or(usual);
-    let roll_bytes = fields.size("roll-size", report);
-    let words = [
-        ("refuse", OnExisting::Refuse),
-        ("append", OnExisting::Append),
-        ("replace", OnExisting::Replace),
-    ];
-    let on_existing = fields
-        .word("on-existing", &words, &[], report)
-        .unwrap_or_default();
-    let extension = fields.text("extension", report).map(|(text, span)| {
-        let fits = !text.is_empty()
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'-' || b == b'_')
-            && !text.starts_with('.');
-        if !fits {
-            let message = format!("`extension` cannot be {text:?}");
-            let label = "must be letters and digits, without the first dot";
-            report.error(code::BAD_VALUE, message).at(span, label);
-        }
-        text.to_owned()
-    });
-    let timeout = fields.duration("transaction-timeout", report).map(millis);
-    let ignore = fields.boolean("ignore-commit-errors-after-timeout", report);
-    let ratio = fields.number("warn-ratio", false, report);
-    let transactions = match TwoPhaseOptions::new(timeout, ignore.is_some_and(|(i, _)| i), ratio) {
-        Ok(options) => options,
-        Err(error) => {
-            let key = match error {
-                TwoPhaseOptionsError::Ratio(_) => "warn-ratio",
-                TwoPhaseOptionsError::NeedsTimeout(key) => key,
-            };
-            if let Some(entry) = fields.entry(key) {
-                report
-                    .error(code::CONTRADICTION, error.to_string())
-                    .at(entry.key_span, "");
-            }
-            TwoPhaseOptions::default()
-        }
+    let roll_bytes = fields.some_size("roll-size", report);
+    let words = Words {
+        hints: &[("overwrite", "did you mean `replace`?")],
+        ..Words::of(&[
+            ("refuse", OnExisting::Refuse),
+            ("append", OnExisting::Append),
+            ("replace", OnExisting::Replace),
+        ])
     };
-    fields.required("path", report)?;
-    let folder = fields.path("path", around.origin, report)?;
+    let on_existing = fields.word("on-existing", &words, report);
+    let extension = extension(fields, report);
+    let transactions = transactions(fields, report);
+    fields.required("path", report);
+    let folder = fields.path("path", around.origin, "give the path of a folder", report)?;
     Some(FileSink {
         folder,
         extension,
         guarantee,
-        roll_bytes: roll_bytes.filter(|bytes| *bytes > 0),
-        on_existing,
+        roll_bytes,
+        on_existing: on_existing.unwrap_or_default(),
         transactions,
     })
+}
+
+fn extension(fields: &Fields<'_>, report: &mut Report) -> Option<String> {
+    let (text, span) = fields.text("extension", report)?;
+    let known = |b: u8| b.is_ascii_alphanumeric() || b".-_".contains(&b);
+    if !text.is_empty() && text.bytes().all(known) && !text.starts_with('.') {
+        return Some(text.to_owned());
+    }
+    let message = format!("`extension` cannot be {}", quote(text));
+    let error = report.error(code::BAD_VALUE, message);
+    error.at(span, "must be letters and digits, without the first dot");
+    None
+}
+
+fn transactions(fields: &Fields<'_>, report: &mut Report) -> TwoPhaseOptions {
+    let timeout = fields.duration("transaction-timeout", report).map(millis);
+    let ignore = fields.boolean("ignore-commit-errors-after-timeout", report);
+    let ratio = fields.number("warn-ratio", false, report);
+    // Who wrote a timeout that is wrong knows that there must be one.
+    let timeout = timeout.or(fields.entry("transaction-timeout").map(|_| 0));
+    let ignore = ignore.is_some_and(|(ignore, _)| ignore);
+    let error = match TwoPhaseOptions::new(timeout, ignore, ratio) {
+        Ok(options) => return options,
+        Err(error) => error,
+    };
+    match error {
+        TwoPhaseOptionsError::Ratio(_) => {
+            if let Some(entry) = fields.entry("warn-ratio") {
+                let error = report.error(code::BAD_VALUE, error.to_string());
+                error.at(entry.node.span, "must be a part of the timeout");
+            }
+        }
+        TwoPhaseOptionsError::NeedsTimeout(key) => {
+            if let Some(entry) = fields.entry(key) {
+                let error = report.error(code::CONTRADICTION, error.to_string());
+                error.at(entry.key_span, "does nothing without one");
+            }
+        }
+    }
+    TwoPhaseOptions::default()
 }

@@ -2,17 +2,19 @@
 
 use std::collections::HashMap;
 
-use granit_parser::{Event, Options, Parser, ScalarStyle, ScanError, StrInput};
+use granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, StrInput};
 
-use super::{Entry, Node, Value};
-use crate::{code, report::Report, source::Span};
+use super::{Entry, Node, Value, syntax};
+use crate::{code, report::Report, source::Span, wording::quote};
 
 /// The largest job file.
 pub(crate) const MAX_BYTES: usize = 1 << 20;
-/// The deepest nesting. A job file has some six levels; `config` may need more.
-const MAX_DEPTH: usize = 64;
+/// The deepest nesting, aliases included. A job file has some six levels; `config` may need more.
+pub(crate) const MAX_DEPTH: usize = 64;
 /// The most values, copies made by aliases included.
 const MAX_NODES: usize = 100_000;
+/// The most bytes of text in them: a long text and many aliases of it are as large as many values.
+const MAX_TEXT: usize = 8 * MAX_BYTES;
 
 /// The tree of the `text` that begins at byte `offset` of a document, where there is one.
 /// Duplicate keys are reported and left out; any other error ends the reading.
@@ -31,7 +33,8 @@ pub(crate) fn parse(
         document,
         offset,
         anchors: HashMap::new(),
-        nodes: 0,
+        size: Size::default(),
+        deepest: 0,
         report,
     };
     reader.document().ok()
@@ -40,14 +43,32 @@ pub(crate) fn parse(
 /// The error has been reported.
 struct Reported;
 
+/// What a tree takes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Size {
+    nodes: usize,
+    text: usize,
+}
+
+/// A value that aliases may stand for.
+struct Anchored {
+    node: Node,
+    size: Size,
+    /// Levels below it.
+    height: usize,
+}
+
 struct Reader<'t, 'r> {
     parser: Parser<'t, StrInput<'t>>,
     text: &'t str,
     document: usize,
     offset: usize,
-    /// Complete anchored values, with how many values each is.
-    anchors: HashMap<usize, (Node, usize)>,
-    nodes: usize,
+    /// Anchored values that are complete.
+    anchors: HashMap<usize, Anchored>,
+    /// Of all that was read so far, copies included.
+    size: Size,
+    /// The deepest level since it was last looked at.
+    deepest: usize,
     report: &'r mut Report,
 }
 
@@ -60,7 +81,8 @@ impl<'t> Reader<'t, '_> {
             match event {
                 Event::StreamEnd => break,
                 Event::DocumentStart(..) if root.is_some() => {
-                    return Err(self.refuse(span, "a second document", ONE_DOCUMENT));
+                    let what = "a job file is one document";
+                    return Err(self.refuse(span, what, "a second one begins here", ONE_DOCUMENT));
                 }
                 Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd => {}
                 event => root = Some(self.node(event, span, 0)?),
@@ -79,22 +101,18 @@ impl<'t> Reader<'t, '_> {
     }
 
     fn node(&mut self, event: Event<'t>, span: Span, depth: usize) -> Result<Node, Reported> {
-        if depth > MAX_DEPTH {
-            let help = format!("at most {MAX_DEPTH} levels are read");
-            return Err(self.refuse(span, "nesting without end", &help));
-        }
-        let before = self.nodes;
-        self.count(1, span)?;
-        if event.tag().is_some() {
-            return Err(self.refuse(
-                span,
-                "a tag",
-                "leave the tag out; types are known by the key",
-            ));
-        }
+        self.check_depth(depth, span)?;
+        let before = self.size;
+        let above = std::mem::replace(&mut self.deepest, depth);
+        self.count(Size { nodes: 1, text: 0 }, span)?;
         let anchor = event.anchor_id();
         let node = match event {
             Event::Scalar(text, style, ..) => {
+                let copied = Size {
+                    nodes: 0,
+                    text: text.len(),
+                };
+                self.count(copied, span)?;
                 let value = match style {
                     ScalarStyle::Plain => Value::of_plain(&text),
                     _ => Value::Text(text.into_owned()),
@@ -103,7 +121,7 @@ impl<'t> Reader<'t, '_> {
             }
             Event::SequenceStart(..) => self.list(span, depth)?,
             Event::MappingStart(..) => self.map(span, depth)?,
-            Event::Alias(id) => self.alias(id, span)?,
+            Event::Alias(id) => self.alias(id, span, depth)?,
             other => {
                 let message = format!("cannot read this: {other:?}");
                 self.report.error(code::SYNTAX, message).at(span, "");
@@ -111,8 +129,17 @@ impl<'t> Reader<'t, '_> {
             }
         };
         if let Some(id) = anchor {
-            self.anchors.insert(id, (node.clone(), self.nodes - before));
+            let size = Size {
+                nodes: self.size.nodes - before.nodes,
+                text: self.size.text - before.text,
+            };
+            // What is kept for aliases is a copy too.
+            self.count(size, span)?;
+            let height = self.deepest - depth;
+            let node = node.clone();
+            self.anchors.insert(id, Anchored { node, size, height });
         }
+        self.deepest = self.deepest.max(above);
         Ok(node)
     }
 
@@ -167,41 +194,67 @@ impl<'t> Reader<'t, '_> {
     fn key(&mut self, event: &Event<'t>, span: Span) -> Result<String, Reported> {
         match event {
             Event::Scalar(text, style, 0, None) => {
-                if &**text == "<<" && matches!(style, ScalarStyle::Plain) {
-                    return Err(self.refuse(span, "a merge key", "write the keys out"));
+                let is_plain = matches!(style, ScalarStyle::Plain);
+                if &**text == "<<" && is_plain {
+                    return Err(self.refuse(span, "merge keys are not read", "", NO_MERGE));
                 }
+                // The parser would take it for `~`.
+                if span.start == span.end && is_plain {
+                    let label = "nothing stands before the `:`";
+                    return Err(self.refuse(span, NO_KEY, label, KEY_HELP));
+                }
+                self.count(
+                    Size {
+                        nodes: 0,
+                        text: text.len(),
+                    },
+                    span,
+                )?;
                 Ok(text.clone().into_owned())
             }
-            _ => Err(self.refuse(span, "a key that is not plain text", "keys are plain words")),
+            _ => Err(self.refuse(span, NO_KEY, "this is something else", KEY_HELP)),
         }
     }
 
     /// A copy of what was anchored. Its spans stay where it was written.
-    fn alias(&mut self, id: usize, span: Span) -> Result<Node, Reported> {
-        let Some((node, size)) = self.anchors.get(&id) else {
-            let help = "an alias can stand for a value that is complete before it, not for one \
-                        that it is part of";
-            return Err(self.refuse(span, "an alias inside its own anchor", help));
+    fn alias(&mut self, id: usize, span: Span, depth: usize) -> Result<Node, Reported> {
+        let Some(&Anchored { size, height, .. }) = self.anchors.get(&id) else {
+            let help = "an alias stands for a value that is complete before it";
+            return Err(self.refuse(span, "an alias inside of what it stands for", "", help));
         };
-        let (node, size) = (node.clone(), *size);
+        self.check_depth(depth + height, span)?;
+        self.deepest = self.deepest.max(depth + height);
         self.count(size, span)?;
-        Ok(node)
+        let copy = self.anchors.get(&id).map(|anchored| anchored.node.clone());
+        copy.ok_or(Reported)
     }
 
-    fn count(&mut self, more: usize, span: Span) -> Result<(), Reported> {
-        self.nodes = self.nodes.saturating_add(more);
-        if self.nodes > MAX_NODES {
-            let help = format!("at most {MAX_NODES} values are read, copies by aliases included");
-            return Err(self.refuse(span, "so many values", &help));
+    fn check_depth(&mut self, depth: usize, span: Span) -> Result<(), Reported> {
+        if depth > MAX_DEPTH {
+            let help =
+                format!("at most {MAX_DEPTH} levels are read, those behind aliases included");
+            return Err(self.refuse(span, "values are nested too deep", "", &help));
         }
         Ok(())
     }
 
-    fn refuse(&mut self, span: Span, what: &str, help: &str) -> Reported {
-        let message = format!("{what} has no place in a job file");
+    fn count(&mut self, more: Size, span: Span) -> Result<(), Reported> {
+        self.size.nodes = self.size.nodes.saturating_add(more.nodes);
+        self.size.text = self.size.text.saturating_add(more.text);
+        if self.size.nodes > MAX_NODES || self.size.text > MAX_TEXT {
+            let help = format!(
+                "at most {MAX_NODES} values with {MAX_TEXT} bytes of text are read, and an alias \
+                 counts as what it stands for"
+            );
+            return Err(self.refuse(span, "too many values", "up to here", &help));
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, span: Span, message: &str, label: &str, help: &str) -> Reported {
         self.report
             .error(code::YAML_FEATURE, message)
-            .at(span, "")
+            .at(span, label)
             .help(help);
         Reported
     }
@@ -237,14 +290,41 @@ impl<'t> Reader<'t, '_> {
                 let end = self.text.len();
                 let start = span.start.byte_offset().unwrap_or(end).min(end);
                 let end = span.end.byte_offset().unwrap_or(end).clamp(start, end);
+                if event.tag().is_some() {
+                    let tag = span.tag_start().and_then(|mark| mark.byte_offset());
+                    return Err(self.tag(tag.unwrap_or(start), start));
+                }
                 Ok((event, self.span(start, end)))
             }
-            Some(Err(error)) => Err(self.syntax(&error)),
+            Some(Err(error)) => {
+                let end = self.text.len();
+                let at = error.marker().byte_offset().unwrap_or(end).min(end);
+                if matches!(error.kind(), ErrorKind::RecursionLimitExceeded) {
+                    self.check_depth(usize::MAX, self.span(at, at))?;
+                }
+                let found = syntax::explain(&error, self.text, at);
+                let span = self.span(found.place.start, found.place.end);
+                let built = self.report.error(code::SYNTAX, found.message);
+                built.at(span, found.label).help_maybe(found.help);
+                Err(Reported)
+            }
             None => Ok((
                 Event::StreamEnd,
                 self.span(self.text.len(), self.text.len()),
             )),
         }
+    }
+
+    /// A tag that stands between two bytes, with space behind it.
+    fn tag(&mut self, start: usize, end: usize) -> Reported {
+        let text = self.text.get(start..end).unwrap_or_default().trim_end();
+        let span = self.span(start, start + text.len());
+        let help = format!(
+            "leave {0} out, as the key says what type a value has; or put a text that begins with \
+             `!` in quotes",
+            quote(text)
+        );
+        self.refuse(span, "tags are not read", "", &help)
     }
 
     fn span(&self, start: usize, end: usize) -> Span {
@@ -254,23 +334,13 @@ impl<'t> Reader<'t, '_> {
             end: self.offset + end,
         }
     }
-
-    fn syntax(&mut self, error: &ScanError) -> Reported {
-        let end = self.text.len();
-        let start = error.marker().byte_offset().unwrap_or(end).min(end);
-        let width = self.text[start..].chars().next().filter(|c| *c != '\n');
-        let span = self.span(start, start + width.map_or(0, char::len_utf8));
-        let mut built = self
-            .report
-            .error(code::SYNTAX, format!("not YAML: {}", error.info()));
-        built = built.at(span, "here or shortly before");
-        let line_start = self.text[..start].rfind('\n').map_or(0, |at| at + 1);
-        let line = self.text[line_start..].lines().next().unwrap_or_default();
-        if line.trim_start_matches(' ').starts_with('\t') || width == Some('\t') {
-            built.help("YAML is indented with spaces; replace the tab");
-        }
-        Reported
-    }
 }
 
+const NO_KEY: &str = "a key is plain text";
+const KEY_HELP: &str = "a key is a word, or a text in quotes";
 const ONE_DOCUMENT: &str = "a job file holds one job; write the other one to a file of its own";
+const NO_MERGE: &str =
+    "YAML 1.2 has none: write the keys out, or let an alias stand for the whole value";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! The names of a job's nodes as they are written, whether or not the nodes are right.
+
+use crate::{
+    code,
+    report::Report,
+    source::Span,
+    wording::{nearest, quote, there_are},
+    yaml::{Entry, Node, Value},
+};
+
+/// All names, by section.
+pub(super) struct Names<'a> {
+    sources: &'a [Entry],
+    operators: &'a [Entry],
+    sinks: &'a [Entry],
+}
+
+impl<'a> Names<'a> {
+    pub(super) fn of(root: &'a Node) -> Self {
+        let section = |key: &str| match root.entry(key).map(|entry| &entry.node.value) {
+            Some(Value::Map(entries)) => entries.as_slice(),
+            _ => &[],
+        };
+        Self {
+            sources: section("sources"),
+            operators: section("operators"),
+            sinks: section("sinks"),
+        }
+    }
+
+    /// Nodes share one namespace (D3).
+    pub(super) fn check_unique(&self, report: &mut Report) {
+        let mut seen: Vec<&Entry> = Vec::new();
+        for entry in self.sources.iter().chain(self.operators).chain(self.sinks) {
+            let Some(first) = seen.iter().find(|first| first.key == entry.key) else {
+                seen.push(entry);
+                continue;
+            };
+            let message = format!("the name {} is used twice", quote(&entry.key));
+            report
+                .error(code::NAME, message)
+                .at(entry.key_span, "again here")
+                .at(first.key_span, "first here")
+                .help("sources, operators and sinks share one namespace");
+        }
+    }
+
+    /// Whether an input can read `node`, or one of its side outputs; if not, that is reported.
+    pub(super) fn check_read(
+        &self,
+        node: &str,
+        side: Option<&str>,
+        span: Span,
+        report: &mut Report,
+    ) -> Option<()> {
+        let has = |section: &[Entry]| section.iter().any(|entry| entry.key == node);
+        let mut unknown = |message: String, label: String, help: Option<String>| {
+            let error = report.error(code::UNKNOWN_INPUT, message);
+            error.at(span, label).help_maybe(help);
+            None
+        };
+        if has(self.operators) && side != Some("") || has(self.sources) && side.is_none() {
+            return Some(());
+        }
+        let name = quote(node);
+        if has(self.operators) {
+            let message = format!("no side output of {name} is named");
+            return unknown(message, "a name is missing behind the `.`".into(), None);
+        }
+        if has(self.sources) {
+            let message = format!("source {name} has no side outputs");
+            return unknown(message, format!("did you mean {name}?"), None);
+        }
+        let message = format!("there is no source and no operator {name}");
+        if has(self.sinks) {
+            return unknown(
+                message,
+                "this is a sink, which nothing can read".into(),
+                None,
+            );
+        }
+        let all = self.sources.iter().chain(self.operators);
+        let all: Vec<&str> = all.map(|entry| entry.key.as_str()).collect();
+        if let Some(near) = nearest(node, all.iter().copied()) {
+            return unknown(message, format!("did you mean {}?", quote(near)), None);
+        }
+        let few = !all.is_empty() && all.len() <= MAX_TOLD;
+        let help = few.then(|| there_are(&all));
+        unknown(message, "unknown".into(), help)
+    }
+}
+
+/// The most names that are told where none is near.
+const MAX_TOLD: usize = 10;

@@ -1,0 +1,120 @@
+//! Paths: local ones, resolved as D26 says. What names another place is told of and never taken
+//! for the name of a file.
+
+use std::path::PathBuf;
+
+use super::fields::{Fields, unavailable};
+use crate::{
+    code,
+    report::Report,
+    source::{Origin, Span},
+    wording::quote,
+};
+
+/// Schemes of addresses that are written without `//`, too.
+const SCHEMES: [&str; 9] = [
+    "file", "memory", "oci", "hdfs", "s3", "s3a", "gs", "http", "https",
+];
+
+impl<'a> Fields<'a> {
+    /// A path, resolved.
+    pub(super) fn path(
+        &self,
+        key: &str,
+        origin: &Origin,
+        instead: &str,
+        report: &mut Report,
+    ) -> Option<PathBuf> {
+        let (text, span) = self.local(key, instead, report)?;
+        Some(base_of(span, origin).join(text))
+    }
+
+    /// A path as it was written, without `file://`. `instead` says what to do where it is the
+    /// address of another place.
+    pub(super) fn local(
+        &self,
+        key: &str,
+        instead: &str,
+        report: &mut Report,
+    ) -> Option<(&'a str, Span)> {
+        let (text, span) = self.text(key, report)?;
+        let mut bad = |message: String, label: &str| {
+            report.error(code::BAD_VALUE, message).at(span, label);
+            None
+        };
+        if text.is_empty() {
+            return bad(format!("`{key}` is empty"), "must be a path");
+        }
+        if text == "~" || text.starts_with("~/") {
+            return bad(
+                "`~` is not replaced by a home folder".into(),
+                "write the path out",
+            );
+        }
+        match scheme(text) {
+            // What every relative path begins with shows nothing in messages.
+            None => Some((text.strip_prefix("./").unwrap_or(text), span)),
+            Some(("file", rest)) => {
+                let path = rest.strip_prefix("//").unwrap_or(rest);
+                // Escapes are for programs; who writes a path can write it as it is.
+                if path.starts_with('/') && !path.contains('%') {
+                    return Some((path, span));
+                }
+                let label = "write the path alone, or `file:///` and all of it";
+                bad(
+                    format!("{} is not the address of a file", quote(text)),
+                    label,
+                )
+            }
+            Some((scheme, _)) => {
+                unavailable(report, &format!("`{scheme}:`"), span, instead);
+                None
+            }
+        }
+    }
+}
+
+/// The folder that a relative path starts from: that of the file, or the working directory for an
+/// argument.
+pub(super) fn base_of(span: Span, origin: &Origin) -> PathBuf {
+    if span.is_argument() {
+        PathBuf::new()
+    } else {
+        origin.folder.clone()
+    }
+}
+
+/// The scheme of an address and what follows its colon; `None` for a path.
+fn scheme(text: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = text.split_once(':')?;
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+    let is_address = rest.starts_with("//") || SCHEMES.contains(&scheme);
+    (is_scheme && is_address).then_some((scheme, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_no_path_and_a_path_no_address() {
+        for (text, found) in [
+            ("s3://bucket/a", Some(("s3", "//bucket/a"))),
+            ("s3:bucket", Some(("s3", "bucket"))),
+            ("ftp://host/a", Some(("ftp", "//host/a"))),
+            ("git+ssh://host", Some(("git+ssh", "//host"))),
+            ("memory:", Some(("memory", ""))),
+            ("a/b:c", None),
+            ("./s3://bucket", None),
+            ("12:30.csv", None),
+            ("rows:1.csv", None),
+            (":", None),
+            ("", None),
+        ] {
+            assert_eq!(scheme(text), found, "{text}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Golden tests: each job file under `valid/` and `invalid/` has beside it, as `.txt`, exactly what
+//! a user is shown: the errors at their places, or what the job came to.
+//!
+//! The texts are written anew, to be read in the diff, by
+//!
+//! ```text
+//! WEIR_GOLDEN=write cargo nextest run -p weir-job-file --test job-file
+//! ```
+//!
+//! A job file begins with what the test needs beside it:
+//!
+//! ```text
+//! #% set a.b=c                 an argument of `--set`
+//! #% header rows: a, b         what the header of a source says
+//! #% no-header rows: why       or why it cannot be read
+//! #% outputs op: late          the side outputs of an operator's component
+//! #% unloaded op               its component could not be loaded
+//! ```
+
+mod pages;
+mod show;
+mod world;
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use weir_job_file::{Diagnostics, JobFile, code};
+use world::World;
+
+/// Set to `write`, the expected texts are written and not compared.
+const GOLDEN: &str = "WEIR_GOLDEN";
+/// The width that the program prints errors in.
+const WIDTH: usize = 100;
+/// Errors that no small text has, or that only a host finds.
+const WITHOUT_CASE: [&str; 1] = [code::UNREADABLE];
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let trials = trials()
+        .unwrap_or_else(|failed| vec![Trial::test("the cases can be read", move || Err(failed))]);
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trials() -> Result<Vec<Trial>, Failed> {
+    let mut trials = Vec::new();
+    for (folder, is_valid) in [("valid", true), ("invalid", false)] {
+        let texts = folder_of(folder);
+        for path in files(&texts, "yaml")? {
+            let name = format!("{folder}/{}", stem(&path));
+            trials.push(Trial::test(name, move || check(&path, is_valid)));
+        }
+        let name = format!("{folder}: every text has its job file");
+        trials.push(Trial::test(name, move || check_pairs(&texts)));
+    }
+    trials.push(Trial::test("every code has a case", check_codes));
+    trials.push(Trial::test("pages: every code has one", pages::check_codes));
+    trials.push(Trial::test("pages: all are listed", pages::check_list));
+    Ok(trials)
+}
+
+fn folder_of(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/job-file")
+        .join(name)
+}
+
+/// The files of a folder with that ending, in order.
+fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>, Failed> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|found| found == ending) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    match files.is_empty() {
+        true => Err(format!("no .{ending} in {}", folder.display()).into()),
+        false => Ok(files),
+    }
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// Reads a job file and compares what comes of it with the text beside it.
+fn check(path: &Path, is_valid: bool) -> Result<(), Failed> {
+    let text = fs::read_to_string(path)?;
+    let world = World::of(&text)?;
+    // Not in the folder of the test, so that the texts are the same everywhere.
+    let shown = PathBuf::from(format!("jobs/{}.yaml", stem(path)));
+    let found = match (read(&text, &shown, &world), is_valid) {
+        (Ok(found), true) => found,
+        (Err(diagnostics), false) => diagnostics.render(false, WIDTH),
+        (Ok(found), false) => return Err(format!("no error was found:\n{found}").into()),
+        (Err(diagnostics), true) => return Err(diagnostics.render(false, WIDTH).into()),
+    };
+    // An editor would take the space at the end of lines away.
+    let mut found: String = found
+        .lines()
+        .map(|l| l.trim_end().to_owned() + "\n")
+        .collect();
+    found.truncate(found.trim_end().len() + 1);
+    let golden = path.with_extension("txt");
+    if std::env::var(GOLDEN).is_ok_and(|value| value == "write") {
+        fs::write(&golden, &found)?;
+        return Ok(());
+    }
+    let expected = fs::read_to_string(&golden).unwrap_or_default();
+    if found == expected {
+        return Ok(());
+    }
+    let message = format!(
+        "expected:\n{expected}\nfound:\n{found}\n\
+         if that is right, run again with {GOLDEN}=write"
+    );
+    Err(message.into())
+}
+
+/// What a user sees of a job without errors.
+fn read(text: &str, path: &Path, world: &World) -> Result<String, Diagnostics> {
+    let job = JobFile::load(text, path, &world.sets)?;
+    let graph = job.to_graph(world);
+    let mut wrong = Vec::new();
+    for name in job.sources.keys() {
+        wrong.extend(job.timestamp_of(name, world).err());
+    }
+    match (graph, Diagnostics::from_list(wrong)) {
+        (Ok(graph), Ok(())) => Ok(show::job(&job, &graph)),
+        (Err(mut first), Err(second)) => {
+            first.extend(second);
+            Err(first)
+        }
+        (Err(wrong), Ok(())) | (Ok(_), Err(wrong)) => Err(wrong),
+    }
+}
+
+/// A text without its job file is left over from a case that was renamed.
+fn check_pairs(folder: &Path) -> Result<(), Failed> {
+    match files(folder, "txt")?
+        .iter()
+        .find(|path| !path.with_extension("yaml").exists())
+    {
+        None => Ok(()),
+        Some(path) => Err(format!("{} belongs to no job file", path.display()).into()),
+    }
+}
+
+/// Each code is shown by at least one case.
+fn check_codes() -> Result<(), Failed> {
+    let mut missing: BTreeSet<&str> = code::ALL.iter().copied().collect();
+    for path in files(&folder_of("invalid"), "txt")? {
+        let text = fs::read_to_string(path)?;
+        missing.retain(|code| !text.lines().any(|line| line == *code));
+    }
+    missing.retain(|code| !WITHOUT_CASE.contains(code));
+    match missing.is_empty() {
+        true => Ok(()),
+        false => Err(format!("no case shows {missing:?}").into()),
+    }
+}

@@ -1,0 +1,98 @@
+//! A job as text: all that its file came to, defaults included, and the plan.
+
+use std::fmt::Write as _;
+
+use weir_graph::{LogicalGraph, plan};
+use weir_job_file::{
+    FileSource, Input, JobFile, Key, Partitioning, SinkConnector, SourceConnector,
+};
+
+/// The job and its plan.
+pub(crate) fn job(job: &JobFile, graph: &LogicalGraph) -> String {
+    let mut text = String::new();
+    let out = &mut text;
+    line(out, 0, "job", &job.job);
+    line(out, 1, "parallelism", &job.parallelism);
+    line(out, 1, "max-parallelism", &job.max_parallelism());
+    line(out, 1, "backend", &format!("{:?}", job.backend));
+    line(out, 1, "checkpoint", &format!("{:?}", job.checkpoint));
+    line(out, 1, "restart", &format!("{:?}", job.restart));
+    for (name, source) in &job.sources {
+        line(out, 0, "source", name);
+        line(out, 1, "parallelism", &source.parallelism);
+        line(out, 1, "rate", &format!("{:?}", source.rate));
+        let connector = match &source.connector {
+            SourceConnector::File(file) => show_file(file),
+            SourceConnector::Generator(generator) => format!("{generator:?}"),
+        };
+        line(out, 1, "connector", &connector);
+    }
+    for (name, operator) in &job.operators {
+        line(out, 0, "operator", name);
+        line(out, 1, "parallelism", &operator.parallelism);
+        line(out, 1, "component", &operator.component.display());
+        for input in &operator.inputs {
+            line(out, 1, "input", &show_input(input));
+        }
+        line(out, 1, "config", &operator.config);
+        line(out, 1, "on-error", &format!("{:?}", operator.on_error));
+        line(out, 1, "chain", &operator.chain);
+        line(out, 1, "limits", &format!("{:?}", operator.limits));
+    }
+    for (name, sink) in &job.sinks {
+        line(out, 0, "sink", name);
+        line(out, 1, "parallelism", &sink.parallelism);
+        line(out, 1, "input", &show_input(&sink.input));
+        let connector = match &sink.connector {
+            SinkConnector::File(file) => format!("{file:?}"),
+            SinkConnector::Stdout => "Stdout".to_owned(),
+        };
+        line(out, 1, "connector", &connector);
+    }
+    let _ = match plan(graph) {
+        Ok(plan) => writeln!(out, "plan\n{plan}"),
+        Err(error) => writeln!(out, "no plan: {error}"),
+    };
+    text
+}
+
+fn line(out: &mut String, level: usize, what: &str, value: &dyn std::fmt::Display) {
+    let _ = writeln!(out, "{}{what}: {value}", "  ".repeat(level));
+}
+
+/// All but the places in the file, which every change of a case would move.
+fn show_file(file: &FileSource) -> String {
+    let FileSource {
+        pattern,
+        base,
+        format,
+        follow,
+        on_error,
+        timestamp,
+    } = file;
+    let timestamp = timestamp.as_ref();
+    let timestamp = timestamp.map(|time| format!("{:?} in {:?}", time.place, time.unit));
+    format!(
+        "file {pattern:?} from {base:?}, {format:?}, follow {follow}, on error {on_error:?}, \
+         timestamp {timestamp:?}"
+    )
+}
+
+fn show_input(input: &Input) -> String {
+    let side = input.side_output.as_ref();
+    let side = side.map_or(String::new(), |side| format!(".{side}"));
+    let how = match &input.partitioning {
+        Partitioning::Automatic => "automatic".to_owned(),
+        Partitioning::Forward => "forward".to_owned(),
+        Partitioning::Rebalance => "rebalance".to_owned(),
+        Partitioning::Broadcast => "broadcast".to_owned(),
+        Partitioning::Global => "global".to_owned(),
+        Partitioning::Key(Key::Row) => "by the row".to_owned(),
+        Partitioning::Key(Key::Columns(columns)) => format!("by {columns:?}"),
+        Partitioning::Key(Key::Json(pointers)) => {
+            let all: Vec<_> = pointers.iter().map(|pointer| pointer.as_str()).collect();
+            format!("by {all:?}")
+        }
+    };
+    format!("{}{side}, {how}", input.from)
+}
