@@ -11,7 +11,7 @@ use std::{
 
 use weir_checkpoint::JobPaths;
 use weir_job_file::JobFile;
-use weir_model::Attempt;
+use weir_model::{Attempt, CheckpointId};
 use weir_operator::Failure;
 use weir_runtime::{CheckpointOptions, Foreign, RestoreFrom};
 use weir_snapshot_store::{JobLock, LocalStore, LockError};
@@ -56,25 +56,59 @@ impl FromStr for Restore {
 }
 
 impl Restore {
-    /// As the engine wants it. A path names the folder of a checkpoint, or its `_metadata`.
+    /// As the engine wants it, for this job. A path names the folder of a checkpoint, or its
+    /// `_metadata`; one of the job's own in its own directory is no fork.
     ///
     /// # Errors
     /// What is wrong with the path.
-    pub(crate) fn from(&self) -> Result<RestoreFrom, String> {
+    pub(crate) fn from(&self, job: &JobFile) -> Result<RestoreFrom, String> {
         match self {
             Self::Latest => Ok(RestoreFrom::Latest),
             Self::None => Ok(RestoreFrom::Nothing),
-            Self::Path(path) => checkpoint_at(path).map(RestoreFrom::Checkpoint),
+            Self::Path(path) => {
+                let foreign = checkpoint_at(path)?;
+                Ok(own(path, job).map_or(RestoreFrom::Checkpoint(foreign), RestoreFrom::Own))
+            }
         }
+    }
+}
+
+/// The number of a checkpoint of this job, where the path leads to one in the job's own directory.
+fn own(path: &Path, job: &JobFile) -> Option<CheckpointId> {
+    let dir = job.checkpoint.as_ref()?.dir.join(job.job.as_str());
+    let inside = folder_of(path).canonicalize().ok()?;
+    let inside = inside.strip_prefix(dir.canonicalize().ok()?).ok()?;
+    let name = format!("{}/{}/_metadata", job.job, inside.to_str()?);
+    JobPaths::new(&job.job).metadata_of(&name)
+}
+
+/// The folder of the checkpoint that a path names: itself, or where its `_metadata` lies.
+fn folder_of(path: &Path) -> &Path {
+    match path.file_name() {
+        Some(name) if name == "_metadata" => match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            Some(_) | None => Path::new("."),
+        },
+        Some(_) | None => path,
+    }
+}
+
+/// The checkpoint with which a job has finished, if it has (D23).
+///
+/// # Errors
+/// [`Failure`] where the directory cannot be read.
+pub(crate) fn finished(job: &JobFile) -> Result<Option<String>, Failure> {
+    match &job.checkpoint {
+        Some(checkpoint) => {
+            weir_runtime::finished(&LocalStore::new(&checkpoint.dir), &JobPaths::new(&job.job))
+        }
+        None => Ok(None),
     }
 }
 
 /// A checkpoint by the path of its folder.
 pub(crate) fn checkpoint_at(path: &Path) -> Result<Foreign, String> {
-    let folder = match path.file_name() {
-        Some(name) if name == "_metadata" => path.parent().unwrap_or(Path::new(".")),
-        _ => path,
-    };
+    let folder = folder_of(path);
     if !folder.join("_metadata").is_file() {
         let shown = path.display();
         let what = match path.exists() {
@@ -141,5 +175,41 @@ impl Storage {
     /// Keeps the lock for as long as what is returned lives.
     pub(crate) fn guard(&self) -> Option<Arc<Mutex<JobLock>>> {
         self.lock.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn only_a_checkpoint_of_this_job_in_its_own_directory_is_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "apiVersion: weir/v1\njob: a\ncheckpoint: { dir: saved }\n\
+                    sources: { r: { connector: generator } }\n";
+        let job = JobFile::load(text, &dir.path().join("job.yaml"), &[]).unwrap();
+        for place in [
+            "saved/a/chk-7",
+            "saved/a/chk-07",
+            "saved/b/chk-7",
+            "copy/a/chk-7",
+        ] {
+            let folder = dir.path().join(place);
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("_metadata"), "").unwrap();
+        }
+        let restore = |place: &str| Restore::Path(dir.path().join(place)).from(&job);
+        for place in ["saved/a/chk-7", "saved/b/../a/chk-7/_metadata"] {
+            let own = matches!(restore(place), Ok(RestoreFrom::Own(CheckpointId(7))));
+            assert!(own, "{place}");
+        }
+        for place in ["saved/a/chk-07", "saved/b/chk-7", "copy/a/chk-7"] {
+            let foreign = matches!(restore(place), Ok(RestoreFrom::Checkpoint(_)));
+            assert!(foreign, "{place}");
+        }
+        assert!(restore("saved/a/chk-8").is_err_and(|e| e.contains("does not exist")));
+        assert!(restore("saved/a").is_err_and(|e| e.contains("no `_metadata`")));
     }
 }

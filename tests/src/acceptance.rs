@@ -2,7 +2,7 @@
 //!
 //! A folder holds job files and input, and a `case.json` with the steps: a command line, what it
 //! must print, how it must end, a signal at a moment, and what must be committed afterwards. It is
-//! copied to a fresh place first, with `@guests@` and `@data@` replaced in its job files.
+//! copied to a fresh place first, with `@guests@` and `@data@` replaced in its YAML and JSON.
 //!
 //! The program is this binary itself, called with [`AS_PROGRAM`]: so it is never an old one.
 

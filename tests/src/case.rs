@@ -22,7 +22,7 @@ struct Case {
 /// Runs the case in `folder`.
 pub(crate) fn run(folder: &Path) -> Result<()> {
     let text = fs::read_to_string(folder.join("case.json")).context("case.json")?;
-    let case: Case = serde_json::from_str(&text).context("case.json")?;
+    let case: Case = serde_json::from_str(&filled(&text)).context("case.json")?;
     let place = tempfile::tempdir()?;
     copy(folder, place.path())?;
     let cache = cache();
@@ -34,14 +34,12 @@ pub(crate) fn run(folder: &Path) -> Result<()> {
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
-    let guests = root().join("guest-examples/target/components");
-    let some = guests.join("passthrough.wasm");
+    let some = guests().join("passthrough.wasm");
     ensure!(
         some.is_file(),
         "{} is missing: run `cargo xtask guests` first",
         some.display()
     );
-    let data = root().join("guest-examples/data");
     for entry in fs::read_dir(from)? {
         let path = entry?.path();
         let target = to.join(path.file_name().unwrap_or_default());
@@ -49,14 +47,23 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
             fs::create_dir(&target)?;
             copy(&path, &target)?;
         } else if path.extension().is_some_and(|ending| ending == "yaml") {
-            let text = fs::read_to_string(&path)?;
-            let text = text.replace("@guests@", &guests.display().to_string());
-            fs::write(target, text.replace("@data@", &data.display().to_string()))?;
+            fs::write(target, filled(&fs::read_to_string(&path)?))?;
         } else {
             fs::copy(&path, target)?;
         }
     }
     Ok(())
+}
+
+/// With the places of this checkout filled in.
+fn filled(text: &str) -> String {
+    let data = root().join("guest-examples/data");
+    text.replace("@guests@", &guests().display().to_string())
+        .replace("@data@", &data.display().to_string())
+}
+
+fn guests() -> PathBuf {
+    root().join("guest-examples/target/components")
 }
 
 fn root() -> PathBuf {

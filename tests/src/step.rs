@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{BufRead, BufReader, Read},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc,
     thread,
@@ -37,9 +37,9 @@ pub(crate) struct Step {
     /// What neither of them may hold.
     #[serde(default)]
     never: Vec<String>,
-    /// A signal, once a line on standard error holds a text.
+    /// Signals, one after the other, each once a line on standard error holds a text.
     #[serde(default)]
-    signal: Option<Moment>,
+    signals: Vec<Moment>,
     /// A call that is made while this one runs, at such a moment.
     #[serde(default)]
     meanwhile: Option<Box<Meanwhile>>,
@@ -55,13 +55,34 @@ pub(crate) struct Step {
     /// Files that are filled with these bytes before the call.
     #[serde(default)]
     write: BTreeMap<String, String>,
+    /// Files that are spoilt before the call. Of several that match a pattern it is the last.
+    #[serde(default)]
+    damage: BTreeMap<String, Damage>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Damage {
+    /// One bit in the middle is another.
+    Flip,
+    /// The second half is gone.
+    Truncate,
+    /// The file is gone.
+    Remove,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Moment {
     after: String,
+    /// The how-manieth such line it is, counted from the signal before.
+    #[serde(default = "first")]
+    nth: u32,
     send: String,
+}
+
+fn first() -> u32 {
+    1
 }
 
 #[derive(Debug, Deserialize)]
@@ -83,6 +104,9 @@ impl Step {
         }
         for (path, text) in &self.write {
             fs::write(place.join(path), text)?;
+        }
+        for (pattern, how) in &self.damage {
+            how.do_to(&place.join(pattern))?;
         }
         let mut child = Command::new(std::env::current_exe()?)
             .args(&self.run)
@@ -128,7 +152,8 @@ impl Step {
         let lines = BufReader::new(child.stderr.take().context("no stderr")?).lines();
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || lines.map_while(|l| l.ok()).try_for_each(|l| sender.send(l)));
-        let mut moment = self.signal.as_ref();
+        let mut moments = self.signals.iter().peekable();
+        let mut seen = 0;
         let mut meanwhile = self.meanwhile.as_deref();
         let mut all = String::new();
         loop {
@@ -139,7 +164,9 @@ impl Step {
             };
             all.push_str(&line);
             all.push('\n');
-            if let Some(now) = moment.take_if(|m| line.contains(&m.after)) {
+            seen += u32::from(moments.peek().is_some_and(|m| line.contains(&m.after)));
+            if let Some(now) = moments.next_if(|m| seen == m.nth) {
+                seen = 0;
                 send(child, &now.send)?;
             }
             if let Some(now) = meanwhile.take_if(|m| line.contains(&m.after)) {
@@ -148,7 +175,7 @@ impl Step {
             }
         }
         ensure!(
-            moment.is_none() && meanwhile.is_none(),
+            moments.peek().is_none() && meanwhile.is_none(),
             "the moment never came:\n{all}"
         );
         Ok(all)
@@ -171,6 +198,32 @@ impl Step {
             );
         }
         Ok(())
+    }
+}
+
+impl Damage {
+    /// Does it to the last of the files that match a pattern, in order of the numbers in their
+    /// names.
+    fn do_to(self, pattern: &Path) -> Result<()> {
+        let text = pattern.to_str().context("the pattern is not UTF-8")?;
+        let mut found = glob::glob(text)?.collect::<Result<Vec<_>, _>>()?;
+        let numbers = |path: &PathBuf| -> Vec<u64> {
+            let text = path.to_string_lossy();
+            let digits = text.split(|c: char| !c.is_ascii_digit());
+            digits.filter_map(|n| n.parse().ok()).collect()
+        };
+        found.sort_by_key(numbers);
+        let path = found
+            .pop()
+            .with_context(|| format!("nothing matches {text}"))?;
+        let mut bytes = fs::read(&path)?;
+        let middle = bytes.len() / 2;
+        match self {
+            Self::Remove => return Ok(fs::remove_file(&path)?),
+            Self::Truncate => bytes.truncate(middle),
+            Self::Flip => *bytes.get_mut(middle).context("the file is empty")? ^= 1,
+        }
+        Ok(fs::write(&path, bytes)?)
     }
 }
 

@@ -26,7 +26,7 @@ pub struct Cli {
     #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
     output: Output,
 
-    /// Folder for compiled components [default: $XDG_CACHE_HOME/weir or ~/.cache/weir].
+    /// Folder for compiled components [default: weir/components in $XDG_CACHE_HOME or ~/.cache].
     #[arg(long, global = true, value_name = "DIR", env = "WEIR_CACHE_DIR")]
     cache_dir: Option<PathBuf>,
 
@@ -103,11 +103,12 @@ impl Cli {
     }
 }
 
-/// `$XDG_CACHE_HOME/weir`, else `~/.cache/weir`; none where there is no home either.
+/// `$XDG_CACHE_HOME/weir/components`, else in `~/.cache`; none where there is no home either. A
+/// folder of its own: only one that others cannot write to is trusted.
 fn default_cache_dir() -> Option<PathBuf> {
     let xdg = std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .filter(|p| p.is_absolute());
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    xdg.or_else(home).map(|dir| dir.join("weir"))
+    xdg.or_else(home).map(|dir| dir.join("weir/components"))
 }

@@ -3,8 +3,10 @@
 use std::{sync::Arc, thread};
 
 use clap::Args;
+use serde_json::json;
 use tokio::sync::watch;
 use weir_checkpoint::Restart;
+use weir_model::JobName;
 use weir_operator::Failure;
 use weir_runtime::{JobOptions, Outcome, Report, SystemClock};
 
@@ -13,7 +15,7 @@ use crate::{
     assemble::{Assembly, assemble},
     exit::Exit,
     load::{load, refuse},
-    render::{Progress, error, json_report, say, tell, text_report},
+    render::{Progress, error, finished_text, json_report, say, tell, text_report},
     signals,
     storage::{self, NO_CHECKPOINT, Restore, Storage},
 };
@@ -40,7 +42,25 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn run(self, shared: &Shared) -> Exit {
-        let restore = match self.restore.from() {
+        let job = match load(&self.job) {
+            Ok(job) => job,
+            Err(diagnostics) => return refuse(&diagnostics, shared),
+        };
+        // A finished job needs nothing any more: neither its input nor its components.
+        if self.restore == Restore::Latest {
+            match storage::finished(&job) {
+                Ok(None) => {}
+                Ok(Some(checkpoint)) => {
+                    finished_before(&job.job, &checkpoint, shared);
+                    return Exit::Done;
+                }
+                Err(failure) => {
+                    error(shared, failure.code(), &failure.to_string(), None);
+                    return Exit::Failed;
+                }
+            }
+        }
+        let restore = match self.restore.from(&job) {
             Ok(restore) => restore,
             Err(message) => {
                 let message = format!("--restore: {message}");
@@ -48,7 +68,7 @@ impl Run {
                 return Exit::Usage;
             }
         };
-        let assembly = match load(&self.job).and_then(|job| assemble(job, shared)) {
+        let assembly = match assemble(job, shared) {
             Ok(assembly) => assembly,
             Err(diagnostics) => return refuse(&diagnostics, shared),
         };
@@ -93,6 +113,19 @@ impl Run {
             Outcome::Failed(failed) => Exit::of_failure(&failed.failure),
             Outcome::Cancelled => Exit::Failed,
         }
+    }
+}
+
+/// Says that there is nothing to run (D23).
+fn finished_before(job: &JobName, checkpoint: &str, shared: &Shared) {
+    match shared.output {
+        Output::Json => {
+            let report = json!({
+                "job": job.as_str(), "state": "finished", "finished_before": checkpoint,
+            });
+            tell(&report.to_string());
+        }
+        Output::Text => say(&finished_text(job, checkpoint)),
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::cli::{Output, Shared};
 
 pub(crate) use progress::Progress;
-pub(crate) use report::{json_report, text_report};
+pub(crate) use report::{finished_text, json_report, text_report};
 
 /// Writes a line of talk to standard error. Nobody listening is no error.
 pub fn say(text: &str) {

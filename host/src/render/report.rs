@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 use weir_graph::{NodeKind, Plan};
+use weir_model::JobName;
 use weir_runtime::{Outcome, Report};
 
 use crate::assemble::Components;
@@ -95,6 +96,12 @@ fn state(outcome: &Outcome) -> &'static str {
     }
 }
 
+/// What is said of a job that had finished before.
+pub(crate) fn finished_text(job: &JobName, checkpoint: &str) -> String {
+    let checkpoint = checkpoint.trim_end_matches('/');
+    format!("{job}: had finished before, with {checkpoint}; `--restore none` runs it anew")
+}
+
 /// The summary for people.
 pub(crate) fn text_report(plan: &Plan, report: &Report, components: &Components) -> String {
     let job = &plan.job;
@@ -103,10 +110,7 @@ pub(crate) fn text_report(plan: &Plan, report: &Report, components: &Components)
     lines.push(match &report.outcome {
         Outcome::Finished => format!("{job}: finished in {took}"),
         Outcome::AlreadyFinished(checkpoint) => {
-            return format!(
-                "{job}: had finished before, with checkpoint {checkpoint}; \
-                 `--restore none` runs it anew"
-            );
+            return finished_text(job, checkpoint);
         }
         Outcome::Stopped(Some(id)) => format!(
             "{job}: stopped after {took} with checkpoint {id}; the same command goes on from there"

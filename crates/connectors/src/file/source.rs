@@ -97,37 +97,34 @@ impl FileSource {
     /// [`Failure`] where there is no file, or its header cannot be read.
     pub fn header(&self) -> Result<Option<Vec<String>>, Failure> {
         let found = paths::find(&self.options)?;
-        match (found.first(), self.options.format) {
-            (
-                Some(first),
-                FileFormat::Csv {
-                    header: true,
-                    delimiter,
-                },
-            ) => header_of(&first.path, delimiter).map(Some),
-            (None, FileFormat::Csv { .. })
-            | (_, FileFormat::Csv { .. } | FileFormat::JsonLines | FileFormat::Lines) => Ok(None),
-        }
+        let FileFormat::Csv {
+            header: true,
+            delimiter,
+        } = self.options.format
+        else {
+            return Ok(None);
+        };
+        let first = first_header(&found, delimiter)?;
+        Ok(Some(first.map_or_else(Vec::new, |(_, names)| names)))
     }
 
     /// All files name the same columns in the same order: keys are selected by column, and a file
     /// with other columns would be counted under wrong keys.
     fn check_headers(&self, found: &[Found]) -> Result<(), Failure> {
-        let (
-            FileFormat::Csv {
-                header: true,
-                delimiter,
-            },
-            [first, rest @ ..],
-        ) = (self.options.format, found)
+        let FileFormat::Csv {
+            header: true,
+            delimiter,
+        } = self.options.format
         else {
             return Ok(());
         };
-        if rest.is_empty() {
+        if found.len() < 2 {
             return Ok(());
         }
-        let expected = header_of(&first.path, delimiter)?;
-        for other in rest {
+        let Some((first, expected)) = first_header(found, delimiter)? else {
+            return Ok(());
+        };
+        for other in found {
             let header = header_of(&other.path, delimiter)?;
             if header != expected && !header.is_empty() {
                 return Err(Failure::BadRow {
@@ -135,7 +132,7 @@ impl FileSource {
                     message: format!(
                         "its header is `{}`, that of {} is `{}`",
                         header.join(","),
-                        first.id,
+                        found[first].id,
                         expected.join(",")
                     ),
                 });
@@ -179,6 +176,17 @@ impl SourceFactory for FileSource {
     fn replayable(&self) -> bool {
         true
     }
+}
+
+/// The header of the first file that has one, and which file that is: an empty file has none.
+fn first_header(found: &[Found], delimiter: u8) -> Result<Option<(usize, Vec<String>)>, Failure> {
+    for (at, file) in found.iter().enumerate() {
+        let names = header_of(&file.path, delimiter)?;
+        if !names.is_empty() {
+            return Ok(Some((at, names)));
+        }
+    }
+    Ok(None)
 }
 
 /// The names of the columns of a csv file, decoded by its ending; none where the file is empty.

@@ -523,3 +523,14 @@ fn an_empty_file_has_no_rows_and_a_malformed_header_is_never_skipped() {
     options.on_error = OnBadRow::Skip;
     assert!(matches!(read_all(&options), Err(Failure::BadRow { at, .. }) if at == "bad.csv:1"));
 }
+
+#[test]
+fn an_empty_file_hides_no_header_wherever_it_stands() {
+    let dir = TempDir::new().unwrap();
+    write(&dir, "a.csv", "");
+    write(&dir, "b.csv", "x,y\n1,2\n");
+    write(&dir, "c.csv", "");
+    let source = FileSource::new(options(dir.path(), "*.csv", CSV));
+    assert_eq!(source.discover().unwrap().splits.len(), 3);
+    assert_eq!(source.header().unwrap().unwrap(), ["x", "y"]);
+}
