@@ -6,9 +6,10 @@ use clap::Args;
 use serde_json::json;
 use tokio::sync::watch;
 use weir_checkpoint::Restart;
+use weir_job_file::JobFile;
 use weir_model::JobName;
 use weir_operator::Failure;
-use weir_runtime::{JobOptions, Outcome, Report, SystemClock};
+use weir_runtime::{JobOptions, Outcome, Report, RestoreFrom, SystemClock};
 
 use super::{JobArgs, Output, Shared};
 use crate::{
@@ -46,31 +47,9 @@ impl Run {
             Ok(job) => job,
             Err(diagnostics) => return refuse(&diagnostics, shared),
         };
-        // A finished job needs nothing any more: neither its input nor its components.
-        if self.restore == Restore::Latest {
-            match storage::finished(&job) {
-                Ok(None) => {}
-                Ok(Some(checkpoint)) => {
-                    finished_before(&job.job, &checkpoint, shared);
-                    return Exit::Done;
-                }
-                Err(failure) => {
-                    error(shared, failure.code(), &failure.to_string(), None);
-                    return Exit::Failed;
-                }
-            }
-        }
-        let restore = match self.restore.from(&job) {
-            Ok(restore) => restore,
-            Err(message) => {
-                let message = format!("--restore: {message}");
-                error(shared, NO_CHECKPOINT, &message, None);
-                return Exit::Usage;
-            }
-        };
-        let assembly = match assemble(job, shared) {
-            Ok(assembly) => assembly,
-            Err(diagnostics) => return refuse(&diagnostics, shared),
+        let (assembly, restore) = match self.begin(job, shared) {
+            Ok(begin) => begin,
+            Err(exit) => return exit,
         };
         let storage = match Storage::open(&assembly.job) {
             Ok(storage) => storage,
@@ -113,6 +92,35 @@ impl Run {
             Outcome::Failed(failed) => Exit::of_failure(&failed.failure),
             Outcome::Cancelled => Exit::Failed,
         }
+    }
+
+    /// Puts the job together and finds where it begins, unless there is nothing to run.
+    fn begin(&self, job: JobFile, shared: &Shared) -> Result<(Assembly, RestoreFrom), Exit> {
+        // A finished job needs nothing any more: neither its input nor its components.
+        if self.restore == Restore::Latest {
+            match storage::finished(&job) {
+                Ok(None) => {}
+                Ok(Some(checkpoint)) => {
+                    finished_before(&job.job, &checkpoint, shared);
+                    return Err(Exit::Done);
+                }
+                Err(failure) => {
+                    error(shared, failure.code(), &failure.to_string(), None);
+                    return Err(Exit::Failed);
+                }
+            }
+        }
+        let restore = self.restore.from(&job).map_err(|message| {
+            error(
+                shared,
+                NO_CHECKPOINT,
+                &format!("--restore: {message}"),
+                None,
+            );
+            Exit::Usage
+        })?;
+        let assembly = assemble(job, shared).map_err(|wrong| refuse(&wrong, shared))?;
+        Ok((assembly, restore))
     }
 }
 

@@ -29,10 +29,7 @@ const NEEDS: [(&str, &[&str]); 15] = [
     ("graph", &["model", "operator"]),
     // leaves
     ("component", &["model", "state", "operator"]),
-    (
-        "connectors",
-        &["model", "checkpoint", "operator", "formats"],
-    ),
+    ("connectors", &["model", "operator", "formats"]),
     ("snapshot-store", &["model", "checkpoint"]),
     // drivers
     (
@@ -62,7 +59,6 @@ const NEEDS: [(&str, &[&str]); 15] = [
             "state",
             "checkpoint",
             "operator",
-            "formats",
             "graph",
             "component",
             "connectors",
@@ -82,7 +78,7 @@ const OWNED: [(&str, &[&str]); 6] = [
     ("object_store", &["snapshot-store"]),
     ("rocksdb", &["state-rocksdb"]),
     ("rust-rocksdb", &["state-rocksdb"]),
-    ("miette", &["host", "job-file"]),
+    ("miette", &["job-file"]),
 ];
 
 /// What crates that decide may not need, by the start of the name.

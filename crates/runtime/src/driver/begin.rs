@@ -1,5 +1,5 @@
-//! Where a job begins: what lies in the store, which checkpoint is gone on from, and what becomes of
-//! results that are there already.
+//! Where a job begins: what lies in the store, which checkpoint is gone on from, and what becomes
+//! of results that are there already.
 
 use std::collections::BTreeMap;
 
@@ -296,7 +296,7 @@ impl Job {
     }
 }
 
-/// The checkpoint with which a job has finished, if it has; then there is nothing left to run (D23).
+/// The checkpoint with which a job has finished, if it has: then nothing is left to run (D23).
 /// Blocking.
 ///
 /// # Errors

@@ -258,11 +258,30 @@ impl Job {
         if restored.as_ref().is_some_and(Restored::all_finished) {
             return Err(Early::AllFinished);
         }
-        let (events_out, events) = mpsc::unbounded_channel();
+        let end = self.run_tasks(attempt, began, &survey, restored).await?;
+        if matches!(end, End::Finished | End::Stopped(_))
+            && let Err(failure) = self.write_committed().await
+        {
+            // All is committed; without the mark it would be looked at again.
+            let note = JobEvent::Note(failure.to_string());
+            self.options.listener.event(&note);
+        }
+        Ok(end)
+    }
+
+    /// Makes the tasks of an attempt and runs them to their end.
+    async fn run_tasks(
+        &mut self,
+        attempt: Attempt,
+        began: tokio::time::Instant,
+        survey: &Survey,
+        restored: Option<Restored>,
+    ) -> Result<End, Early> {
         let config = match &self.options.checkpoints {
             Some(checkpoints) => checkpoints.config.clone(),
             None => Config::default(),
         };
+        let (events_out, events) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             deployment: self.deployment.clone(),
             attempt,
@@ -307,15 +326,7 @@ impl Job {
             highest: self.highest,
         };
         let end = driver.run(&mut tasks).await;
-        self.take_over(driver, &survey);
-        if matches!(end, End::Finished | End::Stopped(_)) {
-            if let Err(failure) = self.write_committed().await {
-                // All is committed; without the mark it would be looked at again.
-                self.options
-                    .listener
-                    .event(&JobEvent::Note(failure.to_string()));
-            }
-        }
+        self.take_over(driver, survey);
         Ok(end)
     }
 

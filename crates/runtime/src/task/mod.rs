@@ -101,7 +101,7 @@ impl Task {
     pub(crate) async fn run(self) {
         let (id, events) = (self.id, self.events.clone());
         let mut running = Running::new(self);
-        // A panic is caught here and not by whoever joins the task, for the lane must be waited for.
+        // A panic is caught here and not by whoever joins the task: the lane must be waited for.
         let driven = AssertUnwindSafe(running.drive()).catch_unwind().await;
         let driven = driven.unwrap_or_else(|panic| {
             let what = panic
