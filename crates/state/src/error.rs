@@ -55,7 +55,8 @@ pub enum Error {
     },
     /// Keyed state was used where there is no key.
     #[error(
-        "state `{name}` is keyed state, it can be used only on a keyed input (`key:` in the job file)"
+        "state `{name}` is keyed state, it can be used only on a keyed input (`key:` in the job \
+         file)"
     )]
     NotKeyed {
         /// The name of the state.

@@ -289,6 +289,7 @@ impl Backend for HeapBackend {
             let change = map::apply(&mut state.table, keys, writes, &mut self.scratch);
             state.count(change);
         }
+        limits::recycle(&mut self.scratch);
         Ok(())
     }
 
@@ -345,11 +346,7 @@ fn shape_of(decl: &StateDecl) -> Result<Shape, Error> {
 
 /// What was written must fit the column in which it is read.
 fn check_bytes(column: &Column) -> Result<(), Error> {
-    limits::check(
-        "a column of writes",
-        column.byte_len(),
-        limits::MAX_COLUMN_BYTES,
-    )
+    limits::check_column("a column of writes", column.byte_len(), column.len())
 }
 
 fn check_lengths(what: &'static str, left: usize, right: usize) -> Result<(), Error> {

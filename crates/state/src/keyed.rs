@@ -16,7 +16,7 @@ use weir_model::{Column, ColumnView, KeyGroup, KeyedView, MaxParallelism, Option
 
 use crate::{
     Backend, EntriesColumn, Error, KeyBatch, NestedColumn, Snapshot, StateDecl, StateIndex, Which,
-    Writes,
+    Writes, limits,
 };
 use cells::Cells;
 use lists::Lists;
@@ -128,9 +128,9 @@ impl KeyedState {
         self.rollback();
         let call = &mut self.call;
         call.keyed = keyed.is_some();
-        call.keys.clear();
-        call.hashes.clear();
-        call.groups.clear();
+        limits::recycle(&mut call.keys);
+        limits::recycle(&mut call.hashes);
+        limits::recycle(&mut call.groups);
         if let Some(keyed) = keyed {
             let max = self.max;
             call.keys.extend_from(keyed.keys);

@@ -42,9 +42,17 @@ const AGGREGATING: StateIndex = StateIndex(4);
 pub fn check_backend(make: impl Fn(Vec<StateDecl>, KeyGroupRange) -> Box<dyn Backend>) {
     random_histories(&make);
     many_keys_and_large_values(&make);
+    one_crowded_key_group(&make);
     a_refused_call_changes_nothing(&make);
     states_are_used_as_declared(&make);
     damaged_rows_are_refused(&make);
+}
+
+/// Those laws that many keys with colliding hashes might break.
+#[cfg(test)]
+pub(crate) fn check_crowds(make: impl Fn(Vec<StateDecl>, KeyGroupRange) -> Box<dyn Backend>) {
+    random_histories(&make);
+    one_crowded_key_group(&make);
 }
 
 /// Any history of calls, snapshots and restores is what the model says.
@@ -84,6 +92,35 @@ fn many_keys_and_large_values(make: Make<'_>) {
             world.finish(0, &[7, 20, 21], round == 3);
         }
     }
+    world.finish_all();
+}
+
+/// Many keys of one key group, and snapshots between which only some of them are written, finished
+/// in another order than they were taken.
+fn one_crowded_key_group(make: Make<'_>) {
+    let group = KeyGroup(7);
+    let range = KeyGroupRange {
+        start: group,
+        end: group,
+    };
+    let crowd: Vec<u16> = (0..u16::MAX).filter(|&n| group_of(n) == group).collect();
+    let mut world = World::with_range(make, range);
+    for (round, part) in (0..).zip(crowd.chunks(crowd.len() / 3)) {
+        world.call(&steps::crowd_call(round, part));
+    }
+    for round in 3..9 {
+        world.snapshot();
+        let some = &crowd[usize::from(round) * 100..][..20];
+        world.call(&steps::crowd_call(round, some));
+        if round % 3 == 2 {
+            world.finish(1, &[], round == 8);
+        }
+    }
+    for part in crowd.chunks(crowd.len() / 2) {
+        world.call(&steps::removal(part));
+    }
+    world.call(&steps::crowd_call(9, &crowd[..50]));
+    world.snapshot();
     world.finish_all();
 }
 

@@ -1,11 +1,16 @@
 //! The footer of a state file: what is in it and where. Boundary types: their encoding is the
 //! format.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 use weir_model::OperatorName;
 
 use super::damaged;
 use crate::{Error, StateDecl, StateKind, Ttl};
+
+/// One block unpacks to at most this many times its bytes in the file: lz4 cannot do better.
+const MAX_RATIO: u32 = 256;
 
 /// Everything in a file, in the order of writing.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -126,19 +131,27 @@ pub(super) struct Operator {
 }
 
 impl Footer {
-    /// Checks what was read: names, and that every block lies in `data`, the bytes between magic
-    /// and footer.
-    pub(super) fn check(self, data: std::ops::Range<u64>) -> Result<Vec<Operator>, Error> {
-        let mut operators = Vec::with_capacity(self.operators.len());
+    /// Checks what was read: that no name is there twice, and that the blocks lie in `data`, the
+    /// bytes between magic and footer, and not over each other: a small file that claims the same
+    /// bytes over and over would be loaded without end.
+    pub(super) fn check(self, data: Range<u64>) -> Result<Vec<Operator>, Error> {
+        let mut operators: Vec<Operator> = Vec::with_capacity(self.operators.len());
+        let mut room = data.end.saturating_sub(data.start);
         for operator in self.operators {
             let name = OperatorName::new(&operator.name).map_err(|e| damaged(e.to_string()))?;
-            for block in operator.states.iter().flat_map(|state| &state.blocks) {
-                let end = block.offset.checked_add(u64::from(block.stored));
-                if block.offset < data.start || end.is_none_or(|end| end > data.end) {
-                    return Err(damaged(format!(
-                        "a block of operator `{name}` at byte {} lies outside the file",
-                        block.offset
-                    )));
+            if operators.iter().any(|other| other.name == name) {
+                return Err(damaged(format!("operator `{name}` is in it twice")));
+            }
+            for (i, state) in operator.states.iter().enumerate() {
+                let name = &state.name;
+                if operator.states[..i].iter().any(|other| other.name == *name) {
+                    return Err(damaged(format!("state `{name}` is in it twice")));
+                }
+                for block in &state.blocks {
+                    block.check(&data)?;
+                    room = room
+                        .checked_sub(u64::from(block.stored))
+                        .ok_or_else(|| damaged("its blocks lie over each other"))?;
                 }
             }
             operators.push(Operator {
@@ -148,6 +161,23 @@ impl Footer {
             });
         }
         Ok(operators)
+    }
+}
+
+impl BlockEntry {
+    fn check(&self, data: &Range<u64>) -> Result<(), Error> {
+        let end = self.offset.checked_add(u64::from(self.stored));
+        let what = if self.offset < data.start || end.is_none_or(|end| end > data.end) {
+            "lies outside the file".to_owned()
+        } else if self.unpacked > self.stored.saturating_mul(MAX_RATIO) {
+            format!("has {} bytes and claims {}", self.stored, self.unpacked)
+        } else {
+            return Ok(());
+        };
+        Err(damaged(format!(
+            "the block of key group {} at byte {} {what}",
+            self.group, self.offset
+        )))
     }
 }
 

@@ -14,8 +14,6 @@ use crate::{Backend, Error, StateDecl, StateIndex};
 /// Neighbouring blocks are fetched together up to this many bytes: one request to an object store
 /// costs as much time as some megabytes.
 const FETCH_BYTES: u64 = 8 << 20;
-/// One block unpacks to at most this many times its bytes in the file: lz4 cannot do better.
-const MAX_RATIO: u64 = 256;
 
 /// An open state file.
 pub struct StateFileReader<'a> {
@@ -184,9 +182,6 @@ impl<'a> StateFileReader<'a> {
             if block.unpacked == block.stored {
                 backend.load(*state, group, stored)?;
                 continue;
-            }
-            if u64::from(block.unpacked) > u64::from(block.stored) * MAX_RATIO {
-                return Err(damaged(format!("{what} claims {} bytes", block.unpacked)));
             }
             let rows = lz4_flex::block::decompress(stored, block.unpacked as usize)
                 .map_err(|error| damaged(format!("{what} cannot be unpacked: {error}")))?;

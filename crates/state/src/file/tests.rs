@@ -1,5 +1,7 @@
 //! State files: case C04, what damage does, and what a restore reads.
 
+mod liars;
+
 use std::{cell::RefCell, ops::Range};
 
 use proptest::prelude::*;
@@ -158,6 +160,34 @@ fn c04_two_halves_make_a_whole() {
         restore(&file, &mut whole).unwrap();
     }
     assert_eq!(held(&mut whole), (0..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn c04_what_is_asked_for_of_files_that_overlap_is_all_that_comes() {
+    let mut whole = backend(range(0, 9));
+    for (saved, asked) in [
+        (range(0, 6), range(0, 4)),
+        (range(3, 9), range(5, 9)),
+        // Nothing of the file, and groups that it does not have.
+        (range(0, 2), range(3, 9)),
+    ] {
+        let file = save("op", &mut filled(saved)).chunks.concat();
+        let mut reader = StateFileReader::open(file).unwrap();
+        let entries = reader.load(&name("op"), &mut whole, asked).unwrap();
+        let inside = |&group: &KeyGroup| saved.contains(group) && asked.contains(group);
+        let expected = Ints::of(0..20).groups.iter().filter(|g| inside(g)).count();
+        assert_eq!(entries, expected as u64);
+    }
+    assert_eq!(held(&mut whole), (0..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn c04_groups_that_a_backend_does_not_hold_are_not_loaded_into_it() {
+    let file = save("op", &mut filled(range(0, 9))).chunks.concat();
+    let mut reader = StateFileReader::open(file).unwrap();
+    let mut part = backend(range(0, 3));
+    let loaded = reader.load(&name("op"), &mut part, range(0, 9));
+    assert!(matches!(loaded, Err(Error::KeyGroup { .. })), "{loaded:?}");
 }
 
 #[test]

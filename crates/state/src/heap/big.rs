@@ -11,3 +11,14 @@ pub(super) enum Big {
     /// Of a map state.
     Map(MapChunks),
 }
+
+#[cfg(test)]
+impl Big {
+    /// The bytes of its buffers.
+    pub(super) fn memory(&self) -> usize {
+        match self {
+            Self::List(list) => list.memory(),
+            Self::Map(map) => map.memory(),
+        }
+    }
+}

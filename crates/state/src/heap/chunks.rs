@@ -7,18 +7,30 @@
 //! INVARIANT: chunks are not empty, and their entries rise over the whole list in byte order of
 //! keys.
 
-use std::sync::Arc;
+use std::{cmp::Ordering, sync::Arc};
+
+use super::record::prefix_of;
 
 /// A chunk splits above this many entries.
 const MAX_ENTRIES: usize = 128;
 /// A chunk of more than one entry splits above this many live bytes.
 const MAX_BYTES: usize = 16 * 1024;
+/// A value shorter than a quarter of the place of an older one takes it only up to this many bytes.
+const MAX_SLACK: usize = 256;
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(super) struct MapChunks {
-    chunks: Vec<Arc<Chunk>>,
+    chunks: Vec<Part>,
     entries: u64,
+}
+
+/// A chunk and where it begins: most look-ups need not look at the keys of any other.
+#[derive(Clone, Debug)]
+struct Part {
+    /// Of its first key, see [`prefix_of`].
+    prefix: u64,
+    chunk: Arc<Chunk>,
 }
 
 /// A sorted run of entries.
@@ -47,7 +59,7 @@ impl MapChunks {
 
     /// The value of a map key.
     pub(super) fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        let chunk = self.chunks.get(self.chunk_of(key))?;
+        let chunk = &self.chunks.get(self.chunk_of(key))?.chunk;
         let slot = chunk.search(key).ok()?;
         Some(chunk.value(chunk.slots[slot]))
     }
@@ -55,45 +67,54 @@ impl MapChunks {
     /// Inserts or replaces; gives back whether the key is new.
     pub(super) fn put(&mut self, key: &[u8], value: &[u8]) -> bool {
         let i = self.chunk_of(key);
-        if self.chunks.is_empty() {
-            self.chunks.push(Arc::default());
-        }
-        let chunk = Arc::make_mut(&mut self.chunks[i]);
-        let new = match chunk.search(key) {
-            Ok(slot) => {
+        let last = i + 1 >= self.chunks.len();
+        let found = self.chunks.get(i).map(|part| part.chunk.search(key));
+        match found {
+            Some(Ok(slot)) => {
+                let chunk = Arc::make_mut(&mut self.chunks[i].chunk);
                 chunk.replace(slot, value);
-                false
+                self.split_if_due(i);
+                return false;
             }
-            Err(slot) => {
-                chunk.insert(slot, key, value);
-                true
+            // What comes in order fills its chunks: halves of them would stay half empty.
+            Some(Err(slot)) if !(last && self.chunks[i].chunk.is_full_before(slot)) => {
+                let part = &mut self.chunks[i];
+                Arc::make_mut(&mut part.chunk).insert(slot, key, value);
+                part.renew();
+                self.split_if_due(i);
             }
-        };
-        if let Some(upper) = chunk.split_if_due() {
-            self.chunks.insert(i + 1, Arc::new(upper));
+            Some(Err(_)) | None => {
+                let mut chunk = Chunk::default();
+                chunk.insert(0, key, value);
+                self.chunks.push(Part::new(chunk));
+            }
         }
-        self.entries += u64::from(new);
-        new
+        self.entries += 1;
+        true
     }
 
     /// Removes; gives back whether the key was there.
     pub(super) fn remove(&mut self, key: &[u8]) -> bool {
         let i = self.chunk_of(key);
         // Looked at first, so that a chunk is not copied for nothing.
-        let Some(slot) = self.chunks.get(i).and_then(|c| c.search(key).ok()) else {
+        let Some(slot) = self.chunks.get(i).and_then(|p| p.chunk.search(key).ok()) else {
             return false;
         };
-        let chunk = Arc::make_mut(&mut self.chunks[i]);
+        let part = &mut self.chunks[i];
+        let chunk = Arc::make_mut(&mut part.chunk);
         chunk.remove(slot);
         let (len, bytes) = (chunk.slots.len(), chunk.live());
         if len == 0 {
             self.chunks.remove(i);
-        } else if let Some(next) = self.chunks.get(i + 1)
-            && len + next.slots.len() <= MAX_ENTRIES / 2
-            && bytes + next.live() <= MAX_BYTES / 2
-        {
-            let next = self.chunks.remove(i + 1);
-            Arc::make_mut(&mut self.chunks[i]).append(&next);
+        } else {
+            part.renew();
+            if let Some(Part { chunk: next, .. }) = self.chunks.get(i + 1)
+                && len + next.slots.len() <= MAX_ENTRIES / 2
+                && bytes + next.live() <= MAX_BYTES / 2
+            {
+                let next = self.chunks.remove(i + 1);
+                Arc::make_mut(&mut self.chunks[i].chunk).append(&next.chunk);
+            }
         }
         self.entries -= 1;
         true
@@ -105,7 +126,7 @@ impl MapChunks {
             None => (0, 0),
             Some(key) => {
                 let i = self.chunk_of(key);
-                let skip = match self.chunks.get(i).map(|c| c.search(key)) {
+                let skip = match self.chunks.get(i).map(|part| part.chunk.search(key)) {
                     Some(Ok(slot)) => slot + 1,
                     Some(Err(slot)) => slot,
                     None => 0,
@@ -117,18 +138,69 @@ impl MapChunks {
             .get(first..)
             .unwrap_or_default()
             .iter()
-            .flat_map(|chunk| chunk.slots.iter().map(|&slot| chunk.entry(slot)))
+            .flat_map(|Part { chunk, .. }| chunk.slots.iter().map(|&slot| chunk.entry(slot)))
             .skip(skip)
+    }
+
+    /// Asserts the invariant, and that there is little garbage.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        let mut before: Option<&[u8]> = None;
+        for Part { prefix, chunk } in &self.chunks {
+            assert_eq!(chunk.first().map(prefix_of), Some(*prefix));
+            assert!(chunk.slots.len() <= MAX_ENTRIES);
+            assert!(chunk.garbage * 2 <= chunk.bytes.len());
+            for &slot in &chunk.slots {
+                assert!(before < Some(chunk.key(slot)));
+                before = Some(chunk.key(slot));
+            }
+        }
+    }
+
+    /// The bytes of its buffers.
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> usize {
+        let of = |part: &Part| {
+            let Chunk { slots, bytes, .. } = part.chunk.as_ref();
+            slots.capacity() * size_of::<Slot>() + bytes.capacity() + size_of::<Chunk>()
+        };
+        self.chunks.iter().map(of).sum::<usize>() + self.chunks.capacity() * size_of::<Part>()
     }
 
     /// The chunk in which a key is or belongs: the last that does not begin after it.
     fn chunk_of(&self, key: &[u8]) -> usize {
+        let prefix = prefix_of(key);
         self.chunks
-            .partition_point(|chunk| {
-                let first = chunk.slots.first();
-                first.is_some_and(|&slot| chunk.key(slot) <= key)
+            .partition_point(|part| match part.prefix.cmp(&prefix) {
+                Ordering::Less => true,
+                Ordering::Equal => part.chunk.first() <= Some(key),
+                Ordering::Greater => false,
             })
             .saturating_sub(1)
+    }
+
+    /// Splits a chunk that is too large.
+    fn split_if_due(&mut self, i: usize) {
+        if self.chunks[i].chunk.is_over() {
+            let upper = Arc::make_mut(&mut self.chunks[i].chunk).split();
+            self.chunks.insert(i + 1, Part::new(upper));
+        }
+    }
+}
+
+impl Part {
+    fn new(chunk: Chunk) -> Self {
+        let mut part = Self {
+            prefix: 0,
+            chunk: Arc::new(chunk),
+        };
+        part.renew();
+        part
+    }
+
+    /// To be called when the first key may have changed.
+    fn renew(&mut self) {
+        self.prefix = self.chunk.first().map_or(0, prefix_of);
     }
 }
 
@@ -145,8 +217,23 @@ impl Chunk {
         (self.key(slot), self.value(slot))
     }
 
+    fn first(&self) -> Option<&[u8]> {
+        self.slots.first().map(|&slot| self.key(slot))
+    }
+
     fn live(&self) -> usize {
         self.bytes.len() - self.garbage
+    }
+
+    /// Whether the chunk should be split.
+    fn is_over(&self) -> bool {
+        let len = self.slots.len();
+        len > MAX_ENTRIES || (self.live() > MAX_BYTES && len > 1)
+    }
+
+    /// Whether `slot` is the end of a chunk that should take nothing more.
+    fn is_full_before(&self, slot: usize) -> bool {
+        slot == self.slots.len() && (slot >= MAX_ENTRIES || self.live() >= MAX_BYTES)
     }
 
     fn search(&self, key: &[u8]) -> Result<usize, usize> {
@@ -170,19 +257,31 @@ impl Chunk {
 
     fn replace(&mut self, at: usize, value: &[u8]) {
         let slot = self.slots[at];
-        if value.len() <= slot.capacity as usize {
-            let start = (slot.start + slot.key_len) as usize;
-            self.bytes[start..start + value.len()].copy_from_slice(value);
+        let key_end = (slot.start + slot.key_len) as usize;
+        let capacity = slot.capacity as usize;
+        if value.len() <= capacity && (capacity <= MAX_SLACK || value.len() * 4 >= capacity) {
+            self.bytes[key_end..][..value.len()].copy_from_slice(value);
             self.slots[at].value_len = value.len() as u32;
         } else {
-            let key = self.key(slot).to_vec();
-            self.remove(at);
-            self.insert(at, &key, value);
+            self.slots[at] = Slot {
+                start: self.bytes.len() as u32,
+                value_len: value.len() as u32,
+                capacity: value.len() as u32,
+                ..slot
+            };
+            self.bytes.extend_from_within(slot.start as usize..key_end);
+            self.bytes.extend_from_slice(value);
+            self.discard(slot);
         }
     }
 
     fn remove(&mut self, at: usize) {
         let slot = self.slots.remove(at);
+        self.discard(slot);
+    }
+
+    /// Counts the bytes of a slot that is no more as garbage, and drops that once it is the half.
+    fn discard(&mut self, slot: Slot) {
         self.garbage += (slot.key_len + slot.capacity) as usize;
         if self.garbage * 2 > self.bytes.len() {
             let mut compact = Self::default();
@@ -194,18 +293,16 @@ impl Chunk {
     /// Appends the entries of `other`, whose keys are all larger, without its garbage.
     fn append(&mut self, other: &Self) {
         self.bytes.reserve(other.live());
+        self.slots.reserve(other.slots.len());
         for &slot in &other.slots {
             let (key, value) = other.entry(slot);
             self.insert(self.slots.len(), key, value);
         }
     }
 
-    /// Moves the upper half out, if the chunk is too large.
-    fn split_if_due(&mut self) -> Option<Self> {
+    /// Moves the upper half out. There are two entries or more.
+    fn split(&mut self) -> Self {
         let len = self.slots.len();
-        if len <= MAX_ENTRIES && (self.live() <= MAX_BYTES || len < 2) {
-            return None;
-        }
         let mut halves = [Self::default(), Self::default()];
         for (i, &slot) in self.slots.iter().enumerate() {
             let (key, value) = self.entry(slot);
@@ -214,6 +311,6 @@ impl Chunk {
         }
         let [lower, upper] = halves;
         *self = lower;
-        Some(upper)
+        upper
     }
 }

@@ -28,12 +28,24 @@ const CHUNK_BYTES: usize = 16 * 1024;
 pub(super) struct ListChunks {
     chunks: Vec<Arc<Vec<u8>>>,
     bytes: usize,
+    elements: usize,
 }
 
 impl ListChunks {
     /// The runs, in order.
     pub(super) fn runs(&self) -> impl Iterator<Item = &[u8]> {
         self.chunks.iter().map(|chunk| chunk.as_slice())
+    }
+
+    /// What it takes in a column, for the limits.
+    fn column_bytes(&self) -> usize {
+        self.bytes + self.elements * limits::ROW_BYTES
+    }
+
+    /// The bytes of its buffers.
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.capacity()).sum()
     }
 
     /// Appends a run of encoded elements.
@@ -54,6 +66,7 @@ impl ListChunks {
             if let Some(chunk) = self.chunks.last_mut() {
                 Arc::make_mut(chunk).extend_from_slice(&run[from..end]);
             }
+            self.elements += 1;
             if end == run.len() {
                 break;
             }
@@ -72,12 +85,13 @@ pub(super) fn runs(segment: &Segment, at: At) -> impl Iterator<Item = &[u8]> {
     inline.into_iter().chain(chunks.into_iter().flatten())
 }
 
-/// The encoded bytes of a list.
-fn len(segment: &Segment, at: At) -> usize {
+/// What a list takes in a column at most, for the limits.
+fn column_bytes(segment: &Segment, at: At) -> usize {
     match segment.big(at) {
-        Some(Big::List(list)) => list.bytes,
+        Some(Big::List(list)) => list.column_bytes(),
         Some(Big::Map(_)) => 0,
-        None => segment.value(at).len().saturating_sub(1),
+        // An encoded element has a byte or more, and there are only so many of them.
+        None => segment.value(at).len() * (1 + limits::ROW_BYTES),
     }
 }
 
@@ -94,13 +108,13 @@ pub(super) fn get(
         if let Some(segment) = table.segment(keys.groups[key], hash)
             && let Some(at) = segment.find(hash, keys.keys.get(key))
         {
-            let bytes = out.elements.byte_len() + len(segment, at);
-            limits::check("the column of lists", bytes, limits::MAX_COLUMN_BYTES)?;
             for run in runs(segment, at) {
                 let mut reader = Reader::new(run);
                 while let Some(element) = reader.bytes() {
                     out.elements.push(element);
                 }
+                let (bytes, elements) = (out.elements.byte_len(), out.elements.len());
+                limits::check_column("the column of lists", bytes, elements)?;
             }
         }
         out.ends.push(out.elements.len() as u32);
@@ -115,7 +129,7 @@ pub(super) fn check(table: &Table, keys: &KeyBatch<'_>, writes: &ListWrites) -> 
         let end = writes.lists.ends[row] as usize;
         // A length takes at most 5 bytes below 4 GiB.
         let mut bytes: usize = (first..end)
-            .map(|i| writes.lists.elements.get(i).len() + 5)
+            .map(|i| writes.lists.elements.get(i).len() + 5 + limits::ROW_BYTES)
             .sum();
         first = end;
         let key = key as usize;
@@ -124,7 +138,7 @@ pub(super) fn check(table: &Table, keys: &KeyBatch<'_>, writes: &ListWrites) -> 
             && let Some(segment) = table.segment(keys.groups[key], hash)
             && let Some(at) = segment.find(hash, keys.keys.get(key))
         {
-            bytes += len(segment, at);
+            bytes += column_bytes(segment, at);
         }
         limits::check("a list", bytes, limits::MAX_COLUMN_BYTES)?;
     }
@@ -167,14 +181,14 @@ pub(super) fn write(
     tagged: &[u8],
 ) -> i64 {
     let run = tagged.get(1..).unwrap_or_default();
-    let segment = table.segment_mut(group, hash);
     if run.is_empty() {
         return if replace {
-            -i64::from(segment.remove(hash, key))
+            -i64::from(table.remove(group, hash, key))
         } else {
             0
         };
     }
+    let segment = table.segment_mut(group, hash);
     let old = if replace {
         None
     } else {

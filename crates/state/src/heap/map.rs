@@ -90,7 +90,7 @@ pub(super) fn get(
             get_one(segment, at, map_key)
         });
         bytes += value.map_or(0, <[u8]>::len);
-        limits::check("the column of values", bytes, limits::MAX_COLUMN_BYTES)?;
+        limits::check_column("the column of values", bytes, out.len())?;
         out.push(value);
     }
     Ok(())
@@ -114,7 +114,7 @@ pub(super) fn scan(
     };
     for (map_key, value) in iter_after(segment, at, after).take(limit) {
         let bytes = (out.keys.byte_len() + map_key.len()).max(out.values.byte_len() + value.len());
-        limits::check("the column of entries", bytes, limits::MAX_COLUMN_BYTES)?;
+        limits::check_column("the column of entries", bytes, out.keys.len())?;
         out.keys.push(map_key);
         out.values.push(value);
     }
@@ -132,10 +132,12 @@ pub(super) fn apply(
     for &key in &writes.clear {
         let key = key as usize;
         let (group, hash) = (keys.groups[key], keys.hashes[key]);
-        let segment = table.segment_mut(group, hash);
-        if let Some(at) = segment.find(hash, keys.keys.get(key)) {
+        let key = keys.keys.get(key);
+        if let Some(segment) = table.segment(group, hash)
+            && let Some(at) = segment.find(hash, key)
+        {
             change -= entries(segment, at) as i64;
-            segment.remove(hash, keys.keys.get(key));
+            table.remove(group, hash, key);
         }
     }
     for (row, &key) in writes.keys.iter().enumerate() {

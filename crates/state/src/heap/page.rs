@@ -58,6 +58,13 @@ impl Page {
         (0..self.segments.len() as u32).filter_map(|number| self.segment(number))
     }
 
+    /// The bytes of all segments that the live page sees.
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> usize {
+        let of = |segment: &Segment| segment.memory() + size_of::<Segment>();
+        self.segments().map(of).sum()
+    }
+
     /// The segment of a hash, to be written.
     #[inline]
     pub(super) fn segment_mut(&mut self, hash: u64) -> &mut Segment {

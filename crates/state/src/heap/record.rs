@@ -102,6 +102,17 @@ pub(super) fn append_value(arena: &mut [u8], at: usize, bytes: &[u8]) {
     arena[at + 8..at + 12].copy_from_slice(&len.to_le_bytes());
 }
 
+/// The first 8 bytes of a key as a number that is ordered as they are.
+#[inline]
+pub(super) fn prefix_of(key: &[u8]) -> u64 {
+    if let Some(first) = key.first_chunk() {
+        return u64::from_be_bytes(*first);
+    }
+    let mut prefix = [0; 8];
+    prefix[..key.len()].copy_from_slice(key);
+    u64::from_be_bytes(prefix)
+}
+
 #[inline]
 fn key_len(arena: &[u8], at: usize) -> usize {
     u32_at(&arena[at..at + HEADER], 4)

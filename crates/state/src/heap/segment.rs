@@ -18,7 +18,7 @@ pub(super) const INLINE: u8 = 0;
 /// First byte of a tagged value: the rest is the index into `bigs`, 4 bytes, little endian.
 pub(super) const BIG: u8 = 1;
 
-/// A segment splits above this many entries: copying it after a snapshot costs about a microsecond.
+/// A segment splits above this many entries: copying it after a snapshot costs some microseconds.
 const MAX_ENTRIES: u32 = 384;
 /// A segment splits above this many live bytes, too, while there is something to divide.
 const MAX_BYTES: usize = 64 * 1024;
@@ -26,6 +26,8 @@ const MAX_BYTES: usize = 64 * 1024;
 const MIN_ENTRIES: u32 = 4;
 /// Garbage below this many bytes is not worth a compaction.
 const MIN_GARBAGE: usize = 512;
+/// An index of this many cells is kept whatever is removed: it is as small as a few records.
+const MIN_INDEX: usize = 64;
 
 /// A cell of the index.
 #[derive(Clone, Copy, Debug)]
@@ -208,6 +210,9 @@ impl Segment {
         self.close_hole(cell);
         self.live -= 1;
         self.compact_if_due();
+        if self.index.len() > MIN_INDEX && self.live as usize * 8 < self.index.len() {
+            self.shrink();
+        }
         true
     }
 
@@ -235,6 +240,16 @@ impl Segment {
         (low.depth, high.depth) = (depth, depth);
         *self = low;
         high
+    }
+
+    /// The bytes of its buffers and of what is kept outside of them.
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> usize {
+        let bigs = self.bigs.iter().flatten().map(|big| big.memory());
+        self.index.capacity() * size_of::<Cell>()
+            + self.arena.capacity()
+            + self.bigs.capacity() * size_of::<Option<Arc<Big>>>()
+            + bigs.sum::<usize>()
     }
 
     #[inline]
@@ -321,7 +336,20 @@ impl Segment {
     }
 
     fn grow(&mut self) {
-        let size = (self.index.len() * 2).max(8);
+        self.resize((self.index.len() * 2).max(8));
+    }
+
+    /// Gives back what most entries that were removed have left behind.
+    #[cold]
+    fn shrink(&mut self) {
+        self.resize(self.index.len() / 4);
+        let last = self.bigs.iter().rposition(Option::is_some);
+        self.bigs.truncate(last.map_or(0, |last| last + 1));
+        self.bigs.shrink_to_fit();
+    }
+
+    /// Makes an index of `size` cells, more than there are entries.
+    fn resize(&mut self, size: usize) {
         let old = std::mem::replace(&mut self.index, vec![EMPTY; size]);
         for cell in old {
             if cell.at != u32::MAX {

@@ -4,7 +4,7 @@ use std::{cmp::Ordering, sync::Arc};
 
 use weir_model::KeyGroup;
 
-use super::{Shape, list, map, page::Page, segment::At, segment::Segment};
+use super::{Shape, list, map, page::Page, record::prefix_of, segment::At, segment::Segment};
 use crate::{
     Error, Snapshot, SnapshotSink, StateIndex,
     rows::{self, Reader},
@@ -192,12 +192,4 @@ impl<'a> Iterator for Elements<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         self.0.bytes()
     }
-}
-
-/// The first 8 bytes of a key as a number that is ordered as they are.
-fn prefix_of(key: &[u8]) -> u64 {
-    let mut prefix = [0; 8];
-    let len = key.len().min(8);
-    prefix[..len].copy_from_slice(&key[..len]);
-    u64::from_be_bytes(prefix)
 }

@@ -62,6 +62,12 @@ impl Table {
         self.pages[page].segment_mut(hash)
     }
 
+    /// Removes an entry; gives back whether it was there. The group is in the range.
+    pub(super) fn remove(&mut self, group: KeyGroup, hash: u64, key: &[u8]) -> bool {
+        let page = self.page_of(group);
+        self.pages[page].remove(hash, key)
+    }
+
     /// Splits the segment of a key while it is too large.
     #[inline]
     pub(super) fn split_if_due(&mut self, group: KeyGroup, hash: u64) {
@@ -97,7 +103,7 @@ impl Table {
             }
             bytes += segment.value(probe.at).len();
         }
-        limits::check("the column of values", bytes, limits::MAX_COLUMN_BYTES)?;
+        limits::check_column("the column of values", bytes, out.len() + probes.len())?;
         for (position, probe) in probes.iter().enumerate() {
             let value = (probe.at != At::NONE)
                 .then(|| self.probed(keys.groups[which.get(position)], *probe))
@@ -140,6 +146,12 @@ impl Table {
     pub(super) fn freeze(&mut self) -> Vec<Arc<Page>> {
         self.layered = true;
         self.pages.iter_mut().map(Page::freeze).collect()
+    }
+
+    /// The bytes of all entries that are there now.
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> usize {
+        self.pages.iter().map(Page::memory).sum()
     }
 
     /// Finds the first candidate of each key.

@@ -1,5 +1,9 @@
 //! The laws on the heap backend, and what is particular to it.
 
+mod chunks;
+mod collisions;
+mod memory;
+
 use crate::{HeapBackend, laws};
 
 #[test]

@@ -58,7 +58,7 @@ impl Cells {
         for position in 0..which.len(self.slots.len()) {
             let value = self.value(which.get(position));
             bytes += value.map_or(0, <[u8]>::len);
-            limits::check("the column of values", bytes, limits::MAX_COLUMN_BYTES)?;
+            limits::check_column("the column of values", bytes, out.len())?;
             out.push(value);
         }
         Ok(())
@@ -135,16 +135,16 @@ impl Cells {
 
     /// Takes back the buffers of a commit.
     pub(super) fn reclaim(&mut self, mut buffers: ValueWrites) {
-        buffers.keys.clear();
-        buffers.values.clear();
+        limits::recycle(&mut buffers.keys);
+        limits::recycle(&mut buffers.values);
         self.spare = buffers;
     }
 
     pub(super) fn reset(&mut self) {
-        self.slots.clear();
-        self.read.clear();
-        self.written.clear();
-        self.dirty.clear();
+        limits::recycle(&mut self.slots);
+        limits::recycle(&mut self.read);
+        limits::recycle(&mut self.written);
+        limits::recycle(&mut self.dirty);
         self.how = Written::Not;
     }
 
@@ -173,11 +173,10 @@ impl Cells {
             let name = access.name();
             return Err(Error::SlotsAndPut { name });
         }
-        let bytes = self.written.column().byte_len() + values.column().byte_len();
-        limits::check(
+        limits::check_column(
             "what a call wrote to one state",
-            bytes,
-            limits::MAX_COLUMN_BYTES,
+            self.written.column().byte_len() + values.column().byte_len(),
+            self.written.len() + values.len(),
         )?;
         self.how = how;
         self.touch(access);
@@ -200,7 +199,7 @@ impl Cells {
 
     /// Reads what the call has not read or written yet.
     fn read_missing(&mut self, access: Access<'_>, which: Which<'_>) -> Result<(), Error> {
-        self.missing.clear();
+        limits::recycle(&mut self.missing);
         let known = self.read.len();
         for position in 0..which.len(self.slots.len()) {
             let key = which.get(position);

@@ -54,14 +54,14 @@ impl Lists {
                 .get_lists(access.state, &access.keys, which, out);
         }
         let keys = which.len(self.slots.len());
-        self.wanted.clear();
+        limits::recycle(&mut self.wanted);
         self.wanted.extend(
             (0..keys)
                 .map(|position| which.get(position))
                 .filter(|&key| !self.slots[key].replaced)
                 .map(|key| key as u32),
         );
-        self.base.clear();
+        limits::recycle(&mut self.base);
         if !self.wanted.is_empty() {
             let wanted = Which::Some(&self.wanted);
             access
@@ -93,7 +93,7 @@ impl Lists {
         keys: &[u32],
         values: ColumnView<'_>,
     ) -> Result<(), Error> {
-        self.touch(access, values.contents().len())?;
+        self.touch(access, values.contents().len(), values.len())?;
         for (&key, value) in keys.iter().zip(values.iter()) {
             self.mark(key);
             self.append(key as usize, value);
@@ -107,7 +107,7 @@ impl Lists {
         which: Which<'_>,
         values: &NestedColumn,
     ) -> Result<(), Error> {
-        self.touch(access, values.elements.byte_len())?;
+        self.touch(access, values.elements.byte_len(), values.elements.len())?;
         let mut first = 0;
         for (position, &end) in values.ends.iter().enumerate() {
             let key = which.get(position);
@@ -149,26 +149,26 @@ impl Lists {
 
     /// Takes back the buffers of a commit.
     pub(super) fn reclaim(&mut self, mut buffers: ListWrites) {
-        buffers.keys.clear();
-        buffers.replace.clear();
-        buffers.lists.clear();
+        limits::recycle(&mut buffers.keys);
+        limits::recycle(&mut buffers.replace);
+        limits::recycle(&mut buffers.lists);
         self.spare = buffers;
     }
 
     pub(super) fn reset(&mut self) {
-        self.slots.clear();
-        self.elements.clear();
-        self.next.clear();
-        self.dirty.clear();
+        limits::recycle(&mut self.slots);
+        limits::recycle(&mut self.elements);
+        limits::recycle(&mut self.next);
+        limits::recycle(&mut self.dirty);
+        limits::recycle(&mut self.base);
     }
 
-    /// Makes room for writes of so many bytes.
-    fn touch(&mut self, access: &Access<'_>, bytes: usize) -> Result<(), Error> {
-        let bytes = self.elements.byte_len() + bytes;
-        limits::check(
+    /// Makes room for so many bytes in so many elements.
+    fn touch(&mut self, access: &Access<'_>, bytes: usize, elements: usize) -> Result<(), Error> {
+        limits::check_column(
             "what a call wrote to one state",
-            bytes,
-            limits::MAX_COLUMN_BYTES,
+            self.elements.byte_len() + bytes,
+            self.elements.len() + elements,
         )?;
         if self.slots.is_empty() {
             self.slots.resize(access.keys.keys.len(), UNTOUCHED);
@@ -200,7 +200,7 @@ impl Lists {
 
 fn push(out: &mut NestedColumn, element: &[u8]) -> Result<(), Error> {
     let bytes = out.elements.byte_len() + element.len();
-    limits::check("the column of lists", bytes, limits::MAX_COLUMN_BYTES)?;
+    limits::check_column("the column of lists", bytes, out.elements.len() + 1)?;
     out.elements.push(element);
     Ok(())
 }

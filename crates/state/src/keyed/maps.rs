@@ -2,7 +2,8 @@
 //! removed since.
 //!
 //! INVARIANT: `index` holds the rows that count, each (key, map key) once; the rows of a key that
-//! count are the chain of its slot. A row that a clear has dropped is in neither.
+//! count are the chain of its slot, in order of their first put: what comes in order is committed
+//! in order, which backends like. A row that a clear has dropped is in neither.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -15,8 +16,10 @@ use crate::{EntriesColumn, Error, MapWrites, StateIndex, Which, limits};
 
 /// The end of a chain.
 const NONE: u32 = u32::MAX;
-/// How many entries of the backend a scan asks for at once.
+/// How many entries of the backend a scan asks for at most at once.
 const SCAN_PAGE: usize = 1024;
+/// So many new rows are put into order one by one; for more all are sorted again.
+const FEW: usize = 64;
 
 /// What the call has done to the map of one key.
 #[derive(Clone, Copy, Debug)]
@@ -24,12 +27,14 @@ struct Slot {
     dirty: bool,
     cleared: bool,
     first: u32,
+    last: u32,
 }
 
 const UNTOUCHED: Slot = Slot {
     dirty: false,
     cleared: false,
     first: NONE,
+    last: NONE,
 };
 
 /// An entry that the call put or removed. Its map key is the row of the same number in `map_keys`.
@@ -64,6 +69,8 @@ pub(super) struct Maps {
     /// The rows of one key in byte order of map keys, kept between the pages of a scan.
     sorted: Vec<u32>,
     sorted_key: Option<u32>,
+    /// Rows of that key that are not in `sorted` yet.
+    unsorted: Vec<u32>,
     plan: Vec<From>,
     wanted: Vec<u32>,
     wanted_map_keys: Column,
@@ -86,7 +93,7 @@ impl Maps {
                 .get_entries(access.state, &access.keys, which, map_keys, out);
         }
         self.plan(which, map_keys);
-        self.base.clear();
+        limits::recycle(&mut self.base);
         if !self.wanted.is_empty() {
             access.backend.get_entries(
                 access.state,
@@ -104,7 +111,7 @@ impl Maps {
                 From::Backend(row) => self.base.get(row as usize),
             };
             bytes += value.map_or(0, <[u8]>::len);
-            limits::check("the column of values", bytes, limits::MAX_COLUMN_BYTES)?;
+            limits::check_column("the column of values", bytes, out.len())?;
             out.push(value);
         }
         Ok(())
@@ -117,18 +124,13 @@ impl Maps {
         map_keys: ColumnView<'_>,
         values: &OptionalColumn,
     ) -> Result<(), Error> {
+        let what = "what a call wrote to one state";
+        // Rows of values are never fewer than those of map keys.
+        let rows = self.values.len() + values.len();
         let bytes = self.map_keys.byte_len() + map_keys.contents().len();
-        limits::check(
-            "what a call wrote to one state",
-            bytes,
-            limits::MAX_COLUMN_BYTES,
-        )?;
+        limits::check_column(what, bytes, rows)?;
         let bytes = self.values.column().byte_len() + values.column().byte_len();
-        limits::check(
-            "what a call wrote to one state",
-            bytes,
-            limits::MAX_COLUMN_BYTES,
-        )?;
+        limits::check_column(what, bytes, rows)?;
         self.touch(access);
         for (position, map_key) in map_keys.iter().enumerate() {
             let key = which.get(position) as u32;
@@ -179,26 +181,37 @@ impl Maps {
                 .backend
                 .scan_entries(state, keys, key, after, limit, out);
         }
-        self.sort(key, slot.first);
+        self.sort(key);
         let mut own = self.sorted.partition_point(|&row| {
             after.is_some_and(|after| self.map_keys.get(row as usize) <= after)
         });
         let mut token: Option<Vec<u8>> = after.map(<[u8]>::to_vec);
         let mut left = limit;
         let mut exhausted = slot.cleared;
+        // Where the call has removed what comes first, many entries may have to be passed.
+        let mut ahead = 1;
         loop {
-            self.base_entries.clear();
+            limits::recycle(&mut self.base_entries);
             if !exhausted && left > 0 {
-                let page = left.min(SCAN_PAGE);
-                access.backend.scan_entries(
+                let page = left.max(ahead).min(SCAN_PAGE);
+                let read = access.backend.scan_entries(
                     access.state,
                     &access.keys,
                     key,
                     token.as_deref(),
                     page,
                     &mut self.base_entries,
-                )?;
+                );
+                if let Err(Error::TooLarge { .. }) = read
+                    && page > left
+                {
+                    // Nobody asked for so much.
+                    ahead = 1;
+                    continue;
+                }
+                read?;
                 exhausted = self.base_entries.keys.len() < page;
+                ahead = (ahead * 2).min(SCAN_PAGE);
             }
             own += self.merge(own, exhausted, &mut left, out)?;
             if left == 0 || exhausted {
@@ -243,10 +256,10 @@ impl Maps {
 
     /// Takes back the buffers of a commit.
     pub(super) fn reclaim(&mut self, mut buffers: MapWrites) {
-        buffers.clear.clear();
-        buffers.keys.clear();
-        buffers.map_keys.clear();
-        buffers.values.clear();
+        limits::recycle(&mut buffers.clear);
+        limits::recycle(&mut buffers.keys);
+        limits::recycle(&mut buffers.map_keys);
+        limits::recycle(&mut buffers.values);
         self.spare = buffers;
     }
 
@@ -254,13 +267,17 @@ impl Maps {
         if self.slots.is_empty() {
             return;
         }
-        self.slots.clear();
-        self.rows.clear();
-        self.map_keys.clear();
-        self.values.clear();
-        self.index.clear();
-        self.dirty.clear();
+        limits::recycle(&mut self.slots);
+        limits::recycle(&mut self.rows);
+        limits::recycle(&mut self.map_keys);
+        limits::recycle(&mut self.values);
+        limits::recycle_index(&mut self.index);
+        limits::recycle(&mut self.dirty);
+        limits::recycle(&mut self.sorted);
+        limits::recycle(&mut self.unsorted);
         self.sorted_key = None;
+        limits::recycle(&mut self.base);
+        limits::recycle(&mut self.base_entries);
     }
 
     fn touch(&mut self, access: &Access<'_>) {
@@ -287,11 +304,16 @@ impl Maps {
     fn insert(&mut self, hash: u64, key: u32, map_key: &[u8], value: u32) {
         let row = self.rows.len() as u32;
         let slot = &mut self.slots[key as usize];
-        let next = std::mem::replace(&mut slot.first, row);
+        if slot.first == NONE {
+            slot.first = row;
+        } else {
+            self.rows[slot.last as usize].next = row;
+        }
+        slot.last = row;
         self.rows.push(Row {
             hash,
             key,
-            next,
+            next: NONE,
             value,
         });
         self.map_keys.push(map_key);
@@ -299,15 +321,15 @@ impl Maps {
         self.index
             .insert_unique(hash, row, |&row| rows[row as usize].hash);
         if self.sorted_key == Some(key) {
-            self.sorted_key = None;
+            self.unsorted.push(row);
         }
     }
 
     /// Says for each entry where its value comes from, and gathers what the backend is asked for.
     fn plan(&mut self, which: Which<'_>, map_keys: ColumnView<'_>) {
-        self.plan.clear();
-        self.wanted.clear();
-        self.wanted_map_keys.clear();
+        limits::recycle(&mut self.plan);
+        limits::recycle(&mut self.wanted);
+        limits::recycle(&mut self.wanted_map_keys);
         for (position, map_key) in map_keys.iter().enumerate() {
             let key = which.get(position) as u32;
             let slot = self.slots[key as usize];
@@ -327,18 +349,25 @@ impl Maps {
         }
     }
 
-    /// Brings the rows of a key into byte order, unless they are.
-    fn sort(&mut self, key: u32, first: u32) {
-        if self.sorted_key == Some(key) {
+    /// Brings the rows of a key that was written into byte order, unless they are.
+    fn sort(&mut self, key: u32) {
+        let map_keys = &self.map_keys;
+        if self.sorted_key == Some(key) && self.unsorted.len() <= FEW {
+            for row in self.unsorted.drain(..) {
+                let map_key = map_keys.get(row as usize);
+                let before = |&other: &u32| map_keys.get(other as usize) < map_key;
+                let at = self.sorted.partition_point(before);
+                self.sorted.insert(at, row);
+            }
             return;
         }
-        self.sorted.clear();
-        let mut row = first;
+        limits::recycle(&mut self.unsorted);
+        limits::recycle(&mut self.sorted);
+        let mut row = self.slots[key as usize].first;
         while row != NONE {
             self.sorted.push(row);
             row = self.rows[row as usize].next;
         }
-        let map_keys = &self.map_keys;
         self.sorted
             .sort_unstable_by(|&a, &b| map_keys.get(a as usize).cmp(map_keys.get(b as usize)));
         self.sorted_key = Some(key);
@@ -390,7 +419,7 @@ impl Maps {
 
 fn push(out: &mut EntriesColumn, map_key: &[u8], value: &[u8]) -> Result<(), Error> {
     let bytes = (out.keys.byte_len() + map_key.len()).max(out.values.byte_len() + value.len());
-    limits::check("the column of entries", bytes, limits::MAX_COLUMN_BYTES)?;
+    limits::check_column("the column of entries", bytes, out.keys.len() + 1)?;
     out.keys.push(map_key);
     out.values.push(value);
     Ok(())

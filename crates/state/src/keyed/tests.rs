@@ -2,6 +2,8 @@
 //! of what a guest sees.
 
 mod cases;
+mod faults;
+mod maps;
 mod overlays;
 
 use weir_model::{

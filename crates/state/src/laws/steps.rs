@@ -103,3 +103,39 @@ pub(super) fn bulk_call(round: u16, part: u16) -> Call {
     }
     call
 }
+
+/// A call that writes to all states of some keys, and to a few of them much.
+pub(super) fn crowd_call(round: u16, keys: &[u16]) -> Call {
+    let mut call = Call::default();
+    for (i, &n) in (round..).zip(keys) {
+        for (values, modulus) in call.values.iter_mut().zip([5, 7, 11]) {
+            let value = vec![round as u8; usize::from(i % 40)];
+            values.insert(n, (round < 3 || i % modulus > 0).then_some(value));
+        }
+        let len = if n % 16 == 0 { 3000 } else { i % 20 };
+        let element = vec![i as u8; usize::from(len)];
+        call.lists.insert(n, (i % 6 == 0, vec![element, vec![]]));
+        if i % 13 == 0 {
+            call.clears.insert(n);
+        }
+        for map_key in [round as u8, i as u8 % 4] {
+            let value = vec![map_key; usize::from(if n % 16 == 1 { 600 } else { i % 9 })];
+            let entry = (i % 3 > 0).then_some(value);
+            call.entries.insert((n, vec![map_key]), entry);
+        }
+    }
+    call
+}
+
+/// A call that removes all there is of some keys.
+pub(super) fn removal(keys: &[u16]) -> Call {
+    let mut call = Call::default();
+    for &n in keys {
+        for values in &mut call.values {
+            values.insert(n, None);
+        }
+        call.lists.insert(n, (true, vec![]));
+        call.clears.insert(n);
+    }
+    call
+}

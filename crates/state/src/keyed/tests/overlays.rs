@@ -187,6 +187,62 @@ fn columns_that_do_not_fit_are_refused_and_change_nothing() {
 }
 
 #[test]
+fn a_list_of_empty_elements_that_is_read_over_and_over_meets_a_limit() {
+    let mut state = keyed_state();
+    begin(&mut state, &["a"]);
+    let empty: Column = std::iter::repeat_n(&b""[..], 100_000).collect();
+    let keys = vec![0; 100_000];
+    state.list_add(LIST, &keys, empty.view()).unwrap();
+    let mut out = NestedColumn::default();
+    let result = state.list_get(LIST, Which::Some(&[0; 1000]), &mut out);
+    assert!(matches!(result, Err(Error::TooLarge { .. })), "{result:?}");
+    state.commit().unwrap();
+    begin(&mut state, &["a"]);
+    out.clear();
+    let result = state.list_get(LIST, Which::Some(&[0; 1000]), &mut out);
+    assert!(matches!(result, Err(Error::TooLarge { .. })), "{result:?}");
+    assert!(out.elements.len() < 10_000_000, "{}", out.elements.len());
+}
+
+#[test]
+fn empty_rows_written_without_end_meet_a_limit() {
+    let rows = 100_000;
+    let empty: Column = std::iter::repeat_n(&b""[..], rows).collect();
+    let keys = vec![0; rows];
+    let mut none = OptionalColumn::new();
+    (0..rows).for_each(|_| none.push(None));
+    let mut lists = NestedColumn::default();
+    lists.elements.extend_from(empty.view());
+    lists.ends = vec![rows as u32];
+    type Write<'a> = &'a dyn Fn(&mut KeyedState) -> Result<(), Error>;
+    let some = Which::Some(&keys);
+    let writes: [Write<'_>; 5] = [
+        &|state| state.value_put(VALUE, some, &none),
+        &|state| state.list_add(LIST, &keys, empty.view()),
+        &|state| state.list_set(LIST, Which::All, &lists),
+        &|state| state.map_put(MAP, some, empty.view(), &none),
+        // A list grows over calls.
+        &|state| {
+            state.list_add(LIST, &keys, empty.view())?;
+            state.commit()?;
+            begin(state, &["a"]);
+            Ok(())
+        },
+    ];
+    for (i, write) in writes.iter().enumerate() {
+        let mut state = keyed_state();
+        begin(&mut state, &["a"]);
+        let result = (0..1000).try_for_each(|_| write(&mut state));
+        let refused = matches!(result, Err(Error::TooLarge { .. }));
+        assert!(refused, "{i}: {result:?}");
+        // What was allowed can be read.
+        begin(&mut state, &["a"]);
+        let read = state.list_get(LIST, Which::All, &mut NestedColumn::default());
+        assert_eq!(read, Ok(()), "{i}");
+    }
+}
+
+#[test]
 fn a_call_that_reads_one_value_over_and_over_meets_a_limit() {
     let mut state = keyed_state();
     begin(&mut state, &["a"]);

@@ -1,0 +1,288 @@
+//! What the state of a call costs: prints nanoseconds a key and milliseconds a snapshot.
+//!
+//! `cargo run --release -p weir-state --example cost`. Each figure is the median of some runs, so
+//! that a machine that is busy for a moment does not matter.
+
+#![expect(clippy::print_stdout, reason = "figures for people are its purpose")]
+
+use std::time::{Duration, Instant};
+
+use weir_model::{
+    Column, KeyGroupRange, KeyedView, MaxParallelism, OperatorName, OptionalColumn, Parallelism,
+    SubtaskIndex, hash64,
+};
+use weir_state::{
+    EntriesColumn, HeapBackend, KeyedState, NestedColumn, StateDecl, StateFileReader,
+    StateFileWriter, StateIndex, StateKind, Which,
+};
+
+type Failure = Box<dyn std::error::Error>;
+
+const VALUE: StateIndex = StateIndex(0);
+const LIST: StateIndex = StateIndex(1);
+const MAP: StateIndex = StateIndex(2);
+/// Rows of a batch.
+const ROWS: usize = 1024;
+/// What is put under one key of a list or map state.
+const MANY: u32 = 100_000;
+
+/// The distinct keys of a batch.
+struct Keys {
+    keys: Column,
+    hashes: Vec<u64>,
+}
+
+impl Keys {
+    fn of(numbers: impl Iterator<Item = u64>) -> Self {
+        let mut keys = Column::new();
+        numbers.for_each(|n| keys.push(format!("user-{n:08}").as_bytes()));
+        Self {
+            hashes: keys.iter().map(hash64).collect(),
+            keys,
+        }
+    }
+
+    fn view(&self) -> KeyedView<'_> {
+        KeyedView {
+            keys: self.keys.view(),
+            hashes: &self.hashes,
+            key_of_row: &[],
+        }
+    }
+}
+
+fn main() -> Result<(), Failure> {
+    for keys in [1_000, 1_000_000] {
+        values(keys)?;
+    }
+    one_long_list()?;
+    one_large_map()
+}
+
+fn new_state() -> Result<KeyedState, Failure> {
+    let kinds = [
+        ("value", StateKind::Value),
+        ("list", StateKind::List),
+        ("map", StateKind::Map),
+    ];
+    let decls = kinds.map(|(name, kind)| StateDecl {
+        name: name.into(),
+        kind,
+        format: "raw".into(),
+        version: 1,
+        prefetch: true,
+        ttl: None,
+    });
+    let max = MaxParallelism::new(128)?;
+    Ok(KeyedState::new(
+        Box::new(HeapBackend::new(decls.into(), all(max)?)?),
+        max,
+    ))
+}
+
+fn all(max: MaxParallelism) -> Result<KeyGroupRange, Failure> {
+    Ok(max.range_of(SubtaskIndex(0), Parallelism::ONE)?)
+}
+
+/// Counts rows by key: batches of random keys, each read and written.
+fn values(keys: u64) -> Result<(), Failure> {
+    let mut state = new_state()?;
+    let numbers: Vec<u64> = (0..keys).collect();
+    for some in numbers.chunks(ROWS) {
+        count(&mut state, &Keys::of(some.iter().copied()))?;
+    }
+    let mut random = 1u64;
+    let batches: Vec<Keys> = (0..2000)
+        .map(|_| {
+            let mut numbers: Vec<u64> = (0..ROWS).map(|_| next(&mut random) % keys).collect();
+            numbers.sort_unstable();
+            numbers.dedup();
+            // Distinct, and not in the order of their insertion.
+            numbers.sort_unstable_by_key(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            Keys::of(numbers.into_iter())
+        })
+        .collect();
+    let per_batch = sample(&batches, |batch| count(&mut state, batch))?;
+    println!("{keys} keys, get and put a key: {per_batch:.1} ns");
+    let (mut freezes, mut firsts) = (Vec::new(), Vec::new());
+    for batch in &batches[..21] {
+        let start = Instant::now();
+        let held = state.snapshot()?;
+        freezes.push(millis(start) * 1e3);
+        let first = count(&mut state, batch)?.as_nanos() as f64;
+        firsts.push(first / batch.hashes.len() as f64);
+        drop(held);
+        // What was frozen is taken back here, off the clock.
+        count(&mut state, batch)?;
+    }
+    println!(
+        "{keys} keys, synchronous part of a snapshot: {:.1} us",
+        median(freezes)
+    );
+    println!(
+        "{keys} keys, get and put a key, first batch after it: {:.1} ns",
+        median(firsts)
+    );
+    let snapshot = state.snapshot()?;
+    let during = sample(&batches[..200], |batch| count(&mut state, batch))?;
+    println!("{keys} keys, get and put a key, while a snapshot is held: {during:.1} ns");
+    let operator = OperatorName::new("cost")?;
+    let start = Instant::now();
+    let mut writer = StateFileWriter::new();
+    writer.add(&operator, state.states(), snapshot)?;
+    let file = writer.finish()?;
+    println!(
+        "{keys} keys, file of {} KiB written in {:.1} ms",
+        file.length / 1024,
+        millis(start)
+    );
+    let mut restored = new_state()?;
+    let start = Instant::now();
+    let mut reader = StateFileReader::open(file.chunks.concat())?;
+    let range = all(MaxParallelism::new(128)?)?;
+    let entries = reader.load(&operator, restored.backend_mut(), range)?;
+    println!("{keys} keys, {entries} loaded in {:.1} ms", millis(start));
+    Ok(())
+}
+
+/// One batch of a counting operator; the time it took in the state.
+fn count(state: &mut KeyedState, keys: &Keys) -> Result<Duration, Failure> {
+    let (mut slots, mut counted) = (OptionalColumn::new(), OptionalColumn::new());
+    let start = Instant::now();
+    state.begin(Some(keys.view()));
+    state.value_get(VALUE, Which::All, &mut slots)?;
+    let get = start.elapsed();
+    for slot in slots.iter() {
+        let old = slot.and_then(|bytes| bytes.try_into().ok());
+        let new = old.map_or(1, |bytes| u64::from_le_bytes(bytes) + 1);
+        counted.push(Some(&new.to_le_bytes()));
+    }
+    let start = Instant::now();
+    state.put_slots(VALUE, &counted)?;
+    state.commit()?;
+    Ok(get + start.elapsed())
+}
+
+/// The median over batches of nanoseconds a key.
+fn sample(
+    batches: &[Keys],
+    mut run: impl FnMut(&Keys) -> Result<Duration, Failure>,
+) -> Result<f64, Failure> {
+    let mut times = Vec::new();
+    for batch in batches {
+        times.push(run(batch)?.as_nanos() as f64 / batch.hashes.len() as f64);
+    }
+    Ok(median(times))
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_unstable_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+/// A list that is appended to one element a call.
+fn one_long_list() -> Result<(), Failure> {
+    let mut state = new_state()?;
+    let key = Keys::of(0..1);
+    let element: Column = [&b"an element of a list"[..]].into_iter().collect();
+    let start = Instant::now();
+    for i in 0..MANY {
+        state.begin(Some(key.view()));
+        state.list_add(LIST, &[0], element.view())?;
+        state.commit()?;
+        if i % 1000 == 0 {
+            drop(state.snapshot()?);
+        }
+    }
+    let add = millis(start) * 1e6 / f64::from(MANY);
+    let start = Instant::now();
+    let mut out = NestedColumn::default();
+    state.begin(Some(key.view()));
+    state.list_get(LIST, Which::All, &mut out)?;
+    println!("list of {MANY}: a call that adds one {add:.1} ns");
+    println!("list of {MANY}: read in {:.2} ms", millis(start));
+    Ok(())
+}
+
+/// A map that is written in batches, then entry by entry, then read in pages.
+fn one_large_map() -> Result<(), Failure> {
+    let mut state = new_state()?;
+    let key = Keys::of(0..1);
+    let numbers: Vec<u32> = (0..MANY).collect();
+    for (how, factor) in [("rising", 1), ("scattered", 0x9e37_79b1)] {
+        let start = Instant::now();
+        for some in numbers.chunks(ROWS) {
+            state.begin(Some(key.view()));
+            put(&mut state, some, factor)?;
+            state.commit()?;
+        }
+        let put = millis(start) * 1e6 / f64::from(MANY);
+        println!("map of {MANY}: put one of {ROWS} {how} entries {put:.1} ns");
+    }
+    let start = Instant::now();
+    let held = state.snapshot()?;
+    println!(
+        "map: synchronous part of a snapshot {:.1} us",
+        millis(start) * 1e3
+    );
+    let start = Instant::now();
+    state.begin(Some(key.view()));
+    put(&mut state, &[7], 1)?;
+    state.commit()?;
+    println!("map: first put after it {:.1} us", millis(start) * 1e3);
+    drop(held);
+    state.begin(Some(key.view()));
+    put(&mut state, &numbers[..ROWS], 1)?;
+    let start = Instant::now();
+    let mut page = EntriesColumn::default();
+    let mut entries = 0;
+    loop {
+        let token = page.keys.len().checked_sub(1);
+        let token = token.map(|last| page.keys.get(last).to_vec());
+        page.clear();
+        state.map_scan(MAP, 0, token.as_deref(), 100, &mut page)?;
+        entries += page.keys.len();
+        if page.keys.len() < 100 {
+            break;
+        }
+    }
+    let scan = millis(start) * 1e6 / entries as f64;
+    println!("map: an entry in pages of 100 over the call's own writes {scan:.1} ns");
+    let start = Instant::now();
+    let mut page = EntriesColumn::default();
+    for &n in &numbers[..ROWS] {
+        page.clear();
+        state.map_scan(MAP, 0, None, 1, &mut page)?;
+        let first: Column = page.keys.iter().collect();
+        let mut gone = OptionalColumn::new();
+        gone.push(None);
+        state.map_put(MAP, Which::Some(&[0]), first.view(), &gone)?;
+        put(&mut state, &[MANY + n], 1)?;
+    }
+    let turn = millis(start) * 1e6 / ROWS as f64;
+    println!("map: take the first and put another, {ROWS} times in a call {turn:.1} ns");
+    Ok(())
+}
+
+fn put(state: &mut KeyedState, numbers: &[u32], factor: u32) -> Result<(), Failure> {
+    let mut map_keys = Column::new();
+    let mut values = OptionalColumn::new();
+    for n in numbers {
+        map_keys.push(&n.wrapping_mul(factor).to_be_bytes());
+        values.push(Some(&n.to_le_bytes()));
+    }
+    let which = vec![0; numbers.len()];
+    Ok(state.map_put(MAP, Which::Some(&which), map_keys.view(), &values)?)
+}
+
+fn millis(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1e3
+}
+
+/// The next of a row of numbers that look random.
+fn next(random: &mut u64) -> u64 {
+    *random ^= *random << 13;
+    *random ^= *random >> 7;
+    *random ^= *random << 17;
+    *random
+}

@@ -1,0 +1,136 @@
+//! What was removed or has become shorter gives its memory back.
+
+use weir_model::{Column, KeyGroup, KeyGroupRange, OptionalColumn, hash64};
+
+use crate::{
+    Backend, HeapBackend, KeyBatch, ListWrites, MapWrites, StateDecl, StateIndex, StateKind,
+    ValueWrites, Writes,
+};
+
+const VALUE: StateIndex = StateIndex(0);
+const LIST: StateIndex = StateIndex(1);
+const MAP: StateIndex = StateIndex(2);
+const GROUP: KeyGroup = KeyGroup(3);
+
+fn backend() -> HeapBackend {
+    let kinds = [StateKind::Value, StateKind::List, StateKind::Map];
+    let decls = kinds.map(|kind| StateDecl {
+        name: kind.as_str().into(),
+        kind,
+        format: "raw".into(),
+        version: 1,
+        prefetch: false,
+        ttl: None,
+    });
+    let range = KeyGroupRange {
+        start: GROUP,
+        end: GROUP,
+    };
+    HeapBackend::new(decls.into(), range).unwrap()
+}
+
+fn memory(backend: &HeapBackend, state: StateIndex) -> usize {
+    backend.states[state.0 as usize].table.memory()
+}
+
+/// Writes under the keys with these numbers.
+fn write(backend: &mut HeapBackend, numbers: std::ops::Range<u32>, writes: &Writes) {
+    let names: Vec<String> = numbers.map(|n| format!("key {n}")).collect();
+    let keys: Column = names.iter().map(|name| name.as_bytes()).collect();
+    let hashes: Vec<u64> = keys.iter().map(hash64).collect();
+    let batch = KeyBatch {
+        keys: keys.view(),
+        hashes: &hashes,
+        groups: &vec![GROUP; keys.len()],
+    };
+    backend.apply(&batch, writes).unwrap();
+}
+
+/// The same value for `keys` keys.
+fn values(keys: u32, value: Option<&[u8]>) -> Writes {
+    let mut values = OptionalColumn::new();
+    (0..keys).for_each(|_| values.push(value));
+    let keys = (0..keys).collect();
+    Writes {
+        values: vec![(VALUE, ValueWrites { keys, values })],
+        ..Writes::default()
+    }
+}
+
+/// A list of `elements` elements of 100 bytes for each of `keys` keys, instead of what was there.
+fn lists(keys: u32, elements: u32) -> Writes {
+    let mut lists = ListWrites::default();
+    for key in 0..keys {
+        lists.keys.push(key);
+        lists.replace.push(1);
+        (0..elements).for_each(|_| lists.lists.elements.push(&[7; 100]));
+        lists.lists.ends.push((key + 1) * elements);
+    }
+    Writes {
+        lists: vec![(LIST, lists)],
+        ..Writes::default()
+    }
+}
+
+/// The entries `0..entries` of the maps of `keys` keys.
+fn maps(keys: u32, entries: u32, value: Option<&[u8]>) -> Writes {
+    let mut maps = MapWrites::default();
+    for key in 0..keys {
+        for entry in 0..entries {
+            maps.keys.push(key);
+            maps.map_keys.push(&entry.to_be_bytes());
+            maps.values.push(value);
+        }
+    }
+    Writes {
+        maps: vec![(MAP, maps)],
+        ..Writes::default()
+    }
+}
+
+#[test]
+fn a_state_whose_keys_were_removed_gives_their_memory_back() {
+    const KEYS: u32 = 20_000;
+    for (state, fill, drain) in [
+        (VALUE, values(KEYS, Some(b"a value")), values(KEYS, None)),
+        (LIST, lists(KEYS, 1), lists(KEYS, 0)),
+        (MAP, maps(KEYS, 1, Some(b"x")), maps(KEYS, 1, None)),
+    ] {
+        let mut backend = backend();
+        write(&mut backend, 0..KEYS, &fill);
+        let full = memory(&backend, state);
+        write(&mut backend, 0..KEYS, &drain);
+        assert_eq!(backend.entries(state), 0);
+        let empty = memory(&backend, state);
+        assert!(empty < full / 10, "{state:?}: {empty} of {full} are left");
+        // What is left serves what comes.
+        write(&mut backend, 0..KEYS, &fill);
+        assert!(memory(&backend, state) <= full * 3 / 2);
+    }
+}
+
+#[test]
+fn a_long_value_that_is_replaced_by_a_short_one_is_let_go_of() {
+    let long = vec![1; 1 << 20];
+    let mut backend = backend();
+    write(&mut backend, 0..1, &values(1, Some(&long)));
+    write(&mut backend, 0..1, &values(1, Some(b"short")));
+    assert!(memory(&backend, VALUE) < 4096);
+    write(&mut backend, 0..1, &lists(1, 10_000));
+    write(&mut backend, 0..1, &lists(1, 1));
+    assert!(memory(&backend, LIST) < 4096);
+    write(&mut backend, 0..1, &maps(1, 3, Some(&long)));
+    write(&mut backend, 0..1, &maps(1, 3, Some(b"short")));
+    assert!(memory(&backend, MAP) < 4096);
+}
+
+#[test]
+fn a_map_that_shrinks_gives_its_chunks_back() {
+    let mut backend = backend();
+    write(&mut backend, 0..1, &maps(1, 50_000, Some(b"a value")));
+    let full = memory(&backend, MAP);
+    write(&mut backend, 0..1, &maps(1, 49_000, None));
+    let left = memory(&backend, MAP);
+    assert!(left < full / 10, "{left} of {full} are left");
+    assert_eq!(backend.entries(MAP), 1000);
+}
