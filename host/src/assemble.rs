@@ -5,12 +5,12 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    path::PathBuf,
+    path::{Component, Path, PathBuf},
     sync::Arc,
 };
 
 use weir_checkpoint::TwoPhaseOptions;
-use weir_component::{Component, Engine, EngineOptions, Limits};
+use weir_component::{Component as Guest, Engine, EngineOptions, Limits};
 use weir_connectors::{
     FileFormat, FileSink, FileSinkOptions, FileSource, FileSourceOptions, GeneratorOptions,
     GeneratorSource, KeyDistribution, OnBadRow, StdoutSink,
@@ -118,7 +118,7 @@ fn load_components(
     job: &JobFile,
     shared: &Shared,
     wrong: &mut Vec<Diagnostic>,
-) -> HashMap<Name, Component> {
+) -> HashMap<Name, Guest> {
     let mut loaded = HashMap::new();
     if job.operators.is_empty() {
         return loaded;
@@ -156,7 +156,7 @@ fn check_operator(
     job: &JobFile,
     name: &Name,
     operator: &Operator,
-    component: &Component,
+    component: &Guest,
     wrong: &mut Vec<Diagnostic>,
 ) {
     let descriptor = component.descriptor();
@@ -167,7 +167,7 @@ fn check_operator(
             descriptor.inputs
         );
         let spot = Spot::OperatorInputs(name.clone());
-        wrong.push(job.diagnose(&spot, "W0314", message, "", None));
+        wrong.push(job.diagnose(&spot, "W0314", message, "these inputs", None));
     }
     let Some(state) = descriptor.states.iter().find(|state| state.kind.is_keyed()) else {
         return;
@@ -215,7 +215,7 @@ fn limits_of(operator: &Operator) -> Limits {
 /// What a graph asks of the world.
 struct World<'a> {
     files: &'a HashMap<Name, FileSource>,
-    components: &'a HashMap<Name, Component>,
+    components: &'a HashMap<Name, Guest>,
 }
 
 impl Resolve for World<'_> {
@@ -280,7 +280,13 @@ fn sources(
                 let factory = FileSource::new(options);
                 if let Err(failure) = factory.discover() {
                     let spot = Spot::SourcePath(name.clone());
-                    wrong.push(job.diagnose(&spot, failure.code(), failure.to_string(), "", None));
+                    wrong.push(job.diagnose(
+                        &spot,
+                        failure.code(),
+                        failure.to_string(),
+                        "this path",
+                        None,
+                    ));
                 }
                 sources.insert(name.clone(), Arc::new(factory));
             }
@@ -314,15 +320,16 @@ fn sources(
 
 fn sinks(job: &JobFile, wrong: &mut Vec<Diagnostic>) -> HashMap<Name, SinkDeployment> {
     let mut sinks = HashMap::new();
-    let mut folders: HashMap<&PathBuf, &Name> = HashMap::new();
+    let mut folders: HashMap<PathBuf, &Name> = HashMap::new();
     for (name, sink) in &job.sinks {
         if let SinkConnector::File(file) = &sink.connector
-            && let Some(other) = folders.insert(&file.folder, name)
+            && let Some(other) = folders.insert(plainly(&file.folder), name)
         {
             let message = format!("sinks `{other}` and `{name}` write to the same folder");
             let help = "their files would have the same names: give each a folder".to_owned();
             let spot = Spot::SinkPath(name.clone());
-            wrong.push(job.diagnose(&spot, code::CONTRADICTION, message, "", Some(help)));
+            let label = "the same folder";
+            wrong.push(job.diagnose(&spot, code::CONTRADICTION, message, label, Some(help)));
         }
         match deploy_sink(job, name, sink) {
             Ok(sink) => {
@@ -332,6 +339,22 @@ fn sinks(job: &JobFile, wrong: &mut Vec<Diagnostic>) -> HashMap<Name, SinkDeploy
         }
     }
     sinks
+}
+
+/// A path without `.` and `..`, so that one folder has one spelling; links are not followed, for it
+/// may not exist yet.
+fn plainly(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if plain.file_name().is_some() => {
+                plain.pop();
+            }
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 fn deploy_sink(job: &JobFile, name: &Name, sink: &Sink) -> Result<SinkDeployment, Failure> {
@@ -366,7 +389,7 @@ fn deploy_sink(job: &JobFile, name: &Name, sink: &Sink) -> Result<SinkDeployment
 }
 
 fn not_made(job: &JobFile, spot: &Spot, failure: &Failure) -> Diagnostic {
-    job.diagnose(spot, failure.code(), failure.to_string(), "", None)
+    job.diagnose(spot, failure.code(), failure.to_string(), "here", None)
 }
 
 /// Keyed state in memory.
@@ -379,5 +402,22 @@ impl BackendFactory for Heap {
         range: KeyGroupRange,
     ) -> Result<Box<dyn Backend>, Failure> {
         Ok(Box::new(HeapBackend::new(states.to_vec(), range)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_has_one_spelling() {
+        for (path, plain) in [
+            ("/a/./out", "/a/out"),
+            ("/a/b/../out/", "/a/out"),
+            ("../out", "../out"),
+            ("a/../../out", "../out"),
+        ] {
+            assert_eq!(plainly(Path::new(path)), Path::new(plain), "{path}");
+        }
     }
 }

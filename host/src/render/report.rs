@@ -131,15 +131,11 @@ pub(crate) fn text_report(plan: &Plan, report: &Report, components: &Components)
     for node in plan.chains.iter().flat_map(|chain| &chain.nodes) {
         let sum = sums.get(node.name.as_str()).copied().unwrap_or_default();
         let rows = match node.kind {
-            NodeKind::Source { .. } => format!("{} rows read", grouped(sum.rows_out)),
+            NodeKind::Source { .. } => format!("{} read", rows_of(sum.rows_out)),
             NodeKind::Operator { .. } => {
-                format!(
-                    "{} rows in, {} out",
-                    grouped(sum.rows_in),
-                    grouped(sum.rows_out)
-                )
+                format!("{} in, {} out", rows_of(sum.rows_in), grouped(sum.rows_out))
             }
-            NodeKind::Sink => format!("{} rows written", grouped(sum.rows_in)),
+            NodeKind::Sink => format!("{} written", rows_of(sum.rows_in)),
         };
         let skipped = match sum.skipped {
             0 => String::new(),
@@ -159,4 +155,11 @@ pub(crate) fn text_report(plan: &Plan, report: &Report, components: &Components)
         ));
     }
     lines.join("\n")
+}
+
+fn rows_of(count: u64) -> String {
+    match count {
+        1 => "1 row".to_owned(),
+        count => format!("{} rows", grouped(count)),
+    }
 }
