@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! <job>/LOCK                                       who runs the job (D28)
-//! <job>/BEGIN                                      where its user told it to begin, and since when
+//! <job>/BEGIN-<n>                                  where the job began; the highest counts
 //! <job>/FINISHED                                   the job has finished (D23)
 //! <job>/chk-<n>/_metadata                          written last; without it there is no checkpoint
 //! <job>/chk-<n>/<head operator>/<subtask>/state    all that one task wrote (D19)
-//! <job>/chk-<n>/committed                          all its transactions are committed
+//! <job>/chk-<n>/_committed                         all its transactions are committed
 //! ```
 //!
 //! INVARIANT: every path of a job begins with `<job>/`, and what does not is never taken for one of
@@ -15,7 +15,9 @@
 use weir_model::{CheckpointId, JobName, OperatorName, SubtaskIndex};
 
 const METADATA: &str = "_metadata";
-const COMMITTED: &str = "committed";
+/// With `_` in front, which no name of an operator begins with (D3).
+const COMMITTED: &str = "_committed";
+const BEGIN: &str = "BEGIN-";
 
 /// The paths of one job, relative to the checkpoint directory, `/` between parts.
 ///
@@ -86,10 +88,18 @@ impl JobPaths {
         self.in_checkpoint(id, COMMITTED)
     }
 
-    /// Where the job was told to begin, as long as no checkpoint says more.
+    /// The `number`-th record of where the job began; only the highest counts.
     #[must_use]
-    pub fn begin(&self) -> String {
-        format!("{}BEGIN", self.root)
+    pub fn begin(&self, number: u64) -> String {
+        format!("{}{BEGIN}{number}", self.root)
+    }
+
+    /// The number of a record of where the job began, if an object is one.
+    #[must_use]
+    pub fn begin_of(&self, path: &str) -> Option<u64> {
+        let text = path.strip_prefix(&self.root)?.strip_prefix(BEGIN)?;
+        let number: u64 = text.parse().ok()?;
+        (number.to_string() == text).then_some(number)
     }
 
     /// The file that whoever runs the job has locked.
@@ -159,6 +169,21 @@ mod tests {
         #[test]
         fn no_text_is_too_odd_to_be_refused(path in any::<String>()) {
             prop_assert_eq!(paths("a").checkpoint_of(&path), None);
+        }
+    }
+
+    #[test]
+    fn where_a_job_began_is_read_back_by_its_number() {
+        let job = paths("a");
+        assert_eq!(job.begin_of(&job.begin(12)), Some(12));
+        for path in [
+            "a/BEGIN",
+            "a/BEGIN-",
+            "a/BEGIN-x",
+            "a/BEGIN-01",
+            "b/BEGIN-1",
+        ] {
+            assert_eq!(job.begin_of(path), None, "{path}");
         }
     }
 

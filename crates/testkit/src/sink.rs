@@ -87,6 +87,7 @@ impl Ledger {
 #[derive(Clone, Debug)]
 pub struct LedgerSink {
     ledger: Ledger,
+    guarantee: SinkGuarantee,
 }
 
 impl LedgerSink {
@@ -95,7 +96,15 @@ impl LedgerSink {
     pub fn new(ledger: &Ledger) -> Self {
         Self {
             ledger: ledger.clone(),
+            guarantee: SinkGuarantee::ExactlyOnce,
         }
+    }
+
+    /// Makes rows visible at the barrier, whatever becomes of the checkpoint.
+    #[must_use]
+    pub fn at_least_once(mut self) -> Self {
+        self.guarantee = SinkGuarantee::AtLeastOnce;
+        self
     }
 
     fn commit_all(&self, committables: &[Committable]) -> Result<Recovered, Failure> {
@@ -114,7 +123,7 @@ impl LedgerSink {
 
 impl SinkFactory for LedgerSink {
     fn guarantee(&self) -> SinkGuarantee {
-        SinkGuarantee::ExactlyOnce
+        self.guarantee
     }
 
     fn create(&self, task: &TaskInfo) -> Result<Box<dyn Sink>, Failure> {
@@ -122,6 +131,7 @@ impl SinkFactory for LedgerSink {
         Ok(Box::new(Writer {
             ledger: self.ledger.clone(),
             prefix,
+            guarantee: self.guarantee,
             rows: Vec::new(),
         }))
     }
@@ -156,6 +166,7 @@ impl SinkFactory for LedgerSink {
 struct Writer {
     ledger: Ledger,
     prefix: String,
+    guarantee: SinkGuarantee,
     rows: Vec<String>,
 }
 
@@ -176,9 +187,13 @@ impl Sink for Writer {
     fn pre_commit(&mut self, checkpoint: CheckpointId) -> Result<PreCommit, Failure> {
         let rows = std::mem::take(&mut self.rows);
         let id = format!("{:08}-{}", checkpoint.0, self.prefix);
-        let ledger = self.ledger.clone();
+        let (ledger, guarantee) = (self.ledger.clone(), self.guarantee);
         Ok(Box::new(move || {
             if rows.is_empty() {
+                return Ok(Vec::new());
+            }
+            if guarantee == SinkGuarantee::AtLeastOnce {
+                ledger.lock().committed.insert(id, (checkpoint, rows));
                 return Ok(Vec::new());
             }
             ledger.lock().sealed.insert(id.clone(), (checkpoint, rows));

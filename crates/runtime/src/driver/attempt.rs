@@ -195,7 +195,9 @@ impl AttemptDriver {
                 progress.with_data.remove(&task);
                 // The final checkpoint is taken when all sources have ended (D4).
                 let is_source = self.sources.name_of(task.vertex).is_some();
-                if !is_source || !self.all_read(progress) || progress.stopping {
+                // Before all tasks run there is no checkpoint: it is asked for then.
+                let all_run = progress.running.len() == self.reach.len();
+                if !is_source || !all_run || !self.all_read(progress) || progress.stopping {
                     return None;
                 }
                 let effects = self.coordinator.request(now, CheckpointKind::Final);

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use weir_checkpoint::{Fallback, JobPaths, Shown, SnapshotStore, StoreError, Survey};
-use weir_model::{Attempt, CheckpointId};
+use weir_checkpoint::{Fallback, JobPaths, ObjectInfo, Shown, SnapshotStore, StoreError, Survey};
+use weir_model::CheckpointId;
 use weir_operator::{Failure, SinkGuarantee};
 
 use super::{
@@ -23,15 +23,10 @@ impl Job {
         let Some(storage) = self.storage.clone() else {
             return Ok(Survey::default());
         };
-        let survey = blocking(move || {
-            let objects =
-                storage
-                    .store
-                    .list(storage.paths.root())
-                    .map_err(|e| Failure::External {
-                        what: storage.store.describe(),
-                        message: e.to_string(),
-                    })?;
+        let (survey, begin) = blocking(move || {
+            let root = storage.paths.root();
+            let objects = storage.store.list(root).map_err(|e| outside(root, &e))?;
+            let begin = Begin::latest(&storage, &objects)?;
             let survey = Survey::of(&storage.paths, &objects);
             for orphan in &survey.orphans {
                 for object in &objects {
@@ -40,29 +35,34 @@ impl Job {
                     }
                 }
             }
-            Ok(survey)
+            Ok((survey, begin))
         })
         .await?;
-        self.highest = self.highest.max(survey.highest.unwrap_or(CheckpointId(0)));
+        // Of what was highest when the job began there may be nothing left; its number is spent all
+        // the same.
+        let began = begin.as_ref().map(|begin| begin.above);
+        self.highest = self
+            .highest
+            .max(survey.highest.max(began).unwrap_or(CheckpointId(0)));
+        self.begin = begin;
         Ok(survey)
     }
 
     /// Reads the checkpoint that this attempt begins with.
     pub(super) async fn restore(
         &mut self,
-        attempt: Attempt,
         survey: &mut Survey,
     ) -> Result<Option<Restored>, Failure> {
         let first = self.latest.is_none();
         let mut latest = match self.latest.clone() {
             Some(latest) => latest,
-            None => self.choose(survey).await?,
+            None => self.choose(survey)?,
         };
         let restored = loop {
             let (store, folder) = match (latest.clone(), &self.storage) {
                 (Latest::Beginning, _) | (Latest::Own(_), None) => {
                     if first {
-                        self.begin_anew(attempt, survey).await?;
+                        self.begin_anew(survey).await?;
                     }
                     self.latest = Some(latest);
                     return Ok(None);
@@ -79,7 +79,7 @@ impl Job {
                 (Err(NoRestore::Unreadable(failure)), Latest::Own(id))
                     if self.named != Some(*id) =>
                 {
-                    let older = self.fall_back(survey, *id, failure).await?;
+                    let older = self.fall_back(&self.since(survey), *id, failure).await?;
                     // It is not one of those that retention counts.
                     survey.completed.retain(|kept| kept <= &older);
                     latest = Latest::Own(older);
@@ -91,10 +91,11 @@ impl Job {
         if let Latest::Foreign(_) = latest {
             // New results must not take the names of those that are there (D24).
             self.highest = self.highest.max(id).max(self.last_committed().await?);
-            self.named = Some(id);
+        }
+        if first && !matches!(self.options.restore, RestoreFrom::Latest) {
+            self.say_begin(&latest).await?;
         }
         if first {
-            self.say_begin(&latest).await?;
             self.restored = Some((id, location.clone()));
         }
         self.latest = Some(latest);
@@ -105,60 +106,71 @@ impl Job {
     }
 
     /// Where the first attempt of this process begins.
-    async fn choose(&mut self, survey: &Survey) -> Result<Latest, Failure> {
-        Ok(match &self.options.restore {
-            RestoreFrom::Nothing => Latest::Beginning,
-            RestoreFrom::Own(id) => {
-                self.named = Some(*id);
-                Latest::Own(*id)
+    fn choose(&mut self, survey: &Survey) -> Result<Latest, Failure> {
+        let told = match &self.options.restore {
+            RestoreFrom::Nothing => return Ok(Latest::Beginning),
+            RestoreFrom::Checkpoint(foreign) => return Ok(Latest::Foreign(foreign.clone())),
+            RestoreFrom::Own(id) => From::Own(*id),
+            RestoreFrom::Latest => match self.pending(survey) {
+                Some(begin) => begin.from.clone(),
+                None => return Ok(survey.latest().map_or(Latest::Beginning, Latest::Own)),
+            },
+        };
+        match told {
+            From::Beginning => Ok(Latest::Beginning),
+            From::Own(id) => {
+                self.named = Some(id);
+                Ok(Latest::Own(id))
             }
-            RestoreFrom::Checkpoint(foreign) => Latest::Foreign(foreign.clone()),
-            RestoreFrom::Latest => {
-                let told = match self.storage.clone() {
-                    Some(storage) => {
-                        let survey = survey.clone();
-                        blocking(move || Begin::pending(&storage, &survey)).await?
-                    }
-                    None => None,
-                };
-                match told {
-                    None => survey.latest().map_or(Latest::Beginning, Latest::Own),
-                    Some(From::Beginning) => Latest::Beginning,
-                    Some(From::Own(id)) => {
-                        self.named = Some(id);
-                        Latest::Own(id)
-                    }
-                    Some(From::Foreign(location)) => {
-                        return Err(Failure::Restore {
-                            message: format!(
-                                "the job was told to begin at {location} and has completed no \
-                                 checkpoint since: say so again (`--restore {location}`), or where \
-                                 else to begin"
-                            ),
-                        });
-                    }
-                }
-            }
-        })
+            From::Foreign(location) => Err(Failure::Restore {
+                message: format!(
+                    "the job was told to begin at {location} and has completed no checkpoint \
+                     since: say so again (`--restore {location}`), or where else to begin"
+                ),
+            }),
+        }
     }
 
-    /// Writes down where the job was told to begin, so that a crash before its next checkpoint does
-    /// not send it elsewhere; it has not finished any more then (D23).
-    async fn say_begin(&self, latest: &Latest) -> Result<(), Failure> {
+    /// Where the job began, if it has completed no checkpoint since.
+    fn pending(&self, survey: &Survey) -> Option<&Begin> {
+        let newer = |begin: &Begin| survey.latest().is_some_and(|latest| latest > begin.above);
+        self.begin.as_ref().filter(|begin| !newer(begin))
+    }
+
+    /// The checkpoints since the job began, and the one that it began at: what is older belongs to
+    /// another course of things, whose results may be gone.
+    fn since(&self, survey: &Survey) -> Survey {
+        let mut since = survey.clone();
+        if let Some(begin) = &self.begin {
+            let is_since = |id: &CheckpointId| *id > begin.above || begin.is_at(*id);
+            since.completed.retain(is_since);
+        }
+        since
+    }
+
+    /// Whether retention leaves a checkpoint alone: the user named it (D24).
+    pub(super) fn is_spared(&self, id: CheckpointId) -> bool {
+        self.named == Some(id) || self.begin.as_ref().is_some_and(|begin| begin.is_at(id))
+    }
+
+    /// Writes down where the job begins, so that a crash before its next checkpoint does not send
+    /// it elsewhere; it has not finished any more then (D23).
+    async fn say_begin(&mut self, latest: &Latest) -> Result<(), Failure> {
         let Some(storage) = self.storage.clone() else {
             return Ok(());
         };
-        let from = match (&self.options.restore, latest) {
-            (RestoreFrom::Latest, _) => None,
-            (_, Latest::Beginning) => Some(From::Beginning),
-            (_, Latest::Own(id)) => Some(From::Own(*id)),
-            (_, Latest::Foreign(foreign)) => Some(From::Foreign(foreign.place())),
+        let from = match latest {
+            Latest::Beginning => From::Beginning,
+            Latest::Own(id) => From::Own(*id),
+            Latest::Foreign(foreign) => From::Foreign(foreign.place()),
         };
-        let above = self.highest;
+        let begin = Begin {
+            above: self.highest,
+            from,
+        };
+        self.begin = Some(begin.clone());
         blocking(move || {
-            if let Some(from) = from {
-                Begin { above, from }.write(&storage)?;
-            }
+            begin.write(&storage)?;
             let path = storage.paths.finished();
             storage.store.delete(&path).map_err(|e| outside(&path, &e))
         })
@@ -173,9 +185,14 @@ impl Job {
         failure: Failure,
     ) -> Result<CheckpointId, Failure> {
         let mut shown = BTreeMap::new();
+        let committed = self.committed_with(unreadable).await?;
         for (name, sink) in &self.deployment.sinks {
             let upto = match sink.factory.guarantee() {
                 SinkGuarantee::AtLeastOnce => Shown::AtOnce,
+                // The results may have been taken away since.
+                SinkGuarantee::ExactlyOnce if committed.iter().any(|c| c == name.as_str()) => {
+                    Shown::UpTo(Some(unreadable))
+                }
                 SinkGuarantee::ExactlyOnce => {
                     let factory = sink.factory.clone();
                     Shown::UpTo(blocking(move || factory.existing()).await?.last_checkpoint)
@@ -224,6 +241,25 @@ impl Job {
         }
     }
 
+    /// The sinks that had committed something with a checkpoint that is marked as committed.
+    async fn committed_with(&self, id: CheckpointId) -> Result<Vec<String>, Failure> {
+        let Some(storage) = self.storage.clone() else {
+            return Ok(Vec::new());
+        };
+        blocking(move || {
+            let path = storage.paths.committed(id);
+            match storage.store.get(&path) {
+                Ok(bytes) => Ok(String::from_utf8_lossy(&bytes)
+                    .lines()
+                    .map(str::to_owned)
+                    .collect()),
+                Err(e) if e.is_not_found() => Ok(Vec::new()),
+                Err(e) => Err(outside(&path, &e)),
+            }
+        })
+        .await
+    }
+
     /// The highest checkpoint that any sink has committed something of.
     async fn last_committed(&self) -> Result<CheckpointId, Failure> {
         let mut last = CheckpointId(0);
@@ -236,7 +272,7 @@ impl Job {
     }
 
     /// A job that starts anew does not mix its results with those that are there (D23).
-    async fn begin_anew(&mut self, attempt: Attempt, survey: &Survey) -> Result<(), Failure> {
+    async fn begin_anew(&mut self, survey: &Survey) -> Result<(), Failure> {
         let mut replaced = Vec::new();
         for (name, sink) in &self.deployment.sinks {
             let factory = sink.factory.clone();
@@ -244,7 +280,7 @@ impl Job {
             if existing.committed == 0 {
                 continue;
             }
-            match self.policy(sink, attempt, survey) {
+            match self.policy(sink, survey) {
                 OnExisting::Refuse => {
                     return Err(Failure::Existing {
                         sink: name.to_string(),
@@ -261,21 +297,30 @@ impl Job {
         }
         // Nothing is removed before all sinks were asked, and it is written down that older
         // checkpoints, whose results go, are not gone on from.
-        self.say_begin(&Latest::Beginning).await?;
+        if !self.begins_again(survey) {
+            self.say_begin(&Latest::Beginning).await?;
+        }
         for factory in replaced {
             blocking(move || factory.clear()).await?;
         }
         Ok(())
     }
 
+    /// Whether an earlier process began at the beginning too, and died before its first checkpoint.
+    fn begins_again(&self, survey: &Survey) -> bool {
+        matches!(self.options.restore, RestoreFrom::Latest)
+            && self
+                .pending(survey)
+                .is_some_and(|begin| begin.from == From::Beginning)
+    }
+
     /// What becomes of the results of a sink that are there. Those of an at-least-once sink may be
     /// of an attempt that died before its first checkpoint: they are no reason not to try again.
-    fn policy(&self, sink: &SinkDeployment, attempt: Attempt, survey: &Survey) -> OnExisting {
-        let again = matches!(self.options.restore, RestoreFrom::Latest)
-            && survey.completed.is_empty()
-            && attempt > Attempt(1);
+    fn policy(&self, sink: &SinkDeployment, survey: &Survey) -> OnExisting {
         match (sink.on_existing, sink.factory.guarantee()) {
-            (OnExisting::Refuse, SinkGuarantee::AtLeastOnce) if again => OnExisting::Append,
+            (OnExisting::Refuse, SinkGuarantee::AtLeastOnce) if self.begins_again(survey) => {
+                OnExisting::Append
+            }
             (policy, SinkGuarantee::AtLeastOnce | SinkGuarantee::ExactlyOnce) => policy,
         }
     }
@@ -311,13 +356,15 @@ pub fn finished(store: &dyn SnapshotStore, paths: &JobPaths) -> Result<Option<St
     Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned()))
 }
 
-/// Where the job was told to begin, as the store keeps it.
-struct Begin {
+/// Where the job began, as the store keeps it.
+#[derive(Clone, Debug)]
+pub(super) struct Begin {
     /// The highest checkpoint there was anything of then: any above it says more.
     above: CheckpointId,
     from: From,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum From {
     Beginning,
     Own(CheckpointId),
@@ -328,19 +375,26 @@ enum From {
 impl Begin {
     const VERSION: u64 = 1;
 
-    /// Where the job was told to begin, if it has completed no checkpoint since. Blocking.
-    fn pending(storage: &Storage, survey: &Survey) -> Result<Option<From>, Failure> {
-        let path = storage.paths.begin();
-        let bytes = match storage.store.get(&path) {
-            Ok(bytes) => bytes,
-            Err(e) if e.is_not_found() => return Ok(None),
-            Err(e) => return Err(outside(&path, &e)),
+    fn is_at(&self, id: CheckpointId) -> bool {
+        self.from == From::Own(id)
+    }
+
+    /// What was written last. Blocking.
+    fn latest(storage: &Storage, objects: &[ObjectInfo]) -> Result<Option<Self>, Failure> {
+        let Some(latest) = numbers(storage, objects).max() else {
+            return Ok(None);
         };
-        let begin = Self::read(&bytes).ok_or_else(|| Failure::Restore {
-            message: format!("{path} is damaged: say where to begin with `--restore`"),
-        })?;
-        let newer = survey.latest().is_some_and(|latest| latest > begin.above);
-        Ok((!newer).then_some(begin.from))
+        let path = storage.paths.begin(latest);
+        let bytes = storage.store.get(&path).map_err(|e| outside(&path, &e))?;
+        match Self::read(&bytes) {
+            Some(begin) => Ok(Some(begin)),
+            None => Err(Failure::Restore {
+                message: format!(
+                    "{path}, which says where the job began, is damaged: with it removed, the job \
+                     goes on from its latest checkpoint"
+                ),
+            }),
+        }
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {
@@ -357,22 +411,39 @@ impl Begin {
         Some(Self { above, from })
     }
 
-    /// Writes it in place of an earlier one. Blocking.
+    /// Writes it beside what was written before, which then goes. Blocking.
     fn write(&self, storage: &Storage) -> Result<(), Failure> {
+        let root = storage.paths.root();
+        let before = storage.store.list(root).map_err(|e| outside(root, &e))?;
+        let number = numbers(storage, &before).max().map_or(1, |last| last + 1);
         let mut document = json!({ "v": Self::VERSION, "above": self.above.0 });
         match &self.from {
             From::Beginning => {}
             From::Own(id) => document["checkpoint"] = json!(id.0),
             From::Foreign(place) => document["path"] = json!(place),
         }
-        let path = storage.paths.begin();
+        let path = storage.paths.begin(number);
         let bytes = document.to_string().into_bytes();
-        let written = storage
-            .store
-            .delete(&path)
-            .and_then(|()| storage.store.put(&path, vec![bytes]));
-        written.map_err(|e| outside(&path, &e))
+        storage.store.put(&path, vec![bytes]).map_err(|e| {
+            // It may be there, whole or not: nothing has begun, so nothing is to say so.
+            let _ = storage.store.delete(&path);
+            outside(&path, &e)
+        })?;
+        for number in numbers(storage, &before) {
+            // One that stays is passed over.
+            let _ = storage.store.delete(&storage.paths.begin(number));
+        }
+        Ok(())
     }
+}
+
+/// The numbers of all records of where the job began.
+fn numbers<'a>(
+    storage: &'a Storage,
+    objects: &'a [ObjectInfo],
+) -> impl Iterator<Item = u64> + use<'a> {
+    let of = |object: &ObjectInfo| storage.paths.begin_of(&object.path);
+    objects.iter().filter_map(of)
 }
 
 fn outside(path: &str, error: &StoreError) -> Failure {

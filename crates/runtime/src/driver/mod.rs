@@ -20,7 +20,9 @@ use tokio::{
     task::{JoinSet, spawn_blocking},
     time::sleep,
 };
-use weir_checkpoint::{Config, Coordinator, OnCommitError, RestartDecision, Survey, Transaction};
+use weir_checkpoint::{
+    Config, Coordinator, Metadata, OnCommitError, RestartDecision, Survey, Transaction,
+};
 use weir_graph::NodeKind;
 use weir_model::{Attempt, CheckpointId, Name, ProcessingTime};
 use weir_operator::{Committable, Failure, Recovered};
@@ -29,6 +31,7 @@ use weir_state::Verdict;
 pub use self::begin::finished;
 use self::{
     attempt::{AttemptDriver, Counts, End},
+    begin::Begin,
     deploy::Shared,
     document::Described,
     persist::Persist,
@@ -108,8 +111,10 @@ struct Job {
     latest: Option<Latest>,
     /// The id of the next checkpoint is above this one (D24).
     highest: CheckpointId,
-    /// The checkpoint that the user named: retention leaves it alone (D24).
+    /// The checkpoint of the job's own that the user named.
     named: Option<CheckpointId>,
+    /// Where the job began, as far as it was written down.
+    begin: Option<Begin>,
 }
 
 /// Where the next attempt begins.
@@ -154,6 +159,7 @@ impl Job {
             latest: None,
             highest: CheckpointId(0),
             named: None,
+            begin: None,
         }
     }
 
@@ -253,7 +259,7 @@ impl Job {
         let attempt = (self.options.attempts)().map_err(failed)?;
         self.meters = NodeMeters::folded(&self.meters);
         let mut survey = self.survey().await.map_err(failed)?;
-        let restored = self.restore(attempt, &mut survey).await.map_err(failed)?;
+        let restored = self.restore(&mut survey).await.map_err(failed)?;
         self.recover(attempt, restored.as_ref()).await?;
         if restored.as_ref().is_some_and(Restored::all_finished) {
             return Err(Early::AllFinished);
@@ -318,7 +324,7 @@ impl Job {
                 .completed
                 .iter()
                 .copied()
-                .filter(|id| self.named != Some(*id))
+                .filter(|id| !self.is_spared(*id))
                 .collect(),
             kinds: HashMap::new(),
             stopped: None,
@@ -471,8 +477,23 @@ impl Job {
         else {
             return Ok(());
         };
-        let path = storage.paths.committed(id);
-        blocking(move || put_once(&storage, &path, String::new())).await
+        blocking(move || {
+            let metadata = storage.paths.metadata(id);
+            let failed = |message: String| Failure::External {
+                what: format!("read {metadata}"),
+                message,
+            };
+            let bytes = storage.store.get(&metadata);
+            let bytes = bytes.map_err(|e| failed(e.to_string()))?;
+            let saved = Metadata::decode(&bytes).map_err(|e| failed(e.to_string()))?;
+            // Which sinks have shown something with it, should it turn out to be damaged (D20).
+            let shown = saved.sinks.iter().filter(|(_, transactions)| {
+                transactions.iter().any(|t| !t.committables.is_empty())
+            });
+            let names: String = shown.map(|(name, _)| format!("{name}\n")).collect();
+            put_once(&storage, &storage.paths.committed(id), names)
+        })
+        .await
     }
 
     /// Says for ever that the job has finished (D23).

@@ -123,20 +123,190 @@ fn a_fork_that_dies_before_its_first_checkpoint_does_not_go_on_from_another() {
     assert!(text.contains("was told to begin at"), "{text}");
 }
 
+/// A job that is stopped before it has read anything, and then stops itself when it has read all
+/// rows but one; so the second of its two checkpoints holds all its results.
+fn stopping_itself(splits: &[Vec<String>], ledger: &Ledger) -> TestJob {
+    let count = splits[0].len() - 1;
+    let valve = Valve::at(0);
+    let ask = Arc::new(std::sync::OnceLock::<Box<dyn Fn(bool) + Send + Sync>>::new());
+    let (asked, last) = (ask.clone(), splits[0][count - 1].clone());
+    let stopping = map_rows(move |row| {
+        if row == last
+            && let Some(stop) = asked.get()
+        {
+            stop(true);
+        }
+        Ok(vec![row.to_owned()])
+    });
+    let mut job = TestJob::new()
+        .source("rows", 1, MemorySource::of(splits).behind(valve.clone()))
+        .operator("stop", 1, "rows", Partitioning::Forward, stopping)
+        .operator("count", 1, "stop", TestJob::by_prefix(), counter())
+        .sink(
+            "out",
+            1,
+            "count",
+            Partitioning::Forward,
+            LedgerSink::new(ledger),
+        );
+    job.checkpoints = Some(Config {
+        retained: 5,
+        ..Config::default()
+    });
+    assert!(ask.set(Box::new(job.stopper())).is_ok());
+    stop_at_once(&mut job);
+    valve.open_to(count as u64);
+    let report = job.run();
+    assert!(matches!(report.outcome, Ended::Stopped(Some(_))));
+    assert_eq!(ledger.rows().len(), count);
+    valve.open_to(u64::MAX);
+    job
+}
+
+/// Stops it with a checkpoint as soon as all its tasks run.
+fn stop_at_once(job: &mut TestJob) {
+    let stop = job.stopper();
+    job.events = Events::reacting(move |event| {
+        if matches!(event, JobEvent::Running { .. }) {
+            stop(true);
+        }
+    });
+    let report = job.run();
+    let stopped = matches!(report.outcome, Ended::Stopped(Some(_)));
+    assert!(stopped, "{:?}", report.outcome);
+    job.events = Events::default();
+}
+
 #[test]
 fn results_may_be_taken_away_between_a_stop_and_the_next_start() {
     let splits = [rows(0, 50, 3)];
     let ledger = Ledger::default();
-    let valve = Valve::at(20);
-    let mut job = counting(&splits, &valve, 1, &ledger);
-    stop_at(&mut job, &ledger, 20);
+    let job = stopping_itself(&splits, &ledger);
     let first = ledger.rows();
     LedgerSink::new(&ledger).clear().unwrap();
-    valve.open_to(u64::MAX);
     finishes(&job);
     let mut all = [first, ledger.rows()].concat();
     all.sort();
     assert_eq!(all, counted(&splits));
+}
+
+#[test]
+fn d20_what_was_committed_counts_as_shown_though_it_was_taken_away() {
+    let splits = [rows(0, 50, 3)];
+    let ledger = Ledger::default();
+    let job = stopping_itself(&splits, &ledger);
+    LedgerSink::new(&ledger).clear().unwrap();
+    assert!(job.store.flip(&latest(&job), 800));
+    let text = failure(&job.run());
+    assert!(text.contains("has committed up to checkpoint"), "{text}");
+}
+
+#[test]
+fn a_number_that_was_spent_on_an_orphan_does_not_keep_a_job_at_its_beginning() {
+    let splits = [rows(0, 50, 3)];
+    let ledger = Ledger::default();
+    let valve = Valve::at(20);
+    let mut job = counting(&splits, &valve, 1, &ledger);
+    job.store
+        .put("test/chk-41/count/0/state", vec![b"half".to_vec()])
+        .unwrap();
+    job.restore = RestoreFrom::Nothing;
+    crash_at_once(&mut job);
+    job.restore = RestoreFrom::Latest;
+    stop_at(&mut job, &ledger, 20);
+    valve.open_to(u64::MAX);
+    assert!(finishes(&job).restored.is_some());
+    assert_eq!(ledger.sorted(), counted(&splits));
+}
+
+#[test]
+fn d20_nothing_older_than_the_beginning_is_fallen_back_to() {
+    let splits = [rows(0, 50, 3)];
+    let ledger = Ledger::default();
+    let valve = Valve::at(20);
+    let mut job = counting(&splits, &valve, 1, &ledger);
+    let keep = |interval_ms| {
+        Some(Config {
+            interval_ms,
+            retained: 9,
+            ..Config::default()
+        })
+    };
+    job.checkpoints = keep(Some(2));
+    stop_at(&mut job, &ledger, 20);
+    // Anew, with one checkpoint that shows nothing.
+    let anew = Ledger::default();
+    let mut again = counting(&splits, &Valve::at(0), 1, &anew);
+    again.store = job.store.clone();
+    again.checkpoints = keep(None);
+    again.restore = RestoreFrom::Nothing;
+    stop_at_once(&mut again);
+    again.restore = RestoreFrom::Latest;
+    let newest = again.store.paths();
+    let newest = newest.iter().filter(|p| p.ends_with("_metadata"));
+    assert!(
+        again
+            .store
+            .flip(newest.max_by_key(|p| number(p)).unwrap(), 300)
+    );
+    let text = failure(&again.run());
+    assert!(text.contains("there is no older checkpoint"), "{text}");
+}
+
+#[test]
+fn a_newer_format_is_no_reason_to_go_back() {
+    let splits = [rows(0, 50, 3)];
+    let ledger = Ledger::default();
+    let job = with_two_checkpoints(&ledger, &splits);
+    let paths = job.store.paths();
+    let metadata = paths.iter().filter(|p| p.ends_with("_metadata"));
+    let newest = metadata.max_by_key(|p| number(p)).unwrap();
+    let text = String::from_utf8(job.store.get(newest).unwrap()).unwrap();
+    job.store.delete(newest).unwrap();
+    let newer = text.replacen("weir-metadata v1", "weir-metadata v9", 1);
+    job.store.put(newest, vec![newer.into_bytes()]).unwrap();
+    let text = failure(&job.run());
+    assert!(text.contains("version 9"), "{text}");
+}
+
+/// A job into an at-least-once sink whose first checkpoint never completes, though its rows show.
+fn shown_too_early(splits: &[Vec<String>], ledger: &Ledger) -> TestJob {
+    let mut job = TestJob::new()
+        .source("rows", 1, MemorySource::of(splits))
+        .operator("count", 1, "rows", TestJob::by_prefix(), counter())
+        .sink(
+            "out",
+            1,
+            "count",
+            Partitioning::Forward,
+            LedgerSink::new(ledger).at_least_once(),
+        );
+    job.checkpoints = Some(Config::default());
+    job
+}
+
+#[test]
+fn what_an_at_least_once_sink_showed_before_a_crash_is_no_reason_not_to_begin_again() {
+    let splits = [rows(0, 50, 3)];
+    let ledger = Ledger::default();
+    let job = shown_too_early(&splits, &ledger);
+    // The beginning, the state, and then the metadata.
+    job.store.inject(3, Fault::Refuse);
+    assert!(matches!(job.run().outcome, Ended::Failed(_)));
+    assert_eq!(ledger.rows().len(), 50);
+    finishes(&job);
+    assert_eq!(ledger.rows().len(), 100, "at least once");
+}
+
+#[test]
+fn what_was_there_before_a_jobs_first_start_is_refused_however_often_it_is_tried() {
+    let splits = [rows(0, 50, 3)];
+    let ledger = Ledger::default();
+    finishes(&shown_too_early(&splits, &ledger));
+    let job = shown_too_early(&splits, &ledger);
+    for _ in 0..2 {
+        assert!(failure(&job.run()).contains("on-existing"));
+    }
 }
 
 #[test]

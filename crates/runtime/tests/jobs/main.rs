@@ -309,8 +309,8 @@ fn a_job_that_was_stopped_goes_on_where_it_was_at_another_parallelism() {
     assert!(first <= 210, "{first}");
     assert_eq!(ledger.sealed(), 0, "a stop commits what it has sealed");
 
-    valve.open_to(u64::MAX);
     for (parallelism, end) in [(1, None), (2, Some(()))] {
+        valve.open_to(end.map_or(90, |()| u64::MAX));
         let store = job.store.clone();
         job = counting(&splits, &valve, parallelism, &ledger);
         job.store = store;
@@ -327,12 +327,12 @@ fn a_job_that_was_stopped_goes_on_where_it_was_at_another_parallelism() {
         assert!(report.restored.is_some());
         match end {
             None => assert!(
-                matches!(report.outcome, Ended::Stopped(_) | Ended::Finished),
+                matches!(report.outcome, Ended::Stopped(_)),
                 "{:?}",
                 report.outcome
             ),
             Some(()) => assert!(
-                matches!(report.outcome, Ended::Finished | Ended::AlreadyFinished(_)),
+                matches!(report.outcome, Ended::Finished),
                 "{:?}",
                 report.outcome
             ),
@@ -417,17 +417,26 @@ fn a_job_that_starts_anew_does_not_mix_its_results_with_others() {
 
 #[test]
 fn a_job_without_checkpoints_stops_and_says_that_it_kept_none() {
-    let splits = [rows(0, 100, 3)];
     let ledger = Ledger::default();
-    let valve = Valve::at(50);
-    let mut job = counting(&splits, &valve, 1, &ledger);
-    job.checkpoints = None;
-    let stop = job.stopper();
-    job.events = Events::reacting(move |event| {
-        if matches!(event, JobEvent::Running { .. }) {
-            stop(true);
-        }
+    let ask = Arc::new(std::sync::OnceLock::<Box<dyn Fn(bool) + Send + Sync>>::new());
+    let asked = ask.clone();
+    let stopping = map_rows(move |row| {
+        asked.get().into_iter().for_each(|stop| stop(true));
+        Ok(vec![row.to_owned()])
     });
+    let source = MemorySource::of(&[rows(0, 100, 3)]).behind(Valve::at(50));
+    let mut job = TestJob::new()
+        .source("rows", 1, source)
+        .operator("stop", 1, "rows", Partitioning::Forward, stopping)
+        .sink(
+            "out",
+            1,
+            "stop",
+            Partitioning::Forward,
+            LedgerSink::new(&ledger),
+        );
+    job.checkpoints = None;
+    assert!(ask.set(Box::new(job.stopper())).is_ok());
     let report = job.run();
     assert!(
         matches!(report.outcome, Ended::Stopped(None)),
@@ -442,6 +451,7 @@ fn a_job_without_checkpoints_stops_and_says_that_it_kept_none() {
         0,
         "what was read is committed all the same"
     );
+    assert!(!ledger.rows().is_empty());
 }
 
 /// A job with two checkpoints that nobody has committed beyond the first of.
@@ -891,7 +901,8 @@ fn a_stop_whose_checkpoint_fails_is_tried_again() {
         tolerable_failures: 5,
         ..Config::default()
     });
-    job.store.inject(1, Fault::Refuse);
+    // After the beginning: the state of the stop checkpoint.
+    job.store.inject(2, Fault::Refuse);
     let stop = job.stopper();
     job.events = Events::reacting(move |event| {
         if matches!(event, JobEvent::Running { .. }) {
