@@ -23,10 +23,15 @@ impl Job {
         let Some(storage) = self.storage.clone() else {
             return Ok(Survey::default());
         };
+        let is_told = !matches!(self.options.restore, RestoreFrom::Latest);
         let (survey, begin) = blocking(move || {
             let root = storage.paths.root();
             let objects = storage.store.list(root).map_err(|e| outside(root, &e))?;
-            let begin = Begin::latest(&storage, &objects)?;
+            let begin = match Begin::latest(&storage, &objects) {
+                // Whoever says where to begin need not know where the job began before.
+                Err(Failure::Restore { .. }) if is_told => None,
+                begin => begin?,
+            };
             let survey = Survey::of(&storage.paths, &objects);
             for orphan in &survey.orphans {
                 for object in &objects {
@@ -390,8 +395,8 @@ impl Begin {
             Some(begin) => Ok(Some(begin)),
             None => Err(Failure::Restore {
                 message: format!(
-                    "{path}, which says where the job began, is damaged: with it removed, the job \
-                     goes on from its latest checkpoint"
+                    "{path}, which says where the job began, is damaged: say where to begin with \
+                     `--restore`, or remove it to go on from the latest checkpoint"
                 ),
             }),
         }

@@ -417,3 +417,21 @@ fn a_job_whose_tasks_had_all_finished_before_its_final_checkpoint_finishes_after
     expected.sort();
     assert_eq!(ledger.sorted(), expected);
 }
+
+#[test]
+fn a_damaged_record_of_the_beginning_is_told_and_overruled() {
+    let splits = [rows(0, 20, 3)];
+    let ledger = Ledger::default();
+    let mut job = counting(&splits, &Valve::at(0), 1, &ledger);
+    crash_at_once(&mut job);
+    assert!(job.store.flip("test/BEGIN-1", 3));
+    assert!(failure(&job.run()).contains("BEGIN-1"));
+    job = {
+        let mut open = counting(&splits, &Valve::open(), 1, &ledger);
+        open.store = job.store.clone();
+        open
+    };
+    job.restore = RestoreFrom::Nothing;
+    finishes(&job);
+    assert_eq!(ledger.sorted(), counted(&splits));
+}
