@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use weir_model::{Column, OptionalColumn, Rows};
 use weir_operator::{
-    Context, Descriptor, Emitted, Failure, Operator, OperatorFactory, Outcome, TaskInfo,
+    Context, Descriptor, Emitted, Failure, Operator, OperatorFactory, Outcome, TaskInfo, Trap,
 };
 use weir_state::{StateDecl, StateIndex, StateKind, Which};
 
@@ -62,6 +62,24 @@ impl Closures {
     #[must_use]
     pub fn keeping_memory(mut self) -> Self {
         self.descriptor.keeps_memory = true;
+        self
+    }
+
+    /// Traps where a row is `bad`, after it has done with the rows what it does.
+    #[must_use]
+    pub fn trapping_at(mut self, bad: impl Fn(&[u8]) -> bool + Send + Sync + 'static) -> Self {
+        let process = self.process;
+        self.process = Arc::new(move |cx, input, rows| {
+            let outcome = process(cx, input, rows)?;
+            if rows.values.iter().any(&bad) {
+                return Err(Failure::Trap(Box::new(Trap {
+                    message: "as told".into(),
+                    backtrace: Vec::new(),
+                    row: None,
+                })));
+            }
+            Ok(outcome)
+        });
         self
     }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
+use weir_graph::OnError;
 use weir_operator::SinkGuarantee;
 use weir_runtime::{Examined, examine};
 use weir_state::Change;
@@ -87,6 +88,24 @@ fn guarantees(assembly: &Assembly) -> Vec<(String, &'static str, &'static str)> 
     all
 }
 
+/// What the job says and cannot have.
+fn notes(assembly: &Assembly) -> Vec<String> {
+    let keeps = |name: &weir_model::Name| {
+        let deployed = assembly.deployment.operators.get(name);
+        deployed.is_some_and(|operator| operator.factory.descriptor().keeps_memory)
+    };
+    let skipping = assembly.job.operators.iter();
+    let skipping = skipping.filter(|(name, o)| o.on_error == OnError::Skip && keeps(name));
+    skipping
+        .map(|(name, _)| {
+            format!(
+                "operator `{name}` keeps something in its own memory, which cannot be taken back: \
+                 a trap fails the job in spite of `on-error: skip`"
+            )
+        })
+        .collect()
+}
+
 fn text(assembly: &Assembly, examined: Option<&Examined>) -> String {
     let plan = &assembly.deployment.plan;
     let mut lines = vec![
@@ -105,6 +124,7 @@ fn text(assembly: &Assembly, examined: Option<&Examined>) -> String {
         };
         lines.push(format!("  {sink:<16} {guarantee}{why}"));
     }
+    lines.extend(notes(assembly).iter().map(|note| format!("\nnote: {note}")));
     if let Some(examined) = examined {
         lines.push(String::new());
         lines.push(format!(
@@ -172,6 +192,7 @@ fn document(assembly: &Assembly, examined: Option<&Examined>) -> Value {
         "chains": plan.chains.iter().map(chain).collect::<Vec<_>>(),
         "edges": plan.edges.iter().map(edge).collect::<Vec<_>>(),
         "guarantees": guarantees(assembly).into_iter().map(guarantee).collect::<Vec<_>>(),
+        "notes": notes(assembly),
         "from": examined.map(from),
     })
 }

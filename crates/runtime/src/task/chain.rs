@@ -8,7 +8,7 @@ use std::{ops::Range, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use weir_graph::{Link, OnError};
 use weir_model::{Column, Element, EventTime, Name, ProcessingTime, Rows};
-use weir_operator::{Context, Emitted, Failure, Limit, Operator, RowInfo};
+use weir_operator::{Context, Emitted, Failure, Limit, Operator, Outcome, Poison, RowInfo};
 
 use super::{
     sink::SinkNode,
@@ -137,8 +137,11 @@ impl Chain {
                 op.begin(now, Some(slice));
                 let began = Instant::now();
                 let result = op.operator.process(&mut op.cx, input, slice);
-                op.pace.learn(slice.len(), began.elapsed());
-                let result = result.map_err(|failure| op.isolate(input, slice, failure));
+                // A refused row ends its call: where there are many, calls get short.
+                let refused = result.as_ref().ok().and_then(|o| o.poisoned.as_ref());
+                let done = refused.map_or(slice.len(), |poison| poison.row as usize + 1);
+                op.pace.learn(done, began.elapsed());
+                let result = result.or_else(|failure| op.isolate(input, slice, failure));
                 let outcome = op.end(result).map_err(fail)?;
                 let mut next = range.end;
                 if let Some(poison) = &outcome.poisoned {
@@ -374,22 +377,39 @@ impl OperatorNode {
     }
 
     /// Finds the row that a trap or a limit is about: runs ever shorter prefixes on a fresh
-    /// instance and keeps nothing of them. Not for operators that keep something in their own
-    /// memory (D13).
-    fn isolate(&mut self, input: u32, rows: Rows<'_>, mut failure: Failure) -> Failure {
+    /// instance and keeps nothing of them. Under `on-error: skip` the rows before it count and the
+    /// row is left out. Not for operators that keep something in their own memory (D13).
+    fn isolate(
+        &mut self,
+        input: u32,
+        rows: Rows<'_>,
+        mut failure: Failure,
+    ) -> Result<Outcome, Failure> {
         if !failure.lost_instance() {
-            return failure;
+            return Err(failure);
         }
-        let row = if rows.len() == 1 {
-            Some(0)
-        } else if self.keeps_memory {
-            None
+        let row = if self.keeps_memory {
+            (rows.len() == 1).then_some(0)
         } else {
             let too_long = matches!(&failure, Failure::Limit(limit) if limit.key == Limit::TIME);
-            let found = self.find_row(input, rows);
+            let found = match rows.len() {
+                1 => Some(0),
+                _ => self.find_row(input, rows),
+            };
             // Many rows that each take their time are no row that takes too long.
-            found.filter(|&row| !too_long || self.fails_alone(input, rows, row))
+            found.filter(|&row| !too_long || rows.len() == 1 || self.fails_alone(input, rows, row))
         };
+        if let Some(row) = row
+            && self.on_error == OnError::Skip
+            && !self.keeps_memory
+            && let Some(mut outcome) = self.before(input, rows, row)
+        {
+            outcome.poisoned.get_or_insert_with(|| Poison {
+                row: row as u32,
+                message: failure.to_string(),
+            });
+            return Ok(outcome);
+        }
         let info = row.map(|row| info_of(rows, row));
         match &mut failure {
             Failure::Trap(trap) => trap.row = info,
@@ -404,7 +424,28 @@ impl OperatorNode {
             | Failure::Existing { .. }
             | Failure::Internal { .. } => {}
         }
-        failure
+        Err(failure)
+    }
+
+    /// Runs the rows before `row` on a fresh instance, to be kept. `None` where they fail.
+    fn before(&mut self, input: u32, rows: Rows<'_>, row: usize) -> Option<Outcome> {
+        self.cx.state.rollback();
+        self.cx.metrics.rollback();
+        self.operator.reset(&mut self.cx).ok()?;
+        let mut slicer = Slicer::default();
+        let prefix = slicer.cut(rows, 0..row);
+        self.cx.state.begin(prefix.keyed);
+        if row == 0 {
+            return Some(Outcome::default());
+        }
+        let mut outcome = self.operator.process(&mut self.cx, input, prefix).ok()?;
+        for emitted in &mut outcome.emitted {
+            // Empty says that row `i` comes from row `i`, of fewer rows than the call had.
+            if emitted.origin.is_empty() {
+                emitted.origin.extend(0..emitted.values.len() as u32);
+            }
+        }
+        Some(outcome)
     }
 
     /// The last row of the shortest prefix that fails; `None` where no prefix fails again.
@@ -417,11 +458,14 @@ impl OperatorNode {
         while bad - good > 1 {
             let mid = good + (bad - good) / 2;
             match self.passes(input, slicer.cut(rows, 0..mid)) {
-                None => break,
                 Some(true) => good = mid,
                 Some(false) => {
                     bad = mid;
                     seen = true;
+                }
+                None => {
+                    self.cx.deadline = None;
+                    return None;
                 }
             }
         }

@@ -917,3 +917,43 @@ fn a_stop_whose_checkpoint_fails_is_tried_again() {
     );
     assert_eq!(report.failed, 1);
 }
+
+/// A counter that traps at rows that end with `7`, and is told to skip.
+fn trapping(counter: Closures, all: &[String], ledger: &Ledger) -> TestJob {
+    let trapping = counter.trapping_at(|row| row.ends_with(b"7"));
+    TestJob::new()
+        .source("rows", 1, MemorySource::of(&[all.to_vec()]))
+        .operator("count", 1, "rows", TestJob::by_prefix(), trapping)
+        .skipping()
+        .sink(
+            "out",
+            1,
+            "count",
+            Partitioning::Forward,
+            LedgerSink::new(ledger),
+        )
+}
+
+#[test]
+fn d13_a_row_that_traps_is_left_out_and_all_others_count_once() {
+    let all = rows(0, 200, 4);
+    let ledger = Ledger::default();
+    let report = trapping(counter(), &all, &ledger).run();
+    assert!(
+        matches!(report.outcome, Ended::Finished),
+        "{:?}",
+        report.outcome
+    );
+    let good = all.iter().filter(|row| !row.ends_with('7')).cloned();
+    assert_eq!(ledger.sorted(), counted(&[good.collect()]));
+    let skipped: u64 = report.meters.iter().map(|m| m.skipped.get()).sum();
+    assert_eq!(skipped, 20);
+    assert_eq!(report.restarts, 0);
+}
+
+#[test]
+fn d13_what_an_operator_keeps_in_its_memory_cannot_be_taken_back_so_a_trap_fails_it() {
+    let ledger = Ledger::default();
+    let report = trapping(counter().keeping_memory(), &rows(0, 200, 4), &ledger).run();
+    assert!(failure(&report).contains("as told"));
+}
