@@ -9,7 +9,7 @@ use weir_model::CheckpointId;
 use weir_operator::{Failure, SinkGuarantee};
 
 use super::{
-    Job, Latest, blocking,
+    Job, Latest, blocking, put_once,
     restore::{NoRestore, Restored},
 };
 use crate::{
@@ -63,6 +63,7 @@ impl Job {
             Some(latest) => latest,
             None => self.choose(survey)?,
         };
+        let mut marked = BTreeMap::new();
         let restored = loop {
             let (store, folder) = match (latest.clone(), &self.storage) {
                 (Latest::Beginning, _) | (Latest::Own(_), None) => {
@@ -84,7 +85,8 @@ impl Job {
                 (Err(NoRestore::Unreadable(failure)), Latest::Own(id))
                     if self.named != Some(*id) =>
                 {
-                    let older = self.fall_back(&self.since(survey), *id, failure).await?;
+                    let since = self.since(survey);
+                    let older = self.fall_back(&since, *id, &mut marked, failure).await?;
                     // It is not one of those that retention counts.
                     survey.completed.retain(|kept| kept <= &older);
                     latest = Latest::Own(older);
@@ -182,25 +184,29 @@ impl Job {
         .await
     }
 
-    /// The checkpoint to go on from where one cannot be read (D20).
+    /// The checkpoint to go on from where one cannot be read (D20). `marked` gathers what the marks
+    /// of newer ones say that sinks had shown.
     async fn fall_back(
         &mut self,
         survey: &Survey,
         unreadable: CheckpointId,
+        marked: &mut BTreeMap<String, CheckpointId>,
         failure: Failure,
     ) -> Result<CheckpointId, Failure> {
+        // Results may have been taken away since they were committed; the mark stays.
+        for (name, id) in self.shown_by(unreadable).await? {
+            let known = marked.entry(name).or_insert(id);
+            *known = id.max(*known);
+        }
         let mut shown = BTreeMap::new();
-        let committed = self.committed_with(unreadable).await?;
         for (name, sink) in &self.deployment.sinks {
             let upto = match sink.factory.guarantee() {
                 SinkGuarantee::AtLeastOnce => Shown::AtOnce,
-                // The results may have been taken away since.
-                SinkGuarantee::ExactlyOnce if committed.iter().any(|c| c == name.as_str()) => {
-                    Shown::UpTo(Some(unreadable))
-                }
                 SinkGuarantee::ExactlyOnce => {
                     let factory = sink.factory.clone();
-                    Shown::UpTo(blocking(move || factory.existing()).await?.last_checkpoint)
+                    let existing = blocking(move || factory.existing()).await?;
+                    let marked = marked.get(name.as_str()).copied();
+                    Shown::UpTo(existing.last_checkpoint.max(marked))
                 }
             };
             shown.insert(name.clone(), upto);
@@ -246,23 +252,46 @@ impl Job {
         }
     }
 
-    /// The sinks that had committed something with a checkpoint that is marked as committed.
-    async fn committed_with(&self, id: CheckpointId) -> Result<Vec<String>, Failure> {
+    /// Up to which checkpoint each sink had shown something when the job ended with this one: what
+    /// its mark says, if it has one.
+    async fn shown_by(&self, id: CheckpointId) -> Result<Vec<(String, CheckpointId)>, Failure> {
         let Some(storage) = self.storage.clone() else {
             return Ok(Vec::new());
         };
         blocking(move || {
             let path = storage.paths.committed(id);
-            match storage.store.get(&path) {
-                Ok(bytes) => Ok(String::from_utf8_lossy(&bytes)
-                    .lines()
-                    .map(str::to_owned)
-                    .collect()),
-                Err(e) if e.is_not_found() => Ok(Vec::new()),
-                Err(e) => Err(outside(&path, &e)),
-            }
+            let bytes = match storage.store.get(&path) {
+                Ok(bytes) => bytes,
+                Err(e) if e.is_not_found() => return Ok(Vec::new()),
+                Err(e) => return Err(outside(&path, &e)),
+            };
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let line = |line: &str| {
+                let (name, id) = line.split_once(' ')?;
+                Some((name.to_owned(), CheckpointId(id.parse().ok()?)))
+            };
+            Ok(text.lines().filter_map(line).collect())
         })
         .await
+    }
+
+    /// Marks the checkpoint that the job ended with as committed: its results may be taken away
+    /// before the job goes on from it. The mark says up to where each sink has shown something, for
+    /// D20.
+    pub(super) async fn write_committed(&self) -> Result<(), Failure> {
+        let (Some(storage), Some(Latest::Own(id))) = (self.storage.clone(), self.latest.clone())
+        else {
+            return Ok(());
+        };
+        let mut text = String::new();
+        for (name, sink) in &self.deployment.sinks {
+            let factory = sink.factory.clone();
+            let existing = blocking(move || factory.existing()).await?;
+            if let Some(last) = existing.last_checkpoint {
+                text.push_str(&format!("{name} {last}\n"));
+            }
+        }
+        blocking(move || put_once(&storage, &storage.paths.committed(id), text)).await
     }
 
     /// The highest checkpoint that any sink has committed something of.

@@ -20,9 +20,7 @@ use tokio::{
     task::{JoinSet, spawn_blocking},
     time::sleep,
 };
-use weir_checkpoint::{
-    Config, Coordinator, Metadata, OnCommitError, RestartDecision, Survey, Transaction,
-};
+use weir_checkpoint::{Config, Coordinator, OnCommitError, RestartDecision, Survey, Transaction};
 use weir_graph::NodeKind;
 use weir_model::{Attempt, CheckpointId, Name, ProcessingTime};
 use weir_operator::{Committable, Failure, Recovered};
@@ -468,32 +466,6 @@ impl Job {
             tasks.spawn_on(task.run(), &self.tasks);
         }
         Ok((tasks, names))
-    }
-
-    /// Marks the checkpoint that the job ended with as committed: its results may be taken away
-    /// before the job goes on from it.
-    async fn write_committed(&self) -> Result<(), Failure> {
-        let (Some(storage), Some(Latest::Own(id))) = (self.storage.clone(), self.latest.clone())
-        else {
-            return Ok(());
-        };
-        blocking(move || {
-            let metadata = storage.paths.metadata(id);
-            let failed = |message: String| Failure::External {
-                what: format!("read {metadata}"),
-                message,
-            };
-            let bytes = storage.store.get(&metadata);
-            let bytes = bytes.map_err(|e| failed(e.to_string()))?;
-            let saved = Metadata::decode(&bytes).map_err(|e| failed(e.to_string()))?;
-            // Which sinks have shown something with it, should it turn out to be damaged (D20).
-            let shown = saved.sinks.iter().filter(|(_, transactions)| {
-                transactions.iter().any(|t| !t.committables.is_empty())
-            });
-            let names: String = shown.map(|(name, _)| format!("{name}\n")).collect();
-            put_once(&storage, &storage.paths.committed(id), names)
-        })
-        .await
     }
 
     /// Says for ever that the job has finished (D23).

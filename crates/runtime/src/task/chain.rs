@@ -141,9 +141,13 @@ impl Chain {
                 let refused = result.as_ref().ok().and_then(|o| o.poisoned.as_ref());
                 let done = refused.map_or(slice.len(), |poison| poison.row as usize + 1);
                 op.pace.learn(done, began.elapsed());
-                let result = result.or_else(|failure| op.isolate(input, slice, failure));
-                let outcome = op.end(result).map_err(fail)?;
                 let mut next = range.end;
+                let result = result.or_else(|failure| {
+                    let (outcome, rows) = op.isolate(input, slice, failure)?;
+                    next = start + rows;
+                    Ok(outcome)
+                });
+                let outcome = op.end(result).map_err(fail)?;
                 if let Some(poison) = &outcome.poisoned {
                     match op.on_error {
                         OnError::Fail => {
@@ -376,40 +380,32 @@ impl OperatorNode {
         }
     }
 
-    /// Finds the row that a trap or a limit is about: runs ever shorter prefixes on a fresh
-    /// instance and keeps nothing of them. Under `on-error: skip` the rows before it count and the
-    /// row is left out. Not for operators that keep something in their own memory (D13).
+    /// What becomes of a call that lost its instance. Under `on-error: skip` so many of its rows
+    /// are done with, left out or not; else the failure names its row. Operators that keep
+    /// something in their own memory can only fail (D13).
     fn isolate(
         &mut self,
         input: u32,
         rows: Rows<'_>,
         mut failure: Failure,
-    ) -> Result<Outcome, Failure> {
+    ) -> Result<(Outcome, usize), Failure> {
         if !failure.lost_instance() {
             return Err(failure);
         }
-        let row = if self.keeps_memory {
-            (rows.len() == 1).then_some(0)
-        } else {
-            let too_long = matches!(&failure, Failure::Limit(limit) if limit.key == Limit::TIME);
-            let found = match rows.len() {
-                1 => Some(0),
-                _ => self.find_row(input, rows),
-            };
-            // Many rows that each take their time are no row that takes too long.
-            found.filter(|&row| !too_long || rows.len() == 1 || self.fails_alone(input, rows, row))
-        };
-        if let Some(row) = row
-            && self.on_error == OnError::Skip
-            && !self.keeps_memory
-            && let Some(mut outcome) = self.before(input, rows, row)
-        {
-            outcome.poisoned.get_or_insert_with(|| Poison {
-                row: row as u32,
-                message: failure.to_string(),
-            });
-            return Ok(outcome);
+        if self.on_error == OnError::Skip && !self.keeps_memory {
+            return self.get_past(input, rows, failure);
         }
+        let row = if rows.len() == 1 {
+            Some(0)
+        } else if self.keeps_memory {
+            None
+        } else {
+            let found = self.find_row(input, rows, &failure);
+            // Many rows that each take their time are no row that takes too long.
+            found.filter(|&row| {
+                !is_too_long(&failure) || self.passes(input, rows, row..row + 1) == Some(false)
+            })
+        };
         let info = row.map(|row| info_of(rows, row));
         match &mut failure {
             Failure::Trap(trap) => trap.row = info,
@@ -427,42 +423,77 @@ impl OperatorNode {
         Err(failure)
     }
 
-    /// Runs the rows before `row` on a fresh instance, to be kept. `None` where they fail.
-    fn before(&mut self, input: u32, rows: Rows<'_>, row: usize) -> Option<Outcome> {
+    /// Goes on behind a trap or a limit: keeps the rows before the one that seems to be its cause;
+    /// leaves out only a row that fails alone, on a fresh instance and with all the time there is.
+    /// What many rows use up together is nobody's fault.
+    fn get_past(
+        &mut self,
+        input: u32,
+        rows: Rows<'_>,
+        failure: Failure,
+    ) -> Result<(Outcome, usize), Failure> {
+        let row = match rows.len() {
+            1 => 0,
+            _ => match self.find_row(input, rows, &failure) {
+                Some(row) => row,
+                None => return Err(failure),
+            },
+        };
+        let count = row.max(1);
+        match self.run_anew(input, rows, 0..count) {
+            Ok(outcome) => Ok((outcome, count)),
+            Err(again) if row == 0 && again.lost_instance() => {
+                self.cx.state.rollback();
+                self.cx.metrics.rollback();
+                self.operator.reset(&mut self.cx)?;
+                self.cx.state.begin(None);
+                let message = again.to_string();
+                let poisoned = Some(Poison { row: 0, message });
+                let outcome = Outcome {
+                    poisoned,
+                    ..Outcome::default()
+                };
+                Ok((outcome, count))
+            }
+            Err(again) => Err(again),
+        }
+    }
+
+    /// Runs some rows, from the first on, on a fresh instance.
+    fn run_anew(
+        &mut self,
+        input: u32,
+        rows: Rows<'_>,
+        range: Range<usize>,
+    ) -> Result<Outcome, Failure> {
         self.cx.state.rollback();
         self.cx.metrics.rollback();
-        self.operator.reset(&mut self.cx).ok()?;
+        self.operator.reset(&mut self.cx)?;
         let mut slicer = Slicer::default();
-        let prefix = slicer.cut(rows, 0..row);
-        self.cx.state.begin(prefix.keyed);
-        if row == 0 {
-            return Some(Outcome::default());
-        }
-        let mut outcome = self.operator.process(&mut self.cx, input, prefix).ok()?;
+        let some = slicer.cut(rows, range);
+        self.cx.state.begin(some.keyed);
+        let mut outcome = self.operator.process(&mut self.cx, input, some)?;
         for emitted in &mut outcome.emitted {
             // Empty says that row `i` comes from row `i`, of fewer rows than the call had.
             if emitted.origin.is_empty() {
                 emitted.origin.extend(0..emitted.values.len() as u32);
             }
         }
-        Some(outcome)
+        Ok(outcome)
     }
 
-    /// The last row of the shortest prefix that fails; `None` where no prefix fails again.
-    fn find_row(&mut self, input: u32, rows: Rows<'_>) -> Option<usize> {
-        self.cx.deadline = Some(ISOLATION_DEADLINE);
-        let mut slicer = Slicer::default();
+    /// The last row of the shortest prefix that fails; the last of all where no shorter one does.
+    /// `None` where there is no fresh instance.
+    fn find_row(&mut self, input: u32, rows: Rows<'_>, failure: &Failure) -> Option<usize> {
+        // Looking for a row that loops stays short; whoever is found is given all the time then.
+        self.cx.deadline = is_too_long(failure).then_some(ISOLATION_DEADLINE);
         // Invariant: a prefix of `good` rows passes, one of `bad` rows fails.
         let (mut good, mut bad) = (0, rows.len());
-        let mut seen = false;
         while bad - good > 1 {
             let mid = good + (bad - good) / 2;
-            match self.passes(input, slicer.cut(rows, 0..mid)) {
+            match self.passes(input, rows, 0..mid) {
                 Some(true) => good = mid,
-                Some(false) => {
-                    bad = mid;
-                    seen = true;
-                }
+                Some(false) => bad = mid,
                 None => {
                     self.cx.deadline = None;
                     return None;
@@ -470,23 +501,23 @@ impl OperatorNode {
             }
         }
         self.cx.deadline = None;
-        // Where no shorter prefix failed the culprit is the last row, or the call as a whole.
-        (seen || bad == rows.len()).then(|| bad - 1)
-    }
-
-    fn fails_alone(&mut self, input: u32, rows: Rows<'_>, row: usize) -> bool {
-        let mut slicer = Slicer::default();
-        self.passes(input, slicer.cut(rows, row..row + 1)) == Some(false)
+        Some(bad - 1)
     }
 
     /// Whether a fresh instance takes these rows; nothing is kept. `None` where there is none.
-    fn passes(&mut self, input: u32, rows: Rows<'_>) -> Option<bool> {
+    fn passes(&mut self, input: u32, rows: Rows<'_>, range: Range<usize>) -> Option<bool> {
         self.cx.state.rollback();
         self.cx.metrics.rollback();
         self.operator.reset(&mut self.cx).ok()?;
-        self.cx.state.begin(rows.keyed);
-        Some(self.operator.process(&mut self.cx, input, rows).is_ok())
+        let mut slicer = Slicer::default();
+        let some = slicer.cut(rows, range);
+        self.cx.state.begin(some.keyed);
+        Some(self.operator.process(&mut self.cx, input, some).is_ok())
     }
+}
+
+fn is_too_long(failure: &Failure) -> bool {
+    matches!(failure, Failure::Limit(limit) if limit.key == Limit::TIME)
 }
 
 fn info_of(rows: Rows<'_>, row: usize) -> RowInfo {

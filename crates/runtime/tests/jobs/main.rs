@@ -465,7 +465,16 @@ fn with_two_checkpoints(ledger: &Ledger, splits: &[Vec<String>]) -> TestJob {
     };
     job.checkpoints = Some(keep);
     let stop = job.stopper();
-    job.events = at_checkpoint(4, move || stop(true));
+    let (sink, seen) = (ledger.clone(), AtomicU32::new(0));
+    job.events = Events::reacting(move |event| {
+        let shown = sink.rows().len() == 10;
+        if shown
+            && matches!(event, JobEvent::Checkpoint(_))
+            && seen.fetch_add(1, Ordering::Relaxed) == 2
+        {
+            stop(true);
+        }
+    });
     assert!(matches!(job.run().outcome, Ended::Stopped(_)));
     job.events = Events::default();
     valve.open_to(u64::MAX);
@@ -956,4 +965,85 @@ fn d13_what_an_operator_keeps_in_its_memory_cannot_be_taken_back_so_a_trap_fails
     let ledger = Ledger::default();
     let report = trapping(counter().keeping_memory(), &rows(0, 200, 4), &ledger).run();
     assert!(failure(&report).contains("as told"));
+}
+
+#[test]
+fn d13_what_rows_use_up_together_is_no_reason_to_leave_one_out() {
+    // No more than ten rows in a call: as a limit on output is.
+    let counting = counter();
+    let few = Closures::new(move |_, _, rows| {
+        if rows.len() > 10 {
+            return Err(Failure::Limit(Box::new(weir_operator::Limit {
+                key: "output",
+                value: "10 rows".into(),
+                message: "too many".into(),
+                backtrace: Vec::new(),
+                row: None,
+            })));
+        }
+        let mut emitted = Emitted::default();
+        rows.values.iter().for_each(|row| emitted.values.push(row));
+        Ok(Outcome {
+            emitted: vec![emitted],
+            poisoned: None,
+        })
+    });
+    let all = rows(0, 300, 4);
+    let ledger = Ledger::default();
+    let job = TestJob::new()
+        .source("rows", 1, MemorySource::of(std::slice::from_ref(&all)))
+        .operator("few", 1, "rows", Partitioning::Forward, few)
+        .skipping()
+        .operator("count", 1, "few", TestJob::by_prefix(), counting)
+        .sink(
+            "out",
+            1,
+            "count",
+            Partitioning::Forward,
+            LedgerSink::new(&ledger),
+        );
+    let report = job.run();
+    assert!(
+        matches!(report.outcome, Ended::Finished),
+        "{:?}",
+        report.outcome
+    );
+    assert_eq!(ledger.sorted(), counted(&[all]));
+}
+
+#[test]
+fn d13_slow_rows_before_one_that_traps_are_kept() {
+    let slow = map_rows(|row| {
+        let began = std::time::Instant::now();
+        while began.elapsed().as_millis() < 3 {
+            std::hint::spin_loop();
+        }
+        Ok(vec![row.to_owned()])
+    });
+    let all = rows(0, 64, 4);
+    let ledger = Ledger::default();
+    let job = TestJob::new()
+        .source("rows", 1, MemorySource::of(std::slice::from_ref(&all)))
+        .operator(
+            "slow",
+            1,
+            "rows",
+            Partitioning::Forward,
+            slow.trapping_at(|row| row.ends_with(b"-50")),
+        )
+        .skipping()
+        .sink(
+            "out",
+            1,
+            "slow",
+            Partitioning::Forward,
+            LedgerSink::new(&ledger),
+        );
+    assert!(matches!(job.run().outcome, Ended::Finished));
+    let expected: Vec<_> = all
+        .iter()
+        .filter(|r| !r.ends_with("-50"))
+        .cloned()
+        .collect();
+    assert_eq!(ledger.rows(), expected);
 }
