@@ -4,10 +4,9 @@
 //! What survives a process in real life (the store, the ledger) is shared here between the runs of
 //! one test; what does not, is made anew for each run.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::panic,
     reason = "this is test code: a panic is how it says that a test is wrong"
 )]
 

@@ -1,6 +1,6 @@
 //! Whole jobs: what is committed is each row once, whatever happens in between.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::panic,
     reason = "a panic is how a test says that something is wrong"
