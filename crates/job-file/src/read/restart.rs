@@ -46,8 +46,12 @@ pub(super) fn read(entry: &Entry, report: &mut Report) -> Option<RestartStrategy
     };
     match strategy? {
         Word::None => {
+            // A strategy from the command line overrides what belongs to that of the file.
+            let said = fields.entry("strategy").map(|s| s.node.span.document);
             for key in ["attempts", "delay"] {
-                if let Some(entry) = fields.entry(key) {
+                let entry = fields.entry(key);
+                let beside = |entry: &&Entry| Some(entry.key_span.document) >= said;
+                if let Some(entry) = entry.filter(beside) {
                     let message = format!("`{key}` does nothing with `strategy: none`");
                     let error = report.error(code::CONTRADICTION, message);
                     error.at(entry.key_span, "leave it out");

@@ -440,7 +440,7 @@ impl OperatorNode {
             },
         };
         let count = row.max(1);
-        match self.run_anew(input, rows, 0..count) {
+        match self.run_anew(input, rows, 0..count)? {
             Ok(outcome) => Ok((outcome, count)),
             Err(again) if row == 0 && again.lost_instance() => {
                 self.cx.state.rollback();
@@ -459,27 +459,30 @@ impl OperatorNode {
         }
     }
 
-    /// Runs some rows, from the first on, on a fresh instance.
+    /// Runs some rows on a fresh instance; whoever asks keeps what that came to, or does not.
+    ///
+    /// # Errors
+    /// The outer one where there is no fresh instance.
     fn run_anew(
         &mut self,
         input: u32,
         rows: Rows<'_>,
         range: Range<usize>,
-    ) -> Result<Outcome, Failure> {
+    ) -> Result<Result<Outcome, Failure>, Failure> {
         self.cx.state.rollback();
         self.cx.metrics.rollback();
         self.operator.reset(&mut self.cx)?;
         let mut slicer = Slicer::default();
         let some = slicer.cut(rows, range);
         self.cx.state.begin(some.keyed);
-        let mut outcome = self.operator.process(&mut self.cx, input, some)?;
-        for emitted in &mut outcome.emitted {
+        let mut result = self.operator.process(&mut self.cx, input, some);
+        for emitted in result.iter_mut().flat_map(|outcome| &mut outcome.emitted) {
             // Empty says that row `i` comes from row `i`, of fewer rows than the call had.
             if emitted.origin.is_empty() {
                 emitted.origin.extend(0..emitted.values.len() as u32);
             }
         }
-        Ok(outcome)
+        Ok(result)
     }
 
     /// The last row of the shortest prefix that fails; the last of all where no shorter one does.
@@ -504,15 +507,10 @@ impl OperatorNode {
         Some(bad - 1)
     }
 
-    /// Whether a fresh instance takes these rows; nothing is kept. `None` where there is none.
+    /// Whether a fresh instance takes these rows; `None` where there is none.
     fn passes(&mut self, input: u32, rows: Rows<'_>, range: Range<usize>) -> Option<bool> {
-        self.cx.state.rollback();
-        self.cx.metrics.rollback();
-        self.operator.reset(&mut self.cx).ok()?;
-        let mut slicer = Slicer::default();
-        let some = slicer.cut(rows, range);
-        self.cx.state.begin(some.keyed);
-        Some(self.operator.process(&mut self.cx, input, some).is_ok())
+        let result = self.run_anew(input, rows, range).ok()?;
+        Some(result.is_ok())
     }
 }
 

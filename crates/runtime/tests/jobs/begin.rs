@@ -4,18 +4,47 @@ use weir_operator::SinkFactory;
 
 use super::*;
 
-/// Runs a job that is cancelled as soon as all its tasks run, as by a crash.
-fn crash_at_once(job: &mut TestJob) {
+/// Runs a job that is asked to stop at an event: with a checkpoint, or at once as by a crash.
+fn run_until(
+    job: &mut TestJob,
+    with_checkpoint: bool,
+    event: impl Fn(&JobEvent) -> bool + Send + Sync + 'static,
+) -> Ended {
     let stop = job.stopper();
-    job.events = Events::reacting(move |event| {
-        if matches!(event, JobEvent::Running { .. }) {
-            stop(false);
+    job.events = Events::reacting(move |seen| {
+        if event(seen) {
+            stop(with_checkpoint);
         }
     });
-    let report = job.run();
-    let cancelled = matches!(report.outcome, Ended::Cancelled);
-    assert!(cancelled, "{:?}", report.outcome);
+    let outcome = job.run().outcome;
     job.events = Events::default();
+    outcome
+}
+
+fn all_run(event: &JobEvent) -> bool {
+    matches!(event, JobEvent::Running { .. })
+}
+
+/// It is cancelled as soon as all its tasks run.
+fn crash_at_once(job: &mut TestJob) {
+    let outcome = run_until(job, false, all_run);
+    assert!(matches!(outcome, Ended::Cancelled), "{outcome:?}");
+}
+
+/// It stops with a checkpoint as soon as all its tasks run.
+fn stop_at_once(job: &mut TestJob) {
+    let outcome = run_until(job, true, all_run);
+    assert!(matches!(outcome, Ended::Stopped(Some(_))), "{outcome:?}");
+}
+
+/// It stops with a checkpoint once `count` rows are committed.
+fn stop_at(job: &mut TestJob, ledger: &Ledger, count: usize) {
+    let ledger = ledger.clone();
+    let committed = move |event: &JobEvent| {
+        matches!(event, JobEvent::Checkpoint(_)) && ledger.rows().len() >= count
+    };
+    let outcome = run_until(job, true, committed);
+    assert!(matches!(outcome, Ended::Stopped(Some(_))), "{outcome:?}");
 }
 
 #[track_caller]
@@ -24,20 +53,6 @@ fn finishes(job: &TestJob) -> Report {
     let finished = matches!(report.outcome, Ended::Finished);
     assert!(finished, "{:?}", report.outcome);
     report
-}
-
-/// Stops it with a checkpoint once `count` rows are committed.
-fn stop_at(job: &mut TestJob, ledger: &Ledger, count: usize) {
-    let (stop, ledger) = (job.stopper(), ledger.clone());
-    job.events = Events::reacting(move |event| {
-        if matches!(event, JobEvent::Checkpoint(_)) && ledger.rows().len() >= count {
-            stop(true);
-        }
-    });
-    let report = job.run();
-    let stopped = matches!(report.outcome, Ended::Stopped(Some(_)));
-    assert!(stopped, "{:?}", report.outcome);
-    job.events = Events::default();
 }
 
 #[test]
@@ -161,20 +176,6 @@ fn stopping_itself(splits: &[Vec<String>], ledger: &Ledger) -> TestJob {
     assert_eq!(ledger.rows().len(), count);
     valve.open_to(u64::MAX);
     job
-}
-
-/// Stops it with a checkpoint as soon as all its tasks run.
-fn stop_at_once(job: &mut TestJob) {
-    let stop = job.stopper();
-    job.events = Events::reacting(move |event| {
-        if matches!(event, JobEvent::Running { .. }) {
-            stop(true);
-        }
-    });
-    let report = job.run();
-    let stopped = matches!(report.outcome, Ended::Stopped(Some(_)));
-    assert!(stopped, "{:?}", report.outcome);
-    job.events = Events::default();
 }
 
 #[test]
