@@ -1,5 +1,6 @@
 //! Where a job begins, and what was there before: each row once, whatever the user had in mind.
 
+use weir_checkpoint::{ObjectInfo, StoreError, testing::MemoryStore};
 use weir_operator::SinkFactory;
 
 use super::*;
@@ -434,5 +435,65 @@ fn a_damaged_record_of_the_beginning_is_told_and_overruled() {
     };
     job.restore = RestoreFrom::Nothing;
     finishes(&job);
+    assert_eq!(ledger.sorted(), counted(&splits));
+}
+
+/// A store whose first look at a state file fails.
+struct Stumbling {
+    store: Arc<MemoryStore>,
+    stumbled: AtomicBool,
+}
+
+impl SnapshotStore for Stumbling {
+    fn put(&self, path: &str, chunks: Vec<Vec<u8>>) -> Result<(), StoreError> {
+        self.store.put(path, chunks)
+    }
+
+    fn get(&self, path: &str) -> Result<Vec<u8>, StoreError> {
+        if path.ends_with("state") && !self.stumbled.swap(true, Ordering::Relaxed) {
+            return Err(StoreError::Failed {
+                operation: "read",
+                path: path.to_owned(),
+                message: "injected".into(),
+            });
+        }
+        self.store.get(path)
+    }
+
+    fn get_range(&self, path: &str, offset: u64, length: u64) -> Result<Vec<u8>, StoreError> {
+        self.store.get_range(path, offset, length)
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {
+        self.store.list(prefix)
+    }
+
+    fn delete(&self, path: &str) -> Result<(), StoreError> {
+        self.store.delete(path)
+    }
+
+    fn describe(&self) -> String {
+        self.store.describe()
+    }
+}
+
+#[test]
+fn a_storage_that_fails_once_is_no_damaged_checkpoint() {
+    let splits = [rows(0, 50, 3)];
+    let ledger = Ledger::default();
+    let valve = Valve::at(20);
+    let mut first = counting(&splits, &valve, 1, &ledger);
+    stop_at(&mut first, &ledger, 20);
+    valve.open_to(u64::MAX);
+    let mut fork = counting(&splits, &valve, 1, &ledger);
+    fork.restart = RESTARTS;
+    fork.restore = RestoreFrom::Checkpoint(Foreign {
+        folder: format!("test/chk-{}", number(&latest(&first))),
+        store: Arc::new(Stumbling {
+            store: first.store.clone(),
+            stumbled: AtomicBool::new(false),
+        }),
+    });
+    assert_eq!(finishes(&fork).restarts, 1);
     assert_eq!(ledger.sorted(), counted(&splits));
 }
