@@ -162,6 +162,7 @@ impl Storage {
         };
         let options = CheckpointOptions {
             config: checkpoint.config(),
+            mode: checkpoint.mode,
             store: Arc::new(store),
             paths,
         };
