@@ -131,6 +131,9 @@ fn a_thousand_deployments_leave_nothing_behind() {
     // 750 deployments, some of which fill 16 MiB each: less than 16 KiB is left of one.
     assert!(grown < 12 << 10, "{before:?}, then {after:?}");
     // Of the deployment before the first look a thread may just have been ending.
-    assert!(after.threads <= before.threads, "{before:?}, then {after:?}");
+    assert!(
+        after.threads <= before.threads,
+        "{before:?}, then {after:?}"
+    );
     assert!(after.files <= before.files, "{before:?}, then {after:?}");
 }

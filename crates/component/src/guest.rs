@@ -78,11 +78,12 @@ impl Guest {
     /// A call begins.
     pub(crate) fn enter(&mut self, phase: Phase, cx: Option<Box<Context>>) {
         let now = cx.as_ref().map(|cx| cx.processing_time);
+        let rehearsal = cx.as_ref().is_some_and(|cx| cx.rehearsal);
         self.phase = phase;
         self.cx = cx;
         self.written = 0;
         self.wasi.begin(now);
-        self.log.begin(now);
+        self.log.begin(now, rehearsal);
     }
 
     /// The call is over.

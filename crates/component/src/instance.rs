@@ -227,6 +227,7 @@ fn stand_in(task: &TaskInfo) -> Result<Box<Context>, Failure> {
         processing_time: ProcessingTime::default(),
         metrics: Metrics::default(),
         deadline: None,
+        rehearsal: false,
     }))
 }
 

@@ -45,6 +45,9 @@ pub struct Context {
     pub metrics: Metrics,
     /// A shorter deadline than the operator's own, while a failure is being isolated.
     pub deadline: Option<Duration>,
+    /// Rows are run again only to see whether they pass: nothing of it is kept, and nothing that
+    /// the operator says is told.
+    pub rehearsal: bool,
 }
 
 /// A metric that an operator reports under a name of its own.

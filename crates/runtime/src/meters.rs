@@ -9,6 +9,7 @@ use std::{
 };
 
 use weir_model::{Name, SubtaskIndex};
+use weir_operator::RowInfo;
 
 /// A counter that only rises. Written once per batch by one task, read by anybody.
 #[derive(Debug, Default)]
@@ -50,6 +51,23 @@ pub struct NodeMeters {
 }
 
 impl NodeMeters {
+    /// How many rows that are skipped are logged, of each subtask and attempt.
+    const SKIPS_LOGGED: u64 = 10;
+
+    /// A row was left out: counted, and the first ones told of.
+    pub(crate) fn skip(&self, why: &str, row: impl FnOnce() -> RowInfo) {
+        self.skipped.add(1);
+        let count = self.skipped.get();
+        if count <= Self::SKIPS_LOGGED {
+            let more = match count {
+                Self::SKIPS_LOGGED => " (further ones are only counted)",
+                _ => "",
+            };
+            let operator = &self.name;
+            tracing::warn!(%operator, "left out a row: {why}{more}\n{}", row());
+        }
+    }
+
     /// What earlier attempts counted, by node and subtask: one each, however many attempts there
     /// were.
     pub(crate) fn folded(all: &[Arc<Self>]) -> Vec<Arc<Self>> {

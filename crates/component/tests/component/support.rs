@@ -327,6 +327,7 @@ impl Running {
                 processing_time: ProcessingTime(1_000),
                 metrics: Metrics::default(),
                 deadline: None,
+                rehearsal: false,
             }),
         })
     }

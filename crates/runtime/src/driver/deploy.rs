@@ -404,6 +404,7 @@ fn operator(
         processing_time: ProcessingTime(0),
         metrics: Metrics::default(),
         deadline: None,
+        rehearsal: false,
         task: info,
     };
     Ok(OperatorNode {

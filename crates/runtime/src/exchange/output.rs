@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use weir_graph::{EdgeId, Partitioning};
 use weir_model::{Batch, Column, ColumnView, Element, MaxParallelism, Parallelism, hash64};
-use weir_operator::{BadKey, Failure};
+use weir_operator::{BadKey, Failure, RowInfo};
 
 use super::{Sender, builder::BatchBuilder};
 use crate::{
@@ -214,7 +214,15 @@ impl EdgeOut {
         };
         match &mut self.bad_rows {
             BadRows::Fail => return Err(failure),
-            BadRows::Skip => self.consumer.skipped.add(self.bad.len()),
+            BadRows::Skip => {
+                for bad in &self.bad {
+                    let at = bad.row as usize;
+                    let info = || {
+                        RowInfo::new(rows.values.get(at), rows.timestamps.get(at).copied(), None)
+                    };
+                    self.consumer.skip(&bad.message, info);
+                }
+            }
             BadRows::DeadLetter(letters) => {
                 self.consumer.dead_lettered.add(self.bad.len());
                 for bad in &self.bad {

@@ -394,7 +394,7 @@ fn leave_out(
             Err(Failure::Guest { message, row })
         }
         BadRows::Skip => {
-            meters.skipped.add(1);
+            meters.skip(&poison.message, || info_of(rows, row));
             Ok(())
         }
         BadRows::DeadLetter(letters) => {

@@ -163,8 +163,10 @@ impl OperatorNode {
 
     /// Whether a fresh instance takes these rows; `None` where there is none.
     fn passes(&mut self, input: u32, rows: Rows<'_>, range: Range<usize>) -> Option<bool> {
-        let result = self.run_anew(input, rows, range).ok()?;
-        Some(result.is_ok())
+        self.cx.rehearsal = true;
+        let result = self.run_anew(input, rows, range);
+        self.cx.rehearsal = false;
+        Some(result.ok()?.is_ok())
     }
 }
 
