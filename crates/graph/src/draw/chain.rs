@@ -1,0 +1,204 @@
+//! One chain as a box: its nodes as a tree from left to right, and where its edges leave it.
+
+use super::{
+    Notes,
+    layout::{NODE_HEIGHT, Point, Rect, text_width},
+};
+use crate::{Chain, Link};
+
+/// Between the border of a box and what is in it.
+const PAD: i64 = 14;
+/// Above the nodes, for the line that says the parallelism.
+const HEAD: i64 = 26;
+/// Between two nodes, one behind the other.
+const GAP: i64 = 34;
+/// Between two branches, one below the other.
+const BRANCH: i64 = 14;
+/// The height of a branch that is only an edge that leaves.
+const PORT: i64 = 24;
+/// Beside the text of a node.
+const NODE_PAD: i64 = 12;
+/// No node is narrower, and no line of text in it longer.
+const NODE_WIDTH_MIN: i64 = 92;
+const NOTE_CHARS_MAX: usize = 36;
+
+/// A chain, laid out at (0, 0).
+#[derive(Clone, Debug)]
+pub(super) struct ChainBox {
+    pub(super) rect: Rect,
+    /// The nodes, as in the chain.
+    pub(super) nodes: Vec<NodeBox>,
+    /// Lines between nodes.
+    pub(super) links: Vec<(Point, Point)>,
+    /// Lines from a node to the right border, by the index of the edge that goes on from there.
+    pub(super) ports: Vec<(usize, Point, Point)>,
+}
+
+/// A node of a chain.
+#[derive(Clone, Debug)]
+pub(super) struct NodeBox {
+    pub(super) rect: Rect,
+    /// The line under the name, cut to what has room.
+    pub(super) note: Option<String>,
+}
+
+impl ChainBox {
+    pub(super) fn of(chain: &Chain, notes: &Notes) -> Self {
+        let mut nodes: Vec<NodeBox> = chain
+            .nodes
+            .iter()
+            .map(|node| {
+                let note = notes.node(&node.name).map(|note| cut(note, NOTE_CHARS_MAX));
+                let text = text_width(node.name.as_str(), 13)
+                    .max(note.as_deref().map_or(0, |n| text_width(n, 11)));
+                let width = (text + 2 * NODE_PAD).max(NODE_WIDTH_MIN);
+                NodeBox {
+                    rect: Rect {
+                        x: 0,
+                        y: 0,
+                        width,
+                        height: NODE_HEIGHT,
+                    },
+                    note,
+                }
+            })
+            .collect();
+        let depths = depths(chain);
+        // A column for each depth, as wide as its widest node.
+        let mut widths: Vec<i64> = Vec::new();
+        for (node, &depth) in nodes.iter().zip(&depths) {
+            widths.resize(widths.len().max(depth + 1), 0);
+            widths[depth] = widths[depth].max(node.rect.width);
+        }
+        let left = |depth: usize| PAD + widths[..depth].iter().map(|w| w + GAP).sum::<i64>();
+        for (node, &depth) in nodes.iter_mut().zip(&depths) {
+            node.rect.x = left(depth);
+            node.rect.width = widths[depth];
+        }
+        let title = text_width(&format!("parallelism {}", chain.parallelism), 11);
+        let width = (left(widths.len()) - GAP + PAD).max(title + 2 * PAD);
+        let heights = heights(chain);
+        let mut tops = vec![HEAD; chain.nodes.len()];
+        let mut ports = Vec::new();
+        let mut links = Vec::new();
+        // Producers come first, so the place of a node is known before those of its branches.
+        for (at, node) in chain.nodes.iter().enumerate() {
+            let branches: i64 = branches(chain, at, &heights).iter().sum::<i64>()
+                + BRANCH * (node.links.len().saturating_sub(1)) as i64;
+            nodes[at].rect.y = tops[at] + (heights[at] - NODE_HEIGHT) / 2;
+            let from = nodes[at].rect.right_middle();
+            let mut top = tops[at] + (heights[at] - branches) / 2;
+            for ((_, link), height) in node.links.iter().zip(self::branches(chain, at, &heights)) {
+                let y = top + height / 2;
+                match link {
+                    Link::Chained(next) => {
+                        tops[*next] = top;
+                        let to = Point {
+                            x: nodes[*next].rect.x,
+                            y: top + (heights[*next] - NODE_HEIGHT) / 2 + NODE_HEIGHT / 2,
+                        };
+                        links.push((from, to));
+                    }
+                    Link::Edge(edge) => ports.push((edge.0, from, Point { x: width, y })),
+                }
+                top += height + BRANCH;
+            }
+        }
+        let height = HEAD + heights.first().copied().unwrap_or(NODE_HEIGHT) + PAD;
+        Self {
+            rect: Rect {
+                x: 0,
+                y: 0,
+                width,
+                height,
+            },
+            nodes,
+            links,
+            ports,
+        }
+    }
+
+    /// Where the `number`-th of `count` inputs of the head arrives.
+    pub(super) fn input(&self, number: usize, count: usize) -> Point {
+        let Some(head) = self.nodes.first() else {
+            return Point {
+                x: self.rect.x,
+                y: self.rect.y,
+            };
+        };
+        let step = (number + 1) as i64 * head.rect.height / (count as i64 + 1);
+        Point {
+            x: head.rect.x,
+            y: head.rect.y + step,
+        }
+    }
+
+    pub(super) fn move_to(&mut self, x: i64, y: i64) {
+        let (dx, dy) = (x - self.rect.x, y - self.rect.y);
+        let shift = |p: &mut Point| {
+            p.x += dx;
+            p.y += dy;
+        };
+        self.rect = self.rect.moved(dx, dy);
+        for node in &mut self.nodes {
+            node.rect = node.rect.moved(dx, dy);
+        }
+        for (from, to) in &mut self.links {
+            shift(from);
+            shift(to);
+        }
+        for (_, from, to) in &mut self.ports {
+            shift(from);
+            shift(to);
+        }
+    }
+}
+
+/// How far each node is from the head.
+fn depths(chain: &Chain) -> Vec<usize> {
+    let mut depths = vec![0; chain.nodes.len()];
+    for (at, node) in chain.nodes.iter().enumerate() {
+        for (_, link) in &node.links {
+            if let Link::Chained(next) = link {
+                depths[*next] = depths[at] + 1;
+            }
+        }
+    }
+    depths
+}
+
+/// The height of each node with all its branches. Consumers come last, so theirs are known first.
+fn heights(chain: &Chain) -> Vec<i64> {
+    let mut heights = vec![NODE_HEIGHT; chain.nodes.len()];
+    for at in (0..chain.nodes.len()).rev() {
+        let branches = branches(chain, at, &heights);
+        let gaps = BRANCH * (branches.len().saturating_sub(1)) as i64;
+        heights[at] = NODE_HEIGHT.max(branches.iter().sum::<i64>() + gaps);
+    }
+    heights
+}
+
+/// The heights of the branches behind a node.
+fn branches(chain: &Chain, at: usize, heights: &[i64]) -> Vec<i64> {
+    let links = chain.nodes[at].links.iter();
+    links
+        .map(|(_, link)| match link {
+            Link::Chained(next) => heights[*next],
+            Link::Edge(_) => PORT,
+        })
+        .collect()
+}
+
+/// Text with its middle left out where it is longer than there is room: the ends of a path say
+/// most.
+fn cut(text: &str, most: usize) -> String {
+    let count = text.chars().count();
+    if count <= most {
+        return text.to_owned();
+    }
+    let head = most / 3;
+    let tail = most - head - 1;
+    let begin: String = text.chars().take(head).collect();
+    let end: String = text.chars().skip(count - tail).collect();
+    format!("{begin}…{end}")
+}
