@@ -51,6 +51,18 @@ pub(crate) fn json_report(plan: &Plan, report: &Report) -> Value {
         }
     }
     let last = report.last;
+    let failure = match &report.outcome {
+        Outcome::Failed(failure) => Some(json!({
+            "code": failure.failure.code(),
+            "node": failure.place.as_ref().map(|p| p.node.as_str().to_owned()),
+            "subtask": failure.place.as_ref().map(|p| p.subtask.0),
+            "message": failure.failure.to_string(),
+        })),
+        Outcome::Finished
+        | Outcome::AlreadyFinished(_)
+        | Outcome::Stopped(_)
+        | Outcome::Cancelled => None,
+    };
     json!({
         "job": plan.job.as_str(),
         "state": state(&report.outcome),
@@ -71,18 +83,8 @@ pub(crate) fn json_report(plan: &Plan, report: &Report) -> Value {
         "recovered_transactions": report.recovered,
         "restarts": report.restarts,
         "duration_ms": report.duration_ms,
-        "failure": match &report.outcome {
-            Outcome::Failed(failure) => json!({
-                "code": failure.failure.code(),
-                "node": failure.place.as_ref().map(|p| p.node.as_str().to_owned()),
-                "subtask": failure.place.as_ref().map(|p| p.subtask.0),
-                "message": failure.failure.to_string(),
-            }),
-            Outcome::Finished
-            | Outcome::AlreadyFinished(_)
-            | Outcome::Stopped(_)
-            | Outcome::Cancelled => Value::Null,
-        },
+        "failure": failure,
+        "errors": Vec::from_iter(failure.clone()),
     })
 }
 

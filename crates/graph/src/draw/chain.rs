@@ -30,8 +30,19 @@ pub(super) struct ChainBox {
     pub(super) nodes: Vec<NodeBox>,
     /// Lines between nodes.
     pub(super) links: Vec<(Point, Point)>,
-    /// Lines from a node to the right border, by the index of the edge that goes on from there.
-    pub(super) ports: Vec<(usize, Point, Point)>,
+    /// Where edges leave it.
+    pub(super) ports: Vec<Port>,
+}
+
+/// The way of an edge from its node to the right border.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Port {
+    /// The index of the edge in the plan.
+    pub(super) edge: usize,
+    pub(super) from: Point,
+    /// From here on it is level, so that it passes what is chained to its node.
+    pub(super) level: Point,
+    pub(super) at: Point,
 }
 
 /// A node of a chain.
@@ -99,7 +110,16 @@ impl ChainBox {
                         };
                         links.push((from, to));
                     }
-                    Link::Edge(edge) => ports.push((edge.0, from, Point { x: width, y })),
+                    Link::Edge(edge) => {
+                        let x = (from.x + GAP).min(width);
+                        let (level, at) = (Point { x, y }, Point { x: width, y });
+                        ports.push(Port {
+                            edge: edge.0,
+                            from,
+                            level,
+                            at,
+                        });
+                    }
                 }
                 top += height + BRANCH;
             }
@@ -147,9 +167,10 @@ impl ChainBox {
             shift(from);
             shift(to);
         }
-        for (_, from, to) in &mut self.ports {
-            shift(from);
-            shift(to);
+        for port in &mut self.ports {
+            [&mut port.from, &mut port.level, &mut port.at]
+                .into_iter()
+                .for_each(shift);
         }
     }
 }

@@ -214,8 +214,8 @@ impl<'a> Rows<'a> {
             Stop::Pass { .. } => PASS_HEIGHT / 2,
             Stop::Chain(chain) if chain == self.plan.edges[edge].from.0 => {
                 let ports = &self.chains[chain].ports;
-                let port = ports.iter().find(|(port, _, _)| *port == edge);
-                port.map_or(0, |(_, _, at)| at.y)
+                let port = ports.iter().find(|port| port.edge == edge);
+                port.map_or(0, |port| port.at.y)
             }
             Stop::Chain(chain) => {
                 let (number, count) = input_of(self.plan, edge);
@@ -305,8 +305,8 @@ fn route(
     let ends = &plan.edges[edge];
     let (first, last) = (columns.of_chain[ends.from.0], columns.of_chain[ends.to.0]);
     let ports = &chains[ends.from.0].ports;
-    let port = ports.iter().find(|(port, _, _)| *port == edge);
-    let port = port.map_or(Point { x: 0, y: 0 }, |(_, _, at)| *at);
+    let port = ports.iter().find(|port| port.edge == edge);
+    let port = port.map_or(Point { x: 0, y: 0 }, |port| port.at);
     let mut straights = vec![(
         port,
         Point {

@@ -103,8 +103,12 @@ fn write_chain(out: &mut String, chain: &Chain, place: &ChainBox, notes: &Notes)
             curve(*from, *to)
         )?;
     }
-    for (_, from, to) in &place.ports {
-        writeln!(out, "<path class=\"link\" d=\"{}\"/>", curve(*from, *to))?;
+    for port in &place.ports {
+        let mut path = curve(port.from, port.level);
+        if port.level != port.at {
+            write!(path, "L{} {}", port.at.x, port.at.y)?;
+        }
+        writeln!(out, "<path class=\"link\" d=\"{path}\"/>")?;
     }
     for (node, place) in chain.nodes.iter().zip(&place.nodes) {
         let kind = kind(&node.kind);

@@ -25,11 +25,11 @@ fn holds(outer: &Rect, inner: &Rect) -> bool {
         && inner.bottom() <= outer.bottom()
 }
 
-/// Points of a line, those inside its target left out.
-fn points(route: &layout::Route) -> Vec<Point> {
+/// Points of a line of straight pieces that bends between them.
+fn points(straights: &[(Point, Point)]) -> Vec<Point> {
     let mut all = Vec::new();
     let mut last: Option<Point> = None;
-    for (from, to) in &route.straights {
+    for (from, to) in straights {
         if let Some(before) = last {
             for step in 0..=40_i32 {
                 let t = f64::from(step) / 40.0;
@@ -48,8 +48,11 @@ fn points(route: &layout::Route) -> Vec<Point> {
         all.extend([*from, *to]);
         last = Some(*to);
     }
-    all.truncate(all.len() - 1);
     all
+}
+
+fn is_inside(Point { x, y }: Point, rect: &Rect) -> bool {
+    rect.x < x && x < rect.right() && rect.y < y && y < rect.bottom()
 }
 
 fn assert_drawn_well(plan: &Plan, layout: &Layout) {
@@ -76,15 +79,31 @@ fn assert_drawn_well(plan: &Plan, layout: &Layout) {
     }
     assert_eq!(layout.routes.len(), plan.edges.len());
     for route in &layout.routes {
-        for Point { x, y } in points(route) {
-            assert!(x <= page.right() && y <= page.bottom() && y >= 0);
+        let all = points(&route.straights);
+        // The last piece leads into the target, up to its head.
+        for point in &all[..all.len() - 1] {
+            assert!(point.x <= page.right() && point.y <= page.bottom() && point.y >= 0);
             for chain in &layout.chains {
-                let Rect {
-                    x: left, y: top, ..
-                } = chain.rect;
-                let inside =
-                    left < x && x < chain.rect.right() && top < y && y < chain.rect.bottom();
-                assert!(!inside, "({x}, {y}) of {route:?} in {:?}", chain.rect);
+                assert!(
+                    !is_inside(*point, &chain.rect),
+                    "{route:?} in {:?}",
+                    chain.rect
+                );
+            }
+        }
+    }
+    for chain in &layout.chains {
+        let links = chain
+            .links
+            .iter()
+            .map(|(from, to)| vec![(*from, *from), (*to, *to)]);
+        let ports = chain
+            .ports
+            .iter()
+            .map(|port| vec![(port.from, port.from), (port.level, port.at)]);
+        for point in links.chain(ports).flat_map(|straights| points(&straights)) {
+            for node in &chain.nodes {
+                assert!(!is_inside(point, &node.rect), "{chain:?}");
             }
         }
     }

@@ -15,7 +15,7 @@ use weir_operator::{Failure, SavedSource};
 use weir_state::{Backend, Change, SavedState, StateFileReader, StateKind, Verdict, compare};
 
 use super::sources::split;
-use crate::deployment::{Deployment, OperatorDeployment};
+use crate::deployment::{Deployment, JobEvent, JobListener, OperatorDeployment};
 
 /// A checkpoint that an attempt begins with.
 pub(crate) struct Restored {
@@ -60,6 +60,7 @@ impl Restored {
         store: Arc<dyn SnapshotStore>,
         folder: &str,
         deployment: &Deployment,
+        listener: Option<&dyn JobListener>,
     ) -> Result<Self, NoRestore> {
         let folder = match folder.trim_end_matches('/') {
             "" => String::new(),
@@ -100,13 +101,14 @@ impl Restored {
             files,
         };
         restored.check(deployment).map_err(NoRestore::Unfit)?;
-        for operator in restored.metadata.operators.values() {
-            for file in operator
-                .subtasks
-                .iter()
-                .filter_map(|subtask| subtask.file.as_ref())
-            {
-                restored.open(file)?;
+        let files = restored.metadata.files();
+        let of = files.iter().map(|file| file.length).sum();
+        let mut done = 0;
+        for file in files {
+            restored.open(file)?;
+            done += file.length;
+            if let Some(listener) = listener {
+                listener.event(&JobEvent::Reading { id, done, of });
             }
         }
         Ok(restored)
