@@ -135,7 +135,8 @@ fn load_components(
         }
     };
     for (name, operator) in &job.operators {
-        let what = format!("compiling {name} ({})", operator.component.display());
+        let file = operator.component.file_name().unwrap_or_default();
+        let what = format!("compiling {name} ({})", file.to_string_lossy());
         let bar = Bar::begin(what, shared.terminal);
         let component = engine.load(&operator.component, &limits_of(operator));
         drop(bar);

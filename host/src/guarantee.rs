@@ -177,11 +177,11 @@ fn of_source(source: &SourceFacts) -> OfPart {
     let (level, because) = match source.replayable {
         true => (
             Level::ExactlyOnce,
-            "replayable: it is read again from where the checkpoint was",
+            "replayable: it can be read again from a checkpoint on",
         ),
         false => (
             Level::AtMostOnce,
-            "not replayable: what was read since the checkpoint is lost",
+            "not replayable: what was read since a checkpoint is lost",
         ),
     };
     OfPart {

@@ -4,10 +4,14 @@
 //! must print, how it must end, a signal at a moment, and what must be committed afterwards. It is
 //! copied to a fresh place first, with `@guests@` and `@data@` replaced in its YAML and JSON.
 //!
+//! Each Markdown file under `docs/transcripts/` is a test too: a session at a shell, with what it
+//! prints.
+//!
 //! The program is this binary itself, called with [`AS_PROGRAM`]: so it is never an old one.
 
 mod case;
 mod step;
+mod transcript;
 
 use std::{path::Path, process::ExitCode};
 
@@ -48,5 +52,28 @@ fn trials() -> Result<Vec<Trial>> {
         }
     }
     ensure!(!trials.is_empty(), "no case in {}", folder.display());
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/transcripts");
+    let cases = trials.len();
+    for entry in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "md") {
+            let name = path
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            let run = move || transcript::run(&path).map_err(|e| Failed::from(format!("{e:#}")));
+            trials.push(Trial::test(format!("transcript::{name}"), run));
+        }
+    }
+    ensure!(
+        trials.len() > cases,
+        "no transcript in {}",
+        folder.display()
+    );
+    for (name, test) in transcript::tests() {
+        let run = move || test().map_err(|e| Failed::from(format!("{e:#}")));
+        trials.push(Trial::test(format!("transcript::{name}"), run));
+    }
     Ok(trials)
 }

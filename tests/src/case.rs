@@ -62,7 +62,8 @@ fn filled(text: &str) -> String {
         .replace("@data@", &data.display().to_string())
 }
 
-fn guests() -> PathBuf {
+/// The folder of the example guests.
+pub(crate) fn guests() -> PathBuf {
     root().join("guest-examples/target/components")
 }
 
@@ -71,6 +72,6 @@ fn root() -> PathBuf {
 }
 
 /// Compiled components, kept between runs: each is compiled once, and the cache is tried with it.
-fn cache() -> PathBuf {
+pub(crate) fn cache() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("component-cache")
 }

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
+use weir_checkpoint::RestartStrategy;
 use weir_graph::OnError;
+use weir_job_file::JobFile;
 use weir_runtime::{Examined, examine};
 use weir_state::Change;
 
@@ -12,11 +14,9 @@ use super::{JobArgs, Output, Shared, graph};
 use crate::{
     assemble::{Assembly, assemble},
     exit::Exit,
-    guarantee::{
-        Checkpoints, Guarantees, Level, OfPart, OfSink, SinkFacts, SourceFacts, judge, sources_of,
-    },
+    guarantee::{Checkpoints, Guarantees, Level, SinkFacts, SourceFacts, judge, sources_of},
     load::{load, refuse},
-    render::{error, plan_document, plan_text, tell},
+    render::{error, guarantees_document, guarantees_text, plan_document, plan_text, tell},
     storage::{NO_CHECKPOINT, checkpoint_at},
 };
 
@@ -108,14 +108,28 @@ fn notes(assembly: &Assembly) -> Vec<String> {
     };
     let skipping = assembly.job.operators.iter();
     let skipping = skipping.filter(|(name, o)| o.on_error == OnError::Skip && keeps(name));
-    skipping
+    let mut notes: Vec<String> = skipping
         .map(|(name, _)| {
             format!(
                 "operator `{name}` keeps something in its own memory, which cannot be taken back: \
                  a trap fails the job in spite of `on-error: skip`"
             )
         })
-        .collect()
+        .collect();
+    let restarts = assembly.job.restart != RestartStrategy::None;
+    if restarts && !takes_checkpoints(&assembly.job) {
+        notes.push(
+            "the job restarts after a failure and takes no checkpoints: it begins anew then, and \
+             sinks show again what they had shown"
+                .into(),
+        );
+    }
+    notes
+}
+
+/// Whether the job takes checkpoints.
+fn takes_checkpoints(job: &JobFile) -> bool {
+    job.checkpoint.is_some()
 }
 
 fn text(assembly: &Assembly, examined: Option<&Examined>) -> String {
@@ -145,74 +159,6 @@ fn text(assembly: &Assembly, examined: Option<&Examined>) -> String {
         }
     }
     lines.join("\n")
-}
-
-/// What each part guarantees, what holds from end to end, and what keeps it from more.
-fn guarantees_text(guarantees: &Guarantees) -> Vec<String> {
-    let line = |part: &OfPart| {
-        let name = part.name.as_ref().map_or("", |name| name.as_str());
-        let what = format!("{} {name}", part.part.as_str());
-        format!(
-            "  {:<22} {:<14} {}",
-            what.trim_end(),
-            part.level,
-            part.because
-        )
-    };
-    let mut lines = vec!["guarantees".to_owned()];
-    lines.extend(guarantees.sources.iter().map(line));
-    lines.push(line(&guarantees.checkpoints));
-    for sink in &guarantees.sinks {
-        lines.push(line(&sink.own));
-        if sink.end_to_end < sink.own.level {
-            let why = links(&sink.weakest);
-            lines.push(format!(
-                "  {:<22} {:<14} from end to end, for {why}",
-                "", sink.end_to_end
-            ));
-        }
-    }
-    let weakest = match links(&guarantees.weakest).as_str() {
-        "" => "from end to end".to_owned(),
-        links => format!("from end to end; weakest link: {links}"),
-    };
-    lines.push(format!("  {:<22} {:<14} {weakest}", "job", guarantees.job));
-    lines
-}
-
-/// The parts by name.
-fn links(parts: &[OfPart]) -> String {
-    let one = |part: &OfPart| match &part.name {
-        Some(name) => format!("{} `{name}`", part.part.as_str()),
-        None => part.part.as_str().to_owned(),
-    };
-    parts.iter().map(one).collect::<Vec<_>>().join(", ")
-}
-
-fn guarantees_document(guarantees: &Guarantees) -> Value {
-    let part = |part: &OfPart| {
-        json!({
-            "part": part.part.as_str(),
-            "name": part.name.as_ref().map(|name| name.as_str()),
-            "guarantee": part.level.as_str(),
-            "because": part.because,
-        })
-    };
-    let parts = |all: &[OfPart]| all.iter().map(part).collect::<Vec<_>>();
-    let sink = |sink: &OfSink| {
-        let mut document = part(&sink.own);
-        document["end_to_end"] = json!(sink.end_to_end.as_str());
-        document["sources"] = sink.sources.iter().map(|name| name.as_str()).collect();
-        document["weakest"] = json!(parts(&sink.weakest));
-        document
-    };
-    json!({
-        "sources": parts(&guarantees.sources),
-        "checkpoints": part(&guarantees.checkpoints),
-        "sinks": guarantees.sinks.iter().map(sink).collect::<Vec<_>>(),
-        "end_to_end": guarantees.job.as_str(),
-        "weakest": parts(&guarantees.weakest),
-    })
 }
 
 /// What becomes of a state; those that cannot be restored were refused before.

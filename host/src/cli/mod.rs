@@ -56,29 +56,25 @@ pub struct Cli {
     )]
     output: Output,
 
-    /// Folder for compiled components; by default `weir/components` in
-    /// $XDG_CACHE_HOME or ~/.cache.
+    /// Folder for compiled components; by default $WEIR_CACHE_DIR, else
+    /// `weir/components` in $XDG_CACHE_HOME or ~/.cache.
     #[arg(
         long,
         global = true,
         value_name = "DIR",
-        env = "WEIR_CACHE_DIR",
-        hide_env_values = true,
         help_heading = "Options of all verbs"
     )]
     cache_dir: Option<PathBuf>,
 
-    /// What is logged on standard error: `level` or `target=level,...`.
+    /// What is logged on standard error: `level` or `target=level,...`; by
+    /// default $WEIR_LOG, else `warn`.
     #[arg(
         long,
         global = true,
         value_name = "FILTER",
-        env = "WEIR_LOG",
-        hide_env_values = true,
-        default_value = "warn",
         help_heading = "Options of all verbs"
     )]
-    log: String,
+    log: Option<String>,
 }
 
 /// How results are printed.
@@ -126,14 +122,17 @@ pub(crate) struct Shared {
 impl Cli {
     /// What is logged.
     #[must_use]
-    pub fn log_filter(&self) -> &str {
-        &self.log
+    pub fn log_filter(&self) -> String {
+        let said = self.log.clone();
+        let said = said.or_else(|| std::env::var("WEIR_LOG").ok());
+        let said = said.filter(|filter| !filter.is_empty());
+        said.unwrap_or_else(|| "warn".to_owned())
     }
 
     /// Tells that what is to be logged cannot be understood.
     #[must_use]
     pub fn refuse_log_filter(&self, why: &str) -> Exit {
-        let message = format!("--log {}: {why}", self.log);
+        let message = format!("--log {}: {why}", self.log_filter());
         let help = "a level, such as `info`, or pairs, such as `weir_runtime=debug,warn`";
         error(&self.shared(), USAGE, &message, Some(help));
         Exit::Usage
@@ -237,12 +236,19 @@ fn wants_json(arguments: &[OsString]) -> bool {
     pairs || arguments.iter().any(|argument| argument == "--output=json")
 }
 
-/// `$XDG_CACHE_HOME/weir/components`, else in `~/.cache`; none where there is no home either. A
+/// `$WEIR_CACHE_DIR`, `$XDG_CACHE_HOME/weir/components`, else in `~/.cache`; none where there is no home either. A
 /// folder of its own: only one that others cannot write to is trusted.
 fn default_cache_dir() -> Option<PathBuf> {
+    let said = std::env::var_os("WEIR_CACHE_DIR").filter(|dir| !dir.is_empty());
+    if let Some(dir) = said {
+        return Some(dir.into());
+    }
     let xdg = std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .filter(|p| p.is_absolute());
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     xdg.or_else(home).map(|dir| dir.join("weir/components"))
 }
+
+#[cfg(test)]
+mod tests;

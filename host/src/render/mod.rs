@@ -1,6 +1,7 @@
 //! What people and programs see: progress on standard error, results on standard output.
 
 mod bar;
+mod guarantee;
 mod plan;
 mod progress;
 mod report;
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 use crate::cli::{Output, Shared};
 
 pub(crate) use bar::{Bar, Log};
+pub(crate) use guarantee::{guarantees_document, guarantees_text};
 pub(crate) use plan::{plan_document, plan_text};
 pub(crate) use progress::Progress;
 pub(crate) use report::{finished_text, json_report, text_report};

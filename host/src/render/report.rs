@@ -57,6 +57,7 @@ pub(crate) fn json_report(plan: &Plan, report: &Report) -> Value {
             "node": failure.place.as_ref().map(|p| p.node.as_str().to_owned()),
             "subtask": failure.place.as_ref().map(|p| p.subtask.0),
             "message": failure.failure.to_string(),
+            "help": null,
         })),
         Outcome::Finished
         | Outcome::AlreadyFinished(_)
@@ -79,7 +80,7 @@ pub(crate) fn json_report(plan: &Plan, report: &Report) -> Value {
         "restored_from": report.restored.as_ref().map(|(id, path)| json!({
             "id": id.0, "path": path,
         })),
-        "recovery_ms": report.startup_ms,
+        "recovery_ms": (report.startup_ms * 10.0).round() / 10.0,
         "recovered_transactions": report.recovered,
         "restarts": report.restarts,
         "duration_ms": report.duration_ms,

@@ -97,14 +97,10 @@ fn text(saved: &Saved, rows: &Rows, problems: &[Problem]) -> String {
     for (name, operator) in &metadata.operators {
         lines.push(operator_text(name, operator));
         for state in &operator.states {
-            let rows = rows.get(&(name.clone(), state.name.clone()));
-            let rows = match rows.copied() {
-                Some(1) => "1 row".to_owned(),
-                Some(rows) => format!("{} rows", grouped(rows)),
-                None => "- rows".to_owned(),
-            };
+            let rows = rows.get(&(name.clone(), state.name.clone())).copied();
+            let rows = rows.map_or_else(|| "?".to_owned(), grouped);
             lines.push(format!(
-                "    {:<16} {:<14} {} version {}  {rows}",
+                "    {:<16} {:<14} {rows:>9} rows, {} version {}",
                 state.name, state.kind, state.format, state.version
             ));
         }

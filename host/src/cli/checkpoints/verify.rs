@@ -48,6 +48,11 @@ impl Verify {
             Err(exit) => return exit,
         };
         let mut findings = Vec::new();
+        // How the user names the job file, as far as that is known.
+        let file = match self.path.is_file() {
+            true => self.path.display().to_string(),
+            false => "JOB".to_owned(),
+        };
         // What can be done about what is damaged, job by job.
         let mut advice = Vec::new();
         let done = match place {
@@ -79,7 +84,7 @@ impl Verify {
                         }
                     }
                 }
-                advice.extend(what_to_do(&listing, &findings[first..]));
+                advice.extend(what_to_do(&listing, &findings[first..], &file));
                 Ok(())
             }),
         };
@@ -114,36 +119,34 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
-/// What can be done about the damaged checkpoints of a job.
-fn what_to_do(listing: &JobListing, findings: &[Finding]) -> Option<String> {
+/// What can be done about the damaged checkpoints of a job; `file` is its job file.
+fn what_to_do(listing: &JobListing, findings: &[Finding], file: &str) -> Option<String> {
     let is_damaged = |finding: &&Finding| matches!(finding.verdict, Verdict::Damaged(_));
     let is_whole = |finding: &&Finding| matches!(finding.verdict, Verdict::Whole { .. });
     findings.iter().find(is_damaged)?;
     let job = &listing.job;
     let latest = findings.iter().rfind(|f| is_damaged(f) || is_whole(f))?;
     Some(match findings.iter().rfind(is_whole) {
+        _ if listing.finished.is_some() => {
+            format!("job `{job}` has finished and goes on from none of them")
+        }
         Some(whole) if whole.path == latest.path => format!(
             "job `{job}` goes on from {}, which is whole: nothing is to be done",
             whole.path.display()
         ),
         Some(whole) => format!(
-            "`weir run JOB --restore {}` takes job `{job}` back to the latest that is whole; what \
-             sinks have shown since then comes again",
+            "`weir run {file} --restore {}` takes job `{job}` back to the latest that is whole; \
+             what sinks have shown since then comes again",
             whole.path.display()
         ),
-        None => format!("none of job `{job}` is whole: `weir run JOB --restore none` begins anew"),
+        None => {
+            format!("none of job `{job}` is whole: `weir run {file} --restore none` begins anew")
+        }
     })
 }
 
 fn print(findings: &[Finding], advice: &[String], shared: &Shared) -> Exit {
-    let damaged = findings
-        .iter()
-        .filter(|f| matches!(f.verdict, Verdict::Damaged(_)))
-        .count();
-    let message = match damaged {
-        1 => "1 checkpoint is damaged".to_owned(),
-        n => format!("{n} checkpoints are damaged"),
-    };
+    let (damaged, message) = damage(findings);
     let help = (!advice.is_empty()).then(|| advice.join("; "));
     match shared.output {
         Output::Text => {
@@ -170,6 +173,32 @@ fn print(findings: &[Finding], advice: &[String], shared: &Shared) -> Exit {
     } else {
         Exit::Done
     }
+}
+
+/// How many are damaged, and how that is said.
+fn damage(findings: &[Finding]) -> (usize, String) {
+    let damaged = findings
+        .iter()
+        .filter_map(|finding| match &finding.verdict {
+            Verdict::Damaged(problems) => Some((finding.path.display(), problems)),
+            Verdict::Whole { .. } | Verdict::Incomplete => None,
+        });
+    let damaged: Vec<_> = damaged.collect();
+    let message = match &damaged[..] {
+        [(path, problems)] => {
+            let files: Vec<_> = problems.iter().map(|p| p.file.as_str()).collect();
+            format!("{path} is damaged: {}", files.join(", "))
+        }
+        all => {
+            let paths: Vec<_> = all.iter().map(|(path, _)| path.to_string()).collect();
+            format!(
+                "{} checkpoints are damaged: {}",
+                all.len(),
+                paths.join(", ")
+            )
+        }
+    };
+    (damaged.len(), message)
 }
 
 fn text(finding: &Finding) -> Vec<String> {
