@@ -12,6 +12,10 @@ use weir_operator::SinkGuarantee;
 
 /// How often a row counts in spite of failures, weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(
+    clippy::enum_variant_names,
+    reason = "the names that everybody knows them by"
+)]
 pub(crate) enum Level {
     AtMostOnce,
     AtLeastOnce,
@@ -248,19 +252,25 @@ pub(crate) fn sources_of(plan: &Plan, node: &Name) -> BTreeSet<Name> {
             continue;
         }
         for chain in &plan.chains {
-            for (at, from) in chain.nodes.iter().enumerate() {
+            for from in &chain.nodes {
                 if from.name == name && matches!(from.kind, NodeKind::Source { .. }) {
                     sources.insert(name.clone());
                 }
-                let reads = from.links.iter().any(|(_, link)| match link {
+                let leads = from.links.iter().any(|(_, link)| match link {
                     Link::Chained(next) => chain.nodes[*next].name == name,
-                    Link::Edge(edge) => plan.chains[plan.edges[edge.0].to.0].name == name,
+                    Link::Edge(_) => false,
                 });
-                if reads {
-                    open.push(chain.nodes[at].name.clone());
+                if leads {
+                    open.push(from.name.clone());
                 }
             }
         }
+        // Of edges all count, whatever of a node they carry.
+        let edges = plan
+            .edges
+            .iter()
+            .filter(|edge| plan.chains[edge.to.0].name == name);
+        open.extend(edges.map(|edge| plan.chains[edge.from.0].nodes[edge.from_node].name.clone()));
     }
     sources
 }

@@ -1,9 +1,9 @@
 //! Transcripts: Markdown under `docs/transcripts/` that is documentation and test at once.
 //!
-//! A block after `<!-- file: NAME -->` is a file. A `console` block is a session: a line `$ COMMAND`
-//! is given to a shell, `? N` below it says that it ends with N and not with 0, and what follows is
-//! what it prints, on both streams, as at a terminal. The blocks of a file are one session after the
-//! other in one folder, in which `components/` has the example guests.
+//! A block after `<!-- file: NAME -->` is a file. A `console` block is a session: `$ COMMAND` is
+//! given to a shell, `? N` below it says that it ends with N and not with 0, and what follows is
+//! what it prints, on both streams, as at a terminal. The blocks of a file are one session after
+//! the other in one folder, in which `components/` has the example guests.
 //!
 //! Two outputs are the same where they differ only in durations, sizes, times, checksums and such
 //! (see [`blurred`]). `[..]` stands for anything in a line, a line `...` for any lines.
@@ -48,6 +48,9 @@ enum Part {
         output: Vec<String>,
     },
 }
+
+/// A test of the rules.
+pub(crate) type Check = fn() -> Result<()>;
 
 /// Plays the transcript in a file.
 pub(crate) fn run(path: &Path) -> Result<()> {
@@ -232,7 +235,7 @@ fn written(parts: &[Part]) -> String {
 
 /// The rules of what is the same, and that a transcript that is written is the one that was read.
 /// This binary has a harness of its own, so they are called by name.
-pub(crate) fn tests() -> Vec<(&'static str, fn() -> Result<()>)> {
+pub(crate) fn tests() -> Vec<(&'static str, Check)> {
     let mut all = blur::tests();
     all.push(("a_transcript_is_written_as_it_was_read", || {
         let text = "# A\n\n<!-- file: a.txt -->\n```text\n1\n\n2\n```\n\nProse.\n\n```yaml\na: 1\n```\n\n\

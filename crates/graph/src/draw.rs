@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 use weir_model::Name;
 
-use crate::{Edge, NodeKind, Plan};
+use crate::{Edge, Link, NodeKind, Plan, VertexId};
 
 pub use self::{dot::dot, svg::svg};
 
@@ -51,6 +51,19 @@ impl Notes {
         }
         text
     }
+}
+
+/// All that leads on from a node, in the order in which it is drawn: what its outputs lead to, then
+/// what else leaves it.
+fn branches(plan: &Plan, chain: usize, node: usize) -> Vec<Link> {
+    let links = plan.chains[chain].nodes[node].links.iter();
+    let mut branches: Vec<Link> = links.map(|(_, link)| *link).collect();
+    for (id, edge) in plan.edges_from(VertexId(chain)) {
+        if edge.from_node == node && !branches.contains(&Link::Edge(id)) {
+            branches.push(Link::Edge(id));
+        }
+    }
+    branches
 }
 
 /// The kind of a node in one word, for classes and words of a picture.

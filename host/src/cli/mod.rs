@@ -236,8 +236,8 @@ fn wants_json(arguments: &[OsString]) -> bool {
     pairs || arguments.iter().any(|argument| argument == "--output=json")
 }
 
-/// `$WEIR_CACHE_DIR`, `$XDG_CACHE_HOME/weir/components`, else in `~/.cache`; none where there is no home either. A
-/// folder of its own: only one that others cannot write to is trusted.
+/// `$WEIR_CACHE_DIR`, `$XDG_CACHE_HOME/weir/components`, else in `~/.cache`; none where there is no
+/// home either. A folder of its own: only one that others cannot write to is trusted.
 fn default_cache_dir() -> Option<PathBuf> {
     let said = std::env::var_os("WEIR_CACHE_DIR").filter(|dir| !dir.is_empty());
     if let Some(dir) = said {

@@ -1,5 +1,5 @@
-//! The checkpoints of a job, told from its folder: their metadata are read, and the lengths of their
-//! files compared; what is in the files is left to `verify`.
+//! The checkpoints of a job, told from its folder: their metadata are read, and the lengths of
+//! their files compared; what is in the files is left to `verify`.
 
 use std::path::PathBuf;
 

@@ -1,6 +1,8 @@
 //! When two outputs are the same: figures that differ from run to run do not count.
 
-use anyhow::{Result, ensure};
+use anyhow::ensure;
+
+use super::Check;
 
 /// Whether what is printed is what is expected.
 pub(super) fn same(expected: &[String], printed: &[String]) -> bool {
@@ -87,7 +89,7 @@ fn figure(before: &str, text: &str) -> Option<(&'static str, usize)> {
     })
 }
 
-pub(super) fn tests() -> Vec<(&'static str, fn() -> Result<()>)> {
+pub(super) fn tests() -> Vec<(&'static str, Check)> {
     vec![
         ("figures_of_a_run_are_blurred", || {
             for (line, blur) in [

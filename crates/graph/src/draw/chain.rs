@@ -1,10 +1,10 @@
 //! One chain as a box: its nodes as a tree from left to right, and where its edges leave it.
 
 use super::{
-    Notes,
+    Notes, branches,
     layout::{NODE_HEIGHT, Point, Rect, text_width},
 };
-use crate::{Chain, Link};
+use crate::{Chain, ChainNode, Link, Plan};
 
 /// Between the border of a box and what is in it.
 const PAD: i64 = 14;
@@ -54,67 +54,42 @@ pub(super) struct NodeBox {
 }
 
 impl ChainBox {
-    pub(super) fn of(chain: &Chain, notes: &Notes) -> Self {
+    pub(super) fn of(plan: &Plan, number: usize, notes: &Notes) -> Self {
+        let chain = &plan.chains[number];
         let mut nodes: Vec<NodeBox> = chain
             .nodes
             .iter()
-            .map(|node| {
-                let note = notes.node(&node.name).map(|note| cut(note, NOTE_CHARS_MAX));
-                let text = text_width(node.name.as_str(), 13)
-                    .max(note.as_deref().map_or(0, |n| text_width(n, 11)));
-                let width = (text + 2 * NODE_PAD).max(NODE_WIDTH_MIN);
-                NodeBox {
-                    rect: Rect {
-                        x: 0,
-                        y: 0,
-                        width,
-                        height: NODE_HEIGHT,
-                    },
-                    note,
-                }
-            })
+            .map(|node| NodeBox::of(node, notes))
             .collect();
-        let depths = depths(chain);
-        // A column for each depth, as wide as its widest node.
-        let mut widths: Vec<i64> = Vec::new();
-        for (node, &depth) in nodes.iter().zip(&depths) {
-            widths.resize(widths.len().max(depth + 1), 0);
-            widths[depth] = widths[depth].max(node.rect.width);
-        }
-        let left = |depth: usize| PAD + widths[..depth].iter().map(|w| w + GAP).sum::<i64>();
-        for (node, &depth) in nodes.iter_mut().zip(&depths) {
-            node.rect.x = left(depth);
-            node.rect.width = widths[depth];
-        }
         let title = text_width(&format!("parallelism {}", chain.parallelism), 11);
-        let width = (left(widths.len()) - GAP + PAD).max(title + 2 * PAD);
-        let heights = heights(chain);
+        let width = (spread(chain, &mut nodes) + PAD).max(title + 2 * PAD);
+        let branches = (0..chain.nodes.len()).map(|node| branches(plan, number, node));
+        let branches: Vec<Vec<Link>> = branches.collect();
+        let heights = heights(&branches);
+        let height = HEAD + heights.first().copied().unwrap_or(NODE_HEIGHT) + PAD;
         let mut tops = vec![HEAD; chain.nodes.len()];
         let mut ports = Vec::new();
         let mut links = Vec::new();
         // Producers come first, so the place of a node is known before those of its branches.
-        for (at, node) in chain.nodes.iter().enumerate() {
-            let branches: i64 = branches(chain, at, &heights).iter().sum::<i64>()
-                + BRANCH * (node.links.len().saturating_sub(1)) as i64;
+        for (at, branches) in branches.iter().enumerate() {
             nodes[at].rect.y = tops[at] + (heights[at] - NODE_HEIGHT) / 2;
             let from = nodes[at].rect.right_middle();
-            let mut top = tops[at] + (heights[at] - branches) / 2;
-            for ((_, link), height) in node.links.iter().zip(self::branches(chain, at, &heights)) {
+            let mut top = tops[at] + (heights[at] - total(branches, &heights)) / 2;
+            for link in branches {
+                let height = height_of(link, &heights);
                 let y = top + height / 2;
                 match link {
                     Link::Chained(next) => {
                         tops[*next] = top;
-                        let to = Point {
-                            x: nodes[*next].rect.x,
-                            y: top + (heights[*next] - NODE_HEIGHT) / 2 + NODE_HEIGHT / 2,
-                        };
-                        links.push((from, to));
+                        let x = nodes[*next].rect.x;
+                        links.push((from, Point { x, y }));
                     }
                     Link::Edge(edge) => {
                         let x = (from.x + GAP).min(width);
                         let (level, at) = (Point { x, y }, Point { x: width, y });
+                        let edge = edge.0;
                         ports.push(Port {
-                            edge: edge.0,
+                            edge,
                             from,
                             level,
                             at,
@@ -124,7 +99,6 @@ impl ChainBox {
                 top += height + BRANCH;
             }
         }
-        let height = HEAD + heights.first().copied().unwrap_or(NODE_HEIGHT) + PAD;
         Self {
             rect: Rect {
                 x: 0,
@@ -175,6 +149,39 @@ impl ChainBox {
     }
 }
 
+impl NodeBox {
+    /// As large as what is written in it.
+    fn of(node: &ChainNode, notes: &Notes) -> Self {
+        let note = notes.node(&node.name).map(|note| cut(note, NOTE_CHARS_MAX));
+        let below = note.as_deref().map_or(0, |note| text_width(note, 11));
+        let text = text_width(node.name.as_str(), 13).max(below);
+        let rect = Rect {
+            x: 0,
+            y: 0,
+            width: (text + 2 * NODE_PAD).max(NODE_WIDTH_MIN),
+            height: NODE_HEIGHT,
+        };
+        Self { rect, note }
+    }
+}
+
+/// Puts the nodes into columns by how far they are from the head, each as wide as its widest node;
+/// gives where the last column ends.
+fn spread(chain: &Chain, nodes: &mut [NodeBox]) -> i64 {
+    let depths = depths(chain);
+    let mut widths: Vec<i64> = Vec::new();
+    for (node, &depth) in nodes.iter().zip(&depths) {
+        widths.resize(widths.len().max(depth + 1), 0);
+        widths[depth] = widths[depth].max(node.rect.width);
+    }
+    let left = |depth: usize| PAD + widths[..depth].iter().map(|w| w + GAP).sum::<i64>();
+    for (node, &depth) in nodes.iter_mut().zip(&depths) {
+        node.rect.x = left(depth);
+        node.rect.width = widths[depth];
+    }
+    left(widths.len()) - GAP
+}
+
 /// How far each node is from the head.
 fn depths(chain: &Chain) -> Vec<usize> {
     let mut depths = vec![0; chain.nodes.len()];
@@ -189,25 +196,25 @@ fn depths(chain: &Chain) -> Vec<usize> {
 }
 
 /// The height of each node with all its branches. Consumers come last, so theirs are known first.
-fn heights(chain: &Chain) -> Vec<i64> {
-    let mut heights = vec![NODE_HEIGHT; chain.nodes.len()];
-    for at in (0..chain.nodes.len()).rev() {
-        let branches = branches(chain, at, &heights);
-        let gaps = BRANCH * (branches.len().saturating_sub(1)) as i64;
-        heights[at] = NODE_HEIGHT.max(branches.iter().sum::<i64>() + gaps);
+fn heights(branches: &[Vec<Link>]) -> Vec<i64> {
+    let mut heights = vec![NODE_HEIGHT; branches.len()];
+    for at in (0..branches.len()).rev() {
+        heights[at] = NODE_HEIGHT.max(total(&branches[at], &heights));
     }
     heights
 }
 
-/// The heights of the branches behind a node.
-fn branches(chain: &Chain, at: usize, heights: &[i64]) -> Vec<i64> {
-    let links = chain.nodes[at].links.iter();
-    links
-        .map(|(_, link)| match link {
-            Link::Chained(next) => heights[*next],
-            Link::Edge(_) => PORT,
-        })
-        .collect()
+/// The height of branches one below the other.
+fn total(branches: &[Link], heights: &[i64]) -> i64 {
+    let all = branches.iter().map(|link| height_of(link, heights));
+    all.sum::<i64>() + BRANCH * branches.len().saturating_sub(1) as i64
+}
+
+fn height_of(link: &Link, heights: &[i64]) -> i64 {
+    match link {
+        Link::Chained(next) => heights[*next],
+        Link::Edge(_) => PORT,
+    }
 }
 
 /// Text with its middle left out where it is longer than there is room: the ends of a path say

@@ -4,7 +4,8 @@
 //! INVARIANT: every edge goes from a column to a later one; where it passes columns between, it has
 //! a stop in each, so that no line runs through a box.
 
-use crate::Plan;
+use super::branches;
+use crate::{Link, Plan};
 
 /// How often the columns are sorted, there and back.
 const SWEEPS: usize = 8;
@@ -33,8 +34,10 @@ impl Columns {
             columns[column].push(Stop::Chain(chain));
         }
         for (edge, ends) in plan.edges.iter().enumerate() {
-            for column in of_chain[ends.from.0] + 1..of_chain[ends.to.0] {
-                columns[column].push(Stop::Pass { edge, column });
+            let (first, last) = (of_chain[ends.from.0], of_chain[ends.to.0]);
+            let between = columns.iter_mut().enumerate().take(last).skip(first + 1);
+            for (column, stops) in between {
+                stops.push(Stop::Pass { edge, column });
             }
         }
         let mut best = Self { columns, of_chain };
@@ -145,13 +148,14 @@ fn out_part(plan: &Plan, edge: usize, is_chain: bool) -> f64 {
     if !is_chain {
         return 0.5;
     }
-    // Edges leave a chain in order of its nodes and their links.
-    let chain = &plan.chains[plan.edges[edge].from.0];
-    let links = chain.nodes.iter().flat_map(|node| &node.links);
+    // Edges leave a chain in order of its nodes and their branches.
+    let chain = plan.edges[edge].from.0;
+    let nodes = 0..plan.chains[chain].nodes.len();
+    let links = nodes.flat_map(|node| branches(plan, chain, node));
     let edges: Vec<usize> = links
-        .filter_map(|(_, link)| match link {
-            crate::Link::Edge(edge) => Some(edge.0),
-            crate::Link::Chained(_) => None,
+        .filter_map(|link| match link {
+            Link::Edge(edge) => Some(edge.0),
+            Link::Chained(_) => None,
         })
         .collect();
     let at = edges.iter().position(|other| *other == edge).unwrap_or(0);

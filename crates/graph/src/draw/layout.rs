@@ -87,10 +87,9 @@ pub(super) struct Layout {
 
 impl Layout {
     pub(super) fn of(plan: &Plan, notes: &Notes) -> Self {
-        let mut chains: Vec<ChainBox> = plan
-            .chains
-            .iter()
-            .map(|chain| ChainBox::of(chain, notes))
+        let chains = 0..plan.chains.len();
+        let mut chains: Vec<ChainBox> = chains
+            .map(|chain| ChainBox::of(plan, chain, notes))
             .collect();
         let columns = Columns::of(plan);
         let labels: Vec<String> = plan
