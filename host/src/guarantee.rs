@@ -389,4 +389,40 @@ mod tests {
             "checkpoints"
         );
     }
+
+    #[test]
+    fn sources_reach_a_sink_through_whatever_is_between() {
+        struct World;
+        impl weir_job_file::Resolve for World {
+            fn header(&self, _: &Name) -> Result<Option<Vec<String>>, String> {
+                Ok(None)
+            }
+            fn side_outputs(&self, _: &Name) -> Option<Vec<String>> {
+                Some(vec!["late".into()])
+            }
+        }
+        let text = "
+apiVersion: weir/v1
+job: j
+sources:
+  s: { connector: generator }
+  t: { connector: generator, parallelism: 2 }
+operators:
+  a: { component: a.wasm, inputs: [ { from: s } ] }
+  b: { component: b.wasm, inputs: [ { from: a.late, key: { row: true } }, { from: t } ] }
+sinks:
+  x: { connector: stdout, from: a }
+  y: { connector: stdout, from: b }
+  z: { connector: stdout, from: t }
+";
+        let job = weir_job_file::JobFile::load(text, "job.yaml".as_ref(), &[]).unwrap();
+        let plan = weir_graph::plan(&job.to_graph(&World).unwrap()).unwrap();
+        let reach = |sink: &str| {
+            let sources = sources_of(&plan, &name(sink));
+            sources.iter().map(Name::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(reach("x"), ["s"]);
+        assert_eq!(reach("y"), ["s", "t"]);
+        assert_eq!(reach("z"), ["t"]);
+    }
 }

@@ -6,6 +6,8 @@
 
 mod listing;
 mod place;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 use std::{
