@@ -10,6 +10,8 @@ use tracing_subscriber::EnvFilter;
 
 mod assemble;
 mod cli;
+#[cfg(test)]
+mod deployments;
 mod exit;
 mod guarantee;
 mod load;

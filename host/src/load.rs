@@ -5,7 +5,7 @@ use std::path::Path;
 use weir_job_file::{Diagnostic, Diagnostics, JobFile};
 
 use crate::{
-    cli::{JobArgs, Output, Shared},
+    cli::{JobArgs, Output, Shared, wants_color},
     exit::Exit,
     render::{say, tell},
 };
@@ -38,7 +38,7 @@ pub(crate) fn load_file(file: &Path, sets: &[String]) -> Result<JobFile, Diagnos
 /// Prints what is wrong with a job, as it was asked for.
 pub(crate) fn refuse(diagnostics: &Diagnostics, shared: &Shared) -> Exit {
     match shared.output {
-        Output::Text => say(diagnostics.render(shared.color, 100).trim_end()),
+        Output::Text => say(diagnostics.render(wants_color(), 100).trim_end()),
         Output::Json => tell(&serde_json::json!({ "errors": diagnostics }).to_string()),
     }
     Exit::Usage

@@ -168,6 +168,7 @@ impl Storage {
         };
         let options = CheckpointOptions {
             config: checkpoint.config(),
+            mode: checkpoint.mode,
             store: Arc::new(store),
             paths,
         };

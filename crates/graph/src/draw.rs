@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 use weir_model::Name;
 
-use crate::{Edge, Link, NodeKind, Plan, VertexId};
+use crate::{Edge, Link, NodeKind, Plan, Port, VertexId};
 
 pub use self::{dot::dot, svg::svg};
 
@@ -34,17 +34,26 @@ impl Notes {
         self.nodes.get(name).map(String::as_str)
     }
 
+    /// The name of a side output of a node.
+    #[must_use]
+    pub fn output(&self, node: &Name, output: u32) -> Option<&str> {
+        let at = usize::try_from(output.checked_sub(1)?).ok()?;
+        self.outputs.get(node)?.get(at).map(String::as_str)
+    }
+
     /// What is written at an edge: how rows are dealt out, and which output and input it joins
     /// where there are several.
     fn edge(&self, plan: &Plan, edge: &Edge) -> String {
         let mut text = edge.partitioning.as_str().to_owned();
-        if let Some(side) = edge.output.checked_sub(1) {
-            let from = &plan.chains[edge.from.0].nodes[edge.from_node].name;
-            let names = self.outputs.get(from);
-            match names.and_then(|names| names.get(side as usize)) {
+        let from = &plan.chains[edge.from.0].nodes[edge.from_node].name;
+        match edge.port {
+            Port::Output(0) => {}
+            Port::Output(output) => match self.output(from, output) {
                 Some(name) => text = format!("{name}: {text}"),
-                None => text = format!("output {}: {text}", edge.output),
-            }
+                None => text = format!("output {output}: {text}"),
+            },
+            // However they are dealt out; and a sink takes them as they come.
+            Port::DeadLetters => return "dead letters".to_owned(),
         }
         if plan.chains[edge.to.0].inputs.len() > 1 {
             text.push_str(&format!(", input {}", edge.input));

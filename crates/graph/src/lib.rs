@@ -14,4 +14,4 @@ pub use logical::{
     Endpoint, GraphError, Input, LogicalGraph, OnError, OperatorNode, Partitioning, SinkNode,
     SourceNode,
 };
-pub use physical::{Chain, ChainNode, Edge, EdgeId, Link, NodeKind, Plan, VertexId, plan};
+pub use physical::{Chain, ChainNode, Edge, EdgeId, Link, NodeKind, Plan, Port, VertexId, plan};

@@ -45,6 +45,8 @@ pub struct NodeMeters {
     pub rows_out: Meter,
     /// Rows left out because they were malformed, refused or without a key.
     pub skipped: Meter,
+    /// Rows sent to a sink for dead letters, because they were refused or without a key.
+    pub dead_lettered: Meter,
 }
 
 impl NodeMeters {
@@ -60,6 +62,7 @@ impl NodeMeters {
                 (&sum.rows_in, &one.rows_in),
                 (&sum.rows_out, &one.rows_out),
                 (&sum.skipped, &one.skipped),
+                (&sum.dead_lettered, &one.dead_lettered),
             ] {
                 sum.set(sum.get() + one.get());
             }
@@ -74,6 +77,7 @@ impl NodeMeters {
             rows_in: Meter::default(),
             rows_out: Meter::default(),
             skipped: Meter::default(),
+            dead_lettered: Meter::default(),
         })
     }
 }

@@ -73,6 +73,7 @@ pub(super) fn notes(assembly: &Assembly) -> Notes {
     for (name, source) in &assembly.job.sources {
         let note = match &source.connector {
             SourceConnector::File(file) => format!("file {}", file.pattern),
+            SourceConnector::Socket(socket) => format!("socket {}", socket.address),
             SourceConnector::Generator(_) => "generator".to_owned(),
         };
         notes.nodes.insert(name.clone(), note);

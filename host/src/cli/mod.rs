@@ -6,6 +6,7 @@ mod completion;
 mod graph;
 mod inspect;
 mod run;
+mod schema;
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -93,6 +94,7 @@ enum Verb {
     Graph(graph::Graph),
     Inspect(inspect::Inspect),
     Checkpoints(checkpoints::Checkpoints),
+    Schema(schema::Schema),
     Completion(completion::Completion),
 }
 
@@ -115,8 +117,6 @@ pub(crate) struct Shared {
     pub(crate) cache_dir: Option<PathBuf>,
     /// Whether standard error is a terminal.
     pub(crate) terminal: bool,
-    /// Whether it wants colours.
-    pub(crate) color: bool,
 }
 
 impl Cli {
@@ -148,6 +148,7 @@ impl Cli {
             Verb::Graph(verb) => verb.run(&shared),
             Verb::Inspect(verb) => verb.run(&shared),
             Verb::Checkpoints(verb) => verb.run(&shared),
+            Verb::Schema(verb) => verb.run(&shared),
             Verb::Completion(verb) => verb.run(&shared),
         }
     }
@@ -157,7 +158,6 @@ impl Cli {
             output: self.output,
             cache_dir: self.cache_dir.clone().or_else(default_cache_dir),
             terminal: is_terminal(),
-            color: wants_color(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A plan for people and for programs; what is drawn of it is in `weir-graph`.
 
 use serde_json::{Value, json};
-use weir_graph::{Chain, Edge, NodeKind, Notes, Plan};
+use weir_graph::{Chain, Edge, NodeKind, Notes, Plan, Port};
 
 /// The plan in lines.
 pub(crate) fn plan_text(plan: &Plan) -> String {
@@ -32,13 +32,14 @@ pub(crate) fn plan_document(plan: &Plan, notes: &Notes) -> Value {
     };
     let edge = |edge: &Edge| {
         let from = &plan.chains[edge.from.0].nodes[edge.from_node].name;
-        let side = edge
-            .output
-            .checked_sub(1)
-            .and_then(|side| notes.outputs.get(from)?.get(side as usize));
+        let side = match edge.port {
+            Port::Output(output) => notes.output(from, output),
+            Port::DeadLetters => None,
+        };
         json!({
             "from": from.as_str(),
             "side_output": side,
+            "dead_letters": edge.port == Port::DeadLetters,
             "to": plan.chains[edge.to.0].name.as_str(),
             "input": edge.input,
             "partitioning": edge.partitioning.as_str(),

@@ -67,7 +67,7 @@ const NEEDS: [(&str, &[&str]); 15] = [
             "job-file",
         ],
     ),
-    ("tests", &["host"]),
+    ("tests", &["host", "job-file"]),
     ("xtask", &[]),
 ];
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Notes, kind};
-use crate::{Link, NodeKind, Plan};
+use crate::{Link, NodeKind, Plan, Port};
 
 /// A digraph with a cluster for each chain. Every name is quoted.
 #[must_use]
@@ -69,19 +69,29 @@ fn write(out: &mut String, plan: &Plan, notes: &Notes) -> std::fmt::Result {
         }
         writeln!(out, "  }}")?;
     }
+    write_edges(out, plan, notes)?;
+    writeln!(out, "}}")
+}
+
+/// The edges between chains.
+fn write_edges(out: &mut String, plan: &Plan, notes: &Notes) -> std::fmt::Result {
     for edge in &plan.edges {
         let from = &plan.chains[edge.from.0].nodes[edge.from_node].name;
         let to = &plan.chains[edge.to.0].name;
         let label = notes.edge(plan, edge);
+        let style = match edge.port {
+            Port::Output(_) => "",
+            Port::DeadLetters => ", style=dashed",
+        };
         writeln!(
             out,
-            "  {} -> {} [label={}];",
+            "  {} -> {} [label={}{style}];",
             quoted(from.as_str()),
             quoted(to.as_str()),
             quoted(&label)
         )?;
     }
-    writeln!(out, "}}")
+    Ok(())
 }
 
 /// A string of the language: quotes and backslashes escaped, so that nothing in it is an escape

@@ -9,7 +9,7 @@ use super::{
     layers::{Columns, Stop},
     stack::{Item, stack},
 };
-use crate::Plan;
+use crate::{Plan, Port};
 
 pub(super) const NODE_HEIGHT: i64 = 46;
 /// Around the whole.
@@ -70,6 +70,8 @@ impl Rect {
 #[derive(Clone, Debug)]
 pub(super) struct Route {
     pub(super) label: String,
+    /// Whether it carries dead letters.
+    pub(super) is_dead: bool,
     /// Where the label begins; the line goes on behind it.
     pub(super) label_at: Point,
     /// Ends of straight pieces, in pairs; between two pieces it bends.
@@ -333,6 +335,7 @@ fn route(
     };
     Route {
         label,
+        is_dead: ends.port == Port::DeadLetters,
         label_at,
         straights,
     }

@@ -25,6 +25,7 @@ text{font-family:ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace;fill:#
 .sink{fill:#fcecd9;stroke:#cf8a3a}
 .link{fill:none;stroke:#9aa4b2;stroke-width:1.4}
 .edge{fill:none;stroke:#5b6472;stroke-width:1.6}
+.dead{stroke-dasharray:5 4}
 .tip{fill:#5b6472}
 @media (prefers-color-scheme:dark){
 .page{fill:#14171c}
@@ -151,9 +152,10 @@ fn write_route(out: &mut String, route: &Route) -> fmt::Result {
         write!(path, "L{} {}", to.x, to.y)?;
         last = Some(*to);
     }
+    let class = if route.is_dead { "edge dead" } else { "edge" };
     writeln!(
         out,
-        "<path class=\"edge\" d=\"{path}\" marker-end=\"url(#tip)\"/>"
+        "<path class=\"{class}\" d=\"{path}\" marker-end=\"url(#tip)\"/>"
     )?;
     // Above its line, so that it needs no background of its own.
     let (x, y) = (route.label_at.x, route.label_at.y - 5);

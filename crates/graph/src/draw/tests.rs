@@ -7,7 +7,7 @@ use super::{
     layout::{Layout, Point, Rect},
     *,
 };
-use crate::{physical::tests::random_graph, plan, validate::tests::graph};
+use crate::{OnError, physical::tests::random_graph, plan, validate::tests::graph};
 
 fn planned(text: &str) -> Plan {
     plan(&graph(text)).unwrap()
@@ -145,7 +145,7 @@ proptest! {
             prop_assert_eq!(svg.matches(&format!(">{}</text>", node.name)).count(), 1);
             prop_assert_eq!(dot.matches(&format!("    \"{}\" [", node.name)).count(), 1);
         }
-        prop_assert_eq!(svg.matches("class=\"edge\"").count(), plan.edges.len());
+        prop_assert_eq!(svg.matches("class=\"edge").count(), plan.edges.len());
         let nodes = plan.chains.iter().flat_map(|chain| &chain.nodes);
         let chained = nodes.flat_map(|node| &node.links);
         let chained = chained.filter(|(_, link)| matches!(link, Link::Chained(_))).count();
@@ -216,6 +216,22 @@ fn side_outputs_are_named_where_their_names_are_known() {
         .insert(Name::new("a").unwrap(), vec!["late".into()]);
     assert!(svg(&plan, &notes).contains(">late: rebalance</text>"));
     assert!(dot(&plan, &notes).contains("\"a\" -> \"b\" [label=\"late: rebalance\"];"));
+}
+
+#[test]
+fn dead_letters_are_drawn_apart() {
+    let mut graph = graph("s\na <- ~s\nout <- ~a\nout-2 <- ~a");
+    graph.operators[0].on_error = OnError::DeadLetter(Name::new("out-2").unwrap());
+    let plan = plan(&graph).unwrap();
+    assert_drawn_well(&plan, &Layout::of(&plan, &Notes::default()));
+    let svg = svg(&plan, &Notes::default());
+    assert_eq!(svg.matches(">dead letters</text>").count(), 1);
+    assert_eq!(svg.matches("class=\"edge dead\"").count(), 1);
+    let dot = dot(&plan, &Notes::default());
+    assert!(
+        dot.contains("\"a\" -> \"out-2\" [label=\"dead letters\", style=dashed];"),
+        "{dot}"
+    );
 }
 
 #[test]
