@@ -41,10 +41,12 @@ impl fmt::Display for Level {
 /// What is known of the checkpoints of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Checkpoints {
-    /// The job has no `checkpoint:`.
+    /// None are taken.
     None,
-    /// How often a row counts in the state that they hold.
-    Mode(Level),
+    /// Rows may be in them and come again.
+    AtLeastOnce,
+    /// Each row is in them or comes again.
+    ExactlyOnce,
 }
 
 /// What is known of a source.
@@ -200,17 +202,13 @@ fn of_checkpoints(checkpoints: Checkpoints) -> OfPart {
     let (level, because) = match checkpoints {
         Checkpoints::None => (
             Level::AtMostOnce,
-            "the job has no `checkpoint:`, so a failure loses its state",
+            "none are taken, so a failure loses the state",
         ),
-        Checkpoints::Mode(Level::AtMostOnce) => (
-            Level::AtMostOnce,
-            "`mode: at-most-once`: none are taken, so a failure loses the state",
-        ),
-        Checkpoints::Mode(Level::AtLeastOnce) => (
+        Checkpoints::AtLeastOnce => (
             Level::AtLeastOnce,
-            "`mode: at-least-once`: rows may be in the state and come again",
+            "barriers are not aligned: a row may be in the state and come again",
         ),
-        Checkpoints::Mode(Level::ExactlyOnce) => (
+        Checkpoints::ExactlyOnce => (
             Level::ExactlyOnce,
             "barriers are aligned: each row is in the state once",
         ),
@@ -329,27 +327,19 @@ mod tests {
     #[test]
     fn a_job_is_as_good_as_its_weakest_link() {
         use Level::{AtLeastOnce, AtMostOnce, ExactlyOnce};
-        let exactly = Checkpoints::Mode(ExactlyOnce);
-        let least = Checkpoints::Mode(AtLeastOnce);
-        let most = Checkpoints::Mode(AtMostOnce);
+        let (exactly, least) = (Checkpoints::ExactlyOnce, Checkpoints::AtLeastOnce);
+        let none = Checkpoints::None;
         for (sources, checkpoints, sink, level, weakest) in [
             ("s", exactly, "k < s", ExactlyOnce, ""),
             ("s", exactly, "k! < s", AtLeastOnce, "sink k"),
             ("s", least, "k < s", AtLeastOnce, "checkpoints"),
             ("s", least, "k! < s", AtLeastOnce, "checkpoints, sink k"),
-            ("s", most, "k < s", AtMostOnce, "checkpoints"),
-            ("s", most, "k! < s", AtMostOnce, "checkpoints"),
-            ("s", Checkpoints::None, "k < s", AtMostOnce, "checkpoints"),
+            ("s", none, "k < s", AtMostOnce, "checkpoints"),
+            ("s", none, "k! < s", AtMostOnce, "checkpoints"),
             ("s!", exactly, "k < s", AtMostOnce, "source s"),
             ("s!", exactly, "k! < s", AtMostOnce, "source s"),
             ("s!", least, "k < s", AtMostOnce, "source s"),
-            (
-                "s!",
-                Checkpoints::None,
-                "k < s",
-                AtMostOnce,
-                "source s, checkpoints",
-            ),
+            ("s!", none, "k < s", AtMostOnce, "source s, checkpoints"),
             ("s t!", exactly, "k < s", ExactlyOnce, ""),
             ("s t!", exactly, "k < s t", AtMostOnce, "source t"),
             ("s t!", exactly, "k! < s", AtLeastOnce, "sink k"),
@@ -364,7 +354,7 @@ mod tests {
 
     #[test]
     fn only_sources_whose_rows_reach_a_sink_matter_to_it() {
-        let exactly = Checkpoints::Mode(Level::ExactlyOnce);
+        let exactly = Checkpoints::ExactlyOnce;
         let judged = judged("s t!", exactly, &["a < s", "b! < s", "c < s t"]);
         let levels: Vec<_> = judged.sinks.iter().map(|sink| sink.end_to_end).collect();
         assert_eq!(
@@ -381,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_job_without_sinks_is_judged_by_its_state() {
-        let exactly = Checkpoints::Mode(Level::ExactlyOnce);
+        let exactly = Checkpoints::ExactlyOnce;
         assert_eq!(judged("s", exactly, &[]).job, Level::ExactlyOnce);
         assert_eq!(shown(&judged("s t!", exactly, &[]).weakest), "source t");
         assert_eq!(

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
-use weir_checkpoint::RestartStrategy;
+use weir_checkpoint::{CheckpointMode, RestartStrategy};
 use weir_graph::OnError;
-use weir_job_file::JobFile;
 use weir_runtime::{Examined, examine};
 use weir_state::Change;
 
@@ -14,7 +13,7 @@ use super::{JobArgs, Output, Shared, graph};
 use crate::{
     assemble::{Assembly, assemble},
     exit::Exit,
-    guarantee::{Checkpoints, Guarantees, Level, SinkFacts, SourceFacts, judge, sources_of},
+    guarantee::{Checkpoints, Guarantees, SinkFacts, SourceFacts, judge, sources_of},
     load::{load, refuse},
     render::{error, guarantees_document, guarantees_text, plan_document, plan_text, tell},
     storage::{NO_CHECKPOINT, checkpoint_at},
@@ -91,7 +90,10 @@ fn guarantees(assembly: &Assembly) -> Guarantees {
     });
     let checkpoints = match &assembly.job.checkpoint {
         None => Checkpoints::None,
-        Some(_) => Checkpoints::Mode(Level::ExactlyOnce),
+        Some(checkpoint) => match checkpoint.mode {
+            CheckpointMode::ExactlyOnce => Checkpoints::ExactlyOnce,
+            CheckpointMode::AtLeastOnce => Checkpoints::AtLeastOnce,
+        },
     };
     judge(
         &sources.collect::<Vec<_>>(),
@@ -117,7 +119,7 @@ fn notes(assembly: &Assembly) -> Vec<String> {
         })
         .collect();
     let restarts = assembly.job.restart != RestartStrategy::None;
-    if restarts && !takes_checkpoints(&assembly.job) {
+    if restarts && assembly.job.checkpoint.is_none() {
         notes.push(
             "the job restarts after a failure and takes no checkpoints: it begins anew then, and \
              sinks show again what they had shown"
@@ -125,11 +127,6 @@ fn notes(assembly: &Assembly) -> Vec<String> {
         );
     }
     notes
-}
-
-/// Whether the job takes checkpoints.
-fn takes_checkpoints(job: &JobFile) -> bool {
-    job.checkpoint.is_some()
 }
 
 fn text(assembly: &Assembly, examined: Option<&Examined>) -> String {

@@ -96,7 +96,7 @@ impl Place {
 fn of_job(path: &Path) -> Result<Place, Wrong> {
     let job: JobFile = load_file(path, &[]).map_err(Wrong::Job)?;
     let Some(checkpoint) = &job.checkpoint else {
-        let message = format!("job `{}` has no `checkpoint:`, so it keeps none", job.job);
+        let message = format!("job `{}` takes no checkpoints", job.job);
         return Err(Wrong::Nothing {
             message,
             help: None,
@@ -230,7 +230,7 @@ mod tests {
             "{none:?}"
         );
         let never = jobs(write("c.yaml", "job: c"));
-        assert_eq!(never, ["job `c` has no `checkpoint:`, so it keeps none"]);
+        assert_eq!(never, ["job `c` takes no checkpoints"]);
         assert!(jobs(write("d.yaml", "jub: d"))[0].contains("jub"));
     }
 }

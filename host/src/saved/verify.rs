@@ -94,6 +94,9 @@ fn check_state(bytes: Vec<u8>, file: &FileRef, saved: &Saved) -> Result<(), Stri
         reader
             .load(&name, &mut backend, range)
             .map_err(|e| format!("operator `{name}`: {e}"))?;
+        reader
+            .operator_state(&name)
+            .map_err(|e| format!("operator `{name}`: {e}"))?;
     }
     Ok(())
 }
