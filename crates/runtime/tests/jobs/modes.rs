@@ -1,6 +1,6 @@
 //! At-least-once, and what a task does while another cannot keep up.
 
-use std::sync::{Condvar, Mutex, PoisonError, atomic::AtomicU64};
+use std::sync::{Condvar, Mutex, PoisonError};
 
 use weir_checkpoint::CheckpointMode;
 use weir_model::Column;
@@ -34,77 +34,89 @@ impl Gate {
 /// for ever.
 #[derive(Clone)]
 struct Skew {
+    /// How many barriers are to be ahead.
+    open: u64,
     /// How much of the first channel there is.
     valve: Valve,
     /// Holds the second channel up.
     held: Gate,
-    blocked: Arc<AtomicBool>,
-    /// The last checkpoint that the held one took part in.
-    slow_at: Arc<AtomicU64>,
-    /// The first checkpoint behind whose barrier rows were let through.
-    behind: Arc<AtomicU64>,
+    at: Arc<Mutex<At>>,
+}
+
+/// How far everybody is.
+#[derive(Default)]
+struct At {
+    /// Whether the second channel is held up.
+    blocked: bool,
+    /// The last checkpoint that the first one, and the second one, took part in.
+    fast: u64,
+    slow: u64,
+    /// The checkpoint behind whose barrier rows were let through; 0 = none yet.
+    behind: u64,
     /// The checkpoints that the task behind both channels took part in.
-    taken: Arc<Mutex<Vec<u64>>>,
-    /// The last of them when a row behind a barrier came, and the checkpoint of that barrier.
-    proof: Arc<Mutex<Option<(u64, u64)>>>,
+    taken: Vec<u64>,
+    /// The last of them when a row behind that barrier came.
+    proof: Option<u64>,
 }
 
 impl Skew {
-    fn new() -> Self {
+    fn new(open: u64) -> Self {
         Self {
+            open,
             valve: Valve::at(10),
             held: Gate::default(),
-            blocked: Arc::default(),
-            slow_at: Arc::default(),
-            behind: Arc::default(),
-            taken: Arc::default(),
-            proof: Arc::default(),
+            at: Arc::default(),
         }
     }
 
-    /// Lets more rows through once `open` barriers have gone out that the held one has not sent.
-    fn fast(&self, open: u64) -> Closures {
+    /// Lets more rows of the first channel through once so many of its barriers have gone out that
+    /// the second one, being held up, has not sent.
+    fn moved(&self, change: impl FnOnce(&mut At)) {
+        let mut at = self.at.lock().unwrap();
+        change(&mut at);
+        if at.blocked && at.behind == 0 && at.fast >= at.slow + self.open {
+            at.behind = at.fast;
+            self.valve.open_to(u64::MAX);
+        }
+    }
+
+    fn fast(&self) -> Closures {
         let skew = self.clone();
         same().with_snapshot(move |_, id| {
-            let ahead = id.0.saturating_sub(skew.slow_at.load(Ordering::SeqCst));
-            if skew.blocked.load(Ordering::SeqCst) && ahead >= open {
-                let (was, is) = (Ordering::SeqCst, Ordering::SeqCst);
-                let _ = skew.behind.compare_exchange(0, id.0, was, is);
-                skew.valve.open_to(u64::MAX);
-            }
+            skew.moved(|at| at.fast = id.0);
             Ok(Vec::new())
         })
     }
 
     /// Is held up at its first row.
     fn slow(&self) -> Closures {
-        let (skew, at) = (self.clone(), self.slow_at.clone());
+        let (skew, taking) = (self.clone(), self.clone());
         map_rows(move |row| {
-            skew.blocked.store(true, Ordering::SeqCst);
+            skew.moved(|at| at.blocked = true);
             skew.held.pass();
             Ok(vec![row.to_owned()])
         })
         .with_snapshot(move |_, id| {
-            at.store(id.0, Ordering::SeqCst);
+            taking.moved(|at| at.slow = id.0);
             Ok(Vec::new())
         })
     }
 
     /// Lets the held one go when a row behind the barriers comes.
     fn join(&self) -> Closures {
-        let (skew, taken) = (self.clone(), self.taken.clone());
+        let (skew, taking) = (self.clone(), self.clone());
         map_rows(move |row| {
             if row == "fast-15" {
-                let last = skew.taken.lock().unwrap().last().copied().unwrap_or(0);
-                let behind = skew.behind.load(Ordering::SeqCst);
-                skew.proof.lock().unwrap().get_or_insert((last, behind));
+                let mut at = skew.at.lock().unwrap();
+                let last = at.taken.last().copied().unwrap_or(0);
+                at.proof.get_or_insert(last);
                 skew.held.open();
             }
             Ok(vec![row.to_owned()])
         })
         .with_inputs(2)
         .with_snapshot(move |_, id| {
-            taken.lock().unwrap().push(id.0);
+            taking.at.lock().unwrap().taken.push(id.0);
             Ok(Vec::new())
         })
     }
@@ -119,7 +131,7 @@ fn skewed(open: u64) {
         let row = |i| format!("{name}-{i}");
         [(0..20).map(row).collect::<Vec<_>>()]
     };
-    let skew = Skew::new();
+    let skew = Skew::new(open);
     let ledger = Ledger::default();
     let mut job = TestJob::new()
         .source(
@@ -128,7 +140,7 @@ fn skewed(open: u64) {
             MemorySource::of(&splits("fast")).behind(skew.valve.clone()),
         )
         .source("b", 1, MemorySource::of(&splits("slow")))
-        .operator("fast", 1, "a", Partitioning::Forward, skew.fast(open))
+        .operator("fast", 1, "a", Partitioning::Forward, skew.fast())
         .operator("slow", 1, "b", Partitioning::Forward, skew.slow())
         .operator("join", 1, "fast", Partitioning::Rebalance, skew.join())
         .and_from("slow", Partitioning::Rebalance)
@@ -151,16 +163,16 @@ fn skewed(open: u64) {
         "{:?}",
         report.outcome
     );
-    let (last, first) = skew.proof.lock().unwrap().unwrap();
+    let at = skew.at.lock().unwrap();
+    let (last, behind) = (at.proof.unwrap(), at.behind);
     assert!(
-        last < first,
-        "a row behind barrier {first} was processed before that checkpoint was taken: {last}"
+        last < behind,
+        "a row behind barrier {behind} was processed before that checkpoint was taken: {last}"
     );
-    let taken = skew.taken.lock().unwrap();
-    assert!(taken.is_sorted(), "{taken:?}");
+    assert!(at.taken.is_sorted(), "{:?}", at.taken);
     // Each of those that were open at a time was taken, for its own barriers.
-    for id in first + 1 - open..=first {
-        assert!(taken.contains(&id), "{id} of {taken:?}");
+    for id in behind + 1 - open..=behind {
+        assert!(at.taken.contains(&id), "{id} of {:?}", at.taken);
     }
     assert_eq!(report.failed, 0);
     let mut expected = [splits("fast"), splits("slow")].concat().concat();

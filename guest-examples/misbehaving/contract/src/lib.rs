@@ -1,7 +1,7 @@
 //! Breaks the contract, each row in the way it names: for tests of what a host does about it.
 //!
-//! Made by hand against the bindings, for the SDK would not let it. Rows without a `!` are passed on
-//! and counted under their key; of a call that breaks the contract nothing may be left.
+//! Made by hand against the bindings, for the SDK would not let it. Rows without a `!` are passed
+//! on and counted under their key; of a call that breaks the contract nothing may be left.
 
 use weir_guest::bindings::{
     exports::weir::operator::logic::Guest,
