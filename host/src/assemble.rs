@@ -26,7 +26,7 @@ use weir_operator::{Failure, SinkFactory, SourceFactory};
 use weir_runtime::{BackendFactory, Deployment, OnExisting, OperatorDeployment, SinkDeployment};
 use weir_state::{Backend, HeapBackend, StateDecl};
 
-use crate::cli::Shared;
+use crate::{cli::Shared, render::Bar};
 
 /// A component as an operator of the job uses it.
 #[derive(Clone, Debug)]
@@ -136,7 +136,12 @@ fn load_components(
         }
     };
     for (name, operator) in &job.operators {
-        match engine.load(&operator.component, &limits_of(operator)) {
+        let file = operator.component.file_name().unwrap_or_default();
+        let what = format!("compiling {name} ({})", file.to_string_lossy());
+        let bar = Bar::begin(what, shared.terminal);
+        let component = engine.load(&operator.component, &limits_of(operator));
+        drop(bar);
+        match component {
             Ok(component) => {
                 check_operator(job, name, operator, &component, wrong);
                 loaded.insert(name.clone(), component);

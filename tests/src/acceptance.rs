@@ -6,6 +6,9 @@
 //! must be committed afterwards. It is copied to a fresh place first, with `@guests@`, `@data@` and
 //! `@examples@` replaced in its YAML and JSON.
 //!
+//! Each Markdown file under `docs/transcripts/` is a test too: a session at a shell, with what it
+//! prints.
+//!
 //! The program is this binary itself, called with [`AS_PROGRAM`]: so it is never an old one.
 
 mod case;
@@ -13,6 +16,7 @@ mod documents;
 mod matrix;
 mod script;
 mod step;
+mod transcript;
 
 use std::{path::Path, process::ExitCode};
 
@@ -61,6 +65,7 @@ fn trials() -> Result<Vec<Trial>> {
     }
     let first = || documents::check_first_operator().map_err(|e| Failed::from(format!("{e:#}")));
     trials.push(Trial::test("document: the first operator", first));
+    trials.extend(transcripts()?);
     Ok(trials)
 }
 
@@ -85,4 +90,25 @@ fn shown(path: &Path) -> String {
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let path = path.strip_prefix(top).unwrap_or(path);
     path.display().to_string()
+}
+
+/// Each transcript, and the rules by which they are compared.
+fn transcripts() -> Result<Vec<Trial>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/transcripts");
+    let mut trials = Vec::new();
+    for entry in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "md") {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            let name = format!("transcript::{name}");
+            let run = move || transcript::run(&path).map_err(|e| Failed::from(format!("{e:#}")));
+            trials.push(Trial::test(name, run));
+        }
+    }
+    ensure!(!trials.is_empty(), "no transcript in {}", folder.display());
+    for (name, test) in transcript::tests() {
+        let run = move || test().map_err(|e| Failed::from(format!("{e:#}")));
+        trials.push(Trial::test(format!("transcript::{name}"), run));
+    }
+    Ok(trials)
 }

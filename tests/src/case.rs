@@ -70,7 +70,8 @@ fn filled(text: &str) -> String {
         .replace("@examples@", &examples.display().to_string())
 }
 
-fn guests() -> PathBuf {
+/// The folder of the example guests.
+pub(crate) fn guests() -> PathBuf {
     root().join("guest-examples/target/components")
 }
 

@@ -3,11 +3,13 @@
 //! [`LogicalGraph`] is what a job file or a program says; [`plan`] turns it into chains, edges and
 //! subtasks. Nothing here starts anything.
 
+mod draw;
 mod logical;
 mod physical;
 mod show;
 mod validate;
 
+pub use draw::{Notes, dot, svg};
 pub use logical::{
     Endpoint, GraphError, Input, LogicalGraph, OnError, OperatorNode, Partitioning, SinkNode,
     SourceNode,

@@ -276,4 +276,4 @@ fn link_nodes(nodes: &Nodes<'_>, places: &[Place], chains: &mut [Chain]) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -138,6 +138,15 @@ impl Foreign {
 /// What happens to a job while it runs, for whoever watches.
 #[derive(Clone, Debug)]
 pub enum JobEvent {
+    /// The files of a checkpoint are read, to begin at it.
+    Reading {
+        /// Which.
+        id: CheckpointId,
+        /// Bytes that were read.
+        done: u64,
+        /// Bytes there are.
+        of: u64,
+    },
     /// The job begins at a checkpoint.
     Restoring {
         /// Which.

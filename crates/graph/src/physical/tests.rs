@@ -134,7 +134,8 @@ fn draft() -> impl Strategy<Value = Draft> {
     })
 }
 
-fn random_graph() -> impl Strategy<Value = LogicalGraph> {
+/// A graph that can run, of a few nodes.
+pub(crate) fn random_graph() -> impl Strategy<Value = LogicalGraph> {
     let sources = prop::collection::vec(1..=2_u32, 1..=3);
     let operators = prop::collection::vec((draft(), any::<bool>()), 0..8);
     let sinks = prop::collection::vec(draft(), 0..4);

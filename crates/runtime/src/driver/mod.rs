@@ -83,7 +83,7 @@ pub struct Examined {
 /// # Errors
 /// [`Failure::Restore`] where it is damaged, [`Failure::Unfit`] where it does not fit the job.
 pub fn examine(deployment: &Deployment, from: &Foreign) -> Result<Examined, Failure> {
-    match Restored::read(from.store.clone(), &from.folder, deployment) {
+    match Restored::read(from.store.clone(), &from.folder, deployment, None) {
         Ok(restored) => Ok(Examined {
             id: restored.id,
             states: restored.verdicts(deployment),

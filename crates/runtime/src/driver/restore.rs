@@ -18,7 +18,7 @@ use weir_state::{
 };
 
 use super::sources::split;
-use crate::deployment::{Deployment, OperatorDeployment};
+use crate::deployment::{Deployment, JobEvent, JobListener, OperatorDeployment};
 
 /// A checkpoint that an attempt begins with.
 pub(crate) struct Restored {
@@ -66,6 +66,7 @@ impl Restored {
         store: Arc<dyn SnapshotStore>,
         folder: &str,
         deployment: &Deployment,
+        listener: Option<&dyn JobListener>,
     ) -> Result<Self, NoRestore> {
         let folder = match folder.trim_end_matches('/') {
             "" => String::new(),
@@ -107,13 +108,14 @@ impl Restored {
             operator_states: Mutex::default(),
         };
         restored.check(deployment).map_err(NoRestore::Unfit)?;
-        for operator in restored.metadata.operators.values() {
-            for file in operator
-                .subtasks
-                .iter()
-                .filter_map(|subtask| subtask.file.as_ref())
-            {
-                restored.open(file)?;
+        let files = restored.metadata.files();
+        let of = files.iter().map(|file| file.length).sum();
+        let mut done = 0;
+        for file in files {
+            restored.open(file)?;
+            done += file.length;
+            if let Some(listener) = listener {
+                listener.event(&JobEvent::Reading { id, done, of });
             }
         }
         restored.check_raw(deployment)?;

@@ -453,7 +453,8 @@ fn a_snapshot_that_is_refused_declines_the_checkpoint_and_leaves_no_trace() {
                 reason.clone_into(&mut why.lock().unwrap());
             }
             JobEvent::Checkpoint(_) => opened.open_to(u64::MAX),
-            JobEvent::Restoring { .. }
+            JobEvent::Reading { .. }
+            | JobEvent::Restoring { .. }
             | JobEvent::Running { .. }
             | JobEvent::Failed(_)
             | JobEvent::Restarting { .. }
