@@ -3,6 +3,8 @@
 //! Nothing of the outside is changed here, so `weir check` does exactly this. All that is wrong is
 //! told, as far as one thing does not hide another.
 
+mod components;
+
 use std::{
     collections::{BTreeMap, HashMap},
     path::{Component, Path, PathBuf},
@@ -10,7 +12,7 @@ use std::{
 };
 
 use weir_checkpoint::TwoPhaseOptions;
-use weir_component::{Component as Guest, Engine, EngineOptions, Limits};
+use weir_component::Component as Guest;
 use weir_connectors::{
     AtEnd, FileFormat, FileSink, FileSinkOptions, FileSource, FileSourceOptions, GeneratorOptions,
     GeneratorSource, KeyDistribution, OnBadRow, Reconnect, SocketSource, SocketSourceOptions,
@@ -18,15 +20,16 @@ use weir_connectors::{
 };
 use weir_graph::plan;
 use weir_job_file::{
-    Diagnostic, Diagnostics, Distribution, Format, JobFile, Operator, Partitioning, Resolve, Sink,
-    SinkConnector, SourceConnector, Spot, StateBackend, code,
+    Diagnostic, Diagnostics, Distribution, Format, JobFile, Resolve, Sink, SinkConnector,
+    SourceConnector, Spot, StateBackend, code,
 };
 use weir_model::{KeyGroupRange, Name};
 use weir_operator::{Failure, SinkFactory, SourceFactory};
 use weir_runtime::{BackendFactory, Deployment, OnExisting, OperatorDeployment, SinkDeployment};
 use weir_state::{Backend, HeapBackend, StateDecl};
 
-use crate::{cli::Shared, render::Bar};
+use self::components::{limits_of, load_components};
+use crate::cli::Shared;
 
 /// A component as an operator of the job uses it.
 #[derive(Clone, Debug)]
@@ -112,110 +115,6 @@ pub(crate) fn assemble(job: JobFile, shared: &Shared) -> Result<Assembly, Diagno
         deployment,
         components: Arc::new(used),
     })
-}
-
-/// Loads the component of each operator and checks it against what the job says of it.
-fn load_components(
-    job: &JobFile,
-    shared: &Shared,
-    wrong: &mut Vec<Diagnostic>,
-) -> HashMap<Name, Guest> {
-    let mut loaded = HashMap::new();
-    if job.operators.is_empty() {
-        return loaded;
-    }
-    let options = EngineOptions {
-        cache: shared.cache_dir.clone(),
-        ..EngineOptions::default()
-    };
-    let engine = match Engine::new(&options) {
-        Ok(engine) => engine,
-        Err(error) => {
-            wrong.push(job.diagnose(&Spot::File, error.code(), error.to_string(), "", None));
-            return loaded;
-        }
-    };
-    for (name, operator) in &job.operators {
-        let file = operator.component.file_name().unwrap_or_default();
-        let what = format!("compiling {name} ({})", file.to_string_lossy());
-        let bar = Bar::begin(what, shared.terminal);
-        let component = engine.load(&operator.component, &limits_of(operator));
-        drop(bar);
-        match component {
-            Ok(component) => {
-                check_operator(job, name, operator, &component, wrong);
-                loaded.insert(name.clone(), component);
-            }
-            Err(error) => {
-                let spot = Spot::OperatorComponent(name.clone());
-                let message = format!("component of operator `{name}`: {error}");
-                let help = error.help().map(str::to_owned);
-                wrong.push(job.diagnose(&spot, error.code(), message, "this component", help));
-            }
-        }
-    }
-    loaded
-}
-
-/// What a component declares must fit what the job gives it.
-fn check_operator(
-    job: &JobFile,
-    name: &Name,
-    operator: &Operator,
-    component: &Guest,
-    wrong: &mut Vec<Diagnostic>,
-) {
-    let descriptor = component.descriptor();
-    let given = operator.inputs.len();
-    if descriptor.inputs as usize != given {
-        let message = format!(
-            "operator `{name}` has {given} inputs, its component takes {}",
-            descriptor.inputs
-        );
-        let spot = Spot::OperatorInputs(name.clone());
-        wrong.push(job.diagnose(&spot, "W0314", message, "these inputs", None));
-    }
-    let Some(state) = descriptor.states.iter().find(|state| state.kind.is_keyed()) else {
-        return;
-    };
-    for (at, input) in operator.inputs.iter().enumerate() {
-        let keyed = match &input.partitioning {
-            Partitioning::Key(_) => true,
-            Partitioning::Automatic
-            | Partitioning::Forward
-            | Partitioning::Rebalance
-            | Partitioning::Broadcast
-            | Partitioning::Global => false,
-        };
-        // One keyed input is enough: rows of another may come without a key and touch no state.
-        if keyed {
-            return;
-        }
-        if at + 1 == operator.inputs.len() {
-            let message = format!(
-                "operator `{name}` has keyed state (`{}`) and no input with a key",
-                state.name
-            );
-            let help = "give an input a `key`, such as `key: { columns: [0] }`".to_owned();
-            let spot = Spot::OperatorInput(name.clone(), 0);
-            wrong.push(job.diagnose(&spot, "W0315", message, "this input has no key", Some(help)));
-        }
-    }
-}
-
-fn limits_of(operator: &Operator) -> Limits {
-    let mut limits = Limits::default();
-    let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-    if let Some(memory) = operator.limits.memory {
-        limits.memory = bytes(memory);
-    }
-    if let Some(time) = operator.limits.time_per_call {
-        limits.time_per_call = time;
-    }
-    if let Some(output) = operator.limits.output {
-        limits.output_bytes = bytes(output);
-    }
-    limits
 }
 
 /// What a graph asks of the world.
@@ -405,14 +304,16 @@ fn deploy_sink(job: &JobFile, name: &Name, sink: &Sink) -> Result<SinkDeployment
     match &sink.connector {
         SinkConnector::File(file) => {
             let extension = file.extension.clone();
-            let factory: Arc<dyn SinkFactory> = Arc::new(FileSink::new(FileSinkOptions {
+            let sink = FileSink::new(FileSinkOptions {
                 job: job.job.clone(),
                 sink: name.clone(),
                 folder: file.folder.clone(),
                 ext: extension.unwrap_or_else(|| FileSinkOptions::DEFAULT_EXT.to_owned()),
                 guarantee: file.guarantee,
                 roll_bytes: file.roll_bytes,
-            })?);
+            })?;
+            sink.check()?;
+            let factory: Arc<dyn SinkFactory> = Arc::new(sink);
             let on_existing = match file.on_existing {
                 weir_job_file::OnExisting::Refuse => OnExisting::Refuse,
                 weir_job_file::OnExisting::Append => OnExisting::Append,

@@ -42,8 +42,20 @@ pub(crate) struct RowRules {
     pub(crate) format: FileFormat,
     pub(crate) on_error: OnBadRow,
     pub(crate) timestamp: Option<TimestampSelector>,
+    /// What the number of fields of a csv record is held against.
+    pub(crate) fields: FieldCount,
     /// Says where a row is, from the name of its split and its line.
     pub(crate) place: fn(&str, u64) -> String,
+}
+
+/// What says how many fields a csv record has. One with another number is malformed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FieldCount {
+    /// The first record, be it a header or a row.
+    First,
+    /// The header. Without one nothing does: of what somebody sends, the first record is as likely
+    /// wrong as any other.
+    Header,
 }
 
 /// Cuts the rows of one split.
@@ -81,11 +93,31 @@ pub(crate) struct Skipped {
     pub(crate) count: u64,
 }
 
+impl RowRules {
+    fn splitter(&self) -> Splitter {
+        let splitter = match (self.format, self.fields) {
+            (
+                FileFormat::Csv {
+                    header: false,
+                    delimiter,
+                },
+                FieldCount::Header,
+            ) => Splitter::csv(delimiter).with_any_fields(),
+            (FileFormat::Csv { delimiter, .. }, FieldCount::First | FieldCount::Header) => {
+                Splitter::csv(delimiter)
+            }
+            (FileFormat::JsonLines, _) => Splitter::json(),
+            (FileFormat::Lines, _) => Splitter::lines(),
+        };
+        splitter.with_max_bytes(MAX_ROW_BYTES)
+    }
+}
+
 impl RowCutter {
     /// Begins at the beginning of a split, called `split` in messages.
     pub(crate) fn new(rules: RowRules, split: &str) -> Self {
         Self {
-            splitter: splitter(rules.format),
+            splitter: rules.splitter(),
             rules,
             split: split.to_owned(),
             before: 0,
@@ -96,7 +128,7 @@ impl RowCutter {
 
     /// From here on the bytes are those of a new stream.
     pub(crate) fn restart(&mut self) {
-        self.splitter = splitter(self.rules.format);
+        self.splitter = self.rules.splitter();
     }
 
     /// How many fields a csv record must have, once known.
@@ -199,11 +231,22 @@ impl RowCutter {
         skipped: &mut Skipped,
     ) -> Result<(), Failure> {
         let at = (self.rules.place)(&self.split, line);
-        if fatal || self.rules.on_error == OnBadRow::Fail {
+        if fatal {
             return Err(Failure::BadRow { at, message });
         }
-        skipped.add(&self.rules.source, &at, &message);
-        Ok(())
+        let source = &self.rules.source;
+        match self.rules.on_error {
+            OnBadRow::Fail => Err(Failure::BadRow {
+                at,
+                message: format!(
+                    "{message}; `on-error: skip` of source `{source}` leaves such rows out"
+                ),
+            }),
+            OnBadRow::Skip => {
+                skipped.add(source, &at, &message);
+                Ok(())
+            }
+        }
     }
 }
 
@@ -237,13 +280,4 @@ fn leave_out(rows: &mut SourceRows, before: usize, bad: &[BadTimestamp]) {
         }
     }
     *rows = SourceRows { values, timestamps };
-}
-
-fn splitter(format: FileFormat) -> Splitter {
-    let splitter = match format {
-        FileFormat::Csv { delimiter, .. } => Splitter::csv(delimiter),
-        FileFormat::JsonLines => Splitter::json(),
-        FileFormat::Lines => Splitter::lines(),
-    };
-    splitter.with_max_bytes(MAX_ROW_BYTES)
 }

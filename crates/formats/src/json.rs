@@ -158,6 +158,11 @@ impl Places {
         Self { root, pointers }
     }
 
+    /// The pointers, in the order in which they were given.
+    pub(crate) fn pointers(&self) -> &[Pointer] {
+        &self.pointers
+    }
+
     /// Reads one row. The error is a message for the user.
     pub(crate) fn find(&self, row: &[u8], found: &mut Found) -> Result<(), String> {
         found.bytes.clear();

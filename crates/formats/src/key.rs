@@ -32,6 +32,7 @@ pub const JSON_OTHER: u8 = b'j';
 /// CsvKey::new(b',', &[2, 1]).select(rows.view(), &mut keys, &mut bad);
 /// assert_eq!(keys.get(0), b"\x03JFK\x02UA");
 /// assert_eq!(bad[0].message, "there is no column 1: the row has 1 fields");
+/// assert_eq!(CsvKey::new(b',', &[2, 1]).describe(), "csv columns 2, 1");
 /// ```
 #[derive(Clone, Debug)]
 pub struct CsvKey {
@@ -87,6 +88,16 @@ impl KeySelector for CsvKey {
             }
         }
     }
+
+    /// Without the delimiter: the fields are the same keys however they are told apart.
+    fn describe(&self) -> String {
+        let mut columns = vec![0; self.wanted.len()];
+        for &(column, part) in &self.wanted {
+            columns[part] = column;
+        }
+        let columns: Vec<String> = columns.iter().map(usize::to_string).collect();
+        format!("csv columns {}", columns.join(", "))
+    }
 }
 
 /// The key is some places of a JSON row.
@@ -127,6 +138,15 @@ impl KeySelector for JsonKey {
             keys.push(&key);
         }
     }
+
+    fn describe(&self) -> String {
+        let text = |pointer: &Pointer| match pointer.as_str() {
+            "" => "the document".to_owned(),
+            text => text.to_owned(),
+        };
+        let texts: Vec<String> = self.places.pointers().iter().map(text).collect();
+        format!("json {}", texts.join(", "))
+    }
 }
 
 /// The key is the whole row, as one part.
@@ -141,6 +161,10 @@ impl KeySelector for RowKey {
                 out.extend_from_slice(value);
             });
         }
+    }
+
+    fn describe(&self) -> String {
+        "row".to_owned()
     }
 }
 

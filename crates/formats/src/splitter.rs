@@ -30,11 +30,16 @@ pub struct Splitter {
 enum Format {
     Lines,
     Json,
-    Csv {
-        delimiter: u8,
-        /// Fields of every record; the first one says it.
-        fields: Option<usize>,
-    },
+    Csv { delimiter: u8, fields: Expected },
+}
+
+/// How many fields a csv record must have.
+#[derive(Clone, Copy, Debug)]
+enum Expected {
+    /// As many as the first one, which is still to come.
+    First,
+    Exactly(usize),
+    Any,
 }
 
 /// A piece cut from the beginning of the buffer.
@@ -118,7 +123,7 @@ impl Splitter {
     pub fn csv(delimiter: u8) -> Self {
         Self::new(Format::Csv {
             delimiter,
-            fields: None,
+            fields: Expected::First,
         })
     }
 
@@ -137,11 +142,20 @@ impl Splitter {
         self
     }
 
+    /// Takes csv records with any number of fields.
+    #[must_use]
+    pub fn with_any_fields(mut self) -> Self {
+        if let Format::Csv { fields, .. } = &mut self.format {
+            *fields = Expected::Any;
+        }
+        self
+    }
+
     /// Sets how many fields a csv record must have, for a reader that begins in the middle. Other
     /// formats have no such number.
     pub fn expect_fields(&mut self, count: usize) {
         if let Format::Csv { fields, .. } = &mut self.format {
-            *fields = Some(count);
+            *fields = Expected::Exactly(count);
         }
     }
 
@@ -149,8 +163,11 @@ impl Splitter {
     #[must_use]
     pub fn fields(&self) -> Option<usize> {
         match self.format {
-            Format::Csv { fields, .. } => fields,
-            Format::Lines | Format::Json => None,
+            Format::Csv {
+                fields: Expected::Exactly(count),
+                ..
+            } => Some(count),
+            Format::Csv { .. } | Format::Lines | Format::Json => None,
         }
     }
 
@@ -230,13 +247,20 @@ impl Splitter {
             Format::Json if raw.trim_ascii().is_empty() => Ok(false),
             Format::Json => json::check(raw).map(|()| true),
             Format::Csv { .. } if raw.is_empty() => Ok(false),
+            Format::Csv {
+                fields: Expected::Any,
+                ..
+            } => Ok(true),
             Format::Csv { delimiter, fields } => {
                 let found = count_fields(raw, *delimiter);
-                let expected = *fields.get_or_insert(found);
-                if found == expected {
-                    Ok(true)
-                } else {
-                    Err(Malformed::FieldCount { found, expected })
+                match *fields {
+                    Expected::Exactly(expected) if found != expected => {
+                        Err(Malformed::FieldCount { found, expected })
+                    }
+                    Expected::Exactly(_) | Expected::First | Expected::Any => {
+                        *fields = Expected::Exactly(found);
+                        Ok(true)
+                    }
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! From a job file to the logical graph, with what must be asked of the world.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use weir_formats::{CsvKey, JsonKey, RowKey, TimestampSelector};
 use weir_graph::{
@@ -42,6 +42,8 @@ impl JobFile {
     /// All that does not fit together.
     pub fn to_graph(&self, resolve: &dyn Resolve) -> Result<LogicalGraph, Diagnostics> {
         let mut list = Vec::new();
+        // Who reads something that is told of as broken elsewhere.
+        let mut broken = HashSet::new();
         let mut graph = LogicalGraph {
             job: self.job.clone(),
             max_parallelism: self.max_parallelism(),
@@ -60,7 +62,10 @@ impl JobFile {
             let inputs = operator.inputs.iter();
             let inputs = inputs
                 .filter_map(|input| self.input(input, operator.parallelism, resolve, &mut list));
-            let inputs = inputs.collect();
+            let inputs: Vec<_> = inputs.collect();
+            if inputs.len() < operator.inputs.len() {
+                broken.insert(name);
+            }
             let side = resolve.side_outputs(name).unwrap_or_default().len();
             let node = OperatorNode {
                 parallelism: operator.parallelism,
@@ -79,11 +84,26 @@ impl JobFile {
                 parallelism: sink.parallelism,
                 inputs: inputs.collect(),
             };
+            if sink.input.is_some() && node.inputs.is_empty() {
+                broken.insert(name);
+            }
             graph.sinks.insert(name.clone(), node);
         }
         // A graph with holes would be told of as wrong for what is told already.
         if list.is_empty() {
-            list.extend(graph.validate().iter().map(|error| self.graph_error(error)));
+            let wrong = graph.validate();
+            let wrong = wrong.iter().filter(|error| match error {
+                GraphError::NoInput { node } => !broken.contains(node),
+                GraphError::NothingFeeds { sink } => !broken.contains(sink),
+                GraphError::UnknownInput { .. }
+                | GraphError::DuplicateName { .. }
+                | GraphError::Cycle { .. }
+                | GraphError::UnequalForward { .. }
+                | GraphError::AboveMax { .. }
+                | GraphError::NoSource
+                | GraphError::UnknownDeadLetters { .. } => true,
+            });
+            list.extend(wrong.map(|error| self.graph_error(error)));
         }
         arrange(&mut list, &self.origin.documents);
         Diagnostics::from_list(list)?;

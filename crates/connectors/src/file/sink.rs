@@ -78,6 +78,29 @@ impl FileSink {
         })
     }
 
+    /// Looks whether the folder is there, or could be: nothing is touched.
+    ///
+    /// # Errors
+    /// [`Failure::External`] where a file stands in its place, or in that of a folder above it.
+    pub fn check(&self) -> Result<(), Failure> {
+        let Some(file) = self.folder.blocked_by() else {
+            return Ok(());
+        };
+        let folder = self.options.folder.as_path();
+        let message = match file == folder {
+            true => "it is a file; a sink writes files into a folder".to_owned(),
+            false => format!("`{}` is a file", file.display()),
+        };
+        Err(Failure::External {
+            what: format!(
+                "folder `{}` of sink `{}`",
+                folder.display(),
+                self.options.sink
+            ),
+            message,
+        })
+    }
+
     /// Creates the folder where it is missing and tries whether files can be written and linked
     /// there. [`recover`](SinkFactory::recover) does this first, so no job starts that could not
     /// write.
@@ -85,6 +108,7 @@ impl FileSink {
     /// # Errors
     /// [`Failure::External`] with the folder and what is wrong with it.
     pub fn probe(&self) -> Result<(), Failure> {
+        self.check()?;
         self.folder.create()?;
         self.folder.probe(&self.names)
     }
@@ -110,6 +134,7 @@ impl SinkFactory for FileSink {
     }
 
     fn recover(&self, restored: &[Committable]) -> Result<Recovered, Failure> {
+        self.check()?;
         self.folder.create()?;
         let mut recovered = commit::commit(&self.folder, restored, commit::Check::Contents)?;
         recovered.removed = self.folder.remove_leftovers(&self.names)?;

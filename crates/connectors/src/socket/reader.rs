@@ -6,7 +6,7 @@ use weir_model::Batch;
 use weir_operator::{Failure, ReadStatus, SourceReader, SourceRows, Split, Waker};
 
 use super::{AtEnd, SocketSourceOptions, link::Link, position::Position, queue::Arrival};
-use crate::rows::{RowCutter, RowRules, Skipped};
+use crate::rows::{FieldCount, RowCutter, RowRules, Skipped};
 
 /// When to look again for what nobody has woken the task for. The thread wakes it for everything.
 const RETRY_MS: u64 = 1000;
@@ -106,6 +106,7 @@ impl OpenSplit {
             format: options.format,
             on_error: options.on_error,
             timestamp: options.timestamp.clone(),
+            fields: FieldCount::Header,
             place: |address, line| format!("{address}, line {line}"),
         };
         let position = Position::read(&split.position, &options.address)?;

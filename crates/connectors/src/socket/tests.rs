@@ -339,7 +339,7 @@ fn a_row_beyond_the_limit_is_told_and_what_follows_is_read() {
     let (_listener, mut driven, sending) = start(OnBadRow::Fail);
     let text = driven.failure().to_string();
     assert!(
-        text.ends_with("line 2: longer than 16777216 bytes"),
+        text.contains("line 2: longer than 16777216 bytes; "),
         "{text}"
     );
     driven.end();
@@ -381,6 +381,59 @@ fn each_connection_has_a_header_of_its_own() {
     accept(&listener).write_all(b"a,b,c\n2,3,4\n").unwrap();
     assert_eq!(driven.rows(1).unwrap(), ["2,3,4"]);
     assert_eq!(driven.position()["lines"], 5);
+}
+
+#[test]
+fn without_a_header_records_over_a_socket_may_have_any_number_of_fields() {
+    let listener = listen();
+    let mut options = options(&listener);
+    options.format = FileFormat::Csv {
+        header: false,
+        delimiter: b',',
+    };
+    let mut driven = Driven::new(&options, Value::Null);
+    let sent = b"mistyped\n1,2\n1,2,3\n\n\"a\nb\",2\n";
+    accept(&listener).write_all(sent).unwrap();
+    assert_eq!(
+        driven.rows(4).unwrap(),
+        ["mistyped", "1,2", "1,2,3", "\"a\nb\",2"]
+    );
+    assert_eq!(driven.reader.skipped(), 0);
+    // What is no record at all stays malformed.
+    accept(&listener).write_all(b"\"a\"b,c\n").unwrap();
+    assert!(driven.failure().to_string().contains("closing quote"));
+}
+
+#[test]
+fn with_a_header_records_over_a_socket_are_held_against_it() {
+    let listener = listen();
+    let mut options = options(&listener);
+    options.format = CSV;
+    let mut driven = Driven::new(&options, Value::Null);
+    accept(&listener)
+        .write_all(b"a,b\n1,2\nmistyped\n")
+        .unwrap();
+    assert_eq!(
+        driven.failure().to_string(),
+        format!(
+            "malformed row at {}, line 3: 1 fields, where the first record has 2; `on-error: \
+             skip` of source `{}` leaves such rows out",
+            options.address, options.source
+        )
+    );
+}
+
+#[test]
+fn a_header_that_cannot_be_read_is_not_left_out_and_nobody_says_so() {
+    let listener = listen();
+    let mut options = options(&listener);
+    options.format = CSV;
+    options.on_error = OnBadRow::Skip;
+    let mut driven = Driven::new(&options, Value::Null);
+    accept(&listener).write_all(b"\"a\"b,c\n").unwrap();
+    let error = driven.failure().to_string();
+    assert!(error.starts_with("malformed row at "), "{error}");
+    assert!(!error.contains("on-error"), "{error}");
 }
 
 #[test]

@@ -25,6 +25,26 @@ fn csv_parts_are_in_the_order_asked_for() {
 }
 
 #[test]
+fn a_key_is_described_by_its_parts_in_the_order_asked_for() {
+    let pointers = ["/k", "", "/id"].map(|t| Pointer::parse(t).unwrap());
+    for (key, words) in [
+        (
+            &CsvKey::new(b',', &[3, 0, 3]) as &dyn KeySelector,
+            "csv columns 3, 0, 3",
+        ),
+        (&CsvKey::new(b'\t', &[0]), "csv columns 0"),
+        (
+            &JsonKey::new(pointers.to_vec()),
+            "json /k, the document, /id",
+        ),
+        (&JsonKey::new(pointers[..1].to_vec()), "json /k"),
+        (&RowKey, "row"),
+    ] {
+        assert_eq!(key.describe(), words);
+    }
+}
+
+#[test]
 fn a_quoted_and_a_plain_field_are_the_same_key() {
     let (keys, _) = select(&CsvKey::new(b',', &[0]), &[b"\"UA\",1", b"UA,2"]);
     assert_eq!(keys.get(0), keys.get(1));

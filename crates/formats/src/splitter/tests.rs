@@ -173,6 +173,17 @@ fn the_first_record_says_how_many_fields_there_are() {
 }
 
 #[test]
+fn where_any_number_of_fields_will_do_each_record_is_a_row() {
+    let splitter = Splitter::csv(b',').with_any_fields();
+    check(
+        splitter.clone(),
+        "a\nb,c\n\"d,\",e,f\n",
+        &[(0, row("a")), (1, row("b,c")), (2, row("\"d,\",e,f"))],
+    );
+    assert_eq!(splitter.fields(), None);
+}
+
+#[test]
 fn a_row_that_is_too_long_is_left_out() {
     let bad = || Seen::Bad(Malformed::TooLong { max: 4 });
     for splitter in [Splitter::lines(), Splitter::csv(b',')] {

@@ -210,7 +210,9 @@ fn at_most_once(fields: &Fields<'_>, report: &mut Report) {
 }
 
 fn taken(fields: &Fields<'_>, mode: CheckpointMode, origin: &Origin, report: &mut Report) -> Read {
-    fields.required(&DIR, report);
+    if fields.misspelled(&DIR, &KEYS).is_none() {
+        fields.required(&DIR, report);
+    }
     let dir = fields.path(&DIR, origin, "checkpoints go to a local folder", report);
     let unaligned = match mode {
         CheckpointMode::ExactlyOnce => "checkpoints are aligned; leave it out",

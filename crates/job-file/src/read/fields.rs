@@ -65,52 +65,91 @@ impl<'a> Fields<'a> {
     }
 
     /// Reports every key that is none of these, nor of the variant of that name, and each that is
-    /// missing.
+    /// missing and not just misspelled.
     pub(super) fn check_keys(&self, keys: &Keys, variant: Option<&str>, report: &mut Report) {
         let is_own = |(word, _): &&(&str, &Keys)| Some(*word) == variant;
         let own = keys.variants.iter().find(is_own).map(|(_, own)| *own);
         let all: Vec<&Keys> = std::iter::once(keys).chain(own).collect();
-        for entry in self.entries {
-            self.check_key(entry, keys, &all, report);
-        }
+        let check = |entry| self.check_key(entry, keys, &all, report);
+        let meant: Vec<&str> = self.entries.iter().filter_map(check).collect();
         for key in all.iter().flat_map(|keys| keys.known) {
-            if key.needed() {
+            if key.needed() && !meant.contains(&key.name()) {
                 self.required(*key, report);
             }
         }
     }
 
-    /// Reports a key that is none of `all`; `keys` knows the variants that it could be of.
-    fn check_key(&self, entry: &Entry, keys: &Keys, all: &[&Keys], report: &mut Report) {
+    /// Reports a key that is none of `all`; `keys` knows the variants that it could be of. The
+    /// answer is the key that was meant, where one is told.
+    fn check_key(
+        &self,
+        entry: &Entry,
+        keys: &Keys,
+        all: &[&Keys],
+        report: &mut Report,
+    ) -> Option<&'static str> {
         let Entry { key, key_span, .. } = entry;
         let known = all.iter().flat_map(|keys| keys.known);
-        let known: Vec<&str> = known.map(|key| key.name()).collect();
+        let known: Vec<&'static str> = known.map(|key| key.name()).collect();
         if known.contains(&key.as_str()) {
-            return;
+            return None;
         }
         let same = |(word, _): &&(&str, &str)| word == key;
         if let Some((_, instead)) = all.iter().flat_map(|keys| keys.later).find(same) {
             unavailable(report, &quote(key), *key_span, instead);
-            return;
+            return None;
         }
         let message = format!("unknown key {} in {}", quote(key), self.what);
         let error = report.error(code::UNKNOWN_KEY, message);
         if let Some((_, place)) = all.iter().flat_map(|keys| keys.elsewhere).find(same) {
             error.at(*key_span, *place);
-            return;
+            return nearest(key, known);
         }
         let has = |(_, keys): &&(&str, &Keys)| keys.known.iter().any(|known| known.name() == key);
         let others: Vec<String> = keys.variants.iter().filter(has).map(connector).collect();
         if !others.is_empty() {
             error.at(*key_span, format!("is for {}", all_of(&others)));
-            return;
+            return None;
         }
-        match nearest(key, known.iter().copied()) {
+        let near = nearest(key, known.iter().copied());
+        match near {
             Some(near) => error.at(*key_span, format!("did you mean `{near}`?")),
             None => error
                 .at(*key_span, "unknown")
                 .help(format!("the keys here are {}", all_of(&known))),
         };
+        near
+    }
+
+    /// Reports a key that is missing, or that is misspelled where the other keys cannot be checked
+    /// because it says which ones there are.
+    pub(super) fn required_first(
+        &self,
+        key: &dyn AnyKey,
+        keys: &Keys,
+        report: &mut Report,
+    ) -> Option<&'a Entry> {
+        match self.misspelled(key, keys) {
+            Some(slip) if self.entry(key).is_none() => {
+                self.check_key(slip, keys, &[keys], report);
+                None
+            }
+            _ => self.required(key, report),
+        }
+    }
+
+    /// An entry that is none of these keys, nor of a variant, and seems to mean that one.
+    pub(super) fn misspelled(&self, key: &dyn AnyKey, keys: &Keys) -> Option<&'a Entry> {
+        let variants = keys.variants.iter().map(|(_, own)| *own);
+        let all = std::iter::once(keys).chain(variants);
+        let names: Vec<&str> = all
+            .flat_map(|keys| keys.known)
+            .map(|key| key.name())
+            .collect();
+        self.entries.iter().find(|entry| {
+            let entry = entry.key.as_str();
+            !names.contains(&entry) && nearest(entry, names.iter().copied()) == Some(key.name())
+        })
     }
 
     pub(super) fn entry(&self, key: &dyn AnyKey) -> Option<&'a Entry> {

@@ -64,8 +64,10 @@ const KEY_KEYS: Keys = Keys {
     rules: one_way,
     ..Keys::of("key", &[&COLUMNS, &JSON, &ROW]).about(
         "`key`",
-        "What the key of a row is; one of these. A part that is missing in a row, or null, is an \
-         error of that row.",
+        "What the key of a row is; one of these. A column that a row does not have, or a place \
+         that is missing or `null` in a JSON row, is an error of that row (W0106), and the \
+         `on-error` of the operator that reads it decides. An empty csv field is no error: the key is the empty \
+         text.",
     )
 };
 
@@ -298,6 +300,12 @@ fn dealing(fields: &Fields<'_>, report: &mut Report) -> Option<Dealing> {
 
 /// A key, and where each of its parts stands.
 fn key(node: &Node, name: Span, report: &mut Report) -> Option<(model::Key, Vec<Span>)> {
+    if !matches!(node.value, Value::Map(_)) {
+        let error = report.error(code::WRONG_TYPE, "`key` must be a mapping");
+        let error = error.at(node.span, this_is(&node.value));
+        error.help(meant_by(node));
+        return None;
+    }
     let fields = Fields::open("`key`", node, name, &KEY_KEYS, report)?;
     let kinds = KEY_KEYS.known.iter();
     let said: Vec<_> = kinds.filter_map(|kind| fields.entry(*kind)).collect();
@@ -347,6 +355,34 @@ fn key(node: &Node, name: Span, report: &mut Report) -> Option<(model::Key, Vec<
             error.at(span, "leave `key` out where there is none");
             None
         }
+    }
+}
+
+/// How a key is written that was given by its columns or places alone.
+fn meant_by(node: &Node) -> String {
+    let text = |part: &Node| match &part.value {
+        Value::Int(at) => Some(at.to_string()),
+        Value::Text(text) => Some(text.clone()),
+        _ => None,
+    };
+    let parts: Option<Vec<String>> = list(node).iter().map(text).collect();
+    let parts = parts.unwrap_or_default();
+    // What would not stand between brackets as it is, is not told back.
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '/' | '.');
+    if parts.is_empty() || !parts.concat().chars().all(is_plain) {
+        return "write `key: { columns: [ … ] }` for csv, `key: { json: … }` for JSON".to_owned();
+    }
+    let all = parts.join(", ");
+    match parts.as_slice() {
+        [one] if one == "row" => "write `key: { row: true }`".to_owned(),
+        [one] if one.starts_with('/') => format!("write `key: {{ json: {one} }}`"),
+        parts if parts.iter().all(|part| part.starts_with('/')) => {
+            format!("write `key: {{ json: [{all}] }}`")
+        }
+        [one] if one.parse::<i128>().is_err() => format!(
+            "write `key: {{ columns: [{one}] }}` for csv, `key: {{ json: /{one} }}` for JSON"
+        ),
+        _ => format!("write `key: {{ columns: [{all}] }}`"),
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
     model::{JobFile, StateBackend},
     report::Report,
     source::{Origin, Span},
-    wording::quote,
+    wording::{all_of, nearest, quote},
     yaml::{Entry, Value},
 };
 
@@ -225,14 +225,16 @@ pub(super) fn read(origin: &Arc<Origin>, report: &mut Report) -> Option<JobFile>
     let restart = fields.entry(&RESTART);
     let restart = restart.and_then(|entry| restart::read(entry, report));
     let entry = fields.entry(&SOURCES);
-    let sources = section(entry, report, |name, entry, report| {
+    let sources = section(entry, &SOURCES, report, |name, entry, report| {
         source::read(name, entry, &around, report)
     });
     nothing_to_read(entry, report);
-    let operators = section(fields.entry(&OPERATORS), report, |name, entry, report| {
+    let entry = fields.entry(&OPERATORS);
+    let operators = section(entry, &OPERATORS, report, |name, entry, report| {
         operator::read(name, entry, &around, report)
     });
-    let sinks = section(fields.entry(&SINKS), report, |name, entry, report| {
+    let entry = fields.entry(&SINKS);
+    let sinks = section(entry, &SINKS, report, |name, entry, report| {
         sink::read(name, entry, &around, report)
     });
     around.names.check_unique(report);
@@ -272,6 +274,7 @@ fn version(fields: &Fields<'_>, report: &mut Report) -> Option<()> {
 /// The nodes of one section, by name. Nodes with errors are left out; the errors are reported.
 fn section<T>(
     entry: Option<&Entry>,
+    key: &Key<Named>,
     report: &mut Report,
     mut read: impl FnMut(&Name, &Entry, &mut Report) -> Option<T>,
 ) -> IndexMap<Name, T> {
@@ -283,7 +286,17 @@ fn section<T>(
         error.at(entry.node.span, this_is(&entry.node.value));
         return all;
     };
+    let needed = key.kind.each.known.iter().filter(|key| key.needed());
+    let needed: Vec<&str> = needed.map(|key| key.name()).collect();
     for entry in entries {
+        if let Some(meant) = name_meant(entry, entries, &needed) {
+            let message = format!("there is no {} in `{}`", quote(&entry.key), key.name);
+            report
+                .error(code::SET, message)
+                .at(entry.key_span, format!("did you mean `{meant}`?"))
+                .help(format!("a new one needs {}", all_of(&needed)));
+            continue;
+        }
         let Some(name) = name_of(&entry.key, entry.key_span, report) else {
             continue;
         };
@@ -292,6 +305,17 @@ fn section<T>(
         }
     }
     all
+}
+
+/// The name that an argument meant that made a node of its own by a slip: it lacks what a node must
+/// have, and the file has one of nearly that name.
+fn name_meant<'a>(entry: &Entry, all: &'a [Entry], needed: &[&str]) -> Option<&'a str> {
+    let is_whole = needed.iter().all(|key| entry.node.entry(key).is_some());
+    if is_whole || !entry.key_span.is_argument() {
+        return None;
+    }
+    let others = all.iter().filter(|other| !other.key_span.is_argument());
+    nearest(&entry.key, others.map(|other| other.key.as_str()))
 }
 
 fn nothing_to_read(sources: Option<&Entry>, report: &mut Report) {

@@ -16,7 +16,8 @@ use crate::{
     code,
     model::{Input, Limits, Operator},
     report::Report,
-    yaml::{Entry, Value},
+    wording::nearest,
+    yaml::{Entry, Node, Value},
 };
 
 pub(super) const KEYS: Keys = Keys {
@@ -266,11 +267,24 @@ fn on_error(fields: &Fields<'_>, around: &Around<'_>, report: &mut Report) -> Op
     }
 }
 
-/// The sink that an operator names for its dead letters, whether or not either is right.
+/// The sink that an operator names for its dead letters, whether or not anything of that is right:
+/// the keys may be misspelled, which is told of where they stand.
 pub(super) fn dead_letters_of(operator: &Entry) -> Option<&str> {
-    let on_error = operator.node.entry(ON_ERROR.name)?;
-    match &on_error.node.entry(DEAD_LETTER.name)?.node.value {
+    let on_error = meant(&operator.node, ON_ERROR.name, &KEYS)?;
+    match &meant(on_error, DEAD_LETTER.name, &DEAD_LETTERS)?.value {
         Value::Text(sink) => Some(sink),
         _ => None,
     }
+}
+
+/// The value of a key, or of one that is taken for a slip in it.
+fn meant<'a>(node: &'a Node, key: &str, keys: &Keys) -> Option<&'a Node> {
+    let Value::Map(entries) = &node.value else {
+        return None;
+    };
+    let names = || keys.known.iter().map(|key| key.name());
+    let slip = |entry: &&Entry| nearest(&entry.key, names()) == Some(key);
+    let exact = entries.iter().find(|entry| entry.key == key);
+    let entry = exact.or_else(|| entries.iter().find(slip))?;
+    Some(&entry.node)
 }

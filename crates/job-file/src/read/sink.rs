@@ -183,7 +183,7 @@ pub(super) fn read(
 ) -> Option<Sink> {
     let what = format!("sink `{name}`");
     let fields = Fields::of(what, &entry.node, entry.key_span, report)?;
-    fields.required(&CONNECTOR, report);
+    fields.required_first(&CONNECTOR, &KEYS, report);
     let which = fields.word(&CONNECTOR, report);
     // Which keys there are depends on the connector; of an unknown one nothing can be said.
     if which.is_some()
@@ -222,6 +222,9 @@ fn input(
 ) -> Option<Option<Input>> {
     if fields.entry(&input::FROM_OF_SINK).is_some() {
         return input::of_fields(fields, around, report).map(Some);
+    }
+    if fields.misspelled(&input::FROM_OF_SINK, &KEYS).is_some() {
+        return None;
     }
     if !around.names.takes_dead_letters(name.as_str()) {
         report

@@ -44,8 +44,9 @@ pub(super) const KEYS: Keys = Keys {
     )
     .about(
         "Sources with `connector: socket`",
-        "What the other side of a TCP connection sends, such as `nc -lk 9999`. It cannot be asked \
-         for again: rows that were received since the last checkpoint are gone after a failure, so \
+        "What the other side of a TCP connection sends, such as `nc -lk 9999` (the netcat of OpenBSD, \
+         which Debian and Ubuntu call `netcat-openbsd`; another netcat may have no `-k`, or want `-p`). It \
+         cannot be asked for again: rows that were received since the last checkpoint are gone after a failure, so \
          a job that reads it is at-most-once. One reader has all rows.",
     )
 };
@@ -62,7 +63,11 @@ const ADDRESS: Key<Special> = Key::of(
 .example("localhost:9999");
 
 const SOCKET_FORMAT: Key<Words<Format>> = Key::of("format", FORMATS)
-    .about("How rows are cut out of what comes.")
+    .about(
+        "How rows are cut out of what comes. With `csv` and `header: true` a record with another \
+         number of fields than the header cannot be read; without a header records may have any \
+         number, and an operator refuses what it cannot use.",
+    )
     .usual("lines")
     .example("json");
 

@@ -240,8 +240,8 @@ pub(super) fn read(
 ) -> Option<Source> {
     let what = format!("source `{name}`");
     let fields = Fields::of(what, &entry.node, entry.key_span, report)?;
-    fields.required(&CONNECTOR, report);
     // Which keys there are depends on the connector; of an unknown one nothing can be said.
+    fields.required_first(&CONNECTOR, &KEYS, report)?;
     let which = fields.word(&CONNECTOR, report)?;
     let (word, _) = fields.text(&CONNECTOR, report)?;
     fields.check_keys(&KEYS, Some(word), report);

@@ -156,12 +156,12 @@ fn errors_are_in_order_of_their_places_the_file_first() {
 fn machines_are_told_the_same() {
     let errors = load(&TEXT.replace("format:", "fromat:"), &[]).unwrap_err();
     assert_eq!(
-        serde_json::to_value(&errors).unwrap()[1],
-        json!({
+        serde_json::to_value(&errors).unwrap(),
+        json!([{
             "code": "W0204", "message": "unknown key `fromat` in source `my-rows`",
             "file": "jobs/case.yaml", "line": 5, "column": 47, "help": null,
             "labels": [{ "line": 5, "column": 47, "text": "did you mean `format`?" }],
-        })
+        }])
     );
 }
 

@@ -37,6 +37,13 @@ impl Folder {
         self.path.join(name)
     }
 
+    /// What is no folder and stands where the folder, or one above it, is or would be.
+    pub(super) fn blocked_by(&self) -> Option<&Path> {
+        let mut above = self.path.ancestors();
+        let first = above.find(|path| self.disk.is_folder(path) || self.disk.length(path).is_ok());
+        first.filter(|path| !self.disk.is_folder(path))
+    }
+
     /// Creates the folder and its parents where they are missing, durably. Each is put on disk
     /// before the next one is made, so that of those that are there only the deepest may not be:
     /// whoever made it may have died right then.

@@ -490,8 +490,11 @@ fn a_folder_that_cannot_be_written_to_is_refused_before_the_start() {
         };
         let sink = FileSink::new(options.clone()).unwrap();
         let shown = options.folder.display().to_string();
-        for error in [sink.probe().unwrap_err(), sink.recover(&[]).unwrap_err()] {
-            assert!(error.to_string().contains(&shown), "{error}");
+        let looked = sink.check();
+        for result in [looked, sink.probe(), sink.recover(&[]).map(drop)] {
+            let error = result.unwrap_err().to_string();
+            assert!(error.contains(&shown) && error.contains("`out`"), "{error}");
+            assert!(error.contains("is a file"), "{error}");
         }
         let bad = FileSinkOptions {
             ext: "a/b".into(),

@@ -10,7 +10,7 @@ use super::{
     position::{Head, Position},
     window::Window,
 };
-use crate::rows::{RowCutter, RowRules, Skipped};
+use crate::rows::{FieldCount, RowCutter, RowRules, Skipped};
 
 /// What a read of one file came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,7 @@ impl OpenSplit {
             format: options.format,
             on_error: options.on_error,
             timestamp: options.timestamp.clone(),
+            fields: FieldCount::First,
             place: |path, line| format!("{path}:{line}"),
         };
         let mut cutter = RowCutter::new(rules, id);
