@@ -61,15 +61,15 @@ impl Engine {
     /// # Errors
     /// [`Error`], which says what is wrong with the component and what can be done about it.
     pub fn load(&self, path: &Path, limits: &Limits) -> Result<Component, Error> {
-        let bytes = std::fs::read(path).map_err(|error| {
-            let path = path.display().to_string();
-            match error.kind() {
-                std::io::ErrorKind::NotFound => Error::Missing { path },
-                _ => Error::Unreadable {
-                    path,
-                    message: error.to_string(),
-                },
-            }
+        let bytes = std::fs::read(path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Error::Missing {
+                path: path.display().to_string(),
+                similar: similar(path),
+            },
+            _ => Error::Unreadable {
+                path: path.display().to_string(),
+                message: error.to_string(),
+            },
         })?;
         self.load_bytes(&bytes, limits)
     }
@@ -209,6 +209,21 @@ impl OperatorFactory for ComponentFactory {
     }
 }
 
+/// The name of a file in the same folder that differs only in what cargo makes of the name of a
+/// crate, or in capitals.
+fn similar(path: &Path) -> Option<String> {
+    let bare = |name: &str| name.replace('-', "_").to_lowercase();
+    let wanted = bare(path.file_name()?.to_str()?);
+    // Of a path without a folder that is the working directory.
+    let folder = match path.parent()? {
+        folder if folder.as_os_str().is_empty() => Path::new("."),
+        folder => folder,
+    };
+    let files = std::fs::read_dir(folder).ok()?.filter_map(Result::ok);
+    let names = files.filter_map(|file| file.file_name().into_string().ok());
+    names.filter(|name| bare(name) == wanted).min()
+}
+
 /// Tells what is not a component from its first bytes.
 fn check_header(bytes: &[u8]) -> Result<(), Error> {
     const SHOWN: usize = 8;
@@ -216,9 +231,11 @@ fn check_header(bytes: &[u8]) -> Result<(), Error> {
         [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(()),
         [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(Error::NotAComponent {
             found: "a core module",
+            core_module: true,
         }),
         [0, b'a', b's', b'm', ..] => Err(Error::NotAComponent {
             found: "WebAssembly of an unknown version",
+            core_module: false,
         }),
         [] => Err(Error::NotWasm {
             begins: "nothing, it is empty".into(),
@@ -310,10 +327,11 @@ fn described(
             message: format!("{error:#}"),
         },
     })?;
-    instance
-        .describe(limits)
-        .map_err(|failure| Error::Describe {
+    instance.describe(limits).map_err(|failure| match failure {
+        Failure::Guest { message, .. } => Error::Refused { words: message },
+        failure => Error::Describe {
             during: "`describe`",
             failure,
-        })
+        },
+    })
 }

@@ -1,6 +1,8 @@
 //! Why a component cannot be used, told before anything starts: each with a code, and with what the
 //! user can do about it.
 
+use std::borrow::Cow;
+
 use weir_operator::Failure;
 
 use crate::interfaces;
@@ -14,6 +16,8 @@ pub enum Error {
     Missing {
         /// The path.
         path: String,
+        /// The name of a file beside it that is spelt nearly the same.
+        similar: Option<String>,
     },
     /// The file cannot be read.
     #[error("`{path}` cannot be read: {message}")]
@@ -34,6 +38,8 @@ pub enum Error {
     NotAComponent {
         /// What it is.
         found: &'static str,
+        /// Whether it is what cargo makes without the linker of components.
+        core_module: bool,
     },
     /// A component that does not validate or cannot be compiled.
     #[error("this component is not valid: {message}")]
@@ -81,6 +87,12 @@ pub enum Error {
         /// How it failed.
         failure: Failure,
     },
+    /// `describe` said itself, as an error in the log, why it does not come back.
+    #[error("{words}")]
+    Refused {
+        /// What it said.
+        words: String,
+    },
     /// `describe` declares what makes no sense.
     #[error("`describe` declares {problem}")]
     Descriptor {
@@ -115,7 +127,7 @@ impl Error {
             Self::Version { .. } => "W0307",
             Self::Imports { .. } => "W0308",
             Self::Types { .. } => "W0309",
-            Self::Describe { .. } => "W0310",
+            Self::Describe { .. } | Self::Refused { .. } => "W0310",
             Self::Descriptor { .. } => "W0311",
             Self::Unsupported { .. } => "W0312",
             Self::Engine { .. } => "W0313",
@@ -124,20 +136,42 @@ impl Error {
 
     /// What the user can do about it, where there is more to say than the error itself says.
     #[must_use]
-    pub fn help(&self) -> Option<&'static str> {
+    pub fn help(&self) -> Option<Cow<'static, str>> {
+        if let Self::Missing {
+            similar: Some(similar),
+            ..
+        } = self
+        {
+            let help = format!(
+                "did you mean `{similar}`, which is there? cargo names the file after the crate, \
+                 with `-` as `_`"
+            );
+            return Some(help.into());
+        }
+        self.fixed_help().map(Cow::Borrowed)
+    }
+
+    /// The help that does not depend on what was found.
+    fn fixed_help(&self) -> Option<&'static str> {
         match self {
             Self::Missing { .. } => Some(
-                "build the component first; a relative path in a job file \
-                 begins at the folder of the job file",
+                "build the component first; cargo names the file after the crate, with `-` as `_`, \
+                 and a crate without `crate-type = [\"cdylib\"]` makes none",
             ),
-            Self::NotWasm { .. } => Some("`component:` is the path of a `.wasm` file"),
-            Self::NotAComponent { .. } => Some(
-                "link it with `wasm-component-ld`, build it for a \
-                 component target, or wrap it with `wasm-tools component new`",
+            Self::NotWasm { .. } => Some("a component is a `.wasm` file"),
+            Self::NotAComponent {
+                core_module: true, ..
+            } => Some(
+                "in Rust: put the linker into `.cargo/config.toml` beside `Cargo.toml` (see the \
+                 book, your first operator) and run cargo in that folder; else: link it with \
+                 `wasm-component-ld`, or wrap it with `wasm-tools component new`",
             ),
+            Self::NotAComponent {
+                core_module: false, ..
+            } => Some("build it with tools that make components of WASI 0.2"),
             Self::NoLogic { hint, .. } => hint.or(Some(
-                "an operator is built against the world \
-                 `weir:operator/operator`",
+                "in Rust: name the operator with `weir_guest::operator!(Type);`; else: build it \
+                 against the world `weir:operator/operator`",
             )),
             Self::Version { .. } | Self::Types { .. } => {
                 Some("build the component again with the SDK of this version of the host")
@@ -155,7 +189,10 @@ impl Error {
                 "`describe` only declares: it has no state, no \
                  configuration and no context, and may only log",
             ),
-            Self::Unreadable { .. } | Self::Descriptor { .. } | Self::Engine { .. } => None,
+            Self::Unreadable { .. }
+            | Self::Refused { .. }
+            | Self::Descriptor { .. }
+            | Self::Engine { .. } => None,
         }
     }
 }

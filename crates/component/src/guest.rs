@@ -84,6 +84,9 @@ impl Guest {
         self.written = 0;
         self.wasi.begin(now);
         self.log.begin(now, rehearsal);
+        if phase == Phase::Describe {
+            self.log.hold_errors();
+        }
     }
 
     /// The call is over.

@@ -79,6 +79,7 @@ impl Instance {
                     limits,
                     time: limits.time_per_call,
                     last_words: store.data().log.last_words(),
+                    refusal: None,
                 };
                 NoInstance::Failed(call.failure(&error))
             })?;
@@ -98,16 +99,18 @@ impl Instance {
     /// `describe`, which has no context.
     ///
     /// # Errors
-    /// [`Failure`]; then the instance is lost.
+    /// [`Failure`], of which [`Failure::Guest`] is what the guest said itself; then the instance is
+    /// lost.
     pub(crate) fn describe(&mut self, limits: &Limits) -> Result<data::Descriptor, Failure> {
         let describe = |exports: &Exports, store: &mut _| exports.logic.call_describe(store);
-        self.call(
-            Phase::Describe,
-            None,
-            limits,
-            limits.time_per_call,
-            describe,
-        )
+        let time = limits.time_per_call;
+        let described = self.call(Phase::Describe, None, limits, time, describe);
+        match &described {
+            // These tell what the guest logged last.
+            Err(Failure::Guest { .. } | Failure::Trap(_)) => {}
+            Ok(_) | Err(_) => self.store.data().log.tell_held(),
+        }
+        described
     }
 
     /// Lends the context of the task to the store, calls, and takes it back. The call has the time
@@ -151,11 +154,13 @@ impl Instance {
         let result = function(&self.exports, &mut self.store);
         self.store.data_mut().leave();
         result.map_err(|error| {
+            let log = &self.store.data().log;
             let call = FailedCall {
                 phase,
                 limits,
                 time,
-                last_words: self.store.data().log.last_words(),
+                last_words: log.last_words(),
+                refusal: log.refusal().filter(|_| phase == Phase::Describe),
             };
             call.failure(&error)
         })

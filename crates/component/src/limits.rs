@@ -65,7 +65,12 @@ pub(crate) fn bytes_in_words(bytes: usize) -> String {
             return format!("{}{unit}", bytes >> shift);
         }
     }
-    format!("{bytes} bytes")
+    counted(bytes, "byte", "bytes")
+}
+
+/// A number of things: `1 row`, `2 rows`.
+pub(crate) fn counted(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// A duration as the job file writes it: `2s`, `150ms`.
@@ -116,6 +121,7 @@ mod tests {
         assert_eq!(bytes_in_words(1 << 30), "1GiB");
         assert_eq!(bytes_in_words(1536 << 10), "1536KiB");
         assert_eq!(bytes_in_words(1000), "1000 bytes");
+        assert_eq!(bytes_in_words(1), "1 byte");
         assert_eq!(duration_in_words(Duration::from_secs(2)), "2s");
         assert_eq!(duration_in_words(Duration::from_millis(1500)), "1500ms");
     }

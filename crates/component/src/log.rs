@@ -36,6 +36,9 @@ struct Inner {
     suppressed: u64,
     /// Whether nothing is logged for now.
     rehearsal: bool,
+    /// Whether the last error waits, since the failure of the call would tell it again.
+    holds: bool,
+    held: Option<String>,
     out: Line,
     err: Line,
     /// What the guest last logged as an error in this call; else the end of its standard error.
@@ -72,6 +75,8 @@ impl Log {
             lines: 0,
             suppressed: 0,
             rehearsal: false,
+            holds: false,
+            held: None,
             out: Line::default(),
             err: Line::default(),
             last_error: None,
@@ -83,6 +88,7 @@ impl Log {
     pub(crate) fn begin(&self, now: Option<ProcessingTime>, rehearsal: bool) {
         let mut inner = self.inner();
         inner.rehearsal = rehearsal;
+        inner.holds = false;
         inner.last_error = None;
         inner.err_tail.clear();
         let second = now.map_or(i64::MIN, |now| now.0.div_euclid(1000));
@@ -93,11 +99,27 @@ impl Log {
         }
     }
 
+    /// An error of this call is logged only when something else is, or by
+    /// [`tell_held`](Self::tell_held): the failure of the call tells it otherwise.
+    pub(crate) fn hold_errors(&self) {
+        self.inner().holds = true;
+    }
+
+    /// Logs the error that waits.
+    pub(crate) fn tell_held(&self) {
+        self.inner().tell_held();
+    }
+
     /// `telemetry.log`.
     pub(crate) fn log(&self, level: Level, message: &str) {
         let mut inner = self.inner();
         if level == Level::ERROR {
             inner.last_error = Some(cut(message, MAX_LAST_WORDS).to_owned());
+        }
+        if level == Level::ERROR && inner.holds {
+            inner.tell_held();
+            inner.held = Some(message.to_owned());
+            return;
         }
         inner.line(level, message, 0);
     }
@@ -129,6 +151,14 @@ impl Log {
         inner.last_error.clone().or(tail)
     }
 
+    /// What the guest last logged as an error in this call, unless that is the message of a panic:
+    /// a panic is not what a guest has to say, but a mistake in what it does.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        const PANIC: &str = "panicked at ";
+        let said = self.inner().last_error.clone();
+        said.filter(|said| !said.starts_with(PANIC))
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
         // A poisoned log is still a log.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -136,8 +166,15 @@ impl Log {
 }
 
 impl Inner {
+    fn tell_held(&mut self) {
+        if let Some(held) = self.held.take() {
+            self.line(Level::ERROR, &held, 0);
+        }
+    }
+
     /// Logs a line that has `more` bytes than `message`.
     fn line(&mut self, level: Level, message: &str, more: usize) {
+        self.tell_held();
         if self.rehearsal {
             return;
         }

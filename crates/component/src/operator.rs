@@ -332,11 +332,16 @@ impl Operator for ComponentOperator {
         // The old one goes first, so that there are never two.
         self.instance = None;
         self.instance = Some(self.instantiate()?);
-        if self.open {
-            self.open_instance(cx)
-        } else {
-            Ok(())
+        if !self.open {
+            return Ok(());
         }
+        let opened = self.open_instance(cx);
+        // What `open` writes counts once. Nothing else goes with it: whoever wants a fresh instance
+        // has only just begun, or has rolled back.
+        cx.state.rollback();
+        cx.operator_state.rollback();
+        cx.metrics.rollback();
+        opened
     }
 }
 

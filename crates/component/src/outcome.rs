@@ -13,7 +13,7 @@ use crate::{
     bindings::weir::operator::data,
     guest::Phase,
     host,
-    limits::{ENTRY, bytes_in_words},
+    limits::{ENTRY, bytes_in_words, counted},
     log::cut,
 };
 
@@ -126,8 +126,9 @@ impl Check<'_> {
         let field = |name: &str| format!("emitted[{index}].{name}");
         if emitted.output >= self.outputs {
             let what = format!(
-                "{}, the component declares {} outputs",
-                emitted.output, self.outputs
+                "{}, the component declares {}",
+                emitted.output,
+                counted(self.outputs as usize, "output", "outputs")
             );
             return Err(self.wrong(&field("output"), &what));
         }
@@ -142,7 +143,11 @@ impl Check<'_> {
         ];
         for (name, len) in lengths {
             if len != 0 && len != values.len() {
-                let what = format!("{len} entries for {} rows", values.len());
+                let what = format!(
+                    "{} for {}",
+                    counted(len, "entry", "entries"),
+                    counted(values.len(), "row", "rows")
+                );
                 return Err(self.wrong(&field(name), &what));
             }
         }
@@ -168,17 +173,28 @@ impl Check<'_> {
             if emitted == rows || emitted == 0 {
                 return Ok(());
             }
-            let what = format!("empty, but {emitted} rows come from {rows}");
+            let what = format!(
+                "empty, but {} from {rows}",
+                counted(emitted, "row comes", "rows come")
+            );
             return Err(self.wrong(field, &what));
         }
         if origin.len() != emitted {
-            let what = format!("{} entries for {emitted} rows", origin.len());
+            let what = format!(
+                "{} for {}",
+                counted(origin.len(), "entry", "entries"),
+                counted(emitted, "row", "rows")
+            );
             return Err(self.wrong(field, &what));
         }
         match origin.iter().position(|&from| from as usize >= rows) {
             None => Ok(()),
             Some(at) => {
-                let what = format!("entry {at} is {}, of {rows} rows that count", origin[at]);
+                let what = format!(
+                    "entry {at} is {}, of {}",
+                    origin[at],
+                    counted(rows, "row that counts", "rows that count")
+                );
                 Err(self.wrong(field, &what))
             }
         }
@@ -193,8 +209,9 @@ impl Check<'_> {
             let field = format!("slots[{index}]");
             if slots.state as usize >= self.states {
                 let what = format!(
-                    "state {}, the component declares {} states",
-                    slots.state, self.states
+                    "state {}, the component declares {}",
+                    slots.state,
+                    counted(self.states, "state", "states")
                 );
                 return Err(self.wrong(&field, &what));
             }
@@ -205,7 +222,11 @@ impl Check<'_> {
             let values = host::optional_in(slots.values)
                 .map_err(|error| self.wrong(&format!("{field}.values"), &error.to_string()))?;
             if values.len() != self.keys {
-                let what = format!("{} values for {} keys", values.len(), self.keys);
+                let what = format!(
+                    "{} for {}",
+                    counted(values.len(), "value", "values"),
+                    counted(self.keys, "key", "keys")
+                );
                 return Err(self.wrong(&format!("{field}.values"), &what));
             }
             bytes += values.column().byte_len();
@@ -221,7 +242,11 @@ impl Check<'_> {
     fn poison(&self, poison: data::Poison) -> Result<Poison, Failure> {
         let rows = self.rows.unwrap_or(0);
         if poison.row as usize >= rows {
-            let what = format!("{}, the call has {rows} rows", poison.row);
+            let what = format!(
+                "{}, the call has {}",
+                poison.row,
+                counted(rows, "row", "rows")
+            );
             return Err(self.wrong("poisoned.row", &what));
         }
         Ok(Poison {

@@ -32,6 +32,9 @@ pub(crate) struct FailedCall<'a> {
     pub(crate) time: Duration,
     /// What the guest said last.
     pub(crate) last_words: Option<String>,
+    /// What it logged last as an error, where that stands for an error of a function whose type has
+    /// none.
+    pub(crate) refusal: Option<String>,
 }
 
 impl FailedCall<'_> {
@@ -61,9 +64,10 @@ impl FailedCall<'_> {
                     backtrace,
                 )
             }
-            Some(wasmtime::Trap::UnreachableCodeReached) => {
-                self.trap("it ran into `unreachable`: a panic or an abort", backtrace)
-            }
+            Some(wasmtime::Trap::UnreachableCodeReached) => match self.refusal {
+                Some(message) => Failure::Guest { message, row: None },
+                None => self.trap("it ran into `unreachable`: a panic or an abort", backtrace),
+            },
             // The stack of compiled code lies at the bottom of its memory; below it there is none.
             Some(wasmtime::Trap::MemoryOutOfBounds) if recursive => {
                 let kind = "its stack seems to have run out, it calls itself too deep (out of \

@@ -80,7 +80,7 @@ mod tests {
             .unwrap();
         let (row, message) = out.poisoned.unwrap();
         assert_eq!(row, 1);
-        assert_eq!(message, "no column 1 (WORD): the record has 1 columns");
+        assert_eq!(message, "no column 1 (WORD): the record has 1 column");
         assert_eq!(sentences.held("words"), 1);
     }
 }

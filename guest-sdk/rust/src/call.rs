@@ -26,6 +26,8 @@ pub(crate) enum Scope {
 pub(crate) struct Call {
     pub(crate) host: Box<dyn Host>,
     number: Cell<u64>,
+    /// The last call that failed, or 0.
+    failed: Cell<u64>,
     scope: Cell<Scope>,
     row: Cell<u64>,
     /// Whether the row in hand is only looked at, before its turn.
@@ -66,7 +68,7 @@ impl Binding {
 
     /// Checks that state of the subtask can be used.
     pub(crate) fn subtask(&self) -> Result<()> {
-        if self.call.looking.get() {
+        if self.call.is_looking() {
             return Err(self.misused("state cannot be used in `prefetch`"));
         }
         match self.call.scope.get() {
@@ -113,6 +115,7 @@ impl Call {
         Rc::new(Self {
             host,
             number: Cell::new(0),
+            failed: Cell::new(0),
             scope: Cell::new(Scope::Nothing),
             row: Cell::new(0),
             looking: Cell::new(false),
@@ -155,6 +158,22 @@ impl Call {
     /// From here on no row, and no key, is in hand.
     pub(crate) fn leave_rows(&self) {
         self.enter_row(None);
+    }
+
+    /// The call in hand has failed: the host drops what it did.
+    pub(crate) fn fail(&self) {
+        self.failed.set(self.number.get());
+        self.leave_rows();
+    }
+
+    /// Whether this call has failed, or one after it.
+    pub(crate) fn has_failed_since(&self, number: u64) -> bool {
+        self.failed.get() >= number
+    }
+
+    /// Whether the row in hand is only looked at, before its turn.
+    pub(crate) fn is_looking(&self) -> bool {
+        self.looking.get()
     }
 
     pub(crate) fn number(&self) -> u64 {

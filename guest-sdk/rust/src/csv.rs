@@ -9,8 +9,9 @@ use std::cell::Cell;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, counted};
 use crate::row::Decode;
+use crate::type_name::short_type_name;
 
 /// The type of an input whose rows are csv records; seen as a [`CsvRow`].
 ///
@@ -65,20 +66,49 @@ impl fmt::Display for Column {
 /// assert_eq!(row.text(USER).unwrap(), "ann");
 /// assert_eq!(row.get::<u32>(PRICE).unwrap(), 7);
 /// ```
+///
+/// With a visibility in front, the names can be used elsewhere. So inputs that have names in common
+/// get a module each:
+///
+/// ```
+/// use weir_guest::CsvRow;
+///
+/// mod orders {
+///     weir_guest::columns! { pub(crate) USER, CENTS }
+/// }
+/// mod payments {
+///     weir_guest::columns! { pub(crate) CENTS, USER }
+/// }
+/// # pub mod rates {
+/// #     weir_guest::columns! { pub RATE }
+/// # }
+///
+/// let row = CsvRow::new(b"7,ann");
+/// assert_eq!(row.text(payments::USER).unwrap(), "ann");
+/// assert_eq!(row.text(orders::CENTS).unwrap(), "ann");
+/// # assert_eq!(row.text(orders::USER).unwrap(), row.text(payments::CENTS).unwrap());
+/// # assert_eq!(rates::RATE.index, 0);
+/// ```
 #[macro_export]
 macro_rules! columns {
+    (pub($($within:tt)+) $($name:tt),+ $(,)?) => {
+        $crate::columns!(@next [pub($($within)+)] 0; $($name,)+);
+    };
+    (pub $($name:tt),+ $(,)?) => {
+        $crate::columns!(@next [pub] 0; $($name,)+);
+    };
     ($($name:tt),+ $(,)?) => {
-        $crate::columns!(@next 0; $($name,)+);
+        $crate::columns!(@next [] 0; $($name,)+);
     };
-    (@next $index:expr; _, $($rest:tt)*) => {
-        $crate::columns!(@next $index + 1; $($rest)*);
+    (@next [$($public:tt)*] $index:expr; _, $($rest:tt)*) => {
+        $crate::columns!(@next [$($public)*] $index + 1; $($rest)*);
     };
-    (@next $index:expr; $name:ident, $($rest:tt)*) => {
-        const $name: $crate::Column =
+    (@next [$($public:tt)*] $index:expr; $name:ident, $($rest:tt)*) => {
+        $($public)* const $name: $crate::Column =
             $crate::Column { index: $index, name: ::core::stringify!($name) };
-        $crate::columns!(@next $index + 1; $($rest)*);
+        $crate::columns!(@next [$($public)*] $index + 1; $($rest)*);
     };
-    (@next $index:expr;) => {};
+    (@next [$($public:tt)*] $index:expr;) => {};
 }
 
 /// How many fields are remembered; those further right are searched for each time.
@@ -262,8 +292,8 @@ impl<'a> CsvRow<'a> {
     #[cold]
     fn missing(&self, column: Column) -> Error {
         Error::new(format_args!(
-            "no {column}: the record has {} columns",
-            self.len()
+            "no {column}: the record has {}",
+            counted(self.len(), "column")
         ))
     }
 }
@@ -315,11 +345,6 @@ fn unquote(quoted: &str, column: Column) -> Result<Cow<'_, str>> {
         )));
     }
     Ok(Cow::Owned(text.replace("\"\"", "\"")))
-}
-
-fn short_type_name<T>() -> &'static str {
-    let name = std::any::type_name::<T>();
-    name.rsplit("::").next().unwrap_or(name)
 }
 
 #[cfg(test)]
@@ -398,6 +423,19 @@ mod tests {
     }
 
     #[test]
+    fn columns_can_be_used_outside_of_their_module() {
+        mod orders {
+            crate::columns! { pub(super) USER, _, CENTS }
+        }
+        mod payments {
+            crate::columns! { pub(in super::super) CENTS, USER }
+        }
+        assert_eq!((orders::USER.index, orders::CENTS.index), (0, 2));
+        assert_eq!((payments::CENTS.index, payments::USER.index), (0, 1));
+        assert_eq!(payments::USER.name, "USER");
+    }
+
+    #[test]
     fn messages_name_the_column_and_what_is_in_it() {
         columns!(NAME, PRICE, NOTE);
         let row = CsvRow::new(b"cup,dear");
@@ -408,6 +446,11 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "no column 2 (NOTE): the record has 2 columns"
+        );
+        let error = CsvRow::new(b"cup").text(PRICE).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "no column 1 (PRICE): the record has 1 column"
         );
         let error = CsvRow::new(b"\"a").text(0).unwrap_err();
         assert_eq!(error.to_string(), "column 0: no closing quote");

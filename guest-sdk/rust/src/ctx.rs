@@ -29,12 +29,15 @@ pub struct Ctx<'c, Out> {
 }
 
 impl Env<'_> {
-    /// The `config:` of the operator in the job file, as JSON; `null` if it has none.
+    /// The `config:` of the operator in the job file, as JSON; `null` if it has none. What is wrong
+    /// with it is up to the operator to say; `config_as`, which comes with the feature `json`, says
+    /// it of itself.
     pub fn config(&self) -> String {
         self.host.config()
     }
 
-    /// The `config:` of the operator in the job file; `Option<T>` if it may have none.
+    /// The `config:` of the operator in the job file; `Option<T>` if it may have none. It needs the
+    /// feature `json` of this crate: `features = ["json"]` in `Cargo.toml`.
     ///
     /// ```
     /// use weir_guest::{Ctx, Env, Process, Result, Row};
@@ -69,11 +72,10 @@ impl Env<'_> {
     /// ```
     ///
     /// # Errors
-    /// If it does not have this type.
+    /// If it does not have this type, or is not there.
     #[cfg(feature = "json")]
     pub fn config_as<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
-        use crate::error::Context;
-        serde_json::from_str(&self.config()).context("config")
+        crate::json::config(&self.config())
     }
 
     /// Job, operator, and which of its subtasks this is.

@@ -3,7 +3,7 @@
 //! INVARIANT: `describe` is called once to declare, and again at the end of calls to collect what
 //! the handles hold. It must therefore declare the same handles each time and do nothing else.
 
-use std::cell::Cell;
+use std::any::type_name;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,28 +11,18 @@ use std::time::Duration;
 use crate::bindings::weir::operator::data::{Descriptor, Slots, StateDecl, StateKind, Ttl};
 use crate::call::{Binding, Call};
 use crate::codec::StateCodec;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, counted};
+use crate::handles::{DeclaredHandle, undeclared};
 use crate::map_key::MapKey;
 use crate::metrics::{Counter, Gauge, Histogram};
 use crate::output::SideOutput;
 use crate::state::{
     Aggregate, Aggregating, Broadcast, Fold, Handle, List, Map, OperatorList, Reducing, Value,
 };
+use crate::type_name::short;
 
-thread_local! {
-    /// How many handles have been made, to find those that are never declared.
-    static HANDLES: Cell<usize> = const { Cell::new(0) };
-}
-
-/// Every handle calls it when it is made.
-pub(crate) fn count_handle() {
-    HANDLES.set(handles_made() + 1);
-}
-
-pub(crate) fn handles_made() -> usize {
-    HANDLES.get()
-}
-
+/// What a handle is that has no place in the descriptor.
+const METRIC: &str = "metric";
 /// The longest name that a job file can say.
 const MAX_NAME: usize = 63;
 /// The longest name of a metric, in bytes.
@@ -76,9 +66,8 @@ pub struct Declared {
     typed_inputs: Option<u32>,
     /// The inputs whose rows go to all subtasks, a bit each.
     broadcast_inputs: u64,
-    pub(crate) handles: usize,
-    /// Names of metrics; they have no place in the descriptor.
-    metrics: Vec<String>,
+    /// All handles. Metrics are here only; they have no place in the descriptor.
+    handles: Vec<DeclaredHandle>,
     /// What is wrong, for `describe` to fail with.
     pub(crate) mistakes: Vec<String>,
 }
@@ -93,16 +82,14 @@ impl Declared {
             timers: false,
             keeps_memory: false,
         };
-        let (metrics, mistakes) = (Vec::new(), Vec::new());
         Self {
             call,
             descriptor,
             looks_ahead: false,
             typed_inputs,
             broadcast_inputs: 0,
-            handles: 0,
-            metrics,
-            mistakes,
+            handles: Vec::new(),
+            mistakes: Vec::new(),
         }
     }
 
@@ -115,8 +102,10 @@ impl Declared {
     pub(crate) fn check(&mut self) {
         let inputs = self.descriptor.inputs;
         if let Some(typed) = self.typed_inputs.filter(|typed| *typed != inputs) {
+            let are = if inputs == 1 { "is" } else { "are" };
             self.mistakes.push(format!(
-                "{inputs} inputs are declared, but the type of the rows is for {typed}"
+                "{} {are} declared, but the type of the rows is for {typed}",
+                counted(inputs as usize, "input")
             ));
         }
         if inputs > MAX_INPUTS {
@@ -127,8 +116,9 @@ impl Declared {
         let beyond = (inputs..MAX_INPUTS).find(|input| self.is_broadcast(*input));
         if let Some(input) = beyond {
             self.mistakes.push(format!(
-                "input {input} is declared as a broadcast input, but there are {inputs} inputs, \
-                 counted from 0"
+                "input {input} is declared as a broadcast input, but the operator has {}, counted \
+                 from 0",
+                counted(inputs as usize, "input")
             ));
         }
         let mut states = self.descriptor.states.iter();
@@ -142,19 +132,48 @@ impl Declared {
         }
     }
 
-    fn bind(&mut self, what: &str, name: &str, index: usize, handle: &mut dyn Handle) {
-        self.handles += 1;
-        let (call, name) = (Rc::clone(&self.call), name.to_owned());
+    /// Looks for handles that the operator has and `describe` left out.
+    pub(crate) fn check_handles(&mut self, operator: &str, made: &[&'static str]) {
+        self.mistakes
+            .extend(undeclared(operator, made, &self.handles));
+    }
+
+    /// The names of all metrics.
+    pub(crate) fn metrics(&self) -> Vec<String> {
+        let metrics = self.handles.iter().filter(|handle| handle.what == METRIC);
+        metrics.map(|handle| handle.name.clone()).collect()
+    }
+
+    fn bind<H>(&mut self, what: &'static str, name: &str, index: usize, handle: &mut dyn Handle) {
+        let type_name = type_name::<H>();
         if name.is_empty() {
             self.mistakes.push(format!("a {what} has an empty name"));
         }
-        let mistake = format!("the handle of {what} `{name}` is declared twice");
-        if !handle.bind(Binding {
-            call,
+        let same = |known: &&DeclaredHandle| known.what == what && known.name == name;
+        if let Some(known) = self.handles.iter().find(same) {
+            self.mistakes.push(format!(
+                "{what} `{name}` is declared twice, as `{}` and as `{}`: each {what} has a name of \
+                 its own",
+                short(known.type_name),
+                short(type_name)
+            ));
+        }
+        let binding = Binding {
+            call: Rc::clone(&self.call),
             index: index as u32,
-            name,
-        }) {
-            self.mistakes.push(mistake);
+            name: name.to_owned(),
+        };
+        if handle.bind(binding) {
+            self.handles.push(DeclaredHandle {
+                what,
+                name: name.to_owned(),
+                type_name,
+            });
+        } else {
+            self.mistakes.push(format!(
+                "the handle of {what} `{name}`, a `{}`, is declared twice",
+                short(type_name)
+            ));
         }
     }
 }
@@ -174,22 +193,17 @@ impl<'v> Describe<'v> {
         let Visit::Declare(declared) = &mut self.visit else {
             return;
         };
-        let names = &mut declared.descriptor.side_outputs;
-        if names.iter().any(|known| known == name) {
-            declared
-                .mistakes
-                .push(format!("side output `{name}` is declared twice"));
-        }
         if !name.is_empty() && !is_name(name) {
             declared.mistakes.push(format!(
                 "side output `{name}`: a name is lower-case letters, digits and `-`, begins with a \
                  letter, and has at most {MAX_NAME} characters"
             ));
         }
+        let names = &mut declared.descriptor.side_outputs;
         names.push(name.to_owned());
         // Output 0 is the main one.
         let index = names.len();
-        declared.bind("side output", name, index, output);
+        declared.bind::<SideOutput<T>>("side output", name, index, output);
     }
 
     /// Declares a counter: a metric that only grows.
@@ -261,18 +275,18 @@ impl<'v> Describe<'v> {
     /// of all subtasks are dealt out anew, in order and evenly; when it does not, each subtask gets
     /// its own.
     pub fn operator_list<T: StateCodec>(&mut self, name: &str, state: &mut OperatorList<T>) {
-        self.state::<T>(name, StateKind::OperatorList, state);
+        self.state::<T, OperatorList<T>>(name, StateKind::OperatorList, state);
     }
 
     /// Declares an operator state of which each subtask gets the items of all subtasks, in order,
     /// whenever the job goes on from a checkpoint.
     pub fn union_list<T: StateCodec>(&mut self, name: &str, state: &mut OperatorList<T>) {
-        self.state::<T>(name, StateKind::OperatorUnion, state);
+        self.state::<T, OperatorList<T>>(name, StateKind::OperatorUnion, state);
     }
 
     /// Declares a broadcast state: a map that is the same in every subtask.
     pub fn broadcast<K: MapKey, V: StateCodec>(&mut self, name: &str, state: &mut Broadcast<K, V>) {
-        let mut declared = self.state::<V>(name, StateKind::Broadcast, state);
+        let mut declared = self.state::<V, Broadcast<K, V>>(name, StateKind::Broadcast, state);
         if let Some(decl) = last_state(&mut declared) {
             decl.format = format!("{}->{}", K::format(), V::format());
         }
@@ -288,27 +302,22 @@ impl<'v> Describe<'v> {
         }
     }
 
-    fn metric(&mut self, name: &str, handle: &mut dyn Handle) {
+    fn metric<H: Handle>(&mut self, name: &str, handle: &mut H) {
         if let Visit::Declare(declared) = &mut self.visit {
-            if declared.metrics.iter().any(|known| known == name) {
-                declared
-                    .mistakes
-                    .push(format!("metric `{name}` is declared twice"));
-            }
             // The host sees the name only when something is reported, and fails that call.
             if name.len() > MAX_METRIC_NAME {
                 declared.mistakes.push(format!(
                     "metric `{name}`: a name has at most {MAX_METRIC_NAME} bytes"
                 ));
             }
-            declared.metrics.push(name.to_owned());
         }
-        self.visit("metric", name, 0, handle);
+        self.visit::<H>(METRIC, name, 0, handle);
     }
 
-    fn visit(&mut self, what: &str, name: &str, index: usize, handle: &mut dyn Handle) {
+    /// Visits a handle that authors know as an `H`.
+    fn visit<H>(&mut self, what: &'static str, name: &str, index: usize, handle: &mut dyn Handle) {
         match &mut self.visit {
-            Visit::Declare(declared) => declared.bind(what, name, index, handle),
+            Visit::Declare(declared) => declared.bind::<H>(what, name, index, handle),
             Visit::Rollback => handle.rollback(),
             Visit::Flush { slots, result } => {
                 if result.is_ok() {
@@ -320,7 +329,8 @@ impl<'v> Describe<'v> {
         }
     }
 
-    fn state<T: StateCodec>(
+    /// Visits a state of values `T`, whose handle authors know as an `H`.
+    fn state<T: StateCodec, H>(
         &mut self,
         name: &str,
         kind: StateKind,
@@ -329,16 +339,6 @@ impl<'v> Describe<'v> {
         let mut index = 0;
         if let Visit::Declare(declared) = &mut self.visit {
             index = declared.descriptor.states.len();
-            if declared
-                .descriptor
-                .states
-                .iter()
-                .any(|known| known.name == name)
-            {
-                declared
-                    .mistakes
-                    .push(format!("state `{name}` is declared twice"));
-            }
             declared.descriptor.states.push(StateDecl {
                 name: name.to_owned(),
                 kind,
@@ -348,7 +348,7 @@ impl<'v> Describe<'v> {
                 ttl: None,
             });
         }
-        self.visit("state", name, index, handle);
+        self.visit::<H>("state", name, index, handle);
         match &mut self.visit {
             Visit::Declare(declared) => Some(declared),
             Visit::Rollback | Visit::Flush { .. } => None,
@@ -367,7 +367,10 @@ impl<'v> KeyedDescribe<'v> {
 
     /// Declares a value state: at most one value per key.
     pub fn value<T: StateCodec>(&mut self, name: &str, state: &mut Value<T>) -> CellState<'_> {
-        CellState(self.0.state::<T>(name, StateKind::Value, &mut state.cells))
+        CellState(
+            self.0
+                .state::<T, Value<T>>(name, StateKind::Value, &mut state.cells),
+        )
     }
 
     /// Declares a reducing state: what is added is folded into one value per key. `fold` is given
@@ -381,7 +384,7 @@ impl<'v> KeyedDescribe<'v> {
         state.fold = Some(fold);
         CellState(
             self.0
-                .state::<T>(name, StateKind::Reducing, &mut state.cells),
+                .state::<T, Reducing<T>>(name, StateKind::Reducing, &mut state.cells),
         )
     }
 
@@ -393,13 +396,13 @@ impl<'v> KeyedDescribe<'v> {
     ) -> CellState<'_> {
         CellState(
             self.0
-                .state::<A>(name, StateKind::Aggregating, &mut state.cells),
+                .state::<A, Aggregating<A>>(name, StateKind::Aggregating, &mut state.cells),
         )
     }
 
     /// Declares a list state: a list of values per key.
     pub fn list<T: StateCodec>(&mut self, name: &str, state: &mut List<T>) -> ListState<'_> {
-        ListState(self.0.state::<T>(name, StateKind::List, state))
+        ListState(self.0.state::<T, List<T>>(name, StateKind::List, state))
     }
 
     /// Declares a map state: entries under a key of their own, per key.
@@ -408,7 +411,7 @@ impl<'v> KeyedDescribe<'v> {
         name: &str,
         state: &mut Map<K, V>,
     ) -> MapState<'_> {
-        let mut declared = self.0.state::<V>(name, StateKind::Map, state);
+        let mut declared = self.0.state::<V, Map<K, V>>(name, StateKind::Map, state);
         if let Some(decl) = last_state(&mut declared) {
             decl.format = format!("{}->{}", K::format(), V::format());
         }

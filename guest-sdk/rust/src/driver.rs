@@ -9,13 +9,15 @@ use crate::call::{Call, Scope};
 use crate::checkpointed::{Checkpointed, Hooks, Initialize, Snapshot};
 use crate::column;
 use crate::ctx::{Ctx, Env};
-use crate::describe::{Declared, Visit, handles_made};
+use crate::describe::{Declared, Visit};
 use crate::error::{Error, Result};
+use crate::handles::making;
 use crate::host::Host;
 use crate::inputs::Inputs;
 use crate::operator::{IntoOperator, Operator};
 use crate::output::Outputs;
 use crate::row::Row;
+use crate::type_name::short_type_name;
 
 /// The exports of the contract, whatever the types of the operator.
 pub trait Logic {
@@ -71,6 +73,8 @@ pub trait Logic {
     fn aborted(&mut self, checkpoint: u64) -> std::result::Result<(), String>;
     /// Whether the rows of an input go to all subtasks.
     fn is_broadcast(&self, input: u32) -> bool;
+    /// The names of the metrics that are declared.
+    fn metrics(&self) -> Vec<String>;
 }
 
 /// Makes the exports of an operator that lives on this host.
@@ -93,21 +97,13 @@ fn make_with<T, Kind>(host: Box<dyn Host>, hooks: Option<Hooks<T::Operator>>) ->
 where
     T: IntoOperator<Kind>,
 {
-    let before = handles_made();
-    let mut operator = T::make();
-    let made = handles_made() - before;
+    let (mut operator, made) = making(T::make);
     let call = Call::new(host);
     let typed_inputs = <T::Operator as Operator>::In::COUNT;
     let mut declared = Declared::new(Rc::clone(&call), typed_inputs);
     operator.visit(Visit::Declare(&mut declared));
     declared.check();
-    if made > declared.handles {
-        let missing = made - declared.handles;
-        let name = std::any::type_name::<T>();
-        declared.mistakes.push(format!(
-            "{missing} of the {made} handles of {name} are not declared"
-        ));
-    }
+    declared.check_handles(&short_type_name::<T>(), &made);
     let side_outputs = declared.descriptor.side_outputs.len();
     Box::new(Driver {
         operator,
@@ -141,6 +137,12 @@ impl<O: Operator> Driver<O> {
         if O::KEYED && unkeyed && scope != Scope::Broadcast {
             return Err(Error::fatal(format_args!(
                 "the operator has keyed state: its input {input} needs a `key`"
+            )));
+        }
+        if scope == Scope::Broadcast && !batch.keys.ends.is_empty() {
+            return Err(Error::fatal(format_args!(
+                "input {input} is a broadcast input: give it `broadcast: true` and no `key` in \
+                 the job file"
             )));
         }
         self.call.begin(scope, batch.keys.ends.len() as u32, slots);
@@ -288,7 +290,7 @@ impl<O: Operator> Driver<O> {
     /// Leaves nothing of a failed call behind.
     fn finish_call<T>(&mut self, result: Result<T>) -> std::result::Result<T, String> {
         result.map_err(|error| {
-            self.call.leave_rows();
+            self.call.fail();
             self.outputs.clear();
             error.into_message()
         })
@@ -378,6 +380,10 @@ impl<O: Operator> Logic for Driver<O> {
 
     fn is_broadcast(&self, input: u32) -> bool {
         self.declared.is_broadcast(input)
+    }
+
+    fn metrics(&self) -> Vec<String> {
+        self.declared.metrics()
     }
 }
 

@@ -104,6 +104,12 @@ impl<E: std::error::Error> From<E> for Error {
     }
 }
 
+/// A number of things, for a message: `1 column`, `2 columns`.
+pub(crate) fn counted(number: usize, what: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{s}")
+}
+
 /// Adds context to the error of a `Result`, or turns a missing value into an error.
 pub trait Context<T> {
     /// Puts `what` before the message.

@@ -54,15 +54,13 @@ fn with<C: Component, T>(call: impl FnOnce(&mut dyn Logic) -> T) -> T {
 }
 
 impl<C: Component> Guest for C {
-    #[expect(
-        clippy::panic,
-        reason = "`describe` cannot fail otherwise; the host shows the message"
-    )]
+    /// It has no way to fail. The host takes an error in the log, and then a trap, for the words of
+    /// the component; a panic would be told as one, with where in the SDK it was.
     fn describe() -> Descriptor {
-        match with::<C, _>(|logic| logic.describe()) {
-            Ok(descriptor) => descriptor,
-            Err(mistakes) => panic!("{mistakes}"),
-        }
+        with::<C, _>(|logic| logic.describe()).unwrap_or_else(|mistakes| {
+            Imports.log(Level::Error, &mistakes);
+            std::process::abort()
+        })
     }
 
     fn open() -> Result<(), String> {

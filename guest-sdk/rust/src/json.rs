@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::StateCodec;
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::row::{Decode, Encode, EncodeAs};
 
 /// A value that is written as JSON: as a row, in state, or as what is emitted.
@@ -125,6 +125,35 @@ impl<T: Serialize + DeserializeOwned + 'static> StateCodec for Json<T> {
     fn decode(bytes: &[u8]) -> Result<Self> {
         from_json(bytes).map(Self)
     }
+}
+
+/// How much of a configuration that does not fit is shown, in bytes.
+const MAX_SHOWN: usize = 200;
+
+/// Reads the configuration of an operator. Whoever wrote it wrote YAML, and knows nothing of lines
+/// of the JSON that it came as.
+pub(crate) fn config<T: DeserializeOwned>(config: &str) -> Result<T> {
+    serde_json::from_str(config).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        let why = error.to_string();
+        let place = format!(" at line {line} column {column}");
+        let why = why.strip_suffix(&place[..]).unwrap_or(&why);
+        if config == "null" {
+            return Error::new(format_args!(
+                "this operator has no `config:` in the job file, and needs one: {why}"
+            ));
+        }
+        let shown = &config[..config.floor_char_boundary(MAX_SHOWN)];
+        let more = if shown.len() < config.len() {
+            "…"
+        } else {
+            ""
+        };
+        Error::new(format_args!(
+            "the `config:` of this operator in the job file is `{shown}{more}`, and does not fit: \
+             {why}"
+        ))
+    })
 }
 
 fn write<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<()> {

@@ -93,6 +93,7 @@ mod driver;
 mod error;
 #[doc(hidden)]
 pub mod export;
+mod handles;
 mod host;
 #[doc(hidden)]
 pub mod inputs;
@@ -109,6 +110,7 @@ mod row;
 mod state;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+mod type_name;
 
 pub use checkpointed::{Checkpointed, Initialize, Snapshot};
 pub use codec::StateCodec;

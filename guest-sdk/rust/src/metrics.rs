@@ -1,9 +1,10 @@
-//! Metrics, counted in the guest and handed over once a call. What a failed row counted is dropped.
+//! Metrics, counted in the guest and handed over once a call. What a failed row counted is dropped,
+//! and what a row counts before its turn, in `prefetch`: the row may be looked at again.
 
 use crate::bindings::weir::operator::data::Slots;
 use crate::call::Binding;
-use crate::describe::count_handle;
 use crate::error::Result;
+use crate::handles::made_handle;
 use crate::state::Handle;
 
 /// A metric that only grows. A field of the operator, declared in `describe`.
@@ -31,33 +32,38 @@ struct Pending<T> {
 }
 
 impl Counter {
-    /// Adds to the counter.
+    /// Adds to the counter. In `prefetch` this does nothing.
     pub fn add(&mut self, by: u64) {
-        let value = self.0.change();
-        *value = value.saturating_add(by);
+        if let Some(value) = self.0.change() {
+            *value = value.saturating_add(by);
+        }
     }
 }
 
 impl Gauge {
-    /// Sets the gauge.
+    /// Sets the gauge. In `prefetch` this does nothing.
     pub fn set(&mut self, value: f64) {
-        *self.0.change() = Some(value);
+        if let Some(last) = self.0.change() {
+            *last = Some(value);
+        }
     }
 }
 
 impl Histogram {
-    /// Records a value.
+    /// Records a value. In `prefetch` this does nothing.
     pub fn record(&mut self, value: f64) {
-        let count = self.before.change();
-        self.values.truncate(*count);
-        self.values.push(value);
-        *count += 1;
+        if let Some(count) = self.before.change() {
+            self.values.truncate(*count);
+            self.values.push(value);
+            *count += 1;
+        }
     }
 }
 
 impl<T: Copy + Default> Pending<T> {
-    fn new() -> Self {
-        count_handle();
+    /// Of a handle of type `H`.
+    fn new<H>() -> Self {
+        made_handle::<H>();
         Self {
             binding: None,
             value: T::default(),
@@ -67,19 +73,22 @@ impl<T: Copy + Default> Pending<T> {
         }
     }
 
-    /// The value to be changed by the row in hand. A handle that is not declared records nothing.
-    fn change(&mut self) -> &mut T {
-        if let Some(binding) = &self.binding {
-            if self.call != binding.call.number() {
-                self.call = binding.call.number();
-                self.value = T::default();
-            }
-            if self.row != binding.call.row() {
-                self.row = binding.call.row();
-                self.before = self.value;
-            }
+    /// The value to be changed by the row in hand; `None` where nothing is recorded: the handle is
+    /// not declared, or the row is only looked at.
+    fn change(&mut self) -> Option<&mut T> {
+        let binding = self.binding.as_ref()?;
+        if binding.call.is_looking() {
+            return None;
         }
-        &mut self.value
+        if self.call != binding.call.number() {
+            self.call = binding.call.number();
+            self.value = T::default();
+        }
+        if self.row != binding.call.row() {
+            self.row = binding.call.row();
+            self.before = self.value;
+        }
+        Some(&mut self.value)
     }
 
     fn rollback(&mut self) {
@@ -104,13 +113,13 @@ impl<T: Copy + Default> Pending<T> {
 
 impl Default for Counter {
     fn default() -> Self {
-        Self(Pending::new())
+        Self(Pending::new::<Self>())
     }
 }
 
 impl Default for Gauge {
     fn default() -> Self {
-        Self(Pending::new())
+        Self(Pending::new::<Self>())
     }
 }
 
@@ -118,7 +127,7 @@ impl Default for Histogram {
     fn default() -> Self {
         Self {
             values: Vec::new(),
-            before: Pending::new(),
+            before: Pending::new::<Self>(),
         }
     }
 }
@@ -178,5 +187,64 @@ impl Handle for Histogram {
                 .histogram_record(&binding.name, &self.values[..count]);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Harness;
+    use crate::{Ctx, KeyedDescribe, KeyedProcess, Map, Row, bail};
+
+    #[derive(Default)]
+    struct Looks {
+        map: Map<String, ()>,
+        looked: Counter,
+        last: Gauge,
+        sizes: Histogram,
+        rows: Counter,
+    }
+
+    impl KeyedProcess for Looks {
+        type In = String;
+        type Out = String;
+
+        fn describe(&mut self, d: &mut KeyedDescribe) {
+            d.map("map", &mut self.map).prefetch();
+            d.counter("looked", &mut self.looked);
+            d.gauge("last", &mut self.last);
+            d.histogram("sizes", &mut self.sizes);
+            d.counter("rows", &mut self.rows);
+        }
+
+        fn prefetch(&mut self, row: &Row<String>) -> Result<()> {
+            self.looked.add(1);
+            self.rows.add(1);
+            self.last.set(1.0);
+            self.sizes.record(1.0);
+            self.map.prefetch(row.value)
+        }
+
+        fn process(&mut self, row: Row<String>, _ctx: &mut Ctx<String>) -> Result<()> {
+            self.rows.add(1);
+            match row.value {
+                "bad" => bail!("bad"),
+                _ => Ok(()),
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_that_is_only_looked_at_counts_nothing() {
+        let mut looks = Harness::open::<Looks, _>("null").unwrap();
+        let rows = [("a", "1"), ("a", "bad"), ("a", "2")];
+        let out = looks.keyed(rows).unwrap();
+        assert_eq!(out.poisoned, Some((1, "bad".to_owned())));
+        // The host sends what is behind a row that failed once more.
+        looks.keyed([rows[2]]).unwrap();
+        assert_eq!(looks.metric("rows"), Some(2.0));
+        for metric in ["looked", "last", "sizes"] {
+            assert_eq!(looks.metric(metric), None, "{metric}");
+        }
     }
 }

@@ -5,8 +5,8 @@ use std::marker::PhantomData;
 use crate::bindings::weir::operator::data::{BytesColumn, Emitted, Slots};
 use crate::call::{Binding, undeclared};
 use crate::column;
-use crate::describe::count_handle;
 use crate::error::{Error, Result};
+use crate::handles::made_handle;
 use crate::row::EncodeAs;
 use crate::state::Handle;
 
@@ -79,7 +79,7 @@ struct Rows {
 
 impl<T> Default for SideOutput<T> {
     fn default() -> Self {
-        count_handle();
+        made_handle::<Self>();
         Self {
             binding: None,
             types: PhantomData,

@@ -224,6 +224,39 @@ fn nothing_of_a_rehearsal_is_logged_but_its_last_words_are_kept() {
 }
 
 #[test]
+fn an_error_that_is_held_is_logged_once_something_follows_and_in_order() {
+    check(
+        |log| {
+            log.hold_errors();
+            log.log(Level::ERROR, "first");
+            log.log(Level::INFO, "second");
+            log.log(Level::ERROR, "third");
+            log.log(Level::ERROR, "told by the failure");
+            assert_eq!(log.last_words().as_deref(), Some("told by the failure"));
+        },
+        &[
+            (Level::ERROR, "first"),
+            (Level::INFO, "second"),
+            (Level::ERROR, "third"),
+        ],
+    );
+    check(
+        |log| {
+            log.hold_errors();
+            log.log(Level::ERROR, "no failure");
+            log.tell_held();
+            log.tell_held();
+            log.begin(at(1), false);
+            log.log(Level::ERROR, "of another call");
+        },
+        &[
+            (Level::ERROR, "no failure"),
+            (Level::ERROR, "of another call"),
+        ],
+    );
+}
+
+#[test]
 fn a_second_has_so_many_lines_and_what_is_left_out_is_counted() {
     let lines = lines(|log| {
         for line in 0..MAX_LINES + 3 {

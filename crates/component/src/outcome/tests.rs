@@ -175,10 +175,10 @@ fn columns_of_rows_are_as_long_as_each_other() {
     check_wrong("`emitted[0].timestamps`: 4 entries for 3 rows", |o| {
         o.emitted[0].timestamps = vec![0; 4];
     });
-    check_wrong("`emitted[0].origin`: 1 entries for 3 rows", |o| {
+    check_wrong("`emitted[0].origin`: 1 entry for 3 rows", |o| {
         o.emitted[0].origin = vec![0];
     });
-    check_wrong("`emitted[1].timestamps`: 1 entries for 0 rows", |o| {
+    check_wrong("`emitted[1].timestamps`: 1 entry for 0 rows", |o| {
         o.emitted.push(data::Emitted {
             timestamps: vec![0],
             ..rows(&[])
@@ -226,7 +226,7 @@ fn slots_are_for_each_key_of_a_declared_state_once() {
     check_wrong("`slots[2]`: state 1 a second time", |o| {
         o.slots.extend([slots(2), slots(1)]);
     });
-    check_wrong("`slots[0].values`: 1 values for 2 keys", |o| {
+    check_wrong("`slots[0].values`: 1 value for 2 keys", |o| {
         o.slots[0].values.present.pop();
         o.slots[0].values.column.ends.pop();
     });
@@ -264,7 +264,7 @@ fn the_poisoned_row_is_a_row_of_the_call() {
 #[test]
 fn only_rows_before_the_poisoned_one_count() {
     check_wrong(
-        "`emitted[0].origin`: entry 1 is 1, of 1 rows that count",
+        "`emitted[0].origin`: entry 1 is 1, of 1 row that counts",
         |o| {
             o.poisoned = poison(1, "bad");
             o.emitted[0].origin = vec![0, 1, 0];

@@ -29,7 +29,11 @@ fn a_file_that_is_not_there_is_named() {
         .load(&folder.path().join("cart.wasm"), &Limits::default())
         .unwrap_err();
     assert_error(&error, "W0301", &["cart.wasm", "no file"]);
-    assert!(error.help().unwrap().contains("build the component"));
+    let help = error.help().unwrap();
+    for words in ["build the component", "with `-` as `_`", "[\"cdylib\"]"] {
+        assert!(help.contains(words), "no {words:?} in {help:?}");
+    }
+    assert!(!help.contains("job file"), "{help}");
     let error = engine.load(folder.path(), &Limits::default()).unwrap_err();
     assert_error(
         &error,
@@ -39,11 +43,35 @@ fn a_file_that_is_not_there_is_named() {
 }
 
 #[test]
+fn a_file_that_cargo_named_otherwise_is_suggested() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["login_guard.wasm", "login_guards.wasm", "login_guard.d"] {
+        std::fs::write(folder.path().join(name), "").unwrap();
+    }
+    let engine = engine();
+    let help = |name: &str| {
+        let path = folder.path().join(name);
+        let error = engine.load(&path, &Limits::default()).unwrap_err();
+        assert_error(&error, "W0301", &[name, "no file"]);
+        error.help().unwrap().into_owned()
+    };
+    let told = help("login-guard.wasm");
+    assert!(
+        told.starts_with("did you mean `login_guard.wasm`, which is there?"),
+        "{told}"
+    );
+    let told = help("guard.wasm");
+    assert!(!told.contains("did you mean"), "{told}");
+}
+
+#[test]
 fn what_is_not_webassembly_is_told_by_its_first_bytes() {
     let load = |bytes: &[u8]| engine().load_bytes(bytes, &Limits::default()).unwrap_err();
     assert_error(&load(b""), "W0303", &["empty"]);
     assert_error(&load(b"#!/bin/sh\nexit\n"), "W0303", &["#!/bin/s"]);
-    assert_error(&load(b"\0asm\x09\0\0\0"), "W0304", &["unknown version"]);
+    let unknown = load(b"\0asm\x09\0\0\0");
+    assert_error(&unknown, "W0304", &["unknown version"]);
+    assert!(!unknown.help().unwrap().contains("config.toml"));
     let component = Hand::default().bytes();
     assert_error(
         &load(&component[..component.len() / 2]),
@@ -56,7 +84,14 @@ fn what_is_not_webassembly_is_told_by_its_first_bytes() {
 fn a_core_module_is_refused_and_told_how_to_become_a_component() {
     let error = refused("(module (func (export \"process\")))");
     assert_error(&error, "W0304", &["a core module, not a component"]);
-    assert!(error.help().unwrap().contains("wasm-component-ld"));
+    let help = error.help().unwrap();
+    for words in [
+        "`.cargo/config.toml`",
+        "run cargo in that folder",
+        "wasm-component-ld",
+    ] {
+        assert!(help.contains(words), "no {words:?} in {help:?}");
+    }
 }
 
 #[test]
@@ -67,7 +102,10 @@ fn a_component_of_another_world_is_refused_with_what_it_is_instead() {
         "W0306",
         &["weir:operator/logic@0.1.0", "exports nothing"],
     );
-    assert!(error.help().unwrap().contains("world"));
+    let help = error.help().unwrap();
+    for words in ["`weir_guest::operator!(Type);`", "world"] {
+        assert!(help.contains(words), "no {words:?} in {help:?}");
+    }
 
     let program = "(component (instance $run) (export \"wasi:cli/run@0.2.0\" (instance $run)))";
     let error = refused(program);
@@ -166,6 +204,37 @@ fn describe_has_to_come_back_and_may_touch_nothing() {
         "W0310",
         &["`state.value-put` cannot be used in `describe`"],
     );
+}
+
+#[test]
+fn what_describe_says_is_wrong_is_the_whole_error() {
+    let load = |message: &str, end: &str| {
+        let hand = Hand {
+            items: format!("(data (i32.const 0x4000) {message:?})"),
+            // 4 is `error`.
+            describe: format!(
+                "(call $log (i32.const 4) (i32.const 0x4000) (i32.const {})) {end}",
+                message.len()
+            ),
+            ..Hand::default()
+        };
+        hand.load(&engine()).unwrap_err()
+    };
+    let error = load("state `count` is declared twice", "unreachable");
+    assert_error(&error, "W0310", &[]);
+    assert_eq!(error.to_string(), "state `count` is declared twice");
+    assert_eq!(error.help(), None);
+
+    // What went wrong by itself is told with where, and with what `describe` is for.
+    for (message, end, kind) in [
+        ("panicked at src/lib.rs:7:9: no", "unreachable", "panic"),
+        ("count", "(i32.div_u (i32.const 1) (i32.const 0))", "divide"),
+    ] {
+        let error = load(message, end);
+        let said = format!("it said last: {message}");
+        assert_error(&error, "W0310", &["`describe` failed", kind, &said]);
+        assert!(error.help().unwrap().contains("only declares"));
+    }
 }
 
 #[test]

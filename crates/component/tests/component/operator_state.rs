@@ -125,6 +125,42 @@ fn a_list_is_replaced_in_open_process_and_finish() {
 }
 
 #[test]
+fn what_is_written_when_an_instance_is_opened_again_is_dropped() {
+    let hand = Hand {
+        open: format!("{SET} i32.const {OK}"),
+        // `!` makes it grow so much that it is replaced before the next call.
+        process: format!(
+            "(if (i32.eq (i32.load8_u (local.get $bytes)) (i32.const 33))
+                (then (drop (memory.grow (i32.const 256)))))
+            i32.const {OK}"
+        ),
+        ..stateful(OPERATOR_LIST)
+    };
+    let component = hand.load(&engine()).unwrap();
+    let opened = || {
+        let mut running = Running::start(&component, Limits::default()).unwrap();
+        running.call(false, None, |o, cx| o.open(cx)).unwrap();
+        assert_eq!(list(&running), ["ab", "c"], "the first time counts");
+        let emptied = running.call(false, None, |_, cx| {
+            let empty = Column::new();
+            Ok(cx.operator_state.list_set(StateIndex(0), empty)?)
+        });
+        emptied.unwrap();
+        running
+    };
+    let mut replaced = opened();
+    replaced.process(&["!"]).unwrap();
+    replaced.process(&["a"]).unwrap();
+    assert_eq!(list(&replaced), [""; 0]);
+    // As the engine does to run rows again.
+    let mut reset = opened();
+    reset.operator.reset(&mut reset.cx).unwrap();
+    assert_eq!(list(&reset), [""; 0]);
+    reset.process(&["a"]).unwrap();
+    assert_eq!(list(&reset), [""; 0]);
+}
+
+#[test]
 fn what_a_failed_call_wrote_is_gone() {
     let hand = processing(OPERATOR_LIST, &format!("{SET} unreachable"));
     let component = hand.load(&engine()).unwrap();
@@ -174,7 +210,7 @@ fn state_of_another_kind_or_of_none_is_named() {
     assert_broken(&failure, words);
     let undeclared = GET.replace("(i32.const 0)", "(i32.const 7)");
     let failure = fails(&processing(OPERATOR_LIST, &undeclared));
-    let words = "`state.operator-get`: state 7 was not declared; the component declares 1 states";
+    let words = "`state.operator-get`: state 7 was not declared; the component declares 1 state";
     assert_broken(&failure, words);
 }
 

@@ -3,7 +3,7 @@
 use crate::testing::{Harness, Input};
 use crate::{
     Counter, Csv, Ctx, Decode, Describe, Error, Gauge, Histogram, Key, KeyedDescribe, KeyedProcess,
-    Map, Process, Reducing, Result, Row, SideOutput, Value, bail,
+    List, Map, Process, Reducing, Result, Row, SideOutput, Value, bail,
 };
 
 /// Sums up what a key is given; `x` fails, `fatal` fails fatally, a negative number goes aside.
@@ -300,11 +300,15 @@ fn mistakes_in_describe_are_all_named() {
         }
     }
     let error = Harness::open::<Forgetful, _>("null").err().unwrap();
-    assert!(error.contains("state `count` is declared twice"), "{error}");
-    assert!(
-        error.contains("the handle of state `count` is declared twice"),
-        "{error}"
-    );
+    for mistake in [
+        "state `count` is declared twice, as `Value<i64>` and as `Value<i64>`: each state has a \
+         name of its own",
+        "the handle of state `count`, a `Value<i64>`, is declared twice",
+        "`Forgetful` has 2 handles of type `Value<i64>`, of which only `count` is declared: \
+         declare the other one in `describe`, by `d.value(…)`",
+    ] {
+        assert!(error.contains(mistake), "no {mistake:?} in {error:?}");
+    }
     assert!(error.contains("a side output has an empty name"), "{error}");
     assert!(
         error.contains("side output `Lost+found`: a name is "),
@@ -326,8 +330,47 @@ fn mistakes_in_describe_are_all_named() {
         }
     }
     let error = Harness::open::<Undeclared, _>("null").err().unwrap();
-    assert!(error.starts_with("1 of the 1 handles of "), "{error}");
-    assert!(error.ends_with("Undeclared are not declared"), "{error}");
+    let expected = "`Undeclared` has a handle of type `Counter` that is not declared: declare it \
+                    in `describe`, by `d.counter(…)`";
+    assert_eq!(error, expected);
+}
+
+#[test]
+fn handles_that_are_not_declared_are_told_by_type() {
+    #[derive(Default)]
+    struct LoginGuard {
+        first: Value<u64>,
+        rows: Value<u64>,
+        blocked: Value<u64>,
+        users: Map<String, u64>,
+        sizes: List<i64>,
+        more_sizes: List<i64>,
+    }
+    impl KeyedProcess for LoginGuard {
+        type In = String;
+        type Out = String;
+        fn describe(&mut self, d: &mut KeyedDescribe) {
+            d.value("first", &mut self.first);
+            d.map("first", &mut self.users);
+            d.counter("first", &mut Counter::default());
+        }
+        fn process(&mut self, _row: Row<String>, _ctx: &mut Ctx<String>) -> Result<()> {
+            self.rows.set(1)?;
+            self.blocked.set(2)?;
+            self.sizes.add(3)?;
+            self.more_sizes.add(4)
+        }
+    }
+    let error = Harness::open::<LoginGuard, _>("null").err().unwrap();
+    let expected = [
+        "state `first` is declared twice, as `Value<u64>` and as `Map<String, u64>`: each state \
+         has a name of its own",
+        "`LoginGuard` has 3 handles of type `Value<u64>`, of which only `first` is declared: \
+         declare the others in `describe`, by `d.value(…)`",
+        "`LoginGuard` has 2 handles of type `List<i64>`, none of which is declared: declare them \
+         in `describe`, by `d.list(…)`",
+    ];
+    assert_eq!(error, expected.join("; "));
 }
 
 #[test]

@@ -85,10 +85,29 @@ fn what_is_not_the_expected_json_is_a_bad_row() {
 #[test]
 fn configuration_of_another_type_fails_the_start() {
     let error = Harness::open::<Accounts, _>("{}").err().unwrap();
-    assert!(
-        error.starts_with("config: missing field `at_least`"),
-        "{error}"
+    let expected = "the `config:` of this operator in the job file is `{}`, and does not fit: \
+                    missing field `at_least`";
+    assert_eq!(error, expected);
+
+    let error = |json: &str| config::<u64>(json).unwrap_err().to_string();
+    let expected = "the `config:` of this operator in the job file is `\"three\"`, and does not \
+                    fit: invalid type: string \"three\", expected u64";
+    assert_eq!(error("\"three\""), expected);
+    let long = error(&format!("[{}\"ß\"]", "1,".repeat(MAX_SHOWN)));
+    let cut = format!(
+        "`[{}1…`, and does not fit: ",
+        "1,".repeat(MAX_SHOWN / 2 - 1)
     );
+    assert!(long.contains(&cut), "{long}");
+}
+
+#[test]
+fn configuration_that_is_missing_is_asked_for() {
+    let error = config::<Config>("null").err().unwrap().to_string();
+    let begin = "this operator has no `config:` in the job file, and needs one: invalid type: null";
+    assert!(error.starts_with(begin), "{error}");
+    assert!(!error.contains("line 1"), "{error}");
+    assert!(config::<Option<Config>>("null").unwrap().is_none());
 }
 
 #[test]

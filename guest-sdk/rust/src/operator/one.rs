@@ -61,7 +61,8 @@ pub trait KeyedProcess: Default + 'static {
     /// Names the entries of map states that a row will look up, by
     /// [`Map::prefetch`](crate::Map::prefetch). Called for all rows of a batch before the first is
     /// processed, if a map state is declared with `prefetch`. State can be neither read nor written
-    /// here; an error is ignored, since `process` will meet it too.
+    /// here, and metrics record nothing: behind a row that fails, rows are looked at once more. An
+    /// error is ignored, since `process` will meet it too.
     ///
     /// ```
     /// # use weir_guest::{Ctx, KeyedDescribe, KeyedProcess, Map, Result, Row};

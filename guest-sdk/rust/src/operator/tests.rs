@@ -217,7 +217,8 @@ fn mistakes_about_inputs_are_named() {
     let error = Harness::open::<Beyond, _>("null").err().unwrap();
     let most = "input 64 is declared as a broadcast input; 64 inputs are the most";
     assert!(error.contains(most), "{error}");
-    let beyond = "input 1 is declared as a broadcast input, but there are 1 inputs, counted from 0";
+    let beyond = "input 1 is declared as a broadcast input, but the operator has 1 input, counted \
+                  from 0";
     assert!(error.contains(beyond), "{error}");
 }
 

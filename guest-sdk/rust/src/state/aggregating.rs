@@ -2,8 +2,8 @@
 
 use super::cells::Cells;
 use crate::codec::StateCodec;
-use crate::describe::count_handle;
 use crate::error::Result;
+use crate::handles::made_handle;
 
 /// An accumulator: it starts as `Default`, takes in values, and gives a result.
 ///
@@ -68,7 +68,7 @@ pub struct Aggregating<A> {
 
 impl<A> Default for Aggregating<A> {
     fn default() -> Self {
-        count_handle();
+        made_handle::<Self>();
         Self {
             cells: Cells::default(),
         }

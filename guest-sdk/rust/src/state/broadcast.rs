@@ -1,25 +1,34 @@
 //! Broadcast state: a map that is the same in every subtask.
 //!
-//! It is small as a rule, and read by most rows: the first look-up of a call fetches a page of it,
-//! which mostly is all of it, and an iteration fetches the rest. Writes go to the host in one
-//! column at the end of the call.
+//! It changes seldom and is read by most rows, so what was read or written once is kept for the
+//! calls that follow. A look-up asks for its entry, an iteration fetches pages. Writes go to the
+//! host in one column at the end of the call.
+//!
+//! INVARIANT: between two calls each entry that is kept is as the host holds it. Only rows of the
+//! instance itself change it; the host drops an instance whose call it does not keep, unless the
+//! call itself has said that it failed; and what is restored is restored into a new instance.
+
+mod pages;
 
 use std::collections::btree_map::{BTreeMap, Values};
+use std::mem;
 
 use super::Handle;
 use crate::bindings::weir::operator::data::Slots;
 use crate::call::{Binding, undeclared};
 use crate::codec::StateCodec;
 use crate::column;
-use crate::describe::count_handle;
 use crate::error::Result;
+use crate::handles::made_handle;
 use crate::host::EntriesColumn;
 use crate::map_key::{AsMapKey, MapKey};
+use pages::Pages;
 
-/// What the first look-up of a call fetches, in entries.
-const FIRST_PAGE: u32 = 64;
-/// What each further import of an iteration fetches.
-const PAGE: u32 = 256;
+/// What is kept for the next call at most, in bytes of keys and values. It is counted as it comes
+/// in, so a state that is written often is fetched anew once in a while.
+const KEPT_BYTES: usize = 4 << 20;
+/// What an entry takes beside its bytes, or so.
+const ENTRY_BYTES: usize = 64;
 
 /// A map that every subtask has a copy of: rules, rates, switches. A field of the operator,
 /// declared in `describe` by [`Describe::broadcast`](crate::Describe::broadcast).
@@ -29,18 +38,24 @@ const PAGE: u32 = 256;
 /// rows go to all subtasks, and subtasks do not talk to each other: each must make the same of
 /// them, whatever other rows it has seen, and in whatever order they came.
 ///
+/// What has been read or written stays in the memory of the instance, up to some megabytes, so most
+/// look-ups and iterations ask nothing of the host.
+///
 /// See [`BroadcastProcess`](crate::BroadcastProcess) and
 /// [`KeyedBroadcastProcess`](crate::KeyedBroadcastProcess) for examples. Its functions fail,
 /// fatally, where those of [`OperatorList`](crate::OperatorList) do.
 pub struct Broadcast<K, V> {
     binding: Option<Binding>,
-    /// The call that the rest belongs to.
+    /// The last call that used it.
     call: u64,
     /// What is known, by the bytes of the key.
     entries: BTreeMap<Vec<u8>, Entry<K, V>>,
-    /// Whether the first page was fetched, and whether there is nothing that is not known.
-    peeked: bool,
-    whole: bool,
+    /// Up to where whatever is not among the entries does not exist.
+    pages: Pages,
+    /// What came in since all was forgotten, in bytes.
+    kept: usize,
+    /// The keys that the call has written to.
+    written: Vec<Vec<u8>>,
     /// The bytes of the key in question.
     wanted: Vec<u8>,
     /// The row that the journal belongs to, and what its writes replaced.
@@ -52,6 +67,8 @@ pub struct Broadcast<K, V> {
 struct Undo<K, V> {
     map_key: Vec<u8>,
     before: Option<Entry<K, V>>,
+    /// Whether pages covered it.
+    covered: bool,
 }
 
 /// What is known of an entry.
@@ -68,13 +85,14 @@ pub struct BroadcastEntries<'a, K, V>(Values<'a, Vec<u8>, Entry<K, V>>);
 
 impl<K, V> Default for Broadcast<K, V> {
     fn default() -> Self {
-        count_handle();
+        made_handle::<Self>();
         Self {
             binding: None,
             call: 0,
             entries: BTreeMap::new(),
-            peeked: false,
-            whole: false,
+            pages: Pages::default(),
+            kept: 0,
+            written: Vec::new(),
             wanted: Vec::new(),
             row: 0,
             journal: Vec::new(),
@@ -105,7 +123,7 @@ impl<K: MapKey, V: StateCodec> Broadcast<K, V> {
         Ok(self.get(map_key)?.is_some())
     }
 
-    /// The entries, in the byte order of their keys; all of them are fetched for that.
+    /// The entries, in the byte order of their keys; all that are not known are fetched for that.
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -121,14 +139,18 @@ impl<K: MapKey, V: StateCodec> Broadcast<K, V> {
     /// As [`get`](Self::get).
     pub fn is_empty(&mut self) -> Result<bool> {
         self.enter()?;
-        if !self.peeked {
-            self.peek()?;
+        // One entry is enough, unless the call has removed it.
+        let mut limit = 1;
+        loop {
+            if self.entries.values().any(|entry| entry.value.is_some()) {
+                return Ok(false);
+            }
+            if self.pages.are_whole() {
+                return Ok(true);
+            }
+            self.turn(limit)?;
+            limit = self.pages.room();
         }
-        let is_there = |entry: &Entry<K, V>| entry.value.is_some();
-        if self.entries.values().any(is_there) {
-            return Ok(false);
-        }
-        Ok(self.iter()?.next().is_none())
     }
 
     /// Puts a value under `map_key`. What was there before is not read.
@@ -178,15 +200,20 @@ impl<K: MapKey, V: StateCodec> Broadcast<K, V> {
         self.enter()
     }
 
-    /// Checks that the state can be used; what belongs to an earlier call is dropped.
+    /// Checks that the state can be used, and what of an earlier call still holds.
     fn enter(&mut self) -> Result<()> {
         let binding = self.binding.as_ref().ok_or_else(undeclared)?;
         binding.subtask()?;
-        if self.call != binding.call.number() {
-            self.call = binding.call.number();
+        if self.call == binding.call.number() {
+            return Ok(());
+        }
+        let failed = binding.call.has_failed_since(self.call);
+        self.call = binding.call.number();
+        if failed || self.kept > KEPT_BYTES {
             self.entries.clear();
-            self.peeked = false;
-            self.whole = false;
+            self.pages.forget();
+            self.kept = 0;
+            self.written.clear();
         }
         Ok(())
     }
@@ -197,14 +224,16 @@ impl<K: MapKey, V: StateCodec> Broadcast<K, V> {
     }
 
     fn is_known(&self) -> bool {
-        self.whole || self.entries.contains_key(&self.wanted[..])
+        self.entries.contains_key(&self.wanted[..]) || self.pages.cover(&self.wanted)
     }
 
     /// Learns the entry in question.
     #[cold]
     fn learn(&mut self) -> Result<()> {
-        if !self.peeked {
-            self.peek()?;
+        if self.pages.are_due() {
+            if self.turn(self.pages.room()).is_err() {
+                self.pages.fail_ahead();
+            }
             if self.is_known() {
                 return Ok(());
             }
@@ -215,49 +244,48 @@ impl<K: MapKey, V: StateCodec> Broadcast<K, V> {
         let values = binding.call.host.broadcast_get(binding.index, &map_keys);
         let value = column::optional(&values, 0)?;
         let entry = decode(binding, &self.wanted, value)?;
+        let bytes = value.map(|value| self.wanted.len() + value.len());
+        self.pages.asked_alone(bytes);
+        self.kept += bytes.unwrap_or(self.wanted.len()) + ENTRY_BYTES;
         self.entries.insert(self.wanted.clone(), entry);
         Ok(())
     }
 
-    /// Fetches the first page, which mostly is the whole state.
-    fn peek(&mut self) -> Result<()> {
-        self.peeked = true;
-        let last = self.fetch(None, FIRST_PAGE)?;
-        self.whole = last.is_none();
-        Ok(())
-    }
-
     fn learn_all(&mut self) -> Result<()> {
-        if self.whole {
-            return Ok(());
+        while !self.pages.are_whole() {
+            self.turn(self.pages.room())?;
         }
-        let mut last = self.fetch(None, FIRST_PAGE)?;
-        while let Some(after) = last {
-            last = self.fetch(Some(&after), PAGE)?;
-        }
-        self.peeked = true;
-        self.whole = true;
         Ok(())
     }
 
-    /// Fetches a page; gives its last key if there may be more behind it.
-    fn fetch(&mut self, after: Option<&[u8]>, limit: u32) -> Result<Option<Vec<u8>>> {
+    /// Fetches a page.
+    fn turn(&mut self, limit: u32) -> Result<()> {
         let binding = self.binding.as_ref().ok_or_else(undeclared)?;
-        let host = &binding.call.host;
+        let (host, after) = (&binding.call.host, self.pages.after());
         let EntriesColumn { keys, values } = host.broadcast_scan(binding.index, after, limit);
         let count = keys.ends.len();
         for row in 0..count {
             let map_key = column::row(&keys, row)?;
-            // What this call has written or looked at already stays as it is.
+            // What this call has written hides what is stored.
             if !self.entries.contains_key(map_key) {
-                let entry = decode(binding, map_key, Some(column::row(&values, row)?))?;
+                let value = column::row(&values, row)?;
+                let entry = decode(binding, map_key, Some(value))?;
+                self.kept += map_key.len() + value.len() + ENTRY_BYTES;
                 self.entries.insert(map_key.to_owned(), entry);
             }
         }
-        match count.checked_sub(1) {
-            Some(last) if count >= limit as usize => Ok(Some(column::row(&keys, last)?.to_owned())),
-            Some(_) | None => Ok(None),
+        let last = match count.checked_sub(1) {
+            Some(last) => Some(column::row(&keys, last)?),
+            None => None,
+        };
+        let bytes = keys.bytes.len() + values.bytes.len();
+        self.pages.turned(limit, count, bytes, last);
+        if self.pages.are_whole() {
+            // That they do not exist is known without them now.
+            let says_something = |entry: &Entry<K, V>| entry.dirty || entry.value.is_some();
+            self.entries.retain(|_, entry| says_something(entry));
         }
+        Ok(())
     }
 
     /// Writes the entry in question.
@@ -274,9 +302,13 @@ impl<K: MapKey, V: StateCodec> Broadcast<K, V> {
             dirty: true,
         };
         let before = self.entries.insert(self.wanted.clone(), entry);
+        if before.as_ref().is_none_or(|before| !before.dirty) {
+            self.written.push(self.wanted.clone());
+        }
         self.journal.push(Undo {
             map_key: self.wanted.clone(),
             before,
+            covered: self.pages.cover(&self.wanted),
         });
         Ok(())
     }
@@ -319,14 +351,15 @@ impl<K: MapKey, V: StateCodec> Handle for Broadcast<K, V> {
         {
             return;
         }
-        while let Some(Undo { map_key, before }) = self.journal.pop() {
-            match before {
-                Some(entry) => drop(self.entries.insert(map_key, entry)),
+        while let Some(undo) = self.journal.pop() {
+            match undo.before {
+                Some(entry) => drop(self.entries.insert(undo.map_key, entry)),
                 None => {
+                    self.entries.remove(&undo.map_key);
                     // Whatever was fetched meanwhile left this entry out.
-                    self.entries.remove(&map_key);
-                    self.peeked = false;
-                    self.whole = false;
+                    if !undo.covered && self.pages.cover(&undo.map_key) {
+                        self.pages.forget();
+                    }
                 }
             }
         }
@@ -341,10 +374,21 @@ impl<K: MapKey, V: StateCodec> Handle for Broadcast<K, V> {
         }
         let mut map_keys = column::with_room(0, 0);
         let mut values = column::optional_with_room(0);
-        for (map_key, entry) in self.entries.iter().filter(|(_, entry)| entry.dirty) {
-            column::push(&mut map_keys, map_key)?;
+        for map_key in mem::take(&mut self.written) {
+            // A row that failed has left its keys here, but nothing to write.
+            let entry = self.entries.get_mut(&map_key);
+            let Some(entry) = entry.filter(|entry| entry.dirty) else {
+                continue;
+            };
+            column::push(&mut map_keys, &map_key)?;
             column::push_optional(&mut values, entry.value.as_ref(), V::encode)?;
+            entry.dirty = false;
+            self.kept += map_key.len() + ENTRY_BYTES;
+            if entry.value.is_none() && self.pages.cover(&map_key) {
+                self.entries.remove(&map_key);
+            }
         }
+        self.kept += values.column.bytes.len();
         if !map_keys.ends.is_empty() {
             let host = &binding.call.host;
             host.broadcast_put(binding.index, &map_keys, &values);

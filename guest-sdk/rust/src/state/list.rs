@@ -12,8 +12,8 @@ use crate::bindings::weir::operator::data::{BytesColumn, Slots};
 use crate::call::{Binding, undeclared};
 use crate::codec::StateCodec;
 use crate::column;
-use crate::describe::count_handle;
 use crate::error::{Error, Result};
+use crate::handles::made_handle;
 use crate::host::NestedColumn;
 
 /// A list per key. A field of the operator, declared in `describe`.
@@ -77,7 +77,7 @@ impl<T> Default for Items<T> {
 
 impl<T> Default for List<T> {
     fn default() -> Self {
-        count_handle();
+        made_handle::<Self>();
         Self {
             binding: None,
             call: 0,

@@ -10,8 +10,8 @@ use crate::bindings::weir::operator::data::Slots;
 use crate::call::{Binding, undeclared};
 use crate::codec::StateCodec;
 use crate::column;
-use crate::describe::count_handle;
 use crate::error::Result;
+use crate::handles::made_handle;
 
 /// A list that belongs to the subtask and not to a key. A field of the operator, declared in
 /// `describe` by [`Describe::operator_list`](crate::Describe::operator_list) or
@@ -77,7 +77,7 @@ enum Change<T> {
 
 impl<T> Default for OperatorList<T> {
     fn default() -> Self {
-        count_handle();
+        made_handle::<Self>();
         Self {
             binding: None,
             call: 0,

@@ -3,8 +3,8 @@
 use super::cells::Cells;
 use crate::call::undeclared;
 use crate::codec::StateCodec;
-use crate::describe::count_handle;
 use crate::error::Result;
+use crate::handles::made_handle;
 
 /// How a [`Reducing`] state joins what it holds, first, and what is added, second.
 pub type Fold<T> = fn(&T, T) -> T;
@@ -27,7 +27,7 @@ pub struct Reducing<T> {
 
 impl<T> Default for Reducing<T> {
     fn default() -> Self {
-        count_handle();
+        made_handle::<Self>();
         Self {
             cells: Cells::default(),
             fold: None,

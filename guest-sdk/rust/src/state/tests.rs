@@ -1,5 +1,6 @@
 //! All kinds of keyed state against a plain model of them, in random batches with failing rows.
 
+mod broadcast;
 mod cases;
 mod imports;
 mod order;

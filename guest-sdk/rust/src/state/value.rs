@@ -2,8 +2,8 @@
 
 use super::cells::Cells;
 use crate::codec::StateCodec;
-use crate::describe::count_handle;
 use crate::error::Result;
+use crate::handles::made_handle;
 
 /// A value per key. A field of the operator, declared in `describe`.
 ///
@@ -25,7 +25,7 @@ pub struct Value<T> {
 
 impl<T> Default for Value<T> {
     fn default() -> Self {
-        count_handle();
+        made_handle::<Self>();
         Self {
             cells: Cells::default(),
         }

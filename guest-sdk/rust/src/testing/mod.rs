@@ -32,6 +32,7 @@ mod memory;
 mod saved;
 
 use std::cell::RefCell;
+use std::fmt;
 use std::rc::Rc;
 
 use crate::StateCodec;
@@ -72,7 +73,7 @@ pub struct Input {
 }
 
 /// What a batch led to.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Output {
     /// What was emitted, as it crosses the boundary.
     pub emitted: Vec<Emitted>,
@@ -263,15 +264,9 @@ impl Harness {
         rows: impl IntoIterator<Item = Input>,
     ) -> Result<Output, String> {
         let batch = columns(rows);
-        let scope = if self.logic.is_broadcast(input) {
-            if !batch.keys.ends.is_empty() {
-                return Err(format!(
-                    "input {input} is a broadcast input: its rows have no key"
-                ));
-            }
-            Scope::Broadcast
-        } else {
-            Scope::Subtask
+        let scope = match self.logic.is_broadcast(input) {
+            true => Scope::Broadcast,
+            false => Scope::Subtask,
         };
         let slots = self.memory.borrow_mut().begin(scope, &batch.keys);
         let outcome = self.logic.process(input, batch, slots);
@@ -318,8 +313,13 @@ impl Harness {
     }
 
     /// The sum of what was added to a counter, the last value of a gauge, or the number of values
-    /// of a histogram.
+    /// of a histogram; nothing if nothing was.
+    ///
+    /// # Panics
+    /// If no metric of this name is declared.
+    #[track_caller]
     pub fn metric(&self, name: &str) -> Option<f64> {
+        position("metric", name, &self.logic.metrics());
         self.memory.borrow().metrics.get(name).copied()
     }
 
@@ -388,9 +388,9 @@ impl Harness {
 
     #[track_caller]
     fn state_index(&self, name: &str) -> u32 {
-        let states = &self.descriptor.states;
-        let names = states.iter().map(|decl| &decl.name[..]);
-        position("state", name, names) as u32
+        let states = self.descriptor.states.iter();
+        let names: Vec<_> = states.map(|decl| decl.name.clone()).collect();
+        position("state", name, &names) as u32
     }
 
     fn side_outputs(&self) -> Vec<String> {
@@ -422,7 +422,41 @@ impl Input {
 }
 
 impl Output {
-    /// The rows of the main output, as text.
+    /// This, where all rows of the batch count. Each look at what was emitted is then one at what
+    /// all of them emitted.
+    ///
+    /// ```should_panic
+    /// # use weir_guest::{Ctx, Process, Result, Row, testing::Harness};
+    /// # #[derive(Default)]
+    /// # struct Large;
+    /// # impl Process for Large {
+    /// #     type In = u64;
+    /// #     type Out = u64;
+    /// #     fn process(&mut self, row: Row<u64>, ctx: &mut Ctx<u64>) -> Result<()> {
+    /// #         if row.value < 10 { return Ok(()); }
+    /// #         ctx.emit(row.value)
+    /// #     }
+    /// # }
+    /// let mut large = Harness::open::<Large, _>("null").unwrap();
+    /// // Row 1 failed: the row is not a u64: `seven`: invalid digit found in string
+    /// let out = large.rows(["12", "seven"]).unwrap().expect_all();
+    /// assert_eq!(out.main(), ["12"]);
+    /// ```
+    ///
+    /// # Panics
+    /// If a row failed: with its number and its error.
+    #[track_caller]
+    #[expect(clippy::panic, reason = "it is for tests, and fails them")]
+    pub fn expect_all(self) -> Self {
+        match &self.poisoned {
+            None => self,
+            Some((row, error)) => panic!("row {row} failed: {error}"),
+        }
+    }
+
+    /// The rows of the main output, as text. Where a row failed these are of the rows before it
+    /// only: [`poisoned`](Self::poisoned) says which row and why, and
+    /// [`expect_all`](Self::expect_all) fails the test then.
     pub fn main(&self) -> Vec<String> {
         self.output(0)
     }
@@ -433,8 +467,7 @@ impl Output {
     /// If no side output of this name is declared.
     #[track_caller]
     pub fn side(&self, name: &str) -> Vec<String> {
-        let names = self.side_outputs.iter().map(|name| &name[..]);
-        self.output(1 + position("side output", name, names) as u32)
+        self.output(1 + position("side output", name, &self.side_outputs) as u32)
     }
 
     fn output(&self, index: u32) -> Vec<String> {
@@ -446,6 +479,18 @@ impl Output {
     }
 }
 
+/// Rows are shown as text.
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Output");
+        shown.field("main", &self.main());
+        for (index, name) in (1..).zip(&self.side_outputs) {
+            shown.field(name, &self.output(index));
+        }
+        shown.field("poisoned", &self.poisoned).finish()
+    }
+}
+
 /// Where a name is among those declared. A test that misspells one would otherwise find nothing,
 /// and pass.
 #[track_caller]
@@ -453,10 +498,16 @@ impl Output {
     clippy::panic,
     reason = "a name that is misspelt is a mistake of the test"
 )]
-fn position<'n>(what: &str, name: &str, mut names: impl Iterator<Item = &'n str>) -> usize {
-    names
-        .position(|known| known == name)
-        .unwrap_or_else(|| panic!("no {what} `{name}` is declared"))
+fn position(what: &str, name: &str, declared: &[String]) -> usize {
+    // Not in a closure, which would be the place that the panic tells.
+    match declared.iter().position(|known| known == name) {
+        Some(position) => position,
+        None if declared.is_empty() => panic!("no {what} `{name}` is declared, and no other"),
+        None => panic!(
+            "no {what} `{name}` is declared; there is `{}`",
+            declared.join("`, `")
+        ),
+    }
 }
 
 fn texts(values: &BytesColumn) -> Vec<String> {

@@ -1,6 +1,7 @@
 //! What the harness shows that a host would.
 
-use std::panic::AssertUnwindSafe;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, Location};
 
 use super::*;
 use crate::{
@@ -40,17 +41,59 @@ fn a_restart_forgets_fields_and_keeps_state() {
 }
 
 #[test]
-fn a_name_that_is_not_declared_fails_the_test() {
+fn a_name_that_is_not_declared_fails_the_test_where_it_stands() {
+    thread_local! {
+        static LINE: Cell<Option<u32>> = const { Cell::new(None) };
+    }
+    /// The message of a panic, which has to be in the line that this is called in.
+    #[track_caller]
+    fn panic_of<T>(look: impl FnOnce() -> T) -> String {
+        std::panic::set_hook(Box::new(|panic| {
+            let here = panic.location().filter(|at| at.file() == file!());
+            LINE.set(here.map(Location::line));
+        }));
+        let failed = std::panic::catch_unwind(AssertUnwindSafe(look)).err();
+        // The one before was the usual one.
+        drop(std::panic::take_hook());
+        assert_eq!(LINE.take(), Some(Location::caller().line()));
+        *failed.unwrap().downcast::<String>().unwrap()
+    }
     let numbers = Harness::open::<Numbers, _>("null").unwrap();
-    let failed = std::panic::catch_unwind(AssertUnwindSafe(|| numbers.held("numbers")));
-    let message = failed.unwrap_err().downcast::<String>().unwrap();
-    assert_eq!(*message, "no state `numbers` is declared");
+    let message = panic_of(|| numbers.held("numbers"));
+    assert_eq!(message, "no state `numbers` is declared; there is `number`");
+    let message = panic_of(|| numbers.metric("rows"));
+    assert_eq!(message, "no metric `rows` is declared, and no other");
 
     let mut times = Harness::open::<Times, _>("null").unwrap();
+    assert_eq!(times.metric("rows"), None);
+    let message = panic_of(|| times.metric("row"));
+    assert_eq!(message, "no metric `row` is declared; there is `rows`");
     let out = times.rows(["a"]).unwrap();
-    let failed = std::panic::catch_unwind(|| out.side("time"));
+    let message = panic_of(|| out.side("time"));
+    assert_eq!(
+        message,
+        "no side output `time` is declared; there is `timed`"
+    );
+}
+
+#[test]
+fn an_output_is_shown_as_text_and_tells_the_row_that_failed() {
+    let mut times = Harness::open::<Times, _>("null").unwrap();
+    let out = times
+        .batch(0, [Input::row("a"), Input::row("\u{fe}")])
+        .unwrap();
+    let first = format!("0 {}", i64::MIN);
+    let expected = format!(
+        "Output {{ main: [{first:?}, {first:?}], timed: [\"a\", \"\u{fe}\"], poisoned: None }}"
+    );
+    assert_eq!(format!("{:?}", out.expect_all()), expected);
+    let out = times.rows([&b"a"[..], b"\xff"]).unwrap();
+    let failed = std::panic::catch_unwind(|| out.expect_all());
     let message = failed.unwrap_err().downcast::<String>().unwrap();
-    assert_eq!(*message, "no side output `time` is declared");
+    assert!(
+        message.starts_with("row 1 failed: the row is not text: "),
+        "{message}"
+    );
 }
 
 /// Emits the time it sees, and rows with an event time on the side.

@@ -14,8 +14,8 @@ use crate::bindings::weir::operator::data::{OptionalColumn, Slots};
 use crate::call::{Binding, undeclared};
 use crate::codec::StateCodec;
 use crate::column;
-use crate::describe::count_handle;
 use crate::error::Result;
+use crate::handles::made_handle;
 use crate::map_key::{AsMapKey, MapKey};
 use table::{Content, Status, Table};
 
@@ -67,7 +67,7 @@ enum Undo<V> {
 
 impl<K, V> Default for Map<K, V> {
     fn default() -> Self {
-        count_handle();
+        made_handle::<Self>();
         Self {
             binding: None,
             call: 0,
@@ -238,7 +238,11 @@ impl<K: MapKey, V: StateCodec> Map<K, V> {
             return Ok(());
         }
         let mut asked = mem::take(&mut self.named);
-        asked.retain(|index| self.table.entries[*index].content.status == Status::Stored);
+        // Of a map that is cleared nothing may come back, though the host still has it.
+        asked.retain(|index| {
+            let entry = &self.table.entries[*index];
+            entry.content.status == Status::Stored && !self.cleared[entry.key as usize]
+        });
         if !asked.contains(&entry) {
             asked.push(entry);
         }

@@ -88,6 +88,40 @@ fn entries_named_while_a_row_is_processed_are_asked_for_together() {
 }
 
 #[test]
+fn an_entry_that_is_named_after_its_map_was_cleared_stays_away() {
+    #[derive(Default)]
+    struct Clears {
+        map: Map<u32, String>,
+    }
+    impl KeyedProcess for Clears {
+        type In = String;
+        type Out = String;
+        fn describe(&mut self, d: &mut KeyedDescribe) {
+            d.map("map", &mut self.map);
+        }
+        fn process(&mut self, row: Row<String>, ctx: &mut Ctx<String>) -> Result<()> {
+            match row.value {
+                "put" => self.map.put(1_u32, "old".to_owned()),
+                "clear" => {
+                    self.map.clear()?;
+                    self.map.prefetch(1_u32)
+                }
+                _ => ctx.emit(format_args!("{:?}", self.map.get(1_u32)?)),
+            }
+        }
+    }
+    let mut clears = Harness::open::<Clears, _>("null").unwrap();
+    clears.keyed([("a", "put"), ("b", "put")]).unwrap();
+    clears.imports();
+    let rows = [("a", "clear"), ("b", "get"), ("a", "get")];
+    let out = clears.keyed(rows).unwrap();
+    assert_eq!(out.main(), [r#"Some("old")"#, "None"]);
+    assert_eq!(clears.imports(), ["map-get", "map-clear"]);
+    assert_eq!(clears.read(), 1);
+    assert_eq!(clears.held("map"), 1);
+}
+
+#[test]
 fn naming_entries_neither_reads_nor_writes_state() {
     #[derive(Default)]
     struct Eager {

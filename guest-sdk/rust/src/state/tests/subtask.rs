@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use super::Random;
 use crate::testing::{Harness, Input};
 use crate::{
-    Broadcast, BroadcastProcess, Checkpointed, Ctx, Describe, Env, Initialize,
+    Broadcast, BroadcastProcess, Checkpointed, Ctx, Describe, Env, Error, Initialize,
     KeyedBroadcastProcess, KeyedDescribe, KeyedProcess, Map, OperatorList, Result, Row, Snapshot,
     Value, bail,
 };
 
 /// Does what its rows say, and emits what it reads.
 #[derive(Default)]
-struct Script {
+pub(super) struct Script {
     list: OperatorList<String>,
     map: Broadcast<u32, String>,
 }
@@ -37,9 +37,16 @@ impl Script {
                     self.map.put(key, key.to_string())?;
                 }
             }
+            "map-set" => {
+                let (key, bytes) = argument.split_once(':').unwrap_or_default();
+                self.map
+                    .put(key.parse::<u32>()?, "x".repeat(bytes.parse()?))?;
+            }
+            "map-count" => return Ok(self.map.iter()?.count().to_string()),
             "map-remove" => self.map.remove(number)?,
             "map-clear" => self.map.clear()?,
             "fail" => bail!("as told"),
+            "fatal" => return Err(Error::fatal("as told")),
             other => bail!("no such step: {other}"),
         }
         Ok(String::new())
@@ -130,37 +137,45 @@ fn row(random: &mut Random, broadcast: bool) -> String {
     steps.join(" ")
 }
 
+/// What rows should lead to: the rows emitted, and the row that fails; or that the call fails.
+fn expected(model: &mut Model, rows: &[String]) -> Result<(Vec<String>, Option<usize>), String> {
+    let (mut emitted, start) = (Vec::new(), model.clone());
+    for (index, row) in rows.iter().enumerate() {
+        let (before, mark) = (model.clone(), emitted.len());
+        for step in row.split(' ') {
+            if step == "fatal" {
+                *model = start;
+                return Err("as told".to_owned());
+            }
+            let Some(read) = model.step(step) else {
+                *model = before;
+                emitted.truncate(mark);
+                return Ok((emitted, Some(index)));
+            };
+            emitted.push(format!("{step}={read}"));
+        }
+    }
+    Ok((emitted, None))
+}
+
 #[test]
 fn state_of_the_subtask_is_what_a_plain_model_says() {
     for seed in 0..200 {
         let mut random = Random(seed);
         let mut script = Harness::open::<Script, _>("null").unwrap();
         let mut model = Model::default();
-        for _ in 0..12 {
+        for _ in 0..20 {
             let broadcast = random.below(2) == 1;
             let count = 1 + random.below(20);
-            let rows: Vec<String> = (0..count).map(|_| row(&mut random, broadcast)).collect();
-            let (mut emitted, mut failed) = (Vec::new(), None);
-            for (index, row) in rows.iter().enumerate() {
-                let (before, mark) = (model.clone(), emitted.len());
-                for step in row.split(' ') {
-                    let Some(read) = model.step(step) else {
-                        failed = Some(index);
-                        break;
-                    };
-                    emitted.push(format!("{step}={read}"));
-                }
-                if failed.is_some() {
-                    model = before;
-                    emitted.truncate(mark);
-                    break;
-                }
-            }
-            let rows = rows.iter().map(Input::row);
-            let out = script.batch(u32::from(broadcast), rows).unwrap();
-            assert_eq!(out.main(), emitted, "seed {seed}");
-            assert_eq!(out.poisoned.map(|(row, _)| row), failed, "seed {seed}");
+            let mut rows: Vec<String> = (0..count).map(|_| row(&mut random, broadcast)).collect();
             if random.below(6) == 0 {
+                rows.push("fatal".to_owned());
+            }
+            let expected = expected(&mut model, &rows);
+            let out = script.batch(u32::from(broadcast), rows.iter().map(Input::row));
+            let out = out.map(|out| (out.main(), out.poisoned.map(|(row, _)| row)));
+            assert_eq!(out, expected, "seed {seed}");
+            if random.below(10) == 0 {
                 script.restart().unwrap();
             }
         }
@@ -191,25 +206,25 @@ fn a_call_reads_and_writes_state_of_the_subtask_at_most_once() {
         imports(true, &["map-put:1 map-get:1", "map-put:2"]),
         ["broadcast-put"]
     );
-    // A small map is there as a whole after the first look, and so is what is not in it.
+    // What was written is known, to later calls too.
     assert_eq!(
-        imports(false, &["map-get:1 map-get:7", "map", "map-empty"]),
+        imports(false, &["map-get:1 map-get:7", "map-get:7 map-get:2"]),
+        ["broadcast-get"]
+    );
+    assert_eq!(
+        imports(false, &["map", "map map-get:8"]),
         ["broadcast-scan"]
     );
-    imports(true, &["map-fill:70"]);
-    let rows = [
-        "map-get:1 map-get:69",
-        "map-get:69 map-get:99",
-        "map-get:99",
-    ];
+    let rows = ["map-get:7 map-get:8", "map", "map-empty"];
+    assert_eq!(imports(false, &rows), Vec::<&str>::new());
     assert_eq!(
-        imports(false, &rows),
-        ["broadcast-scan", "broadcast-get", "broadcast-get"]
+        imports(
+            true,
+            &["map-put:7", "map-remove:1 map-get:1", "map-clear map"]
+        ),
+        ["broadcast-put"]
     );
-    assert_eq!(
-        imports(false, &["map", "map-get:99"]),
-        ["broadcast-scan", "broadcast-scan"]
-    );
+    assert_eq!(imports(false, &["map map-empty"]), Vec::<&str>::new());
 }
 
 #[test]
@@ -222,8 +237,6 @@ fn broadcast_state_is_only_read_for_rows_of_another_input() {
         assert_eq!(error, expected);
     }
     assert_eq!(script.held("list"), 0, "nothing of the call was kept");
-    let error = script.batch(1, [Input::row("map").key(["k"])]).unwrap_err();
-    assert_eq!(error, "input 1 is a broadcast input: its rows have no key");
 }
 
 #[test]
@@ -261,6 +274,37 @@ fn keyed_state_is_out_of_reach_for_rows_without_a_key() {
         error,
         "the operator has keyed state: its input 0 needs a `key`"
     );
+}
+
+#[test]
+fn keyed_state_is_out_of_reach_of_broadcast_rows_that_the_job_gives_a_key() {
+    #[derive(Default)]
+    struct Rules {
+        rules: Broadcast<String, u64>,
+        seen: Value<u64>,
+    }
+    impl KeyedBroadcastProcess for Rules {
+        type In = String;
+        type BroadcastIn = String;
+        type Out = String;
+        fn describe(&mut self, d: &mut KeyedDescribe) {
+            d.broadcast("rules", &mut self.rules);
+            d.value("seen", &mut self.seen);
+        }
+        fn process(&mut self, _row: Row<String>, _ctx: &mut Ctx<String>) -> Result<()> {
+            self.seen.set(1)
+        }
+        fn process_broadcast(&mut self, _row: Row<String>, _ctx: &mut Ctx<String>) -> Result<()> {
+            self.seen.set(7)
+        }
+    }
+    // The job file has `key:` where it should have `broadcast: true`.
+    let mut rules = Harness::open::<Rules, _>("null").unwrap();
+    let error = rules.batch(1, [Input::row("r").key(["a"])]).unwrap_err();
+    let expected = "input 1 is a broadcast input: give it `broadcast: true` and no `key` in the \
+                    job file";
+    assert_eq!(error, expected);
+    assert_eq!(rules.held("seen"), 0);
 }
 
 /// Tries state where there is none to be had.
