@@ -65,6 +65,10 @@ pub struct OperatorMeta {
     pub parallelism: Parallelism,
     /// Its states, as declared then.
     pub states: Vec<StateMeta>,
+    /// What the key of each of its inputs was, in order and in the words of its selector; `None`
+    /// for an input without keys. Empty where it has no keyed state, and where that was not
+    /// written down yet.
+    pub keys: Vec<Option<String>>,
     /// Its subtasks in order, as many as the parallelism says.
     pub subtasks: Vec<SubtaskMeta>,
 }

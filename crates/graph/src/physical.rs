@@ -122,6 +122,22 @@ impl Plan {
         all.filter(move |(_, edge)| edge.from == chain)
             .map(|(at, edge)| (EdgeId(at), edge))
     }
+
+    /// By what the rows of each input of a chain are dealt out by key, in the selector's words;
+    /// `None` for an input without keys.
+    #[must_use]
+    pub fn keys_of(&self, chain: &Chain) -> Vec<Option<String>> {
+        let edges = chain.inputs.iter().map(|id| &self.edges[id.0]);
+        edges
+            .map(|edge| match &edge.partitioning {
+                Partitioning::Hash(key) => Some(key.describe()),
+                Partitioning::Forward
+                | Partitioning::Rebalance
+                | Partitioning::Broadcast
+                | Partitioning::Global => None,
+            })
+            .collect()
+    }
 }
 
 /// Makes the plan of a graph: validates it, chains what can be chained (forward edge, equal

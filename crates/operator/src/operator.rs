@@ -153,7 +153,9 @@ pub trait Operator: Send {
         Ok(())
     }
 
-    /// Makes the instance anew after it was lost, opened as before. State lives in the host.
+    /// Makes the instance anew after it was lost, opened as before. State lives in the host. What
+    /// is written while it is opened is dropped, metrics too: the first time counts. So is anything
+    /// that the call in hand has written.
     ///
     /// # Errors
     /// [`Failure`]; the task fails.

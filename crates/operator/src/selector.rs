@@ -16,4 +16,9 @@ pub trait KeySelector: Send + Sync {
     /// Appends one key per row to `keys`; for a row without a usable key an empty one, and an entry
     /// in `bad` in order of rows.
     fn select(&self, values: ColumnView<'_>, keys: &mut Column, bad: &mut Vec<BadKey>);
+
+    /// What of a row is its key, in words: `csv columns 0, 1`, `json /user`, `row`. Checkpoints
+    /// keep it beside keyed state, so one key has the same words in every version of the host,
+    /// and another key has others.
+    fn describe(&self) -> String;
 }

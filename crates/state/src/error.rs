@@ -8,7 +8,10 @@ use crate::StateKind;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The call named a state that was not declared.
-    #[error("state {index} was not declared; the component declares {declared} states")]
+    #[error(
+        "state {index} was not declared; the component declares {declared} state{}",
+        if *declared == 1 { "" } else { "s" }
+    )]
     Undeclared {
         /// The index that was used.
         index: u32,

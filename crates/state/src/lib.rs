@@ -26,4 +26,6 @@ pub use error::Error;
 pub use file::{Change, SavedState, StateFile, StateFileReader, StateFileWriter, Verdict, compare};
 pub use heap::HeapBackend;
 pub use keyed::KeyedState;
-pub use operator_state::{OperatorSnapshot, OperatorState, SavedOperatorState, redistribute};
+pub use operator_state::{
+    OperatorSnapshot, OperatorState, SavedOperatorState, redistribute, redistribute_finished,
+};

@@ -18,7 +18,7 @@ use weir_model::{Column, ColumnView, OptionalColumn};
 use crate::{EntriesColumn, Error, StateDecl, StateIndex, StateKind, limits};
 pub(crate) use list::SharedList;
 pub(crate) use map::SharedMap;
-pub use redistribute::redistribute;
+pub use redistribute::{redistribute, redistribute_finished};
 pub(crate) use saved::{Content, SavedContent};
 pub use saved::{OperatorSnapshot, SavedOperatorState};
 

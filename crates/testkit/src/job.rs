@@ -341,4 +341,8 @@ impl KeySelector for Prefix {
             }
         }
     }
+
+    fn describe(&self) -> String {
+        "prefix".to_owned()
+    }
 }

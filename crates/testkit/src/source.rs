@@ -49,6 +49,7 @@ pub struct MemorySource {
     /// The most rows that one read gives.
     most: usize,
     valve: Valve,
+    replayable: bool,
 }
 
 impl MemorySource {
@@ -59,6 +60,7 @@ impl MemorySource {
             splits: Arc::new(splits),
             most: usize::MAX,
             valve: Valve::open(),
+            replayable: true,
         }
     }
 
@@ -78,6 +80,13 @@ impl MemorySource {
     #[must_use]
     pub fn reading(mut self, most: usize) -> Self {
         self.most = most;
+        self
+    }
+
+    /// Says that it cannot go back, though it can.
+    #[must_use]
+    pub fn not_replayable(mut self) -> Self {
+        self.replayable = false;
         self
     }
 
@@ -109,7 +118,7 @@ impl SourceFactory for MemorySource {
     }
 
     fn replayable(&self) -> bool {
-        true
+        self.replayable
     }
 }
 

@@ -43,7 +43,7 @@ impl Inspect {
             Ok(component) => component,
             Err(wrong) => {
                 let message = format!("`{}`: {wrong}", self.component.display());
-                error(shared, wrong.code(), &message, wrong.help());
+                error(shared, wrong.code(), &message, wrong.help().as_deref());
                 return Exit::Usage;
             }
         };

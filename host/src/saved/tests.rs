@@ -55,6 +55,7 @@ fn checkpoint(dir: &Path, id: u64, rows: &'static [u8]) -> PathBuf {
             format: "raw".into(),
             version: 1,
         }],
+        keys: vec![],
         subtasks: vec![SubtaskMeta {
             file: Some(FileRef {
                 path: "op/0/state".into(),

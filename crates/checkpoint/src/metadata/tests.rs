@@ -30,6 +30,7 @@ fn sample() -> Metadata {
     let operator = OperatorMeta {
         parallelism: Parallelism::new(2).unwrap(),
         states: vec![state],
+        keys: vec![],
         subtasks: vec![
             SubtaskMeta {
                 file: Some(file("count/0/state", 4711)),
@@ -88,6 +89,17 @@ fn version_1_is_written_and_read_as_released() {
         FIXTURE
     );
     assert_eq!(Metadata::decode(FIXTURE.as_bytes()), Ok(sample()));
+}
+
+#[test]
+fn keys_are_there_where_they_are_known() {
+    let mut metadata = sample();
+    let count = metadata.operators.get_mut("count").unwrap();
+    count.keys = vec![Some("csv columns 0".into()), None];
+    let bytes = metadata.encode().unwrap();
+    let text = String::from_utf8(bytes.clone()).unwrap();
+    assert!(text.contains("\"csv columns 0\",\n        null"), "{text}");
+    assert_eq!(Metadata::decode(&bytes), Ok(metadata));
 }
 
 #[test]
@@ -251,6 +263,7 @@ fn any_file() -> impl Strategy<Value = FileRef> {
 prop_compose! {
     fn any_operator()(
         states in prop::collection::vec((any::<[String; 3]>(), any::<u32>()), 0..3),
+        keys in prop::collection::vec(any::<Option<String>>(), 0..3),
         subtasks in prop::collection::vec((prop::option::of(any_file()), any::<bool>()), 1..5),
     ) -> OperatorMeta {
         let state = |([name, kind, format], version): ([String; 3], u32)| StateMeta {
@@ -263,6 +276,7 @@ prop_compose! {
         OperatorMeta {
             parallelism,
             states: states.into_iter().map(state).collect(),
+            keys,
             subtasks: subtasks
                 .into_iter()
                 .map(|(file, finished)| SubtaskMeta { file, finished })

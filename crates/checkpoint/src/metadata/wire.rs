@@ -1,7 +1,8 @@
 //! The JSON of version 1, apart from the values that the rest of the host works with.
 //!
 //! INVARIANT: unknown fields are refused: a field that an old host does not know may be one it
-//! must not leave out. A new field is a new version.
+//! must not leave out. A new field that every text has is a new version; one that may be missing is
+//! left out where there is nothing to say, so that what was written without it is read as before.
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
@@ -41,6 +42,8 @@ enum Kind {
 struct Operator {
     parallelism: u32,
     states: Vec<State>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    keys: Vec<Option<String>>,
     subtasks: Vec<Subtask>,
 }
 
@@ -245,6 +248,7 @@ impl From<&OperatorMeta> for Operator {
         Self {
             parallelism: operator.parallelism.get(),
             states: operator.states.iter().map(state).collect(),
+            keys: operator.keys.clone(),
             subtasks: operator.subtasks.iter().map(subtask).collect(),
         }
     }
@@ -263,6 +267,7 @@ impl TryFrom<Operator> for OperatorMeta {
         Ok(Self {
             parallelism: Parallelism::new(operator.parallelism).map_err(invalid)?,
             states: operator.states.into_iter().map(state).collect(),
+            keys: operator.keys,
             subtasks: operator
                 .subtasks
                 .into_iter()

@@ -146,6 +146,7 @@ pub(super) fn metadata(
             .or_insert(OperatorMeta {
                 parallelism: parallelism(vertex.parallelism),
                 states: Vec::new(),
+                keys: Vec::new(),
                 subtasks: Vec::new(),
             });
         operator.subtasks.push(SubtaskMeta {

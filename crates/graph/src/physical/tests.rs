@@ -114,6 +114,10 @@ struct NoKey;
 
 impl KeySelector for NoKey {
     fn select(&self, _: ColumnView<'_>, _: &mut Column, _: &mut Vec<BadKey>) {}
+
+    fn describe(&self) -> String {
+        "none".into()
+    }
 }
 
 /// What a node of a random graph is like. Inputs are picked among the nodes before it.

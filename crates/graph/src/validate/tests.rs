@@ -61,6 +61,10 @@ impl KeySelector for OneKey {
     fn select(&self, values: ColumnView<'_>, keys: &mut Column, _: &mut Vec<BadKey>) {
         values.iter().for_each(|_| keys.push(b""));
     }
+
+    fn describe(&self) -> String {
+        "one".into()
+    }
 }
 
 /// `node`, or `node.1` for its side output, after `~` for rebalance, `!` for broadcast, `#` for

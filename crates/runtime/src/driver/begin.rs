@@ -168,6 +168,29 @@ impl Job {
         self.named == Some(id) || self.begin.as_ref().is_some_and(|begin| begin.is_at(id))
     }
 
+    /// Deletes the checkpoints beyond those that are retained, the oldest first. One that cannot be
+    /// deleted is no reason to fail.
+    pub(super) async fn delete_excess(&self, survey: &Survey) {
+        let (Some(storage), Some(checkpoints), Some(Latest::Own(_))) = (
+            self.storage.clone(),
+            &self.options.checkpoints,
+            &self.latest,
+        ) else {
+            return;
+        };
+        let owned = survey.completed.iter().copied();
+        let mut excess: Vec<_> = owned.filter(|id| !self.is_spared(*id)).collect();
+        let retained = checkpoints.config.retained.max(1);
+        excess.truncate(excess.len().saturating_sub(retained));
+        let delete = move || {
+            for id in excess {
+                let _ = storage.delete_checkpoint(id);
+            }
+            Ok(())
+        };
+        let _ = blocking(delete).await;
+    }
+
     /// Writes down where the job begins, so that a crash before its next checkpoint does not send
     /// it elsewhere; it has not finished any more then (D23).
     async fn say_begin(&mut self, latest: &Latest) -> Result<(), Failure> {
@@ -239,7 +262,7 @@ impl Job {
                         storage.store.describe().trim_end_matches('/')
                     )
                 });
-                let mut message = failure.to_string();
+                let mut message = reason(failure);
                 for (sink, id) in beyond {
                     message.push_str(&format!(
                         "; sink `{sink}` has committed up to checkpoint {id}, and would do so again \
@@ -254,7 +277,8 @@ impl Job {
             }
             Fallback::NothingOlder => Err(Failure::Restore {
                 message: format!(
-                    "{failure}; there is no older checkpoint; `--restore none` begins anew"
+                    "{}; there is no older checkpoint; `--restore none` begins anew",
+                    reason(failure)
                 ),
             }),
         }
@@ -486,6 +510,14 @@ fn numbers<'a>(
 ) -> impl Iterator<Item = u64> + use<'a> {
     let of = |object: &ObjectInfo| storage.paths.begin_of(&object.path);
     objects.iter().filter_map(of)
+}
+
+/// Why a checkpoint cannot be restored, for a failure that says itself that it cannot.
+fn reason(failure: Failure) -> String {
+    match failure {
+        Failure::Restore { message } => message,
+        other => other.to_string(),
+    }
 }
 
 fn outside(path: &str, error: &StoreError) -> Failure {

@@ -390,7 +390,7 @@ fn operator(
         ..Beginning::default()
     };
     if let Some(restored) = &shared.restored
-        && let Some(mut saved) = restored.operator_state(descriptor, &info)?
+        && let Some(mut saved) = restored.operator_state(descriptor, &info, node.finished)?
     {
         beginning.restored = true;
         beginning.raw = std::mem::take(&mut saved.raw);

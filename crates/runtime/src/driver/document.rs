@@ -7,6 +7,7 @@ use weir_checkpoint::{
     FileRef, Metadata, OpenSplit, OperatorMeta, Snapshot, SourceMeta, StateMeta, SubtaskMeta,
     TaskId,
 };
+use weir_graph::Chain;
 use weir_model::{Attempt, JobName, MaxParallelism, Name, Parallelism, ProcessingTime};
 use weir_state::StateDecl;
 
@@ -32,6 +33,8 @@ struct DescribedChain {
 struct DescribedNode {
     name: Name,
     states: Vec<StateMeta>,
+    /// What the keys of its keyed state are, by input.
+    keys: Vec<Option<String>>,
     /// Whether its chain's file holds anything of it.
     in_file: bool,
 }
@@ -39,19 +42,26 @@ struct DescribedNode {
 impl Described {
     pub(crate) fn new(deployment: &Deployment) -> Self {
         let plan = &deployment.plan;
-        let node = |name: &Name| {
+        let node = |chain: &Chain, at: usize| {
+            let name = &chain.nodes[at].name;
             let operator = deployment.operators.get(name);
             let descriptor = operator.map(|o| o.factory.descriptor());
             let states = descriptor.map_or(&[][..], |d| &d.states);
+            let keyed = states.iter().any(|decl| decl.kind.is_keyed());
             DescribedNode {
                 name: name.clone(),
                 states: states.iter().map(state_meta).collect(),
+                // Only a head has inputs with keys.
+                keys: match at {
+                    0 if keyed => plan.keys_of(chain),
+                    _ => Vec::new(),
+                },
                 in_file: !states.is_empty() || descriptor.is_some_and(|d| d.checkpointed),
             }
         };
         let chains = plan.chains.iter().map(|chain| DescribedChain {
             parallelism: chain.parallelism,
-            nodes: chain.nodes.iter().map(|n| node(&n.name)).collect(),
+            nodes: (0..chain.nodes.len()).map(|at| node(chain, at)).collect(),
         });
         Self {
             job: plan.job.clone(),
@@ -99,6 +109,7 @@ pub(crate) fn metadata(
             let meta = OperatorMeta {
                 parallelism: chain.parallelism,
                 states: node.states.clone(),
+                keys: node.keys.clone(),
                 subtasks: subtasks.collect(),
             };
             operators.insert(node.name.clone(), meta);

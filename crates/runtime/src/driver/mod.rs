@@ -262,17 +262,47 @@ impl Job {
         let restored = self.restore(&mut survey).await.map_err(failed)?;
         self.recover(attempt, restored.as_ref()).await?;
         if restored.as_ref().is_some_and(Restored::all_finished) {
+            // It died just behind its final checkpoint: what was left to do then is done now.
+            self.mark_committed().await;
+            self.delete_excess(&survey).await;
             return Err(Early::AllFinished);
         }
+        self.say_lost(restored.as_ref());
         let end = self.run_tasks(attempt, began, &survey, restored).await?;
-        if matches!(end, End::Finished | End::Stopped(_))
-            && let Err(failure) = self.write_committed().await
-        {
+        if matches!(end, End::Finished | End::Stopped(_)) {
+            self.mark_committed().await;
+        }
+        Ok(end)
+    }
+
+    async fn mark_committed(&self) {
+        if let Err(failure) = self.write_committed().await {
             // All is committed; without the mark it would be looked at again.
             let note = JobEvent::Note(failure.to_string());
             self.options.listener.event(&note);
         }
-        Ok(end)
+    }
+
+    /// Says which sources do not give again what they gave since where this attempt begins.
+    fn say_lost(&self, restored: Option<&Restored>) {
+        let since = match restored {
+            Some(restored) => format!("after checkpoint {}", restored.id),
+            None if self.restarts > 0 => "before the restart".to_owned(),
+            None => return,
+        };
+        for chain in &self.deployment.plan.chains {
+            let Some(source) = self.deployment.sources.get(&chain.name) else {
+                continue;
+            };
+            let has_ended = restored.is_some_and(|restored| restored.is_finished(chain));
+            if !source.replayable() && !has_ended {
+                let note = format!(
+                    "rows that source `{}` gave {since} are lost: it cannot go back",
+                    chain.name
+                );
+                self.options.listener.event(&JobEvent::Note(note));
+            }
+        }
     }
 
     /// Makes the tasks of an attempt and runs them to their end.

@@ -14,7 +14,7 @@ use weir_model::{CheckpointId, KeyGroupRange, Name};
 use weir_operator::{Descriptor, Failure, SavedSource, TaskInfo};
 use weir_state::{
     Backend, Change, SavedOperatorState, SavedState, StateFileReader, StateKind, Verdict, compare,
-    redistribute,
+    redistribute, redistribute_finished,
 };
 
 use super::sources::split;
@@ -183,6 +183,9 @@ impl Restored {
                 }
             }
         }
+        if let Some(changed) = self.changed_key(deployment) {
+            return refuse(changed);
+        }
         for name in self.metadata.sources.keys() {
             if !deployment.sources.contains_key(name) {
                 return refuse(format!(
@@ -200,6 +203,36 @@ impl Restored {
             }
         }
         Ok(())
+    }
+
+    /// Keyed state whose keys are others now: what is saved under one would never be found. What
+    /// was not written down is not judged, nor is an input that had no keys, or has none any more.
+    fn changed_key(&self, deployment: &Deployment) -> Option<String> {
+        let plan = &deployment.plan;
+        for chain in &plan.chains {
+            let Some(saved) = self.metadata.operators.get(&chain.name) else {
+                continue;
+            };
+            let states = saved_states(&saved.states);
+            let Some(state) = states.iter().find(|state| state.kind.is_keyed()) else {
+                continue;
+            };
+            let inputs = saved.keys.iter().zip(plan.keys_of(chain)).enumerate();
+            for (input, (was, is)) in inputs {
+                let (Some(was), Some(is)) = (was, is) else {
+                    continue;
+                };
+                if *was != is {
+                    return Some(format!(
+                        "state `{}` of operator `{}` was keyed by {was}, the job keys by {is} \
+                         (input {input}): what is saved would not be found under the new keys; key \
+                         by {was} again, or begin anew (`--restore none`)",
+                        state.name, chain.name
+                    ));
+                }
+            }
+        }
+        None
     }
 
     /// What has become of each state of each operator, in order of their names.
@@ -283,24 +316,24 @@ impl Restored {
     }
 
     /// What one subtask of an operator gets of the state without keys; `None` where the checkpoint
-    /// does not know the operator. Blocking.
+    /// does not know the operator. Of one that had `finished` it is only saved again. Blocking.
     pub(crate) fn operator_state(
         &self,
         descriptor: &Descriptor,
         task: &TaskInfo,
+        finished: bool,
     ) -> Result<Option<SavedOperatorState>, Failure> {
         if !self.metadata.operators.contains_key(&task.operator) {
             return Ok(None);
         }
         let old = self.saved_operator_state(&task.operator);
         let old = old.map_err(NoRestore::into_failure)?;
-        let states = &descriptor.states;
-        Ok(Some(redistribute(
-            states,
-            &old,
-            task.parallelism,
-            task.subtask,
-        )))
+        let deal = match finished {
+            true => redistribute_finished,
+            false => redistribute,
+        };
+        let (parallelism, subtask) = (task.parallelism, task.subtask);
+        Ok(Some(deal(&descriptor.states, &old, parallelism, subtask)))
     }
 
     /// What each old subtask saved of an operator's state without keys.

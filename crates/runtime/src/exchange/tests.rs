@@ -29,6 +29,10 @@ impl KeySelector for FirstByte {
             }
         }
     }
+
+    fn describe(&self) -> String {
+        "first byte".into()
+    }
 }
 
 struct Edge {

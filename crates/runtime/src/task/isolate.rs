@@ -40,7 +40,9 @@ impl OperatorNode {
         if !failure.lost_instance() {
             return Err(failure);
         }
-        if self.bad_rows.leaves_out() && !self.keeps_memory {
+        // Of a row of a broadcast input all subtasks keep the same or they differ for ever, and
+        // whether a row traps or takes too long may differ: it is left out nowhere.
+        if self.bad_rows.leaves_out() && !self.keeps_memory && !self.is_broadcast(input) {
             return self.get_past(input, rows, failure);
         }
         let row = if rows.len() == 1 {

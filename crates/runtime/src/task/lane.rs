@@ -21,6 +21,9 @@ use weir_state::{OperatorSnapshot, Snapshot, StateDecl, StateFileWriter};
 use super::sink::Transactions;
 use crate::messages::{Ack, Event, FromTask, TaskFailure};
 
+#[cfg(test)]
+mod tests;
+
 /// Work for the lane.
 pub(crate) enum Work {
     /// A task's part of a checkpoint.
@@ -242,10 +245,14 @@ impl Lane {
         let file = writer.finish().map_err(|e| e.to_string())?;
         let inside = JobPaths::state_file(&self.name, self.subtask);
         let path = storage.paths.in_checkpoint(id, &inside);
-        storage
-            .store
-            .put(&path, file.chunks)
-            .map_err(|e| e.to_string())?;
+        storage.store.put(&path, file.chunks).map_err(|e| {
+            // It may be there all the same, and the checkpoint may have been given up already: then
+            // nobody else removes it. What was there before is not ours.
+            if !e.is_already_exists() {
+                let _ = storage.store.delete(&path);
+            }
+            e.to_string()
+        })?;
         Ok(Some(FileRef {
             path: inside,
             length: file.length,

@@ -34,7 +34,7 @@ pub(crate) use source::SourceHead;
 
 use self::{
     lane::{Epoch, Part, Work},
-    operator::Fate,
+    operator::{Fate, NotFrozen},
     source::Read,
     watermarks::{Change, Watermarks},
 };
@@ -508,12 +508,11 @@ impl Running {
                 Kind::Operator(_) if declined.is_some() => {}
                 Kind::Operator(op) => match op.freeze(&node.name, part.now, id) {
                     Ok(state) => part.states.extend(state),
-                    // What it held is gone, and only a restart brings it back.
-                    Err(failure) if failure.lost_instance() => {
+                    Err(NotFrozen::Declined(failure)) => declined = Some(failure),
+                    Err(NotFrozen::Failed(failure)) => {
                         let node = node.name.clone();
                         return Err(NodeFailure { node, failure });
                     }
-                    Err(failure) => declined = Some(failure),
                 },
                 // What a sink has sealed must reach the lane, even if the checkpoint is declined:
                 // its rows are in no later transaction. So a sink that cannot seal fails the task.

@@ -62,6 +62,14 @@ pub(crate) struct Beginning {
     pub(crate) raw: Vec<Vec<u8>>,
 }
 
+/// Why an operator has no part in a checkpoint.
+pub(crate) enum NotFrozen {
+    /// It or its state backend refuses, and it goes on as before.
+    Declined(Failure),
+    /// It cannot go on.
+    Failed(Failure),
+}
+
 /// What became of a checkpoint.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fate {
@@ -143,14 +151,27 @@ impl OperatorNode {
         name: &Name,
         now: ProcessingTime,
         id: CheckpointId,
-    ) -> Result<Option<NodeState>, Failure> {
+    ) -> Result<Option<NodeState>, NotFrozen> {
         let Holds { keyed, own, raw } = self.holds;
         let said = match self.beginning.finished {
             true => self.beginning.raw.clone(),
             false if raw => {
                 self.begin(now);
                 let said = self.operator.snapshot(&mut self.cx, id);
-                self.end(said)?
+                self.end(said).map_err(|failure| match failure {
+                    Failure::Guest { .. } => NotFrozen::Declined(failure),
+                    // The instance is lost, or may be: only a restart brings back what it held.
+                    Failure::Trap(_)
+                    | Failure::Limit(_)
+                    | Failure::Contract { .. }
+                    | Failure::BadRow { .. }
+                    | Failure::BadKey { .. }
+                    | Failure::External { .. }
+                    | Failure::Restore { .. }
+                    | Failure::Unfit { .. }
+                    | Failure::Existing { .. }
+                    | Failure::Internal { .. } => NotFrozen::Failed(failure),
+                })?
             }
             false => Vec::new(),
         };
@@ -158,7 +179,10 @@ impl OperatorNode {
             return Ok(None);
         }
         let keyed = match keyed {
-            true => Some(self.cx.state.snapshot()?),
+            true => {
+                let snapshot = self.cx.state.snapshot();
+                Some(snapshot.map_err(|error| NotFrozen::Declined(error.into()))?)
+            }
             false => None,
         };
         let own = (own || raw).then(|| (self.cx.operator_state.snapshot(), said));

@@ -1,7 +1,8 @@
 //! Where a job begins, and what was there before: each row once, whatever the user had in mind.
 
-use weir_checkpoint::{ObjectInfo, StoreError, testing::MemoryStore};
-use weir_operator::SinkFactory;
+use weir_checkpoint::{JobPaths, Metadata, ObjectInfo, StoreError, testing::MemoryStore};
+use weir_model::{Column, ColumnView, Name};
+use weir_operator::{BadKey, KeySelector, SinkFactory};
 
 use super::*;
 
@@ -201,6 +202,7 @@ fn d20_what_was_committed_counts_as_shown_though_it_was_taken_away() {
     assert!(job.store.flip(&latest(&job), 800));
     let text = failure(&job.run());
     assert!(text.contains("has committed up to checkpoint"), "{text}");
+    assert_eq!(text.matches("cannot restore").count(), 1, "{text}");
 }
 
 #[test]
@@ -253,6 +255,7 @@ fn d20_nothing_older_than_the_beginning_is_fallen_back_to() {
     );
     let text = failure(&again.run());
     assert!(text.contains("there is no older checkpoint"), "{text}");
+    assert_eq!(text.matches("cannot restore").count(), 1, "{text}");
 }
 
 #[test]
@@ -496,4 +499,164 @@ fn a_storage_that_fails_once_is_no_damaged_checkpoint() {
     });
     assert_eq!(finishes(&fork).restarts, 1);
     assert_eq!(ledger.sorted(), counted(&splits));
+}
+
+/// The whole row is the key.
+struct Whole;
+
+impl KeySelector for Whole {
+    fn select(&self, values: ColumnView<'_>, keys: &mut Column, _: &mut Vec<BadKey>) {
+        keys.extend_from(values);
+    }
+
+    fn describe(&self) -> String {
+        "whole row".into()
+    }
+}
+
+#[test]
+fn c12_state_is_not_gone_on_from_under_other_keys() {
+    let splits = [rows(0, 50, 3)];
+    let ledger = Ledger::default();
+    let valve = Valve::at(20);
+    let mut job = counting(&splits, &valve, 1, &ledger);
+    stop_at(&mut job, &ledger, 20);
+    valve.open_to(u64::MAX);
+    let other = |store: &Arc<MemoryStore>, ledger: &Ledger| {
+        let by_row = Partitioning::Hash(Arc::new(Whole));
+        let out = LedgerSink::new(ledger);
+        let mut job = TestJob::new()
+            .source("rows", 1, MemorySource::of(&splits))
+            .operator("count", 1, "rows", by_row, counter())
+            .sink("out", 1, "count", Partitioning::Forward, out);
+        job.store = store.clone();
+        job
+    };
+    let report = other(&job.store, &ledger).run();
+    let text = failure(&report);
+    let words = "state `count` of operator `count` was keyed by prefix, the job keys by whole row";
+    assert!(text.contains(words), "{text}");
+    assert!(text.contains("does not fit the job"), "{text}");
+    // Nothing has become of it: under its own keys it goes on.
+    finishes(&job);
+    assert_eq!(ledger.sorted(), counted(&splits));
+
+    // An older host did not say what the keys are: that is not judged.
+    let (metadata, store) = (latest(&job), Arc::new(MemoryStore::new()));
+    let mut old = Metadata::decode(&job.store.get(&metadata).unwrap()).unwrap();
+    let count = old.operators.get_mut("count").unwrap();
+    assert_eq!(count.keys, [Some("prefix".to_owned())]);
+    count.keys.clear();
+    for object in job.store.list("test/chk-").unwrap() {
+        let bytes = match object.path == metadata {
+            true => old.encode().unwrap(),
+            false => job.store.get(&object.path).unwrap(),
+        };
+        store.put(&object.path, vec![bytes]).unwrap();
+    }
+    finishes(&other(&store, &ledger));
+}
+
+#[test]
+fn a_job_that_dies_behind_its_final_checkpoint_leaves_no_more_than_it_keeps() {
+    let splits = [rows(0, 20, 3)];
+    let ledger = Ledger::default();
+    let valve = Valve::at(0);
+    let mut job = counting(&splits, &valve, 1, &ledger);
+    let keep = |retained| {
+        Some(Config {
+            retained,
+            ..Config::default()
+        })
+    };
+    job.checkpoints = keep(9);
+    (0..2).for_each(|_| stop_at_once(&mut job));
+    valve.open_to(u64::MAX);
+    finishes(&job);
+    let metadata = |job: &TestJob| {
+        let paths = job.store.paths();
+        let all = paths.into_iter().filter(|path| path.ends_with("_metadata"));
+        all.collect::<Vec<_>>()
+    };
+    assert_eq!(metadata(&job).len(), 3);
+    // As if it had died before all that comes behind the metadata.
+    let (last, paths) = (latest(&job), JobPaths::new(&Name::new("test").unwrap()));
+    let committed = paths.committed(CheckpointId(number(&last)));
+    for path in [paths.finished(), committed.clone()] {
+        job.store.get(&path).unwrap();
+        job.store.delete(&path).unwrap();
+    }
+    job.checkpoints = keep(1);
+    finishes(&job);
+    assert_eq!(metadata(&job), [last]);
+    let left = job.store.paths();
+    assert!(
+        left.contains(&paths.finished()) && left.contains(&committed),
+        "{left:?}"
+    );
+    assert_eq!(ledger.sorted(), counted(&splits));
+}
+
+/// What a user is told of a job that fails once, when it has taken a checkpoint or has none.
+fn notes_of_a_restart(source: MemorySource, checkpoints: Option<Config>) -> (Report, Vec<String>) {
+    let armed = Arc::new(AtomicBool::new(checkpoints.is_none()));
+    let (valve, trip) = (Valve::at(u64::from(checkpoints.is_some())), armed.clone());
+    let opened = valve.clone();
+    let boom = map_rows(move |row| match trip.swap(false, Ordering::Relaxed) {
+        true => Err(Failure::Guest {
+            message: "boom".into(),
+            row: None,
+        }),
+        false => Ok(vec![row.to_owned()]),
+    });
+    if checkpoints.is_none() {
+        valve.open_to(u64::MAX);
+    }
+    let mut job = TestJob::new()
+        .source("lines", 1, source.behind(valve))
+        .operator("boom", 1, "lines", Partitioning::Forward, boom)
+        .listening(at_checkpoint(1, move || {
+            armed.store(true, Ordering::Relaxed);
+            opened.open_to(u64::MAX);
+        }));
+    job.checkpoints = checkpoints;
+    job.restart = RESTARTS;
+    let report = finishes(&job);
+    assert_eq!(report.restarts, 1);
+    let note = |event| match event {
+        JobEvent::Note(note) => Some(note),
+        JobEvent::Reading { .. }
+        | JobEvent::Restoring { .. }
+        | JobEvent::Running { .. }
+        | JobEvent::Checkpoint(_)
+        | JobEvent::CheckpointFailed { .. }
+        | JobEvent::Failed(_)
+        | JobEvent::Restarting { .. } => None,
+    };
+    let notes = job.events.all().into_iter().filter_map(note);
+    (report, notes.collect())
+}
+
+#[test]
+fn what_a_source_that_cannot_go_back_has_lost_is_told() {
+    let source = MemorySource::of(&[rows(0, 20, 3)]);
+    let live = source.clone().not_replayable();
+    let often = || {
+        Some(Config {
+            interval_ms: Some(2),
+            ..Config::default()
+        })
+    };
+    assert!(notes_of_a_restart(source, often()).1.is_empty());
+    let (_, notes) = notes_of_a_restart(live.clone(), often());
+    let [note] = &notes[..] else {
+        panic!("{notes:?}")
+    };
+    assert!(
+        note.starts_with("rows that source `lines` gave after checkpoint "),
+        "{note}"
+    );
+    let (_, notes) = notes_of_a_restart(live, None);
+    let without = "rows that source `lines` gave before the restart are lost: it cannot go back";
+    assert_eq!(notes, [without]);
 }

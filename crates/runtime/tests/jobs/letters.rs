@@ -304,3 +304,24 @@ fn a_flood_of_refused_rows_goes_through() {
     let rows = letters.iter().map(|letter| letter["row"].as_str().unwrap());
     assert!(rows.eq(all.iter().map(String::as_str)), "in order");
 }
+
+#[test]
+fn a_row_of_a_broadcast_input_is_left_out_everywhere_or_nowhere() {
+    let job = |operator: Closures| {
+        TestJob::new()
+            .source("rows", 1, MemorySource::of(&[rows(0, 10, 1)]))
+            .operator("each", 2, "rows", Partitioning::Broadcast, operator)
+            .skipping()
+            .run()
+    };
+    // What the component refuses by itself is refused in every subtask.
+    finished(&job(picky()));
+    let trapping = Closures::new(|_, _, _| Ok(Outcome::default()));
+    let report = job(trapping.trapping_at(|row| row.ends_with(b"3")));
+    let Ended::Failed(failed) = &report.outcome else {
+        panic!("{:?}", report.outcome)
+    };
+    assert_eq!(failed.failure.code(), "W0102");
+    let text = failed.failure.to_string();
+    assert!(text.contains("row: \"k0-0-3\""), "{text}");
+}

@@ -3,10 +3,10 @@
 
 use std::sync::{Mutex, OnceLock};
 
-use weir_checkpoint::Metadata;
+use weir_checkpoint::{Metadata, SubtaskMeta};
 use weir_model::{Column, ColumnView, Name, OptionalColumn, Rows, SubtaskIndex};
 use weir_operator::{Context, Descriptor, Operator, OperatorFactory, TaskInfo, Trap};
-use weir_state::{EntriesColumn, StateDecl, StateFileReader, StateIndex};
+use weir_state::{EntriesColumn, SavedOperatorState, StateDecl, StateFileReader, StateIndex};
 
 use super::*;
 
@@ -480,21 +480,29 @@ fn a_snapshot_that_is_refused_declines_the_checkpoint_and_leaves_no_trace() {
 
 #[test]
 fn an_instance_that_is_lost_in_a_snapshot_fails_its_task() {
-    let mut keeper = Keeper::new(1);
-    keeper.refuse = Arc::new(|_| {
-        Err(Failure::Trap(Box::new(Trap {
-            message: "gone".into(),
-            backtrace: Vec::new(),
-            row: None,
-        })))
-    });
-    let mut job = alone(&keeper, 3);
-    job.checkpoints = Some(Config {
-        tolerable_failures: 9,
-        ..Config::default()
-    });
-    let text = failure(&job.run());
-    assert!(text.contains("gone"), "{text}");
+    let trap = Failure::Trap(Box::new(Trap {
+        message: "gone".into(),
+        backtrace: Vec::new(),
+        row: None,
+    }));
+    let breach = Failure::Contract {
+        message: "gone".into(),
+    };
+    for gone in [trap, breach] {
+        let (code, mut keeper) = (gone.code(), Keeper::new(1));
+        keeper.refuse = Arc::new(move |_| Err(gone.clone()));
+        let mut job = alone(&keeper, 3);
+        job.checkpoints = Some(Config {
+            tolerable_failures: 9,
+            ..Config::default()
+        });
+        let report = job.run();
+        let Ended::Failed(failed) = &report.outcome else {
+            panic!("{:?}", report.outcome)
+        };
+        assert_eq!(failed.failure.code(), code, "{}", failed.failure);
+        assert_eq!(report.failed, 1, "it is not asked again");
+    }
 }
 
 #[test]
@@ -654,29 +662,63 @@ fn what_a_finished_operator_held_is_carried_on_without_calling_it() {
     stopped(&report);
     assert_eq!(keeper.log.calls().len(), calls, "it is not called any more");
 
-    let Ended::Stopped(Some(id)) = report.outcome else {
-        panic!()
+    let [saved] = &saved_finished(&second, &report)[..] else {
+        panic!("one subtask")
     };
-    let store = &second.store;
-    let metadata = store.get(&format!("test/chk-{}/_metadata", id.0)).unwrap();
-    let metadata = Metadata::decode(&metadata).unwrap();
-    let name = Name::new("keep").unwrap();
-    let [subtask] = &metadata.operators[&name].subtasks[..] else {
-        panic!("{metadata:?}")
-    };
-    assert!(subtask.finished);
-    let file = subtask.file.as_ref().unwrap();
-    let bytes = store
-        .get(&format!("test/chk-{}/{}", id.0, file.path))
-        .unwrap();
-    let saved = StateFileReader::open(bytes).unwrap().operator_state(&name);
-    let saved = saved.unwrap();
     let rows = numbered("r", 4);
     let list = saved.list("list").unwrap();
     let list = list.map(|row| String::from_utf8_lossy(row).into_owned());
     assert_eq!(list.collect::<Vec<_>>(), rows);
     let raw: Vec<Vec<u8>> = rows.into_iter().map(String::into_bytes).collect();
     assert_eq!(saved.raw, raw);
+}
+
+/// What the finished subtasks of `keep` have saved in the checkpoint that a job stopped with.
+fn saved_finished(job: &TestJob, report: &Report) -> Vec<SavedOperatorState> {
+    let Ended::Stopped(Some(id)) = report.outcome else {
+        panic!("{:?}", report.outcome)
+    };
+    let get = |inside: &str| job.store.get(&format!("test/chk-{id}/{inside}")).unwrap();
+    let metadata = Metadata::decode(&get("_metadata")).unwrap();
+    let name = Name::new("keep").unwrap();
+    let of = |subtask: &SubtaskMeta| {
+        assert!(subtask.finished);
+        let file = get(&subtask.file.as_ref().unwrap().path);
+        let mut file = StateFileReader::open(file).unwrap();
+        file.operator_state(&name).unwrap()
+    };
+    metadata.operators[&name].subtasks.iter().map(of).collect()
+}
+
+#[test]
+fn what_finished_subtasks_held_does_not_grow_with_each_restart() {
+    let keeper = Keeper::new(1);
+    let source = MemorySource::of(&[numbered("r", 4)]);
+    let others = MemorySource::of(&[numbered("o", 4)]).behind(Valve::at(1));
+    let mut job = TestJob::new()
+        .source("rows", 1, source)
+        .operator("keep", 2, "rows", Partitioning::Rebalance, keeper.clone())
+        .source("others", 1, others);
+    let (stop, log) = (job.stopper(), keeper.log.clone());
+    job.events = Events::reacting(move |event| {
+        if matches!(event, JobEvent::Checkpoint(_)) && log.count("finish") == 2 {
+            stop(true);
+        }
+    });
+    for _ in 0..3 {
+        let report = job.run();
+        let saved = saved_finished(&job, &report);
+        for name in ["list", "union"] {
+            let lists = saved.iter().filter_map(|saved| saved.list(name));
+            let mut rows: Vec<_> = lists
+                .flatten()
+                .map(|row| String::from_utf8_lossy(row).into_owned())
+                .collect();
+            rows.sort();
+            assert_eq!(rows, numbered("r", 4), "{name}");
+        }
+    }
+    assert_eq!(keeper.log.count("initialize restored=true"), 0);
 }
 
 #[test]

@@ -63,6 +63,14 @@ pub(crate) fn is_absent(error: &io::Error) -> bool {
     )
 }
 
+#[cfg(test)]
+thread_local! {
+    /// The folders that this thread has put on disk: no test can look at the disk itself.
+    pub(super) static SYNCED: std::cell::RefCell<Vec<PathBuf>> = const {
+        std::cell::RefCell::new(Vec::new())
+    };
+}
+
 /// Makes a folder and those above it, durably.
 pub(crate) fn make_durable(path: &Path) -> Result<(), Trouble> {
     let above = match path.parent() {
@@ -70,7 +78,10 @@ pub(crate) fn make_durable(path: &Path) -> Result<(), Trouble> {
         Some(_) => Path::new("."),
         None => return Ok(()),
     };
-    if !above.is_dir() {
+    if above.is_dir() {
+        // A process may have died between making it and the fsync.
+        sync_above(above)?;
+    } else {
         make_durable(above)?;
     }
     match fs::create_dir(path) {
@@ -91,7 +102,10 @@ pub(crate) fn sync(path: &Path) -> Result<(), Trouble> {
     };
     File::open(path)
         .and_then(|folder| folder.sync_all())
-        .map_err(|e| Trouble::new("fsync folder", path, e))
+        .map_err(|e| Trouble::new("fsync folder", path, e))?;
+    #[cfg(test)]
+    SYNCED.with_borrow_mut(|all| all.extend(fs::canonicalize(path)));
+    Ok(())
 }
 
 /// Puts the name of a folder on disk, where the folder that it is in can be opened. Where it

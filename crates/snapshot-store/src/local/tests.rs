@@ -272,6 +272,18 @@ fn a_folder_is_no_object() {
 }
 
 #[test]
+fn a_folder_that_a_killed_process_has_made_is_put_on_disk_with_those_below_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = fs::canonicalize(dir.path()).unwrap();
+    fs::create_dir(start.join("made")).unwrap();
+    folder::SYNCED.take();
+    folder::make_durable(&start.join("made/by/us")).unwrap();
+    // Above what was there, and then above each that is made.
+    let expected = ["", "made", "made/by"].map(|part| start.join(part));
+    assert_eq!(folder::SYNCED.take(), expected);
+}
+
+#[test]
 fn a_directory_that_cannot_be_written_to_is_named_with_the_cause() {
     let dir = tempfile::tempdir().unwrap();
     let taken = dir.path().join("taken");

@@ -25,35 +25,27 @@ pub fn redistribute(
     parallelism: Parallelism,
     subtask: SubtaskIndex,
 ) -> SavedOperatorState {
-    let share = Share {
-        same: old.len() == parallelism.get() as usize,
-        parallelism: parallelism.get() as usize,
-        subtask: subtask.0 as usize,
-    };
-    let states = states.iter().filter_map(|decl| {
-        let saved = saved_of(decl, old);
-        // Where they do not agree, the one that cannot be restored is the one to be told of.
-        let odd = |saved: &SavedContent| change_of(decl, &saved.state) != Change::Same;
-        let odd = saved.iter().find(|(_, saved)| odd(saved));
-        let (_, first) = odd.or_else(|| saved.first())?;
-        let content = match first.state.kind {
-            StateKind::OperatorUnion => Content::List(union(&saved)),
-            StateKind::Broadcast => share.copy(&saved)?,
-            StateKind::OperatorList => Content::List(share.list(&saved)),
-            StateKind::Value
-            | StateKind::List
-            | StateKind::Map
-            | StateKind::Reducing
-            | StateKind::Aggregating => return None,
-        };
-        let mut state = first.state.clone();
-        state.rows = content.len();
-        Some(SavedContent { state, content })
-    });
-    SavedOperatorState {
-        states: states.collect(),
-        raw: share.raw(old),
-    }
+    Share::new(old, parallelism, subtask).of_all(states, old, Unions::ToEveryone)
+}
+
+/// As [`redistribute`], for an operator that had finished and will not be called: what a new
+/// subtask gets is only saved again. So a union list is dealt out as one that is split evenly:
+/// saved by everyone as a whole, it would grow with every restart.
+#[must_use]
+pub fn redistribute_finished(
+    states: &[StateDecl],
+    old: &[SavedOperatorState],
+    parallelism: Parallelism,
+    subtask: SubtaskIndex,
+) -> SavedOperatorState {
+    Share::new(old, parallelism, subtask).of_all(states, old, Unions::Split)
+}
+
+/// What becomes of union lists.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unions {
+    ToEveryone,
+    Split,
 }
 
 /// A state of the old subtasks that saved it, with their number.
@@ -94,6 +86,51 @@ struct Share {
 }
 
 impl Share {
+    fn new(old: &[SavedOperatorState], parallelism: Parallelism, subtask: SubtaskIndex) -> Self {
+        Self {
+            same: old.len() == parallelism.get() as usize,
+            parallelism: parallelism.get() as usize,
+            subtask: subtask.0 as usize,
+        }
+    }
+
+    /// What this subtask gets of all states, and of the raw state.
+    fn of_all(
+        &self,
+        states: &[StateDecl],
+        old: &[SavedOperatorState],
+        unions: Unions,
+    ) -> SavedOperatorState {
+        let states = states.iter().filter_map(|decl| {
+            let saved = saved_of(decl, old);
+            // Where they do not agree, the one that cannot be restored is the one to be told of.
+            let odd = |saved: &SavedContent| change_of(decl, &saved.state) != Change::Same;
+            let odd = saved.iter().find(|(_, saved)| odd(saved));
+            let (_, first) = odd.or_else(|| saved.first())?;
+            let content = match first.state.kind {
+                StateKind::OperatorUnion if unions == Unions::ToEveryone => {
+                    Content::List(union(&saved))
+                }
+                StateKind::OperatorUnion | StateKind::OperatorList => {
+                    Content::List(self.list(&saved))
+                }
+                StateKind::Broadcast => self.copy(&saved)?,
+                StateKind::Value
+                | StateKind::List
+                | StateKind::Map
+                | StateKind::Reducing
+                | StateKind::Aggregating => return None,
+            };
+            let mut state = first.state.clone();
+            state.rows = content.len();
+            Some(SavedContent { state, content })
+        });
+        SavedOperatorState {
+            states: states.collect(),
+            raw: self.raw(old),
+        }
+    }
+
     /// The part of `total` items that is this subtask's.
     fn of(&self, total: usize) -> Range<usize> {
         let (each, longer) = (total / self.parallelism, total % self.parallelism);

@@ -69,6 +69,19 @@ fn even_split(old: &[Old], which: usize, parallelism: usize) -> Vec<Vec<String>>
         .collect()
 }
 
+/// What a chain that had finished saves again of what it was given.
+fn saved_again(old: &[SavedOperatorState], parallelism: u32) -> Vec<SavedOperatorState> {
+    let parallelism = Parallelism::new(parallelism).unwrap();
+    let again = |subtask| {
+        let mut own = redistribute_finished(&decls(), old, parallelism, subtask);
+        let raw = std::mem::take(&mut own.raw);
+        let mut state = state();
+        state.restore(own).unwrap();
+        saved(state.snapshot(), raw)
+    };
+    parallelism.subtasks().map(again).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -96,6 +109,33 @@ proptest! {
         let once: BTreeMap<String, usize> =
             all(&old, 0).into_iter().map(|item| (item, 1)).collect();
         prop_assert_eq!(seen, once, "every item exactly once");
+    }
+
+    #[test]
+    fn what_a_finished_operator_held_is_saved_again_each_item_once(
+        old in old_subtasks(),
+        parallelisms in vec(1..9u32, 1..5),
+    ) {
+        let mut current = save(&old);
+        for parallelism in parallelisms {
+            current = saved_again(&current, parallelism);
+            for (name, which) in [("even", 0), ("union", 1)] {
+                let of = |saved: &SavedOperatorState| match saved.list(name) {
+                    Some(items) => items.map(text).collect(),
+                    None => Vec::new(),
+                };
+                let items: Vec<String> = current.iter().flat_map(of).collect();
+                prop_assert_eq!(items, all(&old, which), "{}", name);
+            }
+            let raw = current.iter().flat_map(|saved| &saved.raw);
+            prop_assert_eq!(raw.map(|raw| text(raw)).collect::<Vec<_>>(), all(&old, 2));
+        }
+        // If it ever runs again, everyone gets the whole union.
+        for own in dealt(&current, 3) {
+            let mut restored = state();
+            restored.restore(own).unwrap();
+            prop_assert_eq!(list(&restored, UNION), all(&old, 1));
+        }
     }
 
     #[test]
