@@ -49,8 +49,16 @@ pub(crate) struct Bench {
 
 impl Bench {
     /// Makes the rows of these cases, and compiles the components in this folder.
-    pub(crate) fn new(components: &Path, cases: &[Case], quick: bool) -> Result<Self> {
-        let engine = Engine::new(&EngineOptions::default())?;
+    pub(crate) fn new(
+        components: &Path,
+        cases: &[Case],
+        quick: bool,
+        perf_map: bool,
+    ) -> Result<Self> {
+        let engine = Engine::new(&EngineOptions {
+            perf_map,
+            ..EngineOptions::default()
+        })?;
         let load = |name: &str| {
             let path = components.join(name);
             let loaded = engine.load(&path, &Limits::default());

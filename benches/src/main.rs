@@ -70,6 +70,10 @@ struct Options {
     #[arg(long, value_name = "PATH")]
     weir: Option<PathBuf>,
 
+    /// Let `perf` name the functions of components, by /tmp/perf-<pid>.map
+    #[arg(long)]
+    perf_map: bool,
+
     /// Write the table to benches/README.md and the figures to benches/results
     #[arg(long, conflicts_with_all = ["quick", "only"])]
     write: bool,
@@ -149,7 +153,7 @@ fn measure(
     if cases.is_empty() {
         return Ok(Vec::new());
     }
-    let bench = Bench::new(components, cases, options.quick)?;
+    let bench = Bench::new(components, cases, options.quick, options.perf_map)?;
     let mut records: Vec<Record> = cases.iter().map(|&case| Record::new(case)).collect();
     // Cases that are compared stand next to each other, so each round measures them in turn.
     for group in records.chunk_by_mut(|left, right| left.case.compares_to(&right.case)) {
