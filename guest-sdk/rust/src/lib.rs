@@ -39,8 +39,8 @@
 //! # Map
 //!
 //! - an operator: [`KeyedProcess`], [`Process`], [`operator!`]
-//! - rows: [`Row`], [`Decode`], [`Encode`], [`Csv`], [`Key`], [`object!`]; `Json` with the feature
-//!   `json`
+//! - rows: [`Row`], [`Decode`], [`Encode`], [`TextPart`], [`Csv`], [`Key`], [`object!`]; `Json`
+//!   with the feature `json`
 //! - state: [`Value`], [`List`], [`Map`], [`Reducing`], [`Aggregating`]; [`StateCodec`],
 //!   [`record!`]
 //! - around: [`Ctx`], [`Env`], [`SideOutput`], [`Counter`], [`Gauge`], [`Histogram`]
@@ -88,6 +88,7 @@ mod row;
 mod state;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+mod text;
 
 pub use codec::StateCodec;
 pub use csv::{Column, Csv, CsvRow};
@@ -105,6 +106,7 @@ pub use operator::{KeyedProcess, Process};
 pub use output::{Output, SideOutput};
 pub use row::{Decode, Encode, EncodeAs, Row};
 pub use state::{Aggregate, Aggregating, Entries, Fold, List, Map, Reducing, Value};
+pub use text::TextPart;
 
 /// The guests in the README compile.
 #[cfg(all(doctest, feature = "json"))]
