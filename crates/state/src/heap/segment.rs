@@ -11,6 +11,8 @@
 
 use std::sync::Arc;
 
+use weir_model::same_key;
+
 use super::{big::Big, record};
 
 /// First byte of a tagged value: the rest is the value itself.
@@ -108,7 +110,7 @@ impl Segment {
     /// Whether the record is that of `key`.
     #[inline]
     pub(super) fn is(&self, at: At, key: &[u8]) -> bool {
-        record::key(&self.arena, at.byte()) == key
+        same_key(record::key(&self.arena, at.byte()), key)
     }
 
     /// The record of `key`.
