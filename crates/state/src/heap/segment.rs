@@ -169,6 +169,18 @@ impl Segment {
         }
     }
 
+    /// Replaces a value where it is, if `at` is the record of `key` and the value fits; gives back
+    /// whether it did. Not in a tagged segment, where a value may have to be let go of.
+    #[inline]
+    pub(super) fn replace_at(&mut self, at: At, key: &[u8], value: &[u8]) -> bool {
+        let there = at != At::NONE && !self.tagged && self.is(at, key);
+        let fits = there && record::fits(&self.arena, at.byte(), value.len());
+        if fits {
+            record::set_value(&mut self.arena, at.byte(), value);
+        }
+        fits
+    }
+
     /// Inserts or replaces a value that is kept outside the arena; gives back whether it is new.
     pub(super) fn put_big(&mut self, hash: u64, group: u16, key: &[u8], big: Big) -> bool {
         let id = match self.bigs.iter().position(Option::is_none) {
