@@ -78,8 +78,8 @@ impl Page {
         })
     }
 
-    /// Replaces the value of a record where it is, if that is the record of `key`, no snapshot holds
-    /// it, and the value fits; gives back whether it did.
+    /// Replaces the value of a record where it is, if that is the record of `key`, no snapshot
+    /// holds it, and the value fits; gives back whether it did.
     #[inline]
     pub(super) fn replace(&mut self, number: u32, at: At, key: &[u8], value: &[u8]) -> bool {
         match self.segments.get_mut(number as usize) {
