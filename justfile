@@ -18,6 +18,8 @@ then := quote(just_executable()) + ' --justfile ' + quote(justfile()) + ' --no-d
 clippy := 'cargo clippy --workspace --all-targets --all-features'
 clippy_guests := clippy + ' --target-dir ' + quote(CARGO_TARGET_DIR / 'guest-sdk') + ' --manifest-path'
 
+simulation := 'cargo test --release --quiet -p weir-checkpoint --lib -- --nocapture simulation::every'
+
 [private]
 default:
     @{{ quote(just_executable()) }} --justfile {{ quote(justfile()) }} --list --unsorted
@@ -29,6 +31,16 @@ demo *options: setup
 # All tests, guests and tools included; prints how many passed
 test: setup
     @{{ then }} _test
+
+# Checkpoints under random faults, other schedules every day; prints what failed, by seed
+simulate schedules='100000' first_seed='': setup
+    @first={{ quote(first_seed) }}; days=$(( $(date +%s) / 86400 )); \
+    WEIR_SCHEDULES={{ quote(schedules) }} \
+    WEIR_FIRST_SEED="${first:-$(( days * {{ schedules }} ))}" {{ simulation }}
+
+# One of these schedules again, telling everything that happens
+replay seed: setup
+    @WEIR_SEED={{ quote(seed) }} {{ simulation }}
 
 # Install what is missing (idempotent)
 setup:

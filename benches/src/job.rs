@@ -13,7 +13,9 @@ use std::{
 
 use indexmap::IndexMap;
 use tokio::sync::watch;
-use weir_checkpoint::{Config, JobPaths, Restart, RestartStrategy, TwoPhaseOptions};
+use weir_checkpoint::{
+    CheckpointMode, Config, JobPaths, Restart, RestartStrategy, TwoPhaseOptions,
+};
 use weir_component::{Component, Engine, EngineOptions, Limits};
 use weir_formats::CsvKey;
 use weir_graph::{
@@ -196,7 +198,7 @@ fn graph(
     };
     let sink = SinkNode {
         parallelism,
-        input: input(last, Partitioning::Forward),
+        inputs: vec![input(last, Partitioning::Forward)],
     };
     let mut operators = IndexMap::new();
     if has_operator {
@@ -230,6 +232,7 @@ fn options(
             interval_ms: Some(1_000),
             ..Config::default()
         },
+        mode: CheckpointMode::ExactlyOnce,
         store: Arc::new(LocalStore::new(folder)),
         paths: JobPaths::new(&deployment.plan.job),
     });

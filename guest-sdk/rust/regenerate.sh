@@ -1,5 +1,7 @@
 #!/bin/sh
-# Writes src/bindings.rs anew from the contract in wit/, or with --check says whether it is up to date.
+# Writes the bindings in src/ anew from the contract in wit/, or with --check says whether they are up
+# to date. The optional interfaces have bindings of their own, so that a component exports only those
+# it asks for.
 #
 # Needs the generator in the version that Cargo.toml names for `wit-bindgen`:
 #   cargo install wit-bindgen-cli --version 0.63.0 --locked --no-default-features --features rust
@@ -8,12 +10,18 @@ cd "$(dirname "$0")"
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 
-"${WIT_BINDGEN:-wit-bindgen}" rust ../../wit --world operator --out-dir "$out" --format \
-    --pub-export-macro --default-bindings-module '$crate::bindings' \
-    --additional-derive-attributes Clone --additional-derive-attributes PartialEq >/dev/null
+generate() { # world, module
+    "${WIT_BINDGEN:-wit-bindgen}" rust ../../wit --world "$1" --out-dir "$out" --format \
+        --pub-export-macro --default-bindings-module "\$crate::$2" \
+        --additional-derive-attributes Clone --additional-derive-attributes PartialEq >/dev/null
+}
+generate operator bindings
+generate checkpointed-part checkpointed_bindings
 
 if [ "${1:-}" = "--check" ]; then
     cmp "$out/operator.rs" src/bindings.rs
+    cmp "$out/checkpointed_part.rs" src/checkpointed_bindings.rs
 else
     cp "$out/operator.rs" src/bindings.rs
+    cp "$out/checkpointed_part.rs" src/checkpointed_bindings.rs
 fi

@@ -12,10 +12,11 @@ use std::{
 use weir_checkpoint::TwoPhaseOptions;
 use weir_component::{Component as Guest, Engine, EngineOptions, Limits};
 use weir_connectors::{
-    FileFormat, FileSink, FileSinkOptions, FileSource, FileSourceOptions, GeneratorOptions,
-    GeneratorSource, KeyDistribution, OnBadRow, StdoutSink,
+    AtEnd, FileFormat, FileSink, FileSinkOptions, FileSource, FileSourceOptions, GeneratorOptions,
+    GeneratorSource, KeyDistribution, OnBadRow, Reconnect, SocketSource, SocketSourceOptions,
+    StdoutSink,
 };
-use weir_graph::{OnError, plan};
+use weir_graph::plan;
 use weir_job_file::{
     Diagnostic, Diagnostics, Distribution, Format, JobFile, Operator, Partitioning, Resolve, Sink,
     SinkConnector, SourceConnector, Spot, StateBackend, code,
@@ -25,7 +26,7 @@ use weir_operator::{Failure, SinkFactory, SourceFactory};
 use weir_runtime::{BackendFactory, Deployment, OnExisting, OperatorDeployment, SinkDeployment};
 use weir_state::{Backend, HeapBackend, StateDecl};
 
-use crate::cli::Shared;
+use crate::{cli::Shared, render::Bar};
 
 /// A component as an operator of the job uses it.
 #[derive(Clone, Debug)]
@@ -135,7 +136,12 @@ fn load_components(
         }
     };
     for (name, operator) in &job.operators {
-        match engine.load(&operator.component, &limits_of(operator)) {
+        let file = operator.component.file_name().unwrap_or_default();
+        let what = format!("compiling {name} ({})", file.to_string_lossy());
+        let bar = Bar::begin(what, shared.terminal);
+        let component = engine.load(&operator.component, &limits_of(operator));
+        drop(bar);
+        match component {
             Ok(component) => {
                 check_operator(job, name, operator, &component, wrong);
                 loaded.insert(name.clone(), component);
@@ -232,7 +238,7 @@ impl Resolve for World<'_> {
     }
 }
 
-/// File sources, without the timestamps that may need their headers.
+/// File sources, without the timestamps, which may need their headers.
 fn file_sources(job: &JobFile) -> HashMap<Name, FileSource> {
     let mut files = HashMap::new();
     for (name, source) in &job.sources {
@@ -248,17 +254,25 @@ fn file_options(name: &Name, file: &weir_job_file::FileSource) -> FileSourceOpti
         source: name.clone(),
         pattern: file.pattern.clone(),
         base: file.base.clone(),
-        format: match file.format {
-            Format::Csv { header, delimiter } => FileFormat::Csv { header, delimiter },
-            Format::Json => FileFormat::JsonLines,
-            Format::Lines => FileFormat::Lines,
-        },
+        format: format_of(file.format),
         follow: file.follow,
-        on_error: match file.on_error {
-            OnError::Fail => OnBadRow::Fail,
-            OnError::Skip => OnBadRow::Skip,
-        },
+        on_error: on_bad_row(file.on_error),
         timestamp: None,
+    }
+}
+
+fn format_of(format: Format) -> FileFormat {
+    match format {
+        Format::Csv { header, delimiter } => FileFormat::Csv { header, delimiter },
+        Format::Json => FileFormat::JsonLines,
+        Format::Lines => FileFormat::Lines,
+    }
+}
+
+fn on_bad_row(on_error: weir_job_file::OnBadRow) -> OnBadRow {
+    match on_error {
+        weir_job_file::OnBadRow::Fail => OnBadRow::Fail,
+        weir_job_file::OnBadRow::Skip => OnBadRow::Skip,
     }
 }
 
@@ -270,52 +284,82 @@ fn sources(
 ) -> HashMap<Name, Arc<dyn SourceFactory>> {
     let mut sources: HashMap<Name, Arc<dyn SourceFactory>> = HashMap::new();
     for (name, source) in &job.sources {
-        match &source.connector {
-            SourceConnector::File(file) => {
-                let mut options = file_options(name, file);
-                match job.timestamp_of(name, world) {
-                    Ok(timestamp) => options.timestamp = timestamp,
-                    Err(diagnostic) => wrong.push(diagnostic),
-                }
-                let factory = FileSource::new(options);
-                if let Err(failure) = factory.discover() {
-                    let spot = Spot::SourcePath(name.clone());
-                    wrong.push(job.diagnose(
-                        &spot,
-                        failure.code(),
-                        failure.to_string(),
-                        "this path",
-                        None,
-                    ));
-                }
-                sources.insert(name.clone(), Arc::new(factory));
-            }
+        let timestamp = job.timestamp_of(name, world).unwrap_or_else(|diagnostic| {
+            wrong.push(diagnostic);
+            None
+        });
+        let factory: Arc<dyn SourceFactory> = match &source.connector {
+            SourceConnector::File(file) => Arc::new(FileSource::new(FileSourceOptions {
+                timestamp,
+                ..file_options(name, file)
+            })),
+            SourceConnector::Socket(socket) => Arc::new(SocketSource::new(SocketSourceOptions {
+                timestamp,
+                ..socket_options(name, socket)
+            })),
             SourceConnector::Generator(generator) => {
-                let options = GeneratorOptions {
-                    source: name.clone(),
-                    count: generator.count,
-                    keys: generator.keys,
-                    distribution: match generator.distribution {
-                        Distribution::Sequence => KeyDistribution::Sequence,
-                        Distribution::Uniform => KeyDistribution::Uniform,
-                        Distribution::Zipf { exponent } => KeyDistribution::Zipf { exponent },
-                    },
-                    payload_bytes: generator.payload,
-                    seed: generator.seed,
-                    splits: job.max_parallelism().get(),
-                };
+                let options = generator_options(job, name, generator);
                 match GeneratorSource::new(&options) {
-                    Ok(factory) => {
-                        sources.insert(name.clone(), Arc::new(factory));
-                    }
+                    Ok(factory) => Arc::new(factory),
                     Err(failure) => {
-                        wrong.push(not_made(job, &Spot::Source(name.clone()), &failure))
+                        wrong.push(not_made(job, &Spot::Source(name.clone()), &failure));
+                        continue;
                     }
                 }
             }
+        };
+        let (spot, label) = match &source.connector {
+            SourceConnector::File(_) => (Spot::SourcePath(name.clone()), "this path"),
+            SourceConnector::Socket(_) => {
+                (Spot::SourceKey(name.clone(), "address"), "this address")
+            }
+            SourceConnector::Generator(_) => (Spot::Source(name.clone()), "this source"),
+        };
+        if let Err(failure) = factory.discover() {
+            wrong.push(job.diagnose(&spot, failure.code(), failure.to_string(), label, None));
         }
+        sources.insert(name.clone(), factory);
     }
     sources
+}
+
+fn socket_options(name: &Name, socket: &weir_job_file::SocketSource) -> SocketSourceOptions {
+    SocketSourceOptions {
+        source: name.clone(),
+        address: socket.address.clone(),
+        format: format_of(socket.format),
+        on_error: on_bad_row(socket.on_error),
+        timestamp: None,
+        at_end: match socket.at_end {
+            weir_job_file::AtEnd::Reconnect => AtEnd::Reconnect,
+            weir_job_file::AtEnd::Finish => AtEnd::Finish,
+        },
+        reconnect: Reconnect {
+            attempts: socket.reconnect.attempts,
+            backoff: socket.reconnect.backoff,
+            max_backoff: socket.reconnect.max_backoff,
+        },
+    }
+}
+
+fn generator_options(
+    job: &JobFile,
+    name: &Name,
+    generator: &weir_job_file::Generator,
+) -> GeneratorOptions {
+    GeneratorOptions {
+        source: name.clone(),
+        count: generator.count,
+        keys: generator.keys,
+        distribution: match generator.distribution {
+            Distribution::Sequence => KeyDistribution::Sequence,
+            Distribution::Uniform => KeyDistribution::Uniform,
+            Distribution::Zipf { exponent } => KeyDistribution::Zipf { exponent },
+        },
+        payload_bytes: generator.payload,
+        seed: generator.seed,
+        splits: job.max_parallelism().get(),
+    }
 }
 
 fn sinks(job: &JobFile, wrong: &mut Vec<Diagnostic>) -> HashMap<Name, SinkDeployment> {
@@ -408,6 +452,19 @@ impl BackendFactory for Heap {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_defaults_that_are_told_are_those_of_the_connectors() {
+        let schema = weir_job_file::schema();
+        let ext = &schema["$defs"]["file-sink"]["properties"]["extension"]["default"];
+        assert_eq!(ext, FileSinkOptions::DEFAULT_EXT);
+        let told = weir_job_file::Reconnect::default();
+        let reconnect = Reconnect::default();
+        assert_eq!(
+            (told.attempts, told.backoff, told.max_backoff),
+            (reconnect.attempts, reconnect.backoff, reconnect.max_backoff)
+        );
+    }
 
     #[test]
     fn a_folder_has_one_spelling() {

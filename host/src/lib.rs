@@ -3,16 +3,20 @@
 //! Here and nowhere else connectors, components, stores and the runtime meet. A verb is one file
 //! under `cli`; what a job file says becomes a deployment in `assemble`.
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::{ffi::OsString, process::ExitCode};
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 mod assemble;
 mod cli;
+#[cfg(test)]
+mod deployments;
 mod exit;
+mod guarantee;
 mod load;
 mod render;
+mod saved;
 mod signals;
 mod storage;
 
@@ -23,18 +27,19 @@ pub use render::say;
 /// The program: parses the command line, runs a verb, gives its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return cli::not_parsed(&error, &arguments).into(),
+    };
     let filter = match EnvFilter::try_new(cli.log_filter()) {
         Ok(filter) => filter,
-        Err(error) => {
-            say(&format!("error: --log {}: {error}", cli.log_filter()));
-            return Exit::Usage.into();
-        }
+        Err(error) => return cli.refuse_log_filter(&error.to_string()).into(),
     };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(|| render::Log)
+        .with_ansi(cli::wants_color())
         .init();
     cli.run().into()
 }

@@ -1,17 +1,24 @@
 //! Reads a job file as the command line names it, and tells what is wrong with it.
 
+use std::path::Path;
+
 use weir_job_file::{Diagnostic, Diagnostics, JobFile};
 
 use crate::{
-    cli::{JobArgs, Output, Shared},
+    cli::{JobArgs, Output, Shared, wants_color},
     exit::Exit,
     render::{say, tell},
 };
 
 /// Reads the job file and applies `--set`.
 pub(crate) fn load(args: &JobArgs) -> Result<JobFile, Diagnostics> {
-    let path = args.file.display().to_string();
-    let text = std::fs::read(&args.file).map_err(|error| {
+    load_file(&args.file, &args.sets)
+}
+
+/// Reads a job file and applies what is set otherwise.
+pub(crate) fn load_file(file: &Path, sets: &[String]) -> Result<JobFile, Diagnostics> {
+    let path = file.display().to_string();
+    let text = std::fs::read(file).map_err(|error| {
         let help = match error.kind() {
             std::io::ErrorKind::NotFound => "the first argument is the path of a job file",
             _ => "the job file must be a readable file",
@@ -25,13 +32,13 @@ pub(crate) fn load(args: &JobArgs) -> Result<JobFile, Diagnostics> {
         let help = "save it as UTF-8 text".to_owned();
         Diagnostic::without_text("W0001", &path, message, Some(help))
     })?;
-    JobFile::load(&text, &args.file, &args.sets)
+    JobFile::load(&text, file, sets)
 }
 
 /// Prints what is wrong with a job, as it was asked for.
 pub(crate) fn refuse(diagnostics: &Diagnostics, shared: &Shared) -> Exit {
     match shared.output {
-        Output::Text => say(diagnostics.render(shared.terminal, 100).trim_end()),
+        Output::Text => say(diagnostics.render(wants_color(), 100).trim_end()),
         Output::Json => tell(&serde_json::json!({ "errors": diagnostics }).to_string()),
     }
     Exit::Usage

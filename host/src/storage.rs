@@ -19,6 +19,12 @@ use weir_snapshot_store::{JobLock, LocalStore, LockError};
 /// The code of a checkpoint that is named and not there.
 pub(crate) const NO_CHECKPOINT: &str = "W0002";
 
+/// The code of a storage that cannot be used.
+pub(crate) const NO_STORAGE: &str = "W0004";
+
+/// The code of a checkpoint that is damaged.
+pub(crate) const DAMAGED: &str = "W0006";
+
 /// The code of what keeps a job from its checkpoint directory.
 pub(crate) fn code_of(error: &LockError) -> &'static str {
     match error {
@@ -27,7 +33,7 @@ pub(crate) fn code_of(error: &LockError) -> &'static str {
         | LockError::Lost { .. }
         | LockError::Exhausted { .. }
         | LockError::File { .. }
-        | LockError::Store(_) => "W0004",
+        | LockError::Store(_) => NO_STORAGE,
     }
 }
 
@@ -83,7 +89,7 @@ fn own(path: &Path, job: &JobFile) -> Option<CheckpointId> {
 }
 
 /// The folder of the checkpoint that a path names: itself, or where its `_metadata` lies.
-fn folder_of(path: &Path) -> &Path {
+pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.file_name() {
         Some(name) if name == "_metadata" => match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -162,6 +168,7 @@ impl Storage {
         };
         let options = CheckpointOptions {
             config: checkpoint.config(),
+            mode: checkpoint.mode,
             store: Arc::new(store),
             paths,
         };

@@ -1,13 +1,22 @@
-//! Runs the program as its users do: each folder under `cases/` is a test.
+//! Runs the program as its users do: each folder under `cases/` is a test, each folder under
+//! `jobs/` one for everything that is done to its job.
 //!
 //! A folder holds job files and input, and a `case.json` with the steps: a command line, what it
-//! must print, how it must end, a signal at a moment, and what must be committed afterwards. It is
-//! copied to a fresh place first, with `@guests@` and `@data@` replaced in its YAML and JSON.
+//! must print, how it must end, a signal at a moment, what happens on sockets meanwhile, and what
+//! must be committed afterwards. It is copied to a fresh place first, with `@guests@`, `@data@` and
+//! `@examples@` replaced in its YAML and JSON.
+//!
+//! Each Markdown file under `docs/transcripts/` is a test too: a session at a shell, with what it
+//! prints.
 //!
 //! The program is this binary itself, called with [`AS_PROGRAM`]: so it is never an old one.
 
 mod case;
+mod documents;
+mod matrix;
+mod script;
 mod step;
+mod transcript;
 
 use std::{path::Path, process::ExitCode};
 
@@ -48,5 +57,58 @@ fn trials() -> Result<Vec<Trial>> {
         }
     }
     ensure!(!trials.is_empty(), "no case in {}", folder.display());
+    trials.extend(jobs()?);
+    for path in documents::documents()? {
+        let name = format!("document {}", shown(&path));
+        let run = move || documents::check(&path).map_err(|e| Failed::from(format!("{e:#}")));
+        trials.push(Trial::test(name, run));
+    }
+    let first = || documents::check_first_operator().map_err(|e| Failed::from(format!("{e:#}")));
+    trials.push(Trial::test("document: the first operator", first));
+    trials.extend(transcripts()?);
+    Ok(trials)
+}
+
+/// Each job of `jobs/` with each of the things that are done to it.
+fn jobs() -> Result<Vec<Trial>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("jobs");
+    let mut trials = Vec::new();
+    for entry in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        for (variant, what) in matrix::VARIANTS {
+            let path = path.clone();
+            let run = move || matrix::run(&path, what).map_err(|e| Failed::from(format!("{e:#}")));
+            trials.push(Trial::test(format!("{name}/{variant}"), run));
+        }
+    }
+    Ok(trials)
+}
+
+/// A path from the top folder.
+fn shown(path: &Path) -> String {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let path = path.strip_prefix(top).unwrap_or(path);
+    path.display().to_string()
+}
+
+/// Each transcript, and the rules by which they are compared.
+fn transcripts() -> Result<Vec<Trial>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/transcripts");
+    let mut trials = Vec::new();
+    for entry in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "md") {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            let name = format!("transcript::{name}");
+            let run = move || transcript::run(&path).map_err(|e| Failed::from(format!("{e:#}")));
+            trials.push(Trial::test(name, run));
+        }
+    }
+    ensure!(!trials.is_empty(), "no transcript in {}", folder.display());
+    for (name, test) in transcript::tests() {
+        let run = move || test().map_err(|e| Failed::from(format!("{e:#}")));
+        trials.push(Trial::test(format!("transcript::{name}"), run));
+    }
     Ok(trials)
 }

@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
+use tempfile::TempDir;
 
 use crate::step::Step;
 
@@ -23,14 +24,20 @@ struct Case {
 pub(crate) fn run(folder: &Path) -> Result<()> {
     let text = fs::read_to_string(folder.join("case.json")).context("case.json")?;
     let case: Case = serde_json::from_str(&filled(&text)).context("case.json")?;
-    let place = tempfile::tempdir()?;
-    copy(folder, place.path())?;
+    let place = place(folder)?;
     let cache = cache();
     for (number, step) in case.steps.iter().enumerate() {
         let what = || format!("step {number} of: {}", case.about);
         step.run(place.path(), &cache).with_context(what)?;
     }
     Ok(())
+}
+
+/// A fresh place with a copy of `folder` in it, filled in.
+pub(crate) fn place(folder: &Path) -> Result<TempDir> {
+    let place = tempfile::tempdir()?;
+    copy(folder, place.path())?;
+    Ok(place)
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
@@ -57,12 +64,14 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 
 /// With the places of this checkout filled in.
 fn filled(text: &str) -> String {
-    let data = root().join("guest-examples/data");
+    let examples = root().join("guest-examples");
     text.replace("@guests@", &guests().display().to_string())
-        .replace("@data@", &data.display().to_string())
+        .replace("@data@", &examples.join("data").display().to_string())
+        .replace("@examples@", &examples.display().to_string())
 }
 
-fn guests() -> PathBuf {
+/// The folder of the example guests.
+pub(crate) fn guests() -> PathBuf {
     root().join("guest-examples/target/components")
 }
 
@@ -71,6 +80,6 @@ fn root() -> PathBuf {
 }
 
 /// Compiled components, kept between runs: each is compiled once, and the cache is tried with it.
-fn cache() -> PathBuf {
+pub(crate) fn cache() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("component-cache")
 }

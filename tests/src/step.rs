@@ -3,22 +3,31 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread,
     time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde::Deserialize;
 
-use crate::AS_PROGRAM;
+use crate::{
+    AS_PROGRAM,
+    script::{Action, Playing, Printed, Sockets, Streams},
+};
+
+/// Is sent in place of a signal: from now on no file grows beyond [`FULL_BYTES`], as on a disk that
+/// is full, until `room` is sent.
+const FULL: &str = "full";
+
+/// Less than any checkpoint has.
+const FULL_BYTES: u64 = 64;
 
 /// How long a step may take before it counts as hung.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -40,12 +49,21 @@ pub(crate) struct Step {
     /// Signals, one after the other, each once a line on standard error holds a text.
     #[serde(default)]
     signals: Vec<Moment>,
+    /// Sockets that are open meanwhile; `@socket:name@` in the arguments is the address of one.
+    #[serde(default)]
+    sockets: Vec<String>,
+    /// What happens on them.
+    #[serde(default)]
+    script: Vec<Action>,
     /// A call that is made while this one runs, at such a moment.
     #[serde(default)]
     meanwhile: Option<Box<Meanwhile>>,
     /// All committed rows of a folder, sorted.
     #[serde(default)]
     rows: BTreeMap<String, Vec<String>>,
+    /// How many files or folders match each pattern afterwards.
+    #[serde(default)]
+    files: BTreeMap<String, usize>,
     /// How many committed rows there are in a folder, all of them different.
     #[serde(default)]
     distinct: BTreeMap<String, usize>,
@@ -108,8 +126,10 @@ impl Step {
         for (pattern, how) in &self.damage {
             how.do_to(&place.join(pattern))?;
         }
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(&self.run)
+        let sockets = Sockets::open(&self.sockets)?;
+        let mut child = self
+            .command()?
+            .args(sockets.fill(&self.run)?)
             .current_dir(place)
             .env(AS_PROGRAM, "1")
             .env("WEIR_CACHE_DIR", cache)
@@ -117,21 +137,28 @@ impl Step {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
-        let mut out = child.stdout.take().context("no stdout")?;
-        let stdout = thread::spawn(move || {
-            let mut text = String::new();
-            out.read_to_string(&mut text).map(|_| text)
+        let out = child.stdout.take().context("no stdout")?;
+        let (stdout, stderr) = (Arc::<Printed>::default(), Arc::<Printed>::default());
+        let reading = thread::spawn({
+            let stdout = Arc::clone(&stdout);
+            move || stdout.read(out, |_| {})
         });
-        let result = self.watch(&mut child, place, cache);
-        if result.is_err() {
+        let streams = Streams {
+            stdout: Arc::clone(&stdout),
+            stderr: Arc::clone(&stderr),
+        };
+        let script = Playing::start(&self.script, sockets, streams, child.id());
+        let watched = self.watch(&mut child, &stderr, place, cache);
+        if watched.is_err() {
             let _ = child.kill();
         }
-        let stderr = result?;
         let code = child.wait()?.code();
-        let stdout = stdout
-            .join()
-            .map_err(|_| anyhow::anyhow!("reading stdout"))??;
+        let read = reading.join();
+        read.map_err(|_| anyhow::anyhow!("reading stdout"))??;
+        let (stdout, stderr) = (stdout.text(), stderr.text());
         let all = || format!("\n--- stdout\n{stdout}\n--- stderr\n{stderr}");
+        script.end().with_context(all)?;
+        watched.with_context(all)?;
         ensure!(
             code == self.exit,
             "exit code {code:?}, not {:?}{}",
@@ -147,41 +174,69 @@ impl Step {
         self.check_files(place).with_context(all)
     }
 
+    /// The program. A file that may not grow any more is an error for it, as a full disk is, and
+    /// not a signal.
+    fn command(&self) -> Result<Command> {
+        let program = std::env::current_exe()?;
+        if self.signals.iter().any(|moment| moment.send == FULL) {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
+            shell.arg(program);
+            return Ok(shell);
+        }
+        Ok(Command::new(program))
+    }
+
     /// Reads standard error to its end, and does what is to be done at its moment.
-    fn watch(&self, child: &mut Child, place: &Path, cache: &Path) -> Result<String> {
-        let lines = BufReader::new(child.stderr.take().context("no stderr")?).lines();
+    fn watch(
+        &self,
+        child: &mut Child,
+        stderr: &Arc<Printed>,
+        place: &Path,
+        cache: &Path,
+    ) -> Result<()> {
+        let from = child.stderr.take().context("no stderr")?;
         let (sender, receiver) = mpsc::channel();
-        thread::spawn(move || lines.map_while(|l| l.ok()).try_for_each(|l| sender.send(l)));
+        let stderr = Arc::clone(stderr);
+        thread::spawn(move || {
+            // Nobody listens any more where the step has failed.
+            stderr.read(from, |line| {
+                sender.send(line.to_owned()).unwrap_or_default()
+            })
+        });
         let mut moments = self.signals.iter().peekable();
         let mut seen = 0;
         let mut meanwhile = self.meanwhile.as_deref();
-        let mut all = String::new();
         loop {
             let line = match receiver.recv_timeout(PATIENCE) {
                 Ok(line) => line,
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
-                Err(mpsc::RecvTimeoutError::Timeout) => bail!("hung; so far:\n{all}"),
+                Err(mpsc::RecvTimeoutError::Timeout) => bail!("hung"),
             };
-            all.push_str(&line);
-            all.push('\n');
             seen += u32::from(moments.peek().is_some_and(|m| line.contains(&m.after)));
             if let Some(now) = moments.next_if(|m| seen == m.nth) {
                 seen = 0;
-                send(child, &now.send)?;
+                send(child.id(), &now.send)?;
             }
             if let Some(now) = meanwhile.take_if(|m| line.contains(&m.after)) {
                 now.step.run(place, cache).context("meanwhile")?;
-                send(child, &now.send)?;
+                send(child.id(), &now.send)?;
             }
         }
         ensure!(
             moments.peek().is_none() && meanwhile.is_none(),
-            "the moment never came:\n{all}"
+            "the moment never came"
         );
-        Ok(all)
+        Ok(())
     }
 
     fn check_files(&self, place: &Path) -> Result<()> {
+        for (pattern, count) in &self.files {
+            let text = place.join(pattern);
+            let found = glob::glob(text.to_str().context("the pattern is not UTF-8")?)?;
+            let found = found.collect::<Result<Vec<_>, _>>()?;
+            ensure!(found.len() == *count, "{pattern} matches {found:#?}");
+        }
         for (folder, expected) in &self.rows {
             let rows = committed(&place.join(folder))?;
             ensure!(rows == *expected, "{folder} holds {rows:#?}");
@@ -227,17 +282,26 @@ impl Damage {
     }
 }
 
-fn send(child: &Child, name: &str) -> Result<()> {
+/// Sends a signal to the program with this process id.
+pub(crate) fn send(program: u32, name: &str) -> Result<()> {
+    let pid = i32::try_from(program)
+        .ok()
+        .and_then(Pid::from_raw)
+        .context("no pid")?;
     let signal = match name {
+        FULL | "room" => {
+            let limit = Rlimit {
+                current: (name == FULL).then_some(FULL_BYTES),
+                maximum: None,
+            };
+            prlimit(Some(pid), Resource::Fsize, limit)?;
+            return Ok(());
+        }
         "KILL" => Signal::KILL,
         "INT" => Signal::INT,
         "TERM" => Signal::TERM,
         other => bail!("no signal {other}"),
     };
-    let pid = i32::try_from(child.id())
-        .ok()
-        .and_then(Pid::from_raw)
-        .context("no pid")?;
     Ok(kill_process(pid, signal)?)
 }
 
@@ -254,7 +318,7 @@ fn in_order(text: &str, expected: &[String]) -> Result<()> {
 }
 
 /// The rows of all files that are visible, sorted; a name with a dot in front is not committed.
-fn committed(folder: &Path) -> Result<Vec<String>> {
+pub(crate) fn committed(folder: &Path) -> Result<Vec<String>> {
     let mut rows = Vec::new();
     if !folder.is_dir() {
         return Ok(rows);

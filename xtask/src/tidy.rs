@@ -6,11 +6,13 @@
 
 mod layers;
 mod licences;
+mod links;
 mod sizes;
 mod source;
 mod text;
 mod tokens;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::path::Path;
@@ -56,11 +58,13 @@ pub(crate) struct File {
 /// Checks the whole tree; prints the findings and the sizes; says whether there was none.
 pub(crate) fn run() -> Result<bool> {
     let root = workspace::root();
-    let files = files(&root)?;
+    let names = names(&root)?;
+    let files = files(&root, &names);
     let mut findings: Vec<Finding> = files.iter().flat_map(check_file).collect();
     let packages = layers::parse(&metadata(&["--no-deps"])?)?;
     findings.extend(layers::check(&packages));
     findings.extend(layers::stale(&packages));
+    findings.extend(links::check(&files, &names));
     findings.extend(licences::check(&metadata(&[
         "--filter-platform",
         &host()?,
@@ -93,8 +97,8 @@ fn check_file(file: &File) -> Vec<Finding> {
     findings
 }
 
-/// All text files that are tracked or would be, in git's order.
-fn files(root: &Path) -> Result<Vec<File>> {
+/// All files that are tracked or would be, in git's order.
+fn names(root: &Path) -> Result<BTreeSet<String>> {
     let output = Command::new("git")
         .current_dir(root)
         .args([
@@ -114,20 +118,24 @@ fn files(root: &Path) -> Result<Vec<File>> {
         );
     }
     let names = String::from_utf8(output.stdout).context("a file name is not UTF-8")?;
-    let mut files = Vec::new();
-    for name in names.split_terminator('\0') {
-        // A deleted file is still listed, and what is not text is no matter of ours.
-        let Ok(bytes) = fs::read(root.join(name)) else {
-            continue;
-        };
-        if let Ok(text) = String::from_utf8(bytes) {
-            files.push(File {
-                path: name.to_owned(),
-                text,
-            });
-        }
-    }
-    Ok(files)
+    // A deleted file is still listed.
+    let there = names
+        .split_terminator('\0')
+        .filter(|name| root.join(name).exists());
+    Ok(there.map(str::to_owned).collect())
+}
+
+/// Those that are text; the rest is no matter of ours.
+fn files(root: &Path, names: &BTreeSet<String>) -> Vec<File> {
+    let text = |path: &String| {
+        let text = fs::read(root.join(path)).ok()?;
+        let text = String::from_utf8(text).ok()?;
+        Some(File {
+            path: path.clone(),
+            text,
+        })
+    };
+    names.iter().filter_map(text).collect()
 }
 
 fn metadata(options: &[&str]) -> Result<String> {

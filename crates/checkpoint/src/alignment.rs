@@ -1,17 +1,32 @@
-//! Barrier alignment of one task, exactly-once (semantics 1.14, "aligned").
+//! Barrier alignment of one task (semantics 1.14): when its channels have all come to a barrier.
 //!
-//! INVARIANT: a checkpoint is triggered once, when every channel has delivered its barrier or has
-//! ended; until then no row from behind that barrier is let through. What is older than the newest
-//! checkpoint seen never blocks a channel again.
-
-use std::collections::BTreeSet;
+//! INVARIANT, in both modes: a checkpoint is triggered at most once, when every channel has
+//! delivered its barrier or has ended; one that was given up is never triggered.
 
 use weir_model::{Barrier, CheckpointId, ProcessingTime};
 
 use crate::FailureReason;
 
+mod blocking;
 #[cfg(test)]
 mod tests;
+mod tracker;
+
+use blocking::Blocking;
+use tracker::Tracker;
+
+/// What a checkpoint promises about the rows between its barriers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum CheckpointMode {
+    /// A channel that has delivered its barrier waits for the others: each row is in the state of
+    /// a checkpoint once or not at all.
+    #[default]
+    ExactlyOnce,
+    /// No channel ever waits, and several checkpoints may be under way at a time. What comes behind
+    /// a barrier before the others have delivered theirs is in the state, and comes again after a
+    /// restore.
+    AtLeastOnce,
+}
 
 /// What a task has to do, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,186 +53,93 @@ pub enum AlignEffect {
 /// Channel numbers come from the task itself: one out of bounds is a bug and panics.
 ///
 /// ```
-/// use weir_checkpoint::{AlignEffect, Alignment};
+/// use weir_checkpoint::{AlignEffect, Alignment, CheckpointMode};
 /// use weir_model::{Barrier, BarrierKind, CheckpointId};
 ///
 /// let barrier = Barrier { checkpoint: CheckpointId(1), kind: BarrierKind::Periodic };
-/// let mut alignment = Alignment::new(2);
+/// let mut alignment = Alignment::new(2, CheckpointMode::ExactlyOnce);
 /// assert_eq!(alignment.barrier(1, barrier), [AlignEffect::Block(1)]);
 /// assert!(alignment.is_blocked(1));
 /// let effects = [AlignEffect::Trigger(barrier), AlignEffect::UnblockAll];
 /// assert_eq!(alignment.barrier(0, barrier), effects);
 /// assert!(!alignment.is_blocked(1));
+///
+/// let mut alignment = Alignment::new(2, CheckpointMode::AtLeastOnce);
+/// assert_eq!(alignment.barrier(1, barrier), []);
+/// assert!(!alignment.is_blocked(1));
+/// assert_eq!(alignment.barrier(0, barrier), [AlignEffect::Trigger(barrier)]);
 /// ```
 #[derive(Clone, Debug)]
-pub struct Alignment {
-    channels: Vec<Channel>,
-    /// The newest checkpoint that was begun or given up here.
-    newest: Option<CheckpointId>,
-    /// The checkpoint that is being aligned; its id is `newest`.
-    current: Option<Barrier>,
-    /// Given up by the coordinator before a barrier of them came. At most as many as are pending.
-    aborted: BTreeSet<CheckpointId>,
-}
+pub struct Alignment(Mode);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Channel {
-    Open,
-    /// Delivered the barrier of the current checkpoint.
-    Blocked,
-    Ended,
+#[derive(Clone, Debug)]
+enum Mode {
+    ExactlyOnce(Blocking),
+    AtLeastOnce(Tracker),
 }
 
 impl Alignment {
     /// Of a task with so many input channels. A task without inputs is triggered by the
     /// coordinator and aligns nothing.
     #[must_use]
-    pub fn new(channels: usize) -> Self {
-        Self {
-            channels: vec![Channel::Open; channels],
-            newest: None,
-            current: None,
-            aborted: BTreeSet::new(),
-        }
+    pub fn new(channels: usize, mode: CheckpointMode) -> Self {
+        Self(match mode {
+            CheckpointMode::ExactlyOnce => Mode::ExactlyOnce(Blocking::new(channels)),
+            CheckpointMode::AtLeastOnce => Mode::AtLeastOnce(Tracker::new(channels)),
+        })
     }
 
     /// `barrier` came on `channel`.
     pub fn barrier(&mut self, channel: usize, barrier: Barrier) -> Vec<AlignEffect> {
-        let id = barrier.checkpoint;
-        if self.channels[channel] != Channel::Open {
-            return Vec::new();
+        match &mut self.0 {
+            Mode::ExactlyOnce(blocking) => blocking.barrier(channel, barrier),
+            Mode::AtLeastOnce(tracker) => tracker.barrier(channel, barrier),
         }
-        let mut effects = Vec::new();
-        if self.current.map(|b| b.checkpoint) != Some(id) {
-            if !self.is_new(id) {
-                return effects;
-            }
-            self.subsume(&mut effects);
-            if self.aborted.contains(&id) {
-                self.see(id);
-                effects.push(AlignEffect::ForwardCancel(id));
-                return effects;
-            }
-            self.see(id);
-            self.current = Some(barrier);
-        }
-        self.channels[channel] = Channel::Blocked;
-        if !self.complete(Some(channel), &mut effects) {
-            effects.push(AlignEffect::Block(channel));
-        }
-        effects
     }
 
-    /// The cancel marker of a checkpoint came, on whatever channel.
-    ///
-    /// A marker of a newer checkpoint ends the current one as well: the channel that brought it has
-    /// not delivered the current barrier, or it would be blocked, and now never will.
+    /// The cancel marker of a checkpoint came, on whatever channel. It ends the older ones that are
+    /// under way as well.
     pub fn cancel(&mut self, id: CheckpointId) -> Vec<AlignEffect> {
-        let mut effects = Vec::new();
-        let is_current = self.current.is_some_and(|b| b.checkpoint == id);
-        if !is_current && !self.is_new(id) {
-            return effects;
+        match &mut self.0 {
+            Mode::ExactlyOnce(blocking) => blocking.cancel(id),
+            Mode::AtLeastOnce(tracker) => tracker.cancel(id),
         }
-        if !is_current {
-            self.subsume(&mut effects);
-        }
-        if self.aborted.contains(&id) {
-            effects.push(AlignEffect::ForwardCancel(id));
-        } else {
-            let reason = FailureReason::CheckpointDeclinedOnCancellationBarrier;
-            effects.extend([
-                AlignEffect::Abort { id, reason },
-                AlignEffect::ForwardCancel(id),
-            ]);
-        }
-        self.current = None;
-        self.see(id);
-        self.unblock(&mut effects);
-        effects
     }
 
     /// `channel` has ended, which counts as its barrier (C32).
     pub fn end(&mut self, channel: usize) -> Vec<AlignEffect> {
-        let mut effects = Vec::new();
-        self.channels[channel] = Channel::Ended;
-        self.complete(None, &mut effects);
-        effects
+        match &mut self.0 {
+            Mode::ExactlyOnce(blocking) => blocking.end(channel),
+            Mode::AtLeastOnce(tracker) => tracker.end(channel),
+        }
     }
 
     /// The coordinator has given the checkpoint up: there is nothing to decline. A barrier of it
-    /// that comes later is answered by the cancel marker and blocks nothing.
+    /// that comes later is answered by the cancel marker and blocks nothing. Others that are under
+    /// way stay so.
     pub fn abort(&mut self, id: CheckpointId) -> Vec<AlignEffect> {
-        let mut effects = Vec::new();
-        if self.current.is_some_and(|b| b.checkpoint == id) {
-            self.current = None;
-            effects.push(AlignEffect::ForwardCancel(id));
-            self.unblock(&mut effects);
-        } else if self.is_new(id) {
-            self.aborted.insert(id);
+        match &mut self.0 {
+            Mode::ExactlyOnce(blocking) => blocking.abort(id),
+            Mode::AtLeastOnce(tracker) => tracker.abort(id),
         }
-        effects
     }
 
     /// Whether nothing may be taken from `channel` now.
     #[must_use]
     pub fn is_blocked(&self, channel: usize) -> bool {
-        self.channels[channel] == Channel::Blocked
+        match &self.0 {
+            Mode::ExactlyOnce(blocking) => blocking.is_blocked(channel),
+            Mode::AtLeastOnce(_) => false,
+        }
     }
 
-    /// The checkpoint that is being aligned, if any.
+    /// The newest checkpoint that is being aligned, if any.
     #[must_use]
     pub fn current(&self) -> Option<CheckpointId> {
-        self.current.map(|b| b.checkpoint)
-    }
-
-    fn is_new(&self, id: CheckpointId) -> bool {
-        self.newest.is_none_or(|newest| id > newest)
-    }
-
-    fn see(&mut self, id: CheckpointId) {
-        self.newest = Some(id);
-        self.aborted.retain(|&aborted| aborted > id);
-    }
-
-    /// A newer checkpoint ends the current one.
-    fn subsume(&mut self, effects: &mut Vec<AlignEffect>) {
-        if let Some(Barrier { checkpoint: id, .. }) = self.current.take() {
-            let reason = FailureReason::CheckpointDeclinedSubsumed;
-            effects.extend([
-                AlignEffect::Abort { id, reason },
-                AlignEffect::ForwardCancel(id),
-            ]);
-            self.unblock(effects);
+        match &self.0 {
+            Mode::ExactlyOnce(blocking) => blocking.current(),
+            Mode::AtLeastOnce(tracker) => tracker.current(),
         }
-    }
-
-    /// Triggers the current checkpoint if no channel is missing. The channel that brought the last
-    /// barrier was never blocked as far as the task knows.
-    fn complete(&mut self, last: Option<usize>, effects: &mut Vec<AlignEffect>) -> bool {
-        if self.channels.contains(&Channel::Open) {
-            return false;
-        }
-        let Some(barrier) = self.current.take() else {
-            return false;
-        };
-        effects.push(AlignEffect::Trigger(barrier));
-        if let Some(last) = last {
-            self.channels[last] = Channel::Open;
-        }
-        self.unblock(effects);
-        true
-    }
-
-    fn unblock(&mut self, effects: &mut Vec<AlignEffect>) {
-        if !self.channels.contains(&Channel::Blocked) {
-            return;
-        }
-        for channel in &mut self.channels {
-            if *channel == Channel::Blocked {
-                *channel = Channel::Open;
-            }
-        }
-        effects.push(AlignEffect::UnblockAll);
     }
 }
 

@@ -20,7 +20,7 @@ mod store;
 pub mod testing;
 mod two_phase;
 
-pub use alignment::{AlignEffect, Aligned, Alignment, AlignmentMeter};
+pub use alignment::{AlignEffect, Aligned, Alignment, AlignmentMeter, CheckpointMode};
 pub use coordinator::{
     Aborted, CheckpointKind, Completed, Config, Coordinator, Effect, Snapshot, TaskId,
 };

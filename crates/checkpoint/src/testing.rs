@@ -66,6 +66,12 @@ impl MemoryStore {
         self.lock().writes
     }
 
+    /// Whether everything fails since a [`Fault::Freeze`].
+    #[must_use]
+    pub fn is_frozen(&self) -> bool {
+        self.lock().frozen
+    }
+
     /// Ends a freeze and forgets the faults to come: the machine has started again.
     pub fn thaw(&self) {
         let mut inner = self.lock();
@@ -256,7 +262,7 @@ mod tests {
         for path in ["b", "c", "d", "e", "f"] {
             assert!(put(&store, path).is_err());
         }
-        assert!(store.get("a").is_err());
+        assert!(store.get("a").is_err() && store.is_frozen());
         store.thaw();
         assert_eq!(store.paths(), ["a", "c", "d"]);
         assert_eq!(store.get("d").unwrap(), b"ab");

@@ -41,21 +41,15 @@ pub(crate) fn check(declared: data::Descriptor, optional: &[&str]) -> Result<Des
             what: "the component uses timers".into(),
         });
     }
-    if optional.contains(&interfaces::CHECKPOINTED) {
-        // It would never be asked for what it wants to keep.
-        return Err(Error::Unsupported {
-            what:
-                "the component exports `weir:operator/checkpointed@0.1.0`, that is, state of its \
-                   own to be saved"
-                    .into(),
-        });
-    }
+    let checkpointed = optional.contains(&interfaces::CHECKPOINTED);
     Ok(Descriptor {
         states,
         inputs: declared.inputs,
         side_outputs: declared.side_outputs,
         timers: false,
-        keeps_memory: declared.keeps_memory,
+        // What it holds between two checkpoints cannot be made anew.
+        keeps_memory: declared.keeps_memory || checkpointed,
+        checkpointed,
     })
 }
 
@@ -119,10 +113,10 @@ fn check_state(declared: data::StateDecl) -> Result<StateDecl, Error> {
              aggregating state can be"
         )));
     }
-    if !kind.is_keyed() {
-        return Err(Error::Unsupported {
-            what: format!("state `{name}` is a {kind} state"),
-        });
+    if declared.ttl.is_some() && !kind.is_keyed() {
+        return Err(nonsense(format!(
+            "a time to live for state `{name}`, but it is a {kind} state; keyed state can have one"
+        )));
     }
     if declared.ttl.is_some() {
         return Err(Error::Unsupported {

@@ -22,10 +22,14 @@ pub(crate) enum Phase {
     /// The instance is being made: start functions of language runtimes.
     Start,
     Describe,
+    Initialize,
     Open,
     Process,
     EndOfInput,
     Finish,
+    Snapshot,
+    Complete,
+    Aborted,
 }
 
 impl fmt::Display for Phase {
@@ -33,10 +37,14 @@ impl fmt::Display for Phase {
         f.write_str(match self {
             Self::Start => "the start of the instance",
             Self::Describe => "`describe`",
+            Self::Initialize => "`initialize`",
             Self::Open => "`open`",
             Self::Process => "`process`",
             Self::EndOfInput => "`end-of-input`",
             Self::Finish => "`finish`",
+            Self::Snapshot => "`snapshot`",
+            Self::Complete => "`complete`",
+            Self::Aborted => "`aborted`",
         })
     }
 }
@@ -70,11 +78,12 @@ impl Guest {
     /// A call begins.
     pub(crate) fn enter(&mut self, phase: Phase, cx: Option<Box<Context>>) {
         let now = cx.as_ref().map(|cx| cx.processing_time);
+        let rehearsal = cx.as_ref().is_some_and(|cx| cx.rehearsal);
         self.phase = phase;
         self.cx = cx;
         self.written = 0;
         self.wasi.begin(now);
-        self.log.begin(now);
+        self.log.begin(now, rehearsal);
     }
 
     /// The call is over.
@@ -95,16 +104,66 @@ impl Guest {
     pub(crate) fn keyed(&mut self, import: &'static str) -> Result<&mut Context, Breach> {
         match self.phase {
             Phase::Process => self.context(import),
-            Phase::Start | Phase::Describe => Err(Breach::Contract {
-                message: format!("`{import}` cannot be used in {}", self.phase),
-            }),
-            Phase::Open | Phase::EndOfInput | Phase::Finish => Err(Breach::Contract {
-                message: format!(
-                    "`{import}` cannot be used in {}: keyed state belongs to the keys of a batch, \
-                     and there is none",
-                    self.phase
-                ),
-            }),
+            Phase::Start | Phase::Describe => Err(self.misplaced(import)),
+            Phase::Initialize
+            | Phase::Open
+            | Phase::EndOfInput
+            | Phase::Finish
+            | Phase::Snapshot
+            | Phase::Complete
+            | Phase::Aborted => Err(self.misplaced_because(
+                import,
+                "keyed state belongs to the keys of a batch, and there is none",
+            )),
+        }
+    }
+
+    /// The context, for the state of the subtask itself.
+    pub(crate) fn unkeyed(&mut self, import: &'static str) -> Result<&mut Context, Breach> {
+        match self.phase {
+            Phase::Initialize
+            | Phase::Open
+            | Phase::Process
+            | Phase::EndOfInput
+            | Phase::Finish
+            | Phase::Snapshot => self.context(import),
+            Phase::Start | Phase::Describe => Err(self.misplaced(import)),
+            Phase::Complete | Phase::Aborted => Err(self.misplaced_because(
+                import,
+                "it only tells what became of a checkpoint, and is no part of the next one",
+            )),
+        }
+    }
+
+    /// The context, for writing broadcast state. Whether the call is about a broadcast input is
+    /// known to the state itself.
+    pub(crate) fn broadcasting(&mut self, import: &'static str) -> Result<&mut Context, Breach> {
+        match self.phase {
+            Phase::Process => self.context(import),
+            Phase::Start | Phase::Describe => Err(self.misplaced(import)),
+            Phase::Initialize
+            | Phase::Open
+            | Phase::EndOfInput
+            | Phase::Finish
+            | Phase::Snapshot
+            | Phase::Complete
+            | Phase::Aborted => Err(self.misplaced_because(
+                import,
+                "broadcast state is written only while rows of a broadcast input are processed, so \
+                 that it is the same in every subtask",
+            )),
+        }
+    }
+
+    fn misplaced(&self, import: &str) -> Breach {
+        Breach::Contract {
+            message: format!("`{import}` cannot be used in {}", self.phase),
+        }
+    }
+
+    fn misplaced_because(&self, import: &str, why: &str) -> Breach {
+        Breach::Contract {
+            message: format!("`{import}` cannot be used in {}: {why}", self.phase),
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use wasmtime::{Store, component::TypedFunc};
 use weir_model::{EventTime, ProcessingTime};
 use weir_operator::{Context, Failure, Metrics, TaskInfo};
-use weir_state::{HeapBackend, KeyedState};
+use weir_state::{HeapBackend, KeyedState, OperatorState};
 
 use crate::{
     Limits,
@@ -15,6 +15,7 @@ use crate::{
         BatchIn, OperatorIndices, OperatorPre, SlotsIn, exports::weir::operator::logic,
         weir::operator::data,
     },
+    checkpointed::Checkpointed,
     engine::TICK,
     guest::{Guest, Phase},
     trap::FailedCall,
@@ -31,6 +32,8 @@ type ProcessOut = (Result<data::Outcome, String>,);
 pub(crate) struct Exports {
     logic: logic::Guest,
     process: TypedFunc<ProcessIn<'static>, ProcessOut>,
+    /// The optional interface, where the component has it.
+    pub(crate) checkpointed: Option<Checkpointed>,
 }
 
 /// An instance and its store.
@@ -169,7 +172,12 @@ impl Exports {
         let operator = indices.load(&mut *store, instance)?;
         let logic = operator.weir_operator_logic().clone();
         let process = logic.func_process().func().typed(&*store)?;
-        Ok(Self { logic, process })
+        let checkpointed = Checkpointed::of(pre.instance_pre().component(), store, instance)?;
+        Ok(Self {
+            logic,
+            process,
+            checkpointed,
+        })
     }
 
     pub(crate) fn open(&self, store: &mut Store<Guest>) -> wasmtime::Result<Result<(), String>> {
@@ -214,10 +222,12 @@ fn stand_in(task: &TaskInfo) -> Result<Box<Context>, Failure> {
         task: task.clone(),
         config: "".into(),
         state: KeyedState::new(Box::new(backend), task.max_parallelism),
+        operator_state: OperatorState::new(&[]),
         watermark: EventTime::MIN,
         processing_time: ProcessingTime::default(),
         metrics: Metrics::default(),
         deadline: None,
+        rehearsal: false,
     }))
 }
 

@@ -7,6 +7,8 @@ pub(crate) const LOGIC: &str = "weir:operator/logic@0.1.0";
 pub(crate) const TIMED: &str = "timed";
 /// The interface of a component that saves and restores something of its own.
 pub(crate) const CHECKPOINTED: &str = "checkpointed";
+/// The same by its full name.
+pub(crate) const CHECKPOINTED_EXPORT: &str = "weir:operator/checkpointed@0.1.0";
 
 /// The interfaces of `weir:operator` that a component may import.
 const HOST: [&str; 5] = ["context", "data", "state", "telemetry", "timers"];

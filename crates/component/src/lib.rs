@@ -23,6 +23,7 @@
 mod bindings;
 mod breach;
 mod cache;
+mod checkpointed;
 mod component;
 mod describe;
 mod engine;

@@ -8,6 +8,10 @@ use weir_model::Batch;
 /// What a row costs the host beside its bytes, at least: where it ends, its origin, its timestamp.
 const PER_ROW: usize = 16;
 
+/// What an entry of state counts for beside its bytes. Of one without a byte the host still keeps
+/// where it ends and where it belongs, for a map some 40 bytes.
+pub(crate) const ENTRY: usize = 32;
+
 /// The limits of one instance, `limits:` of an operator in the job file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -15,8 +19,8 @@ pub struct Limits {
     pub memory: usize,
     /// `time-per-call`: how long one call may take, in steps of 10 ms.
     pub time_per_call: Duration,
-    /// `output`: the most bytes of rows and their keys that one call may emit, and the most bytes
-    /// that it may write to state. Bounds the number of rows as well.
+    /// `output`: the most bytes of rows and their keys that one call may emit, the most bytes that
+    /// it may write to state, and the most bytes of raw state. Bounds the number of rows as well.
     pub output_bytes: usize,
 }
 

@@ -34,6 +34,8 @@ struct Inner {
     second: i64,
     lines: u32,
     suppressed: u64,
+    /// Whether nothing is logged for now.
+    rehearsal: bool,
     out: Line,
     err: Line,
     /// What the guest last logged as an error in this call; else the end of its standard error.
@@ -69,6 +71,7 @@ impl Log {
             second: i64::MIN,
             lines: 0,
             suppressed: 0,
+            rehearsal: false,
             out: Line::default(),
             err: Line::default(),
             last_error: None,
@@ -76,9 +79,10 @@ impl Log {
         })))
     }
 
-    /// A call begins, at this reading of the clock.
-    pub(crate) fn begin(&self, now: Option<ProcessingTime>) {
+    /// A call begins, at this reading of the clock. Of a rehearsal only the last words are kept.
+    pub(crate) fn begin(&self, now: Option<ProcessingTime>, rehearsal: bool) {
         let mut inner = self.inner();
+        inner.rehearsal = rehearsal;
         inner.last_error = None;
         inner.err_tail.clear();
         let second = now.map_or(i64::MIN, |now| now.0.div_euclid(1000));
@@ -134,6 +138,9 @@ impl Log {
 impl Inner {
     /// Logs a line that has `more` bytes than `message`.
     fn line(&mut self, level: Level, message: &str, more: usize) {
+        if self.rehearsal {
+            return;
+        }
         if self.lines == MAX_LINES {
             self.suppressed += 1;
             return;

@@ -2,19 +2,22 @@
 //!
 //! INVARIANT: a guest sees each call whole or not at all: an instance that failed is dropped, and a
 //! new one is opened before the next call. What a component keeps in memory cannot be made anew, so
-//! with `keeps-memory` only the engine may ask for that.
+//! with `keeps-memory` only the engine may ask for that, and with `checkpointed` nobody may, once
+//! the instance was given what it had saved.
 
-use weir_model::{OptionalColumn, Rows};
+use wasmtime::{Store, error::Context as _};
+use weir_model::{CheckpointId, OptionalColumn, Rows};
 use weir_operator::{Context, Emitted, Failure, Operator, Outcome, TaskInfo};
 use weir_state::{StateIndex, Which};
 
 use crate::{
     Component, Limits,
     bindings::{BatchIn, ColumnIn, OptionalIn, SlotsIn, weir::operator::data},
-    guest::Phase,
+    checkpointed::Checkpointed,
+    guest::{Guest, Phase},
     instance::{Instance, NoInstance},
     log::cut,
-    outcome::{Check, Checked, MAX_MESSAGE},
+    outcome::{self, Check, Checked, MAX_MESSAGE},
     size::Size,
 };
 
@@ -97,6 +100,25 @@ impl ComponentOperator {
         result.map_err(|message| Failure::Guest {
             message: cut(&message, MAX_MESSAGE).to_owned(),
             row: None,
+        })
+    }
+
+    /// Calls a function of `checkpointed`, if the component exports it.
+    fn call_checkpointed<R: Default>(
+        &mut self,
+        phase: Phase,
+        cx: &mut Box<Context>,
+        function: impl FnOnce(&Checkpointed, &mut Store<Guest>) -> Entered<R>,
+    ) -> Result<R, Failure> {
+        if !self.component.descriptor().checkpointed {
+            return Ok(R::default());
+        }
+        self.call(phase, cx, |instance, cx, limits| {
+            instance.call_with(phase, cx, limits, |exports, store| {
+                let missing = "`checkpointed` was there when the component was loaded";
+                let checkpointed = exports.checkpointed.as_ref().context(missing)?;
+                function(checkpointed, store)
+            })
         })
     }
 
@@ -207,10 +229,28 @@ impl ComponentOperator {
 
 /// What a call of a guest comes to: the failure of the instance, or what the function returned.
 type CallResult<R> = Result<Result<R, String>, Failure>;
+/// The same, before the failure of the instance is told.
+type Entered<R> = wasmtime::Result<Result<R, String>>;
 
 impl Operator for ComponentOperator {
+    fn initialize(
+        &mut self,
+        cx: &mut Box<Context>,
+        restored: bool,
+        raw: &[Vec<u8>],
+    ) -> Result<(), Failure> {
+        let initialized = self.call_checkpointed(Phase::Initialize, cx, |checkpointed, store| {
+            checkpointed.initialize(store, restored, raw)
+        });
+        if initialized.is_err() {
+            // What it was given is in no instance, so none may be opened.
+            self.instance = None;
+        }
+        initialized
+    }
+
     fn open(&mut self, cx: &mut Box<Context>) -> Result<(), Failure> {
-        if self.instance.is_none() {
+        if self.instance.is_none() && !self.component.descriptor().checkpointed {
             self.instance = Some(self.instantiate()?);
         }
         self.open_instance(cx)
@@ -258,7 +298,37 @@ impl Operator for ComponentOperator {
         self.check(Phase::Finish, None).emitted(emitted)
     }
 
+    fn snapshot(
+        &mut self,
+        cx: &mut Box<Context>,
+        checkpoint: CheckpointId,
+    ) -> Result<Vec<Vec<u8>>, Failure> {
+        let raw = self.call_checkpointed(Phase::Snapshot, cx, |checkpointed, store| {
+            checkpointed.snapshot(store, checkpoint.0)
+        })?;
+        outcome::raw(raw, &self.limits)
+    }
+
+    fn complete(&mut self, cx: &mut Box<Context>, checkpoint: CheckpointId) -> Result<(), Failure> {
+        self.call_checkpointed(Phase::Complete, cx, |checkpointed, store| {
+            checkpointed.complete(store, checkpoint.0).map(Ok)
+        })
+    }
+
+    fn aborted(&mut self, cx: &mut Box<Context>, checkpoint: CheckpointId) -> Result<(), Failure> {
+        self.call_checkpointed(Phase::Aborted, cx, |checkpointed, store| {
+            checkpointed.aborted(store, checkpoint.0).map(Ok)
+        })
+    }
+
     fn reset(&mut self, cx: &mut Box<Context>) -> Result<(), Failure> {
+        if self.component.descriptor().checkpointed {
+            return Err(Failure::Internal {
+                message: "an instance that was given what it had saved cannot be made anew; its \
+                          task has to be restored"
+                    .into(),
+            });
+        }
         // The old one goes first, so that there are never two.
         self.instance = None;
         self.instance = Some(self.instantiate()?);

@@ -9,7 +9,12 @@ use weir_operator::{Emitted, Failure, Limit, Outcome, Poison};
 use weir_state::StateIndex;
 
 use crate::{
-    Limits, bindings::weir::operator::data, guest::Phase, host, limits::bytes_in_words, log::cut,
+    Limits,
+    bindings::weir::operator::data,
+    guest::Phase,
+    host,
+    limits::{ENTRY, bytes_in_words},
+    log::cut,
 };
 
 /// The longest message of a guest that is kept.
@@ -29,6 +34,29 @@ pub(crate) struct Check<'a> {
     /// The distinct keys of the call.
     pub(crate) keys: usize,
     pub(crate) limits: &'a Limits,
+}
+
+/// Checks what `snapshot` returned: the state that the component has written down itself.
+///
+/// # Errors
+/// [`Failure::Limit`], which names the limit and both sizes.
+pub(crate) fn raw(pieces: Vec<Vec<u8>>, limits: &Limits) -> Result<Vec<Vec<u8>>, Failure> {
+    let count = pieces.len();
+    let bytes: usize = pieces.iter().map(Vec::len).sum();
+    if bytes.saturating_add(count.saturating_mul(ENTRY)) > limits.output_bytes {
+        return Err(Failure::Limit(Box::new(Limit {
+            key: "output",
+            value: bytes_in_words(limits.output_bytes),
+            message: format!(
+                "{} returned raw state of {bytes} bytes in {count} pieces, each of which counts \
+                 {ENTRY} bytes more",
+                Phase::Snapshot
+            ),
+            backtrace: Vec::new(),
+            row: None,
+        })));
+    }
+    Ok(pieces)
 }
 
 /// What `process` returned.

@@ -1,4 +1,4 @@
-//! Where rows come from and where they go: files, a generator, standard output.
+//! Where rows come from and where they go: files, sockets, a generator, standard output.
 //!
 //! Each connector implements the traits of `weir-operator` and keeps the promises written there;
 //! the host alone chooses among them. Nothing here knows of tasks, channels or where checkpoints
@@ -11,10 +11,14 @@
 
 mod file;
 mod generator;
+mod rows;
+mod socket;
 mod stdout;
 
 pub use file::{
-    FileFormat, FileSink, FileSinkOptions, FileSource, FileSourceOptions, OnBadRow, header_of,
+    Disk, DiskFile, FileSink, FileSinkOptions, FileSource, FileSourceOptions, SystemDisk, header_of,
 };
 pub use generator::{GeneratorOptions, GeneratorSource, KeyDistribution};
+pub use rows::{FileFormat, OnBadRow};
+pub use socket::{AtEnd, Reconnect, SocketSource, SocketSourceOptions};
 pub use stdout::StdoutSink;

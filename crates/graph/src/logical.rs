@@ -53,8 +53,9 @@ pub struct OperatorNode {
 pub struct SinkNode {
     /// Number of writers.
     pub parallelism: Parallelism,
-    /// Its only input.
-    pub input: Input,
+    /// Its inputs. A sink that only takes dead letters has none: their edges are derived from
+    /// [`OnError::DeadLetter`].
+    pub inputs: Vec<Input>,
 }
 
 /// One input of an operator or a sink.
@@ -111,13 +112,15 @@ impl fmt::Debug for Partitioning {
 }
 
 /// What happens to a row that an operator refuses (D13).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum OnError {
     /// The task fails; the restart strategy decides.
     #[default]
     Fail,
     /// The row is left out and counted.
     Skip,
+    /// The row goes to that sink, with what is wrong with it, and is counted.
+    DeadLetter(SinkName),
 }
 
 /// Why a graph cannot run. The job file turns each into an error with a span.
@@ -176,5 +179,19 @@ pub enum GraphError {
     NoInput {
         /// The operator.
         node: Name,
+    },
+    /// An operator sends its dead letters to a sink that does not exist.
+    #[error("operator `{operator}` sends its dead letters to `{sink}`, which is not a sink")]
+    UnknownDeadLetters {
+        /// The operator.
+        operator: OperatorName,
+        /// What it names.
+        sink: SinkName,
+    },
+    /// A sink has no input, and no operator sends its dead letters there.
+    #[error("nothing feeds sink `{sink}`: it has no input, and takes no operator's dead letters")]
+    NothingFeeds {
+        /// The sink.
+        sink: SinkName,
     },
 }

@@ -29,7 +29,8 @@ pub struct Plan {
 }
 
 /// Nodes joined by forward edges, run as one task per subtask. A tree: node 0 is the head, the only
-/// one with inputs from other chains; every other node has exactly one input, from inside.
+/// one with inputs from other chains; every other node has exactly one input, from inside. A sink
+/// that takes dead letters is always a head.
 #[derive(Clone, Debug)]
 pub struct Chain {
     /// The name of the head, which names the task.
@@ -51,6 +52,8 @@ pub struct ChainNode {
     pub kind: NodeKind,
     /// Where its outputs go, in order of the job file.
     pub links: Vec<(u32, Link)>,
+    /// The edge to the sink that takes its dead letters.
+    pub dead_letters: Option<EdgeId>,
 }
 
 /// What a node is.
@@ -72,6 +75,16 @@ pub enum NodeKind {
     Sink,
 }
 
+/// What of a node leaves on an edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// The rows of an output: 0 is the main one, then the side outputs.
+    Output(u32),
+    /// Rows that could not be taken: by the node itself, or for want of a key by whoever is behind
+    /// one of its hash edges.
+    DeadLetters,
+}
+
 /// Where an output leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Link {
@@ -88,8 +101,8 @@ pub struct Edge {
     pub from: VertexId,
     /// The producing node in it.
     pub from_node: usize,
-    /// The output of that node.
-    pub output: u32,
+    /// What of that node.
+    pub port: Port,
     /// The consuming chain (its head).
     pub to: VertexId,
     /// The input of the head.
@@ -98,6 +111,8 @@ pub struct Edge {
     pub partitioning: Partitioning,
     /// What happens to a row without a key on a hash edge: the consumer's `on-error`.
     pub on_error: OnError,
+    /// The edge out of the same node that takes such rows as dead letters.
+    pub dead_letters: Option<EdgeId>,
 }
 
 impl Plan {
@@ -121,8 +136,9 @@ pub fn plan(graph: &LogicalGraph) -> Result<Plan, GraphError> {
     let nodes = Nodes::of(graph);
     let order = nodes.order().map_err(|names| GraphError::Cycle { names })?;
     let (mut chains, places) = chain_nodes(&nodes, &order);
-    let edges = join_chains(&nodes, &order, &places, &mut chains);
+    let mut edges = join_chains(&nodes, &order, &places, &mut chains);
     link_nodes(&nodes, &places, &mut chains);
+    link_letters(&nodes, &places, &mut chains, &mut edges);
     Ok(Plan {
         job: graph.job.clone(),
         max_parallelism: graph.max_parallelism,
@@ -166,6 +182,7 @@ fn chain_nodes(nodes: &Nodes<'_>, order: &[usize]) -> (Vec<Chain>, Vec<Place>) {
             name: node.name.clone(),
             kind: node.kind.clone(),
             links: Vec::new(),
+            dead_letters: None,
         });
     }
     (chains, places)
@@ -184,24 +201,60 @@ fn join_chains(
             continue;
         }
         let node = &nodes.list[at];
-        for (input, number) in node.inputs.iter().zip(0..) {
-            let Some(from) = nodes.producer(input).map(|producer| places[producer]) else {
-                continue;
-            };
-            let to = places[at].chain;
+        let declared = node.inputs.iter().filter_map(|input| {
+            let port = Port::Output(input.from.output);
+            Some((nodes.producer(input)?, port, input.partitioning.clone()))
+        });
+        let letters = node
+            .letters
+            .iter()
+            .map(|&producer| (producer, Port::DeadLetters, Partitioning::Rebalance));
+        let to = places[at].chain;
+        for ((producer, port, partitioning), input) in declared.chain(letters).zip(0..) {
+            let from = places[producer];
             chains[to].inputs.push(EdgeId(edges.len()));
             edges.push(Edge {
                 from: VertexId(from.chain),
                 from_node: from.node,
-                output: input.from.output,
+                port,
                 to: VertexId(to),
-                input: number,
-                partitioning: input.partitioning.clone(),
+                input,
+                partitioning,
                 on_error: node.on_error(),
+                dead_letters: None,
             });
         }
     }
     edges
+}
+
+/// Tells each operator, and each hash edge into it, where its dead letters go.
+fn link_letters(nodes: &Nodes<'_>, places: &[Place], chains: &mut [Chain], edges: &mut [Edge]) {
+    for at in 0..nodes.list.len() {
+        let Some(sink) = nodes.letters_to(at) else {
+            continue;
+        };
+        let (place, sink) = (places[at], places[sink].chain);
+        let letters_from = |edges: &[Edge], chain, node| {
+            let leads = |&&id: &&EdgeId| {
+                let edge: &Edge = &edges[id.0];
+                edge.port == Port::DeadLetters && (edge.from.0, edge.from_node) == (chain, node)
+            };
+            chains[sink].inputs.iter().find(leads).copied()
+        };
+        let own = letters_from(edges, place.chain, place.node);
+        // Only a head has hash edges in front of it.
+        if place.node == 0 {
+            for id in &chains[place.chain].inputs {
+                let edge = &edges[id.0];
+                if matches!(edge.partitioning, Partitioning::Hash(_)) {
+                    let letters = letters_from(edges, edge.from.0, edge.from_node);
+                    edges[id.0].dead_letters = letters;
+                }
+            }
+        }
+        chains[place.chain].nodes[place.node].dead_letters = own;
+    }
 }
 
 /// Tells each producer where its outputs go, in order of the job file.
@@ -223,4 +276,4 @@ fn link_nodes(nodes: &Nodes<'_>, places: &[Place], chains: &mut [Chain]) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

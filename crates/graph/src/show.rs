@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Chain, ChainNode, Link, Plan, VertexId};
+use crate::{Chain, ChainNode, Link, Plan, Port, VertexId};
 
 impl fmt::Display for Plan {
     /// One line a chain, then one a leaving edge:
@@ -26,10 +26,15 @@ impl fmt::Display for Plan {
                 let from = &chain.nodes[edge.from_node].name;
                 let to = &self.chains[edge.to.0];
                 write!(f, "\n  {from}")?;
-                if edge.output > 0 {
-                    write!(f, " (output {})", edge.output)?;
+                match edge.port {
+                    Port::Output(0) => write!(f, " --{}--> ", edge.partitioning.as_str())?,
+                    Port::Output(side) => {
+                        let how = edge.partitioning.as_str();
+                        write!(f, " (output {side}) --{how}--> ")?;
+                    }
+                    Port::DeadLetters => f.write_str(" --dead letters--> ")?,
                 }
-                write!(f, " --{}--> {}", edge.partitioning.as_str(), to.name)?;
+                f.write_str(to.name.as_str())?;
                 if to.inputs.len() > 1 {
                     write!(f, " (input {})", edge.input)?;
                 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use weir_model::{Name, Parallelism};
+use weir_model::{Name, Parallelism, SinkName};
 
 use crate::{
     Endpoint, GraphError, Input, LogicalGraph, NodeKind, OnError, OperatorNode, Partitioning,
@@ -41,6 +41,16 @@ impl LogicalGraph {
         }
         if matches!(node.kind, NodeKind::Operator { .. }) && node.inputs.is_empty() {
             errors.push(GraphError::NoInput { node: name() });
+        }
+        if matches!(node.kind, NodeKind::Sink) && node.inputs.is_empty() && node.letters.is_empty()
+        {
+            errors.push(GraphError::NothingFeeds { sink: name() });
+        }
+        if let OnError::DeadLetter(sink) = node.on_error()
+            && !self.sinks.contains_key(&sink)
+        {
+            let operator = name();
+            errors.push(GraphError::UnknownDeadLetters { operator, sink });
         }
         for input in node.inputs {
             let Some(producer) = nodes.producer(input) else {
@@ -82,6 +92,8 @@ pub(crate) struct Node<'g> {
     pub(crate) parallelism: Parallelism,
     pub(crate) inputs: &'g [Input],
     pub(crate) kind: NodeKind,
+    /// The nodes whose dead letters a sink takes, in order of the job file.
+    pub(crate) letters: Vec<usize>,
     /// Number of outputs; none for a sink.
     outputs: u32,
     /// Whether it may be chained to what is before it.
@@ -91,9 +103,25 @@ pub(crate) struct Node<'g> {
 impl Node<'_> {
     /// What happens to a row that the node cannot take.
     pub(crate) fn on_error(&self) -> OnError {
-        match self.kind {
-            NodeKind::Operator { on_error, .. } => on_error,
+        match &self.kind {
+            NodeKind::Operator { on_error, .. } => on_error.clone(),
             NodeKind::Source { .. } | NodeKind::Sink => OnError::Fail,
+        }
+    }
+
+    /// The sink that takes the node's dead letters.
+    fn dead_letters(&self) -> Option<&SinkName> {
+        match &self.kind {
+            NodeKind::Operator {
+                on_error: OnError::DeadLetter(sink),
+                ..
+            } => Some(sink),
+            NodeKind::Operator {
+                on_error: OnError::Fail | OnError::Skip,
+                ..
+            }
+            | NodeKind::Source { .. }
+            | NodeKind::Sink => None,
         }
     }
 }
@@ -105,14 +133,16 @@ impl<'g> Nodes<'g> {
             parallelism: source.parallelism,
             inputs: &[],
             kind: NodeKind::Source { rate: source.rate },
+            letters: Vec::new(),
             outputs: 1,
             chain: false,
         });
         let sinks = graph.sinks.iter().map(|(name, sink)| Node {
             name,
             parallelism: sink.parallelism,
-            inputs: std::slice::from_ref(&sink.input),
+            inputs: &sink.inputs,
             kind: NodeKind::Sink,
+            letters: Vec::new(),
             outputs: 0,
             chain: true,
         });
@@ -122,7 +152,41 @@ impl<'g> Nodes<'g> {
         for (at, node) in list.iter().enumerate() {
             by_name.entry(node.name).or_insert(at);
         }
-        Self { list, by_name }
+        let mut nodes = Self { list, by_name };
+        nodes.address_letters();
+        nodes
+    }
+
+    /// Tells each sink whose dead letters it takes. A row that an operator cannot take comes from
+    /// the operator, or where it has no key for a hash edge, from whoever was to send it: there it
+    /// belongs to no subtask of the operator yet.
+    fn address_letters(&mut self) {
+        let mut letters = vec![BTreeSet::new(); self.list.len()];
+        for (at, node) in self.list.iter().enumerate() {
+            let Some(sink) = node.dead_letters().and_then(|sink| self.sink(sink)) else {
+                continue;
+            };
+            letters[sink].insert(at);
+            let keyed = node.inputs.iter().filter(|input| {
+                // A key is chosen on hash edges alone.
+                matches!(input.partitioning, Partitioning::Hash(_))
+            });
+            letters[sink].extend(keyed.filter_map(|input| self.producer(input)));
+        }
+        for (node, letters) in self.list.iter_mut().zip(letters) {
+            node.letters.extend(letters);
+        }
+    }
+
+    /// The node of a sink.
+    fn sink(&self, name: &SinkName) -> Option<usize> {
+        let at = *self.by_name.get(name)?;
+        matches!(self.list[at].kind, NodeKind::Sink).then_some(at)
+    }
+
+    /// Where the dead letters of a node's inputs go, by its index.
+    pub(crate) fn letters_to(&self, at: usize) -> Option<usize> {
+        self.sink(self.list[at].dead_letters()?)
     }
 
     /// The node that an input reads; `None` where there is none or it has no such output.
@@ -137,6 +201,9 @@ impl<'g> Nodes<'g> {
         let [input] = node.inputs else {
             return None;
         };
+        if !node.letters.is_empty() {
+            return None; // they come over an edge of their own
+        }
         let producer = self.producer(input)?;
         let forward = matches!(input.partitioning, Partitioning::Forward);
         let equal = self.list[producer].parallelism == node.parallelism;
@@ -149,7 +216,9 @@ impl<'g> Nodes<'g> {
         let mut waits_for = vec![0; self.list.len()];
         let mut consumers = vec![Vec::new(); self.list.len()];
         for (at, node) in self.list.iter().enumerate() {
-            for producer in node.inputs.iter().filter_map(|input| self.producer(input)) {
+            let producers = node.inputs.iter().filter_map(|input| self.producer(input));
+            // No cycle comes of dead letters: nothing follows a sink.
+            for producer in producers.chain(node.letters.iter().copied()) {
                 waits_for[at] += 1;
                 consumers[producer].push(at);
             }
@@ -203,9 +272,10 @@ fn operator_node<'g>((name, operator): (&'g Name, &'g OperatorNode)) -> Node<'g>
         parallelism: operator.parallelism,
         inputs: &operator.inputs,
         kind: NodeKind::Operator {
-            on_error: operator.on_error,
+            on_error: operator.on_error.clone(),
             inputs: u32::try_from(operator.inputs.len()).unwrap_or(u32::MAX),
         },
+        letters: Vec::new(),
         outputs: operator.outputs,
         chain: operator.chain,
     }

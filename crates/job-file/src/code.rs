@@ -22,6 +22,8 @@ pub const ALL: &[&str] = &[
     KEY,
     CONTRADICTION,
     UNRESOLVED,
+    UNKNOWN_SINK,
+    MORE,
 ];
 
 /// The file is too large.
@@ -56,7 +58,7 @@ pub const UNKNOWN_INPUT: &str = "W0213";
 pub const CYCLE: &str = "W0214";
 /// Parallelisms that do not fit together.
 pub const PARALLELISM: &str = "W0215";
-/// A job without a source or an operator without inputs.
+/// A job without a source, an operator without inputs, a sink that nothing feeds.
 pub const NOTHING_TO_READ: &str = "W0216";
 /// A key that cannot be selected from the rows of an input.
 pub const KEY: &str = "W0217";
@@ -64,3 +66,7 @@ pub const KEY: &str = "W0217";
 pub const CONTRADICTION: &str = "W0218";
 /// Something that the graph depends on cannot be found out: a header, a component.
 pub const UNRESOLVED: &str = "W0219";
+/// Dead letters that go to no sink.
+pub const UNKNOWN_SINK: &str = "W0220";
+/// More errors than are told.
+pub const MORE: &str = "W0221";

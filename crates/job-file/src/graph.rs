@@ -66,21 +66,20 @@ impl JobFile {
                 parallelism: operator.parallelism,
                 inputs,
                 outputs: 1 + u32::try_from(side).unwrap_or(u32::MAX - 1),
-                on_error: operator.on_error,
+                on_error: operator.on_error.clone(),
                 chain: operator.chain,
             };
             graph.operators.insert(name.clone(), node);
         }
         for (name, sink) in &self.sinks {
-            if let Some(input) = self.input(&sink.input, sink.parallelism, resolve, &mut list) {
-                graph.sinks.insert(
-                    name.clone(),
-                    SinkNode {
-                        parallelism: sink.parallelism,
-                        input,
-                    },
-                );
-            }
+            let inputs = sink.input.iter();
+            let inputs =
+                inputs.filter_map(|input| self.input(input, sink.parallelism, resolve, &mut list));
+            let node = SinkNode {
+                parallelism: sink.parallelism,
+                inputs: inputs.collect(),
+            };
+            graph.sinks.insert(name.clone(), node);
         }
         // A graph with holes would be told of as wrong for what is told already.
         if list.is_empty() {
@@ -100,18 +99,19 @@ impl JobFile {
         source: &Name,
         resolve: &dyn Resolve,
     ) -> Result<Option<TimestampSelector>, Diagnostic> {
-        let Some(SourceConnector::File(file)) = self.sources.get(source).map(|s| &s.connector)
-        else {
-            return Ok(None);
+        let (format, timestamp) = match self.sources.get(source).map(|s| &s.connector) {
+            Some(SourceConnector::File(file)) => (file.format, &file.timestamp),
+            Some(SourceConnector::Socket(socket)) => (socket.format, &socket.timestamp),
+            Some(SourceConnector::Generator(_)) | None => return Ok(None),
         };
-        let Some(timestamp) = &file.timestamp else {
+        let Some(timestamp) = timestamp else {
             return Ok(None);
         };
         Ok(Some(match &timestamp.place {
             TimePlace::Json(pointer) => TimestampSelector::pointer(pointer.clone(), timestamp.unit),
             TimePlace::Column(column) => {
                 let at = self.column(column, source, timestamp.span, resolve)?;
-                TimestampSelector::column(delimiter_of(file.format), at, timestamp.unit)
+                TimestampSelector::column(delimiter_of(format), at, timestamp.unit)
             }
         }))
     }
@@ -185,6 +185,7 @@ impl JobFile {
             .get(&input.from)
             .map(|source| match &source.connector {
                 SourceConnector::File(file) => file.format,
+                SourceConnector::Socket(socket) => socket.format,
                 SourceConnector::Generator(_) => Format::Json,
             });
         match (key, format) {
@@ -224,12 +225,21 @@ impl JobFile {
             ColumnRef::Index(at) => return Ok(*at),
             ColumnRef::Name(name) => name,
         };
-        if !self.sources.contains_key(from) {
+        let Some(source) = self.sources.get(from) else {
             return Err(self.at(
                 span,
                 code::KEY,
                 format!("`{from}` has no column {}", quote(name)),
                 "rows of an operator have no header",
+                Some("give the column by its number, from 0".to_owned()),
+            ));
+        };
+        if matches!(source.connector, SourceConnector::Socket(_)) {
+            return Err(self.at(
+                span,
+                code::KEY,
+                format!("`{from}` has no column {}", quote(name)),
+                "the header of a socket is not known before it is connected",
                 Some("give the column by its number, from 0".to_owned()),
             ));
         }
@@ -313,6 +323,11 @@ impl JobFile {
             }
             GraphError::NoSource => (code::NOTHING_TO_READ, Spot::File, ""),
             GraphError::NoInput { node } => (code::NOTHING_TO_READ, self.spot_of(node), ""),
+            GraphError::UnknownDeadLetters { operator, .. } => {
+                let spot = Spot::OperatorKey(operator.clone(), "on-error");
+                (code::UNKNOWN_SINK, spot, "")
+            }
+            GraphError::NothingFeeds { sink } => (code::NOTHING_TO_READ, self.spot_of(sink), ""),
         };
         self.diagnose(&spot, code, error.to_string(), label, None)
     }
@@ -349,7 +364,7 @@ impl JobFile {
     /// A forward input between different parallelisms, told at its `partitioning`.
     fn unequal(&self, from: &Name, to: &Name, error: &GraphError) -> Diagnostic {
         let operator = self.operators.get(to).map(|operator| &operator.inputs);
-        let sink = self.sinks.get(to).map(|sink| &sink.input);
+        let sink = self.sinks.get(to).and_then(|sink| sink.input.as_ref());
         let mut inputs = operator.into_iter().flatten().chain(sink);
         let is_it = |input: &&Input| {
             input.from == *from && matches!(input.partitioning, Partitioning::Forward)

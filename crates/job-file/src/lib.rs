@@ -10,7 +10,9 @@ mod diagnostic;
 mod graph;
 mod model;
 mod read;
+mod reference;
 mod report;
+mod schema;
 mod source;
 mod spot;
 mod wording;
@@ -19,8 +21,10 @@ mod yaml;
 pub use diagnostic::{Diagnostic, Diagnostics, Label};
 pub use graph::Resolve;
 pub use model::{
-    Checkpoint, ColumnRef, Distribution, FileSink, FileSource, Format, Generator, Input, JobFile,
-    Key, Limits, OnExisting, Operator, Partitioning, Sink, SinkConnector, Source, SourceConnector,
-    StateBackend, TimePlace, Timestamp,
+    AtEnd, Checkpoint, ColumnRef, Distribution, FileSink, FileSource, Format, Generator, Input,
+    JobFile, Key, Limits, OnBadRow, OnExisting, Operator, Partitioning, Reconnect, Sink,
+    SinkConnector, SocketSource, Source, SourceConnector, StateBackend, TimePlace, Timestamp,
 };
+pub use reference::reference;
+pub use schema::schema;
 pub use spot::Spot;

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use indexmap::IndexMap;
-use weir_checkpoint::{Config, RestartStrategy, TwoPhaseOptions};
+use weir_checkpoint::{CheckpointMode, Config, RestartStrategy, TwoPhaseOptions};
 use weir_formats::{Pointer, TimeUnit};
 use weir_graph::OnError;
 use weir_model::{JobName, MaxParallelism, Name, OperatorName, Parallelism, SinkName, SourceName};
@@ -22,7 +22,8 @@ pub struct JobFile {
     pub max_parallelism: Option<MaxParallelism>,
     /// `state.backend`.
     pub backend: StateBackend,
-    /// `checkpoint`; without it none are taken and the job is at-most-once (D30).
+    /// `checkpoint`; without it, and with `mode: at-most-once`, none are taken and the job is
+    /// at-most-once (D30).
     pub checkpoint: Option<Checkpoint>,
     /// `restart`. Where it is missing: the default of [`RestartStrategy`] with checkpoints, none
     /// without.
@@ -65,6 +66,8 @@ pub enum StateBackend {
 pub struct Checkpoint {
     /// `dir`: the folder in which each job has a folder of its name.
     pub dir: PathBuf,
+    /// `mode`: what a row counts after a failure.
+    pub mode: CheckpointMode,
     /// `interval`; `None` = only a final one, and on request.
     pub interval: Option<Duration>,
     /// `min-pause` between the end of one and the next periodic one.
@@ -114,6 +117,8 @@ pub struct Source {
 pub enum SourceConnector {
     /// `file`.
     File(FileSource),
+    /// `socket`.
+    Socket(SocketSource),
     /// `generator`.
     Generator(Generator),
 }
@@ -131,17 +136,76 @@ pub struct FileSource {
     /// `follow`: whether to wait for more at the end of a file.
     pub follow: bool,
     /// `on-error`: what becomes of rows that cannot be read.
-    pub on_error: OnError,
+    pub on_error: OnBadRow,
     /// `timestamp`: the event time of a row; `None` = the rows have none.
     pub timestamp: Option<Timestamp>,
 }
 
-/// How rows are cut out of a file.
+/// The options of a socket source, which connects and reads what the other side sends.
+#[derive(Clone, Debug)]
+pub struct SocketSource {
+    /// `address`: `host:port`, the host of an IPv6 address in brackets.
+    pub address: String,
+    /// `format`, `header`, `delimiter`.
+    pub format: Format,
+    /// `on-error`: what becomes of rows that cannot be read.
+    pub on_error: OnBadRow,
+    /// `timestamp`: the event time of a row; `None` = the rows have none.
+    pub timestamp: Option<Timestamp>,
+    /// `at-end`: what it means that the other side closes.
+    pub at_end: AtEnd,
+    /// `reconnect`.
+    pub reconnect: Reconnect,
+}
+
+/// What it means that the other side of a socket closes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AtEnd {
+    /// It is connected to again.
+    #[default]
+    Reconnect,
+    /// All rows are read.
+    Finish,
+}
+
+/// `reconnect` of a socket source: each attempt waits twice as long as the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reconnect {
+    /// `attempts` in a row without a byte received, before the task fails.
+    pub attempts: u32,
+    /// `backoff`: the wait before the first of them.
+    pub backoff: Duration,
+    /// `max-backoff`: the longest wait.
+    pub max_backoff: Duration,
+}
+
+impl Default for Reconnect {
+    fn default() -> Self {
+        Self {
+            attempts: 10,
+            backoff: Duration::from_millis(100),
+            max_backoff: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What becomes of a row of a source that cannot be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnBadRow {
+    /// The task fails; the restart strategy decides.
+    #[default]
+    Fail,
+    /// It is left out and counted.
+    Skip,
+}
+
+/// How rows are cut out of a file, or out of what comes over a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Each csv record is a row.
     Csv {
-        /// `header`: whether the first record of each file names the columns.
+        /// `header`: whether the first record of each file, or of each connection, names
+        /// the columns.
         header: bool,
         /// `delimiter`: one ASCII character between fields.
         delimiter: u8,
@@ -221,7 +285,8 @@ pub struct Operator {
     pub inputs: Vec<Input>,
     /// `config` as JSON, handed to the component as it is; `null` where it is missing.
     pub config: serde_json::Value,
-    /// `on-error`: what happens to a row that it refuses or that has no key.
+    /// `on-error`: what happens to a row that it refuses or that has no key. A sink of dead letters
+    /// is one of the job's, without `from`.
     pub on_error: OnError,
     /// `chain`: whether it may run in one task with what is before it.
     pub chain: bool,
@@ -288,8 +353,8 @@ pub enum Key {
 pub struct Sink {
     /// Number of writers.
     pub parallelism: Parallelism,
-    /// `from`, `key`, `partitioning`.
-    pub input: Input,
+    /// `from`, `key`, `partitioning`; `None` = only the dead letters of operators that name it.
+    pub input: Option<Input>,
     /// `connector` and what belongs to it.
     pub connector: SinkConnector,
 }
@@ -310,7 +375,7 @@ pub struct FileSink {
     pub folder: PathBuf,
     /// `extension` of the files, without the dot; `None` = the usual one.
     pub extension: Option<String>,
-    /// `guarantee`; exactly-once where it is missing and the job has checkpoints.
+    /// `guarantee`; where it is missing, exactly-once where the checkpoints of the job are.
     pub guarantee: SinkGuarantee,
     /// `roll-size`: a file larger than so many bytes is closed and another begun.
     pub roll_bytes: Option<u64>,

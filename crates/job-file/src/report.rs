@@ -3,19 +3,23 @@
 use std::sync::Arc;
 
 use crate::{
-    Diagnostic, Diagnostics,
+    Diagnostic, Diagnostics, code,
     diagnostic::Label,
     source::{Document, Span},
-    wording::quote,
+    wording::{count, quote},
 };
 
-/// The most errors that are told; a file with more is no job file.
-const MAX_ERRORS: usize = 50;
+/// The most errors that are told, and then how many more there are; nobody reads more.
+const MAX_TOLD: usize = 50;
+/// The most errors that are kept, to tell the first and to count the others once each.
+const MAX_KEPT: usize = 1_000;
 
 /// The errors so far.
 pub(crate) struct Report {
     documents: Vec<Arc<Document>>,
     list: Vec<Diagnostic>,
+    /// How many were not kept.
+    beyond: usize,
     /// What is written to once there are too many.
     surplus: Diagnostic,
 }
@@ -38,6 +42,7 @@ impl Report {
         Self {
             documents,
             list: Vec::new(),
+            beyond: 0,
             surplus,
         }
     }
@@ -45,10 +50,11 @@ impl Report {
     /// Adds an error; what is called on the answer says more about it.
     pub(crate) fn error(&mut self, code: &'static str, message: impl Into<String>) -> Building<'_> {
         let fresh = blank(code, message.into(), Arc::clone(&self.surplus.document));
-        let diagnostic = if self.list.len() < MAX_ERRORS {
+        let diagnostic = if self.list.len() < MAX_KEPT {
             self.list.push(fresh);
             self.list.last_mut().unwrap_or(&mut self.surplus)
         } else {
+            self.beyond += 1;
             self.surplus = fresh;
             &mut self.surplus
         };
@@ -63,6 +69,16 @@ impl Report {
     /// What was found, in order of the place and each thing once: `Err` where that is anything.
     pub(crate) fn finish(mut self) -> Result<(), Diagnostics> {
         arrange(&mut self.list, &self.documents);
+        let more = self.beyond + self.list.len().saturating_sub(MAX_TOLD);
+        if more > 0 {
+            self.list.truncate(MAX_TOLD);
+            let message = format!("and {}", count(more, "more error"));
+            let file = self.documents.first();
+            let file = file.map_or(&self.surplus.document, |file| file);
+            let mut last = blank(code::MORE, message, Arc::clone(file));
+            last.help = Some("correct those above first".to_owned());
+            self.list.push(last);
+        }
         Diagnostics::from_list(self.list)
     }
 }

@@ -6,7 +6,7 @@ use weir_model::{
     Attempt, EventTime, JobName, MaxParallelism, OperatorName, Parallelism, ProcessingTime,
     SubtaskIndex,
 };
-use weir_state::KeyedState;
+use weir_state::{KeyedState, OperatorState};
 
 /// Which instance of what this is.
 #[derive(Clone, Debug)]
@@ -35,6 +35,8 @@ pub struct Context {
     pub config: Arc<str>,
     /// The keyed state, as a transaction per call.
     pub state: KeyedState,
+    /// The state of the subtask (lists and broadcast), in the same transaction as the keyed one.
+    pub operator_state: OperatorState,
     /// The watermark of the task.
     pub watermark: EventTime,
     /// One reading of the clock per call: it does not move while the call runs.
@@ -43,6 +45,9 @@ pub struct Context {
     pub metrics: Metrics,
     /// A shorter deadline than the operator's own, while a failure is being isolated.
     pub deadline: Option<Duration>,
+    /// Rows are run again only to see whether they pass: nothing of it is kept, and nothing that
+    /// the operator says is told.
+    pub rehearsal: bool,
 }
 
 /// A metric that an operator reports under a name of its own.

@@ -17,4 +17,5 @@ pub use selector::{BadKey, KeySelector};
 pub use sink::{Committable, Existing, PreCommit, Recovered, Sink, SinkFactory, SinkGuarantee};
 pub use source::{
     Discovery, Enumerator, ReadStatus, SavedSource, SourceFactory, SourceReader, SourceRows, Split,
+    Waker,
 };

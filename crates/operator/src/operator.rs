@@ -1,6 +1,6 @@
 //! The trait that the engine drives: a batch in, rows out, state on the side.
 
-use weir_model::{Column, Rows};
+use weir_model::{CheckpointId, Column, Rows};
 use weir_state::StateDecl;
 
 use crate::{Context, Failure, TaskInfo};
@@ -18,6 +18,10 @@ pub struct Descriptor {
     pub timers: bool,
     /// Whether it keeps something in its own memory between calls that is part of its state.
     pub keeps_memory: bool,
+    /// Whether it is to be asked for what it holds itself at each checkpoint, and told what becomes
+    /// of the checkpoint. What it holds between two of them cannot be made anew, so such an
+    /// operator `keeps_memory` too.
+    pub checkpointed: bool,
 }
 
 /// Rows for one output of an operator.
@@ -57,10 +61,33 @@ pub struct Outcome {
 
 /// One parallel instance of an operator. Calls never overlap.
 ///
-/// A call is a transaction of host state: the engine calls `cx.state.begin` before it and commits
-/// or rolls back after it. An implementation has checked what it returns: columns fit, outputs and
-/// origins exist, at most the limits were emitted.
+/// A call is a transaction of host state: the engine begins one in `cx.state` and in
+/// `cx.operator_state` before it, and commits or rolls back both after it. An implementation has
+/// checked what it returns: columns fit, outputs and origins exist, at most the limits were
+/// emitted.
+///
+/// Order of life: `initialize`, `open`, `process` ..., `end_of_input` for each input, `finish`; in
+/// between a `snapshot` at each checkpoint, and `complete` or `aborted` when it is known what
+/// became of it; the last calls are the `snapshot` and `complete` of the checkpoint that the job
+/// ends with. Where the job keeps no checkpoints these three are never called; an operator that
+/// had finished in the checkpoint that the job goes on from is not called at all.
 pub trait Operator: Send {
+    /// Called once, before everything else: `restored` says whether the job goes on from a
+    /// checkpoint, `raw` is what [`snapshot`](Self::snapshot) had given then and is this subtask's
+    /// share now. State in `cx` is restored already.
+    ///
+    /// # Errors
+    /// [`Failure`]; the task fails.
+    fn initialize(
+        &mut self,
+        cx: &mut Box<Context>,
+        restored: bool,
+        raw: &[Vec<u8>],
+    ) -> Result<(), Failure> {
+        let _ = (cx, restored, raw);
+        Ok(())
+    }
+
     /// Called once, after state was restored and before the first row.
     ///
     /// # Errors
@@ -90,6 +117,41 @@ pub trait Operator: Send {
     /// # Errors
     /// As [`process`](Self::process).
     fn finish(&mut self, cx: &mut Box<Context>) -> Result<Vec<Emitted>, Failure>;
+
+    /// A checkpoint is taken: gives what the operator holds itself, as chunks that are dealt out
+    /// evenly when the parallelism changes. It may still write operator state, which is saved after
+    /// this call.
+    ///
+    /// # Errors
+    /// [`Failure`]: the checkpoint is declined, and nothing of the call is kept. Where the instance
+    /// is lost ([`Failure::lost_instance`]) the task fails.
+    fn snapshot(
+        &mut self,
+        cx: &mut Box<Context>,
+        checkpoint: CheckpointId,
+    ) -> Result<Vec<Vec<u8>>, Failure> {
+        let _ = (cx, checkpoint);
+        Ok(Vec::new())
+    }
+
+    /// A checkpoint is complete: what belongs to it, and to all before it, is durable. May come for
+    /// a later one first, and not at all.
+    ///
+    /// # Errors
+    /// [`Failure`]; the task fails.
+    fn complete(&mut self, cx: &mut Box<Context>, checkpoint: CheckpointId) -> Result<(), Failure> {
+        let _ = (cx, checkpoint);
+        Ok(())
+    }
+
+    /// A checkpoint was given up; the next one holds what it would have held.
+    ///
+    /// # Errors
+    /// As [`complete`](Self::complete).
+    fn aborted(&mut self, cx: &mut Box<Context>, checkpoint: CheckpointId) -> Result<(), Failure> {
+        let _ = (cx, checkpoint);
+        Ok(())
+    }
 
     /// Makes the instance anew after it was lost, opened as before. State lives in the host.
     ///

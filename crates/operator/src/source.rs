@@ -1,6 +1,9 @@
 //! Sources: splits are found and dealt out by an enumerator, and read by readers (D25).
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use serde_json::{Value, json};
 use weir_model::{Column, SubtaskIndex};
@@ -42,7 +45,7 @@ pub enum ReadStatus {
     More,
     /// Nothing more now; worth another look after so many milliseconds.
     Dry {
-        /// When to look again.
+        /// When to look again, unless the reader [wakes](SourceReader::set_waker) its task before.
         retry_ms: u64,
     },
     /// This split has ended; what was read of it before is in the rows.
@@ -51,8 +54,17 @@ pub enum ReadStatus {
     NoSplit,
 }
 
+/// Wakes the task of a reader; may be called from any thread, and costs little.
+pub type Waker = Arc<dyn Fn() + Send + Sync>;
+
 /// One parallel reader of a source.
 pub trait SourceReader: Send {
+    /// Called once, before the first read: calling `wake` ends a wait after [`ReadStatus::Dry`] at
+    /// once, so that whoever receives rows on a thread of its own need not be asked over and over.
+    fn set_waker(&mut self, wake: Waker) {
+        let _ = wake;
+    }
+
     /// Takes a split over, at its position.
     ///
     /// # Errors

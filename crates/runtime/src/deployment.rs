@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use weir_checkpoint::{Config, JobPaths, Restart, SnapshotStore, TwoPhaseOptions};
+use weir_checkpoint::{CheckpointMode, Config, JobPaths, Restart, SnapshotStore, TwoPhaseOptions};
 use weir_graph::Plan;
 use weir_model::{Attempt, CheckpointId, KeyGroupRange, Name};
 use weir_operator::{Failure, OperatorFactory, SinkFactory, SourceFactory};
@@ -95,6 +95,8 @@ pub struct JobOptions {
 pub struct CheckpointOptions {
     /// When they are taken and how many are kept.
     pub config: Config,
+    /// Whether a row counts once, or after a failure perhaps more than once.
+    pub mode: CheckpointMode,
     /// Where they go.
     pub store: Arc<dyn SnapshotStore>,
     /// How they are named there.
@@ -136,6 +138,15 @@ impl Foreign {
 /// What happens to a job while it runs, for whoever watches.
 #[derive(Clone, Debug)]
 pub enum JobEvent {
+    /// The files of a checkpoint are read, to begin at it.
+    Reading {
+        /// Which.
+        id: CheckpointId,
+        /// Bytes that were read.
+        done: u64,
+        /// Bytes there are.
+        of: u64,
+    },
     /// The job begins at a checkpoint.
     Restoring {
         /// Which.

@@ -8,6 +8,7 @@ mod clock;
 mod deployment;
 mod driver;
 mod exchange;
+mod letters;
 mod messages;
 mod meters;
 mod report;

@@ -9,6 +9,7 @@ use std::{
 };
 
 use weir_model::{Name, SubtaskIndex};
+use weir_operator::RowInfo;
 
 /// A counter that only rises. Written once per batch by one task, read by anybody.
 #[derive(Debug, Default)]
@@ -45,9 +46,28 @@ pub struct NodeMeters {
     pub rows_out: Meter,
     /// Rows left out because they were malformed, refused or without a key.
     pub skipped: Meter,
+    /// Rows sent to a sink for dead letters, because they were refused or without a key.
+    pub dead_lettered: Meter,
 }
 
 impl NodeMeters {
+    /// How many rows that are skipped are logged, of each subtask and attempt.
+    const SKIPS_LOGGED: u64 = 10;
+
+    /// A row was left out: counted, and the first ones told of.
+    pub(crate) fn skip(&self, why: &str, row: impl FnOnce() -> RowInfo) {
+        self.skipped.add(1);
+        let count = self.skipped.get();
+        if count <= Self::SKIPS_LOGGED {
+            let more = match count {
+                Self::SKIPS_LOGGED => " (further ones are only counted)",
+                _ => "",
+            };
+            let operator = &self.name;
+            tracing::warn!(%operator, "left out a row: {why}{more}\n{}", row());
+        }
+    }
+
     /// What earlier attempts counted, by node and subtask: one each, however many attempts there
     /// were.
     pub(crate) fn folded(all: &[Arc<Self>]) -> Vec<Arc<Self>> {
@@ -60,6 +80,7 @@ impl NodeMeters {
                 (&sum.rows_in, &one.rows_in),
                 (&sum.rows_out, &one.rows_out),
                 (&sum.skipped, &one.skipped),
+                (&sum.dead_lettered, &one.dead_lettered),
             ] {
                 sum.set(sum.get() + one.get());
             }
@@ -74,6 +95,7 @@ impl NodeMeters {
             rows_in: Meter::default(),
             rows_out: Meter::default(),
             skipped: Meter::default(),
+            dead_lettered: Meter::default(),
         })
     }
 }

@@ -160,7 +160,13 @@ impl SnapshotStore for LocalStore {
     fn put(&self, path: &str, chunks: Vec<Vec<u8>>) -> Result<(), StoreError> {
         let failed = |e: Trouble| e.during("write", path);
         let target = Checked::object(path).map_err(failed)?.under(&self.root);
-        match self.create(&target, &chunks).map_err(failed)? {
+        let created = self.create(&target, &chunks).inspect_err(|_| {
+            // On a disk that is full nothing must be left, and a folder may have been made.
+            if let Some(folder) = target.parent() {
+                folder::remove_empty(folder, &self.root);
+            }
+        });
+        match created.map_err(failed)? {
             Created::Now => Ok(()),
             Created::Before => Err(StoreError::AlreadyExists {
                 path: path.to_owned(),

@@ -12,8 +12,8 @@ use weir_model::{
     SubtaskIndex, hash64,
 };
 use weir_state::{
-    EntriesColumn, HeapBackend, KeyedState, NestedColumn, StateDecl, StateFileReader,
-    StateFileWriter, StateIndex, StateKind, Which,
+    EntriesColumn, HeapBackend, KeyedState, NestedColumn, OperatorState, StateDecl,
+    StateFileReader, StateFileWriter, StateIndex, StateKind, Which,
 };
 
 type Failure = Box<dyn std::error::Error>;
@@ -56,7 +56,11 @@ fn main() -> Result<(), Failure> {
         values(keys)?;
     }
     one_long_list()?;
-    one_large_map()
+    one_large_map()?;
+    for entries in [100, MANY] {
+        one_broadcast_state(entries)?;
+    }
+    Ok(())
 }
 
 fn new_state() -> Result<KeyedState, Failure> {
@@ -264,15 +268,81 @@ fn one_large_map() -> Result<(), Failure> {
     Ok(())
 }
 
+/// A broadcast state that every batch looks up, and of which a call now and then replaces a little.
+fn one_broadcast_state(entries: u32) -> Result<(), Failure> {
+    let decl = StateDecl {
+        name: "broadcast".into(),
+        kind: StateKind::Broadcast,
+        format: "raw".into(),
+        version: 1,
+        prefetch: false,
+        ttl: None,
+    };
+    let mut state = OperatorState::new(&[decl]);
+    let index = StateIndex(0);
+    let numbers: Vec<u32> = (0..entries).collect();
+    for some in numbers.chunks(ROWS) {
+        let (map_keys, values) = columns(some, 0x9e37_79b1);
+        state.begin(true);
+        state.map_put(index, map_keys.view(), &values)?;
+        state.commit();
+    }
+    let (mut gets, mut puts, mut snapshots) = (Vec::new(), Vec::new(), Vec::new());
+    let mut random = 1;
+    for _ in 0..201 {
+        let rows: Vec<u32> = (0..ROWS)
+            .map(|_| next(&mut random) as u32 % entries)
+            .collect();
+        let (map_keys, values) = columns(&rows, 0x9e37_79b1);
+        let mut out = OptionalColumn::new();
+        let start = Instant::now();
+        state.begin(false);
+        state.map_get(index, map_keys.view(), &mut out)?;
+        state.commit();
+        gets.push(millis(start) * 1e6 / ROWS as f64);
+        let some = map_keys.view().slice(0, 64);
+        let mut few = OptionalColumn::new();
+        values.iter().take(64).for_each(|value| few.push(value));
+        let start = Instant::now();
+        state.begin(true);
+        state.map_put(index, some, &few)?;
+        state.commit();
+        puts.push(millis(start) * 1e3);
+        let start = Instant::now();
+        let held = state.snapshot();
+        snapshots.push(millis(start) * 1e6);
+        drop(held);
+    }
+    println!(
+        "broadcast state of {entries}: get an entry {:.1} ns",
+        median(gets)
+    );
+    println!(
+        "broadcast state of {entries}: a call that puts 64 {:.1} us",
+        median(puts)
+    );
+    println!(
+        "broadcast state of {entries}: snapshot {:.1} ns",
+        median(snapshots)
+    );
+    Ok(())
+}
+
 fn put(state: &mut KeyedState, numbers: &[u32], factor: u32) -> Result<(), Failure> {
+    let (map_keys, values) = columns(numbers, factor);
+    let which = vec![0; numbers.len()];
+    Ok(state.map_put(MAP, Which::Some(&which), map_keys.view(), &values)?)
+}
+
+/// Map keys made of numbers, and their values.
+fn columns(numbers: &[u32], factor: u32) -> (Column, OptionalColumn) {
     let mut map_keys = Column::new();
     let mut values = OptionalColumn::new();
     for n in numbers {
         map_keys.push(&n.wrapping_mul(factor).to_be_bytes());
         values.push(Some(&n.to_le_bytes()));
     }
-    let which = vec![0; numbers.len()];
-    Ok(state.map_put(MAP, Which::Some(&which), map_keys.view(), &values)?)
+    (map_keys, values)
 }
 
 fn millis(start: Instant) -> f64 {

@@ -160,7 +160,8 @@ pub trait Backend: Send {
     /// The key groups this backend holds.
     fn key_groups(&self) -> KeyGroupRange;
 
-    /// The declared states; [`StateIndex`] counts in this order.
+    /// The declared states; [`StateIndex`] counts in this order. Those among them that are not
+    /// keyed are not kept here (see [`OperatorState`](crate::OperatorState)): none can be reached.
     fn states(&self) -> &[StateDecl];
 
     /// Appends the value of each key to `out`, absent where there is none. Cell states only.

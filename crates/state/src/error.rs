@@ -16,7 +16,7 @@ pub enum Error {
         declared: usize,
     },
     /// The call used a state in a way that its kind does not have.
-    #[error("state `{name}` is a {kind} state, it was used as a {used} state")]
+    #[error("state `{name}` was declared as {kind} state and used as {used} state")]
     WrongKind {
         /// The name of the state.
         name: String,
@@ -59,6 +59,15 @@ pub enum Error {
          file)"
     )]
     NotKeyed {
+        /// The name of the state.
+        name: String,
+    },
+    /// Broadcast state was written where it can only be read: every subtask must write the same.
+    #[error(
+        "broadcast state `{name}` can be written only while rows of a broadcast input are \
+         processed, it is read-only here"
+    )]
+    ReadOnly {
         /// The name of the state.
         name: String,
     },

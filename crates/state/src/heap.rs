@@ -23,6 +23,8 @@ use crate::{
     Backend, EntriesColumn, Error, KeyBatch, ListWrites, MapWrites, NestedColumn, Snapshot,
     StateDecl, StateIndex, ValueWrites, Which, Writes, limits,
 };
+pub(crate) use chunks::MapChunks;
+pub(crate) use snapshot::BLOCK_BYTES;
 use snapshot::{HeapSnapshot, StateSnapshot};
 use table::{Probe, Table};
 
@@ -50,6 +52,8 @@ enum Shape {
     Cell,
     List,
     Map,
+    /// The state is not keyed: nothing of it is kept here.
+    Foreign,
 }
 
 impl Shape {
@@ -58,16 +62,16 @@ impl Shape {
             Self::Cell => "value",
             Self::List => "list",
             Self::Map => "map",
+            Self::Foreign => "operator",
         }
     }
 }
 
 impl HeapBackend {
-    /// A backend without entries for the keyed states `decls` and the key groups `range`.
+    /// A backend without entries for the keyed states among `decls` and the key groups `range`.
     ///
     /// # Errors
-    /// [`Error::WrongKind`] where a state is not keyed, [`Error::DuplicateName`], and
-    /// [`Error::Unsupported`] where a state declares a time to live.
+    /// [`Error::DuplicateName`], and [`Error::Unsupported`] where a state declares a time to live.
     pub fn new(decls: Vec<StateDecl>, range: KeyGroupRange) -> Result<Self, Error> {
         let mut states = Vec::with_capacity(decls.len());
         for (i, decl) in decls.iter().enumerate() {
@@ -82,7 +86,7 @@ impl HeapBackend {
                     what: "a time to live",
                 });
             }
-            let shape = shape_of(decl)?;
+            let shape = shape_of(decl);
             states.push(HeapState {
                 shape,
                 table: Table::new(range, shape != Shape::Cell),
@@ -309,6 +313,10 @@ impl Backend for HeapBackend {
             .states
             .get_mut(index as usize)
             .ok_or(Error::Undeclared { index, declared })?;
+        if state.shape == Shape::Foreign {
+            let what = format!("it has rows of key group {group} for a state without keys");
+            return Err(Error::Damaged(what));
+        }
         state.table.thaw();
         let (change, result) = load::rows(state.shape, &mut state.table, group, rows);
         state.count(change);
@@ -328,19 +336,15 @@ impl HeapState {
     }
 }
 
-fn shape_of(decl: &StateDecl) -> Result<Shape, Error> {
+fn shape_of(decl: &StateDecl) -> Shape {
     use crate::StateKind::{
         Aggregating, Broadcast, List, Map, OperatorList, OperatorUnion, Reducing, Value,
     };
     match decl.kind {
-        Value | Reducing | Aggregating => Ok(Shape::Cell),
-        List => Ok(Shape::List),
-        Map => Ok(Shape::Map),
-        OperatorList | OperatorUnion | Broadcast => Err(Error::WrongKind {
-            name: decl.name.clone(),
-            kind: decl.kind,
-            used: "keyed",
-        }),
+        Value | Reducing | Aggregating => Shape::Cell,
+        List => Shape::List,
+        Map => Shape::Map,
+        OperatorList | OperatorUnion | Broadcast => Shape::Foreign,
     }
 }
 

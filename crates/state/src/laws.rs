@@ -15,11 +15,11 @@ mod model;
 mod steps;
 
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
-use weir_model::{KeyGroup, KeyGroupRange, MaxParallelism, hash64};
+use weir_model::{KeyGroup, KeyGroupRange, MaxParallelism, OptionalColumn, hash64};
 
 use crate::{
-    Backend, Error, NestedColumn, Snapshot, SnapshotSink, StateDecl, StateIndex, StateKind, Which,
-    Writes, rows::Reader,
+    Backend, Error, NestedColumn, Snapshot, SnapshotSink, StateDecl, StateIndex, StateKind,
+    ValueWrites, Which, Writes, rows::Reader,
 };
 use model::{Batch, Call, World};
 
@@ -45,6 +45,7 @@ pub fn check_backend(make: impl Fn(Vec<StateDecl>, KeyGroupRange) -> Box<dyn Bac
     one_crowded_key_group(&make);
     a_refused_call_changes_nothing(&make);
     states_are_used_as_declared(&make);
+    state_without_keys_is_not_kept(&make);
     damaged_rows_are_refused(&make);
 }
 
@@ -192,6 +193,59 @@ fn states_are_used_as_declared(make: Make<'_>) {
     let some = Which::Some(&[1]);
     let wrong = backend.get_values(VALUE, &keys, some, &mut Default::default());
     assert!(matches!(wrong, Err(Error::NoSuchKey { .. })), "{wrong:?}");
+}
+
+/// States without keys may be declared among the others, and count as such, and cannot be reached.
+fn state_without_keys_is_not_kept(make: Make<'_>) {
+    let mut decls = decls();
+    for (at, kind) in [
+        (0, StateKind::Broadcast),
+        (2, StateKind::OperatorList),
+        (7, StateKind::OperatorUnion),
+    ] {
+        let name = kind.as_str().into();
+        let first = decls[0].clone();
+        decls.insert(
+            at,
+            StateDecl {
+                name,
+                kind,
+                ..first
+            },
+        );
+    }
+    let mut backend = make(decls.clone(), all());
+    assert_eq!(backend.states(), decls);
+    let batch = Batch::of([1]);
+    let keys = batch.view();
+    let mut writes = Writes::default();
+    let mut value = ValueWrites::default();
+    value.keys.push(0);
+    value.values.push(Some(b"v"));
+    writes.values.push((StateIndex(1), value.clone()));
+    backend.apply(&keys, &writes).unwrap();
+    let mut out = OptionalColumn::new();
+    backend
+        .get_values(StateIndex(1), &keys, Which::All, &mut out)
+        .unwrap();
+    assert_eq!(out.get(0), Some(&b"v"[..]));
+    for state in [0, 2, 7].map(StateIndex) {
+        let wrong = backend.get_values(state, &keys, Which::All, &mut out);
+        assert!(matches!(wrong, Err(Error::WrongKind { .. })), "{wrong:?}");
+        let wrong = backend.get_lists(state, &keys, Which::All, &mut NestedColumn::default());
+        assert!(matches!(wrong, Err(Error::WrongKind { .. })), "{wrong:?}");
+        let wrong = backend.scan_entries(state, &keys, 0, None, 1, &mut Default::default());
+        assert!(matches!(wrong, Err(Error::WrongKind { .. })), "{wrong:?}");
+        let writes = Writes {
+            values: vec![(state, value.clone())],
+            ..Writes::default()
+        };
+        let wrong = backend.apply(&keys, &writes);
+        assert!(matches!(wrong, Err(Error::WrongKind { .. })), "{wrong:?}");
+        let wrong = backend.load(state, group_of(1), &[1, b'k', 0, 1, b'v']);
+        assert!(matches!(wrong, Err(Error::Damaged(_))), "{wrong:?}");
+        assert_eq!(backend.entries(state), 0);
+    }
 }
 
 /// Rows that end too early or claim too much are an error and no panic.

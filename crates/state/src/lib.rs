@@ -1,9 +1,9 @@
-//! Keyed state: what a component may declare, the batch-first [`Backend`] trait, the call as a
-//! transaction over it ([`KeyedState`]), the heap backend, the files of a checkpoint and the laws
-//! that every backend passes.
+//! State: what a component may declare, the batch-first [`Backend`] trait, the call as a
+//! transaction over it ([`KeyedState`]), the heap backend, the state of a subtask
+//! ([`OperatorState`]), the files of a checkpoint and the laws that every backend passes.
 //!
-//! State is addressed by the index of the key in the batch in hand; so no key is hashed twice and
-//! whole columns are read and written in one go.
+//! Keyed state is addressed by the index of the key in the batch in hand; so no key is hashed twice
+//! and whole columns are read and written in one go.
 
 mod backend;
 mod decl;
@@ -14,6 +14,7 @@ mod keyed;
 #[cfg(any(test, feature = "laws"))]
 pub mod laws;
 mod limits;
+mod operator_state;
 mod rows;
 
 pub use backend::{
@@ -25,3 +26,4 @@ pub use error::Error;
 pub use file::{Change, SavedState, StateFile, StateFileReader, StateFileWriter, Verdict, compare};
 pub use heap::HeapBackend;
 pub use keyed::KeyedState;
+pub use operator_state::{OperatorSnapshot, OperatorState, SavedOperatorState, redistribute};

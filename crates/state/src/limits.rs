@@ -6,14 +6,18 @@ use weir_model::{Column, OptionalColumn};
 
 use crate::{EntriesColumn, Error, NestedColumn};
 
-/// The most bytes of one column of one access, of what one call may write to one state, and of one
-/// list. Columns count in 32 bits, so this must stay below 4 GiB; a call gets 256 KiB of rows, so
-/// two thousand times that is not a limit for honest use. Our own tests meet it sooner.
+/// The most bytes of one column of one access, of what one call may write to one state, of one
+/// list, of one broadcast state, and of the raw state of a subtask. Columns count in 32 bits, so
+/// this must stay below 4 GiB; a call gets 256 KiB of rows, so two thousand times that is not a
+/// limit for honest use. Our own tests meet it sooner.
 pub(crate) const MAX_COLUMN_BYTES: usize = if cfg!(test) { 16 << 20 } else { 512 << 20 };
 
 /// What a row of a column takes beside its bytes. It is counted, or empty rows would be free and a
 /// guest could read a list of them over and over without end.
 pub(crate) const ROW_BYTES: usize = 4;
+
+/// What an entry of a broadcast state takes beside its bytes.
+pub(crate) const ENTRY_BYTES: usize = 16;
 
 /// Buffers that are used again from call to call keep at most this much: sixteen times the rows of
 /// a call. What one large call needed more is given back.

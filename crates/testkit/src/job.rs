@@ -11,7 +11,8 @@ use std::{
 use indexmap::IndexMap;
 use tokio::sync::watch;
 use weir_checkpoint::{
-    Config, JobPaths, Restart, RestartStrategy, TwoPhaseOptions, testing::MemoryStore,
+    CheckpointMode, Config, JobPaths, Restart, RestartStrategy, TwoPhaseOptions,
+    testing::MemoryStore,
 };
 use weir_graph::{
     Endpoint, Input, LogicalGraph, OnError, OperatorNode, Partitioning, SinkNode, SourceNode, plan,
@@ -70,6 +71,8 @@ pub struct TestJob {
     attempts: Arc<AtomicU32>,
     /// When checkpoints are taken; `None` = none are kept.
     pub checkpoints: Option<Config>,
+    /// Whether a row counts once, or after a failure perhaps more than once.
+    pub mode: CheckpointMode,
     /// The restart strategy.
     pub restart: RestartStrategy,
     /// Where it begins.
@@ -104,6 +107,7 @@ impl TestJob {
                 interval_ms: Some(5),
                 ..Config::default()
             }),
+            mode: CheckpointMode::ExactlyOnce,
             restart: RestartStrategy::None,
             restore: RestoreFrom::Latest,
             on_existing: OnExisting::Refuse,
@@ -169,6 +173,32 @@ impl TestJob {
         self
     }
 
+    /// Lets the operator that was added last send what it refuses to a sink.
+    #[must_use]
+    pub fn dead_lettering(mut self, sink: &str) -> Self {
+        let sink = OnError::DeadLetter(Name::new(sink).unwrap());
+        self.graph.operators.last_mut().unwrap().1.on_error = sink;
+        self
+    }
+
+    /// Adds a sink that takes nothing but dead letters.
+    #[must_use]
+    pub fn dead_letters(
+        mut self,
+        name: &str,
+        parallelism: u32,
+        sink: impl SinkFactory + 'static,
+    ) -> Self {
+        let parallelism = Parallelism::new(parallelism).unwrap();
+        let node = SinkNode {
+            parallelism,
+            inputs: Vec::new(),
+        };
+        self.graph.sinks.insert(Name::new(name).unwrap(), node);
+        self.sinks.insert(Name::new(name).unwrap(), Arc::new(sink));
+        self
+    }
+
     /// Adds a sink.
     #[must_use]
     pub fn sink(
@@ -182,7 +212,7 @@ impl TestJob {
         let parallelism = Parallelism::new(parallelism).unwrap();
         let node = SinkNode {
             parallelism,
-            input: input(from, partitioning),
+            inputs: vec![input(from, partitioning)],
         };
         self.graph.sinks.insert(Name::new(name).unwrap(), node);
         self.sinks.insert(Name::new(name).unwrap(), Arc::new(sink));
@@ -241,6 +271,7 @@ impl TestJob {
             workers: 2,
             checkpoints: self.checkpoints.clone().map(|config| CheckpointOptions {
                 config,
+                mode: self.mode,
                 store: self.store.clone(),
                 paths,
             }),

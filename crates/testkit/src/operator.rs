@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use weir_model::{Column, OptionalColumn, Rows};
+use weir_model::{CheckpointId, Column, OptionalColumn, Rows};
 use weir_operator::{
     Context, Descriptor, Emitted, Failure, Operator, OperatorFactory, Outcome, TaskInfo, Trap,
 };
@@ -10,13 +10,15 @@ use weir_state::{StateDecl, StateIndex, StateKind, Which};
 
 type Process = dyn Fn(&mut Context, u32, Rows<'_>) -> Result<Outcome, Failure> + Send + Sync;
 type Finish = dyn Fn(&mut Context) -> Result<Vec<Emitted>, Failure> + Send + Sync;
+type Snapshot = dyn Fn(&mut Context, CheckpointId) -> Result<Vec<Vec<u8>>, Failure> + Send + Sync;
 
-/// An operator that keeps nothing of its own: all it has are closures and keyed state.
+/// An operator that keeps nothing of its own: all it has are closures and state of the host.
 #[derive(Clone)]
 pub struct Closures {
     descriptor: Descriptor,
     process: Arc<Process>,
     finish: Arc<Finish>,
+    snapshot: Arc<Snapshot>,
 }
 
 impl Closures {
@@ -34,6 +36,7 @@ impl Closures {
             },
             process: Arc::new(process),
             finish: Arc::new(|_| Ok(Vec::new())),
+            snapshot: Arc::new(|_, _| Ok(Vec::new())),
         }
     }
 
@@ -67,18 +70,30 @@ impl Closures {
 
     /// Traps where a row is `bad`, after it has done with the rows what it does.
     #[must_use]
-    pub fn trapping_at(mut self, bad: impl Fn(&[u8]) -> bool + Send + Sync + 'static) -> Self {
+    pub fn trapping_at(self, bad: impl Fn(&[u8]) -> bool + Send + Sync + 'static) -> Self {
+        self.failing_at(bad, || {
+            Failure::Trap(Box::new(Trap {
+                message: "as told".into(),
+                backtrace: Vec::new(),
+                row: None,
+            }))
+        })
+    }
+
+    /// Fails where a row is `bad`, after it has done with the rows what it does.
+    #[must_use]
+    pub fn failing_at(
+        mut self,
+        bad: impl Fn(&[u8]) -> bool + Send + Sync + 'static,
+        failure: impl Fn() -> Failure + Send + Sync + 'static,
+    ) -> Self {
         let process = self.process;
         self.process = Arc::new(move |cx, input, rows| {
             let outcome = process(cx, input, rows)?;
-            if rows.values.iter().any(&bad) {
-                return Err(Failure::Trap(Box::new(Trap {
-                    message: "as told".into(),
-                    backtrace: Vec::new(),
-                    row: None,
-                })));
+            match rows.values.iter().any(&bad) {
+                true => Err(failure()),
+                false => Ok(outcome),
             }
-            Ok(outcome)
         });
         self
     }
@@ -90,6 +105,20 @@ impl Closures {
         finish: impl Fn(&mut Context) -> Result<Vec<Emitted>, Failure> + Send + Sync + 'static,
     ) -> Self {
         self.finish = Arc::new(finish);
+        self
+    }
+
+    /// Does this at each checkpoint, and keeps what it gives.
+    #[must_use]
+    pub fn with_snapshot(
+        mut self,
+        snapshot: impl Fn(&mut Context, CheckpointId) -> Result<Vec<Vec<u8>>, Failure>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.descriptor.checkpointed = true;
+        self.snapshot = Arc::new(snapshot);
         self
     }
 }
@@ -124,6 +153,14 @@ impl Operator for Closures {
 
     fn finish(&mut self, cx: &mut Box<Context>) -> Result<Vec<Emitted>, Failure> {
         (self.finish)(cx)
+    }
+
+    fn snapshot(
+        &mut self,
+        cx: &mut Box<Context>,
+        checkpoint: CheckpointId,
+    ) -> Result<Vec<Vec<u8>>, Failure> {
+        (self.snapshot)(cx, checkpoint)
     }
 
     fn reset(&mut self, _cx: &mut Box<Context>) -> Result<(), Failure> {

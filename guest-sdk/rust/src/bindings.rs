@@ -1038,6 +1038,9 @@ pub mod weir {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
+            /// The list of this subtask (`operator-list` and `operator-union`). Operator state and broadcast state may be used in
+            /// `initialize`, `open`, `process`, `end-of-input`, `finish` and `snapshot`: what the last three write is in the checkpoint that
+            /// the job ends with. They may not be used in `describe`, `complete` and `aborted`.
             #[allow(async_fn_in_trait)]
             pub fn operator_get(state: u32) -> BytesColumn {
                 unsafe {
@@ -1088,6 +1091,7 @@ pub mod weir {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
+            /// replaces the list; empty = clear
             #[allow(async_fn_in_trait)]
             pub fn operator_set(state: u32, values: &BytesColumn) -> () {
                 unsafe {
@@ -1226,6 +1230,8 @@ pub mod weir {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
+            /// absent = remove. Only in `process`, for rows of a broadcast input: all subtasks see the same rows there, and must make the same
+            /// of them, so that the state is the same in each. Keyed state is not at hand for such rows.
             #[allow(async_fn_in_trait)]
             pub fn broadcast_put(
                 state: u32,
@@ -1310,6 +1316,7 @@ pub mod weir {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
+            /// entries in byte order of their keys, after the given one (exclusive)
             #[allow(async_fn_in_trait)]
             pub fn broadcast_scan(
                 state: u32,

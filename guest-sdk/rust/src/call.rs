@@ -11,11 +11,25 @@ use crate::bindings::weir::operator::data::{OptionalColumn, Slots};
 use crate::error::{Error, Result};
 use crate::host::Host;
 
+/// Which state a call may use that does not belong to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// None: nothing is being asked of the operator, it is only told something.
+    Nothing,
+    /// All of it; broadcast state is only read.
+    Subtask,
+    /// All of it: the rows are those of a broadcast input.
+    Broadcast,
+}
+
 /// What all handles of an operator share.
 pub(crate) struct Call {
     pub(crate) host: Box<dyn Host>,
     number: Cell<u64>,
+    scope: Cell<Scope>,
     row: Cell<u64>,
+    /// Whether the row in hand is only looked at, before its turn.
+    looking: Cell<bool>,
     /// The key whose state can be used.
     key: Cell<Option<u32>>,
     /// The key of a row that is not processed yet: only entries of its maps can be named.
@@ -35,12 +49,48 @@ pub(crate) struct Binding {
 impl Binding {
     /// The index of the key in hand.
     pub(crate) fn key(&self) -> Result<u32> {
-        self.call.key.get().ok_or_else(|| {
-            Error::fatal(format_args!(
-                "state `{}`: keyed state can be used only while a row is processed",
-                self.name
-            ))
+        self.call.key.get().ok_or_else(|| self.no_key())
+    }
+
+    #[cold]
+    fn no_key(&self) -> Error {
+        self.misused(match self.call.scope.get() {
+            Scope::Broadcast => {
+                "a row of a broadcast input has no key, so keyed state cannot be used"
+            }
+            Scope::Nothing | Scope::Subtask => {
+                "keyed state can be used only while a row is processed"
+            }
         })
+    }
+
+    /// Checks that state of the subtask can be used.
+    pub(crate) fn subtask(&self) -> Result<()> {
+        if self.call.looking.get() {
+            return Err(self.misused("state cannot be used in `prefetch`"));
+        }
+        match self.call.scope.get() {
+            Scope::Subtask | Scope::Broadcast => Ok(()),
+            Scope::Nothing => {
+                Err(self.misused("state cannot be used in `describe`, `complete` and `aborted`"))
+            }
+        }
+    }
+
+    /// Checks that broadcast state can be written.
+    pub(crate) fn broadcasting(&self) -> Result<()> {
+        self.subtask()?;
+        if self.call.scope.get() == Scope::Broadcast {
+            return Ok(());
+        }
+        Err(self.misused(
+            "broadcast state can be written only while a row of a broadcast input is processed",
+        ))
+    }
+
+    #[cold]
+    fn misused(&self, why: &str) -> Error {
+        Error::fatal(format_args!("state `{}`: {why}", self.name))
     }
 
     /// The index of the key whose map entries may be named.
@@ -63,7 +113,9 @@ impl Call {
         Rc::new(Self {
             host,
             number: Cell::new(0),
+            scope: Cell::new(Scope::Nothing),
             row: Cell::new(0),
+            looking: Cell::new(false),
             key: Cell::new(None),
             next_key: Cell::new(None),
             keys: Cell::new(0),
@@ -72,15 +124,23 @@ impl Call {
     }
 
     /// Starts a call with so many distinct keys and the slots of prefetched states.
-    pub(crate) fn begin(&self, keys: u32, slots: Vec<Slots>) {
+    pub(crate) fn begin(&self, scope: Scope, keys: u32, slots: Vec<Slots>) {
         self.number.set(self.number.get() + 1);
+        self.scope.set(scope);
         self.keys.set(keys);
         self.slots.replace(slots);
+    }
+
+    /// Starts a call that has no rows.
+    pub(crate) fn begin_without_rows(&self, scope: Scope) {
+        self.begin(scope, 0, Vec::new());
+        self.leave_rows();
     }
 
     /// Starts a row.
     pub(crate) fn enter_row(&self, key: Option<u32>) {
         self.row.set(self.row.get() + 1);
+        self.looking.set(false);
         self.key.set(key);
         self.next_key.set(None);
     }
@@ -88,6 +148,7 @@ impl Call {
     /// Looks at a row before its turn.
     pub(crate) fn look_at_row(&self, key: Option<u32>) {
         self.enter_row(None);
+        self.looking.set(true);
         self.next_key.set(key);
     }
 

@@ -15,7 +15,9 @@ use crate::error::{Error, Result};
 use crate::map_key::MapKey;
 use crate::metrics::{Counter, Gauge, Histogram};
 use crate::output::SideOutput;
-use crate::state::{Aggregate, Aggregating, Fold, Handle, List, Map, Reducing, Value};
+use crate::state::{
+    Aggregate, Aggregating, Broadcast, Fold, Handle, List, Map, OperatorList, Reducing, Value,
+};
 
 thread_local! {
     /// How many handles have been made, to find those that are never declared.
@@ -35,6 +37,8 @@ pub(crate) fn handles_made() -> usize {
 const MAX_NAME: usize = 63;
 /// The longest name of a metric, in bytes.
 const MAX_METRIC_NAME: usize = 128;
+/// The most inputs of an operator.
+const MAX_INPUTS: u32 = 64;
 
 /// Whether a job file can say the name (D3).
 fn is_name(name: &str) -> bool {
@@ -68,6 +72,10 @@ pub struct Declared {
     pub(crate) descriptor: Descriptor,
     /// Some map state wants the operator's `prefetch`.
     pub(crate) looks_ahead: bool,
+    /// How many inputs the type of the rows is for, if it says so.
+    typed_inputs: Option<u32>,
+    /// The inputs whose rows go to all subtasks, a bit each.
+    broadcast_inputs: u64,
     pub(crate) handles: usize,
     /// Names of metrics; they have no place in the descriptor.
     metrics: Vec<String>,
@@ -76,10 +84,11 @@ pub struct Declared {
 }
 
 impl Declared {
-    pub(crate) fn new(call: Rc<Call>) -> Self {
+    /// Nothing yet, of an operator whose rows are of a type for so many inputs.
+    pub(crate) fn new(call: Rc<Call>, typed_inputs: Option<u32>) -> Self {
         let descriptor = Descriptor {
             states: Vec::new(),
-            inputs: 1,
+            inputs: typed_inputs.unwrap_or(1),
             side_outputs: Vec::new(),
             timers: false,
             keeps_memory: false,
@@ -89,9 +98,47 @@ impl Declared {
             call,
             descriptor,
             looks_ahead: false,
+            typed_inputs,
+            broadcast_inputs: 0,
             handles: 0,
             metrics,
             mistakes,
+        }
+    }
+
+    /// Whether the rows of an input go to all subtasks.
+    pub(crate) fn is_broadcast(&self, input: u32) -> bool {
+        input < MAX_INPUTS && self.broadcast_inputs >> input & 1 == 1
+    }
+
+    /// Looks for mistakes in what belongs together, once all is declared.
+    pub(crate) fn check(&mut self) {
+        let inputs = self.descriptor.inputs;
+        if let Some(typed) = self.typed_inputs.filter(|typed| *typed != inputs) {
+            self.mistakes.push(format!(
+                "{inputs} inputs are declared, but the type of the rows is for {typed}"
+            ));
+        }
+        if inputs > MAX_INPUTS {
+            self.mistakes.push(format!(
+                "{inputs} inputs are declared; {MAX_INPUTS} are the most"
+            ));
+        }
+        let beyond = (inputs..MAX_INPUTS).find(|input| self.is_broadcast(*input));
+        if let Some(input) = beyond {
+            self.mistakes.push(format!(
+                "input {input} is declared as a broadcast input, but there are {inputs} inputs, \
+                 counted from 0"
+            ));
+        }
+        let mut states = self.descriptor.states.iter();
+        let broadcast = states.find(|state| state.kind == StateKind::Broadcast);
+        if let Some(state) = broadcast.filter(|_| self.broadcast_inputs == 0) {
+            self.mistakes.push(format!(
+                "broadcast state `{}` could never be written: no input is declared as a broadcast \
+                 input",
+                state.name
+            ));
         }
     }
 
@@ -160,11 +207,74 @@ impl<'v> Describe<'v> {
         self.metric(name, histogram);
     }
 
-    /// Says that the operator has more than one input, told apart by
-    /// [`Ctx::input`](crate::Ctx::input).
+    /// Says that the operator has more than one input, all with rows of one type, told apart by
+    /// [`Row::input`](crate::Row::input). Where the types differ, [`inputs!`](crate::inputs!) says
+    /// how many there are.
+    ///
+    /// ```
+    /// use weir_guest::{Ctx, Describe, Process, Result, Row};
+    ///
+    /// /// Merges three streams, and says of each row where it is from.
+    /// #[derive(Default)]
+    /// struct Merge;
+    ///
+    /// impl Process for Merge {
+    ///     type In = String;
+    ///     type Out = String;
+    ///
+    ///     fn describe(&mut self, d: &mut Describe) {
+    ///         d.inputs(3);
+    ///     }
+    ///
+    ///     fn process(&mut self, row: Row<String>, ctx: &mut Ctx<String>) -> Result<()> {
+    ///         ctx.emit(format_args!("{}: {}", row.input, row.value))
+    ///     }
+    /// }
+    /// # use weir_guest::testing::{Harness, Input};
+    /// # let mut merge = Harness::open::<Merge, _>("null").unwrap();
+    /// # assert_eq!(merge.batch(2, [Input::row("a")]).unwrap().main(), ["2: a"]);
+    /// ```
     pub fn inputs(&mut self, inputs: u32) {
         if let Visit::Declare(declared) = &mut self.visit {
             declared.descriptor.inputs = inputs;
+        }
+    }
+
+    /// Says that the rows of an input, counted from 0, go to all subtasks: in the job file it has
+    /// `broadcast: true`. Its rows have no key, and they are the ones that may write
+    /// [`Broadcast`] state. [`BroadcastProcess`](crate::BroadcastProcess) and
+    /// [`KeyedBroadcastProcess`](crate::KeyedBroadcastProcess) say it of their second input.
+    pub fn broadcast_input(&mut self, input: u32) {
+        let Visit::Declare(declared) = &mut self.visit else {
+            return;
+        };
+        if input < MAX_INPUTS {
+            declared.broadcast_inputs |= 1 << input;
+        } else {
+            declared.mistakes.push(format!(
+                "input {input} is declared as a broadcast input; {MAX_INPUTS} inputs are the most"
+            ));
+        }
+    }
+
+    /// Declares an operator state: a list of the subtask. When the parallelism changes, the items
+    /// of all subtasks are dealt out anew, in order and evenly; when it does not, each subtask gets
+    /// its own.
+    pub fn operator_list<T: StateCodec>(&mut self, name: &str, state: &mut OperatorList<T>) {
+        self.state::<T>(name, StateKind::OperatorList, state);
+    }
+
+    /// Declares an operator state of which each subtask gets the items of all subtasks, in order,
+    /// whenever the job goes on from a checkpoint.
+    pub fn union_list<T: StateCodec>(&mut self, name: &str, state: &mut OperatorList<T>) {
+        self.state::<T>(name, StateKind::OperatorUnion, state);
+    }
+
+    /// Declares a broadcast state: a map that is the same in every subtask.
+    pub fn broadcast<K: MapKey, V: StateCodec>(&mut self, name: &str, state: &mut Broadcast<K, V>) {
+        let mut declared = self.state::<V>(name, StateKind::Broadcast, state);
+        if let Some(decl) = last_state(&mut declared) {
+            decl.format = format!("{}->{}", K::format(), V::format());
         }
     }
 

@@ -5,15 +5,17 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 use crate::bindings::weir::operator::data::{Batch, Descriptor, Emitted, Outcome, Poison, Slots};
-use crate::call::Call;
+use crate::call::{Call, Scope};
+use crate::checkpointed::{Checkpointed, Hooks, Initialize, Snapshot};
 use crate::column;
 use crate::ctx::{Ctx, Env};
 use crate::describe::{Declared, Visit, handles_made};
 use crate::error::{Error, Result};
 use crate::host::Host;
+use crate::inputs::Inputs;
 use crate::operator::{IntoOperator, Operator};
 use crate::output::Outputs;
-use crate::row::{Decode, Row};
+use crate::row::Row;
 
 /// The exports of the contract, whatever the types of the operator.
 pub trait Logic {
@@ -47,6 +49,28 @@ pub trait Logic {
     /// # Errors
     /// See the contract.
     fn finish(&mut self) -> std::result::Result<Vec<Emitted>, String>;
+    /// `checkpointed.initialize`
+    ///
+    /// # Errors
+    /// See the contract.
+    fn initialize(&mut self, restored: bool, raw: Vec<Vec<u8>>) -> std::result::Result<(), String>;
+    /// `checkpointed.snapshot`
+    ///
+    /// # Errors
+    /// See the contract.
+    fn snapshot(&mut self, checkpoint: u64) -> std::result::Result<Vec<Vec<u8>>, String>;
+    /// `checkpointed.complete`
+    ///
+    /// # Errors
+    /// What the operator returned; the contract has no place for it.
+    fn complete(&mut self, checkpoint: u64) -> std::result::Result<(), String>;
+    /// `checkpointed.aborted`
+    ///
+    /// # Errors
+    /// What the operator returned; the contract has no place for it.
+    fn aborted(&mut self, checkpoint: u64) -> std::result::Result<(), String>;
+    /// Whether the rows of an input go to all subtasks.
+    fn is_broadcast(&self, input: u32) -> bool;
 }
 
 /// Makes the exports of an operator that lives on this host.
@@ -54,12 +78,29 @@ pub(crate) fn make<T, Kind>(host: Box<dyn Host>) -> Box<dyn Logic>
 where
     T: IntoOperator<Kind>,
 {
+    make_with::<T, Kind>(host, None)
+}
+
+/// As [`make`], of an operator that saves and restores something itself.
+pub(crate) fn make_checkpointed<T, Kind>(host: Box<dyn Host>) -> Box<dyn Logic>
+where
+    T: IntoOperator<Kind> + Checkpointed,
+{
+    make_with::<T, Kind>(host, Some(Hooks::of::<T, Kind>()))
+}
+
+fn make_with<T, Kind>(host: Box<dyn Host>, hooks: Option<Hooks<T::Operator>>) -> Box<dyn Logic>
+where
+    T: IntoOperator<Kind>,
+{
     let before = handles_made();
     let mut operator = T::make();
     let made = handles_made() - before;
     let call = Call::new(host);
-    let mut declared = Declared::new(Rc::clone(&call));
+    let typed_inputs = <T::Operator as Operator>::In::COUNT;
+    let mut declared = Declared::new(Rc::clone(&call), typed_inputs);
     operator.visit(Visit::Declare(&mut declared));
+    declared.check();
     if made > declared.handles {
         let missing = made - declared.handles;
         let name = std::any::type_name::<T>();
@@ -70,6 +111,7 @@ where
     let side_outputs = declared.descriptor.side_outputs.len();
     Box::new(Driver {
         operator,
+        hooks,
         call,
         declared,
         outputs: Outputs::new(side_outputs),
@@ -77,10 +119,12 @@ where
 }
 
 /// A row that was decoded ahead of its turn; `None` if it could not be.
-type Decoded<'b, O> = Option<<<O as Operator>::In as Decode>::View<'b>>;
+type Decoded<'b, O> = Option<<<O as Operator>::In as Inputs>::View<'b>>;
 
 struct Driver<O> {
     operator: O,
+    /// The functions of an operator that saves and restores something itself.
+    hooks: Option<Hooks<O>>,
     call: Rc<Call>,
     declared: Declared,
     outputs: Outputs,
@@ -88,14 +132,20 @@ struct Driver<O> {
 
 impl<O: Operator> Driver<O> {
     fn run(&mut self, input: u32, batch: &Batch, slots: Vec<Slots>) -> Result<Outcome> {
-        if O::KEYED && batch.keys.ends.is_empty() && !batch.values.ends.is_empty() {
-            return Err(Error::fatal(
-                "the operator has keyed state: its input needs a `key`",
-            ));
+        let scope = if self.declared.is_broadcast(input) {
+            Scope::Broadcast
+        } else {
+            Scope::Subtask
+        };
+        let unkeyed = batch.keys.ends.is_empty() && !batch.values.ends.is_empty();
+        if O::KEYED && unkeyed && scope != Scope::Broadcast {
+            return Err(Error::fatal(format_args!(
+                "the operator has keyed state: its input {input} needs a `key`"
+            )));
         }
-        self.call.begin(batch.keys.ends.len() as u32, slots);
+        self.call.begin(scope, batch.keys.ends.len() as u32, slots);
         let decoded = if self.declared.looks_ahead {
-            self.look_ahead(batch)?
+            self.look_ahead(input, batch)?
         } else {
             Vec::new()
         };
@@ -114,16 +164,18 @@ impl<O: Operator> Driver<O> {
 
     /// Lets the operator name map entries, and keeps what it decoded for that. A row that fails
     /// here fails again in its turn.
-    fn look_ahead<'b>(&mut self, batch: &'b Batch) -> Result<Vec<Decoded<'b, O>>> {
+    fn look_ahead<'b>(&mut self, input: u32, batch: &'b Batch) -> Result<Vec<Decoded<'b, O>>> {
         let mut decoded = Vec::with_capacity(batch.values.ends.len());
         for index in 0..batch.values.ends.len() {
             let bytes = column::row(&batch.values, index)?;
             self.call.look_at_row(key_of(batch, index)?);
-            decoded.push(O::In::decode(bytes).ok().map(|value| {
-                let timestamp = batch.timestamps.get(index).copied();
-                let row = Row { value, timestamp };
-                let _ = self.operator.prefetch(&row);
-                row.value
+            decoded.push(O::In::decode_row(input, bytes).ok().map(|value| {
+                let row = Row {
+                    value,
+                    timestamp: batch.timestamps.get(index).copied(),
+                    input,
+                };
+                self.operator.prefetch(row).value
             }));
         }
         Ok(decoded)
@@ -156,13 +208,19 @@ impl<O: Operator> Driver<O> {
                 input,
                 types: PhantomData,
             };
-            let timestamp = batch.timestamps.get(index).copied();
             let value = match decoded.next().flatten() {
                 Some(value) => Ok(value),
-                None => O::In::decode(bytes),
+                None => O::In::decode_row(input, bytes),
             };
-            let result =
-                value.and_then(|value| self.operator.process(Row { value, timestamp }, &mut ctx));
+            let timestamp = batch.timestamps.get(index).copied();
+            let result = value.and_then(|value| {
+                let row = Row {
+                    value,
+                    timestamp,
+                    input,
+                };
+                self.operator.process(row, &mut ctx)
+            });
             let Err(error) = result else { continue };
             if error.is_fatal() {
                 return Err(error);
@@ -196,8 +254,7 @@ impl<O: Operator> Driver<O> {
         input: u32,
         function: fn(&mut O, &mut Ctx<O::Out>) -> Result<()>,
     ) -> Result<Vec<Emitted>> {
-        self.call.begin(0, Vec::new());
-        self.call.leave_rows();
+        self.call.begin_without_rows(Scope::Subtask);
         let mut ctx = Ctx {
             env: Env {
                 host: &*self.call.host,
@@ -211,6 +268,21 @@ impl<O: Operator> Driver<O> {
         function(&mut self.operator, &mut ctx)?;
         self.flush()?;
         self.outputs.take(0, &[])
+    }
+
+    /// Calls a function of the operator that emits nothing.
+    fn aside<T>(
+        &mut self,
+        scope: Scope,
+        function: impl FnOnce(&mut O, Env<'_>, Option<&Hooks<O>>) -> Result<T>,
+    ) -> std::result::Result<T, String> {
+        self.call.begin_without_rows(scope);
+        let env = Env {
+            host: &*self.call.host,
+        };
+        let result = function(&mut self.operator, env, self.hooks.as_ref());
+        let result = result.and_then(|returned| self.flush().map(|_| returned));
+        self.finish_call(result)
     }
 
     /// Leaves nothing of a failed call behind.
@@ -246,13 +318,7 @@ impl<O: Operator> Logic for Driver<O> {
     }
 
     fn open(&mut self) -> std::result::Result<(), String> {
-        self.call.begin(0, Vec::new());
-        self.call.leave_rows();
-        let env = Env {
-            host: &*self.call.host,
-        };
-        let result = self.operator.open(env).and_then(|()| self.flush());
-        self.finish_call(result).map(drop)
+        self.aside(Scope::Subtask, |operator, env, _| operator.open(env))
     }
 
     fn process(
@@ -273,6 +339,45 @@ impl<O: Operator> Logic for Driver<O> {
     fn finish(&mut self) -> std::result::Result<Vec<Emitted>, String> {
         let result = self.without_rows(0, O::finish);
         self.finish_call(result)
+    }
+
+    fn initialize(&mut self, restored: bool, raw: Vec<Vec<u8>>) -> std::result::Result<(), String> {
+        self.aside(Scope::Subtask, |operator, env, hooks| match hooks {
+            Some(hooks) => (hooks.initialize)(operator, &Initialize { env, restored, raw }),
+            None => Ok(()),
+        })
+    }
+
+    fn snapshot(&mut self, checkpoint: u64) -> std::result::Result<Vec<Vec<u8>>, String> {
+        self.aside(Scope::Subtask, |operator, env, hooks| {
+            let mut snapshot = Snapshot {
+                env,
+                checkpoint,
+                raw: Vec::new(),
+            };
+            if let Some(hooks) = hooks {
+                (hooks.snapshot)(operator, &mut snapshot)?;
+            }
+            Ok(snapshot.raw)
+        })
+    }
+
+    fn complete(&mut self, checkpoint: u64) -> std::result::Result<(), String> {
+        self.aside(Scope::Nothing, |operator, env, hooks| match hooks {
+            Some(hooks) => (hooks.complete)(operator, checkpoint, env),
+            None => Ok(()),
+        })
+    }
+
+    fn aborted(&mut self, checkpoint: u64) -> std::result::Result<(), String> {
+        self.aside(Scope::Nothing, |operator, env, hooks| match hooks {
+            Some(hooks) => (hooks.aborted)(operator, checkpoint, env),
+            None => Ok(()),
+        })
+    }
+
+    fn is_broadcast(&self, input: u32) -> bool {
+        self.declared.is_broadcast(input)
     }
 }
 

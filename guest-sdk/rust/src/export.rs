@@ -4,7 +4,9 @@ use std::cell::RefCell;
 
 use crate::bindings::exports::weir::operator::logic::Guest;
 use crate::bindings::weir::operator::data::{Batch, Descriptor, Emitted, Outcome, Slots};
-use crate::driver::make;
+use crate::checkpointed::Checkpointed;
+use crate::checkpointed_bindings::exports::weir::operator::checkpointed;
+use crate::driver::{make, make_checkpointed};
 use crate::host::{Host, Imports, Level};
 use crate::operator::IntoOperator;
 
@@ -22,10 +24,22 @@ pub trait Component {
     fn make() -> Box<dyn Logic>;
 }
 
+/// A component made by [`operator!`](crate::operator) of an operator that is [`Checkpointed`].
+pub trait CheckpointedComponent: Component {}
+
 /// Makes an operator on the imports of the component.
 pub fn make_component<T: IntoOperator<Kind>, Kind>() -> Box<dyn Logic> {
     send_panics_to_the_log();
     make::<T, Kind>(Box::new(Imports))
+}
+
+/// As [`make_component`], of an operator that saves and restores something itself.
+pub fn make_checkpointed_component<T, Kind>() -> Box<dyn Logic>
+where
+    T: IntoOperator<Kind> + Checkpointed,
+{
+    send_panics_to_the_log();
+    make_checkpointed::<T, Kind>(Box::new(Imports))
 }
 
 /// On wasm32-unknown-unknown the message of a panic would otherwise be lost: the host sees a trap.
@@ -68,19 +82,63 @@ impl<C: Component> Guest for C {
     }
 }
 
-/// Makes a type the operator of this component: one that implements
-/// [`KeyedProcess`](crate::KeyedProcess) or [`Process`](crate::Process).
+impl<C: CheckpointedComponent> checkpointed::Guest for C {
+    fn initialize(restored: bool, raw: Vec<Vec<u8>>) -> Result<(), String> {
+        with::<C, _>(|logic| logic.initialize(restored, raw))
+    }
+
+    fn snapshot(checkpoint: u64) -> Result<Vec<Vec<u8>>, String> {
+        with::<C, _>(|logic| logic.snapshot(checkpoint))
+    }
+
+    fn complete(checkpoint: u64) {
+        fail_by_panic(with::<C, _>(|logic| logic.complete(checkpoint)));
+    }
+
+    fn aborted(checkpoint: u64) {
+        fail_by_panic(with::<C, _>(|logic| logic.aborted(checkpoint)));
+    }
+}
+
+#[expect(
+    clippy::panic,
+    reason = "the contract gives these functions no other way to fail; the host shows the message"
+)]
+fn fail_by_panic(result: Result<(), String>) {
+    if let Err(message) = result {
+        panic!("{message}");
+    }
+}
+
+/// Makes a type the operator of this component: one that implements one of the traits for
+/// operators, such as [`KeyedProcess`](crate::KeyedProcess) or [`Process`](crate::Process). With
+/// `operator!(Type, checkpointed)` it is [`Checkpointed`](crate::Checkpointed) as well.
 #[macro_export]
 macro_rules! operator {
     ($operator:ty) => {
+        $crate::operator!(@component $operator, make_component, {});
+    };
+    ($operator:ty, checkpointed) => {
+        $crate::operator!(@component $operator, make_checkpointed_component, {
+            impl $crate::export::CheckpointedComponent for TheOperator {}
+
+            #[cfg(target_family = "wasm")]
+            $crate::checkpointed_bindings::export! {
+                TheOperator with_types_in $crate::checkpointed_bindings
+            }
+        });
+    };
+    (@component $operator:ty, $make:ident, { $($more:item)* }) => {
         const _: () = {
             struct TheOperator;
 
             impl $crate::export::Component for TheOperator {
                 fn make() -> ::std::boxed::Box<dyn $crate::export::Logic> {
-                    $crate::export::make_component::<$operator, _>()
+                    $crate::export::$make::<$operator, _>()
                 }
             }
+
+            $($more)*
 
             #[cfg(target_family = "wasm")]
             $crate::bindings::export! { TheOperator with_types_in $crate::bindings }

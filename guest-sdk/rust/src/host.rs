@@ -29,6 +29,16 @@ pub(crate) trait Host {
     fn map_clear(&self, state: u32, keys: &[u32]);
     /// `state.map-scan`
     fn map_scan(&self, state: u32, key: u32, after: Option<&[u8]>, limit: u32) -> EntriesColumn;
+    /// `state.operator-get`
+    fn operator_get(&self, state: u32) -> BytesColumn;
+    /// `state.operator-set`
+    fn operator_set(&self, state: u32, values: &BytesColumn);
+    /// `state.broadcast-get`
+    fn broadcast_get(&self, state: u32, map_keys: &BytesColumn) -> OptionalColumn;
+    /// `state.broadcast-put`
+    fn broadcast_put(&self, state: u32, map_keys: &BytesColumn, values: &OptionalColumn);
+    /// `state.broadcast-scan`
+    fn broadcast_scan(&self, state: u32, after: Option<&[u8]>, limit: u32) -> EntriesColumn;
     /// `context.this-task`
     fn this_task(&self) -> Task;
     /// `context.config`
@@ -85,6 +95,26 @@ impl Host for Imports {
 
     fn map_scan(&self, state: u32, key: u32, after: Option<&[u8]>, limit: u32) -> EntriesColumn {
         state::map_scan(state, key, after, limit)
+    }
+
+    fn operator_get(&self, state: u32) -> BytesColumn {
+        state::operator_get(state)
+    }
+
+    fn operator_set(&self, state: u32, values: &BytesColumn) {
+        state::operator_set(state, values);
+    }
+
+    fn broadcast_get(&self, state: u32, map_keys: &BytesColumn) -> OptionalColumn {
+        state::broadcast_get(state, map_keys)
+    }
+
+    fn broadcast_put(&self, state: u32, map_keys: &BytesColumn, values: &OptionalColumn) {
+        state::broadcast_put(state, map_keys, values);
+    }
+
+    fn broadcast_scan(&self, state: u32, after: Option<&[u8]>, limit: u32) -> EntriesColumn {
+        state::broadcast_scan(state, after, limit)
     }
 
     fn this_task(&self) -> Task {

@@ -1,7 +1,7 @@
 //! Write stateful stream operators for Weir.
 //!
-//! An operator is a struct that implements [`KeyedProcess`] (rows of one key meet the same state)
-//! or [`Process`], one row at a time:
+//! An operator is a struct that implements [`KeyedProcess`] (rows of one key meet the same state),
+//! [`Process`], or one of their kin for several inputs, one row at a time:
 //!
 //! ```
 //! use weir_guest::{Ctx, KeyedDescribe, KeyedProcess, Result, Row, Value};
@@ -39,10 +39,14 @@
 //! # Map
 //!
 //! - an operator: [`KeyedProcess`], [`Process`], [`operator!`]
+//! - of two inputs: [`KeyedCoProcess`], [`CoProcess`]; with rules that go to all subtasks:
+//!   [`KeyedBroadcastProcess`], [`BroadcastProcess`]; of any number: [`inputs!`],
+//!   [`Describe::inputs`], [`Describe::broadcast_input`]
 //! - rows: [`Row`], [`Decode`], [`Encode`], [`TextPart`], [`Csv`], [`Key`], [`object!`]; `Json`
 //!   with the feature `json`
-//! - state: [`Value`], [`List`], [`Map`], [`Reducing`], [`Aggregating`]; [`StateCodec`],
-//!   [`record!`]
+//! - state of a key: [`Value`], [`List`], [`Map`], [`Reducing`], [`Aggregating`]; of the subtask:
+//!   [`OperatorList`], [`Broadcast`]; [`StateCodec`], [`record!`]
+//! - checkpoints: [`Checkpointed`]
 //! - around: [`Ctx`], [`Env`], [`SideOutput`], [`Counter`], [`Gauge`], [`Histogram`]
 //! - errors: [`Error`], [`Context`], [`bail!`]
 //! - tests of operators, natively: [`testing`]
@@ -64,6 +68,21 @@
 pub mod bindings;
 mod append;
 mod call;
+mod checkpointed;
+#[allow(
+    clippy::all,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    unsafe_code,
+    unreachable_pub,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    reason = "generated; see regenerate.sh"
+)]
+#[rustfmt::skip]
+#[doc(hidden)]
+pub mod checkpointed_bindings;
 #[doc(hidden)]
 pub mod codec;
 mod column;
@@ -75,6 +94,8 @@ mod error;
 #[doc(hidden)]
 pub mod export;
 mod host;
+#[doc(hidden)]
+pub mod inputs;
 #[cfg(feature = "json")]
 mod json;
 mod key;
@@ -90,25 +111,47 @@ mod state;
 pub mod testing;
 mod text;
 
+pub use checkpointed::{Checkpointed, Initialize, Snapshot};
 pub use codec::StateCodec;
 pub use csv::{Column, Csv, CsvRow};
 pub use ctx::{Ctx, Env};
 pub use describe::{CellState, Describe, KeyedDescribe, ListState, MapState, TtlOptions};
 pub use error::{Context, Error, Result};
 pub use host::{Level, Task};
+pub use inputs::Inputs;
 #[cfg(feature = "json")]
 pub use json::{Json, from_json};
 pub use key::Key;
 pub use map_key::{AsMapKey, MapKey};
 pub use metrics::{Counter, Gauge, Histogram};
 pub use object::{JsonValue, Object};
-pub use operator::{KeyedProcess, Process};
+pub use operator::{
+    BroadcastProcess, CoProcess, KeyedBroadcastProcess, KeyedCoProcess, KeyedProcess, Process,
+};
 pub use output::{Output, SideOutput};
 pub use row::{Decode, Encode, EncodeAs, Row};
-pub use state::{Aggregate, Aggregating, Entries, Fold, List, Map, Reducing, Value};
+pub use state::{
+    Aggregate, Aggregating, Broadcast, BroadcastEntries, Entries, Fold, List, Map, OperatorList,
+    Reducing, Value,
+};
 pub use text::TextPart;
 
 /// The guests in the README compile.
 #[cfg(all(doctest, feature = "json"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The operators in the book compile, and their tests pass.
+#[cfg(doctest)]
+mod book {
+    #[doc = include_str!("../../../docs/operators/first.md")]
+    struct First;
+    #[doc = include_str!("../../../docs/operators/state.md")]
+    struct State;
+    #[doc = include_str!("../../../docs/operators/inputs.md")]
+    struct Inputs;
+    #[doc = include_str!("../../../docs/operators/checkpointed.md")]
+    struct OwnState;
+    #[doc = include_str!("../../../docs/operators/testing.md")]
+    struct Testing;
+}

@@ -10,6 +10,7 @@ use std::ops::Deref;
 
 use crate::append::{Text, append};
 use crate::error::{Context, Result};
+use crate::inputs::Inputs;
 
 /// The type of an input: what the bytes of a row mean.
 ///
@@ -64,14 +65,27 @@ pub trait EncodeAs<T> {
 }
 
 /// A row of the batch in hand. It can be used like the view of its type.
-pub struct Row<'a, T: Decode> {
+pub struct Row<'a, T: Inputs> {
     /// What the row says.
     pub value: T::View<'a>,
     /// The event time, in milliseconds since the Unix epoch, if the stream has one.
     pub timestamp: Option<i64>,
+    /// The input that the row came in by, from 0.
+    pub input: u32,
 }
 
-impl<'a, T: Decode> Deref for Row<'a, T> {
+impl<'a, T: Inputs> Row<'a, T> {
+    /// The row as one of another type.
+    pub(crate) fn map<U: Inputs>(self, map: impl FnOnce(T::View<'a>) -> U::View<'a>) -> Row<'a, U> {
+        Row {
+            value: map(self.value),
+            timestamp: self.timestamp,
+            input: self.input,
+        }
+    }
+}
+
+impl<'a, T: Inputs> Deref for Row<'a, T> {
     type Target = T::View<'a>;
 
     fn deref(&self) -> &Self::Target {

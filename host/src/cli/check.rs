@@ -4,21 +4,27 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
+use weir_checkpoint::{CheckpointMode, RestartStrategy};
 use weir_graph::OnError;
-use weir_operator::SinkGuarantee;
 use weir_runtime::{Examined, examine};
 use weir_state::Change;
 
-use super::{JobArgs, Output, Shared};
+use super::{JobArgs, Output, Shared, graph};
 use crate::{
     assemble::{Assembly, assemble},
     exit::Exit,
+    guarantee::{Checkpoints, Guarantees, SinkFacts, SourceFacts, judge, sources_of},
     load::{load, refuse},
-    render::{error, tell},
+    render::{error, guarantees_document, guarantees_text, plan_document, plan_text, tell},
     storage::{NO_CHECKPOINT, checkpoint_at},
 };
 
-/// Checks a job file and its components, and shows the plan and what the job guarantees.
+/// Checks a job file and its components, and shows the plan and what the job
+/// guarantees.
+///
+/// Nothing is started and nothing is written. Shown are the guarantee of each source and sink, that
+/// of the job from end to end, and which link keeps it from more. With `--from`, what would become
+/// of each state if the job went on from that checkpoint.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   weir check job.yaml
@@ -63,29 +69,37 @@ impl Check {
     }
 }
 
-/// What a sink of the job guarantees from end to end, and why not more.
-fn guarantees(assembly: &Assembly) -> Vec<(String, &'static str, &'static str)> {
-    let replayable = assembly
-        .deployment
-        .sources
-        .values()
-        .all(|source| source.replayable());
-    let of = |(name, sink): (&weir_model::Name, &weir_runtime::SinkDeployment)| {
-        let (guarantee, why) = match sink.factory.guarantee() {
-            _ if assembly.job.checkpoint.is_none() => {
-                ("at-most-once", "the job has no `checkpoint:`")
-            }
-            _ if !replayable => ("at-most-once", "a source cannot be read again"),
-            SinkGuarantee::AtLeastOnce => {
-                ("at-least-once", "after a failure the sink may repeat rows")
-            }
-            SinkGuarantee::ExactlyOnce => ("exactly-once", ""),
-        };
-        (name.to_string(), guarantee, why)
+/// What the job guarantees.
+fn guarantees(assembly: &Assembly) -> Guarantees {
+    let deployment = &assembly.deployment;
+    let sources = assembly.job.sources.keys().map(|name| SourceFacts {
+        name: name.clone(),
+        replayable: deployment
+            .sources
+            .get(name)
+            .is_some_and(|source| source.replayable()),
+    });
+    let sinks = assembly.job.sinks.keys().filter_map(|name| {
+        let guarantee = deployment.sinks.get(name)?.factory.guarantee();
+        let sources = sources_of(&deployment.plan, name);
+        Some(SinkFacts {
+            name: name.clone(),
+            guarantee,
+            sources,
+        })
+    });
+    let checkpoints = match &assembly.job.checkpoint {
+        None => Checkpoints::None,
+        Some(checkpoint) => match checkpoint.mode {
+            CheckpointMode::ExactlyOnce => Checkpoints::ExactlyOnce,
+            CheckpointMode::AtLeastOnce => Checkpoints::AtLeastOnce,
+        },
     };
-    let mut all: Vec<_> = assembly.deployment.sinks.iter().map(of).collect();
-    all.sort();
-    all
+    judge(
+        &sources.collect::<Vec<_>>(),
+        checkpoints,
+        &sinks.collect::<Vec<_>>(),
+    )
 }
 
 /// What the job says and cannot have.
@@ -96,14 +110,23 @@ fn notes(assembly: &Assembly) -> Vec<String> {
     };
     let skipping = assembly.job.operators.iter();
     let skipping = skipping.filter(|(name, o)| o.on_error == OnError::Skip && keeps(name));
-    skipping
+    let mut notes: Vec<String> = skipping
         .map(|(name, _)| {
             format!(
                 "operator `{name}` keeps something in its own memory, which cannot be taken back: \
                  a trap fails the job in spite of `on-error: skip`"
             )
         })
-        .collect()
+        .collect();
+    let restarts = assembly.job.restart != RestartStrategy::None;
+    if restarts && assembly.job.checkpoint.is_none() {
+        notes.push(
+            "the job restarts after a failure and takes no checkpoints: it begins anew then, and \
+             sinks show again what they had shown"
+                .into(),
+        );
+    }
+    notes
 }
 
 fn text(assembly: &Assembly, examined: Option<&Examined>) -> String {
@@ -111,19 +134,10 @@ fn text(assembly: &Assembly, examined: Option<&Examined>) -> String {
     let mut lines = vec![
         format!("{}: nothing wrong", plan.job),
         String::new(),
-        format!("plan (max-parallelism {})", plan.max_parallelism),
+        plan_text(plan),
     ];
-    lines.extend(plan.to_string().lines().map(|line| format!("  {line}")));
     lines.push(String::new());
-    lines.push("guarantees".into());
-    for (sink, guarantee, why) in guarantees(assembly) {
-        let why = if why.is_empty() {
-            String::new()
-        } else {
-            format!(" ({why})")
-        };
-        lines.push(format!("  {sink:<16} {guarantee}{why}"));
-    }
+    lines.extend(guarantees_text(&guarantees(assembly)));
     lines.extend(notes(assembly).iter().map(|note| format!("\nnote: {note}")));
     if let Some(examined) = examined {
         lines.push(String::new());
@@ -157,21 +171,6 @@ fn becomes(change: &Change) -> &'static str {
 
 fn document(assembly: &Assembly, examined: Option<&Examined>) -> Value {
     let plan = &assembly.deployment.plan;
-    let chain = |chain: &weir_graph::Chain| {
-        let nodes: Vec<&str> = chain.nodes.iter().map(|node| node.name.as_str()).collect();
-        json!({ "nodes": nodes, "parallelism": chain.parallelism.get() })
-    };
-    let edge = |edge: &weir_graph::Edge| {
-        json!({
-            "from": plan.chains[edge.from.0].nodes[edge.from_node].name.as_str(),
-            "to": plan.chains[edge.to.0].name.as_str(),
-            "partitioning": edge.partitioning.as_str(),
-        })
-    };
-    let guarantee = |(sink, guarantee, why): (String, &str, &str)| {
-        let because = (!why.is_empty()).then_some(why);
-        json!({ "sink": sink, "guarantee": guarantee, "because": because })
-    };
     let from = |examined: &Examined| {
         let mut states = Vec::new();
         for (operator, verdicts) in &examined.states {
@@ -185,14 +184,10 @@ fn document(assembly: &Assembly, examined: Option<&Examined>) -> Value {
         }
         json!({ "id": examined.id.0, "path": examined.location, "states": states })
     };
-    json!({
-        "job": plan.job.as_str(),
-        "errors": [],
-        "max_parallelism": plan.max_parallelism.get(),
-        "chains": plan.chains.iter().map(chain).collect::<Vec<_>>(),
-        "edges": plan.edges.iter().map(edge).collect::<Vec<_>>(),
-        "guarantees": guarantees(assembly).into_iter().map(guarantee).collect::<Vec<_>>(),
-        "notes": notes(assembly),
-        "from": examined.map(from),
-    })
+    let mut document = plan_document(plan, &graph::notes(assembly));
+    document["guarantees"] = guarantees_document(&guarantees(assembly));
+    document["notes"] = json!(notes(assembly));
+    document["from"] = json!(examined.map(from));
+    document["errors"] = json!([]);
+    document
 }

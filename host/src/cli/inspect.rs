@@ -9,10 +9,12 @@ use weir_component::{Component, Engine, EngineOptions, Limits, Provider};
 use super::{Output, Shared};
 use crate::{
     exit::Exit,
-    render::{error, size, tell},
+    render::{Bar, error, size, tell},
 };
 
-/// Shows what a component is: its world, states, inputs, outputs, what it imports, its digest.
+/// Shows what a component is: world, states, inputs, outputs, imports, digest.
+///
+/// The component is compiled and asked what it declares; nothing of it is given any row.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   weir inspect operator.wasm
@@ -29,8 +31,14 @@ impl Inspect {
             cache: shared.cache_dir.clone(),
             ..EngineOptions::default()
         };
-        let loaded = Engine::new(&options)
-            .and_then(|engine| engine.load(&self.component, &Limits::default()));
+        let loaded = {
+            let _bar = Bar::begin(
+                format!("compiling {}", self.component.display()),
+                shared.terminal,
+            );
+            Engine::new(&options)
+                .and_then(|engine| engine.load(&self.component, &Limits::default()))
+        };
         let component = match loaded {
             Ok(component) => component,
             Err(wrong) => {
@@ -123,5 +131,6 @@ fn document(component: &Component) -> Value {
         "states": descriptor.states.iter().map(state).collect::<Vec<_>>(),
         "exports": info.exports,
         "imports": info.imports.iter().map(import).collect::<Vec<_>>(),
+        "errors": [],
     })
 }

@@ -1,44 +1,81 @@
 //! The command line: one file a verb. Data goes to standard output, talk to standard error.
 
 mod check;
+mod checkpoints;
+mod completion;
+mod graph;
 mod inspect;
 mod run;
+mod schema;
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 
-use crate::exit::Exit;
+use crate::{
+    exit::Exit,
+    render::{error, error_document, say, tell},
+};
+
+/// The code of a command line that cannot be understood.
+pub(crate) const USAGE: &str = "W0005";
 
 /// Runs stateful stream operators: WebAssembly components with the semantics of Apache Flink.
+///
+/// Results go to standard output, all else to standard error. The exit code is 0 when it is done, 1
+/// when a job, storage or durable state failed, 2 when something that you wrote is wrong.
 #[derive(Debug, Parser)]
 #[command(
     name = "weir",
     version,
-    max_term_width = 100,
-    arg_required_else_help = true
+    max_term_width = 80,
+    arg_required_else_help = true,
+    after_help = "Examples:
+  weir check job.yaml
+  weir run job.yaml --set parallelism=4
+  weir checkpoints list job.yaml
+
+`weir VERB --help` tells more. Every error has a code, such as W0204, with a
+page in docs/errors."
 )]
 pub struct Cli {
     #[command(subcommand)]
     verb: Verb,
 
-    /// How results are printed on standard output.
-    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    /// How results are printed; errors too are JSON then.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t = Output::Text,
+        hide_possible_values = true,
+        value_name = "text|json",
+        help_heading = "Options of all verbs"
+    )]
     output: Output,
 
-    /// Folder for compiled components [default: weir/components in $XDG_CACHE_HOME or ~/.cache].
-    #[arg(long, global = true, value_name = "DIR", env = "WEIR_CACHE_DIR")]
+    /// Folder for compiled components; by default $WEIR_CACHE_DIR, else
+    /// `weir/components` in $XDG_CACHE_HOME or ~/.cache.
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        help_heading = "Options of all verbs"
+    )]
     cache_dir: Option<PathBuf>,
 
-    /// What is logged on standard error, as `level` or `target=level,...`.
+    /// What is logged on standard error: `level` or `target=level,...`; by
+    /// default $WEIR_LOG, else `warn`.
     #[arg(
         long,
         global = true,
         value_name = "FILTER",
-        env = "WEIR_LOG",
-        default_value = "warn"
+        help_heading = "Options of all verbs"
     )]
-    log: String,
+    log: Option<String>,
 }
 
 /// How results are printed.
@@ -54,7 +91,11 @@ pub(crate) enum Output {
 enum Verb {
     Run(Box<run::Run>),
     Check(check::Check),
+    Graph(graph::Graph),
     Inspect(inspect::Inspect),
+    Checkpoints(checkpoints::Checkpoints),
+    Schema(schema::Schema),
+    Completion(completion::Completion),
 }
 
 /// Which job file, and what of it is said otherwise on the command line.
@@ -64,8 +105,8 @@ pub(crate) struct JobArgs {
     #[arg(value_name = "JOB")]
     pub(crate) file: PathBuf,
 
-    /// Sets a value of the job file; may be repeated, later wins. Dots walk mappings, [i] lists;
-    /// the value is YAML: `--set sources.flights.rate=25000`.
+    /// Sets a value of the job file; may be repeated, later wins. Dots walk
+    /// mappings, [i] lists; the value is YAML: `--set sources.flights.rate=25000`.
     #[arg(long = "set", value_name = "PATH=VALUE")]
     pub(crate) sets: Vec<String>,
 }
@@ -81,34 +122,133 @@ pub(crate) struct Shared {
 impl Cli {
     /// What is logged.
     #[must_use]
-    pub fn log_filter(&self) -> &str {
-        &self.log
+    pub fn log_filter(&self) -> String {
+        let said = self.log.clone();
+        let said = said.or_else(|| std::env::var("WEIR_LOG").ok());
+        let said = said.filter(|filter| !filter.is_empty());
+        said.unwrap_or_else(|| "warn".to_owned())
+    }
+
+    /// Tells that what is to be logged cannot be understood.
+    #[must_use]
+    pub fn refuse_log_filter(&self, why: &str) -> Exit {
+        let message = format!("--log {}: {why}", self.log_filter());
+        let help = "a level, such as `info`, or pairs, such as `weir_runtime=debug,warn`";
+        error(&self.shared(), USAGE, &message, Some(help));
+        Exit::Usage
     }
 
     /// Runs the verb.
     #[must_use]
     pub fn run(self) -> Exit {
-        let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-        let cache_dir = self.cache_dir.or_else(default_cache_dir);
-        let shared = Shared {
-            output: self.output,
-            cache_dir,
-            terminal,
-        };
+        let shared = self.shared();
         match self.verb {
             Verb::Run(verb) => verb.run(&shared),
             Verb::Check(verb) => verb.run(&shared),
+            Verb::Graph(verb) => verb.run(&shared),
             Verb::Inspect(verb) => verb.run(&shared),
+            Verb::Checkpoints(verb) => verb.run(&shared),
+            Verb::Schema(verb) => verb.run(&shared),
+            Verb::Completion(verb) => verb.run(&shared),
+        }
+    }
+
+    fn shared(&self) -> Shared {
+        Shared {
+            output: self.output,
+            cache_dir: self.cache_dir.clone().or_else(default_cache_dir),
+            terminal: is_terminal(),
         }
     }
 }
 
-/// `$XDG_CACHE_HOME/weir/components`, else in `~/.cache`; none where there is no home either. A
-/// folder of its own: only one that others cannot write to is trusted.
+fn is_terminal() -> bool {
+    std::io::IsTerminal::is_terminal(&std::io::stderr())
+}
+
+/// Whether standard error is a terminal, and nobody said that colours are not wanted.
+pub(crate) fn wants_color() -> bool {
+    is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Prints help and the version, or what is wrong with a command line, as it was asked for.
+pub(crate) fn not_parsed(error: &clap::Error, arguments: &[OsString]) -> Exit {
+    let text = match wants_color() {
+        true => error.render().ansi().to_string(),
+        false => error.render().to_string(),
+    };
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // Standard output may be a file where standard error is a terminal.
+            tell(error.render().to_string().trim_end());
+            return Exit::Done;
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            say(text.trim_end());
+            return Exit::Usage;
+        }
+        _ if wants_json(arguments) => {}
+        _ => {
+            say(coded(text.trim_end()).as_str());
+            return Exit::Usage;
+        }
+    }
+    let plain = error.render().to_string();
+    let message = plain.split("\n\n").next().unwrap_or_default().trim();
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    // A message of several lines lists what is missing.
+    let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    let help = [
+        ContextKind::SuggestedArg,
+        ContextKind::SuggestedSubcommand,
+        ContextKind::SuggestedValue,
+    ];
+    let help = help.into_iter().find_map(|kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        Some(ContextValue::Strings(all)) => Some(all.join("`, `")),
+        _ => None,
+    });
+    let help = help.map(|help| format!("did you mean `{help}`?"));
+    let one = error_document(USAGE, &message, help.as_deref());
+    tell(&serde_json::json!({ "errors": [one] }).to_string());
+    Exit::Usage
+}
+
+/// What clap says of an error, with our code.
+fn coded(text: &str) -> String {
+    for begin in [
+        "\u{1b}[1m\u{1b}[91merror:\u{1b}[0m",
+        "\u{1b}[1m\u{1b}[31merror:\u{1b}[0m",
+        "error:",
+    ] {
+        if let Some(rest) = text.strip_prefix(begin) {
+            return format!("{begin} [{USAGE}]{rest}");
+        }
+    }
+    text.to_owned()
+}
+
+/// Whether a command line that cannot be understood asks for JSON.
+fn wants_json(arguments: &[OsString]) -> bool {
+    let pairs = arguments
+        .windows(2)
+        .any(|pair| pair[0] == "--output" && pair[1] == "json");
+    pairs || arguments.iter().any(|argument| argument == "--output=json")
+}
+
+/// `$WEIR_CACHE_DIR`, `$XDG_CACHE_HOME/weir/components`, else in `~/.cache`; none where there is no
+/// home either. A folder of its own: only one that others cannot write to is trusted.
 fn default_cache_dir() -> Option<PathBuf> {
+    let said = std::env::var_os("WEIR_CACHE_DIR").filter(|dir| !dir.is_empty());
+    if let Some(dir) = said {
+        return Some(dir.into());
+    }
     let xdg = std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .filter(|p| p.is_absolute());
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     xdg.or_else(home).map(|dir| dir.join("weir/components"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,8 +35,9 @@ pub(crate) struct Run {
     #[command(flatten)]
     job: JobArgs,
 
-    /// Where the job begins: `latest` (its latest complete checkpoint, if it has one), `none`
-    /// (anew), or the path of a checkpoint, which is left as it is.
+    /// Where the job begins: `latest` (its latest complete checkpoint, if it
+    /// has one), `none` (anew), or the path of a checkpoint, which is left as it
+    /// is.
     #[arg(long, value_name = "latest|none|PATH", default_value = "latest")]
     restore: Restore,
 }
@@ -76,7 +77,11 @@ impl Run {
             restore,
             attempts: storage.attempts,
             clock: Arc::new(SystemClock),
-            listener: Arc::new(Progress::new(name, assembly.components.clone())),
+            listener: Arc::new(Progress::new(
+                name,
+                assembly.components.clone(),
+                shared.terminal,
+            )),
             stop,
         };
         let report = match weir_runtime::run(assembly.deployment.clone(), options) {
@@ -129,7 +134,7 @@ fn finished_before(job: &JobName, checkpoint: &str, shared: &Shared) {
     match shared.output {
         Output::Json => {
             let report = json!({
-                "job": job.as_str(), "state": "finished", "finished_before": checkpoint,
+                "job": job.as_str(), "state": "finished", "finished_before": checkpoint, "errors": [],
             });
             tell(&report.to_string());
         }

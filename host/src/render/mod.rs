@@ -1,20 +1,28 @@
 //! What people and programs see: progress on standard error, results on standard output.
 
+mod bar;
+mod guarantee;
+mod plan;
 mod progress;
 mod report;
+mod time;
 
 use std::io::Write;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::{Output, Shared};
 
+pub(crate) use bar::{Bar, Log};
+pub(crate) use guarantee::{guarantees_document, guarantees_text};
+pub(crate) use plan::{plan_document, plan_text};
 pub(crate) use progress::Progress;
 pub(crate) use report::{finished_text, json_report, text_report};
+pub(crate) use time::utc;
 
 /// Writes a line of talk to standard error. Nobody listening is no error.
 pub fn say(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    bar::beside(format!("{text}\n").as_bytes());
 }
 
 /// Writes a result to standard output. Nobody listening is no error.
@@ -29,7 +37,7 @@ pub(crate) fn tell(text: &str) {
 pub(crate) fn error(shared: &Shared, code: &str, message: &str, help: Option<&str>) {
     match shared.output {
         Output::Json => {
-            let one = json!({ "code": code, "message": message, "help": help });
+            let one = error_document(code, message, help);
             tell(&json!({ "errors": [one] }).to_string());
         }
         Output::Text => {
@@ -39,6 +47,11 @@ pub(crate) fn error(shared: &Shared, code: &str, message: &str, help: Option<&st
             }
         }
     }
+}
+
+/// An error for programs.
+pub(crate) fn error_document(code: &str, message: &str, help: Option<&str>) -> Value {
+    json!({ "code": code, "message": message, "help": help })
 }
 
 /// A number with its thousands apart.

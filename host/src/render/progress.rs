@@ -1,8 +1,10 @@
 //! Tells on standard error what happens to a job: a line for what matters.
 
+use std::sync::{Mutex, PoisonError};
+
 use weir_runtime::{JobEvent, JobFailure, JobListener};
 
-use super::{duration, say, size};
+use super::{Bar, duration, say, size};
 use crate::assemble::Components;
 
 /// Prints the events of a job.
@@ -10,19 +12,56 @@ pub(crate) struct Progress {
     /// The job, to tell its lines from those of others.
     job: String,
     components: Components,
+    /// Whether standard error is a terminal.
+    terminal: bool,
+    /// Stands while the job restores.
+    bar: Mutex<Option<Bar>>,
 }
 
 impl Progress {
     /// Prints the events of `job`.
-    pub(crate) fn new(job: String, components: Components) -> Self {
-        Self { job, components }
+    pub(crate) fn new(job: String, components: Components, terminal: bool) -> Self {
+        Self {
+            job,
+            components,
+            terminal,
+            bar: Mutex::new(None),
+        }
+    }
+
+    /// Shows how far a restore is; it is over with any event that is not about it.
+    fn show(&self, event: &JobEvent) {
+        let mut bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
+        let begin = || Bar::begin(String::new(), self.terminal);
+        match event {
+            JobEvent::Reading { id, done, of } => {
+                let bar = bar.get_or_insert_with(begin);
+                bar.say(format!("{}: reading checkpoint {id}", self.job));
+                bar.reach(*done, *of);
+            }
+            JobEvent::Restoring { id, .. } => {
+                let bar = bar.get_or_insert_with(begin);
+                bar.say(format!(
+                    "{}: loading the state of checkpoint {id}",
+                    self.job
+                ));
+            }
+            JobEvent::Running { .. }
+            | JobEvent::Checkpoint(_)
+            | JobEvent::CheckpointFailed { .. }
+            | JobEvent::Failed(_)
+            | JobEvent::Restarting { .. }
+            | JobEvent::Note(_) => *bar = None,
+        }
     }
 }
 
 impl JobListener for Progress {
     fn event(&self, event: &JobEvent) {
+        self.show(event);
         let job = &self.job;
         let line = match event {
+            JobEvent::Reading { .. } => return,
             JobEvent::Restoring { id, location } => {
                 format!("{job}: restoring from checkpoint {id} ({location})")
             }

@@ -17,6 +17,7 @@ struct Sum {
     rows_in: u64,
     rows_out: u64,
     skipped: u64,
+    dead_lettered: u64,
 }
 
 fn sums(report: &Report) -> BTreeMap<String, Sum> {
@@ -26,6 +27,7 @@ fn sums(report: &Report) -> BTreeMap<String, Sum> {
         sum.rows_in += meters.rows_in.get();
         sum.rows_out += meters.rows_out.get();
         sum.skipped += meters.skipped.get();
+        sum.dead_lettered += meters.dead_lettered.get();
     }
     sums
 }
@@ -33,7 +35,8 @@ fn sums(report: &Report) -> BTreeMap<String, Sum> {
 /// The summary for programs.
 pub(crate) fn json_report(plan: &Plan, report: &Report) -> Value {
     let sums = sums(report);
-    let (mut sources, mut sinks, mut skipped) = (Map::new(), Map::new(), Map::new());
+    let (mut sources, mut sinks) = (Map::new(), Map::new());
+    let (mut skipped, mut dead_lettered) = (Map::new(), Map::new());
     for node in plan.chains.iter().flat_map(|chain| &chain.nodes) {
         let name = node.name.to_string();
         let sum = sums.get(&name).copied().unwrap_or_default();
@@ -47,16 +50,33 @@ pub(crate) fn json_report(plan: &Plan, report: &Report) -> Value {
             NodeKind::Operator { .. } => {}
         }
         if sum.skipped > 0 {
-            skipped.insert(name, json!(sum.skipped));
+            skipped.insert(name.clone(), json!(sum.skipped));
+        }
+        if sum.dead_lettered > 0 {
+            dead_lettered.insert(name, json!(sum.dead_lettered));
         }
     }
     let last = report.last;
+    let failure = match &report.outcome {
+        Outcome::Failed(failure) => Some(json!({
+            "code": failure.failure.code(),
+            "node": failure.place.as_ref().map(|p| p.node.as_str().to_owned()),
+            "subtask": failure.place.as_ref().map(|p| p.subtask.0),
+            "message": failure.failure.to_string(),
+            "help": null,
+        })),
+        Outcome::Finished
+        | Outcome::AlreadyFinished(_)
+        | Outcome::Stopped(_)
+        | Outcome::Cancelled => None,
+    };
     json!({
         "job": plan.job.as_str(),
         "state": state(&report.outcome),
         "rows_in": sources,
         "rows_out": sinks,
         "skipped": skipped,
+        "dead_lettered": dead_lettered,
         "checkpoints": {
             "completed": report.completed,
             "failed": report.failed,
@@ -67,22 +87,12 @@ pub(crate) fn json_report(plan: &Plan, report: &Report) -> Value {
         "restored_from": report.restored.as_ref().map(|(id, path)| json!({
             "id": id.0, "path": path,
         })),
-        "recovery_ms": report.startup_ms,
+        "recovery_ms": (report.startup_ms * 10.0).round() / 10.0,
         "recovered_transactions": report.recovered,
         "restarts": report.restarts,
         "duration_ms": report.duration_ms,
-        "failure": match &report.outcome {
-            Outcome::Failed(failure) => json!({
-                "code": failure.failure.code(),
-                "node": failure.place.as_ref().map(|p| p.node.as_str().to_owned()),
-                "subtask": failure.place.as_ref().map(|p| p.subtask.0),
-                "message": failure.failure.to_string(),
-            }),
-            Outcome::Finished
-            | Outcome::AlreadyFinished(_)
-            | Outcome::Stopped(_)
-            | Outcome::Cancelled => Value::Null,
-        },
+        "failure": failure,
+        "errors": Vec::from_iter(failure.clone()),
     })
 }
 
@@ -141,7 +151,14 @@ pub(crate) fn text_report(plan: &Plan, report: &Report, components: &Components)
             0 => String::new(),
             n => format!(", {} skipped", grouped(n)),
         };
-        lines.push(format!("  {:<16} {rows}{skipped}", node.name.as_str()));
+        let dead = match sum.dead_lettered {
+            0 => String::new(),
+            n => format!(", {} dead-lettered", grouped(n)),
+        };
+        lines.push(format!(
+            "  {:<16} {rows}{skipped}{dead}",
+            node.name.as_str()
+        ));
     }
     if let Some(last) = report.last {
         lines.push(format!(

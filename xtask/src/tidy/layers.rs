@@ -81,7 +81,7 @@ const NEEDS: [(&str, &[&str]); 16] = [
             "runtime",
         ],
     ),
-    ("tests", &["host"]),
+    ("tests", &["host", "job-file"]),
     ("xtask", &[]),
 ];
 

@@ -1,4 +1,4 @@
-//! Cases C29, C30 and C32, and alignment against a naive model.
+//! Cases C29, C30 and C32, and alignment against a naive model. C31 is in `tracking`.
 
 use std::collections::VecDeque;
 
@@ -6,6 +6,8 @@ use proptest::prelude::*;
 use weir_model::BarrierKind;
 
 use super::*;
+
+mod tracking;
 
 /// A task under test: takes a script in the notation of the cases (`b0` a buffer of 100 bytes on
 /// channel 0, `B1@0` a barrier, `C1@0` a cancel marker, `E0` the end), with one millisecond between
@@ -20,6 +22,8 @@ struct Task {
     aligned: Vec<Aligned>,
     /// What the effects said, kept apart from what the alignment says.
     blocked: Vec<usize>,
+    channels: usize,
+    ended: Vec<usize>,
 }
 
 fn barrier(id: u64) -> Barrier {
@@ -31,8 +35,12 @@ fn barrier(id: u64) -> Barrier {
 
 impl Task {
     fn new(channels: usize) -> Self {
+        Self::with_mode(channels, CheckpointMode::ExactlyOnce)
+    }
+
+    fn with_mode(channels: usize, mode: CheckpointMode) -> Self {
         Self {
-            alignment: Alignment::new(channels),
+            alignment: Alignment::new(channels, mode),
             meter: AlignmentMeter::default(),
             now: ProcessingTime(0),
             triggered: vec![],
@@ -40,6 +48,8 @@ impl Task {
             forwarded: vec![],
             aligned: vec![],
             blocked: vec![],
+            channels,
+            ended: vec![],
         }
     }
 
@@ -63,7 +73,10 @@ impl Task {
                     .alignment
                     .barrier(numbers.next().unwrap(), barrier(first as u64)),
                 "C" => self.alignment.cancel(CheckpointId(first as u64)),
-                "E" => self.alignment.end(first),
+                "E" => {
+                    self.ended.push(first);
+                    self.alignment.end(first)
+                }
                 _ => panic!("{event}?"),
             };
             self.apply(&effects);
@@ -83,10 +96,10 @@ impl Task {
             }
         }
         self.blocked.sort_unstable();
-        let said: Vec<_> = (0..self.alignment.channels.len())
+        let said: Vec<_> = (0..self.channels)
             .filter(|&channel| self.alignment.is_blocked(channel))
             .collect();
-        let open = |c: &&usize| self.alignment.channels[**c] != Channel::Ended;
+        let open = |c: &&usize| !self.ended.contains(c);
         assert!(
             self.blocked.iter().filter(open).eq(&said),
             "{:?} != {said:?}",
@@ -142,7 +155,7 @@ fn c29_one_channel_never_blocks() {
     task.check(&[1, 2, 3, 4], &[], &[]);
     assert_eq!(task.aligned, [Aligned::default(); 4]);
     assert_eq!(
-        Alignment::new(1).barrier(0, barrier(1)),
+        Alignment::new(1, CheckpointMode::ExactlyOnce).barrier(0, barrier(1)),
         [AlignEffect::Trigger(barrier(1))]
     );
 }
@@ -257,7 +270,10 @@ fn what_the_coordinator_gave_up_unblocks_and_never_blocks_again() {
     assert!(task.alignment.abort(CheckpointId(2)).is_empty());
     task.run("B3@0 B3@1");
     assert_eq!((task.triggered, task.aborted), (vec![3], vec![]));
-    assert!(task.alignment.aborted.is_empty());
+    let Mode::ExactlyOnce(blocking) = &task.alignment.0 else {
+        unreachable!()
+    };
+    assert!(blocking.aborted.is_empty());
 }
 
 #[test]
@@ -300,7 +316,7 @@ proptest! {
         channels in prop::collection::vec(channel(), 1..4),
         picks in prop::collection::vec(any::<prop::sample::Index>(), 200),
     ) {
-        let mut alignment = Alignment::new(channels.len());
+        let mut alignment = Alignment::new(channels.len(), CheckpointMode::ExactlyOnce);
         let whole: Vec<_> = channels.iter().map(|(items, _)| items.clone()).collect();
         let mut queues: Vec<VecDeque<Item>> =
             whole.iter().map(|items| items.iter().copied().collect()).collect();

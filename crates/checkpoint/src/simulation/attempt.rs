@@ -3,19 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde_json::Value;
-use weir_model::{BarrierKind, CheckpointId, MaxParallelism, Parallelism, SubtaskIndex};
-use weir_operator::{Discovery, Enumerator, SavedSource, Split};
+use weir_model::{Barrier, BarrierKind, CheckpointId};
+use weir_operator::{Discovery, Enumerator, Split};
 
 use super::{
-    outside::Broken,
-    plan::{Plan, Role, Route},
-    task::{Ack, Control, Event, Lane, Output, Task},
-    world::{Seen, World},
+    folders::Broken,
+    plan::Role,
+    seen::Seen,
+    task::{Ack, Control, Event, Item, Task},
+    wiring::{load, metadata, open_sinks, saved_source, wire},
+    world::{World, note},
 };
 use crate::{
-    CheckpointKind, Coordinator, Effect, FileRef, Metadata, OpenSplit, OperatorMeta, SnapshotStore,
-    SourceMeta, SubtaskMeta, TaskId, testing::Fault,
+    CheckpointKind, Coordinator, Effect, FileRef, Metadata, SnapshotStore, TaskId, testing::Fault,
 };
+
+mod disturb;
 
 /// More steps than any run needs: whoever takes more is stuck.
 const STEPS_MAX: u64 = 400_000;
@@ -51,10 +54,15 @@ pub(super) struct Running<'a> {
     /// The next metadata is the last thing that this process writes, whole or not.
     dies_storing: bool,
     has_crashed: bool,
+    /// What befalls the next acknowledgement.
+    loses_ack: bool,
+    repeats_ack: bool,
+    /// Something waits for a timeout, which is far away: time is going to leap.
+    is_waiting: bool,
 }
 
 impl<'a> Running<'a> {
-    pub(super) fn new(
+    fn new(
         world: &'a mut World,
         coordinator: &'a mut Coordinator<Ack>,
         restored: Option<&Metadata>,
@@ -81,10 +89,9 @@ impl<'a> Running<'a> {
                 if matches!(task.role, Role::Source { .. }) {
                     with_data.insert(task.id);
                 }
-                if let Some(metadata) = restored {
-                    let meta = &metadata.operators[&vertex.name];
-                    load(world, metadata, meta, task);
-                }
+            }
+            if let Some(metadata) = restored {
+                load(world, metadata, index, &mut tasks);
             }
         }
         Self {
@@ -102,21 +109,37 @@ impl<'a> Running<'a> {
             has_failed: false,
             dies_storing: false,
             has_crashed: false,
+            loses_ack: false,
+            repeats_ack: false,
+            is_waiting: false,
         }
     }
 
-    pub(super) fn run(mut self) -> Result<End, Broken> {
-        self.start()?;
+    /// Makes the tasks and runs them to their end.
+    pub(super) fn run(
+        world: &'a mut World,
+        coordinator: &'a mut Coordinator<Ack>,
+        restored: Option<&Metadata>,
+        owned: Vec<CheckpointId>,
+    ) -> Result<End, Broken> {
+        let mut running = Self::new(world, coordinator, restored, owned);
+        if let Err(failure) = open_sinks(running.world, &mut running.tasks) {
+            running.world.excuse(&failure.to_string())?;
+            let is_dead = running.world.is_frozen();
+            return Ok(if is_dead { End::Crashed } else { End::Failed });
+        }
+        running.start()?;
         let end = loop {
-            if let Some(end) = self.step()? {
+            if let Some(end) = running.step()? {
                 break end;
             }
         };
-        if end == End::Crashed {
-            self.world.crash();
-            return Ok(end);
+        if end != End::Crashed {
+            running.settle()?;
+            if running.world.is_frozen() {
+                return Ok(End::Crashed);
+            }
         }
-        self.settle()?;
         Ok(end)
     }
 
@@ -148,10 +171,10 @@ impl<'a> Running<'a> {
     fn step(&mut self) -> Result<Option<End>, Broken> {
         self.world.steps += 1;
         if self.world.steps > STEPS_MAX {
-            return Err("stuck".to_owned());
+            return Err(format!("stuck after {STEPS_MAX} steps"));
         }
         if self.world.faults_left > 0
-            && self.world.rng.one_in(150)
+            && self.world.rng.one_in(self.world.calm)
             && let Some(end) = self.disturb()?
         {
             return Ok(Some(end));
@@ -160,25 +183,29 @@ impl<'a> Running<'a> {
         match self.world.rng.below(12) {
             0..=4 => {
                 let is_full = self.is_full(task);
-                self.tasks[task].work(&mut self.world.rng, is_full);
+                self.tasks[task].work(self.world, is_full);
                 self.deliver(task);
             }
             5 | 6 => {
-                self.tasks[task].obey();
+                self.tasks[task].obey(self.world);
                 self.deliver(task);
             }
-            7 => self.run_lane(task)?,
+            7 => self.tasks[task].run_lane(self.world)?,
             8 | 9 => self.event(task)?,
             10 => self.store()?,
             _ => {
                 self.delete()?;
-                let pause = self.world.rng.below(5) as u64;
+                let mut pause = self.world.rng.below(5) as u64;
+                if self.is_waiting && self.world.rng.one_in(20) {
+                    self.is_waiting = false;
+                    pause = self.world.plan.config.timeout_ms;
+                }
                 self.world.now = self.world.now.plus_ms(pause);
                 let effects = self.coordinator.tick(self.world.now);
                 self.carry_out(effects)?;
             }
         }
-        if self.has_crashed {
+        if self.has_crashed || self.world.is_frozen() {
             return Ok(Some(End::Crashed));
         }
         if self.has_failed {
@@ -192,47 +219,12 @@ impl<'a> Running<'a> {
         }))
     }
 
-    /// Something goes wrong, or somebody asks for something.
-    fn disturb(&mut self) -> Result<Option<End>, Broken> {
-        self.world.faults_left -= 1;
-        let kind = match self.world.rng.below(11) {
-            0 | 1 => return Ok(Some(End::Crashed)),
-            2 => return Ok(Some(End::Failed)),
-            3 | 4 => {
-                self.world.break_store();
-                return Ok(None);
-            }
-            5 | 6 => {
-                let task = self.world.rng.below(self.tasks.len());
-                self.tasks[task].declines = true;
-                return Ok(None);
-            }
-            7 => {
-                let timeout = self.world.plan.config.timeout_ms;
-                self.world.now = self.world.now.plus_ms(timeout);
-                return Ok(None);
-            }
-            8 => {
-                self.dies_storing = true;
-                return Ok(None);
-            }
-            9 => CheckpointKind::Manual,
-            _ => {
-                self.world.see(Seen::Stop);
-                CheckpointKind::Stop
-            }
-        };
-        let effects = self.coordinator.request(self.world.now, kind);
-        self.carry_out(effects)?;
-        Ok(None)
-    }
-
     /// Tasks and lanes come to rest, the coordinator is told, and everything it asks for is done.
     fn settle(&mut self) -> Result<(), Broken> {
         self.dies_storing = false;
         for task in 0..self.tasks.len() {
             while self.world.rng.one_in(2) && !self.tasks[task].lane.is_empty() {
-                self.run_lane(task)?;
+                self.tasks[task].run_lane(self.world)?;
             }
         }
         let effects = self.coordinator.job_failed(self.world.now);
@@ -252,7 +244,10 @@ impl<'a> Running<'a> {
             .iter()
             .flat_map(|output| &output.to);
         to.any(|&(task, channel)| {
-            self.tasks[task].channels[channel].len() >= self.world.plan.channel
+            let items = self.tasks[task].channels[channel].iter();
+            // Barriers weigh nothing.
+            let rows = items.filter(|item| matches!(item, Item::Row(_)));
+            rows.count() >= self.world.plan.channel
         })
     }
 
@@ -262,24 +257,6 @@ impl<'a> Running<'a> {
         }
     }
 
-    fn run_lane(&mut self, task: usize) -> Result<(), Broken> {
-        let World {
-            storage,
-            outside,
-            attempt,
-            now,
-            plan,
-            ..
-        } = &mut *self.world;
-        let mut lane = Lane {
-            storage,
-            outside,
-            attempt: *attempt,
-            now: *now,
-        };
-        self.tasks[task].run_lane(plan, &mut lane)
-    }
-
     /// The driver hears of a task.
     fn event(&mut self, index: usize) -> Result<(), Broken> {
         let Some(event) = self.tasks[index].events.pop_front() else {
@@ -287,8 +264,31 @@ impl<'a> Running<'a> {
         };
         let (task, now) = (self.tasks[index].id, self.world.now);
         let effects = match event {
-            Event::Ack(id, ack) => self.coordinator.ack(id, task, ack),
-            Event::Declined(id, reason) => self.coordinator.decline(now, id, reason, ""),
+            Event::Ack(id, _) if std::mem::take(&mut self.loses_ack) => {
+                note!(self.world, "the ack of {task} for {id} is lost");
+                self.world.see(Seen::LostAck);
+                self.is_waiting = true;
+                // Nobody knows of its file any more until the next start.
+                self.world.undeleted.insert(id);
+                return Ok(());
+            }
+            Event::Ack(id, ack) => {
+                note!(self.world, "{task} acknowledges {id}");
+                if std::mem::take(&mut self.repeats_ack) {
+                    self.world.see(Seen::RepeatedAck);
+                    let again = Event::Ack(id, ack.clone());
+                    self.tasks[index].events.push_back(again);
+                }
+                self.coordinator.ack(id, task, ack)
+            }
+            Event::Declined(id, reason) => {
+                note!(self.world, "{task} declines {id}: {reason}");
+                self.coordinator.decline(now, id, reason, "")
+            }
+            Event::Failed(failure) => {
+                self.has_failed = true;
+                return self.world.excuse(&format!("{task}: {failure}"));
+            }
             Event::SplitEnded(split) => {
                 let enumerator = self.enumerators.get_mut(&task.vertex).unwrap();
                 enumerator.split_ended(&split);
@@ -319,10 +319,11 @@ impl<'a> Running<'a> {
         let storage = &self.world.storage;
         let path = storage.paths.metadata(id);
         let result = storage.store.put(&path, vec![metadata.encode().unwrap()]);
-        if let Ok(metadata) = storage.read(id) {
-            self.world.outside.name(&metadata);
+        note!(self.world, "metadata of {id} is written: {result:?}");
+        if let Ok(metadata) = self.world.storage.read(id) {
+            self.world.folders.name(&metadata);
+            self.world.check_state(&metadata)?;
         }
-        self.world.check_store()?;
         if self.dies_storing {
             self.has_crashed = true;
             return Ok(());
@@ -338,25 +339,39 @@ impl<'a> Running<'a> {
         let Some(deletion) = self.deletions.pop_front() else {
             return Ok(());
         };
-        if self.world.faults_left > 0 && self.world.rng.one_in(20) {
-            self.world.has_litter = true;
+        let (Deletion::All(id) | Deletion::One(id, _)) = deletion;
+        let may_fail = self.world.faults_left > 0;
+        let is_lost = |world: &mut World| {
+            let is_lost = may_fail && world.rng.one_in(30);
+            if is_lost {
+                note!(world, "a deletion of {id} is lost");
+                world.see(Seen::LostDeletion);
+                world.undeleted.insert(id);
+            }
+            is_lost
+        };
+        if is_lost(self.world) {
             return Ok(());
         }
+        note!(self.world, "deletes of {id}");
         self.world.see(Seen::Deleted);
+        if let Deletion::One(_, file) = deletion {
+            let storage = &self.world.storage;
+            let path = storage.paths.in_checkpoint(id, &file.path);
+            // Whether it worked is not asked: the next start looks again.
+            let _ = storage.store.delete(&path);
+            return self.world.check_store();
+        }
         let storage = &self.world.storage;
-        match deletion {
-            Deletion::One(id, file) => {
-                let path = storage.paths.in_checkpoint(id, &file.path);
-                storage.store.delete(&path).unwrap();
-            }
-            Deletion::All(id) => {
-                storage.store.delete(&storage.paths.metadata(id)).unwrap();
-                self.world.check_store()?;
-                let storage = &self.world.storage;
-                for object in storage.store.list(&storage.paths.checkpoint(id)).unwrap() {
-                    storage.store.delete(&object.path).unwrap();
-                }
-            }
+        let _ = storage.store.delete(&storage.paths.metadata(id));
+        self.world.check_store()?;
+        if is_lost(self.world) {
+            return Ok(());
+        }
+        let storage = &self.world.storage;
+        let folder = storage.paths.checkpoint(id);
+        for object in storage.store.list(&folder).unwrap_or_default() {
+            let _ = storage.store.delete(&object.path);
         }
         self.world.check_store()
     }
@@ -371,6 +386,7 @@ impl<'a> Running<'a> {
                     self.storing.push_back(metadata);
                 }
                 Effect::NotifyComplete(id) => {
+                    note!(self.world, "{id} is complete");
                     let kind = self.kinds[&id];
                     if kind != BarrierKind::Periodic {
                         self.last = Some(kind);
@@ -378,6 +394,7 @@ impl<'a> Running<'a> {
                     self.tell_all(|| Control::Complete(id, kind));
                 }
                 Effect::NotifyAborted(aborted) => {
+                    note!(self.world, "given up: {aborted}");
                     self.world.see(Seen::Aborted);
                     self.saved.remove(&aborted.id);
                     self.tell_all(|| Control::Aborted(aborted.id));
@@ -402,12 +419,12 @@ impl<'a> Running<'a> {
     }
 
     /// Enumerators are snapshotted before the barrier goes out (D25).
-    fn trigger(&mut self, barrier: weir_model::Barrier) -> Result<(), Broken> {
+    fn trigger(&mut self, barrier: Barrier) -> Result<(), Broken> {
         let id = barrier.checkpoint;
-        if self.world.storage.survey().next_id() > id {
-            return Err(format!(
-                "checkpoint {id} is triggered, and the store has a later one"
-            ));
+        note!(self.world, "triggers {id}, {:?}", barrier.kind);
+        let highest = self.world.highest.replace(id);
+        if highest >= Some(id) {
+            return Err(format!("{id} is triggered after {highest:?}"));
         }
         let saved = self.enumerators.iter().map(|(&v, e)| (v, e.snapshot()));
         self.saved.insert(id, saved.collect());
@@ -423,129 +440,4 @@ impl<'a> Running<'a> {
             task.control.push_back(word());
         }
     }
-}
-
-/// All tasks with their channels. Each sender has a channel of its own to each receiver.
-fn wire(plan: &Plan) -> Vec<Task> {
-    let mut first = Vec::new();
-    let mut count = 0;
-    for vertex in &plan.vertices {
-        first.push(count);
-        count += vertex.parallelism as usize;
-    }
-    let mut channels = vec![0; count];
-    let mut outputs: Vec<Vec<Output>> = (0..count).map(|_| Vec::new()).collect();
-    for (to, vertex) in plan.vertices.iter().enumerate() {
-        for &(from, route) in &vertex.inputs {
-            for sender in 0..plan.vertices[from].parallelism as usize {
-                let receivers: Vec<_> = match route {
-                    Route::Forward => vec![first[to] + sender],
-                    Route::Hash | Route::Rebalance => {
-                        (first[to]..first[to] + vertex.parallelism as usize).collect()
-                    }
-                };
-                let mut connect = |receiver: usize| {
-                    channels[receiver] += 1;
-                    (receiver, channels[receiver] - 1)
-                };
-                let to = receivers.into_iter().map(&mut connect).collect();
-                outputs[first[from] + sender].push(Output { route, to });
-            }
-        }
-    }
-    let mut outputs = outputs.into_iter();
-    let mut tasks = Vec::new();
-    for (index, vertex) in plan.vertices.iter().enumerate() {
-        for subtask in 0..vertex.parallelism {
-            let id = TaskId {
-                vertex: index,
-                subtask: SubtaskIndex(subtask),
-            };
-            let role = vertex.role.clone();
-            let own = outputs.next().unwrap();
-            tasks.push(Task::new(id, role, channels[tasks.len()], own));
-        }
-    }
-    tasks
-}
-
-fn saved_source(meta: &SourceMeta) -> SavedSource {
-    let open = meta.open.iter().map(|split| Split {
-        id: split.id.clone(),
-        position: split.position.clone(),
-    });
-    SavedSource {
-        enumerator: meta.enumerator.clone(),
-        open: open.collect(),
-        ended: meta.ended.clone(),
-    }
-}
-
-/// Gives a task its state back.
-fn load(world: &World, metadata: &Metadata, meta: &OperatorMeta, task: &mut Task) {
-    let own = &meta.subtasks[task.id.subtask.index()];
-    if let Some(file) = &own.file {
-        let paths = &world.storage.paths;
-        let path = paths.in_checkpoint(metadata.checkpoint, &file.path);
-        let bytes = world.storage.store.get(&path).unwrap();
-        task.counts = serde_json::from_slice(&bytes).unwrap();
-    }
-    if meta.subtasks.iter().all(|subtask| subtask.finished) {
-        task.skip_to_end();
-    }
-}
-
-fn metadata(
-    world: &World,
-    snapshot: crate::Snapshot<Ack>,
-    enumerators: BTreeMap<usize, Value>,
-) -> Metadata {
-    let mut metadata = Metadata {
-        job: world.job.clone(),
-        checkpoint: snapshot.id,
-        kind: snapshot.kind,
-        created: world.now,
-        attempt: world.attempt,
-        max_parallelism: MaxParallelism::new(128).unwrap(),
-        operators: BTreeMap::new(),
-        sources: BTreeMap::new(),
-        sinks: BTreeMap::new(),
-    };
-    for (vertex, enumerator) in enumerators {
-        let name = world.plan.vertices[vertex].name.clone();
-        let source = SourceMeta {
-            enumerator,
-            ..SourceMeta::default()
-        };
-        metadata.sources.insert(name, source);
-    }
-    for (task, ack) in snapshot.acks {
-        let vertex = &world.plan.vertices[task.vertex];
-        let name = vertex.name.clone();
-        let operator = metadata
-            .operators
-            .entry(name.clone())
-            .or_insert(OperatorMeta {
-                parallelism: Parallelism::new(vertex.parallelism).unwrap(),
-                states: Vec::new(),
-                subtasks: Vec::new(),
-            });
-        operator.subtasks.push(SubtaskMeta {
-            file: ack.file,
-            finished: ack.finished,
-        });
-        if let Some(source) = metadata.sources.get_mut(&name) {
-            let open = ack.open.into_iter();
-            source.open.extend(open.map(|split| OpenSplit {
-                id: split.id,
-                position: split.position,
-            }));
-            source.ended.extend(ack.ended);
-        }
-        if matches!(vertex.role, Role::Sink) {
-            let sink = metadata.sinks.entry(name).or_default();
-            sink.extend(ack.transactions);
-        }
-    }
-    metadata
 }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use weir_model::Name;
+use weir_model::{MaxParallelism, Name, Parallelism, hash64};
+use weir_operator::SinkGuarantee;
 
 use super::rng::Rng;
-use crate::{Config, RestartStrategy};
+use crate::{CheckpointMode, Config, RestartStrategy};
 
 /// How many keys the counting operators tell apart.
 pub(super) const KEYS: u64 = 5;
@@ -19,8 +20,14 @@ pub(super) enum Role {
     Source { splits: Vec<u64>, spread: bool },
     /// Counts the rows of each key.
     Count,
-    /// Commits rows.
-    Sink,
+    /// Writes rows to files.
+    Sink(SinkPlan),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SinkPlan {
+    pub(super) guarantee: SinkGuarantee,
+    pub(super) roll_bytes: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,22 +51,27 @@ pub(super) struct Vertex {
 
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
+    pub(super) job: Name,
+    pub(super) mode: CheckpointMode,
     /// Sources, then operators, then sinks: no edge goes back.
     pub(super) vertices: Vec<Vertex>,
     pub(super) config: Config,
     pub(super) restart: RestartStrategy,
     /// Rows that wait in a channel before its sender waits.
     pub(super) channel: usize,
+    /// Whether some parallelism is another than it was once.
+    pub(super) was_rescaled: bool,
 }
 
 impl Plan {
     pub(super) fn random(rng: &mut Rng) -> Self {
         let (sources, operators) = (rng.within(1, 2), rng.within(0, 3));
         let sinks = rng.within(1, 2);
+        let most = rng.pick(&[5, 20, 80]);
         let mut vertices: Vec<Vertex> = Vec::new();
         for index in 0..sources + operators + sinks {
             let role = if index < sources {
-                let splits = (0..rng.within(1, 4)).map(|_| rng.below(20) as u64);
+                let splits = (0..rng.within(1, 4)).map(|_| rng.below(most) as u64);
                 Role::Source {
                     splits: splits.collect(),
                     spread: rng.one_in(2),
@@ -67,7 +79,14 @@ impl Plan {
             } else if index < sources + operators {
                 Role::Count
             } else {
-                Role::Sink
+                Role::Sink(SinkPlan {
+                    guarantee: rng.pick(&[
+                        SinkGuarantee::ExactlyOnce,
+                        SinkGuarantee::ExactlyOnce,
+                        SinkGuarantee::AtLeastOnce,
+                    ]),
+                    roll_bytes: rng.pick(&[None, None, Some(1), Some(40)]),
+                })
             };
             let parallelism = rng.within(1, 3) as u32;
             let inputs = inputs(rng, &vertices, &role, parallelism);
@@ -80,20 +99,67 @@ impl Plan {
         }
         connect_loose_ends(rng, &mut vertices, sources + operators);
         Self {
+            job: Name::new("sim").unwrap(),
+            mode: rng.pick(&[
+                CheckpointMode::ExactlyOnce,
+                CheckpointMode::ExactlyOnce,
+                CheckpointMode::AtLeastOnce,
+            ]),
             vertices,
             config: config(rng),
-            restart: RestartStrategy::FixedDelay {
-                attempts: Some(rng.within(0, 3) as u32),
-                delay_ms: rng.below(50) as u64,
-            },
+            restart: restart(rng),
             channel: rng.within(1, 8),
+            was_rescaled: false,
         }
+    }
+
+    /// The user gives some vertices another parallelism. Those that a forward edge joins keep the
+    /// same one.
+    pub(super) fn rescale(&mut self, rng: &mut Rng) {
+        let mut group: BTreeSet<usize> = [rng.below(self.vertices.len())].into();
+        loop {
+            let before = group.len();
+            for (to, vertex) in self.vertices.iter().enumerate() {
+                let forward = vertex.inputs.iter().filter(|(_, r)| *r == Route::Forward);
+                for &(from, _) in forward {
+                    if group.contains(&from) || group.contains(&to) {
+                        group.extend([from, to]);
+                    }
+                }
+            }
+            if group.len() == before {
+                break;
+            }
+        }
+        let parallelism = rng.within(1, 4) as u32;
+        for index in group {
+            self.was_rescaled |= self.vertices[index].parallelism != parallelism;
+            self.vertices[index].parallelism = parallelism;
+        }
+    }
+
+    pub(super) fn sink(&self, vertex: usize) -> SinkPlan {
+        match self.vertices[vertex].role {
+            Role::Sink(plan) => plan,
+            Role::Source { .. } | Role::Count => panic!("vertex {vertex} is no sink"),
+        }
+    }
+
+    /// Whether all rows of a key come to one subtask of `vertex`.
+    pub(super) fn is_by_key(&self, vertex: usize) -> bool {
+        let inputs = &self.vertices[vertex].inputs;
+        let mut by_key = inputs.iter().map(|&(from, route)| match route {
+            Route::Hash => true,
+            Route::Forward => self.is_by_key(from),
+            Route::Rebalance => false,
+        });
+        !inputs.is_empty() && by_key.all(|by_key| by_key)
     }
 
     /// The sinks by the index of their vertex.
     pub(super) fn sinks(&self) -> impl Iterator<Item = usize> {
         let all = self.vertices.iter().enumerate();
-        all.filter(|(_, v)| matches!(v.role, Role::Sink))
+        all.filter(|(_, v)| matches!(v.role, Role::Sink(_)))
             .map(|(index, _)| index)
     }
 
@@ -132,7 +198,7 @@ fn inputs(rng: &mut Rng, before: &[Vertex], role: &Role, parallelism: u32) -> Ve
     let candidates: Vec<_> = before
         .iter()
         .enumerate()
-        .filter(|(_, v)| !matches!(v.role, Role::Sink))
+        .filter(|(_, v)| !matches!(v.role, Role::Sink(_)))
         .map(|(index, _)| index)
         .collect();
     let from: BTreeSet<_> = (0..rng.within(1, 2))
@@ -166,9 +232,34 @@ fn connect_loose_ends(rng: &mut Rng, vertices: &mut [Vertex], sinks: usize) {
     }
 }
 
+/// The subtask that rows of a key go to, as in production.
+pub(super) fn subtask_of(key: u64, of: u32) -> usize {
+    let max = max_parallelism();
+    let group = max.key_group_of(hash64(&key.to_le_bytes()));
+    max.subtask_of(group, parallelism(of)).index()
+}
+
+pub(super) fn max_parallelism() -> MaxParallelism {
+    MaxParallelism::new(128).unwrap()
+}
+
+pub(super) fn parallelism(n: u32) -> Parallelism {
+    Parallelism::new(n).unwrap()
+}
+
+fn restart(rng: &mut Rng) -> RestartStrategy {
+    if rng.one_in(8) {
+        return RestartStrategy::None;
+    }
+    RestartStrategy::FixedDelay {
+        attempts: rng.pick(&[Some(0), Some(1), Some(2), Some(3), None]),
+        delay_ms: rng.below(50) as u64,
+    }
+}
+
 fn config(rng: &mut Rng) -> Config {
     Config {
-        interval_ms: Some(rng.within(5, 100) as u64),
+        interval_ms: Some(rng.pick(&[3, 10, 30, 100])),
         min_pause_ms: rng.pick(&[0, 0, 20]),
         timeout_ms: 100_000,
         max_concurrent: rng.within(1, 3),

@@ -1,17 +1,16 @@
 //! A run of the job by one process: survey, restore, attempts, until it has finished or is dead.
 
-use std::collections::BTreeMap;
-
-use weir_model::{Attempt, CheckpointId};
+use weir_model::CheckpointId;
 
 use super::{
     attempt::{End, Running},
-    outside::Broken,
-    world::{Seen, World},
+    folders::Broken,
+    seen::Seen,
+    world::{World, note},
 };
 use crate::{
     CheckpointKind, Coordinator, Fallback, Metadata, Restart, RestartDecision, Shown,
-    SnapshotStore, Survey, testing::Fault,
+    SnapshotStore, Survey,
 };
 
 /// How a process ended.
@@ -25,9 +24,18 @@ pub(super) enum Exit {
     Refused,
 }
 
+/// Where an attempt begins.
+enum Begin {
+    At(Option<Box<Metadata>>),
+    /// The latest checkpoint is damaged, and nothing older will do.
+    Refused,
+    /// A sink could not be asked or recovered.
+    Failed,
+}
+
 pub(super) fn run(world: &mut World) -> Result<Exit, Broken> {
-    world.storage.store.thaw();
     let mut restart = Restart::new(world.plan.restart);
+    world.highest = world.storage.highest();
     let next_id = world.storage.survey().next_id();
     let mut coordinator = Coordinator::new(world.plan.config.clone(), next_id);
     loop {
@@ -35,35 +43,45 @@ pub(super) fn run(world: &mut World) -> Result<Exit, Broken> {
         if survey.is_finished {
             return Ok(Exit::Finished);
         }
-        world.attempt = Attempt(world.attempt.0 + 1);
+        world.begin_attempt();
         remove_orphans(world, &survey)?;
-        let Ok(restored) = restore(world, &survey) else {
-            world.see(Seen::Refused);
-            return Ok(Exit::Refused);
-        };
-        recover(world, restored.as_ref())?;
-        let is_done = restored
-            .as_ref()
-            .is_some_and(|metadata| metadata.kind == CheckpointKind::Final);
-        let end = if is_done {
-            End::Finished
-        } else {
-            let owned = owned(&survey, restored.as_ref());
-            Running::new(world, &mut coordinator, restored.as_ref(), owned).run()?
-        };
-        match end {
-            End::Finished => {
-                let finished = world.storage.paths.finished();
-                // A write that is lost is made good by the next run.
-                let written = world.storage.store.put(&finished, vec![b"\n".to_vec()]);
-                let is_known = written.is_ok_and(|()| true);
-                return Ok(if is_known {
-                    Exit::Finished
-                } else {
-                    Exit::Again
-                });
+        if world.faults_left > 0 && world.rng.one_in(10) {
+            world.faults_left -= 1;
+            if world.rng.one_in(2) {
+                world.break_disk();
+            } else {
+                world.die_soon();
             }
-            End::Stopped | End::Crashed => return Ok(Exit::Again),
+        }
+        let begin = begin(world, &survey)?;
+        if world.is_frozen() {
+            world.crash()?;
+            return Ok(Exit::Again);
+        }
+        let end = match begin {
+            Begin::Refused => {
+                world.see(Seen::Refused);
+                return Ok(Exit::Refused);
+            }
+            Begin::Failed => End::Failed,
+            Begin::At(Some(metadata)) if metadata.kind == CheckpointKind::Final => {
+                // Nothing completes any more, and so nothing older is deleted.
+                world.was_done = true;
+                End::Finished
+            }
+            Begin::At(restored) => {
+                let owned = owned(&survey, restored.as_deref());
+                Running::run(world, &mut coordinator, restored.as_deref(), owned)?
+            }
+        };
+        note!(world, "the attempt ended: {end:?}");
+        match end {
+            End::Finished => return finish(world),
+            End::Stopped => return Ok(Exit::Again),
+            End::Crashed => {
+                world.crash()?;
+                return Ok(Exit::Again);
+            }
             End::Failed => {}
         }
         match restart.on_failure(world.now) {
@@ -76,7 +94,27 @@ pub(super) fn run(world: &mut World) -> Result<Exit, Broken> {
                 return Ok(Exit::Again);
             }
         }
+        // A driver may go on with its coordinator or make another.
+        if world.rng.one_in(2) {
+            let above = world.highest.map_or(CheckpointId(1), CheckpointId::next);
+            let next_id = world.storage.survey().next_id().max(above);
+            coordinator = Coordinator::new(world.plan.config.clone(), next_id);
+        }
     }
+}
+
+/// Says for ever that the job has finished (D23). A write that is lost is made good by the next
+/// run.
+fn finish(world: &mut World) -> Result<Exit, Broken> {
+    let finished = world.storage.paths.finished();
+    let written = world.storage.store.put(&finished, vec![b"\n".to_vec()]);
+    if world.is_frozen() {
+        world.crash()?;
+    }
+    Ok(match written {
+        Ok(()) => Exit::Finished,
+        Err(_) => Exit::Again,
+    })
 }
 
 /// The checkpoints that the job owns and that are no later than what it goes on from.
@@ -86,7 +124,7 @@ fn owned(survey: &Survey, restored: Option<&Metadata>) -> Vec<CheckpointId> {
     all.filter(|&id| Some(id) <= from).collect()
 }
 
-fn remove_orphans(world: &World, survey: &Survey) -> Result<(), Broken> {
+fn remove_orphans(world: &mut World, survey: &Survey) -> Result<(), Broken> {
     let store = &world.storage.store;
     for object in store.list(world.storage.paths.root()).unwrap() {
         let id = world.storage.paths.checkpoint_of(&object.path);
@@ -94,85 +132,69 @@ fn remove_orphans(world: &World, survey: &Survey) -> Result<(), Broken> {
             store.delete(&object.path).unwrap();
         }
     }
+    world.undeleted.retain(|id| survey.completed.contains(id));
     world.check_store()
 }
 
-/// Reads the latest checkpoint, or falls back (D20). An error where the job must not go on.
-fn restore(world: &mut World, survey: &Survey) -> Result<Option<Metadata>, ()> {
-    let shown: BTreeMap<_, _> = world
-        .plan
-        .sinks()
-        .map(|sink| {
-            let name = world.plan.vertices[sink].name.clone();
-            (name, Shown::UpTo(world.outside.shown(sink)))
-        })
-        .collect();
-    let Some(mut id) = survey.latest() else {
-        return Ok(None);
+/// Reads the latest checkpoint, or falls back (D20); commits what it holds, and removes what older
+/// attempts left open (D21).
+fn begin(world: &mut World, survey: &Survey) -> Result<Begin, Broken> {
+    let begin = restore(world, survey)?;
+    let Begin::At(restored) = &begin else {
+        return Ok(begin);
     };
-    loop {
-        if let Ok(metadata) = world.storage.read(id) {
-            world.see(Seen::Restored);
-            world.complete = Some(id);
-            return Ok(Some(metadata));
-        }
-        match Fallback::choose(survey, id, &shown) {
-            Fallback::To { checkpoint, .. } => {
-                world.see(Seen::Fallback);
-                id = checkpoint;
-            }
-            Fallback::Stop { .. } => return Err(()),
-            // Half-written metadata of the very first checkpoint: nothing was ever visible.
-            Fallback::NothingOlder if shown.values().all(|s| *s == Shown::UpTo(None)) => {
-                return Ok(None);
-            }
-            Fallback::NothingOlder => return Err(()),
-        }
-    }
-}
-
-/// Commits what the checkpoint holds, then removes what older attempts left open (D21).
-fn recover(world: &mut World, restored: Option<&Metadata>) -> Result<(), Broken> {
-    if let Some(metadata) = restored {
-        world.outside.name(metadata);
-    }
     let sinks: Vec<_> = world.plan.sinks().collect();
     for sink in sinks {
         let name = world.plan.vertices[sink].name.as_str();
-        let committables = restored.map(|metadata| metadata.committables(name));
-        for committable in committables.unwrap_or_default() {
-            world.outside.commit(&world.plan, sink, &committable)?;
+        let committables = restored
+            .as_ref()
+            .map(|metadata| metadata.committables(name));
+        let recovered = world
+            .folders
+            .recover(sink, &committables.unwrap_or_default())?;
+        if let Err(failure) = recovered {
+            world.excuse(&failure.to_string())?;
+            return Ok(Begin::Failed);
         }
-        world.outside.clear_older(sink, world.attempt);
     }
-    Ok(())
+    world.folders.check_rows(&world.plan, |source| {
+        restored.as_ref().map_or_else(Default::default, |metadata| {
+            world.read_rows(metadata, source)
+        })
+    })?;
+    Ok(begin)
 }
 
-impl World {
-    /// The machine goes down. Now and then a bit of the latest checkpoint is damaged by it.
-    pub(super) fn crash(&mut self) {
-        self.see(Seen::Crash);
-        let survey = self.storage.survey();
-        if let Some(latest) = survey.latest()
-            && self.rng.one_in(10)
-        {
-            let folder = self.storage.paths.checkpoint(latest);
-            let objects = self.storage.store.list(&folder).unwrap();
-            let object = self.rng.below(objects.len());
-            let bit = self.rng.below(1 << 20);
-            self.storage.store.flip(&objects[object].path, bit);
-            self.has_litter = true;
-            self.complete = None;
+fn restore(world: &mut World, survey: &Survey) -> Result<Begin, Broken> {
+    let Some(mut id) = survey.latest() else {
+        return Ok(Begin::At(None));
+    };
+    loop {
+        if let Ok(metadata) = world.storage.read(id) {
+            note!(world, "goes on from checkpoint {id}");
+            world.see(Seen::Restored);
+            world.complete = Some(id);
+            world.check_state(&metadata)?;
+            return Ok(Begin::At(Some(Box::new(metadata))));
         }
-    }
-
-    /// Something is about to go wrong with the store.
-    pub(super) fn break_store(&mut self) {
-        self.see(Seen::StoreFault);
-        let fault = self
-            .rng
-            .pick(&[Fault::Refuse, Fault::LoseReply, Fault::Tear]);
-        let n = self.rng.within(1, 3) as u64;
-        self.storage.store.inject(n, fault);
+        let shown = match world.folders.shown() {
+            Ok(shown) => shown,
+            Err(failure) => {
+                world.excuse(&failure.to_string())?;
+                return Ok(Begin::Failed);
+            }
+        };
+        match Fallback::choose(survey, id, &shown) {
+            Fallback::To { checkpoint, .. } => {
+                note!(world, "checkpoint {id} cannot be read, {shown:?}");
+                world.see(Seen::Fallback);
+                id = checkpoint;
+            }
+            // Half-written metadata of the very first checkpoint: nothing was ever visible.
+            Fallback::NothingOlder if shown.values().all(|s| *s == Shown::UpTo(None)) => {
+                return Ok(Begin::At(None));
+            }
+            Fallback::Stop { .. } | Fallback::NothingOlder => return Ok(Begin::Refused),
+        }
     }
 }

@@ -9,19 +9,20 @@ use std::{
 };
 
 use serde_json::json;
-use weir_model::{Attempt, Barrier, BarrierKind, CheckpointId, ProcessingTime};
-use weir_operator::Split;
+use weir_model::{Barrier, BarrierKind, Batch, CheckpointId, ProcessingTime};
+use weir_operator::{PreCommit, Sink, Split};
 
 use super::{
-    outside::{Broken, Outside, Row, Visit},
-    plan::{KEYS, Plan, Role, Route, SPLIT_STRIDE},
-    rng::Rng,
-    world::Storage,
+    plan::{KEYS, Role, Route, SPLIT_STRIDE, subtask_of},
+    row::{Row, Visit},
+    world::{World, note},
 };
 use crate::{
-    AlignEffect, Alignment, FailureReason, FileRef, JobPaths, SnapshotStore, TaskId, Transaction,
-    TwoPhase, TwoPhaseOptions,
+    AlignEffect, Alignment, CheckpointMode, FailureReason, FileRef, TaskId, Transaction, TwoPhase,
+    TwoPhaseOptions,
 };
+
+mod lane;
 
 pub(super) enum Item {
     Row(Row),
@@ -42,6 +43,7 @@ pub(super) enum Control {
 pub(super) enum Event {
     Ack(CheckpointId, Ack),
     Declined(CheckpointId, FailureReason),
+    Failed(String),
     SplitEnded(String),
     DataEnded,
 }
@@ -60,14 +62,21 @@ pub(super) struct Ack {
 pub(super) enum Work {
     Part(CheckpointId, Part),
     /// The checkpoint was declined, but what was sealed for it must not be lost.
-    Seal(CheckpointId, Vec<Row>),
+    Seal(CheckpointId, Option<Epoch>),
     Commit(CheckpointId),
 }
 
 pub(super) struct Part {
     counts: BTreeMap<u64, u64>,
-    rows: Vec<Row>,
+    epoch: Option<Epoch>,
     ack: Ack,
+}
+
+/// What a sink wrote between two barriers.
+pub(super) struct Epoch {
+    /// When its first row was written.
+    opened: Option<ProcessingTime>,
+    pre_commit: PreCommit,
 }
 
 pub(super) struct Output {
@@ -105,12 +114,20 @@ pub(super) struct Task {
     with_data: usize,
     reader: Reader,
     transactions: TwoPhase,
-    rows: Vec<Row>,
-    sealed: u64,
+    sink: Option<Box<dyn Sink>>,
+    opened: Option<ProcessingTime>,
+    /// It has failed, and does nothing more.
+    is_dead: bool,
 }
 
 impl Task {
-    pub(super) fn new(id: TaskId, role: Role, channels: usize, outputs: Vec<Output>) -> Self {
+    pub(super) fn new(
+        id: TaskId,
+        role: Role,
+        mode: CheckpointMode,
+        channels: usize,
+        outputs: Vec<Output>,
+    ) -> Self {
         Self {
             id,
             role,
@@ -124,13 +141,19 @@ impl Task {
             declines: false,
             counts: BTreeMap::new(),
             finished: false,
-            alignment: Alignment::new(channels),
+            alignment: Alignment::new(channels, mode),
             with_data: channels,
             reader: Reader::default(),
             transactions: TwoPhase::new(TwoPhaseOptions::default()),
-            rows: Vec::new(),
-            sealed: 0,
+            sink: None,
+            opened: None,
+            is_dead: false,
         }
+    }
+
+    /// Gives a sink its writer.
+    pub(super) fn open(&mut self, sink: Box<dyn Sink>) {
+        self.sink = Some(sink);
     }
 
     /// Restored after it had finished: it only passes barriers on.
@@ -139,17 +162,17 @@ impl Task {
     }
 
     /// Reads a row, or takes an item of some channel that is not blocked. No row while `is_full`.
-    pub(super) fn work(&mut self, rng: &mut Rng, is_full: bool) {
-        if self.has_ended {
+    pub(super) fn work(&mut self, world: &mut World, is_full: bool) {
+        if self.has_ended || self.is_dead {
             return;
         }
         if self.channels.is_empty() {
             if !is_full {
-                self.read(rng);
+                self.read(world);
             }
             return;
         }
-        let channel = rng.below(self.channels.len());
+        let channel = world.rng.below(self.channels.len());
         if self.alignment.is_blocked(channel) {
             return;
         }
@@ -160,14 +183,14 @@ impl Task {
             return;
         };
         match item {
-            Item::Row(row) => self.process(rng, row),
+            Item::Row(row) => self.process(world, row),
             Item::Barrier(barrier) => {
                 let effects = self.alignment.barrier(channel, barrier);
-                self.carry_out(effects);
+                self.carry_out(world, effects);
             }
             Item::Cancel(id) => {
                 let effects = self.alignment.cancel(id);
-                self.carry_out(effects);
+                self.carry_out(world, effects);
             }
             Item::EndOfData => {
                 self.with_data -= 1;
@@ -177,18 +200,21 @@ impl Task {
             }
             Item::EndOfChannel => {
                 let effects = self.alignment.end(channel);
-                self.carry_out(effects);
+                self.carry_out(world, effects);
             }
         }
     }
 
     /// Takes a word of the driver.
-    pub(super) fn obey(&mut self) {
+    pub(super) fn obey(&mut self, world: &World) {
+        if self.is_dead {
+            return;
+        }
         let Some(word) = self.control.pop_front() else {
             return;
         };
         match word {
-            Control::Trigger(barrier) => self.checkpoint(barrier),
+            Control::Trigger(barrier) => self.checkpoint(world, barrier),
             Control::Complete(id, kind) => {
                 self.lane.push_back(Work::Commit(id));
                 if matches!(kind, BarrierKind::Stop | BarrierKind::Final) {
@@ -199,7 +225,7 @@ impl Task {
             Control::Aborted(id) => {
                 self.reader.stopped = self.reader.stopped.filter(|&at| at != id);
                 let effects = self.alignment.abort(id);
-                self.carry_out(effects);
+                self.carry_out(world, effects);
             }
             Control::AddSplit(split) => {
                 let index: u64 = split.id[1..].parse().unwrap();
@@ -215,55 +241,7 @@ impl Task {
         }
     }
 
-    /// Does the next part of what is left to do beside the task.
-    pub(super) fn run_lane(&mut self, plan: &Plan, lane: &mut Lane<'_>) -> Result<(), Broken> {
-        match self.lane.pop_front() {
-            None => Ok(()),
-            Some(Work::Seal(id, rows)) => self.seal(lane, id, rows),
-            Some(Work::Part(id, part)) => {
-                self.seal(lane, id, part.rows)?;
-                let mut ack = part.ack;
-                ack.transactions = self.transactions.pending_up_to(id);
-                let event = match write(self.id, plan, lane, id, &part.counts) {
-                    Ok(file) => {
-                        ack.file = file;
-                        Event::Ack(id, ack)
-                    }
-                    Err(()) => Event::Declined(id, FailureReason::CheckpointAsyncException),
-                };
-                self.events.push_back(event);
-                Ok(())
-            }
-            Some(Work::Commit(id)) => {
-                for transaction in self.transactions.complete(id) {
-                    for committable in &transaction.committables {
-                        lane.outside.commit(plan, self.id.vertex, committable)?;
-                    }
-                    self.transactions.committed(transaction.checkpoint);
-                }
-                Ok(())
-            }
-        }
-    }
-
-    fn seal(
-        &mut self,
-        lane: &mut Lane<'_>,
-        id: CheckpointId,
-        rows: Vec<Row>,
-    ) -> Result<(), Broken> {
-        let mut committables = Vec::new();
-        if !rows.is_empty() {
-            self.sealed += 1;
-            let writer = (lane.attempt, self.id.subtask, self.sealed);
-            let sealed = lane.outside.seal(self.id.vertex, writer, id, rows)?;
-            committables.push(sealed);
-        }
-        self.transactions.pre_committed(id, lane.now, committables);
-        Ok(())
-    }
-
-    fn read(&mut self, rng: &mut Rng) {
+    fn read(&mut self, world: &mut World) {
         if self.finished || self.reader.stopped.is_some() {
             return;
         }
@@ -280,12 +258,12 @@ impl Task {
                     number: next,
                     trail: Vec::new(),
                 };
-                self.process(rng, row);
+                self.process(world, row);
             }
         }
     }
 
-    fn process(&mut self, rng: &mut Rng, mut row: Row) {
+    fn process(&mut self, world: &mut World, mut row: Row) {
         let key = row.number % KEYS;
         let count = match self.role {
             Role::Count => {
@@ -293,7 +271,7 @@ impl Task {
                 *count += 1;
                 *count
             }
-            Role::Source { .. } | Role::Sink => 0,
+            Role::Source { .. } | Role::Sink(_) => 0,
         };
         let TaskId { vertex, subtask } = self.id;
         row.trail.push(Visit {
@@ -303,15 +281,27 @@ impl Task {
         });
         for output in &self.outputs {
             let to = match output.route {
-                Route::Hash => key as usize % output.to.len(),
-                Route::Forward | Route::Rebalance => rng.below(output.to.len()),
+                Route::Hash => subtask_of(key, output.to.len() as u32),
+                Route::Forward | Route::Rebalance => world.rng.below(output.to.len()),
             };
             let (task, channel) = output.to[to];
             self.sent.push((task, channel, Item::Row(row.clone())));
         }
-        if matches!(self.role, Role::Sink) {
-            self.rows.push(row);
+        if let Some(sink) = &mut self.sink {
+            self.opened.get_or_insert(world.now);
+            let batch = Batch {
+                values: [row.line()].iter().map(String::as_bytes).collect(),
+                ..Batch::default()
+            };
+            if let Err(failure) = sink.write(batch.rows()) {
+                self.fail(failure.to_string());
+            }
         }
+    }
+
+    fn fail(&mut self, failure: String) {
+        self.is_dead = true;
+        self.events.push_back(Event::Failed(failure));
     }
 
     fn end_of_data(&mut self) {
@@ -320,11 +310,11 @@ impl Task {
         self.events.push_back(Event::DataEnded);
     }
 
-    fn carry_out(&mut self, effects: Vec<AlignEffect>) {
+    fn carry_out(&mut self, world: &World, effects: Vec<AlignEffect>) {
         for effect in effects {
             match effect {
                 AlignEffect::Block(_) | AlignEffect::UnblockAll => {}
-                AlignEffect::Trigger(barrier) => self.checkpoint(barrier),
+                AlignEffect::Trigger(barrier) => self.checkpoint(world, barrier),
                 AlignEffect::Abort { id, reason } => {
                     self.events.push_back(Event::Declined(id, reason));
                 }
@@ -333,18 +323,27 @@ impl Task {
         }
     }
 
-    fn checkpoint(&mut self, barrier: Barrier) {
-        if self.has_ended {
+    /// Takes this task's part of a checkpoint: the barrier goes on first (D4).
+    fn checkpoint(&mut self, world: &World, barrier: Barrier) {
+        if self.has_ended || self.is_dead {
             return;
         }
         let id = barrier.checkpoint;
+        note!(world, "{} takes its part of {id}", self.id);
         self.send_all(|| Item::Barrier(barrier));
-        let rows = mem::take(&mut self.rows);
+        let epoch = match self.sink.as_mut().map(|sink| sink.pre_commit(id)) {
+            None => None,
+            Some(Ok(pre_commit)) => Some(Epoch {
+                opened: self.opened.take(),
+                pre_commit,
+            }),
+            Some(Err(failure)) => return self.fail(failure.to_string()),
+        };
         if barrier.kind == BarrierKind::Stop {
             self.reader.stopped = Some(id);
         }
         if mem::take(&mut self.declines) {
-            self.lane.push_back(Work::Seal(id, rows));
+            self.lane.push_back(Work::Seal(id, epoch));
             let reason = FailureReason::CheckpointDeclined;
             self.events.push_back(Event::Declined(id, reason));
             self.send_all(|| Item::Cancel(id));
@@ -362,7 +361,7 @@ impl Task {
         };
         let part = Part {
             counts: self.counts.clone(),
-            rows,
+            epoch,
             ack,
         };
         self.lane.push_back(Work::Part(id, part));
@@ -372,44 +371,5 @@ impl Task {
         let all = self.outputs.iter().flat_map(|output| &output.to);
         self.sent
             .extend(all.map(|&(task, channel)| (task, channel, item())));
-    }
-}
-
-/// What a lane works with.
-pub(super) struct Lane<'a> {
-    pub(super) storage: &'a Storage,
-    pub(super) outside: &'a mut Outside,
-    pub(super) attempt: Attempt,
-    pub(super) now: ProcessingTime,
-}
-
-/// Writes the state of a task, if it keeps any.
-fn write(
-    task: TaskId,
-    plan: &Plan,
-    lane: &Lane<'_>,
-    id: CheckpointId,
-    counts: &BTreeMap<u64, u64>,
-) -> Result<Option<FileRef>, ()> {
-    let vertex = &plan.vertices[task.vertex];
-    if !matches!(vertex.role, Role::Count) {
-        return Ok(None);
-    }
-    let bytes = serde_json::to_vec(counts).unwrap();
-    let path = JobPaths::state_file(&vertex.name, task.subtask);
-    let file = FileRef {
-        path: path.clone(),
-        length: bytes.len() as u64,
-        crc32c: crc32c::crc32c(&bytes),
-    };
-    let Storage { store, paths } = lane.storage;
-    let path = paths.in_checkpoint(id, &path);
-    match store.put(&path, vec![bytes]) {
-        Ok(()) => Ok(Some(file)),
-        // It may be there all the same, and the checkpoint may be gone: nobody else removes it.
-        Err(_) => {
-            store.delete(&path).unwrap();
-            Err(())
-        }
     }
 }

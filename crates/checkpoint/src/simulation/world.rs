@@ -1,51 +1,30 @@
-//! What outlives a crash, and the promises that are checked while a job runs.
+//! What outlives a crash, and the promises about the store that are checked while a job runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use weir_model::{Attempt, CheckpointId, Name, ProcessingTime};
+use weir_model::{Attempt, CheckpointId, ProcessingTime};
 
 use super::{
-    outside::{Broken, Outside},
-    plan::Plan,
+    disk::DiskFault,
+    folders::{Broken, Folders},
+    plan::{KEYS, Plan, Role, SPLIT_STRIDE},
     rng::Rng,
+    seen::{Seen, Tally},
 };
-use crate::{JobPaths, Metadata, SnapshotStore, StoreError, Survey, testing::MemoryStore};
+use crate::{
+    CheckpointMode, JobPaths, Metadata, SnapshotStore, StoreError, Survey,
+    testing::{Fault, MemoryStore},
+};
 
-/// What can happen in a run. A simulation in which one of them never does proves little.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Seen {
-    Completed,
-    Aborted,
-    LateAck,
-    Deleted,
-    Restored,
-    Crash,
-    Restart,
-    GivenUp,
-    Stop,
-    Fallback,
-    Refused,
-    StoreFault,
-    Finished,
+/// Says what happens, where a seed is being looked at.
+macro_rules! note {
+    ($world:expr, $($what:tt)*) => {
+        if $world.trace {
+            println!("{:>6} {:>6} ms  {}", $world.steps, $world.now.0, format_args!($($what)*));
+        }
+    };
 }
-
-impl Seen {
-    pub(super) const ALL: [Self; 13] = [
-        Self::Completed,
-        Self::Aborted,
-        Self::LateAck,
-        Self::Deleted,
-        Self::Restored,
-        Self::Crash,
-        Self::Restart,
-        Self::GivenUp,
-        Self::Stop,
-        Self::Fallback,
-        Self::Refused,
-        Self::StoreFault,
-        Self::Finished,
-    ];
-}
+pub(super) use note;
 
 pub(super) struct Storage {
     pub(super) store: MemoryStore,
@@ -56,6 +35,15 @@ impl Storage {
     pub(super) fn survey(&self) -> Survey {
         let objects = self.store.list(self.paths.root()).unwrap();
         Survey::of(&self.paths, &objects)
+    }
+
+    /// The highest checkpoint that there is anything of.
+    pub(super) fn highest(&self) -> Option<CheckpointId> {
+        let objects = self.store.list(self.paths.root()).unwrap();
+        let ids = objects
+            .iter()
+            .map(|object| self.paths.checkpoint_of(&object.path));
+        ids.max().flatten()
     }
 
     /// The metadata of a checkpoint, if it and all that it names can be read.
@@ -76,87 +64,289 @@ impl Storage {
 pub(super) struct World {
     pub(super) rng: Rng,
     pub(super) plan: Plan,
-    pub(super) job: Name,
     pub(super) storage: Storage,
-    pub(super) outside: Outside,
+    pub(super) folders: Folders,
     pub(super) now: ProcessingTime,
     pub(super) attempt: Attempt,
     /// How much more goes wrong.
     pub(super) faults_left: usize,
+    /// How many steps pass from one fault to the next, on the average.
+    pub(super) calm: usize,
     /// The latest checkpoint that was ever said to be complete.
     pub(super) complete: Option<CheckpointId>,
-    /// Something was deleted in vain, or damaged: the store may hold more, or less, than it should.
-    pub(super) has_litter: bool,
+    /// The latest checkpoint that this process has triggered, or found.
+    pub(super) highest: Option<CheckpointId>,
+    /// What was to be deleted, and was not.
+    pub(super) undeleted: BTreeSet<CheckpointId>,
+    /// What a crash has damaged.
+    pub(super) damaged: BTreeSet<CheckpointId>,
+    /// Whether the last process found everything done.
+    pub(super) was_done: bool,
+    /// Faults of the disk before this attempt.
+    fired_before: u64,
     pub(super) steps: u64,
-    pub(super) seen: BTreeMap<Seen, u64>,
+    pub(super) seen: Tally,
+    pub(super) trace: bool,
 }
 
 impl World {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64, trace: bool) -> Self {
         let mut rng = Rng::new(seed);
-        let job = Name::new("sim").unwrap();
+        let plan = Plan::random(&mut rng);
         Self {
-            plan: Plan::random(&mut rng),
-            faults_left: rng.below(12),
+            faults_left: rng.below(16),
+            calm: rng.pick(&[50, 200, 800]),
             storage: Storage {
                 store: MemoryStore::new(),
-                paths: JobPaths::new(&job),
+                paths: JobPaths::new(&plan.job),
             },
-            job,
-            outside: Outside::default(),
+            folders: Folders::new(&plan.job, &plan),
+            plan,
             now: ProcessingTime(0),
             attempt: Attempt(0),
             complete: None,
-            has_litter: false,
+            highest: None,
+            undeleted: BTreeSet::new(),
+            damaged: BTreeSet::new(),
+            was_done: false,
+            fired_before: 0,
             steps: 0,
-            seen: BTreeMap::new(),
+            seen: Tally::default(),
+            trace,
             rng,
         }
     }
 
     pub(super) fn see(&mut self, what: Seen) {
-        *self.seen.entry(what).or_default() += 1;
+        self.seen.see(what);
+    }
+
+    /// Another attempt begins.
+    pub(super) fn begin_attempt(&mut self) {
+        self.attempt = Attempt(self.attempt.0 + 1);
+        self.fired_before = self.folders.disk.fired();
+        note!(self, "attempt {} of {:?}", self.attempt, self.plan);
+    }
+
+    /// A sink has failed, for which there must be a reason: a fault in this attempt. What a fault
+    /// left behind is no reason to fail in the next one.
+    pub(super) fn excuse(&self, failure: &str) -> Result<(), Broken> {
+        note!(self, "failed: {failure}");
+        if self.folders.disk.fired() > self.fired_before {
+            Ok(())
+        } else {
+            Err(format!("a sink failed without a fault: {failure}"))
+        }
+    }
+
+    /// Whether the process died while it wrote.
+    pub(super) fn is_frozen(&self) -> bool {
+        self.storage.store.is_frozen() || self.folders.disk.is_frozen()
+    }
+
+    /// The process ends abruptly, and with it now and then the machine, which may damage a bit of
+    /// the latest checkpoint.
+    pub(super) fn crash(&mut self) -> Result<(), Broken> {
+        self.see(Seen::Crash);
+        if self.storage.store.is_frozen() {
+            self.see(Seen::CrashInStore);
+        }
+        if self.folders.disk.is_frozen() {
+            self.see(Seen::CrashInSink);
+        }
+        self.storage.store.thaw();
+        let power_loss = self.rng.one_in(2);
+        note!(self, "crash, power loss: {power_loss}");
+        self.folders.disk.crash(power_loss, &mut self.rng);
+        if power_loss {
+            self.see(Seen::PowerLoss);
+        }
+        let survey = self.storage.survey();
+        if let Some(latest) = survey.latest()
+            && self.rng.one_in(10)
+        {
+            let folder = self.storage.paths.checkpoint(latest);
+            let objects = self.storage.store.list(&folder).unwrap();
+            let object = self.rng.below(objects.len());
+            let bit = self.rng.below(1 << 20);
+            self.storage.store.flip(&objects[object].path, bit);
+            note!(self, "checkpoint {latest} is damaged");
+            self.see(Seen::Damage);
+            self.complete = None;
+        }
+        // Half-written metadata as well.
+        let storage = &self.storage;
+        let completed = survey.completed.into_iter();
+        self.damaged
+            .extend(completed.filter(|&id| storage.read(id).is_err()));
+        self.folders.look_again()
+    }
+
+    /// Something is about to go wrong with the store.
+    pub(super) fn break_store(&mut self) {
+        self.see(Seen::StoreFault);
+        let faults = [Fault::Refuse, Fault::LoseReply, Fault::Tear, Fault::Freeze];
+        let fault = self.rng.pick(&faults);
+        let n = self.rng.within(1, 3) as u64;
+        note!(self, "{fault:?} will befall write {n} of the store");
+        self.storage.store.inject(n, fault);
+    }
+
+    /// Something is about to go wrong with the disk that the sinks write to.
+    pub(super) fn break_disk(&mut self) {
+        self.see(Seen::DiskFault);
+        let faults = [
+            DiskFault::Refuse,
+            DiskFault::LoseReply,
+            DiskFault::Half,
+            DiskFault::Freeze,
+            DiskFault::Freeze,
+        ];
+        let fault = self.rng.pick(&faults);
+        let n = self.rng.within(1, 12) as u64;
+        note!(self, "{fault:?} will befall step {n} of the disk");
+        self.folders.disk.inject(n, fault);
+    }
+
+    /// The process is about to die while it does something to the disk.
+    pub(super) fn die_soon(&mut self) {
+        self.see(Seen::DiskFault);
+        let n = self.rng.within(1, 6) as u64;
+        note!(self, "the process will die at step {n} of the disk");
+        self.folders.disk.inject(n, DiskFault::Freeze);
     }
 
     /// The store was changed: what was said to be complete is still there, or something newer is,
     /// and everything that metadata names is there.
     pub(super) fn check_store(&self) -> Result<(), Broken> {
-        let survey = self.storage.survey();
-        if self.has_litter {
+        if self.storage.store.is_frozen() {
             return Ok(());
         }
-        let is_there = |&id: &CheckpointId| self.storage.read(id).is_ok();
-        let latest = survey.completed.iter().copied().rfind(is_there);
+        let survey = self.storage.survey();
+        let mut latest = None;
+        for &id in &survey.completed {
+            match self.storage.read(id) {
+                Ok(_) => latest = Some(id),
+                Err(_) if self.damaged.contains(&id) => {}
+                Err(error) => {
+                    // Torn metadata are no checkpoint; that is told apart by reading them.
+                    let bytes = self.storage.store.get(&self.storage.paths.metadata(id));
+                    if bytes.is_ok_and(|bytes| Metadata::decode(&bytes).is_ok()) {
+                        return Err(format!("checkpoint {id} has metadata, but {error}"));
+                    }
+                }
+            }
+        }
         if latest < self.complete {
             return Err(format!(
                 "{:?} was complete, {survey:?} is left",
                 self.complete
             ));
         }
-        for &id in &survey.completed {
-            // Torn metadata are no checkpoint; that is told apart by reading them.
-            let bytes = self.storage.store.get(&self.storage.paths.metadata(id));
-            if bytes.is_ok_and(|bytes| Metadata::decode(&bytes).is_ok())
-                && let Err(error) = self.storage.read(id)
-            {
-                return Err(format!("checkpoint {id} has metadata, but {error}"));
+        Ok(())
+    }
+
+    /// A checkpoint has become durable: its state is that of the rows that its sources had read.
+    /// Not less in either mode, and not more where each row counts once.
+    pub(super) fn check_state(&self, metadata: &Metadata) -> Result<(), Broken> {
+        for (index, vertex) in self.plan.vertices.iter().enumerate() {
+            if !matches!(vertex.role, Role::Count) {
+                continue;
+            }
+            let mut expected = [0; KEYS as usize];
+            for way in self.plan.ways(index) {
+                for row in self.read_rows(metadata, way[0]) {
+                    expected[(row % KEYS) as usize] += 1;
+                }
+            }
+            let mut counted = [0; KEYS as usize];
+            for counts in self.counts(metadata, index) {
+                for (key, count) in counts {
+                    counted[key as usize] += count;
+                }
+            }
+            let fits = match self.plan.mode {
+                CheckpointMode::ExactlyOnce => counted == expected,
+                CheckpointMode::AtLeastOnce => {
+                    let mut keys = counted.iter().zip(&expected);
+                    keys.all(|(counted, expected)| counted >= expected)
+                }
+            };
+            if !fits {
+                return Err(format!(
+                    "checkpoint {}: the state of {} is {counted:?}, the sources are at {expected:?}",
+                    metadata.checkpoint, vertex.name
+                ));
             }
         }
         Ok(())
     }
 
-    /// The job has finished.
-    pub(super) fn judge(&self) -> Result<(), Broken> {
-        self.outside.judge(&self.plan)?;
-        let survey = self.storage.survey();
-        if self.has_litter {
-            return Ok(());
+    /// The counts that each subtask of a vertex had saved.
+    pub(super) fn counts(&self, metadata: &Metadata, vertex: usize) -> Vec<BTreeMap<u64, u64>> {
+        let saved = &metadata.operators[&self.plan.vertices[vertex].name];
+        let files = saved.subtasks.iter().map(|subtask| {
+            let file = subtask.file.as_ref().unwrap();
+            let paths = &self.storage.paths;
+            let path = paths.in_checkpoint(metadata.checkpoint, &file.path);
+            serde_json::from_slice(&self.storage.store.get(&path).unwrap()).unwrap()
+        });
+        files.collect()
+    }
+
+    /// The rows of a source that had been read when a checkpoint was taken: what its positions say.
+    pub(super) fn read_rows(&self, metadata: &Metadata, source: usize) -> BTreeSet<u64> {
+        let vertex = &self.plan.vertices[source];
+        let Role::Source { splits, .. } = &vertex.role else {
+            panic!("{} is no source", vertex.name);
+        };
+        let saved = &metadata.sources[&vertex.name];
+        let finished = saved.enumerator["finished"].as_array().unwrap();
+        let finished = finished.iter().map(|id| id.as_str().unwrap());
+        let ended: BTreeSet<_> = finished
+            .chain(saved.ended.iter().map(String::as_str))
+            .collect();
+        let pending = saved.enumerator["pending"].as_array().unwrap();
+        let mut positions: BTreeMap<&str, Option<u64>> = pending
+            .iter()
+            .map(|split| (split["id"].as_str().unwrap(), split["position"].as_u64()))
+            .collect();
+        let open = saved.open.iter();
+        positions.extend(open.map(|split| (split.id.as_str(), split.position.as_u64())));
+        let mut rows = BTreeSet::new();
+        for (begin, &length) in (0..).step_by(SPLIT_STRIDE as usize).zip(splits) {
+            let id = format!("s{}", begin / SPLIT_STRIDE);
+            let reached = match positions.get(id.as_str()) {
+                _ if ended.contains(id.as_str()) => begin + length,
+                Some(&Some(position)) => position,
+                Some(None) | None => begin,
+            };
+            rows.extend(begin..reached);
         }
+        rows
+    }
+
+    /// The job has finished, and what it left stays, whatever happens to the machine.
+    pub(super) fn judge(&mut self) -> Result<(), Broken> {
+        self.check_end()?;
+        self.folders.disk.crash(true, &mut self.rng);
+        self.folders.look_again()?;
+        self.check_end()
+    }
+
+    fn check_end(&self) -> Result<(), Broken> {
+        let has_failed = self.attempt > Attempt(1);
+        self.folders.judge(&self.plan, has_failed)?;
+        let survey = self.storage.survey();
         // One that was asked for outlives its completion.
-        if survey.completed.len() > self.plan.config.retained + 1 || !survey.orphans.is_empty() {
-            let retained = self.plan.config.retained;
+        let retained = self.plan.config.retained;
+        let most = retained + 1 + self.undeleted.len() + self.damaged.len();
+        let mut orphans = survey.orphans.iter();
+        let is_too_many = survey.completed.len() > most && !self.was_done;
+        if is_too_many || !orphans.all(|id| self.undeleted.contains(id)) {
             return Err(format!(
-                "{retained} are to be retained, there are {survey:?}"
+                "{retained} are to be retained, there are {survey:?}; not deleted were {:?}",
+                self.undeleted
             ));
         }
         Ok(())

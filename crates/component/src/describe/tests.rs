@@ -84,6 +84,7 @@ fn what_is_declared_is_taken_over() {
         side_outputs: vec!["late".into()],
         timers: false,
         keeps_memory: true,
+        checkpointed: false,
     };
     assert_eq!(checked, expected);
 }
@@ -242,16 +243,30 @@ fn a_time_to_live_is_nonsense_or_not_available() {
 }
 
 #[test]
-fn state_without_a_key_is_not_available() {
+fn state_without_a_key_is_taken_over_and_does_not_expire() {
     let kinds = [
-        (data::StateKind::OperatorList, "operator-list"),
-        (data::StateKind::OperatorUnion, "operator-union"),
-        (data::StateKind::Broadcast, "broadcast"),
+        (data::StateKind::OperatorList, StateKind::OperatorList),
+        (data::StateKind::OperatorUnion, StateKind::OperatorUnion),
+        (data::StateKind::Broadcast, StateKind::Broadcast),
     ];
-    for (kind, name) in kinds {
-        let text =
-            format!("state `count` is a {name} state, which this version of the host does not run");
-        check_refused("W0312", &text, |d| d.states[0].kind = kind);
+    for (declared_kind, kind) in kinds {
+        let mut descriptor = declared();
+        descriptor.states[0].kind = declared_kind;
+        let checked = check(descriptor, &[]).unwrap();
+        assert_eq!(checked.states[0].kind, kind);
+        assert!(!checked.keeps_memory && !checked.checkpointed);
+        let text = format!(
+            "`describe` declares a time to live for state `count`, but it is a {kind} state; keyed \
+             state can have one"
+        );
+        check_refused("W0311", &text, |d| {
+            d.states[0].kind = declared_kind;
+            d.states[0].ttl = Some(data::Ttl {
+                duration_ms: 1,
+                on_read: false,
+                return_expired: false,
+            });
+        });
     }
 }
 
@@ -272,14 +287,11 @@ fn timers_need_their_interface_and_are_not_available() {
 }
 
 #[test]
-fn a_component_that_would_save_something_of_its_own_is_not_run_without() {
-    check_refused_with(
-        &[interfaces::CHECKPOINTED],
-        "W0312",
-        "the component exports `weir:operator/checkpointed@0.1.0`, that is, state of its own to \
-         be saved, which this version of the host does not run",
-        |_| {},
-    );
+fn a_component_that_saves_something_of_its_own_keeps_memory() {
+    let checked = check(declared(), &[interfaces::CHECKPOINTED]).unwrap();
+    assert!(checked.checkpointed && checked.keeps_memory);
+    let checked = check(declared(), &[]).unwrap();
+    assert!(!checked.checkpointed && !checked.keeps_memory);
 }
 
 proptest! {

@@ -1,10 +1,12 @@
-//! `weir:operator/state`: keyed state by column, out of the transaction of the call. Indices, kinds
-//! and lengths are checked there.
+//! `weir:operator/state`: keyed state by column, and the state of the subtask itself, out of the
+//! transactions of the call. Indices, kinds and lengths are checked there.
 
 use weir_model::{Column, ColumnError, OptionalColumn};
 use weir_state::{EntriesColumn, NestedColumn, StateIndex, Which};
 
-use super::columns::{column_in, entries_out, nested_in, nested_out, optional_in, optional_out};
+use super::columns::{
+    column_in, column_out, entries_out, nested_in, nested_out, optional_in, optional_out,
+};
 use crate::{
     bindings::weir::operator::{
         data,
@@ -12,6 +14,7 @@ use crate::{
     },
     breach::Breach,
     guest::Guest,
+    limits::ENTRY,
 };
 
 /// A breach that names the import.
@@ -25,20 +28,8 @@ fn bad_column(import: &'static str) -> impl Fn(ColumnError) -> Breach {
     }
 }
 
-/// State that does not belong to a key cannot be declared, so nothing can be meant by the call.
-fn unavailable(import: &'static str) -> wasmtime::Error {
-    wasmtime::Error::new(Breach::Contract {
-        message: format!(
-            "`{import}`: operator state and broadcast state are not available in this version of \
-             the host"
-        ),
-    })
-}
-
-/// What a column that is written counts for. Of an entry without a byte the host still keeps where
-/// it ends and where it belongs, for a map some 40 bytes.
+/// What a column that is written counts for.
 fn weight(column: &Column) -> usize {
-    const ENTRY: usize = 32;
     column
         .byte_len()
         .saturating_add(column.len().saturating_mul(ENTRY))
@@ -188,41 +179,84 @@ impl Host for Guest {
         Ok(entries_out(out))
     }
 
-    fn operator_get(&mut self, _state: u32) -> wasmtime::Result<data::BytesColumn> {
-        Err(unavailable("state.operator-get"))
+    fn operator_get(&mut self, state: u32) -> wasmtime::Result<data::BytesColumn> {
+        const IMPORT: &str = "state.operator-get";
+        let mut out = Column::new();
+        self.unkeyed(IMPORT)?
+            .operator_state
+            .list_get(StateIndex(state), &mut out)
+            .map_err(breach(IMPORT))?;
+        Ok(column_out(out))
     }
 
-    fn operator_set(&mut self, _state: u32, _values: data::BytesColumn) -> wasmtime::Result<()> {
-        Err(unavailable("state.operator-set"))
+    fn operator_set(&mut self, state: u32, values: data::BytesColumn) -> wasmtime::Result<()> {
+        const IMPORT: &str = "state.operator-set";
+        let values = column_in(values).map_err(bad_column(IMPORT))?;
+        self.write(weight(&values))?;
+        self.unkeyed(IMPORT)?
+            .operator_state
+            .list_set(StateIndex(state), values)
+            .map_err(breach(IMPORT))?;
+        Ok(())
     }
 
     fn broadcast_get(
         &mut self,
-        _state: u32,
-        _map_keys: data::BytesColumn,
+        state: u32,
+        map_keys: data::BytesColumn,
     ) -> wasmtime::Result<data::OptionalColumn> {
-        Err(unavailable("state.broadcast-get"))
+        const IMPORT: &str = "state.broadcast-get";
+        let map_keys = column_in(map_keys).map_err(bad_column(IMPORT))?;
+        let mut out = OptionalColumn::new();
+        self.unkeyed(IMPORT)?
+            .operator_state
+            .map_get(StateIndex(state), map_keys.view(), &mut out)
+            .map_err(breach(IMPORT))?;
+        Ok(optional_out(out))
     }
 
     fn broadcast_put(
         &mut self,
-        _state: u32,
-        _map_keys: data::BytesColumn,
-        _values: data::OptionalColumn,
+        state: u32,
+        map_keys: data::BytesColumn,
+        values: data::OptionalColumn,
     ) -> wasmtime::Result<()> {
-        Err(unavailable("state.broadcast-put"))
+        const IMPORT: &str = "state.broadcast-put";
+        let map_keys = column_in(map_keys).map_err(bad_column(IMPORT))?;
+        let values = optional_in(values).map_err(bad_column(IMPORT))?;
+        self.write(weight(&map_keys) + values.column().byte_len())?;
+        self.broadcasting(IMPORT)?
+            .operator_state
+            .map_put(StateIndex(state), map_keys.view(), &values)
+            .map_err(breach(IMPORT))?;
+        Ok(())
     }
 
     fn broadcast_scan(
         &mut self,
-        _state: u32,
-        _after: Option<Vec<u8>>,
-        _limit: u32,
+        state: u32,
+        after: Option<Vec<u8>>,
+        limit: u32,
     ) -> wasmtime::Result<state::EntriesColumn> {
-        Err(unavailable("state.broadcast-scan"))
+        const IMPORT: &str = "state.broadcast-scan";
+        let mut out = EntriesColumn::default();
+        self.unkeyed(IMPORT)?
+            .operator_state
+            .map_scan(
+                StateIndex(state),
+                after.as_deref(),
+                limit as usize,
+                &mut out,
+            )
+            .map_err(breach(IMPORT))?;
+        Ok(entries_out(out))
     }
 
     fn apply_to_keys(&mut self, _state: u32, _tag: Vec<u8>) -> wasmtime::Result<()> {
-        Err(unavailable("state.apply-to-keys"))
+        Err(wasmtime::Error::new(Breach::Contract {
+            message: "`state.apply-to-keys` is not available in this version of the host: it does \
+                      not call `keyed-broadcast.on-keys`"
+                .into(),
+        }))
     }
 }

@@ -64,7 +64,7 @@ fn heard(script: impl FnOnce(Log)) -> Vec<Said> {
     let ear = Ear::default();
     tracing::subscriber::with_default(ear.clone(), || {
         let log = Log::new(None);
-        log.begin(at(0));
+        log.begin(at(0), false);
         script(log);
     });
     let events = ear.0.lock().unwrap();
@@ -211,15 +211,28 @@ fn a_line_that_is_too_long_is_cut_and_says_so() {
 }
 
 #[test]
+fn nothing_of_a_rehearsal_is_logged_but_its_last_words_are_kept() {
+    let lines = lines(|log| {
+        log.begin(at(1), true);
+        log.log(Level::ERROR, "panicked");
+        log.write(Stream::Err, b"in vain\n");
+        assert_eq!(log.last_words().as_deref(), Some("panicked"));
+        log.begin(at(2), false);
+        log.log(Level::INFO, "heard");
+    });
+    assert_eq!(lines, [(Level::INFO, "heard".to_owned())]);
+}
+
+#[test]
 fn a_second_has_so_many_lines_and_what_is_left_out_is_counted() {
     let lines = lines(|log| {
         for line in 0..MAX_LINES + 3 {
             log.log(Level::INFO, &line.to_string());
         }
         // The same second, from another side.
-        log.begin(at(999));
+        log.begin(at(999), false);
         log.write(Stream::Out, b"a\nb\n");
-        log.begin(at(1000));
+        log.begin(at(1000), false);
         log.log(Level::INFO, "a new second");
     });
     let last: Vec<&str> = lines[lines.len() - 3..]
@@ -257,9 +270,9 @@ fn what_was_left_out_is_told_when_the_instance_goes() {
 fn a_clock_that_is_set_back_silences_nobody() {
     check(
         |log| {
-            log.begin(at(5000));
+            log.begin(at(5000), false);
             log.log(Level::INFO, "later");
-            log.begin(at(-1));
+            log.begin(at(-1), false);
             log.log(Level::INFO, "before the epoch");
         },
         &[(Level::INFO, "later"), (Level::INFO, "before the epoch")],
@@ -297,7 +310,7 @@ fn the_last_words_are_the_last_error_of_the_call_or_the_end_of_its_standard_erro
     let before = last_words(|log| {
         log.log(Level::ERROR, "of the call before");
         stderr(log);
-        log.begin(at(1));
+        log.begin(at(1), false);
     });
     assert_eq!(before, None);
 }

@@ -196,13 +196,14 @@ fn a_declaration_that_makes_no_sense_is_refused() {
 }
 
 #[test]
-fn what_would_want_to_be_saved_is_not_run_without() {
+fn what_is_not_run_is_refused_with_advice() {
     let hand = Hand {
-        exports: "(export \"weir:operator/checkpointed@0.1.0\" (instance $logic))".into(),
+        timers: true,
+        exports: "(export \"weir:operator/timed@0.1.0\" (instance $logic))".into(),
         ..Hand::default()
     };
     let error = hand.load(&engine()).unwrap_err();
-    assert_error(&error, "W0312", &["checkpointed@0.1.0", "does not run"]);
+    assert_error(&error, "W0312", &["timers", "does not run"]);
     assert!(error.help().unwrap().contains("leave it out"));
 }
 

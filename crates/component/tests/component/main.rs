@@ -8,9 +8,12 @@
 
 mod cache;
 mod calls;
+mod checkpointed;
 mod guests;
+mod limited;
 mod limits;
 mod load;
 mod misbehaving;
+mod operator_state;
 mod support;
 mod wasi;

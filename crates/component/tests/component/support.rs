@@ -5,21 +5,28 @@ use std::time::Duration;
 
 use weir_component::{Component, Engine, EngineOptions, Error, Limits};
 use weir_model::{
-    Attempt, Column, EventTime, JobName, KeyedView, MaxParallelism, OperatorName, Parallelism,
-    ProcessingTime, Rows, SubtaskIndex, hash64,
+    Attempt, CheckpointId, Column, EventTime, JobName, KeyedView, MaxParallelism, OperatorName,
+    Parallelism, ProcessingTime, Rows, SubtaskIndex, hash64,
 };
 use weir_operator::{Context, Failure, Metrics, Operator, OperatorFactory as _, Outcome, TaskInfo};
-use weir_state::{HeapBackend, KeyedState};
+use weir_state::{HeapBackend, KeyedState, OperatorState};
 
 /// Where a guest finds an `ok` without anything in it, whatever the type of its function is.
 pub(crate) const OK: u32 = 0x800;
 /// Where a guest may lay out what it returns.
 pub(crate) const RESULT: u32 = 0x900;
 
+/// Kinds of state, as the contract counts them.
+pub(crate) const VALUE: u32 = 0;
+pub(crate) const OPERATOR_LIST: u32 = 5;
+pub(crate) const BROADCAST: u32 = 7;
+
 /// A component by hand: what it declares, and the bodies of its core functions.
 pub(crate) struct Hand {
     pub(crate) inputs: u32,
     pub(crate) states: Vec<&'static str>,
+    /// The kind of all states, as the contract counts them.
+    pub(crate) kind: u32,
     pub(crate) prefetch: bool,
     pub(crate) side_outputs: u32,
     pub(crate) timers: bool,
@@ -59,6 +66,7 @@ impl Default for Hand {
         Self {
             inputs: 1,
             states: Vec::new(),
+            kind: VALUE,
             prefetch: false,
             side_outputs: 0,
             timers: false,
@@ -213,7 +221,7 @@ impl Hand {
             let [at, len] = name(state);
             let [format, format_len] = name("utf8");
             let prefetch = u32::from(self.prefetch);
-            let words = [at, len, 0, format, format_len, 1, prefetch];
+            let words = [at, len, self.kind, format, format_len, 1, prefetch];
             states.extend(words_le(&words));
             // The absent time to live, which is aligned to 8 bytes.
             states.extend([0; 28]);
@@ -288,6 +296,7 @@ impl Running {
     /// An instance that is open.
     pub(crate) fn open(component: &Component, limits: Limits) -> Self {
         let mut running = Self::start(component, limits).unwrap();
+        running.initialize(false, &[]).unwrap();
         running.operator.open(&mut running.cx).unwrap();
         running
     }
@@ -304,6 +313,7 @@ impl Running {
         let max = MaxParallelism::new(128).unwrap();
         let states = component.descriptor().states.clone();
         let all = max.range_of(SubtaskIndex(0), Parallelism::ONE).unwrap();
+        let operator_state = OperatorState::new(&states);
         let backend = HeapBackend::new(states, all).unwrap();
         let task = task(0);
         Ok(Self {
@@ -312,23 +322,83 @@ impl Running {
                 task,
                 config: "null".into(),
                 state: KeyedState::new(Box::new(backend), max),
+                operator_state,
                 watermark: EventTime::MIN,
                 processing_time: ProcessingTime(1_000),
                 metrics: Metrics::default(),
                 deadline: None,
+                rehearsal: false,
             }),
         })
     }
 
     /// Processes rows without keys, as one transaction; gives back the rows of all outputs.
     pub(crate) fn process(&mut self, rows: &[&str]) -> Result<Vec<String>, Failure> {
+        self.process_input(0, false, rows)
+    }
+
+    /// As [`process`](Self::process), of rows of this input, which may be a broadcast input.
+    pub(crate) fn process_input(
+        &mut self,
+        input: u32,
+        broadcast: bool,
+        rows: &[&str],
+    ) -> Result<Vec<String>, Failure> {
+        whole(self.outcome_input(input, broadcast, rows))
+    }
+
+    /// What the operator made of rows without keys of this input.
+    pub(crate) fn outcome_input(
+        &mut self,
+        input: u32,
+        broadcast: bool,
+        rows: &[&str],
+    ) -> Result<Outcome, Failure> {
         let values: Column = rows.iter().map(|row| row.as_bytes()).collect();
-        let outcome = self.outcome(Rows {
+        let rows = Rows {
             values: values.view(),
             timestamps: &[],
             keyed: None,
-        });
-        whole(outcome)
+        };
+        self.call(broadcast, None, |operator, cx| {
+            operator.process(cx, input, rows)
+        })
+    }
+
+    /// A call as one transaction.
+    pub(crate) fn call<R>(
+        &mut self,
+        broadcast: bool,
+        keyed: Option<KeyedView<'_>>,
+        call: impl FnOnce(&mut dyn Operator, &mut Box<Context>) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
+        self.cx.state.begin(keyed);
+        self.cx.operator_state.begin(broadcast);
+        let result = call(&mut *self.operator, &mut self.cx);
+        if result.is_ok() {
+            self.cx.state.commit().unwrap();
+            self.cx.operator_state.commit();
+            self.cx.metrics.commit();
+        } else {
+            self.cx.state.rollback();
+            self.cx.operator_state.rollback();
+            self.cx.metrics.rollback();
+        }
+        result
+    }
+
+    /// A checkpoint as the engine takes it: the raw state that the operator gives.
+    pub(crate) fn snapshot(&mut self, checkpoint: u64) -> Result<Vec<Vec<u8>>, Failure> {
+        self.call(false, None, |operator, cx| {
+            operator.snapshot(cx, CheckpointId(checkpoint))
+        })
+    }
+
+    /// Gives the operator what it had saved.
+    pub(crate) fn initialize(&mut self, restored: bool, raw: &[Vec<u8>]) -> Result<(), Failure> {
+        self.call(false, None, |operator, cx| {
+            operator.initialize(cx, restored, raw)
+        })
     }
 
     /// As [`process`](Self::process), of rows whose keys are the rows themselves.
@@ -370,16 +440,9 @@ impl Running {
     }
 
     fn outcome(&mut self, rows: Rows<'_>) -> Result<Outcome, Failure> {
-        self.cx.state.begin(rows.keyed);
-        let outcome = self.operator.process(&mut self.cx, 0, rows);
-        if outcome.is_ok() {
-            self.cx.state.commit().unwrap();
-            self.cx.metrics.commit();
-        } else {
-            self.cx.state.rollback();
-            self.cx.metrics.rollback();
-        }
-        outcome
+        self.call(false, rows.keyed, |operator, cx| {
+            operator.process(cx, 0, rows)
+        })
     }
 }
 

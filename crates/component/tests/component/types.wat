@@ -31,6 +31,7 @@
     (type $descriptor' (record (field "states" (list $state-decl)) (field "inputs" u32)
         (field "side-outputs" (list string)) (field "timers" bool) (field "keeps-memory" bool)))
     (export "descriptor" (type (eq $descriptor')))))
+(alias export $data "bytes-column" (type $bytes-column))
 (alias export $data "optional-column" (type $optional-column))
 (alias export $data "batch" (type $batch))
 (alias export $data "emitted" (type $emitted))
@@ -42,7 +43,16 @@
     (export "level" (type $level (eq $level')))
     (export "log" (func (param "level" $level) (param "message" string)))))
 (import "weir:operator/state@0.1.0" (instance $state
+    (alias outer 1 $bytes-column (type $column'))
+    (export "bytes-column" (type $column (eq $column')))
     (alias outer 1 $optional-column (type $values'))
     (export "optional-column" (type $values (eq $values')))
     (export "value-put"
-        (func (param "state" u32) (param "keys" (list u32)) (param "values" $values)))))
+        (func (param "state" u32) (param "keys" (list u32)) (param "values" $values)))
+    (export "operator-get" (func (param "state" u32) (result $column)))
+    (export "operator-set" (func (param "state" u32) (param "values" $column)))
+    (export "broadcast-get"
+        (func (param "state" u32) (param "map-keys" $column) (result $values)))
+    (export "broadcast-put"
+        (func (param "state" u32) (param "map-keys" $column) (param "values" $values)))
+    (export "apply-to-keys" (func (param "state" u32) (param "tag" (list u8))))))

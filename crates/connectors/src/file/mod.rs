@@ -1,12 +1,14 @@
 //! Files: a source that reads them row by row, and a sink that writes them in two phases.
 
+mod disk;
 mod sink;
 mod source;
 
 use std::io::{self, Read};
 
+pub use disk::{Disk, DiskFile, SystemDisk};
 pub use sink::{FileSink, FileSinkOptions};
-pub use source::{FileFormat, FileSource, FileSourceOptions, OnBadRow, header_of};
+pub use source::{FileSource, FileSourceOptions, header_of};
 
 /// Checksum (crc32c) of everything that `from` gives.
 fn checksum(mut from: impl Read) -> io::Result<u32> {

@@ -19,6 +19,7 @@ use weir_operator::{
 };
 
 use self::{folder::Folder, names::OpenNames, writer::Writer};
+use super::disk::{Disk, SystemDisk};
 
 /// How a file sink writes.
 #[derive(Clone, Debug)]
@@ -58,12 +59,20 @@ impl FileSink {
     /// # Errors
     /// [`Failure::External`] where the ending cannot be part of a file name.
     pub fn new(options: FileSinkOptions) -> Result<Self, Failure> {
+        Self::on(Arc::new(SystemDisk), options)
+    }
+
+    /// A sink whose folder is on this disk.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn on(disk: Arc<dyn Disk>, options: FileSinkOptions) -> Result<Self, Failure> {
         names::check_ext(&options.ext).map_err(|message| Failure::External {
             what: format!("ending of the files of sink `{}`", options.sink),
             message,
         })?;
         Ok(Self {
-            folder: Folder::new(options.folder.clone()),
+            folder: Folder::new(disk, options.folder.clone()),
             names: OpenNames::new(&options.job, &options.sink),
             options: Arc::new(options),
         })
@@ -87,7 +96,6 @@ impl SinkFactory for FileSink {
     }
 
     fn create(&self, task: &TaskInfo) -> Result<Box<dyn Sink>, Failure> {
-        self.folder.create()?;
         Ok(Box::new(Writer::new(
             Arc::clone(&self.options),
             self.folder.clone(),

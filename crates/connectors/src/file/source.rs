@@ -25,6 +25,7 @@ use weir_model::SourceName;
 use weir_operator::{Discovery, Failure, SourceFactory, SourceReader, Split, TaskInfo};
 
 use self::{paths::Found, reader::FileReader, window::Window};
+use crate::rows::{FileFormat, MAX_ROW_BYTES, OnBadRow};
 
 /// What a file source reads and how.
 #[derive(Clone, Debug)]
@@ -47,31 +48,6 @@ pub struct FileSourceOptions {
     pub timestamp: Option<TimestampSelector>,
 }
 
-/// How rows are cut out of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileFormat {
-    /// Each csv record is a row.
-    Csv {
-        /// Whether the first record of each file names the columns; it is no row then.
-        header: bool,
-        /// What stands between fields: one ASCII character.
-        delimiter: u8,
-    },
-    /// Each line is a row and must be a JSON document.
-    JsonLines,
-    /// Each line is a row.
-    Lines,
-}
-
-/// What becomes of rows that cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnBadRow {
-    /// The job fails and names file and line.
-    Fail,
-    /// They are counted and left out; the first few are logged.
-    Skip,
-}
-
 /// Finds the files of one source and makes their readers.
 #[derive(Clone, Debug)]
 pub struct FileSource {
@@ -80,7 +56,7 @@ pub struct FileSource {
 
 impl FileSource {
     /// The longest row in bytes, as the contract with components has it.
-    pub const MAX_ROW_BYTES: usize = 16 * 1024 * 1024;
+    pub const MAX_ROW_BYTES: usize = MAX_ROW_BYTES;
 
     /// A source with these options. Nothing is opened yet.
     #[must_use]

@@ -68,8 +68,41 @@ fn an_operator_may_forbid_to_be_chained() {
 #[test]
 fn an_edge_knows_what_its_consumer_does_with_bad_rows() {
     let plan = plan(&graph("s\na <- ~s\nout <- ~a")).unwrap();
-    let on_error: Vec<_> = plan.edges.iter().map(|e| e.on_error).collect();
+    let on_error: Vec<_> = plan.edges.iter().map(|e| e.on_error.clone()).collect();
     assert_eq!(on_error, [OnError::Skip, OnError::Fail]);
+}
+
+#[test]
+fn dead_letters_come_from_the_operator_and_from_whoever_chooses_its_keys() {
+    let mut graph = graph("s\na <- s\nb <- #a, ~s\nout <- b\nout-dead*1 <-");
+    let dead = OnError::DeadLetter(Name::new("out-dead").unwrap());
+    graph.operators[1].on_error = dead;
+    let plan = plan(&graph).unwrap();
+    assert_valid(&graph, &plan);
+    assert_eq!(
+        plan.to_string(),
+        "s -> a (parallelism 2)\n  a --hash--> b (input 0)\n  s --rebalance--> b (input 1)\n  \
+         a --dead letters--> out-dead (input 0)\n\
+         b -> out (parallelism 2)\n  b --dead letters--> out-dead (input 1)\n\
+         out-dead (parallelism 1)"
+    );
+}
+
+#[test]
+fn a_sink_takes_dead_letters_of_several_beside_its_own_rows_and_is_then_a_head() {
+    let mut graph = graph("s\na <- s\nb <- a\nout <- b");
+    for operator in [0, 1] {
+        let dead = OnError::DeadLetter(Name::new("out").unwrap());
+        graph.operators[operator].on_error = dead;
+    }
+    let plan = plan(&graph).unwrap();
+    assert_valid(&graph, &plan);
+    assert_eq!(
+        plan.to_string(),
+        "s -> a -> b (parallelism 2)\n  b --forward--> out (input 0)\n  \
+         a --dead letters--> out (input 1)\n  b --dead letters--> out (input 2)\n\
+         out (parallelism 2)"
+    );
 }
 
 #[test]
@@ -101,11 +134,13 @@ fn draft() -> impl Strategy<Value = Draft> {
     })
 }
 
-fn random_graph() -> impl Strategy<Value = LogicalGraph> {
+/// A graph that can run, of a few nodes.
+pub(crate) fn random_graph() -> impl Strategy<Value = LogicalGraph> {
     let sources = prop::collection::vec(1..=2_u32, 1..=3);
     let operators = prop::collection::vec((draft(), any::<bool>()), 0..8);
     let sinks = prop::collection::vec(draft(), 0..4);
-    (sources, operators, sinks).prop_map(|(sources, operators, sinks)| {
+    let letters = prop::collection::vec(prop::option::of(any::<prop::sample::Index>()), 8);
+    (sources, operators, sinks, letters).prop_map(|(sources, operators, sinks, letters)| {
         let mut built = graph("");
         // What can be read: name, parallelism, whether it has a side output.
         let mut known: Vec<(Name, u32, bool)> = Vec::new();
@@ -155,12 +190,32 @@ fn random_graph() -> impl Strategy<Value = LogicalGraph> {
         }
         for (i, draft) in sinks.into_iter().enumerate() {
             let name = Name::new(&format!("out{i}")).unwrap();
-            let input = make(&draft, &known).swap_remove(0);
+            let inputs = make(&draft, &known);
             let parallelism = Parallelism::new(draft.parallelism).unwrap();
-            built.sinks.insert(name, SinkNode { parallelism, input });
+            built.sinks.insert(
+                name,
+                SinkNode {
+                    parallelism,
+                    inputs,
+                },
+            );
         }
+        send_letters(&mut built, &letters);
         built
     })
+}
+
+/// Sends the dead letters of some operators to one sink or another.
+fn send_letters(graph: &mut LogicalGraph, letters: &[Option<prop::sample::Index>]) {
+    if graph.sinks.is_empty() {
+        return;
+    }
+    for (operator, to) in graph.operators.values_mut().zip(letters) {
+        if let Some(to) = to {
+            let (sink, _) = graph.sinks.get_index(to.index(graph.sinks.len())).unwrap();
+            operator.on_error = OnError::DeadLetter(sink.clone());
+        }
+    }
 }
 
 proptest! {
@@ -179,10 +234,12 @@ fn inputs(graph: &LogicalGraph) -> HashMap<(Name, u32), Input> {
             .zip(0..)
             .map(|(input, at)| ((name.clone(), at), input))
     });
-    let sinks = graph
-        .sinks
-        .iter()
-        .map(|(name, s)| ((name.clone(), 0), s.input.clone()));
+    let sinks = graph.sinks.iter().flat_map(|(name, sink)| {
+        let inputs = sink.inputs.iter().cloned();
+        inputs
+            .zip(0..)
+            .map(|(input, at)| ((name.clone(), at), input))
+    });
     operators.chain(sinks).collect()
 }
 
@@ -209,8 +266,8 @@ fn assert_valid(graph: &LogicalGraph, plan: &Plan) {
                         assert!(edge.to.0 > at);
                         assert_eq!(to.inputs[edge.input as usize], id);
                         assert_eq!(
-                            (edge.from.0, edge.from_node, edge.output),
-                            (at, from, output)
+                            (edge.from.0, edge.from_node, edge.port),
+                            (at, from, Port::Output(output))
                         );
                         (&to.name, edge.input, false)
                     }
@@ -227,6 +284,7 @@ fn assert_valid(graph: &LogicalGraph, plan: &Plan) {
         assert!(fed[1..].iter().all(|&count| count == 1));
     }
     assert!(left.is_empty(), "{left:?}");
+    assert_letters(graph, plan);
     let in_chains: usize = plan.chains.iter().map(|c| c.inputs.len()).sum();
     assert_eq!(in_chains, plan.edges.len());
     names.sort();
@@ -249,9 +307,54 @@ fn parallelism(graph: &LogicalGraph, name: &Name) -> Parallelism {
 }
 
 fn may_chain(graph: &LogicalGraph, to: &Name, input: &Input) -> bool {
-    let alone = graph
-        .operators
-        .get(to)
-        .is_none_or(|o| o.chain && o.inputs.len() == 1);
+    let alone = match graph.operators.get(to) {
+        Some(operator) => operator.chain && operator.inputs.len() == 1,
+        None => {
+            let takes = |o: &OperatorNode| o.on_error == OnError::DeadLetter(to.clone());
+            graph.sinks[to].inputs.len() == 1 && !graph.operators.values().any(takes)
+        }
+    };
     alone && matches!(input.partitioning, Partitioning::Forward)
+}
+
+/// Each operator with dead letters has an edge for them to its sink, as has whoever chooses keys
+/// for it, and there are no others.
+#[track_caller]
+fn assert_letters(graph: &LogicalGraph, plan: &Plan) {
+    let mut needed = std::collections::BTreeSet::new();
+    for chain in &plan.chains {
+        for (at, node) in chain.nodes.iter().enumerate() {
+            let on_error = graph.operators.get(&node.name).map(|o| &o.on_error);
+            let Some(OnError::DeadLetter(sink)) = on_error else {
+                assert_eq!(node.dead_letters, None);
+                continue;
+            };
+            let leads = |id: Option<EdgeId>, from: &Name| {
+                let id = id.expect("an edge for dead letters");
+                let edge = &plan.edges[id.0];
+                assert_eq!(edge.port, Port::DeadLetters);
+                assert_eq!(edge.dead_letters, None);
+                let node = &plan.chains[edge.from.0].nodes[edge.from_node];
+                assert_eq!((&node.name, &plan.chains[edge.to.0].name), (from, sink));
+                id.0
+            };
+            needed.insert(leads(node.dead_letters, &node.name));
+            for id in chain.inputs.iter().filter(|_| at == 0) {
+                let edge = &plan.edges[id.0];
+                let from = &plan.chains[edge.from.0].nodes[edge.from_node].name;
+                match edge.partitioning {
+                    Partitioning::Hash(_) => {
+                        needed.insert(leads(edge.dead_letters, from));
+                    }
+                    _ => assert_eq!(edge.dead_letters, None),
+                }
+            }
+        }
+    }
+    let edges = plan.edges.iter().enumerate();
+    let there = edges.filter(|(_, edge)| edge.port == Port::DeadLetters);
+    assert_eq!(
+        there.map(|(at, _)| at).collect::<Vec<_>>(),
+        Vec::from_iter(needed)
+    );
 }

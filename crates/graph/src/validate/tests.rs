@@ -1,6 +1,9 @@
 //! Tests of `validate`.
 
-use weir_model::{MaxParallelism, Parallelism};
+use std::sync::Arc;
+
+use weir_model::{Column, ColumnView, MaxParallelism, Parallelism};
+use weir_operator::{BadKey, KeySelector};
 
 use super::*;
 use crate::{SinkNode, SourceNode};
@@ -22,12 +25,17 @@ pub(crate) fn graph(text: &str) -> LogicalGraph {
         let parallelism = Parallelism::new(parallelism.parse().unwrap()).unwrap();
         let inputs: Vec<_> = inputs
             .split(',')
-            .filter(|i| !i.is_empty())
+            .filter(|i| !i.trim().is_empty())
             .map(input)
             .collect();
         if name.as_str().starts_with("out") {
-            let input = inputs[0].clone();
-            graph.sinks.insert(name, SinkNode { parallelism, input });
+            graph.sinks.insert(
+                name,
+                SinkNode {
+                    parallelism,
+                    inputs,
+                },
+            );
         } else if line.contains("<-") {
             let operator = OperatorNode {
                 parallelism,
@@ -45,12 +53,24 @@ pub(crate) fn graph(text: &str) -> LogicalGraph {
     graph
 }
 
-/// `node`, or `node.1` for its side output, after `~` for rebalance, `!` for broadcast.
+/// The same key for all rows.
+#[derive(Debug)]
+struct OneKey;
+
+impl KeySelector for OneKey {
+    fn select(&self, values: ColumnView<'_>, keys: &mut Column, _: &mut Vec<BadKey>) {
+        values.iter().for_each(|_| keys.push(b""));
+    }
+}
+
+/// `node`, or `node.1` for its side output, after `~` for rebalance, `!` for broadcast, `#` for
+/// hash.
 fn input(text: &str) -> Input {
     let text = text.trim();
     let (partitioning, text) = match text.split_at(1) {
         ("~", rest) => (Partitioning::Rebalance, rest),
         ("!", rest) => (Partitioning::Broadcast, rest),
+        ("#", rest) => (Partitioning::Hash(Arc::new(OneKey)), rest),
         _ => (Partitioning::Forward, text),
     };
     let (node, output) = text.split_once('.').unwrap_or((text, "0"));
@@ -92,6 +112,23 @@ fn everything_that_is_wrong_is_told() {
     check(
         "s*3\na <- s\nout*4 <- ~a",
         &["forward from `s` (parallelism 3) to `a` (parallelism 2) needs the same parallelism"],
+    );
+}
+
+#[test]
+fn dead_letters_need_a_sink_and_a_sink_needs_rows() {
+    let mut graph = graph("s\na <- s\nb <- s\nout-1 <-\nout-2 <-");
+    for (operator, sink) in [(0, "a"), (1, "out-1")] {
+        let sink = OnError::DeadLetter(Name::new(sink).unwrap());
+        graph.operators[operator].on_error = sink;
+    }
+    let errors: Vec<_> = graph.validate().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        errors,
+        [
+            "operator `a` sends its dead letters to `a`, which is not a sink",
+            "nothing feeds sink `out-2`: it has no input, and takes no operator's dead letters",
+        ]
     );
 }
 

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use weir_model::{Name, Parallelism};
 
-use super::quantity::{self, Wrong};
+use super::{
+    keys::{AnyKey, Key, Keys},
+    kinds::{Flag, Real, Size, Time, Whole, Within, Words},
+    quantity::{self, Wrong},
+};
 use crate::{
     code,
     report::Report,
@@ -12,29 +16,6 @@ use crate::{
     wording::{all_of, nearest, one_of, quote, there_are},
     yaml::{Entry, Node, Value},
 };
-
-/// The keys of one kind of mapping.
-#[derive(Clone, Copy)]
-pub(super) struct Keys {
-    /// Those that this version has.
-    pub(super) known: &'static [&'static str],
-    /// Those that are named and that this version does not have, with what to do instead.
-    pub(super) later: &'static [(&'static str, &'static str)],
-    /// Those that belong somewhere else, with where that is.
-    pub(super) elsewhere: &'static [(&'static str, &'static str)],
-}
-
-/// The words that a value can be.
-#[derive(Clone, Copy)]
-pub(super) struct Words<'w, T> {
-    pub(super) known: &'w [(&'w str, T)],
-    /// Other names that are taken and not advertised.
-    pub(super) aliases: &'w [(&'w str, T)],
-    /// Words that this version does not have, with what to do instead.
-    pub(super) later: &'w [(&'w str, &'w str)],
-    /// Words that are not there, with what is said under them.
-    pub(super) hints: &'w [(&'w str, &'w str)],
-}
 
 /// A mapping of the file.
 pub(super) struct Fields<'a> {
@@ -45,38 +26,17 @@ pub(super) struct Fields<'a> {
     name: Span,
 }
 
-impl Keys {
-    pub(super) const fn of(known: &'static [&'static str]) -> Self {
-        Self {
-            known,
-            later: &[],
-            elsewhere: &[],
-        }
-    }
-}
-
-impl<'w, T> Words<'w, T> {
-    pub(super) const fn of(known: &'w [(&'w str, T)]) -> Self {
-        Self {
-            known,
-            aliases: &[],
-            later: &[],
-            hints: &[],
-        }
-    }
-}
-
 impl<'a> Fields<'a> {
-    /// Takes a mapping, and reports every key that it should not have.
+    /// Takes a mapping, and reports every key that it should not have and each that it must have.
     pub(super) fn open(
         what: impl Into<String>,
         node: &'a Node,
         name: Span,
-        keys: &[&Keys],
+        keys: &Keys,
         report: &mut Report,
     ) -> Option<Self> {
         let fields = Self::of(what, node, name, report)?;
-        fields.check_keys(keys, report);
+        fields.check_keys(keys, None, report);
         Some(fields)
     }
 
@@ -104,55 +64,91 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// Reports every key that is none of these.
-    pub(super) fn check_keys(&self, keys: &[&Keys], report: &mut Report) {
-        let known: Vec<&str> = keys.iter().flat_map(|keys| keys.known).copied().collect();
-        for Entry { key, key_span, .. } in self.entries {
-            if known.contains(&key.as_str()) {
-                continue;
+    /// Reports every key that is none of these, nor of the variant of that name, and each that is
+    /// missing.
+    pub(super) fn check_keys(&self, keys: &Keys, variant: Option<&str>, report: &mut Report) {
+        let is_own = |(word, _): &&(&str, &Keys)| Some(*word) == variant;
+        let own = keys.variants.iter().find(is_own).map(|(_, own)| *own);
+        let all: Vec<&Keys> = std::iter::once(keys).chain(own).collect();
+        for entry in self.entries {
+            self.check_key(entry, keys, &all, report);
+        }
+        for key in all.iter().flat_map(|keys| keys.known) {
+            if key.needed() {
+                self.required(*key, report);
             }
-            let same = |(word, _): &&(&str, &str)| word == key;
-            if let Some((_, instead)) = keys.iter().flat_map(|keys| keys.later).find(same) {
-                unavailable(report, &quote(key), *key_span, instead);
-                continue;
-            }
-            let message = format!("unknown key {} in {}", quote(key), self.what);
-            let error = report.error(code::UNKNOWN_KEY, message);
-            if let Some((_, place)) = keys.iter().flat_map(|keys| keys.elsewhere).find(same) {
-                error.at(*key_span, *place);
-                continue;
-            }
-            match nearest(key, known.iter().copied()) {
-                Some(near) => error.at(*key_span, format!("did you mean `{near}`?")),
-                None => error
-                    .at(*key_span, "unknown")
-                    .help(format!("the keys here are {}", all_of(&known))),
-            };
         }
     }
 
-    pub(super) fn entry(&self, key: &str) -> Option<&'a Entry> {
-        self.entries.iter().find(|entry| entry.key == key)
+    /// Reports a key that is none of `all`; `keys` knows the variants that it could be of.
+    fn check_key(&self, entry: &Entry, keys: &Keys, all: &[&Keys], report: &mut Report) {
+        let Entry { key, key_span, .. } = entry;
+        let known = all.iter().flat_map(|keys| keys.known);
+        let known: Vec<&str> = known.map(|key| key.name()).collect();
+        if known.contains(&key.as_str()) {
+            return;
+        }
+        let same = |(word, _): &&(&str, &str)| word == key;
+        if let Some((_, instead)) = all.iter().flat_map(|keys| keys.later).find(same) {
+            unavailable(report, &quote(key), *key_span, instead);
+            return;
+        }
+        let message = format!("unknown key {} in {}", quote(key), self.what);
+        let error = report.error(code::UNKNOWN_KEY, message);
+        if let Some((_, place)) = all.iter().flat_map(|keys| keys.elsewhere).find(same) {
+            error.at(*key_span, *place);
+            return;
+        }
+        let has = |(_, keys): &&(&str, &Keys)| keys.known.iter().any(|known| known.name() == key);
+        let others: Vec<String> = keys.variants.iter().filter(has).map(connector).collect();
+        if !others.is_empty() {
+            error.at(*key_span, format!("is for {}", all_of(&others)));
+            return;
+        }
+        match nearest(key, known.iter().copied()) {
+            Some(near) => error.at(*key_span, format!("did you mean `{near}`?")),
+            None => error
+                .at(*key_span, "unknown")
+                .help(format!("the keys here are {}", all_of(&known))),
+        };
+    }
+
+    pub(super) fn entry(&self, key: &dyn AnyKey) -> Option<&'a Entry> {
+        self.entries.iter().find(|entry| entry.key == key.name())
     }
 
     /// The entry of a key that must be there.
-    pub(super) fn required(&self, key: &str, report: &mut Report) -> Option<&'a Entry> {
+    pub(super) fn required(&self, key: &dyn AnyKey, report: &mut Report) -> Option<&'a Entry> {
         let found = self.entry(key);
         if found.is_none() {
+            let (key, hint) = (key.name(), key.hint());
             let message = format!("{} has no `{key}`", self.what);
             report
                 .error(code::MISSING_KEY, message)
-                .at(self.name, format!("needs `{key}`"));
+                .at(self.name, format!("needs `{key}`"))
+                .help_maybe(hint.map(str::to_owned));
         }
         found
     }
 
-    pub(super) fn text(&self, key: &str, report: &mut Report) -> Option<(&'a str, Span)> {
-        let entry = self.entry(key)?;
-        text_of(key, &entry.node, report)
+    /// What is underlined where something is missing.
+    pub(super) fn name(&self) -> Span {
+        self.name
     }
 
-    pub(super) fn boolean(&self, key: &str, report: &mut Report) -> Option<(bool, Span)> {
+    /// A mapping below.
+    pub(super) fn within(&self, key: &Key<Within>, report: &mut Report) -> Option<Fields<'a>> {
+        let entry = self.entry(key)?;
+        let what = format!("`{}`", key.name);
+        Fields::open(what, &entry.node, entry.key_span, key.kind.0, report)
+    }
+
+    pub(super) fn text(&self, key: &dyn AnyKey, report: &mut Report) -> Option<(&'a str, Span)> {
+        let entry = self.entry(key)?;
+        text_of(key.name(), &entry.node, report)
+    }
+
+    pub(super) fn boolean(&self, key: &Key<Flag>, report: &mut Report) -> Option<(bool, Span)> {
         let entry = self.entry(key)?;
         let text = match &entry.node.value {
             Value::Bool(value) => return Some((*value, entry.node.span)),
@@ -163,17 +159,27 @@ impl<'a> Fields<'a> {
         let meant = match text.as_str() {
             "yes" | "y" | "on" | "true" => "did you mean `true`?",
             "no" | "n" | "off" | "false" => "did you mean `false`?",
-            _ => return wrong(key, "true or false", &entry.node, report),
+            _ => return wrong(key.name, "true or false", &entry.node, report),
         };
-        let message = format!("`{key}` must be true or false");
+        let message = format!("`{}` must be true or false", key.name);
         let error = report.error(code::WRONG_TYPE, message);
         error.at(entry.node.span, meant);
         None
     }
 
-    /// A whole number between two bounds.
-    pub(super) fn int(&self, key: &str, low: u64, high: u64, report: &mut Report) -> Option<u64> {
+    pub(super) fn int(&self, key: &Key<Whole>, report: &mut Report) -> Option<u64> {
+        self.whole(key, key.kind, report)
+    }
+
+    /// A whole number where other things may be written, too.
+    pub(super) fn whole(
+        &self,
+        key: &dyn AnyKey,
+        bounds: Whole,
+        report: &mut Report,
+    ) -> Option<u64> {
         let entry = self.entry(key)?;
+        let (key, Whole { low, high }) = (key.name(), bounds);
         let value = match &entry.node.value {
             Value::Int(value) => *value,
             // 1e6 is a whole number, as long as nothing was rounded.
@@ -204,9 +210,10 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A number above 0 (or from 0 on), whole or not.
-    pub(super) fn number(&self, key: &str, positive: bool, report: &mut Report) -> Option<f64> {
+    /// A number, whole or not.
+    pub(super) fn number(&self, key: &Key<Real>, report: &mut Report) -> Option<f64> {
         let entry = self.entry(key)?;
+        let (key, positive) = (key.name, !key.kind.zero);
         let value = match entry.node.value {
             Value::Int(value) => value as f64,
             Value::Float(value) => value,
@@ -227,51 +234,49 @@ impl<'a> Fields<'a> {
         None
     }
 
-    pub(super) fn parallelism(&self, report: &mut Report) -> Option<Parallelism> {
-        let value = self.int("parallelism", 1, 32_768, report)?;
+    pub(super) fn parallelism(&self, key: &Key<Whole>, report: &mut Report) -> Option<Parallelism> {
+        let value = self.int(key, report)?;
         Parallelism::new(u32::try_from(value).ok()?).ok()
     }
 
-    pub(super) fn duration(&self, key: &str, report: &mut Report) -> Option<Duration> {
-        self.quantity(key, "a duration", report, quantity::duration)
-    }
-
-    /// A duration that is not 0.
-    pub(super) fn some_duration(&self, key: &str, report: &mut Report) -> Option<Duration> {
-        let duration = self.duration(key, report)?;
-        self.not_zero(key, duration.is_zero(), report)?;
+    pub(super) fn duration(&self, key: &Key<Time>, report: &mut Report) -> Option<Duration> {
+        let duration = self.quantity(key, "a duration", report, quantity::duration)?;
+        let is_zero = !key.kind.zero && duration.is_zero();
+        self.not_zero(key, is_zero, report)?;
         Some(duration)
     }
 
-    pub(super) fn size(&self, key: &str, report: &mut Report) -> Option<u64> {
-        self.quantity(key, "a size", report, quantity::size)
-    }
-
     /// A size that is not 0.
-    pub(super) fn some_size(&self, key: &str, report: &mut Report) -> Option<u64> {
-        let size = self.size(key, report)?;
+    pub(super) fn size(&self, key: &Key<Size>, report: &mut Report) -> Option<u64> {
+        let size = self.bytes(key, report)?;
         self.not_zero(key, size == 0, report)?;
         Some(size)
     }
 
-    fn not_zero(&self, key: &str, is_zero: bool, report: &mut Report) -> Option<()> {
+    /// A size where other things may be written, too.
+    pub(super) fn bytes(&self, key: &dyn AnyKey, report: &mut Report) -> Option<u64> {
+        self.quantity(key, "a size", report, quantity::size)
+    }
+
+    fn not_zero(&self, key: &dyn AnyKey, is_zero: bool, report: &mut Report) -> Option<()> {
         if !is_zero {
             return Some(());
         }
         let entry = self.entry(key)?;
-        let error = report.error(code::BAD_VALUE, format!("`{key}` cannot be 0"));
+        let error = report.error(code::BAD_VALUE, format!("`{}` cannot be 0", key.name()));
         error.at(entry.node.span, "must be above 0");
         None
     }
 
     fn quantity<T>(
         &self,
-        key: &str,
+        key: &dyn AnyKey,
         what: &str,
         report: &mut Report,
         read: impl Fn(&str) -> Result<T, Wrong>,
     ) -> Option<T> {
         let entry = self.entry(key)?;
+        let key = key.name();
         let text = match &entry.node.value {
             Value::Text(text) => text.clone(),
             Value::Int(value) => value.to_string(),
@@ -295,19 +300,24 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// One of some words.
-    pub(super) fn word<T: Copy>(
+    pub(super) fn word<T: Copy>(&self, key: &Key<Words<T>>, report: &mut Report) -> Option<T> {
+        self.word_of(key, &key.kind, report)
+    }
+
+    /// One of some words where other things may be written, too.
+    pub(super) fn word_of<T: Copy>(
         &self,
-        key: &str,
-        words: &Words<'_, T>,
+        key: &dyn AnyKey,
+        words: &Words<T>,
         report: &mut Report,
     ) -> Option<T> {
         let (text, span) = self.text(key, report)?;
-        let mut all = words.known.iter().chain(words.aliases);
-        if let Some((_, value)) = all.find(|(word, _)| *word == text) {
+        let known = words.known.iter().map(|(word, value, _)| (word, value));
+        let mut all = known.chain(words.aliases.iter().map(|(word, value)| (word, value)));
+        if let Some((_, value)) = all.find(|(word, _)| **word == text) {
             return Some(*value);
         }
-        let known: Vec<&str> = words.known.iter().map(|(word, _)| *word).collect();
+        let (key, known) = (key.name(), words.names());
         if let Some((_, instead)) = words.later.iter().find(|(word, _)| *word == text) {
             let instead = match *instead {
                 "" => there_are(&known),
@@ -326,6 +336,11 @@ impl<'a> Fields<'a> {
         };
         None
     }
+}
+
+/// A variant as it is written.
+fn connector((word, _): &(&str, &Keys)) -> String {
+    format!("connector: {word}")
 }
 
 /// Up to here every whole number is a double of its own.

@@ -1,27 +1,99 @@
 //! Inputs of operators and sinks: what is read, and how its rows are dealt out.
 
+use serde_json::{Value as Json, json};
 use weir_formats::Pointer;
 use weir_model::Name;
 
 use super::{
-    fields::{Fields, Keys, Words, text_of, this_is, unavailable, wrong},
+    fields::{Fields, text_of, this_is, wrong},
     job::Around,
+    keys::{Key, Keys},
+    kinds::{Flag, Special, Words, WordsOr, reference_to},
 };
 use crate::{
     code,
-    model::{ColumnRef, Input, Key, Partitioning},
+    model::{self, ColumnRef, Input, Partitioning},
     report::Report,
     source::Span,
     wording::quote,
     yaml::{Node, Value},
 };
 
-/// The keys of an input; a sink has them among its own.
-pub(super) const KEYS: Keys = Keys::of(&["from", "key", "partitioning", "broadcast"]);
+/// The keys of an input.
+pub(super) const KEYS: Keys = Keys::of("input", &[&FROM, &KEY, &PARTITIONING, &BROADCAST]).about(
+    "`inputs`",
+    "One input of an operator. A list item that is only a name stands for `{ from: <name> }`.",
+);
 
-const KEY: Keys = Keys::of(&["columns", "json", "row", "guest"]);
+const FROM: Key<Special> = Key::of(
+    "from",
+    Special::of("name, or `name.side-output`", from_schema),
+)
+.about("The source or operator that is read, or a side output that its component declares.")
+.needed()
+.example("clicks");
 
-const WORDS: Words<'_, Word> = Words {
+/// `from` of a sink, which one of dead letters does not have.
+pub(super) const FROM_OF_SINK: Key<Special> = Key::of("from", FROM.kind)
+    .about(
+        "The source or operator whose rows come here, or a side output. A sink without it takes \
+         the dead letters of the operators whose `on-error` names it.",
+    )
+    .without("only dead letters")
+    .example("cart");
+
+pub(super) const KEY: Key<WordsOr<()>> = Key::of("key", WordsOr(NO_KEY, &KEY_KEYS))
+    .about("What rows are grouped by: rows of one key go to one subtask.")
+    .usual("none")
+    .example("{ columns: [0, 1] }");
+
+const NO_KEY: Words<()> = Words::of(&[("none", (), "rows have no key")]);
+
+pub(super) const PARTITIONING: Key<Words<Word>> = Key::of("partitioning", WORDS)
+    .about("How rows without a key are dealt out to the subtasks.")
+    .without("`forward` between equal parallelisms, else `rebalance`")
+    .example("rebalance");
+
+pub(super) const BROADCAST: Key<Flag> = Key::of("broadcast", Flag::ANY)
+    .about("Whether every row goes to every subtask, as with `partitioning: broadcast`.")
+    .usual("false")
+    .example("true");
+
+const KEY_KEYS: Keys = Keys {
+    later: &[("guest", "select the key with `columns` or `json`")],
+    rules: one_way,
+    ..Keys::of("key", &[&COLUMNS, &JSON, &ROW]).about(
+        "`key`",
+        "What the key of a row is; one of these. A part that is missing in a row, or null, is an \
+         error of that row.",
+    )
+};
+
+const COLUMNS: Key<Special> = Key::of(
+    "columns",
+    Special::of("column, or a list of them", columns_schema),
+)
+.about(
+    "Columns of a csv row, by number from 0, or by name where the rows come straight from a \
+         file with a header.",
+)
+.without("the key is selected in another way")
+.example("[0, user]");
+
+const JSON: Key<Special> = Key::of(
+    "json",
+    Special::of("JSON Pointer, or a list of them", pointers_schema),
+)
+.about("Places of a JSON row.")
+.without("the key is selected in another way")
+.example("/user");
+
+const ROW: Key<Flag> = Key::of("row", Flag::only(true))
+    .about("The whole row is the key.")
+    .without("the key is selected in another way")
+    .example("true");
+
+const WORDS: Words<Word> = Words {
     later: &[
         ("rescale", "use `rebalance`"),
         ("shuffle", "use `rebalance`"),
@@ -31,15 +103,58 @@ const WORDS: Words<'_, Word> = Words {
         ("key", "rows go by key where the input has a `key`"),
     ],
     ..Words::of(&[
-        ("forward", Word::Forward),
-        ("rebalance", Word::Rebalance),
-        ("broadcast", Word::Broadcast),
-        ("global", Word::Global),
+        (
+            "forward",
+            Word::Forward,
+            "subtask to subtask of the same number",
+        ),
+        (
+            "rebalance",
+            Word::Rebalance,
+            "round robin, a batch at a time",
+        ),
+        ("broadcast", Word::Broadcast, "every row to every subtask"),
+        ("global", Word::Global, "all rows to the first subtask"),
     ])
 };
 
+fn from_schema() -> Json {
+    json!({ "type": "string", "pattern": "^[a-z][a-z0-9-]{0,62}(\\..+)?$" })
+}
+
+/// The schema of an item of `inputs`.
+pub(super) fn schema() -> Json {
+    json!({ "anyOf": [from_schema(), reference_to(&KEYS)] })
+}
+
+/// One thing counts as a list of one.
+fn one_or_more(item: &Json) -> Json {
+    json!({ "anyOf": [item, { "type": "array", "items": item, "minItems": 1 }] })
+}
+
+pub(super) fn column_schema() -> Json {
+    let at = json!({ "type": "integer", "minimum": 0, "maximum": MAX_COLUMNS - 1 });
+    json!({ "anyOf": [at, { "type": "string" }] })
+}
+
+pub(super) fn pointer_schema() -> Json {
+    json!({ "type": "string", "pattern": "^(/([^~]|~[01])*)?$" })
+}
+
+fn columns_schema() -> Json {
+    one_or_more(&column_schema())
+}
+
+fn pointers_schema() -> Json {
+    one_or_more(&pointer_schema())
+}
+
+fn one_way() -> Vec<Json> {
+    vec![json!({ "minProperties": 1, "maxProperties": 1 })]
+}
+
 #[derive(Clone, Copy)]
-enum Word {
+pub(super) enum Word {
     Forward,
     Rebalance,
     Broadcast,
@@ -72,7 +187,7 @@ pub(super) fn read(
             })
         }
         Value::Map(_) => {
-            let fields = Fields::open(what, node, node.span, &[&KEYS], report)?;
+            let fields = Fields::open(what, node, node.span, &KEYS, report)?;
             of_fields(&fields, around, report)
         }
         _ => {
@@ -91,8 +206,7 @@ pub(super) fn of_fields(
     report: &mut Report,
 ) -> Option<Input> {
     let dealing = dealing(fields, report);
-    let entry = fields.required("from", report)?;
-    let (text, span) = text_of("from", &entry.node, report)?;
+    let (text, span) = fields.text(&FROM, report)?;
     let (from, side_output) = from(text, span, around, report)?;
     let Dealing {
         partitioning,
@@ -124,17 +238,17 @@ fn from(
 }
 
 fn dealing(fields: &Fields<'_>, report: &mut Report) -> Option<Dealing> {
-    let key = match fields.entry("key") {
+    let key = match fields.entry(&KEY) {
         // `key: none` as in "no key".
         Some(entry) if matches!(&entry.node.value, Value::Text(text) if text == "none") => None,
         entry => entry,
     };
     // All are read before one that is wrong ends it, so that all errors are told.
     let read = key.map(|entry| self::key(&entry.node, entry.key_span, report));
-    let partitioning = fields.entry("partitioning");
-    let word = partitioning.map(|_| fields.word("partitioning", &WORDS, report));
-    let broadcast = matches!(fields.boolean("broadcast", report), Some((true, _)));
-    let broadcast = fields.entry("broadcast").filter(|_| broadcast);
+    let partitioning = fields.entry(&PARTITIONING);
+    let word = partitioning.map(|_| fields.word(&PARTITIONING, report));
+    let broadcast = matches!(fields.boolean(&BROADCAST, report), Some((true, _)));
+    let broadcast = fields.entry(&BROADCAST).filter(|_| broadcast);
     if let (Some(key), Some(said)) = (key, partitioning.or(broadcast)) {
         report
             .error(
@@ -183,12 +297,14 @@ fn dealing(fields: &Fields<'_>, report: &mut Report) -> Option<Dealing> {
 }
 
 /// A key, and where each of its parts stands.
-fn key(node: &Node, name: Span, report: &mut Report) -> Option<(Key, Vec<Span>)> {
-    let fields = Fields::open("`key`", node, name, &[&KEY], report)?;
-    let kinds = ["columns", "json", "row", "guest"];
-    let said: Vec<_> = kinds.iter().filter_map(|kind| fields.entry(kind)).collect();
+fn key(node: &Node, name: Span, report: &mut Report) -> Option<(model::Key, Vec<Span>)> {
+    let fields = Fields::open("`key`", node, name, &KEY_KEYS, report)?;
+    let kinds = KEY_KEYS.known.iter();
+    let said: Vec<_> = kinds.filter_map(|kind| fields.entry(*kind)).collect();
     let one = match said.as_slice() {
         [one] => one,
+        // What was written is no such way, which is told.
+        [] if matches!(&node.value, Value::Map(entries) if !entries.is_empty()) => return None,
         [] => {
             report
                 .error(code::KEY, "`key` does not say what the key is")
@@ -207,29 +323,28 @@ fn key(node: &Node, name: Span, report: &mut Report) -> Option<(Key, Vec<Span>)>
     };
     let node = &one.node;
     let places = || list(node).iter().map(|item| item.span).collect();
-    match one.key.as_str() {
-        "columns" => {
-            let columns: Vec<_> = list(node).iter().map(|item| column(item, report)).collect();
-            let columns = columns.into_iter().collect::<Option<Vec<_>>>()?;
-            Some((Key::Columns(not_empty(columns, node, report)?), places()))
-        }
-        "json" => {
-            let pointers = list(node).iter();
-            let pointers: Vec<_> = pointers.map(|item| pointer("json", item, report)).collect();
-            let pointers = pointers.into_iter().collect::<Option<Vec<_>>>()?;
-            Some((Key::Json(not_empty(pointers, node, report)?), places()))
-        }
-        "row" => match fields.boolean("row", report)? {
-            (true, _) => Some((Key::Row, places())),
-            (false, span) => {
-                let error = report.error(code::KEY, "`row` can only be true");
-                error.at(span, "leave `key` out where there is none");
-                None
-            }
-        },
-        _ => {
-            let instead = "select the key with `columns` or `json`";
-            unavailable(report, "`guest`", one.key_span, instead);
+    if one.key == COLUMNS.name {
+        let columns: Vec<_> = list(node).iter().map(|item| column(item, report)).collect();
+        let columns = columns.into_iter().collect::<Option<Vec<_>>>()?;
+        return Some((
+            model::Key::Columns(not_empty(columns, node, report)?),
+            places(),
+        ));
+    }
+    if one.key == JSON.name {
+        let pointers = list(node).iter();
+        let pointers: Vec<_> = pointers.map(|item| pointer("json", item, report)).collect();
+        let pointers = pointers.into_iter().collect::<Option<Vec<_>>>()?;
+        return Some((
+            model::Key::Json(not_empty(pointers, node, report)?),
+            places(),
+        ));
+    }
+    match fields.boolean(&ROW, report)? {
+        (true, _) => Some((model::Key::Row, places())),
+        (false, span) => {
+            let error = report.error(code::KEY, "`row` can only be true");
+            error.at(span, "leave `key` out where there is none");
             None
         }
     }

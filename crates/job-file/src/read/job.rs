@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use weir_checkpoint::RestartStrategy;
+use serde_json::json;
+use weir_checkpoint::{CheckpointMode, RestartStrategy};
 use weir_model::{MaxParallelism, Name, Parallelism};
 
 use super::{
     checkpoint,
-    fields::{Fields, Keys, Words, name_of, text_of, this_is},
+    fields::{Fields, name_of, text_of, this_is, unavailable},
+    keys::{Key, Keys},
+    kinds::{NameText, Named, Special, Whole, Within, Words},
     names::Names,
     operator, restart, sink, source,
 };
@@ -21,7 +24,8 @@ use crate::{
     yaml::{Entry, Value},
 };
 
-const KEYS: Keys = Keys {
+/// The whole file.
+pub(crate) const KEYS: Keys = Keys {
     elsewhere: &[
         ("backend", "belongs in `state`"),
         ("dir", "belongs in `checkpoint`"),
@@ -34,24 +38,137 @@ const KEYS: Keys = Keys {
         ),
         ("sink", "did you mean `sinks`, with a name for each?"),
     ],
-    ..Keys::of(&[
-        "apiVersion",
+    ..Keys::of(
         "job",
-        "parallelism",
-        "max-parallelism",
-        "state",
-        "checkpoint",
-        "restart",
-        "sources",
-        "operators",
-        "sinks",
-    ])
+        &[
+            &API_VERSION,
+            &JOB,
+            &PARALLELISM,
+            &MAX_PARALLELISM,
+            &STATE,
+            &CHECKPOINT,
+            &RESTART,
+            &SOURCES,
+            &OPERATORS,
+            &SINKS,
+        ],
+    )
+    .about("The job", "What concerns the job as a whole.")
 };
 
-const STATE: Keys = Keys::of(&["backend"]);
+const API_VERSION: Key<Special> = Key::of(
+    "apiVersion",
+    Special::of("`weir/v1`", || json!({ "const": VERSION })),
+)
+.about("The version of the format.")
+.needed_because(BEGIN)
+.example(VERSION);
+
+const JOB: Key<NameText> = Key::of("job", NameText)
+    .about("The name of the job, which is its id: checkpoints are found by it.")
+    .needed()
+    .example("cart-events");
+
+const PARALLELISM: Key<Whole> = Key::of("parallelism", Whole::between(1, 32_768))
+    .about("How many subtasks each node has that does not say its own.")
+    .usual("1")
+    .example("2");
+
+const MAX_PARALLELISM: Key<Whole> = Key::of("max-parallelism", Whole::between(1, 32_768))
+    .about(
+        "How many key groups keyed state is divided into. No node can have more subtasks, and a \
+         job that goes on from a checkpoint keeps the number.",
+    )
+    .without("1.5 times the largest parallelism, rounded up to a power of two, at least 128")
+    .example("256");
+
+const STATE: Key<Within> = Key::of("state", Within(&STATE_KEYS))
+    .about("Where state is kept while the job runs.")
+    .without("the defaults of its keys")
+    .example("{ backend: heap }");
+
+const STATE_KEYS: Keys =
+    Keys::of("state", &[&BACKEND]).about("`state`", "Where state is kept while the job runs.");
+
+const BACKEND: Key<Words<Backend>> = Key::of("backend", BACKENDS)
+    .about(
+        "What keeps keyed state. Flink's names are taken, too: `hashmap`, `fs` and `filesystem` \
+         for `heap`; `memory` and `jobmanager` in a job that takes no checkpoints, because they \
+         would keep them in memory.",
+    )
+    .usual("heap")
+    .example("heap");
+
+const BACKENDS: Words<Backend> = Words {
+    // The names that Flink has had for it (D30).
+    aliases: &[
+        ("hashmap", Backend::Heap),
+        ("fs", Backend::Heap),
+        ("filesystem", Backend::Heap),
+        ("memory", Backend::Memory),
+        ("jobmanager", Backend::Memory),
+    ],
+    later: &[("rocksdb", "state is kept in memory: `backend: heap`")],
+    ..Words::of(&[(
+        "heap",
+        Backend::Heap,
+        "in memory; a checkpoint writes all of it to `checkpoint.dir`",
+    )])
+};
+
+const CHECKPOINT: Key<Within> = Key::of("checkpoint", Within(&checkpoint::KEYS))
+    .about("When checkpoints are taken and where they are kept.")
+    .without("none are taken")
+    .example("{ dir: ./checkpoints, interval: 1s }");
+
+const RESTART: Key<Within> = Key::of("restart", Within(&restart::KEYS))
+    .about("What happens after a failure.")
+    .without("two restarts without delay with checkpoints, none without")
+    .example("{ strategy: fixed-delay, attempts: 2 }");
+
+const SOURCES: Key<Named> = Key::of(
+    "sources",
+    Named {
+        each: &source::KEYS,
+        some: true,
+    },
+)
+.about("Where rows come from. Sources, operators and sinks share one namespace.")
+.needed()
+.example("{ clicks: { connector: generator, count: 10 } }");
+
+const OPERATORS: Key<Named> = Key::of(
+    "operators",
+    Named {
+        each: &operator::KEYS,
+        some: false,
+    },
+)
+.about("What is done with rows.")
+.without("none")
+.example("{ cart: { component: cart.wasm, inputs: [ clicks ] } }");
+
+const SINKS: Key<Named> = Key::of(
+    "sinks",
+    Named {
+        each: &sink::KEYS,
+        some: false,
+    },
+)
+.about("Where rows go.")
+.without("none: what nobody reads is dropped")
+.example("{ out: { connector: stdout, from: cart } }");
+
+/// What `state.backend` says.
+#[derive(Clone, Copy)]
+enum Backend {
+    Heap,
+    /// In memory, checkpoints too.
+    Memory,
+}
 
 /// The version of the format that is read here.
-const API_VERSION: &str = "weir/v1";
+const VERSION: &str = "weir/v1";
 const BEGIN: &str = "a job file begins with `apiVersion: weir/v1`";
 
 /// What everything below needs to know.
@@ -61,8 +178,8 @@ pub(super) struct Around<'a> {
     pub(super) names: Names<'a>,
     /// `parallelism` of the job.
     pub(super) parallelism: Parallelism,
-    /// Whether the job has `checkpoint`.
-    pub(super) checkpoints: bool,
+    /// Which checkpoints the job takes, if it takes any.
+    pub(super) checkpoints: Option<CheckpointMode>,
 }
 
 /// Reads the job; `None` where so much is wrong that there is nothing to give.
@@ -79,41 +196,43 @@ pub(super) fn read(origin: &Arc<Origin>, report: &mut Report) -> Option<JobFile>
         return None;
     }
     let fields = Fields::of("the job file", &origin.root, start, report)?;
-    version(&fields, start, report)?;
-    fields.check_keys(&[&KEYS], report);
-    let job = fields.required("job", report).and_then(|entry| {
-        let (text, span) = text_of("job", &entry.node, report)?;
-        name_of(text, span, report)
-    });
+    version(&fields, report)?;
+    fields.check_keys(&KEYS, None, report);
+    let job = fields.text(&JOB, report);
+    let job = job.and_then(|(text, span)| name_of(text, span, report));
     let one = Parallelism::new(1).ok()?;
-    let parallelism = fields.parallelism(report).unwrap_or(one);
-    let max = fields.int("max-parallelism", 1, 32_768, report);
+    let parallelism = fields.parallelism(&PARALLELISM, report).unwrap_or(one);
+    let max = fields.int(&MAX_PARALLELISM, report);
     let max_parallelism = max.and_then(|max| MaxParallelism::new(u32::try_from(max).ok()?).ok());
-    let backend = backend(&fields, report);
-    let checkpoint = fields.entry("checkpoint");
+    let checkpoint = fields.entry(&CHECKPOINT);
     let around = Around {
         origin,
         names: Names::of(&origin.root),
         parallelism,
-        checkpoints: checkpoint.is_some(),
+        checkpoints: checkpoint::mode_of(checkpoint),
     };
-    let checkpoint = checkpoint.and_then(|entry| checkpoint::read(entry, origin, report));
+    let backend = backend(&fields, &around, report);
+    let checkpoint = checkpoint.map(|entry| checkpoint::read(entry, origin, report));
+    let checkpoint = match checkpoint {
+        Some(checkpoint::Read::Taken(checkpoint)) => Some(*checkpoint),
+        Some(checkpoint::Read::AtMostOnce | checkpoint::Read::Wrong) | None => None,
+    };
     // A job without checkpoints begins anew after a failure, so nobody restarts it unasked.
     let usual = match around.checkpoints {
-        true => RestartStrategy::default(),
-        false => RestartStrategy::None,
+        Some(_) => RestartStrategy::default(),
+        None => RestartStrategy::None,
     };
-    let restart = fields.entry("restart");
+    let restart = fields.entry(&RESTART);
     let restart = restart.and_then(|entry| restart::read(entry, report));
-    let entry = fields.required("sources", report);
+    let entry = fields.entry(&SOURCES);
     let sources = section(entry, report, |name, entry, report| {
         source::read(name, entry, &around, report)
     });
     nothing_to_read(entry, report);
-    let operators = section(fields.entry("operators"), report, |name, entry, report| {
+    let operators = section(fields.entry(&OPERATORS), report, |name, entry, report| {
         operator::read(name, entry, &around, report)
     });
-    let sinks = section(fields.entry("sinks"), report, |name, entry, report| {
+    let sinks = section(fields.entry(&SINKS), report, |name, entry, report| {
         sink::read(name, entry, &around, report)
     });
     around.names.check_unique(report);
@@ -133,21 +252,20 @@ pub(super) fn read(origin: &Arc<Origin>, report: &mut Report) -> Option<JobFile>
 
 /// Checks `apiVersion`; `None` where the file is of another version, of which nothing else can be
 /// told.
-fn version(fields: &Fields<'_>, start: Span, report: &mut Report) -> Option<()> {
-    let Some(entry) = fields.entry("apiVersion") else {
-        let error = report.error(code::MISSING_KEY, "the job file has no `apiVersion`");
-        error.at(start, "needs `apiVersion`").help(BEGIN);
+fn version(fields: &Fields<'_>, report: &mut Report) -> Option<()> {
+    // Where it is missing, that is told with the other keys.
+    let Some(entry) = fields.entry(&API_VERSION) else {
         return Some(());
     };
     let Some((text, span)) = text_of("apiVersion", &entry.node, report) else {
         return Some(());
     };
-    if text == API_VERSION {
+    if text == VERSION {
         return Some(());
     }
     let message = format!("`apiVersion` is {}", quote(text));
     let error = report.error(code::API_VERSION, message);
-    error.at(span, format!("this program reads `{API_VERSION}`"));
+    error.at(span, format!("this program reads `{VERSION}`"));
     (!text.starts_with("weir/v")).then_some(())
 }
 
@@ -185,32 +303,33 @@ fn nothing_to_read(sources: Option<&Entry>, report: &mut Report) {
     }
 }
 
-fn backend(fields: &Fields<'_>, report: &mut Report) -> StateBackend {
-    let state = fields.entry("state");
-    let state = state.and_then(|entry| {
-        let name = entry.key_span;
-        Fields::open("`state`", &entry.node, name, &[&STATE], report)
-    });
-    let Some(state) = state else {
-        return StateBackend::default();
+fn backend(fields: &Fields<'_>, around: &Around<'_>, report: &mut Report) -> StateBackend {
+    let usual = StateBackend::default();
+    let Some(state) = fields.within(&STATE, report) else {
+        return usual;
     };
-    // The names that Flink has had for it (D30).
-    let aliases = ["memory", "jobmanager", "fs", "filesystem", "hashmap"];
-    let words = Words {
-        aliases: &aliases.map(|word| (word, StateBackend::Heap)),
-        later: &[("rocksdb", "state is kept in memory: `backend: heap`")],
-        ..Words::of(&[("heap", StateBackend::Heap)])
-    };
-    if let Some(Value::Text(text)) = state.entry("backend").map(|entry| &entry.node.value)
+    if let Some(entry) = state.entry(&BACKEND)
+        && let Value::Text(text) = &entry.node.value
         && text.contains('.')
-        && let Some(entry) = state.entry("backend")
     {
         let message = format!("the factory class {} cannot be loaded", quote(text));
         report
             .error(code::BAD_VALUE, message)
             .at(entry.node.span, "this is no JVM")
             .help("state is kept in memory: `backend: heap`");
-        return StateBackend::default();
+        return usual;
     }
-    state.word("backend", &words, report).unwrap_or_default()
+    match state.word(&BACKEND, report) {
+        Some(Backend::Memory) if around.checkpoints.is_some() => {
+            if let Some((text, span)) = state.text(&BACKEND, report) {
+                let what = format!("`backend: {text}`, which keeps checkpoints in memory,");
+                let instead = "with `backend: heap` state is in memory and checkpoints go to \
+                               `checkpoint.dir`";
+                unavailable(report, &what, span, instead);
+            }
+            usual
+        }
+        Some(Backend::Heap | Backend::Memory) => StateBackend::Heap,
+        None => usual,
+    }
 }

@@ -1,10 +1,14 @@
 //! Reading a job file: text, `--set`, types.
 
+mod address;
 mod checkpoint;
 mod fields;
+mod generator;
 mod input;
 mod job;
 mod json;
+pub(crate) mod keys;
+mod kinds;
 mod names;
 mod operator;
 mod place;
@@ -12,9 +16,12 @@ mod quantity;
 mod restart;
 mod set;
 mod sink;
+mod socket;
 mod source;
 
 use std::{path::Path, sync::Arc};
+
+pub(crate) use job::KEYS;
 
 use crate::{
     Diagnostic, Diagnostics, JobFile, Spot, code,
@@ -157,6 +164,22 @@ impl JobFile {
 /// A file that gave nothing and no reason: cannot happen, and is no panic where it does.
 fn unread() -> Diagnostics {
     Diagnostic::without_text(code::UNREADABLE, "", "the job file cannot be read", None).into()
+}
+
+/// A file with its arguments as JSON, where it is YAML that a job file can be; for what checks
+/// schemas.
+#[cfg(test)]
+pub(crate) fn as_json(text: &str, sets: &[String]) -> Option<serde_json::Value> {
+    let mut documents = vec![Arc::new(Document::new(String::new(), text.to_owned()))];
+    let arguments = sets.iter().map(|set| Document::of_argument(set));
+    documents.extend(arguments.map(Arc::new));
+    let mut report = Report::new(documents);
+    let mut root = yaml::parse(text, 0, 0, &mut report)?;
+    for (at, set) in sets.iter().enumerate() {
+        set::apply(set, at + 1, &mut root, &mut report);
+    }
+    let json = json::of(&root, &mut report);
+    report.finish().is_ok().then_some(json)
 }
 
 #[cfg(test)]

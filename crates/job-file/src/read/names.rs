@@ -1,5 +1,6 @@
 //! The names of a job's nodes as they are written, whether or not the nodes are right.
 
+use super::{input, operator::dead_letters_of};
 use crate::{
     code,
     report::Report,
@@ -84,10 +85,67 @@ impl<'a> Names<'a> {
         if let Some(near) = nearest(node, all.iter().copied()) {
             return unknown(message, format!("did you mean {}?", quote(near)), None);
         }
-        let few = !all.is_empty() && all.len() <= MAX_TOLD;
-        let help = few.then(|| there_are(&all));
-        unknown(message, "unknown".into(), help)
+        unknown(message, "unknown".into(), few(&all))
     }
+
+    /// Whether dead letters can go to `sink`; if not, that is reported.
+    pub(super) fn check_dead_letters(
+        &self,
+        sink: &str,
+        span: Span,
+        report: &mut Report,
+    ) -> Option<()> {
+        let of = |section: &'a [Entry]| section.iter().find(|entry| entry.key == sink);
+        let name = quote(sink);
+        if let Some(found) = of(self.sinks) {
+            let Some(from) = found.node.entry(input::FROM_OF_SINK.name) else {
+                return Some(());
+            };
+            let message = format!("sink {name} reads rows and takes no dead letters");
+            report
+                .error(code::CONTRADICTION, message)
+                .at(span, "dead letters would be mixed with them")
+                .at(from.key_span, "it reads rows here")
+                .help("give dead letters a sink of their own, without `from`");
+            return None;
+        }
+        let message = format!("there is no sink {name} for dead letters");
+        let error = report.error(code::UNKNOWN_SINK, message);
+        if of(self.operators).is_some() {
+            error.at(span, "this is an operator: dead letters go to a sink");
+            return None;
+        }
+        if of(self.sources).is_some() {
+            error.at(span, "this is a source: dead letters go to a sink");
+            return None;
+        }
+        let all: Vec<&str> = self.sinks.iter().map(|entry| entry.key.as_str()).collect();
+        match (nearest(sink, all.iter().copied()), all.is_empty()) {
+            (Some(near), _) => error.at(span, format!("did you mean {}?", quote(near))),
+            (None, true) => error
+                .at(span, "unknown")
+                .help("the job has no sinks: write one under `sinks`, without `from`"),
+            (None, false) => error.at(span, "unknown").help_maybe(few(&all)),
+        };
+        None
+    }
+
+    /// Whether an operator names a sink for its dead letters, or seems to mean it.
+    pub(super) fn takes_dead_letters(&self, sink: &str) -> bool {
+        let all = || self.sinks.iter().map(|entry| entry.key.as_str());
+        let is_meant = |named: &str| match all().any(|sink| sink == named) {
+            true => named == sink,
+            false => nearest(named, all()) == Some(sink),
+        };
+        let mut named = self.operators.iter().filter_map(dead_letters_of);
+        named.any(is_meant)
+    }
+}
+
+/// What there is, where that is not too much.
+fn few(all: &[&str]) -> Option<String> {
+    let few = !all.is_empty() && all.len() <= MAX_TOLD;
+    few.then(|| there_are(all))
 }
 
 /// The most names that are told where none is near.

@@ -1,13 +1,16 @@
 //! Operators.
 
+use serde_json::json;
 use weir_graph::OnError;
 use weir_model::Name;
 
 use super::{
-    fields::{Fields, Keys, Words, unavailable, wrong},
+    fields::{Fields, unavailable, wrong},
     input,
     job::Around,
     json,
+    keys::{Key, Keys},
+    kinds::{Anything, Flag, NameText, Place, Size, Special, Time, Whole, Within, Words, WordsOr},
 };
 use crate::{
     code,
@@ -16,7 +19,7 @@ use crate::{
     yaml::{Entry, Value},
 };
 
-const KEYS: Keys = Keys {
+pub(super) const KEYS: Keys = Keys {
     later: &[
         (
             "window",
@@ -38,23 +41,140 @@ const KEYS: Keys = Keys {
         ("input", "did you mean `inputs`, which is a list?"),
         ("memory", "belongs in `limits`"),
         ("time-per-call", "belongs in `limits`"),
+        (
+            "dead-letter",
+            "belongs in `on-error`: `on-error: { dead-letter: … }`",
+        ),
     ],
-    ..Keys::of(&[
-        "component",
-        "inputs",
-        "config",
-        "parallelism",
-        "on-error",
-        "chain",
-        "limits",
-        "grants",
-    ])
+    ..Keys::of(
+        "operator",
+        &[
+            &COMPONENT,
+            &INPUTS,
+            &CONFIG,
+            &PARALLELISM,
+            &ON_ERROR,
+            &CHAIN,
+            &LIMITS,
+            &GRANTS,
+        ],
+    )
+    .about(
+        "`operators`",
+        "An operator runs a component on rows. Its name is what its state is found by.",
+    )
 };
 
-const LIMITS: Keys = Keys {
+const COMPONENT: Key<Place> = Key::of("component", Place)
+    .about("The file of the component.")
+    .needed()
+    .example("target/guests/cart.wasm");
+
+const INPUTS: Key<Special> = Key::of(
+    "inputs",
+    Special {
+        below: &[&input::KEYS],
+        ..Special::of(
+            "list of inputs",
+            || json!({ "type": "array", "items": input::schema(), "minItems": 1 }),
+        )
+    },
+)
+.about("What it reads; the component sees the number of the input that a row came by, from 0.")
+.needed()
+.example("[ { from: clicks, key: { columns: [0] } } ]");
+
+const CONFIG: Key<Anything> = Key::of("config", Anything)
+    .about("Handed to the component as it is, as JSON.")
+    .without("`null`")
+    .example("{ currency: EUR }");
+
+const PARALLELISM: Key<Whole> = Key::of("parallelism", Whole::between(1, 32_768))
+    .about("How many subtasks it has.")
+    .without("that of the job")
+    .example("2");
+
+const ON_ERROR: Key<WordsOr<OnBad>> = Key::of("on-error", WordsOr(ON_BAD, &DEAD_LETTERS))
+    .about(
+        "What happens to a row that the component refuses or that has no key. A mapping names a \
+         sink that takes such rows.",
+    )
+    .usual("fail")
+    .example("{ dead-letter: refused }");
+
+const ON_BAD: Words<OnBad> = Words::of(&[
+    (
+        "fail",
+        OnBad::Fail,
+        "the job fails, and the restart strategy decides",
+    ),
+    ("skip", OnBad::Skip, "the row is left out and counted"),
+]);
+
+const DEAD_LETTERS: Keys = Keys::of("dead-letters", &[&DEAD_LETTER]).about(
+    "`on-error`",
+    "Rows that are refused go to a sink of their own as dead letters: a JSON line for each, with \
+     `operator`, `input`, `code`, `error` and the `row` (`row_base64` where it is not UTF-8), and \
+     `timestamp_ms` and `key_hash` where the row has them.",
+);
+
+const DEAD_LETTER: Key<NameText> = Key::of("dead-letter", NameText)
+    .about(
+        "The sink that dead letters go to. It is written under `sinks` without `from`; several \
+         operators may name the same one. A sink that reads rows takes none, because the two would \
+         be mixed in it.",
+    )
+    .needed()
+    .example("refused");
+
+const CHAIN: Key<Flag> = Key::of("chain", Flag::ANY)
+    .about("Whether it may run in one task with what is before it.")
+    .usual("true")
+    .example("false");
+
+const LIMITS: Key<Within> = Key::of("limits", Within(&LIMITS_KEYS))
+    .about("What an instance of the component may use.")
+    .without("the limits of the host")
+    .example("{ memory: 64MiB }");
+
+const LIMITS_KEYS: Keys = Keys {
     later: &[("fuel", "time is limited by `time-per-call`")],
-    ..Keys::of(&["memory", "time-per-call", "output"])
+    ..Keys::of("limits", &[&MEMORY, &TIME_PER_CALL, &OUTPUT]).about(
+        "`limits`",
+        "What an instance of the component may use; a call that needs more fails.",
+    )
 };
+
+const MEMORY: Key<Size> = Key::of("memory", Size)
+    .about("The most linear memory of one instance.")
+    .without("the limit of the host")
+    .example("64MiB");
+
+const TIME_PER_CALL: Key<Time> = Key::of("time-per-call", Time::ABOVE_ZERO)
+    .about("How long one call may take.")
+    .without("the limit of the host")
+    .example("2s");
+
+const OUTPUT: Key<Size> = Key::of("output", Size)
+    .about("The most bytes that one call may emit.")
+    .without("the limit of the host")
+    .example("1MiB");
+
+const GRANTS: Key<Special> = Key::of(
+    "grants",
+    Special::of("empty list", || json!({ "type": "array", "maxItems": 0 })),
+)
+.about("What the component may use of the outside. In this version nothing.")
+.usual("[]")
+.example("[]");
+
+/// `on-error` without a sink.
+#[derive(Clone, Copy, Default)]
+enum OnBad {
+    #[default]
+    Fail,
+    Skip,
+}
 
 pub(super) fn read(
     name: &Name,
@@ -63,26 +183,25 @@ pub(super) fn read(
     report: &mut Report,
 ) -> Option<Operator> {
     let what = format!("operator `{name}`");
-    let fields = Fields::open(what, &entry.node, entry.key_span, &[&KEYS], report)?;
-    fields.required("component", report);
+    let fields = Fields::open(what, &entry.node, entry.key_span, &KEYS, report)?;
     let instead = "give the path of a `.wasm` file";
-    let component = fields.path("component", around.origin, instead, report);
+    let component = fields.path(&COMPONENT, around.origin, instead, report);
     let inputs = inputs(&fields, around, report);
-    if let Some(entry) = fields.entry("grants")
+    if let Some(entry) = fields.entry(&GRANTS)
         && !matches!(&entry.node.value, Value::List(list) if list.is_empty())
     {
         let instead = "components get nothing from outside: leave `grants` out";
         unavailable(report, "`grants`", entry.key_span, instead);
     }
     let limits = limits(&fields, report).unwrap_or_default();
-    let on_error = on_error(&fields, report);
-    let parallelism = fields.parallelism(report).unwrap_or(around.parallelism);
-    let chain = fields.boolean("chain", report);
+    let on_error = on_error(&fields, around, report).unwrap_or_default();
+    let parallelism = fields.parallelism(&PARALLELISM, report);
+    let chain = fields.boolean(&CHAIN, report);
     let config = fields
-        .entry("config")
+        .entry(&CONFIG)
         .map(|entry| json::of(&entry.node, report));
     Some(Operator {
-        parallelism,
+        parallelism: parallelism.unwrap_or(around.parallelism),
         component: component?,
         inputs: inputs?,
         config: config.unwrap_or_default(),
@@ -93,7 +212,7 @@ pub(super) fn read(
 }
 
 fn inputs(fields: &Fields<'_>, around: &Around<'_>, report: &mut Report) -> Option<Vec<Input>> {
-    let entry = fields.required("inputs", report)?;
+    let entry = fields.entry(&INPUTS)?;
     let Value::List(list) = &entry.node.value else {
         return wrong("inputs", "a list", &entry.node, report);
     };
@@ -113,27 +232,45 @@ fn inputs(fields: &Fields<'_>, around: &Around<'_>, report: &mut Report) -> Opti
 }
 
 fn limits(fields: &Fields<'_>, report: &mut Report) -> Option<Limits> {
-    let entry = fields.entry("limits")?;
-    let own = Fields::open("`limits`", &entry.node, entry.key_span, &[&LIMITS], report)?;
+    let own = fields.within(&LIMITS, report)?;
     Some(Limits {
-        memory: own.some_size("memory", report),
-        time_per_call: own.some_duration("time-per-call", report),
-        output: own.some_size("output", report),
+        memory: own.size(&MEMORY, report),
+        time_per_call: own.duration(&TIME_PER_CALL, report),
+        output: own.size(&OUTPUT, report),
     })
 }
 
-/// `on-error` of sources and operators.
-pub(super) fn on_error(fields: &Fields<'_>, report: &mut Report) -> OnError {
-    let instead = "`on-error: skip` leaves such rows out and counts them";
-    if let Some(entry) = fields.entry("on-error")
-        && let Some(dead) = entry.node.entry("dead-letter")
-    {
-        unavailable(report, "`dead-letter`", dead.key_span, instead);
-        return OnError::Fail;
+fn on_error(fields: &Fields<'_>, around: &Around<'_>, report: &mut Report) -> Option<OnError> {
+    let entry = fields.entry(&ON_ERROR)?;
+    match &entry.node.value {
+        Value::Map(_) => {
+            let (node, name) = (&entry.node, entry.key_span);
+            let own = Fields::open("`on-error`", node, name, &DEAD_LETTERS, report)?;
+            let (sink, span) = own.text(&DEAD_LETTER, report)?;
+            around.names.check_dead_letters(sink, span, report)?;
+            // A name that is there and breaks the rule of names is told of where it is given.
+            Some(OnError::DeadLetter(Name::new(sink).ok()?))
+        }
+        Value::Text(word) if word == DEAD_LETTER.name => {
+            let message = "`on-error: dead-letter` does not say which sink takes the rows";
+            report
+                .error(code::MISSING_KEY, message)
+                .at(entry.node.span, "needs the name of a sink")
+                .help("write `on-error: { dead-letter: <sink> }`, with a sink without `from`");
+            None
+        }
+        _ => Some(match fields.word_of(&ON_ERROR, &ON_BAD, report)? {
+            OnBad::Fail => OnError::Fail,
+            OnBad::Skip => OnError::Skip,
+        }),
     }
-    let words = Words {
-        later: &[("dead-letter", instead)],
-        ..Words::of(&[("fail", OnError::Fail), ("skip", OnError::Skip)])
-    };
-    fields.word("on-error", &words, report).unwrap_or_default()
+}
+
+/// The sink that an operator names for its dead letters, whether or not either is right.
+pub(super) fn dead_letters_of(operator: &Entry) -> Option<&str> {
+    let on_error = operator.node.entry(ON_ERROR.name)?;
+    match &on_error.node.entry(DEAD_LETTER.name)?.node.value {
+        Value::Text(sink) => Some(sink),
+        _ => None,
+    }
 }

@@ -3,7 +3,11 @@
 
 use std::path::PathBuf;
 
-use super::fields::{Fields, unavailable};
+use super::{
+    fields::{Fields, unavailable},
+    keys::{AnyKey, Key},
+    kinds::Place,
+};
 use crate::{
     code,
     report::Report,
@@ -20,7 +24,7 @@ impl<'a> Fields<'a> {
     /// A path, resolved.
     pub(super) fn path(
         &self,
-        key: &str,
+        key: &Key<Place>,
         origin: &Origin,
         instead: &str,
         report: &mut Report,
@@ -33,11 +37,12 @@ impl<'a> Fields<'a> {
     /// address of another place.
     pub(super) fn local(
         &self,
-        key: &str,
+        key: &dyn AnyKey,
         instead: &str,
         report: &mut Report,
     ) -> Option<(&'a str, Span)> {
         let (text, span) = self.text(key, report)?;
+        let key = key.name();
         let mut bad = |message: String, label: &str| {
             report.error(code::BAD_VALUE, message).at(span, label);
             None
@@ -65,6 +70,12 @@ impl<'a> Fields<'a> {
                     format!("{} is not the address of a file", quote(text)),
                     label,
                 )
+            }
+            Some((scheme @ ("hdfs" | "viewfs"), _)) => {
+                let message = format!("`{scheme}:` needs Hadoop, which this program does not have");
+                let error = report.error(code::BAD_VALUE, message);
+                error.at(span, "this is no JVM").help(instead);
+                None
             }
             Some((scheme, _)) => {
                 unavailable(report, &format!("`{scheme}:`"), span, instead);

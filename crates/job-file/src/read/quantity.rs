@@ -9,7 +9,7 @@ const MAX_DURATION_MS: u64 = 36_500 * 86_400_000;
 const MAX_SIZE: u64 = 1 << 63;
 
 /// What can be written.
-struct Kind {
+pub(super) struct Quantity {
     /// Its units, in the smallest one.
     units: &'static [(&'static str, u64)],
     /// What people write for a unit elsewhere.
@@ -24,7 +24,7 @@ struct Kind {
     help: &'static str,
 }
 
-const DURATION: Kind = Kind {
+pub(super) const DURATION: Quantity = Quantity {
     units: &[
         ("ms", 1),
         ("s", 1000),
@@ -56,7 +56,7 @@ const DURATION: Kind = Kind {
     help: "durations are written `200ms`, `1.5s`, `10m`, `2h` or `1d`",
 };
 
-const SIZE: Kind = Kind {
+pub(super) const SIZE: Quantity = Quantity {
     units: &[
         ("B", 1),
         ("KiB", 1 << 10),
@@ -96,6 +96,12 @@ pub(super) struct Wrong {
     pub(super) help: Option<&'static str>,
 }
 
+/// What it looks like, as a regular expression of JSON Schema.
+pub(super) fn pattern(kind: &Quantity) -> String {
+    let units: Vec<&str> = kind.units.iter().map(|(unit, _)| *unit).collect();
+    format!("^[0-9]+(\\.[0-9]+)? *({})$", units.join("|"))
+}
+
 /// Reads a duration.
 pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
     read(text, &DURATION).map(Duration::from_millis)
@@ -108,7 +114,7 @@ pub(super) fn size(text: &str) -> Result<u64, Wrong> {
 
 /// A number, whole or with a point, and a unit. It must come to a whole number of the smallest
 /// unit.
-fn read(text: &str, kind: &Kind) -> Result<u64, Wrong> {
+fn read(text: &str, kind: &Quantity) -> Result<u64, Wrong> {
     let wrong = |label: String| Wrong {
         label,
         help: Some(kind.help),
@@ -141,7 +147,7 @@ fn split(text: &str) -> Option<(&str, &str)> {
 }
 
 /// The unit that another spelling stands for.
-fn meant(unit: &str, kind: &Kind) -> Option<&'static str> {
+fn meant(unit: &str, kind: &Quantity) -> Option<&'static str> {
     let lower = unit.to_lowercase();
     let same = kind.units.iter().map(|(name, _)| *name);
     let alias = kind.aliases.iter().find(|(alias, _)| *alias == lower);

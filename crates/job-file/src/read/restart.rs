@@ -1,8 +1,13 @@
 //! `restart`.
 
+use serde_json::{Value as Json, json};
 use weir_checkpoint::RestartStrategy;
 
-use super::fields::{Fields, Keys, Words};
+use super::{
+    fields::Fields,
+    keys::{Key, Keys},
+    kinds::{Special, Time, Whole, Words},
+};
 use crate::{
     code,
     model::millis,
@@ -11,7 +16,33 @@ use crate::{
     yaml::{Entry, Value},
 };
 
-const KEYS: Keys = Keys::of(&["strategy", "attempts", "delay"]);
+pub(super) const KEYS: Keys = Keys::of("restart", &[&STRATEGY, &ATTEMPTS, &DELAY]).about(
+    "`restart`",
+    "What happens after a failure. Where it is missing: two restarts without delay in a job with \
+     checkpoints, none in a job without.",
+);
+
+const STRATEGY: Key<Words<Word>> = Key::of("strategy", WORDS)
+    .about("Whether the job starts again from its latest checkpoint.")
+    .needed()
+    .example("fixed-delay");
+
+const WORDS: Words<Word> = Words {
+    // Flink's other names for it.
+    aliases: &[("disable", Word::None), ("off", Word::None)],
+    later: &[
+        ("exponential-delay", "use `strategy: fixed-delay`"),
+        ("failure-rate", "use `strategy: fixed-delay`"),
+    ],
+    ..Words::of(&[
+        ("none", Word::None, "the first failure ends the job"),
+        (
+            "fixed-delay",
+            Word::FixedDelay,
+            "it starts again, `attempts` times, each after `delay`",
+        ),
+    ])
+};
 
 #[derive(Clone, Copy)]
 enum Word {
@@ -19,24 +50,35 @@ enum Word {
     FixedDelay,
 }
 
-const WORDS: Words<'_, Word> = Words {
-    // Flink's other names for it.
-    aliases: &[("disable", Word::None), ("off", Word::None)],
-    later: &[
-        ("exponential-delay", "use `strategy: fixed-delay`"),
-        ("failure-rate", "use `strategy: fixed-delay`"),
-    ],
-    ..Words::of(&[("none", Word::None), ("fixed-delay", Word::FixedDelay)])
-};
+const ATTEMPTS: Key<Special> = Key::of(
+    "attempts",
+    Special::of("whole number, or `unlimited`", attempts_schema),
+)
+.about("How many restarts there are over the whole run. For `fixed-delay`.")
+.usual("1")
+.example("3");
+
+const DELAY: Key<Time> = Key::of("delay", Time::FROM_ZERO)
+    .about("How long after a failure the job starts again. For `fixed-delay`.")
+    .usual("1s")
+    .example("250ms");
+
+const MOST: Whole = Whole::between(0, u32::MAX as u64);
+
+fn attempts_schema() -> Json {
+    json!({ "anyOf": [
+        { "const": "unlimited" },
+        { "type": "integer", "minimum": MOST.low, "maximum": MOST.high },
+    ] })
+}
 
 /// Reads the strategy; `None` where it has errors, which are reported.
 pub(super) fn read(entry: &Entry, report: &mut Report) -> Option<RestartStrategy> {
     let name = entry.key_span;
-    let fields = Fields::open("`restart`", &entry.node, name, &[&KEYS], report)?;
-    fields.required("strategy", report);
-    let strategy = fields.word("strategy", &WORDS, report);
-    let attempts = fields.entry("attempts").map(|_| attempts(&fields, report));
-    let delay_ms = fields.duration("delay", report).map(millis);
+    let fields = Fields::open("`restart`", &entry.node, name, &KEYS, report)?;
+    let strategy = fields.word(&STRATEGY, report);
+    let attempts = fields.entry(&ATTEMPTS).map(|_| attempts(&fields, report));
+    let delay_ms = fields.duration(&DELAY, report).map(millis);
     let RestartStrategy::FixedDelay {
         attempts: usual_attempts,
         delay_ms: usual_delay,
@@ -47,12 +89,11 @@ pub(super) fn read(entry: &Entry, report: &mut Report) -> Option<RestartStrategy
     match strategy? {
         Word::None => {
             // A strategy from the command line overrides what belongs to that of the file.
-            let said = fields.entry("strategy").map(|s| s.node.span.document);
-            for key in ["attempts", "delay"] {
-                let entry = fields.entry(key);
+            let said = fields.entry(&STRATEGY).map(|s| s.node.span.document);
+            for entry in [fields.entry(&ATTEMPTS), fields.entry(&DELAY)] {
                 let beside = |entry: &&Entry| Some(entry.key_span.document) >= said;
                 if let Some(entry) = entry.filter(beside) {
-                    let message = format!("`{key}` does nothing with `strategy: none`");
+                    let message = format!("`{}` does nothing with `strategy: none`", entry.key);
                     let error = report.error(code::CONTRADICTION, message);
                     error.at(entry.key_span, "leave it out");
                 }
@@ -68,7 +109,7 @@ pub(super) fn read(entry: &Entry, report: &mut Report) -> Option<RestartStrategy
 
 /// A number, or `unlimited` = `None`.
 fn attempts(fields: &Fields<'_>, report: &mut Report) -> Option<u32> {
-    let entry = fields.entry("attempts")?;
+    let entry = fields.entry(&ATTEMPTS)?;
     if let Value::Text(text) = &entry.node.value {
         let is_number = text.replace('_', "").parse::<u32>().is_ok();
         if !is_number && text != "unlimited" {
@@ -80,6 +121,6 @@ fn attempts(fields: &Fields<'_>, report: &mut Report) -> Option<u32> {
             return None;
         }
     }
-    let number = fields.int("attempts", 0, u32::MAX.into(), report)?;
+    let number = fields.whole(&ATTEMPTS, MOST, report)?;
     u32::try_from(number).ok()
 }

@@ -1,80 +1,66 @@
 //! Sources.
 
+use serde_json::{Value as Json, json};
 use weir_formats::TimeUnit;
 use weir_model::Name;
 
 use super::{
-    fields::{Fields, Keys, Words},
-    input,
+    fields::Fields,
+    generator, input,
     job::Around,
-    operator::on_error,
+    keys::{AnyKey, Key, Keys},
+    kinds::{Flag, Place, Real, Special, Whole, Within, Words},
     place::base_of,
+    socket,
 };
 use crate::{
     code,
-    model::{
-        Distribution, FileSource, Format, Generator, Source, SourceConnector, TimePlace, Timestamp,
-    },
+    model::{FileSource, Format, OnBadRow, Source, SourceConnector, TimePlace, Timestamp},
     report::Report,
     wording::quote,
     yaml::{Entry, Value},
 };
 
-const KEYS: Keys = Keys {
+pub(super) const KEYS: Keys = Keys {
     later: &[(
         "watermark",
         "rows carry their timestamps, but there are no watermarks yet",
     )],
-    ..Keys::of(&["connector", "parallelism", "rate"])
+    elsewhere: &[(
+        "dead-letter",
+        "dead letters are for operators: `on-error: { dead-letter: … }`",
+    )],
+    variants: &[
+        ("file", &FILE),
+        ("socket", &socket::KEYS),
+        ("generator", &generator::KEYS),
+    ],
+    ..Keys::of("source", &[&CONNECTOR, &PARALLELISM, &RATE]).about(
+        "`sources`",
+        "Where rows come from. What a source has beside these keys depends on its `connector`.",
+    )
 };
 
-const FILE: Keys = Keys {
-    elsewhere: &[
-        ("count", "is for `connector: generator`"),
-        ("keys", "is for `connector: generator`"),
-        ("distribution", "is for `connector: generator`"),
-        ("exponent", "is for `connector: generator`"),
-        ("payload", "is for `connector: generator`"),
-        ("seed", "is for `connector: generator`"),
-        ("column", "belongs in `timestamp`"),
-        ("unit", "belongs in `timestamp`"),
-    ],
-    ..Keys::of(&[
-        "path",
-        "format",
-        "header",
-        "delimiter",
-        "follow",
-        "on-error",
-        "timestamp",
+const CONNECTOR: Key<Words<Which>> = Key::of("connector", CONNECTORS)
+    .about("Where rows come from.")
+    .needed()
+    .example("file");
+
+const CONNECTORS: Words<Which> = Words {
+    later: &LATER,
+    ..Words::of(&[
+        ("file", Which::File, "the rows of files"),
+        (
+            "socket",
+            Which::Socket,
+            "what the other side of a TCP connection sends",
+        ),
+        ("generator", Which::Generator, "rows that are made up"),
     ])
 };
-
-const GENERATOR: Keys = Keys {
-    elsewhere: &[
-        ("path", "is for `connector: file`"),
-        ("format", "is for `connector: file`"),
-        ("header", "is for `connector: file`"),
-        ("delimiter", "is for `connector: file`"),
-        ("follow", "is for `connector: file`"),
-        ("on-error", "is for `connector: file`"),
-        ("timestamp", "is for `connector: file`"),
-    ],
-    ..Keys::of(&[
-        "count",
-        "keys",
-        "distribution",
-        "exponent",
-        "payload",
-        "seed",
-    ])
-};
-
-const TIMESTAMP: Keys = Keys::of(&["column", "json", "unit"]);
 
 /// Connectors that the design names.
-pub(super) const LATER: [(&str, &str); 8] = [
-    ("socket", ""),
+pub(super) const LATER: [(&str, &str); 7] = [
     ("kafka", ""),
     ("nats", ""),
     ("mqtt", ""),
@@ -84,26 +70,55 @@ pub(super) const LATER: [(&str, &str); 8] = [
     ("parquet", ""),
 ];
 
-/// The largest filling of a generated row.
-const MAX_PAYLOAD: u64 = 16 << 20;
+const PARALLELISM: Key<Whole> = Key::of("parallelism", Whole::between(1, 32_768))
+    .about("How many readers it has.")
+    .without("that of the job")
+    .example("1");
 
-#[derive(Clone, Copy)]
-enum Which {
-    File,
-    Generator,
-}
+const RATE: Key<Real> = Key::of("rate", Real { zero: false })
+    .about("The most rows per second of the whole source.")
+    .without("as fast as it goes")
+    .example("25000");
 
-const CONNECTORS: Words<'_, Which> = Words {
-    later: &LATER,
-    ..Words::of(&[("file", Which::File), ("generator", Which::Generator)])
+const FILE: Keys = Keys {
+    elsewhere: &[
+        ("column", "belongs in `timestamp`"),
+        ("unit", "belongs in `timestamp`"),
+    ],
+    rules: csv_only,
+    ..Keys::of(
+        "file-source",
+        &[
+            &PATH, &FORMAT, &HEADER, &DELIMITER, &FOLLOW, &ON_ERROR, &TIMESTAMP,
+        ],
+    )
+    .about(
+        "Sources with `connector: file`",
+        "The rows of files, which may be compressed (`.gz`, `.zst`). After a failure each file is \
+         read on from where the checkpoint has it.",
+    )
 };
 
-const FORMATS: Words<'_, Format> = Words {
+const PATH: Key<Place> = Key::of("path", Place)
+    .about("A file, or a pattern with `*`, `?`, `[…]` and `**`.")
+    .needed()
+    .example("data/*.csv");
+
+const FORMAT: Key<Words<Format>> = Key::of("format", FORMATS)
+    .about("How rows are cut out of a file.")
+    .needed()
+    .example("csv");
+
+pub(super) const FORMATS: Words<Format> = Words {
     later: &[("raw", "")],
     ..Words::of(&[
-        ("csv", CSV),
-        ("json", Format::Json),
-        ("lines", Format::Lines),
+        ("csv", CSV, "each csv record is a row"),
+        (
+            "json",
+            Format::Json,
+            "each line is a row and must be a JSON document",
+        ),
+        ("lines", Format::Lines, "each line is a row"),
     ])
 };
 
@@ -113,6 +128,110 @@ const CSV: Format = Format::Csv {
     delimiter: b',',
 };
 
+pub(super) const HEADER: Key<Flag> = Key::of("header", Flag::ANY)
+    .about(
+        "Whether the first record of each file (or connection) names the columns and is no row. \
+         For `format: csv`.",
+    )
+    .usual("false")
+    .example("true");
+
+pub(super) const DELIMITER: Key<Special> = Key::of(
+    "delimiter",
+    Special::of("one ASCII character", || {
+        json!({ "type": "string", "pattern": "^[\\x00-\\x7f]$", "not": { "enum": NO_DELIMITERS } })
+    }),
+)
+.about("What stands between fields. For `format: csv`.")
+.usual("\",\"")
+.example("\";\"");
+
+const NO_DELIMITERS: [&str; 3] = ["\"", "\n", "\r"];
+
+const FOLLOW: Key<Flag> = Key::of("follow", Flag::ANY)
+    .about("Whether to wait for more at the end of a file.")
+    .usual("false")
+    .example("true");
+
+pub(super) const ON_ERROR: Key<Words<OnBadRow>> = Key::of("on-error", ON_BAD_ROW)
+    .about("What happens to rows that cannot be read.")
+    .usual("fail")
+    .example("skip");
+
+const ON_BAD_ROW: Words<OnBadRow> = Words::of(&[
+    (
+        "fail",
+        OnBadRow::Fail,
+        "the job fails, and the restart strategy decides",
+    ),
+    (
+        "skip",
+        OnBadRow::Skip,
+        "they are left out and counted; the first few are logged",
+    ),
+]);
+
+pub(super) const TIMESTAMP: Key<Within> = Key::of("timestamp", Within(&TIMESTAMP_KEYS))
+    .about("Where the event time of a row stands.")
+    .without("rows have no event time")
+    .example("{ column: 3, unit: ms }");
+
+const TIMESTAMP_KEYS: Keys = Keys {
+    rules: one_place,
+    ..Keys::of("timestamp", &[&COLUMN, &JSON, &UNIT]).about(
+        "`timestamp`",
+        "Where the event time of a row stands, as a number since 1970: in a column of csv rows or \
+         at a place of JSON rows.",
+    )
+};
+
+const COLUMN: Key<Special> = Key::of(
+    "column",
+    Special::of("column, by number from 0 or name", input::column_schema),
+)
+.about("The column of a csv row; a name needs a file with a header.")
+.without("`json` says where")
+.example("3");
+
+const JSON: Key<Special> = Key::of("json", Special::of("JSON Pointer", input::pointer_schema))
+    .about("The place in a JSON row.")
+    .without("`column` says where")
+    .example("/time");
+
+const UNIT: Key<Words<TimeUnit>> = Key::of("unit", UNITS)
+    .about("What the number counts.")
+    .usual("ms")
+    .example("s");
+
+const UNITS: Words<TimeUnit> = Words::of(&[
+    ("s", TimeUnit::Seconds, "seconds"),
+    ("ms", TimeUnit::Milliseconds, "milliseconds"),
+    ("us", TimeUnit::Microseconds, "microseconds"),
+    ("ns", TimeUnit::Nanoseconds, "nanoseconds"),
+]);
+
+#[derive(Clone, Copy)]
+enum Which {
+    File,
+    Socket,
+    Generator,
+}
+
+/// `header` and `delimiter` are for csv.
+pub(super) fn csv_only() -> Vec<Json> {
+    let known = FORMATS.names().into_iter().filter(|word| *word != "csv");
+    let others: Vec<&str> = known.collect();
+    vec![json!({
+        "if": { "properties": { "format": { "enum": others } }, "required": ["format"] },
+        "then": { "properties": { "header": false, "delimiter": false } },
+    })]
+}
+
+fn one_place() -> Vec<Json> {
+    let one = |key: &dyn AnyKey| json!({ "required": [key.name()] });
+    vec![json!({ "oneOf": [one(&COLUMN), one(&JSON)] })]
+}
+
 pub(super) fn read(
     name: &Name,
     entry: &Entry,
@@ -121,34 +240,32 @@ pub(super) fn read(
 ) -> Option<Source> {
     let what = format!("source `{name}`");
     let fields = Fields::of(what, &entry.node, entry.key_span, report)?;
-    fields.required("connector", report);
+    fields.required(&CONNECTOR, report);
     // Which keys there are depends on the connector; of an unknown one nothing can be said.
-    let which = fields.word("connector", &CONNECTORS, report)?;
-    let own = match which {
-        Which::File => &FILE,
-        Which::Generator => &GENERATOR,
-    };
-    fields.check_keys(&[&KEYS, own], report);
-    let parallelism = fields.parallelism(report).unwrap_or(around.parallelism);
-    let rate = fields.number("rate", true, report);
+    let which = fields.word(&CONNECTOR, report)?;
+    let (word, _) = fields.text(&CONNECTOR, report)?;
+    fields.check_keys(&KEYS, Some(word), report);
+    let parallelism = fields.parallelism(&PARALLELISM, report);
+    let rate = fields.number(&RATE, report);
     let connector = match which {
         Which::File => SourceConnector::File(file(&fields, around, report)?),
-        Which::Generator => SourceConnector::Generator(generator(&fields, report)?),
+        Which::Socket => SourceConnector::Socket(socket::read(&fields, report)?),
+        Which::Generator => SourceConnector::Generator(generator::read(&fields, report)?),
     };
     Some(Source {
-        parallelism,
+        parallelism: parallelism.unwrap_or(around.parallelism),
         rate,
         connector,
     })
 }
 
 fn file(fields: &Fields<'_>, around: &Around<'_>, report: &mut Report) -> Option<FileSource> {
-    let format = format(fields, report);
+    let format = fields.word(&FORMAT, report);
+    let format = with_csv(format, fields, report);
     let on_error = on_error(fields, report);
-    let follow = fields.boolean("follow", report);
+    let follow = fields.boolean(&FOLLOW, report);
     let timestamp = timestamp(fields, format, report);
-    fields.required("path", report);
-    let path = fields.local("path", "give the path of a local file", report);
+    let path = fields.local(&PATH, "give the path of a local file", report);
     let (pattern, span) = path?;
     Some(FileSource {
         pattern: pattern.to_owned(),
@@ -160,19 +277,39 @@ fn file(fields: &Fields<'_>, around: &Around<'_>, report: &mut Report) -> Option
     })
 }
 
-fn format(fields: &Fields<'_>, report: &mut Report) -> Option<Format> {
-    fields.required("format", report);
-    let format = fields.word("format", &FORMATS, report);
-    let header = fields.boolean("header", report);
+pub(super) fn on_error(fields: &Fields<'_>, report: &mut Report) -> OnBadRow {
+    let Some(entry) = fields.entry(&ON_ERROR) else {
+        return OnBadRow::default();
+    };
+    let is_dead_letter = match &entry.node.value {
+        Value::Text(word) => word == "dead-letter",
+        _ => entry.node.entry("dead-letter").is_some(),
+    };
+    if is_dead_letter {
+        report
+            .error(code::BAD_VALUE, "a source has no dead letters")
+            .at(entry.node.span, "belongs to operators")
+            .help("`on-error: skip` leaves out rows that cannot be read, and counts them");
+        return OnBadRow::default();
+    }
+    fields.word(&ON_ERROR, report).unwrap_or_default()
+}
+
+/// The format with what belongs to csv.
+pub(super) fn with_csv(
+    format: Option<Format>,
+    fields: &Fields<'_>,
+    report: &mut Report,
+) -> Option<Format> {
+    let header = fields.boolean(&HEADER, report);
     let delimiter = delimiter(fields, report);
     let format = format?;
     if !matches!(format, Format::Csv { .. }) {
-        for key in ["header", "delimiter"] {
-            if let Some(entry) = fields.entry(key) {
-                let message = format!("`{key}` is for `format: csv`");
-                let error = report.error(code::CONTRADICTION, message);
-                error.at(entry.key_span, "leave it out");
-            }
+        let said = [fields.entry(&HEADER), fields.entry(&DELIMITER)];
+        for entry in said.into_iter().flatten() {
+            let message = format!("`{}` is for `format: csv`", entry.key);
+            let error = report.error(code::CONTRADICTION, message);
+            error.at(entry.key_span, "leave it out");
         }
         return Some(format);
     }
@@ -183,7 +320,7 @@ fn format(fields: &Fields<'_>, report: &mut Report) -> Option<Format> {
 }
 
 fn delimiter(fields: &Fields<'_>, report: &mut Report) -> Option<u8> {
-    let (text, span) = fields.text("delimiter", report)?;
+    let (text, span) = fields.text(&DELIMITER, report)?;
     if let [byte] = text.as_bytes()
         && byte.is_ascii()
         && !matches!(byte, b'"' | b'\n' | b'\r')
@@ -201,22 +338,15 @@ fn delimiter(fields: &Fields<'_>, report: &mut Report) -> Option<u8> {
 }
 
 /// `timestamp`, which must fit the format of the rows.
-fn timestamp(
+pub(super) fn timestamp(
     fields: &Fields<'_>,
     format: Option<Format>,
     report: &mut Report,
 ) -> Option<Timestamp> {
-    let entry = fields.entry("timestamp")?;
-    let name = entry.key_span;
-    let own = Fields::open("`timestamp`", &entry.node, name, &[&TIMESTAMP], report)?;
-    let words = Words::of(&[
-        ("s", TimeUnit::Seconds),
-        ("ms", TimeUnit::Milliseconds),
-        ("us", TimeUnit::Microseconds),
-        ("ns", TimeUnit::Nanoseconds),
-    ]);
-    let unit = own.word("unit", &words, report);
-    let (said, place) = match (own.entry("column"), own.entry("json")) {
+    let name = fields.entry(&TIMESTAMP)?.key_span;
+    let own = fields.within(&TIMESTAMP, report)?;
+    let unit = own.word(&UNIT, report);
+    let (said, place) = match (own.entry(&COLUMN), own.entry(&JSON)) {
         (Some(said), None) => {
             let column = input::column(&said.node, report);
             (said, column.map(TimePlace::Column))
@@ -242,8 +372,8 @@ fn timestamp(
             return None;
         }
     };
-    let misfit = match (said.key.as_str(), format?) {
-        ("column", Format::Csv { .. }) | ("json", Format::Json) => None,
+    let misfit = match (said.key == COLUMN.name, format?) {
+        (true, Format::Csv { .. }) | (false, Format::Json) => None,
         (_, Format::Csv { .. }) => Some("the rows are csv: give its `column`"),
         (_, Format::Json) => Some("the rows are JSON: give its place with `json`"),
         (_, Format::Lines) => Some("plain lines have none: use `format: csv` or `json`"),
@@ -258,52 +388,4 @@ fn timestamp(
         place: place?,
         unit: unit.unwrap_or(TimeUnit::Milliseconds),
     })
-}
-
-fn generator(fields: &Fields<'_>, report: &mut Report) -> Option<Generator> {
-    let words = Words::of(&[
-        ("sequence", Distribution::Sequence),
-        ("uniform", Distribution::Uniform),
-        ("zipf", Distribution::Zipf { exponent: 1.0 }),
-    ]);
-    let mut distribution = fields
-        .word("distribution", &words, report)
-        .unwrap_or(Distribution::Sequence);
-    let exponent = fields.number("exponent", true, report);
-    match (&mut distribution, exponent, fields.entry("exponent")) {
-        (Distribution::Zipf { exponent }, Some(said), _) => *exponent = said,
-        (Distribution::Sequence | Distribution::Uniform, _, Some(entry)) => {
-            let message = "`exponent` is for `distribution: zipf`";
-            let error = report.error(code::CONTRADICTION, message);
-            error.at(entry.key_span, "leave it out");
-        }
-        (_, None, _) | (_, _, None) => {}
-    }
-    let payload = match fields.entry("payload").map(|entry| &entry.node.value) {
-        Some(Value::Int(_) | Value::Float(_)) => fields.int("payload", 0, MAX_PAYLOAD, report),
-        Some(_) => payload(fields, report),
-        None => None,
-    };
-    let count = fields.int("count", 0, u64::MAX, report);
-    let keys = fields.int("keys", 1, u64::MAX, report);
-    let seed = fields.int("seed", 0, u64::MAX, report);
-    Some(Generator {
-        count,
-        keys: keys.unwrap_or(1),
-        distribution,
-        payload: usize::try_from(payload.unwrap_or(0)).ok()?,
-        seed: seed.unwrap_or(0),
-    })
-}
-
-fn payload(fields: &Fields<'_>, report: &mut Report) -> Option<u64> {
-    let size = fields.size("payload", report)?;
-    let entry = fields.entry("payload")?;
-    if size > MAX_PAYLOAD {
-        let message = "a row has no room for such a `payload`";
-        let error = report.error(code::BAD_VALUE, message);
-        error.at(entry.node.span, "must be at most 16MiB");
-        return None;
-    }
-    Some(size)
 }

@@ -206,12 +206,25 @@ fn columns_are_counted_in_characters_everywhere() {
 }
 
 #[test]
-fn there_are_not_more_errors_than_anybody_reads() {
-    let keys: String = (0..1000).map(|at| format!("owner-{at}: 1\n")).collect();
-    assert_eq!(
-        load(&(TEXT.to_owned() + &keys), &[]).unwrap_err().count(),
-        50
-    );
+fn there_are_not_more_errors_than_anybody_reads_and_the_rest_is_counted() {
+    let unknown = |count: usize| {
+        let keys: String = (0..count).map(|at| format!("owner-{at}: 1\n")).collect();
+        load(&(TEXT.to_owned() + &keys), &[]).unwrap_err()
+    };
+    assert_eq!(unknown(50).count(), 50);
+    for (count, note) in [
+        (51, "and 1 more error"),
+        (1_000, "and 950 more errors"),
+        (1_234, "and 1184 more errors"),
+    ] {
+        let errors = unknown(count);
+        let messages: Vec<_> = errors.iter().map(|error| error.message.as_str()).collect();
+        assert_eq!(messages.len(), 51);
+        // Those that are told are the first of the file.
+        assert!(messages[49].contains("`owner-49`"), "{}", messages[49]);
+        assert_eq!(messages[50], note);
+        assert!(errors.render(false, 100).contains(note));
+    }
 }
 
 #[test]

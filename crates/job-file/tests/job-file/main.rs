@@ -1,6 +1,8 @@
 //! Golden tests: each job file under `valid/` and `invalid/` has beside it, as `.txt`, exactly what
 //! a user is shown: the errors at their places, or what the job came to.
 //!
+//! The same holds for the schema and the reference of the job file, which are made by the program.
+//!
 //! The texts are written anew, to be read in the diff, by
 //!
 //! ```text
@@ -17,6 +19,7 @@
 //! #% unloaded op               its component could not be loaded
 //! ```
 
+mod made;
 mod pages;
 mod show;
 mod world;
@@ -37,7 +40,7 @@ const GOLDEN: &str = "WEIR_GOLDEN";
 /// The width that the program prints errors in.
 const WIDTH: usize = 100;
 /// Errors that no small text has, or that only a host finds.
-const WITHOUT_CASE: [&str; 1] = [code::UNREADABLE];
+const WITHOUT_CASE: [&str; 2] = [code::UNREADABLE, code::MORE];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -60,6 +63,15 @@ fn trials() -> Result<Vec<Trial>, Failed> {
     trials.push(Trial::test("every code has a case", check_codes));
     trials.push(Trial::test("pages: every code has one", pages::check_codes));
     trials.push(Trial::test("pages: all are listed", pages::check_list));
+    let schema = || made::check("schema/job-v1.json", &made::schema());
+    trials.push(Trial::test("made: the schema is written down", schema));
+    let reference = || {
+        made::check(
+            "../../docs/reference/job-file.md",
+            &weir_job_file::reference(),
+        )
+    };
+    trials.push(Trial::test("made: the reference is in the book", reference));
     Ok(trials)
 }
 
@@ -110,12 +122,17 @@ fn check(path: &Path, is_valid: bool) -> Result<(), Failed> {
         .map(|l| l.trim_end().to_owned() + "\n")
         .collect();
     found.truncate(found.trim_end().len() + 1);
-    let golden = path.with_extension("txt");
+    compare(&path.with_extension("txt"), &found)
+}
+
+/// Compares a text with the file that holds it, or writes it there.
+fn compare(golden: &Path, found: &str) -> Result<(), Failed> {
     if std::env::var(GOLDEN).is_ok_and(|value| value == "write") {
-        fs::write(&golden, &found)?;
+        fs::create_dir_all(golden.parent().unwrap_or(Path::new("")))?;
+        fs::write(golden, found)?;
         return Ok(());
     }
-    let expected = fs::read_to_string(&golden).unwrap_or_default();
+    let expected = fs::read_to_string(golden).unwrap_or_default();
     if found == expected {
         return Ok(());
     }

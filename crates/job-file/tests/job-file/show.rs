@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use weir_graph::{LogicalGraph, plan};
 use weir_job_file::{
-    FileSource, Input, JobFile, Key, Partitioning, SinkConnector, SourceConnector,
+    FileSource, Input, JobFile, Key, Partitioning, SinkConnector, SocketSource, SourceConnector,
+    Timestamp,
 };
 
 /// The job and its plan.
@@ -23,6 +24,7 @@ pub(crate) fn job(job: &JobFile, graph: &LogicalGraph) -> String {
         line(out, 1, "rate", &format!("{:?}", source.rate));
         let connector = match &source.connector {
             SourceConnector::File(file) => show_file(file),
+            SourceConnector::Socket(socket) => show_socket(socket),
             SourceConnector::Generator(generator) => format!("{generator:?}"),
         };
         line(out, 1, "connector", &connector);
@@ -42,7 +44,9 @@ pub(crate) fn job(job: &JobFile, graph: &LogicalGraph) -> String {
     for (name, sink) in &job.sinks {
         line(out, 0, "sink", name);
         line(out, 1, "parallelism", &sink.parallelism);
-        line(out, 1, "input", &show_input(&sink.input));
+        let input = sink.input.as_ref();
+        let input = input.map_or("dead letters".to_owned(), show_input);
+        line(out, 1, "input", &input);
         let connector = match &sink.connector {
             SinkConnector::File(file) => format!("{file:?}"),
             SinkConnector::Stdout => "Stdout".to_owned(),
@@ -70,12 +74,31 @@ fn show_file(file: &FileSource) -> String {
         on_error,
         timestamp,
     } = file;
-    let timestamp = timestamp.as_ref();
-    let timestamp = timestamp.map(|time| format!("{:?} in {:?}", time.place, time.unit));
+    let timestamp = show_timestamp(timestamp.as_ref());
     format!(
         "file {pattern:?} from {base:?}, {format:?}, follow {follow}, on error {on_error:?}, \
          timestamp {timestamp:?}"
     )
+}
+
+fn show_socket(socket: &SocketSource) -> String {
+    let SocketSource {
+        address,
+        format,
+        on_error,
+        timestamp,
+        at_end,
+        reconnect,
+    } = socket;
+    let timestamp = show_timestamp(timestamp.as_ref());
+    format!(
+        "socket {address:?}, {format:?}, on error {on_error:?}, timestamp {timestamp:?}, at end \
+         {at_end:?}, {reconnect:?}"
+    )
+}
+
+fn show_timestamp(timestamp: Option<&Timestamp>) -> Option<String> {
+    timestamp.map(|time| format!("{:?} in {:?}", time.place, time.unit))
 }
 
 fn show_input(input: &Input) -> String {

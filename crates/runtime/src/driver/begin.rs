@@ -79,7 +79,15 @@ impl Job {
                 (Latest::Foreign(foreign), _) => (foreign.store, foreign.folder),
             };
             let deployment = self.deployment.clone();
-            let read = move || Ok(Restored::read(store, &folder, &deployment));
+            let listener = self.options.listener.clone();
+            let read = move || {
+                Ok(Restored::read(
+                    store,
+                    &folder,
+                    &deployment,
+                    Some(&*listener),
+                ))
+            };
             match (blocking(read).await?, &latest) {
                 (Ok(restored), _) => break restored,
                 (Err(NoRestore::Unreadable(failure)), Latest::Own(id))

@@ -3,22 +3,23 @@
 use std::{collections::HashMap, sync::Arc};
 
 use tokio::sync::{Notify, mpsc};
-use weir_checkpoint::{TaskId, TwoPhase};
-use weir_graph::{EdgeId, Link, NodeKind, Partitioning, Plan};
+use weir_checkpoint::{CheckpointMode, TaskId, TwoPhase};
+use weir_graph::{Chain as Chained, Edge, EdgeId, Link, NodeKind, Partitioning, Plan, Port};
 use weir_model::{Attempt, EventTime, Name, Parallelism, ProcessingTime};
 use weir_operator::{Context, Failure, Metrics, TaskInfo};
-use weir_state::KeyedState;
+use weir_state::{KeyedState, OperatorState};
 
 use super::restore::Restored;
 use crate::{
     clock::Clock,
     deployment::Deployment,
     exchange::{EdgeOut, Gate, Target},
+    letters::{BadRows, Letters},
     messages::{Control, FromTask},
     meters::NodeMeters,
     task::{
-        Chain, Kind, Lane, LaneSink, Node, OperatorNode, Pace, SinkNode, Slicer, SourceHead,
-        Storage, Task, Transactions,
+        Beginning, Chain, Holds, Kind, Lane, LaneSink, Node, OperatorNode, Pace, SinkNode, Slicer,
+        SourceHead, Storage, Task, Transactions,
     },
 };
 
@@ -32,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) attempt: Attempt,
     pub(crate) restored: Option<Restored>,
     pub(crate) storage: Option<Storage>,
+    /// Whether barriers block.
+    pub(crate) mode: CheckpointMode,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) events: mpsc::UnboundedSender<FromTask>,
 }
@@ -133,33 +136,18 @@ pub(crate) fn build(shared: &Shared, wiring: Wiring) -> Result<Built, (Name, Fai
         .restored
         .as_ref()
         .is_some_and(|r| r.is_finished(chain));
-    let (outputs, local) = outputs(plan, edges);
+    let (outputs, local) = outputs(&shared.deployment, edges)?;
     let mut made = Made::default();
-    for planned in &chain.nodes {
-        let info = TaskInfo {
-            job: plan.job.clone(),
-            operator: planned.name.clone(),
-            subtask: id.subtask,
-            parallelism: chain.parallelism,
-            max_parallelism: plan.max_parallelism,
-            attempt: shared.attempt,
+    for at in 0..chain.nodes.len() {
+        let node = Placed {
+            chain,
+            at,
+            finished,
         };
-        let kind = kind(shared, &planned.kind, info, &mut made)
-            .map_err(|failure| (planned.name.clone(), failure))?;
-        let is_head = planned.name == head.name;
-        let meters = if is_head {
-            head.clone()
-        } else {
-            NodeMeters::new(planned.name.clone(), id.subtask)
-        };
-        made.meters.push(meters.clone());
-        let links = links(&planned.links, &local);
-        made.nodes.push(Node {
-            name: planned.name.clone(),
-            kind,
-            links,
-            meters,
-        });
+        add_node(shared, node, &head, &local, &mut made)?;
+    }
+    if let Some(source) = &mut made.source {
+        source.wakes(wake.clone());
     }
     let lane = Lane {
         task: id,
@@ -183,9 +171,50 @@ pub(crate) fn build(shared: &Shared, wiring: Wiring) -> Result<Built, (Name, Fai
         control,
         events: shared.events.clone(),
         lane: lane.start(),
+        mode: shared.mode,
         finished,
     };
     Ok((task, made.meters))
+}
+
+/// Makes one node of a task, whose head counts in `head`.
+fn add_node(
+    shared: &Shared,
+    node: Placed<'_>,
+    head: &Arc<NodeMeters>,
+    local: &HashMap<EdgeId, EdgeId>,
+    made: &mut Made,
+) -> Result<(), (Name, Failure)> {
+    let plan = &shared.deployment.plan;
+    let planned = &node.chain.nodes[node.at];
+    let name = planned.name.clone();
+    let info = TaskInfo {
+        job: plan.job.clone(),
+        operator: name.clone(),
+        subtask: head.subtask,
+        parallelism: node.chain.parallelism,
+        max_parallelism: plan.max_parallelism,
+        attempt: shared.attempt,
+    };
+    let letters = planned.dead_letters.map(|edge| {
+        let inputs = node.input_names(&shared.deployment);
+        Letters::new(local[&edge], &name, inputs)
+    });
+    let kind =
+        kind(shared, node, letters, info, made).map_err(|failure| (name.clone(), failure))?;
+    let meters = match node.at {
+        0 => head.clone(),
+        _ => NodeMeters::new(name.clone(), head.subtask),
+    };
+    made.meters.push(meters.clone());
+    let links = links(&planned.links, local);
+    made.nodes.push(Node {
+        name,
+        kind,
+        links,
+        meters,
+    });
+    Ok(())
 }
 
 /// Where the outputs of a node lead, with the edges by their place in the task.
@@ -197,23 +226,102 @@ fn links(planned: &[(u32, Link)], local: &HashMap<EdgeId, EdgeId>) -> Vec<(u32, 
     planned.iter().map(of).collect()
 }
 
-/// The producing ends of the edges out of a task, and where each edge of the plan is among them.
-fn outputs(plan: &Plan, edges: Vec<OutEdge>) -> (Vec<EdgeOut>, HashMap<EdgeId, EdgeId>) {
+/// The edges out of a task, with where each edge of the plan is among them.
+type Outputs = (Vec<EdgeOut>, HashMap<EdgeId, EdgeId>);
+
+/// The producing ends of the edges out of a task.
+fn outputs(deployment: &Deployment, edges: Vec<OutEdge>) -> Result<Outputs, (Name, Failure)> {
+    let plan = &deployment.plan;
+    let numbers = edges.iter().enumerate();
+    let local: HashMap<EdgeId, EdgeId> = numbers
+        .map(|(at, (number, _, _))| (*number, EdgeId(at)))
+        .collect();
     let mut outputs = Vec::new();
-    let mut local = HashMap::new();
     for (number, targets, consumer) in edges {
         let edge = &plan.edges[number.0];
-        local.insert(number, EdgeId(outputs.len()));
+        let to = &plan.chains[edge.to.0];
+        let letters = edge.dead_letters.map(|letters| {
+            let input = port_name(deployment, edge);
+            Letters::new(local[&letters], &to.name, [input])
+        });
+        let bad_rows = match edge.partitioning {
+            Partitioning::Hash(_) => BadRows::new(&edge.on_error, letters)
+                .map_err(|failure| (to.name.clone(), failure))?,
+            // No key is chosen, so none is missing.
+            Partitioning::Forward
+            | Partitioning::Rebalance
+            | Partitioning::Broadcast
+            | Partitioning::Global => BadRows::Fail,
+        };
         outputs.push(EdgeOut::new(
             edge.partitioning.clone(),
-            edge.on_error,
+            bad_rows,
             plan.max_parallelism,
-            plan.chains[edge.to.0].parallelism,
+            to.parallelism,
             targets,
             consumer,
         ));
     }
-    (outputs, local)
+    Ok((outputs, local))
+}
+
+/// A node of a plan.
+#[derive(Clone, Copy)]
+struct Placed<'a> {
+    chain: &'a Chained,
+    at: usize,
+    /// Whether the task had finished in the checkpoint that it begins with.
+    finished: bool,
+}
+
+impl Placed<'_> {
+    /// Of each input, whether every subtask gets all its rows.
+    fn broadcast_inputs(&self, plan: &Plan) -> Vec<bool> {
+        if self.at > 0 {
+            return Vec::new(); // rows inside a chain stay in their subtask
+        }
+        let edges = self.chain.inputs.iter().map(|id| &plan.edges[id.0]);
+        edges
+            .map(|edge| matches!(edge.partitioning, Partitioning::Broadcast))
+            .collect()
+    }
+
+    /// The inputs as the job file spells them, in order.
+    fn input_names(&self, deployment: &Deployment) -> Vec<String> {
+        if self.at == 0 {
+            let edges = self.chain.inputs.iter();
+            let edges = edges.map(|id| &deployment.plan.edges[id.0]);
+            return edges.map(|edge| port_name(deployment, edge)).collect();
+        }
+        let feeding = self.chain.nodes.iter().flat_map(|producer| {
+            let links = producer.links.iter();
+            let here = links.filter(|(_, link)| *link == Link::Chained(self.at));
+            here.map(|(output, _)| output_name(deployment, &producer.name, *output))
+        });
+        feeding.collect()
+    }
+}
+
+/// What an edge carries, as the job file spells it.
+fn port_name(deployment: &Deployment, edge: &Edge) -> String {
+    let from = &deployment.plan.chains[edge.from.0].nodes[edge.from_node].name;
+    match edge.port {
+        Port::Output(output) => output_name(deployment, from, output),
+        Port::DeadLetters => from.to_string(),
+    }
+}
+
+/// `node`, or `node.side` for a side output.
+fn output_name(deployment: &Deployment, node: &Name, output: u32) -> String {
+    let Some(side) = (output as usize).checked_sub(1) else {
+        return node.to_string();
+    };
+    let operator = deployment.operators.get(node);
+    let names = operator.map(|operator| &operator.factory.descriptor().side_outputs);
+    match names.and_then(|names| names.get(side)) {
+        Some(name) => format!("{node}.{name}"),
+        None => format!("{node}.{output}"),
+    }
 }
 
 #[derive(Default)]
@@ -226,13 +334,14 @@ struct Made {
 
 fn kind(
     shared: &Shared,
-    planned: &NodeKind,
+    node: Placed<'_>,
+    letters: Option<Letters>,
     info: TaskInfo,
     made: &mut Made,
 ) -> Result<Kind, Failure> {
     let deployment = &shared.deployment;
     let name = info.operator.clone();
-    match planned {
+    match &node.chain.nodes[node.at].kind {
         NodeKind::Source { rate } => {
             let factory = deployment
                 .sources
@@ -256,33 +365,59 @@ fn kind(
             }))
         }
         NodeKind::Operator { on_error, .. } => {
-            let operator = deployment
-                .operators
-                .get(&name)
-                .ok_or_else(|| missing(&name))?;
-            let descriptor = operator.factory.descriptor();
-            let instance = operator.factory.create(&info)?;
-            let state = keyed_state(shared, &info)?;
-            let cx = Context {
-                config: operator.config.clone(),
-                state,
-                watermark: EventTime::MIN,
-                processing_time: ProcessingTime(0),
-                metrics: Metrics::default(),
-                deadline: None,
-                task: info,
-            };
-            Ok(Kind::Operator(OperatorNode {
-                operator: instance,
-                cx: Box::new(cx),
-                on_error: *on_error,
-                stateful: !descriptor.states.is_empty(),
-                keeps_memory: descriptor.keeps_memory,
-                slicer: Slicer::default(),
-                pace: Pace::new(),
-            }))
+            let bad_rows = BadRows::new(on_error, letters)?;
+            let node = operator(shared, bad_rows, info, node)?;
+            Ok(Kind::Operator(Box::new(node)))
         }
     }
+}
+
+fn operator(
+    shared: &Shared,
+    bad_rows: BadRows,
+    info: TaskInfo,
+    node: Placed<'_>,
+) -> Result<OperatorNode, Failure> {
+    let name = &info.operator;
+    let deployed = shared.deployment.operators.get(name);
+    let deployed = deployed.ok_or_else(|| missing(name))?;
+    let descriptor = deployed.factory.descriptor();
+    let operator = deployed.factory.create(&info)?;
+    let state = keyed_state(shared, &info)?;
+    let mut operator_state = OperatorState::new(&descriptor.states);
+    let mut beginning = Beginning {
+        finished: node.finished,
+        ..Beginning::default()
+    };
+    if let Some(restored) = &shared.restored
+        && let Some(mut saved) = restored.operator_state(descriptor, &info)?
+    {
+        beginning.restored = true;
+        beginning.raw = std::mem::take(&mut saved.raw);
+        operator_state.restore(saved)?;
+    }
+    let cx = Context {
+        config: deployed.config.clone(),
+        state,
+        operator_state,
+        watermark: EventTime::MIN,
+        processing_time: ProcessingTime(0),
+        metrics: Metrics::default(),
+        deadline: None,
+        rehearsal: false,
+        task: info,
+    };
+    Ok(OperatorNode {
+        operator,
+        cx: Box::new(cx),
+        bad_rows,
+        holds: Holds::new(descriptor, shared.storage.is_some()),
+        keeps_memory: descriptor.keeps_memory || descriptor.checkpointed,
+        broadcast: node.broadcast_inputs(&shared.deployment.plan),
+        beginning,
+        slicer: Slicer::default(),
+        pace: Pace::new(),
+    })
 }
 
 /// The keyed state of one operator and subtask, restored.

@@ -25,25 +25,33 @@ pub(crate) struct Described {
 
 struct DescribedChain {
     parallelism: Parallelism,
-    /// The nodes with their states; the head first.
-    nodes: Vec<(Name, Vec<StateMeta>)>,
+    /// The nodes; the head first.
+    nodes: Vec<DescribedNode>,
+}
+
+struct DescribedNode {
+    name: Name,
+    states: Vec<StateMeta>,
+    /// Whether its chain's file holds anything of it.
+    in_file: bool,
 }
 
 impl Described {
     pub(crate) fn new(deployment: &Deployment) -> Self {
         let plan = &deployment.plan;
-        let states = |name: &Name| {
+        let node = |name: &Name| {
             let operator = deployment.operators.get(name);
-            let states = operator.map(|o| o.factory.descriptor().states.as_slice());
-            states.unwrap_or_default().iter().map(state_meta).collect()
+            let descriptor = operator.map(|o| o.factory.descriptor());
+            let states = descriptor.map_or(&[][..], |d| &d.states);
+            DescribedNode {
+                name: name.clone(),
+                states: states.iter().map(state_meta).collect(),
+                in_file: !states.is_empty() || descriptor.is_some_and(|d| d.checkpointed),
+            }
         };
         let chains = plan.chains.iter().map(|chain| DescribedChain {
             parallelism: chain.parallelism,
-            nodes: chain
-                .nodes
-                .iter()
-                .map(|n| (n.name.clone(), states(&n.name)))
-                .collect(),
+            nodes: chain.nodes.iter().map(|n| node(&n.name)).collect(),
         });
         Self {
             job: plan.job.clone(),
@@ -83,19 +91,19 @@ pub(crate) fn metadata(
                 None => (None, snapshot.finished.contains(&task)),
             })
             .collect();
-        for (name, states) in &chain.nodes {
+        for node in &chain.nodes {
             let subtasks = subtasks.iter().map(|(file, finished)| SubtaskMeta {
-                file: file.clone().filter(|_| !states.is_empty()),
+                file: file.clone().filter(|_| node.in_file),
                 finished: *finished,
             });
             let meta = OperatorMeta {
                 parallelism: chain.parallelism,
-                states: states.clone(),
+                states: node.states.clone(),
                 subtasks: subtasks.collect(),
             };
-            operators.insert(name.clone(), meta);
+            operators.insert(node.name.clone(), meta);
         }
-        let Some((head, _)) = chain.nodes.first() else {
+        let Some(DescribedNode { name: head, .. }) = chain.nodes.first() else {
             continue;
         };
         if let Some(enumerator) = enumerators.get(head) {

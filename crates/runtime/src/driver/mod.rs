@@ -20,7 +20,9 @@ use tokio::{
     task::{JoinSet, spawn_blocking},
     time::sleep,
 };
-use weir_checkpoint::{Config, Coordinator, OnCommitError, RestartDecision, Survey, Transaction};
+use weir_checkpoint::{
+    CheckpointMode, Config, Coordinator, OnCommitError, RestartDecision, Survey, Transaction,
+};
 use weir_graph::NodeKind;
 use weir_model::{Attempt, CheckpointId, Name, ProcessingTime};
 use weir_operator::{Committable, Failure, Recovered};
@@ -81,7 +83,7 @@ pub struct Examined {
 /// # Errors
 /// [`Failure::Restore`] where it is damaged, [`Failure::Unfit`] where it does not fit the job.
 pub fn examine(deployment: &Deployment, from: &Foreign) -> Result<Examined, Failure> {
-    match Restored::read(from.store.clone(), &from.folder, deployment) {
+    match Restored::read(from.store.clone(), &from.folder, deployment, None) {
         Ok(restored) => Ok(Examined {
             id: restored.id,
             states: restored.verdicts(deployment),
@@ -291,6 +293,11 @@ impl Job {
             attempt,
             restored,
             storage: self.storage.clone(),
+            mode: self
+                .options
+                .checkpoints
+                .as_ref()
+                .map_or(CheckpointMode::ExactlyOnce, |c| c.mode),
             clock: self.options.clock.clone(),
             events: events_out,
         });

@@ -7,15 +7,18 @@ use std::{
 
 use weir_checkpoint::{
     CheckpointKind, FileRef, JobPaths, Metadata, MetadataError, SnapshotStore, StateMeta,
-    StoreError, Transaction,
+    StoreError, SubtaskMeta, Transaction,
 };
 use weir_graph::Chain;
 use weir_model::{CheckpointId, KeyGroupRange, Name};
-use weir_operator::{Failure, SavedSource};
-use weir_state::{Backend, Change, SavedState, StateFileReader, StateKind, Verdict, compare};
+use weir_operator::{Descriptor, Failure, SavedSource, TaskInfo};
+use weir_state::{
+    Backend, Change, SavedOperatorState, SavedState, StateFileReader, StateKind, Verdict, compare,
+    redistribute,
+};
 
 use super::sources::split;
-use crate::deployment::{Deployment, OperatorDeployment};
+use crate::deployment::{Deployment, JobEvent, JobListener, OperatorDeployment};
 
 /// A checkpoint that an attempt begins with.
 pub(crate) struct Restored {
@@ -30,6 +33,9 @@ pub(crate) struct Restored {
     folder: String,
     /// The state files that were found whole, by their path: chained operators share one.
     files: Mutex<HashMap<String, OpenFile>>,
+    /// What was saved of each operator's state without keys, by old subtask: each new subtask takes
+    /// its share of all.
+    operator_states: Mutex<HashMap<Name, Arc<Vec<SavedOperatorState>>>>,
 }
 
 /// A file in memory; several operators and subtasks load from it, one after the other.
@@ -60,6 +66,7 @@ impl Restored {
         store: Arc<dyn SnapshotStore>,
         folder: &str,
         deployment: &Deployment,
+        listener: Option<&dyn JobListener>,
     ) -> Result<Self, NoRestore> {
         let folder = match folder.trim_end_matches('/') {
             "" => String::new(),
@@ -98,18 +105,40 @@ impl Restored {
             store,
             folder,
             files,
+            operator_states: Mutex::default(),
         };
         restored.check(deployment).map_err(NoRestore::Unfit)?;
-        for operator in restored.metadata.operators.values() {
-            for file in operator
-                .subtasks
-                .iter()
-                .filter_map(|subtask| subtask.file.as_ref())
-            {
-                restored.open(file)?;
+        let files = restored.metadata.files();
+        let of = files.iter().map(|file| file.length).sum();
+        let mut done = 0;
+        for file in files {
+            restored.open(file)?;
+            done += file.length;
+            if let Some(listener) = listener {
+                listener.event(&JobEvent::Reading { id, done, of });
             }
         }
+        restored.check_raw(deployment)?;
         Ok(restored)
+    }
+
+    /// Checks that what components had said themselves is told to somebody.
+    fn check_raw(&self, deployment: &Deployment) -> Result<(), NoRestore> {
+        for (name, operator) in &deployment.operators {
+            if operator.factory.descriptor().checkpointed {
+                continue;
+            }
+            let saved = self.saved_operator_state(name)?;
+            if saved.iter().any(|subtask| !subtask.raw.is_empty()) {
+                let message = format!(
+                    "{}: it holds what the component of operator `{name}` had given of its own, \
+                     and the component does not export `checkpointed` any more: that would be lost",
+                    self.location
+                );
+                return Err(NoRestore::Unfit(Failure::Unfit { message }));
+            }
+        }
+        Ok(())
     }
 
     /// Checks that the job can go on from here: the same job, the same number of key groups, and a
@@ -135,7 +164,9 @@ impl Restored {
             ));
         }
         for (name, operator) in &self.metadata.operators {
-            if operator.states.is_empty() {
+            // What a component had said itself is no declared state, and in a file all the same.
+            let nothing = operator.subtasks.iter().all(|s| s.file.is_none());
+            if operator.states.is_empty() && nothing {
                 continue;
             }
             if !deployment.operators.contains_key(name) {
@@ -251,6 +282,57 @@ impl Restored {
         Ok(())
     }
 
+    /// What one subtask of an operator gets of the state without keys; `None` where the checkpoint
+    /// does not know the operator. Blocking.
+    pub(crate) fn operator_state(
+        &self,
+        descriptor: &Descriptor,
+        task: &TaskInfo,
+    ) -> Result<Option<SavedOperatorState>, Failure> {
+        if !self.metadata.operators.contains_key(&task.operator) {
+            return Ok(None);
+        }
+        let old = self.saved_operator_state(&task.operator);
+        let old = old.map_err(NoRestore::into_failure)?;
+        let states = &descriptor.states;
+        Ok(Some(redistribute(
+            states,
+            &old,
+            task.parallelism,
+            task.subtask,
+        )))
+    }
+
+    /// What each old subtask saved of an operator's state without keys.
+    fn saved_operator_state(
+        &self,
+        operator: &Name,
+    ) -> Result<Arc<Vec<SavedOperatorState>>, NoRestore> {
+        let mut known = self
+            .operator_states
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.get(operator) {
+            return Ok(known.clone());
+        }
+        let saved = self.metadata.operators.get(operator);
+        let of = |subtask: &SubtaskMeta| {
+            let Some(file) = &subtask.file else {
+                return Ok(SavedOperatorState::default());
+            };
+            let reader = self.open(file)?;
+            let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+            reader.operator_state(operator).map_err(|e| {
+                let message = format!("{}/{}: {e}", self.location, file.path);
+                NoRestore::Unreadable(Failure::Restore { message })
+            })
+        };
+        let subtasks = saved.iter().flat_map(|saved| &saved.subtasks);
+        let all = Arc::new(subtasks.map(of).collect::<Result<Vec<_>, _>>()?);
+        known.insert(operator.clone(), all.clone());
+        Ok(all)
+    }
+
     fn open(&self, file: &FileRef) -> Result<OpenFile, NoRestore> {
         let FileRef {
             path,
@@ -290,6 +372,10 @@ impl Restored {
     /// Lets the files go, once all state is loaded.
     pub(crate) fn release(&self) {
         self.files
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+        self.operator_states
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clear();

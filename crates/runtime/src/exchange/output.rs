@@ -3,12 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
-use weir_graph::{OnError, Partitioning};
+use weir_graph::{EdgeId, Partitioning};
 use weir_model::{Batch, Column, ColumnView, Element, MaxParallelism, Parallelism, hash64};
-use weir_operator::{BadKey, Failure};
+use weir_operator::{BadKey, Failure, RowInfo};
 
 use super::{Sender, builder::BatchBuilder};
-use crate::meters::NodeMeters;
+use crate::{
+    letters::{BadRow, BadRows, Cause},
+    meters::NodeMeters,
+};
 
 /// How old the oldest row of a builder may get before it is handed over (D7).
 const MAX_AGE: Duration = Duration::from_millis(5);
@@ -41,7 +44,8 @@ impl Target {
 /// The producing end of one edge.
 pub(crate) struct EdgeOut {
     partitioning: Partitioning,
-    on_error: OnError,
+    /// What becomes of rows without a key.
+    bad_rows: BadRows,
     max: MaxParallelism,
     parallelism: Parallelism,
     /// The receiving subtasks in order; on a forward edge the only one.
@@ -52,15 +56,15 @@ pub(crate) struct EdgeOut {
     waiting: Option<Instant>,
     keys: Column,
     bad: Vec<BadKey>,
-    /// What the consumer counts: rows without a key are left out here (`on-error: skip`), before
-    /// they belong to a subtask.
+    /// What the consumer counts: rows without a key are left out here, before they belong to a
+    /// subtask.
     consumer: Arc<NodeMeters>,
 }
 
 impl EdgeOut {
     pub(crate) fn new(
         partitioning: Partitioning,
-        on_error: OnError,
+        bad_rows: BadRows,
         max: MaxParallelism,
         parallelism: Parallelism,
         targets: Vec<Target>,
@@ -68,7 +72,7 @@ impl EdgeOut {
     ) -> Self {
         Self {
             partitioning,
-            on_error,
+            bad_rows,
             max,
             parallelism,
             targets,
@@ -158,7 +162,7 @@ impl EdgeOut {
     }
 
     fn push_hashed(&mut self, rows: TimedRows<'_>) -> Result<(), Failure> {
-        self.select_keys(rows.values)?;
+        self.select_keys(rows)?;
         let timestamped = !rows.timestamps.is_empty();
         let mut bad = 0;
         for (row, value) in rows.values.iter().enumerate() {
@@ -190,10 +194,11 @@ impl EdgeOut {
         Ok(())
     }
 
-    fn select_keys(&mut self, values: ColumnView<'_>) -> Result<(), Failure> {
+    fn select_keys(&mut self, rows: TimedRows<'_>) -> Result<(), Failure> {
         let Partitioning::Hash(selector) = &self.partitioning else {
             return Ok(());
         };
+        let values = rows.values;
         self.keys.clear();
         self.bad.clear();
         selector.select(values, &mut self.keys, &mut self.bad);
@@ -201,17 +206,57 @@ impl EdgeOut {
             let message = format!("{} keys for {} rows", self.keys.len(), values.len());
             return Err(Failure::Internal { message });
         }
-        match (self.on_error, self.bad.first()) {
-            (_, None) => {}
-            (OnError::Skip, Some(_)) => self.consumer.skipped.add(self.bad.len()),
-            (OnError::Fail, Some(first)) => {
-                return Err(Failure::BadKey {
-                    message: first.message.clone(),
-                    row: first.row,
-                });
+        match &self.bad[..] {
+            [] => Ok(()),
+            [first, ..] => self.leave_out(first.clone(), rows),
+        }
+    }
+
+    /// What becomes of rows without a key.
+    fn leave_out(&mut self, first: BadKey, rows: TimedRows<'_>) -> Result<(), Failure> {
+        let failure = Failure::BadKey {
+            message: first.message,
+            row: first.row,
+        };
+        match &mut self.bad_rows {
+            BadRows::Fail => return Err(failure),
+            BadRows::Skip => {
+                for bad in &self.bad {
+                    let at = bad.row as usize;
+                    let info = || {
+                        RowInfo::new(rows.values.get(at), rows.timestamps.get(at).copied(), None)
+                    };
+                    self.consumer.skip(&bad.message, info);
+                }
+            }
+            BadRows::DeadLetter(letters) => {
+                self.consumer.dead_lettered.add(self.bad.len());
+                for bad in &self.bad {
+                    let cause = Cause {
+                        code: failure.code(),
+                        error: &bad.message,
+                    };
+                    let row = BadRow {
+                        value: rows.values.get(bad.row as usize),
+                        timestamp: rows.timestamps.get(bad.row as usize).copied(),
+                        key_hash: None,
+                    };
+                    letters.add(0, cause, row);
+                }
             }
         }
         Ok(())
+    }
+
+    /// Takes away the dead letters of the rows that were pushed, with the edge they leave on.
+    pub(crate) fn letters(&mut self) -> Option<(EdgeId, Column, Vec<i64>)> {
+        match &mut self.bad_rows {
+            BadRows::DeadLetter(letters) if !letters.is_empty() => {
+                let (lines, timestamps) = letters.take();
+                Some((letters.to(), lines, timestamps))
+            }
+            BadRows::Fail | BadRows::Skip | BadRows::DeadLetter(_) => None,
+        }
     }
 
     /// Hands over what has waited for [`MAX_AGE`]; looked at once per input batch.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use tokio::sync::Notify;
-use weir_graph::{OnError, Partitioning};
+use weir_graph::Partitioning;
 use weir_model::{
     Barrier, BarrierKind, Batch, CheckpointId, Column, ColumnView, Element, MaxParallelism, Name,
     Parallelism, SubtaskIndex, hash64,
@@ -12,7 +12,7 @@ use weir_model::{
 use weir_operator::{BadKey, Failure, KeySelector};
 
 use super::{EdgeOut, Gate, Target, TimedRows};
-use crate::meters::NodeMeters;
+use crate::{letters::BadRows, meters::NodeMeters};
 
 /// The first byte of a row is its key; an empty row has none.
 struct FirstByte;
@@ -37,7 +37,7 @@ struct Edge {
     consumer: Arc<NodeMeters>,
 }
 
-fn edge(partitioning: Partitioning, on_error: OnError, consumers: u32) -> Edge {
+fn edge(partitioning: Partitioning, bad_rows: BadRows, consumers: u32) -> Edge {
     let wake = Arc::new(Notify::new());
     let gates: Vec<Gate> = (0..consumers)
         .map(|_| Gate::new(Arc::new(Notify::new())))
@@ -51,7 +51,7 @@ fn edge(partitioning: Partitioning, on_error: OnError, consumers: u32) -> Edge {
     let consumer = NodeMeters::new(Name::new("consumer").unwrap(), SubtaskIndex(0));
     let out = EdgeOut::new(
         partitioning,
-        on_error,
+        bad_rows,
         max,
         parallelism,
         targets,
@@ -106,7 +106,7 @@ fn barrier() -> Element {
 
 #[test]
 fn a_barrier_pushes_out_what_was_collected_before_it() {
-    let mut edge = edge(Partitioning::Hash(Arc::new(FirstByte)), OnError::Fail, 2);
+    let mut edge = edge(Partitioning::Hash(Arc::new(FirstByte)), BadRows::Fail, 2);
     edge.push(&["a1", "b1", "a2"]).unwrap();
     edge.out.send_all(&barrier());
     let mut total = 0;
@@ -130,7 +130,7 @@ proptest! {
         consumers in 1u32..5,
         pieces in 1usize..50,
     ) {
-        let mut edge = edge(Partitioning::Hash(Arc::new(FirstByte)), OnError::Fail, consumers);
+        let mut edge = edge(Partitioning::Hash(Arc::new(FirstByte)), BadRows::Fail, consumers);
         for piece in rows.chunks(pieces) {
             let piece: Vec<&str> = piece.iter().map(String::as_str).collect();
             edge.push(&piece).unwrap();
@@ -168,10 +168,10 @@ proptest! {
 
 #[test]
 fn a_row_without_a_key_fails_or_is_left_out() {
-    let mut failing = edge(Partitioning::Hash(Arc::new(FirstByte)), OnError::Fail, 1);
+    let mut failing = edge(Partitioning::Hash(Arc::new(FirstByte)), BadRows::Fail, 1);
     let error = failing.push(&["a", "", "b"]).unwrap_err();
     assert_eq!(error.to_string(), "no key: the row is empty");
-    let mut skipping = edge(Partitioning::Hash(Arc::new(FirstByte)), OnError::Skip, 1);
+    let mut skipping = edge(Partitioning::Hash(Arc::new(FirstByte)), BadRows::Skip, 1);
     skipping.push(&["a", "", "b", ""]).unwrap();
     skipping.out.hand_over_all();
     assert_eq!(skipping.consumer.skipped.get(), 2);
@@ -180,14 +180,14 @@ fn a_row_without_a_key_fails_or_is_left_out() {
 
 #[test]
 fn rebalance_deals_batches_round_robin_and_global_sends_all_to_the_first() {
-    let mut rebalance = edge(Partitioning::Rebalance, OnError::Fail, 2);
+    let mut rebalance = edge(Partitioning::Rebalance, BadRows::Fail, 2);
     for rows in [["1", "2"], ["3", "4"], ["5", "6"]] {
         rebalance.push(&rows).unwrap();
         rebalance.out.hand_over_all();
     }
     assert_eq!(rebalance.rows(0), ["1", "2", "5", "6"]);
     assert_eq!(rebalance.rows(1), ["3", "4"]);
-    let mut global = edge(Partitioning::Global, OnError::Fail, 2);
+    let mut global = edge(Partitioning::Global, BadRows::Fail, 2);
     global.push(&["1", "2"]).unwrap();
     global.out.send_all(&barrier());
     assert_eq!(global.rows(0), ["1", "2"]);
@@ -200,7 +200,7 @@ fn rebalance_deals_batches_round_robin_and_global_sends_all_to_the_first() {
 
 #[test]
 fn broadcast_shares_one_batch_with_all() {
-    let mut edge = edge(Partitioning::Broadcast, OnError::Fail, 3);
+    let mut edge = edge(Partitioning::Broadcast, BadRows::Fail, 3);
     edge.push(&["1", "2"]).unwrap();
     edge.out.hand_over_all();
     let batches: Vec<Arc<Batch>> = (0..3)
@@ -215,7 +215,7 @@ fn broadcast_shares_one_batch_with_all() {
 
 #[test]
 fn a_large_column_is_handed_over_as_it_is_and_in_order() {
-    let mut edge = edge(Partitioning::Forward, OnError::Fail, 1);
+    let mut edge = edge(Partitioning::Forward, BadRows::Fail, 1);
     edge.push(&["first"]).unwrap();
     let large: Vec<String> = (0..1000).map(|i| i.to_string()).collect();
     let large: Column = large.iter().map(|r| r.as_bytes()).collect();
@@ -230,7 +230,7 @@ fn a_large_column_is_handed_over_as_it_is_and_in_order() {
 
 #[test]
 fn rows_with_and_without_event_time_do_not_share_a_batch() {
-    let mut edge = edge(Partitioning::Forward, OnError::Fail, 1);
+    let mut edge = edge(Partitioning::Forward, BadRows::Fail, 1);
     let values = column(&["a"]);
     for timestamps in [&[][..], &[7], &[]] {
         edge.out

@@ -3,20 +3,22 @@
 //! A call into an operator is a transaction: it is begun, and committed or rolled back, here. What
 //! it emits goes on only after it was committed.
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc};
 
 use tokio::time::Instant;
-use weir_graph::{Link, OnError};
-use weir_model::{Column, Element, EventTime, Name, ProcessingTime, Rows};
-use weir_operator::{Context, Emitted, Failure, Limit, Operator, Outcome, Poison, RowInfo};
+use weir_graph::{EdgeId, Link};
+use weir_model::{CheckpointId, Column, Element, EventTime, Name, Rows};
+use weir_operator::{Emitted, Failure, Poison};
 
 use super::{
+    isolate::REFUSED,
+    operator::{Fate, OperatorNode, bad_row, info_of},
     sink::SinkNode,
-    slicer::{Pace, Slicer},
 };
 use crate::{
     clock::Clock,
     exchange::{EdgeOut, TimedRows},
+    letters::{BadRows, Cause},
     meters::NodeMeters,
 };
 
@@ -32,20 +34,8 @@ pub(crate) struct Node {
 pub(crate) enum Kind {
     /// The head of a source task; its rows come in from outside.
     Source,
-    Operator(OperatorNode),
+    Operator(Box<OperatorNode>),
     Sink(SinkNode),
-}
-
-/// An operator with what it sees of the host.
-pub(crate) struct OperatorNode {
-    pub(crate) operator: Box<dyn Operator>,
-    pub(crate) cx: Box<Context>,
-    pub(crate) on_error: OnError,
-    pub(crate) stateful: bool,
-    pub(crate) keeps_memory: bool,
-    pub(crate) slicer: Slicer,
-    /// What a row costs here, whatever follows.
-    pub(crate) pace: Pace,
 }
 
 /// A failure with the node that it happened in.
@@ -62,21 +52,15 @@ pub(crate) struct Chain {
     pub(crate) clock: Arc<dyn Clock>,
 }
 
-/// A deadline for the calls that look for a row, so that looking for one that loops stays short. A
-/// row that was found for taking too long is then run alone, with all the time there is.
-const ISOLATION_DEADLINE: Duration = Duration::from_millis(200);
-
 impl Chain {
-    /// Opens all operators.
+    /// Initializes and opens all operators.
     pub(crate) fn open(&mut self) -> Result<(), NodeFailure> {
         let now = self.clock.now();
         for node in &mut self.nodes {
             let Kind::Operator(op) = &mut node.kind else {
                 continue;
             };
-            op.begin(now, None);
-            let opened = op.operator.open(&mut op.cx);
-            op.end(opened).map_err(|failure| NodeFailure {
+            op.open(now).map_err(|failure| NodeFailure {
                 node: node.name.clone(),
                 failure,
             })?;
@@ -132,37 +116,32 @@ impl Chain {
             }
             Kind::Operator(op) => {
                 let start = range.start;
+                // Cutting counts: behind a refused row the rest is cut anew.
+                let began = Instant::now();
                 let mut slicer = std::mem::take(&mut op.slicer);
                 let slice = slicer.cut(rows, range.clone());
-                op.begin(now, Some(slice));
-                let began = Instant::now();
+                op.begin_rows(now, input, slice);
                 let result = op.operator.process(&mut op.cx, input, slice);
                 // A refused row ends its call: where there are many, calls get short.
                 let refused = result.as_ref().ok().and_then(|o| o.poisoned.as_ref());
                 let done = refused.map_or(slice.len(), |poison| poison.row as usize + 1);
                 op.pace.learn(done, began.elapsed());
-                let mut next = range.end;
+                let (mut next, mut code) = (range.end, REFUSED);
                 let result = result.or_else(|failure| {
-                    let (outcome, rows) = op.isolate(input, slice, failure)?;
-                    next = start + rows;
-                    Ok(outcome)
+                    let past = op.isolate(input, slice, failure)?;
+                    (next, code) = (start + past.rows, past.code);
+                    Ok(past.outcome)
                 });
                 let outcome = op.end(result).map_err(fail)?;
                 if let Some(poison) = &outcome.poisoned {
-                    match op.on_error {
-                        OnError::Fail => {
-                            let row = info_of(slice, poison.row as usize);
-                            let message = format!("{}\n{row}", poison.message);
-                            return Err(fail(Failure::Guest {
-                                message,
-                                row: Some(poison.row),
-                            }));
-                        }
-                        OnError::Skip => {
-                            meters.skipped.add(1);
-                            next = start + poison.row as usize + 1;
-                        }
-                    }
+                    let bad = Bad {
+                        input,
+                        rows: slice,
+                        poison,
+                        code,
+                    };
+                    leave_out(op, meters, &mut self.outputs, bad).map_err(fail)?;
+                    next = start + poison.row as usize + 1;
                 }
                 self.dispatch(at, outcome.emitted, slice.timestamps)?;
                 if let Kind::Operator(op) = &mut self.nodes[at].kind {
@@ -212,12 +191,8 @@ impl Chain {
         }
         match *last {
             Link::Edge(edge) => {
-                self.outputs[edge.0]
-                    .push_owned(values, timestamps)
-                    .map_err(|failure| NodeFailure {
-                        node: self.nodes[at].name.clone(),
-                        failure,
-                    })
+                let pushed = self.outputs[edge.0].push_owned(values, timestamps);
+                self.pushed(at, edge, pushed)
             }
             Link::Chained(_) => self.emit_shared(
                 at,
@@ -237,12 +212,10 @@ impl Chain {
         rows: TimedRows<'_>,
     ) -> Result<(), NodeFailure> {
         match link {
-            Link::Edge(edge) => self.outputs[edge.0]
-                .push(rows)
-                .map_err(|failure| NodeFailure {
-                    node: self.nodes[at].name.clone(),
-                    failure,
-                }),
+            Link::Edge(edge) => {
+                let pushed = self.outputs[edge.0].push(rows);
+                self.pushed(at, edge, pushed)
+            }
             Link::Chained(next) => {
                 let rows = Rows {
                     values: rows.values,
@@ -254,6 +227,24 @@ impl Chain {
         }
     }
 
+    /// Rows were given to an edge: those without a key may have become dead letters, which leave
+    /// on an edge of their own.
+    fn pushed(
+        &mut self,
+        at: usize,
+        edge: EdgeId,
+        pushed: Result<(), Failure>,
+    ) -> Result<(), NodeFailure> {
+        let sent = pushed.and_then(|()| match self.outputs[edge.0].letters() {
+            None => Ok(()),
+            Some((to, lines, timestamps)) => self.outputs[to.0].push_owned(lines, timestamps),
+        });
+        sent.map_err(|failure| NodeFailure {
+            node: self.nodes[at].name.clone(),
+            failure,
+        })
+    }
+
     /// One input of the head has ended.
     pub(crate) fn end_of_input(&mut self, at: usize, input: u32) -> Result<(), NodeFailure> {
         let now = self.clock.now();
@@ -261,7 +252,7 @@ impl Chain {
         let Kind::Operator(op) = kind else {
             return Ok(());
         };
-        op.begin(now, None);
+        op.begin(now);
         let result = op.operator.end_of_input(&mut op.cx, input);
         let emitted = op.end(result).map_err(|failure| NodeFailure {
             node: name.clone(),
@@ -284,7 +275,7 @@ impl Chain {
             })
             .collect();
         if let Kind::Operator(op) = kind {
-            op.begin(now, None);
+            op.begin(now);
             let result = op.operator.finish(&mut op.cx);
             let emitted = op.end(result).map_err(|failure| NodeFailure {
                 node: name.clone(),
@@ -295,6 +286,21 @@ impl Chain {
         for next in next {
             self.end_of_input(next, 0)?;
             self.finish(next)?;
+        }
+        Ok(())
+    }
+
+    /// Tells all operators what became of a checkpoint, in the order in which rows run.
+    pub(crate) fn told(&mut self, id: CheckpointId, fate: Fate) -> Result<(), NodeFailure> {
+        let now = self.clock.now();
+        for node in &mut self.nodes {
+            let Kind::Operator(op) = &mut node.kind else {
+                continue;
+            };
+            op.told(now, id, fate).map_err(|failure| NodeFailure {
+                node: node.name.clone(),
+                failure,
+            })?;
         }
         Ok(())
     }
@@ -358,176 +364,48 @@ impl Node {
     }
 }
 
-impl OperatorNode {
-    fn begin(&mut self, now: ProcessingTime, rows: Option<Rows<'_>>) {
-        self.cx.processing_time = now;
-        self.cx.state.begin(rows.and_then(|rows| rows.keyed));
-    }
-
-    /// Keeps what the call did, or drops it.
-    fn end<T>(&mut self, result: Result<T, Failure>) -> Result<T, Failure> {
-        match result {
-            Ok(value) => {
-                self.cx.state.commit()?;
-                self.cx.metrics.commit();
-                Ok(value)
-            }
-            Err(failure) => {
-                self.cx.state.rollback();
-                self.cx.metrics.rollback();
-                Err(failure)
-            }
-        }
-    }
-
-    /// What becomes of a call that lost its instance. Under `on-error: skip` so many of its rows
-    /// are done with, left out or not; else the failure names its row. Operators that keep
-    /// something in their own memory can only fail (D13).
-    fn isolate(
-        &mut self,
-        input: u32,
-        rows: Rows<'_>,
-        mut failure: Failure,
-    ) -> Result<(Outcome, usize), Failure> {
-        if !failure.lost_instance() {
-            return Err(failure);
-        }
-        if self.on_error == OnError::Skip && !self.keeps_memory {
-            return self.get_past(input, rows, failure);
-        }
-        let row = if rows.len() == 1 {
-            Some(0)
-        } else if self.keeps_memory {
-            None
-        } else {
-            let found = self.find_row(input, rows, &failure);
-            // Many rows that each take their time are no row that takes too long.
-            found.filter(|&row| {
-                !is_too_long(&failure) || self.passes(input, rows, row..row + 1) == Some(false)
-            })
-        };
-        let info = row.map(|row| info_of(rows, row));
-        match &mut failure {
-            Failure::Trap(trap) => trap.row = info,
-            Failure::Limit(limit) => limit.row = info,
-            Failure::Guest { .. }
-            | Failure::Contract { .. }
-            | Failure::BadRow { .. }
-            | Failure::BadKey { .. }
-            | Failure::External { .. }
-            | Failure::Restore { .. }
-            | Failure::Unfit { .. }
-            | Failure::Existing { .. }
-            | Failure::Internal { .. } => {}
-        }
-        Err(failure)
-    }
-
-    /// Goes on behind a trap or a limit: keeps the rows before the one that seems to be its cause;
-    /// leaves out only a row that fails alone, on a fresh instance and with all the time there is.
-    /// What many rows use up together is nobody's fault.
-    fn get_past(
-        &mut self,
-        input: u32,
-        rows: Rows<'_>,
-        failure: Failure,
-    ) -> Result<(Outcome, usize), Failure> {
-        let row = match rows.len() {
-            1 => 0,
-            _ => match self.find_row(input, rows, &failure) {
-                Some(row) => row,
-                None => return Err(failure),
-            },
-        };
-        let count = row.max(1);
-        match self.run_anew(input, rows, 0..count)? {
-            Ok(outcome) => Ok((outcome, count)),
-            Err(again) if row == 0 && again.lost_instance() => {
-                self.cx.state.rollback();
-                self.cx.metrics.rollback();
-                self.operator.reset(&mut self.cx)?;
-                self.cx.state.begin(None);
-                let message = again.to_string();
-                let poisoned = Some(Poison { row: 0, message });
-                let outcome = Outcome {
-                    poisoned,
-                    ..Outcome::default()
-                };
-                Ok((outcome, count))
-            }
-            Err(again) => Err(again),
-        }
-    }
-
-    /// Runs some rows on a fresh instance; whoever asks keeps what that came to, or does not.
-    ///
-    /// # Errors
-    /// The outer one where there is no fresh instance.
-    fn run_anew(
-        &mut self,
-        input: u32,
-        rows: Rows<'_>,
-        range: Range<usize>,
-    ) -> Result<Result<Outcome, Failure>, Failure> {
-        self.cx.state.rollback();
-        self.cx.metrics.rollback();
-        self.operator.reset(&mut self.cx)?;
-        let mut slicer = Slicer::default();
-        let some = slicer.cut(rows, range);
-        self.cx.state.begin(some.keyed);
-        let mut result = self.operator.process(&mut self.cx, input, some);
-        for emitted in result.iter_mut().flat_map(|outcome| &mut outcome.emitted) {
-            // Empty says that row `i` comes from row `i`, of fewer rows than the call had.
-            if emitted.origin.is_empty() {
-                emitted.origin.extend(0..emitted.values.len() as u32);
-            }
-        }
-        Ok(result)
-    }
-
-    /// The last row of the shortest prefix that fails; the last of all where no shorter one does.
-    /// `None` where there is no fresh instance.
-    fn find_row(&mut self, input: u32, rows: Rows<'_>, failure: &Failure) -> Option<usize> {
-        // Looking for a row that loops stays short; whoever is found is given all the time then.
-        self.cx.deadline = is_too_long(failure).then_some(ISOLATION_DEADLINE);
-        // Invariant: a prefix of `good` rows passes, one of `bad` rows fails.
-        let (mut good, mut bad) = (0, rows.len());
-        while bad - good > 1 {
-            let mid = good + (bad - good) / 2;
-            match self.passes(input, rows, 0..mid) {
-                Some(true) => good = mid,
-                Some(false) => bad = mid,
-                None => {
-                    self.cx.deadline = None;
-                    return None;
-                }
-            }
-        }
-        self.cx.deadline = None;
-        Some(bad - 1)
-    }
-
-    /// Whether a fresh instance takes these rows; `None` where there is none.
-    fn passes(&mut self, input: u32, rows: Rows<'_>, range: Range<usize>) -> Option<bool> {
-        let result = self.run_anew(input, rows, range).ok()?;
-        Some(result.is_ok())
-    }
+/// A row of a call that an operator could not take.
+struct Bad<'a> {
+    input: u32,
+    rows: Rows<'a>,
+    poison: &'a Poison,
+    code: &'static str,
 }
 
-fn is_too_long(failure: &Failure) -> bool {
-    matches!(failure, Failure::Limit(limit) if limit.key == Limit::TIME)
-}
-
-fn info_of(rows: Rows<'_>, row: usize) -> RowInfo {
-    let hash = rows.keyed.and_then(|keyed| {
-        let key = *keyed.key_of_row.get(row)? as usize;
-        keyed.hashes.get(key).copied()
-    });
-    RowInfo::new(
-        rows.values.get(row),
-        rows.timestamps.get(row).copied(),
-        hash,
-    )
+/// What becomes of a row that an operator could not take. Its letter is handed over with the rows
+/// that its neighbours made, so that it belongs to the same checkpoint.
+fn leave_out(
+    op: &mut OperatorNode,
+    meters: &NodeMeters,
+    outputs: &mut [EdgeOut],
+    bad: Bad<'_>,
+) -> Result<(), Failure> {
+    let Bad {
+        input,
+        rows,
+        poison,
+        code,
+    } = bad;
+    let row = poison.row as usize;
+    match &mut op.bad_rows {
+        BadRows::Fail => {
+            let message = format!("{}\n{}", poison.message, info_of(rows, row));
+            let row = Some(poison.row);
+            Err(Failure::Guest { message, row })
+        }
+        BadRows::Skip => {
+            meters.skip(&poison.message, || info_of(rows, row));
+            Ok(())
+        }
+        BadRows::DeadLetter(letters) => {
+            meters.dead_lettered.add(1);
+            let error = &poison.message;
+            letters.add(input as usize, Cause { code, error }, bad_row(rows, row));
+            let sent = outputs[letters.to().0].push(letters.rows());
+            letters.clear();
+            sent
+        }
+    }
 }
 
 /// The event times of emitted rows: their own, or those of the rows that they come from.

@@ -16,7 +16,7 @@ use weir_checkpoint::{
 };
 use weir_model::{CheckpointId, Name, ProcessingTime, SubtaskIndex};
 use weir_operator::{PreCommit, SinkFactory};
-use weir_state::{Snapshot, StateDecl, StateFileWriter};
+use weir_state::{OperatorSnapshot, Snapshot, StateDecl, StateFileWriter};
 
 use super::sink::Transactions;
 use crate::messages::{Ack, Event, FromTask, TaskFailure};
@@ -40,10 +40,20 @@ pub(crate) struct Part {
     pub(crate) id: CheckpointId,
     pub(crate) now: ProcessingTime,
     /// The state of each operator that has some.
-    pub(crate) states: Vec<(Name, Vec<StateDecl>, Box<dyn Snapshot>)>,
+    pub(crate) states: Vec<NodeState>,
     /// What each sink has sealed.
     pub(crate) sinks: Vec<Epoch>,
     pub(crate) ack: Ack,
+}
+
+/// The state of one operator at a barrier.
+pub(crate) struct NodeState {
+    pub(crate) operator: Name,
+    pub(crate) decls: Vec<StateDecl>,
+    /// Its keyed state.
+    pub(crate) keyed: Option<Box<dyn Snapshot>>,
+    /// Its lists and broadcast state, and what it said itself.
+    pub(crate) own: Option<(OperatorSnapshot, Vec<Vec<u8>>)>,
 }
 
 /// What one sink wrote between two barriers.
@@ -99,6 +109,24 @@ pub(crate) struct Lane {
 pub(crate) struct LaneHandle {
     pub(crate) work: mpsc::UnboundedSender<Work>,
     pub(crate) done: JoinHandle<()>,
+}
+
+impl NodeState {
+    fn write(self, writer: &mut StateFileWriter) -> Result<(), weir_state::Error> {
+        let Self {
+            operator,
+            decls,
+            keyed,
+            own,
+        } = self;
+        if let Some(snapshot) = keyed {
+            writer.add(&operator, &decls, snapshot)?;
+        }
+        if let Some((snapshot, raw)) = own {
+            writer.add_operator_state(&operator, &decls, snapshot, raw)?;
+        }
+        Ok(())
+    }
 }
 
 impl Lane {
@@ -203,19 +231,13 @@ impl Lane {
         Ok(unconfirmed)
     }
 
-    fn write(
-        &self,
-        id: CheckpointId,
-        states: Vec<(Name, Vec<StateDecl>, Box<dyn Snapshot>)>,
-    ) -> Result<Option<FileRef>, String> {
+    fn write(&self, id: CheckpointId, states: Vec<NodeState>) -> Result<Option<FileRef>, String> {
         let Some(storage) = self.storage.as_ref().filter(|_| !states.is_empty()) else {
             return Ok(None);
         };
         let mut writer = StateFileWriter::new();
-        for (operator, decls, snapshot) in states {
-            writer
-                .add(&operator, &decls, snapshot)
-                .map_err(|e| e.to_string())?;
+        for state in states {
+            state.write(&mut writer).map_err(|e| e.to_string())?;
         }
         let file = writer.finish().map_err(|e| e.to_string())?;
         let inside = JobPaths::state_file(&self.name, self.subtask);

@@ -5,7 +5,9 @@
 //! builders: there is no lock on the data path but that of the channels, once per batch.
 
 mod chain;
+mod isolate;
 mod lane;
+mod operator;
 mod sink;
 mod slicer;
 mod source;
@@ -19,18 +21,20 @@ use tokio::{
     sync::{Notify, mpsc},
     time::{Instant, sleep_until},
 };
-use weir_checkpoint::{AlignEffect, Alignment, FailureReason, TaskId};
+use weir_checkpoint::{AlignEffect, Alignment, CheckpointMode, FailureReason, TaskId};
 use weir_model::{Barrier, BarrierKind, Batch, CheckpointId, Element, EventTime};
 use weir_operator::Failure;
 
-pub(crate) use chain::{Chain, Kind, Node, NodeFailure, OperatorNode};
+pub(crate) use chain::{Chain, Kind, Node, NodeFailure};
 pub(crate) use lane::{Lane, LaneHandle, LaneSink, Storage};
+pub(crate) use operator::{Beginning, Holds, OperatorNode};
 pub(crate) use sink::{SinkNode, Transactions};
 pub(crate) use slicer::{Pace, Slicer};
 pub(crate) use source::SourceHead;
 
 use self::{
     lane::{Epoch, Part, Work},
+    operator::Fate,
     source::Read,
     watermarks::{Change, Watermarks},
 };
@@ -54,6 +58,8 @@ pub(crate) struct Task {
     pub(crate) control: mpsc::UnboundedReceiver<Control>,
     pub(crate) events: mpsc::UnboundedSender<FromTask>,
     pub(crate) lane: LaneHandle,
+    /// Whether barriers block.
+    pub(crate) mode: CheckpointMode,
     /// Restored from a checkpoint that was taken after it had finished: nothing is opened, read or
     /// finished again.
     pub(crate) finished: bool,
@@ -147,10 +153,10 @@ impl Running {
         for &input in &task.input_of {
             with_data[input as usize] += 1;
         }
-        let finished = task.finished;
+        let (finished, mode) = (task.finished, task.mode);
         Self {
             task,
-            alignment: Alignment::new(channels),
+            alignment: Alignment::new(channels, mode),
             aligning_since: None,
             watermarks: Watermarks::new(channels),
             with_data,
@@ -416,6 +422,7 @@ impl Running {
             Control::Trigger(barrier) => self.checkpoint(barrier)?,
             Control::Complete { id, kind } => {
                 let _ = self.task.lane.work.send(Work::Commit(id));
+                self.task.chain.told(id, Fate::Complete)?;
                 match kind {
                     BarrierKind::Periodic => {}
                     BarrierKind::Stop | BarrierKind::Final => {
@@ -430,6 +437,7 @@ impl Running {
                 }
                 let effects = self.alignment.abort(id);
                 self.aligned(effects)?;
+                self.task.chain.told(id, Fate::Aborted)?;
             }
             Control::AddSplit(split) => {
                 if let Some(source) = &mut self.task.source {
@@ -497,17 +505,16 @@ impl Running {
         for node in &mut self.task.chain.nodes {
             match &mut node.kind {
                 Kind::Source => {}
-                Kind::Operator(op) => {
-                    if op.stateful && declined.is_none() {
-                        match op.cx.state.snapshot() {
-                            Ok(snapshot) => {
-                                let decls = op.cx.state.states().to_vec();
-                                part.states.push((node.name.clone(), decls, snapshot));
-                            }
-                            Err(error) => declined = Some(error.into()),
-                        }
+                Kind::Operator(_) if declined.is_some() => {}
+                Kind::Operator(op) => match op.freeze(&node.name, part.now, id) {
+                    Ok(state) => part.states.extend(state),
+                    // What it held is gone, and only a restart brings it back.
+                    Err(failure) if failure.lost_instance() => {
+                        let node = node.name.clone();
+                        return Err(NodeFailure { node, failure });
                     }
-                }
+                    Err(failure) => declined = Some(failure),
+                },
                 // What a sink has sealed must reach the lane, even if the checkpoint is declined:
                 // its rows are in no later transaction. So a sink that cannot seal fails the task.
                 Kind::Sink(sink) => {

@@ -1,8 +1,8 @@
 //! The head of a source task: reads its splits at the pace it is given.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 use weir_model::CheckpointId;
 use weir_operator::{Failure, ReadStatus, SourceReader, SourceRows, Split};
 
@@ -49,6 +49,11 @@ impl SourceHead {
             stopped: None,
             pace: rate.map(RateLimit::new),
         }
+    }
+
+    /// Lets the reader end a wait of its task.
+    pub(crate) fn wakes(&mut self, task: Arc<Notify>) {
+        self.reader.set_waker(Arc::new(move || task.notify_one()));
     }
 
     pub(crate) fn add_split(&mut self, split: Split) -> Result<(), Failure> {

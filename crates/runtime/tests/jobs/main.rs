@@ -7,6 +7,9 @@
 )]
 
 mod begin;
+mod letters;
+mod modes;
+mod own_state;
 
 use std::sync::{
     Arc,

@@ -18,10 +18,24 @@ pub(super) struct Footer {
     pub(super) operators: Vec<OperatorEntry>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct OperatorEntry {
     pub(super) name: String,
     pub(super) states: Vec<StateEntry>,
+    /// The raw state.
+    pub(super) raw: Vec<BlockEntry>,
+}
+
+/// The footer of version 1, which had no raw state.
+#[derive(Debug, Deserialize)]
+pub(super) struct FooterV1 {
+    operators: Vec<OperatorEntryV1>,
+}
+
+#[derive(Debug, Deserialize)]
+struct OperatorEntryV1 {
+    name: String,
+    states: Vec<StateEntry>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -54,10 +68,12 @@ pub(super) struct SavedTtl {
     return_expired: bool,
 }
 
-/// A block of rows of one key group.
+/// A block of rows of one key group, or of state without keys.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct BlockEntry {
+    /// 0 where there are no keys.
     pub(super) group: u16,
+    /// Rows; of a list the items, of a map without keys the entries.
     pub(super) rows: u64,
     /// Where it begins in the file.
     pub(super) offset: u64,
@@ -82,7 +98,8 @@ pub struct SavedState {
     pub version: u32,
     /// The time to live it was declared with; the current declaration decides (D16).
     pub ttl: Option<Ttl>,
-    /// The number of rows in this file: one a key, more for a large list or map.
+    /// The number of rows in this file: one a key, more for a large list or map. Of state without
+    /// keys the number of items or entries.
     pub rows: u64,
 }
 
@@ -128,6 +145,22 @@ pub(super) struct Operator {
     pub(super) states: Vec<SavedState>,
     /// The blocks of each state.
     pub(super) blocks: Vec<Vec<BlockEntry>>,
+    /// The blocks of the raw state.
+    pub(super) raw: Vec<BlockEntry>,
+}
+
+impl From<FooterV1> for Footer {
+    fn from(footer: FooterV1) -> Self {
+        let operators = footer.operators.into_iter();
+        let operators = operators.map(|OperatorEntryV1 { name, states }| OperatorEntry {
+            name,
+            states,
+            raw: Vec::new(),
+        });
+        Self {
+            operators: operators.collect(),
+        }
+    }
 }
 
 impl Footer {
@@ -137,6 +170,13 @@ impl Footer {
     pub(super) fn check(self, data: Range<u64>) -> Result<Vec<Operator>, Error> {
         let mut operators: Vec<Operator> = Vec::with_capacity(self.operators.len());
         let mut room = data.end.saturating_sub(data.start);
+        let mut claim = |block: &BlockEntry, keyed: bool| {
+            block.check(&data, keyed)?;
+            room = room
+                .checked_sub(u64::from(block.stored))
+                .ok_or_else(|| damaged("its blocks lie over each other"))?;
+            Ok::<(), Error>(())
+        };
         for operator in self.operators {
             let name = OperatorName::new(&operator.name).map_err(|e| damaged(e.to_string()))?;
             if operators.iter().any(|other| other.name == name) {
@@ -147,17 +187,15 @@ impl Footer {
                 if operator.states[..i].iter().any(|other| other.name == *name) {
                     return Err(damaged(format!("state `{name}` is in it twice")));
                 }
-                for block in &state.blocks {
-                    block.check(&data)?;
-                    room = room
-                        .checked_sub(u64::from(block.stored))
-                        .ok_or_else(|| damaged("its blocks lie over each other"))?;
-                }
+                let keyed = StateKind::from(state.kind).is_keyed();
+                state.blocks.iter().try_for_each(|b| claim(b, keyed))?;
             }
+            operator.raw.iter().try_for_each(|b| claim(b, false))?;
             operators.push(Operator {
                 name,
                 states: operator.states.iter().map(StateEntry::saved).collect(),
                 blocks: operator.states.into_iter().map(|s| s.blocks).collect(),
+                raw: operator.raw,
             });
         }
         Ok(operators)
@@ -165,19 +203,18 @@ impl Footer {
 }
 
 impl BlockEntry {
-    fn check(&self, data: &Range<u64>) -> Result<(), Error> {
+    fn check(&self, data: &Range<u64>, keyed: bool) -> Result<(), Error> {
         let end = self.offset.checked_add(u64::from(self.stored));
         let what = if self.offset < data.start || end.is_none_or(|end| end > data.end) {
             "lies outside the file".to_owned()
         } else if self.unpacked > self.stored.saturating_mul(MAX_RATIO) {
             format!("has {} bytes and claims {}", self.stored, self.unpacked)
+        } else if !keyed && self.group != 0 {
+            format!("has key group {} and belongs to no key", self.group)
         } else {
             return Ok(());
         };
-        Err(damaged(format!(
-            "the block of key group {} at byte {} {what}",
-            self.group, self.offset
-        )))
+        Err(damaged(format!("the block at byte {} {what}", self.offset)))
     }
 }
 

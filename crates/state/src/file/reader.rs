@@ -6,10 +6,13 @@ use weir_model::{KeyGroup, KeyGroupRange, OperatorName};
 
 use super::{
     MAGIC, TRAILER, VERSION, damaged,
-    footer::{BlockEntry, Footer, Operator, SavedState},
+    footer::{BlockEntry, Footer, FooterV1, Operator, SavedState},
+    operator,
     verdict::{Change, change_of},
 };
-use crate::{Backend, Error, StateDecl, StateIndex};
+use crate::{
+    Backend, Error, SavedOperatorState, StateDecl, StateIndex, operator_state::SavedContent,
+};
 
 /// Neighbouring blocks are fetched together up to this many bytes: one request to an object store
 /// costs as much time as some megabytes.
@@ -25,7 +28,7 @@ pub struct StateFileReader<'a> {
 type ReadRange<'a> = dyn FnMut(Range<u64>) -> Result<Vec<u8>, String> + Send + 'a;
 
 /// Where the bytes of a file come from.
-enum Source<'a> {
+pub(super) enum Source<'a> {
     Bytes(Vec<u8>),
     Ranged {
         length: u64,
@@ -93,12 +96,16 @@ impl<'a> StateFileReader<'a> {
         let Some(found) = self.operator(operator) else {
             return Ok(0);
         };
-        let mut plan: Vec<(StateIndex, BlockEntry)> = Vec::new();
+        let mut targets: Vec<StateIndex> = Vec::new();
+        let mut plan: Vec<BlockEntry> = Vec::new();
         let declared = backend.states();
         for (saved, blocks) in found.states.iter().zip(&found.blocks) {
-            if let Some(state) = target(declared, saved)? {
+            if let Some(state) = target(declared, saved)?
+                && saved.kind.is_keyed()
+            {
                 let wanted = blocks.iter().filter(|b| range.contains(KeyGroup(b.group)));
-                plan.extend(wanted.map(|&block| (state, block)));
+                plan.extend(wanted);
+                targets.resize(plan.len(), state);
             }
         }
         let states = 0..declared.len() as u32;
@@ -109,13 +116,37 @@ impl<'a> StateFileReader<'a> {
             entries.sum::<u64>()
         };
         let before = count(backend);
-        let mut rest = plan.as_slice();
-        while !rest.is_empty() {
-            let (together, later) = rest.split_at(neighbours(rest));
-            self.load_blocks(together, backend)?;
-            rest = later;
-        }
+        let mut states_of_blocks = targets.iter();
+        self.source.blocks(&plan, |block, rows| {
+            let Some(&state) = states_of_blocks.next() else {
+                return Ok(());
+            };
+            backend.load(state, KeyGroup(block.group), rows)
+        })?;
         Ok(count(backend).saturating_sub(before))
+    }
+
+    /// What the file holds of an operator's state without keys, and its raw state; nothing where
+    /// the file does not know the operator. To be dealt out by
+    /// [`redistribute`](crate::redistribute).
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] where a block cannot be read.
+    pub fn operator_state(&mut self, operator: &OperatorName) -> Result<SavedOperatorState, Error> {
+        let Self { source, operators } = self;
+        let Some(found) = operators.iter().find(|found| found.name == *operator) else {
+            return Ok(SavedOperatorState::default());
+        };
+        let mut states = Vec::new();
+        for (state, blocks) in found.states.iter().zip(&found.blocks) {
+            if !state.kind.is_keyed() {
+                let content = operator::read(state.kind, source, blocks)?;
+                let state = state.clone();
+                states.push(SavedContent { state, content });
+            }
+        }
+        let raw = operator::read_raw(source, &found.raw)?;
+        Ok(SavedOperatorState { states, raw })
     }
 
     fn open_source(mut source: Source<'a>) -> Result<Self, Error> {
@@ -145,8 +176,12 @@ impl<'a> StateFileReader<'a> {
             .ok_or_else(|| damaged("the footer is longer than the file"))?;
         let footer = source.read(footer_at..trailer_at)?;
         check_crc("the footer", &footer, u32_at(numbers, 4))?;
-        let (footer, rest) = postcard::take_from_bytes::<Footer>(&footer)
-            .map_err(|error| damaged(format!("the footer cannot be decoded: {error}")))?;
+        let (footer, rest) = match version {
+            1 => postcard::take_from_bytes::<FooterV1>(&footer)
+                .map(|(footer, rest)| (Footer::from(footer), rest)),
+            _ => postcard::take_from_bytes::<Footer>(&footer),
+        }
+        .map_err(|error| damaged(format!("the footer cannot be decoded: {error}")))?;
         if !rest.is_empty() {
             return Err(damaged("the footer has more bytes than it should"));
         }
@@ -158,43 +193,6 @@ impl<'a> StateFileReader<'a> {
         self.operators
             .iter()
             .find(|operator| operator.name == *name)
-    }
-
-    /// Loads blocks that lie next to each other.
-    fn load_blocks(
-        &mut self,
-        blocks: &[(StateIndex, BlockEntry)],
-        backend: &mut dyn Backend,
-    ) -> Result<(), Error> {
-        let (Some((_, first)), Some((_, last))) = (blocks.first(), blocks.last()) else {
-            return Ok(());
-        };
-        let bytes = self
-            .source
-            .read(first.offset..last.offset + u64::from(last.stored))?;
-        let mut rest = bytes.as_slice();
-        for (state, block) in blocks {
-            let (stored, later) = rest.split_at(block.stored as usize);
-            rest = later;
-            let what = format!("the block of key group {} at {}", block.group, block.offset);
-            check_crc(&what, stored, block.crc)?;
-            let group = KeyGroup(block.group);
-            if block.unpacked == block.stored {
-                backend.load(*state, group, stored)?;
-                continue;
-            }
-            let rows = lz4_flex::block::decompress(stored, block.unpacked as usize)
-                .map_err(|error| damaged(format!("{what} cannot be unpacked: {error}")))?;
-            if rows.len() != block.unpacked as usize {
-                return Err(damaged(format!(
-                    "{what} unpacks to {} bytes instead of {}",
-                    rows.len(),
-                    block.unpacked
-                )));
-            }
-            backend.load(*state, group, &rows)?;
-        }
-        Ok(())
     }
 }
 
@@ -226,10 +224,61 @@ impl Source<'_> {
             )))
         }
     }
+
+    /// Gives the rows of each of some blocks to `take`, in order.
+    pub(super) fn blocks(
+        &mut self,
+        blocks: &[BlockEntry],
+        mut take: impl FnMut(&BlockEntry, &[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut rest = blocks;
+        while !rest.is_empty() {
+            let (together, later) = rest.split_at(neighbours(rest));
+            rest = later;
+            let (Some(first), Some(last)) = (together.first(), together.last()) else {
+                return Ok(());
+            };
+            let bytes = self.read(first.offset..last.offset + u64::from(last.stored))?;
+            let mut bytes = bytes.as_slice();
+            for block in together {
+                let (stored, later) = bytes.split_at(block.stored as usize);
+                bytes = later;
+                if let Some(rows) = unpack(block, stored)? {
+                    take(block, &rows)?;
+                } else {
+                    take(block, stored)?;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
-/// The state of the backend that a saved state goes to; `None` where it is not declared.
-fn target(declared: &[StateDecl], saved: &SavedState) -> Result<Option<StateIndex>, Error> {
+/// The rows of a block whose bytes in the file are `stored`; `None` where it is not packed.
+fn unpack(block: &BlockEntry, stored: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+    let what = format!("the block at byte {}", block.offset);
+    check_crc(&what, stored, block.crc)?;
+    if block.unpacked == block.stored {
+        return Ok(None);
+    }
+    let rows = lz4_flex::block::decompress(stored, block.unpacked as usize)
+        .map_err(|error| damaged(format!("{what} cannot be unpacked: {error}")))?;
+    if rows.len() == block.unpacked as usize {
+        Ok(Some(rows))
+    } else {
+        Err(damaged(format!(
+            "{what} unpacks to {} bytes instead of {}",
+            rows.len(),
+            block.unpacked
+        )))
+    }
+}
+
+/// The declared state that a saved state goes to; `None` where it is not declared.
+pub(crate) fn target(
+    declared: &[StateDecl],
+    saved: &SavedState,
+) -> Result<Option<StateIndex>, Error> {
     let Some(index) = declared.iter().position(|decl| decl.name == saved.name) else {
         return Ok(None);
     };
@@ -257,11 +306,11 @@ fn target(declared: &[StateDecl], saved: &SavedState) -> Result<Option<StateInde
 }
 
 /// How many blocks from the first on lie next to each other and are worth one request.
-fn neighbours(blocks: &[(StateIndex, BlockEntry)]) -> usize {
+fn neighbours(blocks: &[BlockEntry]) -> usize {
     let mut len = 0;
     let mut end = None;
     let mut bytes = 0;
-    for (_, block) in blocks {
+    for block in blocks {
         let stored = u64::from(block.stored);
         if end.is_some_and(|end| end != block.offset || bytes + stored > FETCH_BYTES) {
             break;

@@ -11,8 +11,8 @@ use weir_model::{
 
 use super::*;
 use crate::{
-    Backend, HeapBackend, KeyBatch, ListWrites, MapWrites, StateDecl, StateIndex, StateKind,
-    ValueWrites, Which, Writes,
+    Backend, HeapBackend, KeyBatch, ListWrites, MapWrites, OperatorState, SavedOperatorState,
+    StateDecl, StateIndex, StateKind, ValueWrites, Which, Writes,
 };
 
 const VALUE: StateIndex = StateIndex(0);
@@ -34,6 +34,19 @@ fn decls() -> Vec<StateDecl> {
         decl("list", StateKind::List),
         decl("map", StateKind::Map),
     ]
+}
+
+fn operator_decls() -> Vec<StateDecl> {
+    vec![
+        decl("even", StateKind::OperatorList),
+        decl("union", StateKind::OperatorUnion),
+        decl("broadcast", StateKind::Broadcast),
+    ]
+}
+
+/// States of all kinds.
+fn all_decls() -> Vec<StateDecl> {
+    [decls(), operator_decls()].concat()
 }
 
 fn range(start: u16, end: u16) -> KeyGroupRange {
@@ -201,9 +214,15 @@ fn c04_a_key_of_another_range_is_an_error() {
     assert_eq!(held(&mut part), []);
 }
 
-/// A small file with something of every kind.
+/// A small file with something of every keyed kind.
 fn small_file() -> Vec<u8> {
     let mut backend = backend(range(0, 9));
+    fill(&mut backend);
+    save("op", &mut backend).chunks.concat()
+}
+
+/// Writes something of every keyed kind.
+fn fill(backend: &mut HeapBackend) {
     let ints = Ints::of(0..4);
     let mut writes = Writes::default();
     let mut values = ValueWrites::default();
@@ -224,25 +243,82 @@ fn small_file() -> Vec<u8> {
     writes.lists.push((StateIndex(1), lists));
     writes.maps.push((StateIndex(2), maps));
     backend.apply(&ints.batch(), &writes).unwrap();
-    save("op", &mut backend).chunks.concat()
+}
+
+/// State without keys among `decls`, with something of every kind.
+fn filled_operator(decls: &[StateDecl]) -> OperatorState {
+    let mut state = OperatorState::new(decls);
+    state.begin(true);
+    for (index, decl) in (0..).map(StateIndex).zip(decls) {
+        if decl.kind == StateKind::Broadcast {
+            let keys: Column = [&b"a"[..], b"b", b"c"].into_iter().collect();
+            let mut values = OptionalColumn::new();
+            keys.iter().for_each(|key| values.push(Some(&[key[0]; 30])));
+            state.map_put(index, keys.view(), &values).unwrap();
+        } else if !decl.kind.is_keyed() {
+            let items = [&b"first item"[..], b"", &[7; 60]];
+            state.list_set(index, items.into_iter().collect()).unwrap();
+        }
+    }
+    state.commit();
+    state
+}
+
+fn raw() -> Vec<Vec<u8>> {
+    vec![b"raw".to_vec(), Vec::new(), vec![9; 50]]
+}
+
+/// A file of state without keys.
+fn save_operator(state: &OperatorState, raw: Vec<Vec<u8>>) -> Vec<u8> {
+    let mut writer = StateFileWriter::new();
+    writer
+        .add_operator_state(&name("op"), &operator_decls(), state.snapshot(), raw)
+        .unwrap();
+    writer.finish().unwrap().chunks.concat()
+}
+
+/// A small file with something of every kind, keyed and not, and raw state.
+fn mixed_file() -> Vec<u8> {
+    let mut backend = HeapBackend::new(all_decls(), range(0, 9)).unwrap();
+    fill(&mut backend);
+    let snapshot = backend.snapshot().unwrap();
+    let mut writer = StateFileWriter::new();
+    writer.add(&name("op"), &all_decls(), snapshot).unwrap();
+    let snapshot = filled_operator(&all_decls()).snapshot();
+    writer
+        .add_operator_state(&name("op"), &all_decls(), snapshot, raw())
+        .unwrap();
+    writer.finish().unwrap().chunks.concat()
+}
+
+/// What was saved without keys, as text.
+fn told(saved: &SavedOperatorState) -> String {
+    let mut told = String::new();
+    for state in saved.states() {
+        let list: Option<Vec<_>> = saved.list(&state.name).map(Iterator::collect);
+        let entries: Option<Vec<_>> = saved.entries(&state.name).map(Iterator::collect);
+        told += &format!("{state:?}: {list:?} {entries:?}\n");
+    }
+    told + &format!("{:?}", saved.raw)
 }
 
 /// All that can be learnt from a file.
 fn content(file: Vec<u8>) -> Result<(String, Vec<u8>), Error> {
     let mut reader = StateFileReader::open(file)?;
-    let mut whole = backend(range(0, 9));
-    let mut told = String::new();
+    let mut whole = HeapBackend::new(all_decls(), range(0, 9)).unwrap();
+    let mut all = String::new();
     let operators: Vec<OperatorName> = reader.operators().cloned().collect();
     for operator in operators {
-        told += &format!("{operator}: {:?}", reader.states(&operator));
+        all += &format!("{operator}: {:?}", reader.states(&operator));
         reader.load(&operator, &mut whole, range(0, 9))?;
+        all += &told(&reader.operator_state(&operator)?);
     }
-    Ok((told, save("op", &mut whole).chunks.concat()))
+    Ok((all, save("op", &mut whole).chunks.concat()))
 }
 
 #[test]
 fn a_flipped_byte_anywhere_is_an_error_or_no_matter() {
-    let file = small_file();
+    let file = mixed_file();
     let whole = content(file.clone()).unwrap();
     let mut found = 0;
     for at in 0..file.len() {
@@ -261,7 +337,7 @@ fn a_flipped_byte_anywhere_is_an_error_or_no_matter() {
 
 #[test]
 fn a_file_cut_anywhere_is_an_error() {
-    let file = small_file();
+    let file = mixed_file();
     for len in 0..file.len() {
         let error = content(file[..len].to_vec()).unwrap_err();
         assert!(matches!(error, Error::Damaged(_)), "{len}: {error}");
@@ -272,7 +348,7 @@ fn a_file_cut_anywhere_is_an_error() {
 
 #[test]
 fn a_file_of_a_newer_version_says_so() {
-    let mut file = small_file();
+    let mut file = mixed_file();
     let at = file.len() - 12;
     assert_eq!(file[at], VERSION as u8);
     file[at] += 1;
@@ -290,6 +366,7 @@ proptest! {
     fn any_bytes_between_magic_and_magic_do_not_panic(
         body in proptest::collection::vec(any::<u8>(), 0..200),
         seal in any::<bool>(),
+        version in 1..=VERSION,
     ) {
         let mut file = MAGIC.to_vec();
         file.extend_from_slice(&body);
@@ -297,7 +374,7 @@ proptest! {
             // A footer with the right checksum, so that the decoder sees it.
             file.extend_from_slice(&(body.len() as u32).to_le_bytes());
             file.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
-            file.extend_from_slice(&VERSION.to_le_bytes());
+            file.extend_from_slice(&version.to_le_bytes());
             file.extend_from_slice(MAGIC);
         }
         let _ = content(file);
@@ -307,7 +384,7 @@ proptest! {
     fn several_damaged_bytes_are_an_error_or_no_matter(
         damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {
-        let file = small_file();
+        let file = mixed_file();
         let mut bad = file.clone();
         for (at, byte) in damage {
             let at = at.index(bad.len());
@@ -317,6 +394,55 @@ proptest! {
             prop_assert_eq!(same, content(file).unwrap());
         }
     }
+}
+
+#[test]
+fn a_file_of_version_1_is_read() {
+    let file = include_bytes!("tests/version-1.state").to_vec();
+    assert_eq!(file[file.len() - 12], 1);
+    let mut reader = StateFileReader::open(file.clone()).unwrap();
+    let saved = reader.states(&name("op")).unwrap();
+    assert_eq!(saved.iter().map(|s| s.rows).collect::<Vec<_>>(), [4, 4, 4]);
+    let without_keys = reader.operator_state(&name("op")).unwrap();
+    assert_eq!(told(&without_keys), "[]");
+    assert_eq!(content(file), content(small_file()));
+}
+
+#[test]
+fn keyed_state_and_state_without_keys_share_a_file_in_any_order() {
+    let file = mixed_file();
+    let mut backend = HeapBackend::new(all_decls(), range(0, 9)).unwrap();
+    fill(&mut backend);
+    let mut writer = StateFileWriter::new();
+    let snapshot = filled_operator(&all_decls()).snapshot();
+    writer
+        .add_operator_state(&name("op"), &all_decls(), snapshot, raw())
+        .unwrap();
+    let snapshot = backend.snapshot().unwrap();
+    writer.add(&name("op"), &all_decls(), snapshot).unwrap();
+    let again = writer.add(&name("op"), &all_decls(), backend.snapshot().unwrap());
+    let twice = Error::DuplicateOperator { name: "op".into() };
+    assert_eq!(again, Err(twice));
+    let other = writer.finish().unwrap().chunks.concat();
+    assert_eq!(content(file.clone()), content(other));
+    let mut reader = StateFileReader::open(file).unwrap();
+    let saved = reader.states(&name("op")).unwrap();
+    let rows: Vec<u64> = saved.iter().map(|saved| saved.rows).collect();
+    assert_eq!(rows, [4, 4, 4, 3, 3, 3]);
+    assert_eq!(reader.load(&name("op"), &mut backend, range(0, 0)), Ok(0));
+    let saved = reader.operator_state(&name("op")).unwrap();
+    assert_eq!(saved.raw, raw());
+    let mut state = OperatorState::new(&all_decls());
+    state.restore(saved).unwrap();
+    let filled = filled_operator(&all_decls());
+    for index in [3, 4].map(StateIndex) {
+        let (mut restored, mut expected) = (Column::new(), Column::new());
+        state.list_get(index, &mut restored).unwrap();
+        filled.list_get(index, &mut expected).unwrap();
+        assert_eq!(restored, expected);
+    }
+    let nothing = reader.operator_state(&name("three")).unwrap();
+    assert_eq!(told(&nothing), "[]");
 }
 
 #[test]
@@ -441,6 +567,47 @@ fn a_declaration_is_compared_with_what_was_saved() {
             declared: StateKind::Map
         }
     );
+}
+
+#[test]
+fn state_without_keys_is_compared_like_any_other() {
+    let reader = StateFileReader::open(mixed_file()).unwrap();
+    let saved = reader.states(&name("op")).unwrap();
+    let mut declared = vec![
+        decl("even", StateKind::OperatorUnion),
+        decl("union", StateKind::OperatorUnion),
+        decl("broadcast", StateKind::Map),
+        decl("value", StateKind::OperatorList),
+        decl("fresh", StateKind::Broadcast),
+    ];
+    declared[1].version = 2;
+    let kind = |saved, declared| Change::Kind { saved, declared };
+    let version = Change::Version {
+        saved: 1,
+        declared: 2,
+    };
+    let changes = compare(&declared, saved).into_iter();
+    assert_eq!(
+        changes.map(|v| v.change).collect::<Vec<_>>(),
+        [
+            kind(StateKind::OperatorList, StateKind::OperatorUnion),
+            version,
+            kind(StateKind::Broadcast, StateKind::Map),
+            kind(StateKind::Value, StateKind::OperatorList),
+            Change::New,
+            Change::Missing,
+            Change::Missing,
+        ]
+    );
+    // Nor is one loaded as the other.
+    for declared in declared.drain(2..4) {
+        let mut backend = HeapBackend::new(vec![declared], range(0, 9)).unwrap();
+        let refused = restore(&mixed_file(), &mut backend);
+        assert!(
+            matches!(refused, Err(Error::Incompatible { .. })),
+            "{refused:?}"
+        );
+    }
 }
 
 #[test]

@@ -66,7 +66,7 @@ pub fn compare(declared: &[StateDecl], saved: &[SavedState]) -> Vec<Verdict> {
 }
 
 /// How a declaration differs from a saved state of the same name.
-pub(super) fn change_of(decl: &StateDecl, saved: &SavedState) -> Change {
+pub(crate) fn change_of(decl: &StateDecl, saved: &SavedState) -> Change {
     if decl.kind != saved.kind {
         Change::Kind {
             saved: saved.kind,

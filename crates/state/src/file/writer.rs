@@ -5,8 +5,9 @@ use weir_model::{KeyGroup, OperatorName};
 use super::{
     MAGIC, VERSION,
     footer::{BlockEntry, Footer, OperatorEntry, StateEntry},
+    operator,
 };
-use crate::{Error, Snapshot, SnapshotSink, StateDecl, StateIndex};
+use crate::{Error, OperatorSnapshot, Snapshot, SnapshotSink, StateDecl, StateIndex};
 
 /// A chunk is closed when it has this many bytes: large enough for one part of an upload, and no
 /// buffer grows by copying gigabytes.
@@ -27,12 +28,21 @@ pub struct StateFile {
 #[derive(Debug)]
 pub struct StateFileWriter {
     footer: Footer,
+    /// What was added of each operator.
+    added: Vec<Added>,
     bytes: Bytes,
+}
+
+/// Which parts of an operator were added.
+#[derive(Clone, Copy, Debug, Default)]
+struct Added {
+    keyed: bool,
+    operator: bool,
 }
 
 /// The bytes of the file so far.
 #[derive(Debug, Default)]
-struct Bytes {
+pub(super) struct Bytes {
     chunks: Vec<Vec<u8>>,
     length: u64,
     crc: u32,
@@ -52,11 +62,13 @@ impl StateFileWriter {
         bytes.push(MAGIC);
         Self {
             footer: Footer::default(),
+            added: Vec::new(),
             bytes,
         }
     }
 
-    /// Adds the snapshot of an operator with these states, and so does the asynchronous part of it.
+    /// Adds the keyed state of an operator with these states, and so does the asynchronous part of
+    /// its snapshot.
     ///
     /// # Errors
     /// [`Error::DuplicateOperator`]; [`Error`] where the snapshot fails. Then the file is of no
@@ -67,21 +79,43 @@ impl StateFileWriter {
         states: &[StateDecl],
         snapshot: Box<dyn Snapshot>,
     ) -> Result<(), Error> {
-        let name = operator.as_str();
-        if self.footer.operators.iter().any(|other| other.name == name) {
-            return Err(Error::DuplicateOperator { name: name.into() });
+        let at = self.entry(operator, states)?;
+        if std::mem::replace(&mut self.added[at].keyed, true) {
+            let name = operator.to_string();
+            return Err(Error::DuplicateOperator { name });
         }
-        let mut packer = Packer {
+        snapshot.write(&mut Packer {
             bytes: &mut self.bytes,
-            states: states.iter().map(StateEntry::new).collect(),
-        };
-        snapshot.write(&mut packer)?;
-        let states = packer.states;
-        self.footer.operators.push(OperatorEntry {
-            name: name.into(),
-            states,
-        });
-        Ok(())
+            states: &mut self.footer.operators[at].states,
+        })
+    }
+
+    /// Adds the state without keys of an operator with these states, and its raw state. Whether its
+    /// keyed state comes before, after or not at all makes no difference.
+    ///
+    /// # Errors
+    /// [`Error::DuplicateOperator`]; [`Error::TooLarge`] where the raw state is. Then the file is
+    /// of no use.
+    pub fn add_operator_state(
+        &mut self,
+        operator: &OperatorName,
+        states: &[StateDecl],
+        snapshot: OperatorSnapshot,
+        raw: Vec<Vec<u8>>,
+    ) -> Result<(), Error> {
+        let at = self.entry(operator, states)?;
+        if std::mem::replace(&mut self.added[at].operator, true) {
+            let name = operator.to_string();
+            return Err(Error::DuplicateOperator { name });
+        }
+        let entry = &mut self.footer.operators[at];
+        let contents = snapshot.into_contents(states)?;
+        for (state, content) in entry.states.iter_mut().zip(contents) {
+            if let Some(content) = content {
+                operator::write(&content, &mut self.bytes, &mut state.blocks)?;
+            }
+        }
+        operator::write_raw(&raw, &mut self.bytes, &mut entry.raw)
     }
 
     /// Closes the file.
@@ -107,6 +141,29 @@ impl StateFileWriter {
             crc32c: self.bytes.crc,
         })
     }
+
+    /// The place of an operator in the footer, made where it is new.
+    fn entry(&mut self, operator: &OperatorName, states: &[StateDecl]) -> Result<usize, Error> {
+        let name = operator.as_str();
+        let mut known = self.footer.operators.iter();
+        if let Some(at) = known.position(|other| other.name == name) {
+            let known = &self.footer.operators[at].states;
+            let same = known.iter().zip(states).filter(|(k, s)| k.name == s.name);
+            let (left, right) = (same.count(), known.len().max(states.len()));
+            if left != right {
+                let what = "states of the two parts of an operator";
+                return Err(Error::Mismatch { what, left, right });
+            }
+            return Ok(at);
+        }
+        self.footer.operators.push(OperatorEntry {
+            name: name.into(),
+            states: states.iter().map(StateEntry::new).collect(),
+            raw: Vec::new(),
+        });
+        self.added.push(Added::default());
+        Ok(self.added.len() - 1)
+    }
 }
 
 impl Bytes {
@@ -118,12 +175,42 @@ impl Bytes {
             Some(_) | None => self.chunks.push(bytes.to_vec()),
         }
     }
+
+    /// Appends a block, packed where that makes it smaller.
+    pub(super) fn block(
+        &mut self,
+        group: KeyGroup,
+        rows: u64,
+        bytes: &[u8],
+    ) -> Result<BlockEntry, Error> {
+        let unpacked = u32::try_from(bytes.len()).map_err(|_| Error::TooLarge {
+            what: "a block of rows",
+            len: bytes.len(),
+            limit: u32::MAX as usize,
+        })?;
+        let packed = lz4_flex::block::compress(bytes);
+        let stored = if packed.len() < bytes.len() {
+            &packed
+        } else {
+            bytes
+        };
+        let entry = BlockEntry {
+            group: group.0,
+            rows,
+            offset: self.length,
+            stored: stored.len() as u32,
+            unpacked,
+            crc: crc32c::crc32c(stored),
+        };
+        self.push(stored);
+        Ok(entry)
+    }
 }
 
 /// Takes the rows of a snapshot.
 struct Packer<'a> {
     bytes: &'a mut Bytes,
-    states: Vec<StateEntry>,
+    states: &'a mut [StateEntry],
 }
 
 impl SnapshotSink for Packer<'_> {
@@ -142,26 +229,7 @@ impl SnapshotSink for Packer<'_> {
                 index: state.0,
                 declared,
             })?;
-        let unpacked = u32::try_from(bytes.len()).map_err(|_| Error::TooLarge {
-            what: "a block of rows",
-            len: bytes.len(),
-            limit: u32::MAX as usize,
-        })?;
-        let packed = lz4_flex::block::compress(bytes);
-        let stored = if packed.len() < bytes.len() {
-            &packed
-        } else {
-            bytes
-        };
-        entry.blocks.push(BlockEntry {
-            group: group.0,
-            rows,
-            offset: self.bytes.length,
-            stored: stored.len() as u32,
-            unpacked,
-            crc: crc32c::crc32c(stored),
-        });
-        self.bytes.push(stored);
+        entry.blocks.push(self.bytes.block(group, rows, bytes)?);
         Ok(())
     }
 }

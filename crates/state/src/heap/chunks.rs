@@ -1,4 +1,5 @@
-//! A large ordered map in chunks of some hundred entries, shared by reference with snapshots.
+//! A large ordered map in chunks of some hundred entries, shared by reference with snapshots: of a
+//! key, or of a broadcast state.
 //!
 //! A chunk is a sorted array of slots and one buffer of bytes: no allocation an entry, and copying
 //! it is two `memcpy`s. A write copies the array of pointers once after a snapshot and then the
@@ -20,7 +21,7 @@ const MAX_SLACK: usize = 256;
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
-pub(super) struct MapChunks {
+pub(crate) struct MapChunks {
     chunks: Vec<Part>,
     entries: u64,
 }
@@ -53,19 +54,25 @@ struct Slot {
 
 impl MapChunks {
     /// Number of entries.
-    pub(super) fn entries(&self) -> u64 {
+    pub(crate) fn entries(&self) -> u64 {
         self.entries
     }
 
     /// The value of a map key.
-    pub(super) fn get(&self, key: &[u8]) -> Option<&[u8]> {
+    pub(crate) fn get(&self, key: &[u8]) -> Option<&[u8]> {
         let chunk = &self.chunks.get(self.chunk_of(key))?.chunk;
         let slot = chunk.search(key).ok()?;
         Some(chunk.value(chunk.slots[slot]))
     }
 
+    /// The last of the map keys.
+    pub(crate) fn last_key(&self) -> Option<&[u8]> {
+        let chunk = &self.chunks.last()?.chunk;
+        chunk.slots.last().map(|&slot| chunk.key(slot))
+    }
+
     /// Inserts or replaces; gives back whether the key is new.
-    pub(super) fn put(&mut self, key: &[u8], value: &[u8]) -> bool {
+    pub(crate) fn put(&mut self, key: &[u8], value: &[u8]) -> bool {
         let i = self.chunk_of(key);
         let last = i + 1 >= self.chunks.len();
         let found = self.chunks.get(i).map(|part| part.chunk.search(key));
@@ -94,7 +101,7 @@ impl MapChunks {
     }
 
     /// Removes; gives back whether the key was there.
-    pub(super) fn remove(&mut self, key: &[u8]) -> bool {
+    pub(crate) fn remove(&mut self, key: &[u8]) -> bool {
         let i = self.chunk_of(key);
         // Looked at first, so that a chunk is not copied for nothing.
         let Some(slot) = self.chunks.get(i).and_then(|p| p.chunk.search(key).ok()) else {
@@ -121,7 +128,7 @@ impl MapChunks {
     }
 
     /// The entries in order, after `after` (exclusive).
-    pub(super) fn iter_after(&self, after: Option<&[u8]>) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pub(crate) fn iter_after(&self, after: Option<&[u8]>) -> impl Iterator<Item = (&[u8], &[u8])> {
         let (first, skip) = match after {
             None => (0, 0),
             Some(key) => {
@@ -144,7 +151,7 @@ impl MapChunks {
 
     /// Asserts the invariant, and that there is little garbage.
     #[cfg(test)]
-    pub(super) fn check(&self) {
+    pub(crate) fn check(&self) {
         let mut before: Option<&[u8]> = None;
         for Part { prefix, chunk } in &self.chunks {
             assert_eq!(chunk.first().map(prefix_of), Some(*prefix));
@@ -159,7 +166,7 @@ impl MapChunks {
 
     /// The bytes of its buffers.
     #[cfg(test)]
-    pub(super) fn memory(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         let of = |part: &Part| {
             let Chunk { slots, bytes, .. } = part.chunk.as_ref();
             slots.capacity() * size_of::<Slot>() + bytes.capacity() + size_of::<Chunk>()

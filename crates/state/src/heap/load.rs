@@ -45,6 +45,7 @@ pub(super) fn rows(
                     }
                     Some(new)
                 }
+                Shape::Foreign => None,
             }
         });
         match loaded {

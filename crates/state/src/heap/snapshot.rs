@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A block is handed over when it has this many bytes. One list or map of any size is cut, too.
-const BLOCK_BYTES: usize = 256 * 1024;
+pub(crate) const BLOCK_BYTES: usize = 256 * 1024;
 
 /// What was in a heap backend when it was taken.
 pub(super) struct HeapSnapshot {
@@ -135,6 +135,7 @@ fn write_page(shape: Shape, page: &Page, block: &mut Block<'_>) -> Result<(), Er
                     rows::put_bytes(out, value);
                 })?;
             }
+            Shape::Foreign => {}
         }
     }
     Ok(())

@@ -137,7 +137,7 @@ fn keyed_state_needs_a_key_in_hand() {
     let error = sums.rows(["1"]).unwrap_err();
     assert_eq!(
         error,
-        "the operator has keyed state: its input needs a `key`"
+        "the operator has keyed state: its input 0 needs a `key`"
     );
     let (_, finished) = sums.finish().unwrap();
     let error = "state `sum`: keyed state can be used only while a row is processed";

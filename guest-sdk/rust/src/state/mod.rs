@@ -1,14 +1,17 @@
-//! Handles of keyed state: typed fields of the operator, each a cache of what the host holds.
+//! Handles of state, by key and of the subtask: typed fields of the operator, each a cache of what
+//! the host holds.
 //!
-//! INVARIANT: within a call a key's value is decoded at most once and written back at most once.
+//! INVARIANT: within a call a value is decoded at most once and written back at most once.
 //! What a row wrote can be undone until the next row starts: each handle keeps a journal of the row
 //! in hand, dropped when a write of a later row finds it out of date.
 
 mod aggregating;
 mod ahead;
+mod broadcast;
 mod cells;
 mod list;
 mod map;
+mod operator_list;
 mod reducing;
 mod value;
 
@@ -17,8 +20,10 @@ use crate::call::Binding;
 use crate::error::Result;
 
 pub use aggregating::{Aggregate, Aggregating};
+pub use broadcast::{Broadcast, BroadcastEntries};
 pub use list::List;
 pub use map::{Entries, Map};
+pub use operator_list::OperatorList;
 pub use reducing::{Fold, Reducing};
 pub use value::Value;
 

@@ -3,6 +3,7 @@
 mod cases;
 mod imports;
 mod order;
+mod subtask;
 
 use std::collections::BTreeMap;
 

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use crate::bindings::weir::operator::data::{
     BytesColumn, Descriptor, OptionalColumn, Slots, StateDecl, StateKind,
 };
+use crate::call::Scope;
 use crate::column;
 use crate::error::Result;
 use crate::host::{EntriesColumn, Host, Level, NestedColumn, Task};
@@ -15,13 +16,17 @@ type Bytes = Vec<u8>;
 
 /// What the host holds and what it has seen.
 pub(super) struct Memory {
-    config: String,
-    states: Vec<StateDecl>,
-    held: BTreeMap<(u32, Bytes), Held>,
+    pub(super) config: String,
+    pub(super) states: Vec<StateDecl>,
+    pub(super) held: AllHeld,
     /// `held` as it was before the call.
-    before: BTreeMap<(u32, Bytes), Held>,
+    before: AllHeld,
     /// The distinct keys of the call in hand.
     keys: Vec<Bytes>,
+    /// Which state of the subtask the call in hand may use.
+    scope: Scope,
+    pub(super) subtask: u32,
+    pub(super) parallelism: u32,
     /// The states that were put to in the call in hand.
     put: BTreeSet<u32>,
     pub(super) imports: Vec<&'static str>,
@@ -35,12 +40,16 @@ pub(super) struct Memory {
     pub(super) processing_time: i64,
 }
 
-#[derive(Clone)]
-enum Held {
+/// What is held of one state: under one key, or of the subtask, which is kept under no key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Held {
     Value(Bytes),
     List(Vec<Bytes>),
     Map(BTreeMap<Bytes, Bytes>),
 }
+
+/// All that is held, by state and key.
+pub(super) type AllHeld = BTreeMap<(u32, Bytes), Held>;
 
 pub(super) struct MemoryHost(pub(super) Rc<RefCell<Memory>>);
 
@@ -52,6 +61,9 @@ impl Memory {
             held: BTreeMap::new(),
             before: BTreeMap::new(),
             keys: Vec::new(),
+            scope: Scope::Nothing,
+            subtask: 0,
+            parallelism: 1,
             put: BTreeSet::new(),
             imports: Vec::new(),
             read: 0,
@@ -68,8 +80,9 @@ impl Memory {
     }
 
     /// Starts a call and gives the slots of prefetched states.
-    pub(super) fn begin(&mut self, keys: &BytesColumn) -> Vec<Slots> {
+    pub(super) fn begin(&mut self, scope: Scope, keys: &BytesColumn) -> Vec<Slots> {
         self.keys = rows(keys);
+        self.scope = scope;
         self.before.clone_from(&self.held);
         self.metrics_before.clone_from(&self.metrics);
         self.put.clear();
@@ -128,6 +141,32 @@ impl Memory {
         assert!(kinds.contains(&kind), "{import} on {kind:?}");
     }
 
+    /// As [`called`](Self::called), of an import for state of the subtask.
+    fn called_unkeyed(&mut self, import: &'static str, state: u32, kinds: &[StateKind]) {
+        self.called(import, state, kinds);
+        assert_ne!(
+            self.scope,
+            Scope::Nothing,
+            "{import} where there is no state"
+        );
+    }
+
+    /// The items of an operator state.
+    pub(super) fn items(&self, state: u32) -> Vec<Bytes> {
+        match self.held.get(&(state, Bytes::new())) {
+            Some(Held::List(items)) => items.clone(),
+            Some(Held::Value(_) | Held::Map(_)) | None => Vec::new(),
+        }
+    }
+
+    /// The entries of a broadcast state.
+    pub(super) fn entries(&self, state: u32) -> BTreeMap<Bytes, Bytes> {
+        match self.held.get(&(state, Bytes::new())) {
+            Some(Held::Map(entries)) => entries.clone(),
+            Some(Held::Value(_) | Held::List(_)) | None => BTreeMap::new(),
+        }
+    }
+
     fn slot(&self, state: u32, key: u32) -> (u32, Bytes) {
         (state, self.keys[key as usize].clone())
     }
@@ -180,6 +219,8 @@ const CELLS: &[StateKind] = &[
     StateKind::Reducing,
     StateKind::Aggregating,
 ];
+
+const LISTS: &[StateKind] = &[StateKind::OperatorList, StateKind::OperatorUnion];
 
 impl Host for MemoryHost {
     fn value_get(&self, state: u32, keys: &[u32]) -> OptionalColumn {
@@ -276,31 +317,74 @@ impl Host for MemoryHost {
     fn map_scan(&self, state: u32, key: u32, after: Option<&[u8]>, limit: u32) -> EntriesColumn {
         let mut memory = self.0.borrow_mut();
         memory.called("map-scan", state, &[StateKind::Map]);
-        let empty = || column::with_room(0, 0);
-        let mut page = EntriesColumn {
-            keys: empty(),
-            values: empty(),
-        };
-        let is_after = |map_key: &Bytes| after.is_none_or(|after| map_key.as_slice() > after);
-        let entries = memory
-            .map(state, key)
-            .iter()
-            .filter(|(map_key, _)| is_after(map_key));
-        for (map_key, value) in entries.take(limit as usize) {
-            expect(column::push(&mut page.keys, map_key));
-            expect(column::push(&mut page.values, value));
+        let page = page(memory.map(state, key), after, limit);
+        memory.read += page.keys.ends.len();
+        page
+    }
+
+    fn operator_get(&self, state: u32) -> BytesColumn {
+        let mut memory = self.0.borrow_mut();
+        memory.called_unkeyed("operator-get", state, LISTS);
+        let mut column = column::with_room(0, 0);
+        for item in memory.items(state) {
+            expect(column::push(&mut column, &item));
         }
+        column
+    }
+
+    fn operator_set(&self, state: u32, values: &BytesColumn) {
+        let mut memory = self.0.borrow_mut();
+        memory.called_unkeyed("operator-set", state, LISTS);
+        let items = Held::List(rows(values));
+        memory.held.insert((state, Bytes::new()), items);
+    }
+
+    fn broadcast_get(&self, state: u32, map_keys: &BytesColumn) -> OptionalColumn {
+        let mut memory = self.0.borrow_mut();
+        memory.called_unkeyed("broadcast-get", state, &[StateKind::Broadcast]);
+        memory.read += map_keys.ends.len();
+        let entries = memory.entries(state);
+        let values = rows(map_keys).into_iter();
+        optional_column(values.map(|map_key| entries.get(&map_key).cloned()))
+    }
+
+    fn broadcast_put(&self, state: u32, map_keys: &BytesColumn, values: &OptionalColumn) {
+        let mut memory = self.0.borrow_mut();
+        memory.called_unkeyed("broadcast-put", state, &[StateKind::Broadcast]);
+        assert_eq!(
+            memory.scope,
+            Scope::Broadcast,
+            "broadcast-put without a row of a broadcast input"
+        );
+        let (map_keys, values) = (rows(map_keys), optional_rows(values));
+        assert_eq!(map_keys.len(), values.len());
+        let mut entries = memory.entries(state);
+        for (map_key, value) in map_keys.into_iter().zip(values) {
+            match value {
+                Some(value) => entries.insert(map_key, value),
+                None => entries.remove(&map_key),
+            };
+        }
+        let entries = Held::Map(entries);
+        memory.held.insert((state, Bytes::new()), entries);
+    }
+
+    fn broadcast_scan(&self, state: u32, after: Option<&[u8]>, limit: u32) -> EntriesColumn {
+        let mut memory = self.0.borrow_mut();
+        memory.called_unkeyed("broadcast-scan", state, &[StateKind::Broadcast]);
+        let page = page(&memory.entries(state), after, limit);
         memory.read += page.keys.ends.len();
         page
     }
 
     fn this_task(&self) -> Task {
         let (job, operator) = ("test".to_owned(), "operator".to_owned());
+        let memory = self.0.borrow();
         Task {
             job,
             operator,
-            subtask: 0,
-            parallelism: 1,
+            subtask: memory.subtask,
+            parallelism: memory.parallelism,
             max_parallelism: 128,
             attempt: 1,
         }
@@ -342,6 +426,22 @@ impl Host for MemoryHost {
         memory.imports.push("histogram-record");
         *memory.metrics.entry(name.to_owned()).or_default() += values.len() as f64;
     }
+}
+
+/// So many entries after the given key.
+fn page(entries: &BTreeMap<Bytes, Bytes>, after: Option<&[u8]>, limit: u32) -> EntriesColumn {
+    let empty = || column::with_room(0, 0);
+    let mut page = EntriesColumn {
+        keys: empty(),
+        values: empty(),
+    };
+    let is_after = |map_key: &Bytes| after.is_none_or(|after| map_key.as_slice() > after);
+    let entries = entries.iter().filter(|(map_key, _)| is_after(map_key));
+    for (map_key, value) in entries.take(limit as usize) {
+        expect(column::push(&mut page.keys, map_key));
+        expect(column::push(&mut page.values, value));
+    }
+    page
 }
 
 fn rows(column: &BytesColumn) -> Vec<Bytes> {

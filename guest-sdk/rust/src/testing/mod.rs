@@ -23,28 +23,41 @@
 //! assert_eq!(out.poisoned, None);
 //! ```
 //!
-//! [`Harness::restart`] shows what survives a crash. What this host does not show is what the
-//! sandbox and the limits of the job allow. That is what running the component is for.
+//! [`Harness::restart`] shows what survives a crash, [`Harness::checkpoint`] and [`Saved`] what
+//! becomes of state that is restored, on as many subtasks as one likes. What this host does not
+//! show is what the sandbox and the limits of the job allow. That is what running the component is
+//! for.
 
 mod memory;
+mod saved;
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use crate::StateCodec;
 use crate::bindings::weir::operator::data::{Batch, BytesColumn, Descriptor, Emitted};
+use crate::call::Scope;
+use crate::checkpointed::Checkpointed;
 use crate::column;
-use crate::driver::{Logic, make};
+use crate::driver::{Logic, make, make_checkpointed};
 use crate::host::Host;
 use crate::key::Key;
 use crate::operator::IntoOperator;
 use memory::{Memory, MemoryHost};
 
+pub use saved::Saved;
+
+/// Makes an operator on a host.
+type Make = fn(Box<dyn Host>) -> Box<dyn Logic>;
+
 /// An operator on a host in memory.
 pub struct Harness {
-    make: fn(Box<dyn Host>) -> Box<dyn Logic>,
+    make: Make,
     logic: Box<dyn Logic>,
     memory: Rc<RefCell<Memory>>,
     descriptor: Descriptor,
+    /// The number of the last checkpoint.
+    checkpoint: u64,
 }
 
 /// An input row.
@@ -75,8 +88,23 @@ impl Harness {
     /// # Errors
     /// What the declarations lack, or what the operator's `open` returned.
     pub fn open<T: IntoOperator<Kind>, Kind>(config: &str) -> Result<Self, String> {
-        let memory = Rc::new(RefCell::new(Memory::new(config)));
-        let make = make::<T, Kind>;
+        Self::start(make::<T, Kind>, Memory::new(config), None)
+    }
+
+    /// As [`open`](Self::open), of an operator that is [`Checkpointed`]: it is initialized first.
+    ///
+    /// # Errors
+    /// What the declarations lack, or what the operator's `initialize` or `open` returned.
+    pub fn open_checkpointed<T, Kind>(config: &str) -> Result<Self, String>
+    where
+        T: IntoOperator<Kind> + Checkpointed,
+    {
+        Self::start(make_checkpointed::<T, Kind>, Memory::new(config), None)
+    }
+
+    /// Makes an operator, gives it the raw state if it is restored, and opens it.
+    fn start(make: Make, memory: Memory, raw: Option<Vec<Vec<u8>>>) -> Result<Self, String> {
+        let memory = Rc::new(RefCell::new(memory));
         let logic = make(Box::new(MemoryHost(Rc::clone(&memory))));
         let descriptor = logic.describe()?;
         memory.borrow_mut().declare(&descriptor);
@@ -85,13 +113,21 @@ impl Harness {
             logic,
             memory,
             descriptor,
+            checkpoint: 0,
         };
-        harness.call_without_rows(|logic| logic.open())?;
+        harness.begin_life(raw)?;
         Ok(harness)
     }
 
+    fn begin_life(&mut self, raw: Option<Vec<Vec<u8>>>) -> Result<(), String> {
+        let (restored, raw) = (raw.is_some(), raw.unwrap_or_default());
+        self.call_without_rows(|logic| logic.initialize(restored, raw))?;
+        self.call_without_rows(|logic| logic.open())
+    }
+
     /// Makes the operator anew and opens it, as after a crash: its fields are forgotten, its
-    /// declared state is kept.
+    /// declared state is kept. One that is [`Checkpointed`] takes a checkpoint first, and is
+    /// initialized from that.
     ///
     /// ```
     /// # use weir_guest::{Ctx, Process, Result, Row, testing::Harness};
@@ -114,10 +150,50 @@ impl Harness {
     /// ```
     ///
     /// # Errors
-    /// What the operator's `open` returned.
+    /// What the operator's `snapshot`, `initialize` or `open` returned.
     pub fn restart(&mut self) -> Result<(), String> {
+        let saved = self.checkpoint()?;
+        self.restore(&saved)
+    }
+
+    /// Takes a checkpoint: has the operator save what it holds itself, if it is [`Checkpointed`],
+    /// and gives all its state as it is then.
+    ///
+    /// # Errors
+    /// What the operator's `snapshot` returned: the checkpoint is declined, and state is as before.
+    pub fn checkpoint(&mut self) -> Result<Saved, String> {
+        self.checkpoint += 1;
+        let checkpoint = self.checkpoint;
+        let raw = self.call_without_rows(|logic| logic.snapshot(checkpoint))?;
+        let memory = self.memory.borrow();
+        Ok(Saved::new(self.make, checkpoint, &memory, raw))
+    }
+
+    /// Goes back to a checkpoint, as after a crash: the operator is made anew, and its state is as
+    /// it was saved. Metrics and the log go on.
+    ///
+    /// # Errors
+    /// What the operator's `initialize` or `open` returned.
+    pub fn restore(&mut self, saved: &Saved) -> Result<(), String> {
         self.logic = (self.make)(Box::new(MemoryHost(Rc::clone(&self.memory))));
-        self.call_without_rows(|logic| logic.open())
+        self.memory.borrow_mut().held = saved.held.clone();
+        self.begin_life(Some(saved.raw.clone()))
+    }
+
+    /// Tells the operator that a checkpoint is complete.
+    ///
+    /// # Errors
+    /// What the operator's `complete` returned.
+    pub fn complete(&mut self, saved: &Saved) -> Result<(), String> {
+        self.notify(|logic| logic.complete(saved.checkpoint))
+    }
+
+    /// Tells the operator that a checkpoint was given up.
+    ///
+    /// # Errors
+    /// What the operator's `aborted` returned.
+    pub fn aborted(&mut self, saved: &Saved) -> Result<(), String> {
+        self.notify(|logic| logic.aborted(saved.checkpoint))
     }
 
     /// Sets what the operator sees as the time of the wall clock, in milliseconds since the Unix
@@ -161,6 +237,22 @@ impl Harness {
         self.batch(0, rows.into_iter().map(input))
     }
 
+    /// Processes one batch of rows of the broadcast input, the first if there are several.
+    ///
+    /// # Errors
+    /// As [`rows`](Self::rows), and where the operator has no broadcast input.
+    pub fn broadcast<V: AsRef<[u8]>>(
+        &mut self,
+        rows: impl IntoIterator<Item = V>,
+    ) -> Result<Output, String> {
+        let mut inputs = 0..self.descriptor.inputs;
+        let input = inputs
+            .find(|input| self.logic.is_broadcast(*input))
+            .ok_or("the operator has no broadcast input")?;
+        let row = |value: V| Input::row(value.as_ref());
+        self.batch(input, rows.into_iter().map(row))
+    }
+
     /// Processes one batch of rows of input `input`.
     ///
     /// # Errors
@@ -171,7 +263,17 @@ impl Harness {
         rows: impl IntoIterator<Item = Input>,
     ) -> Result<Output, String> {
         let batch = columns(rows);
-        let slots = self.memory.borrow_mut().begin(&batch.keys);
+        let scope = if self.logic.is_broadcast(input) {
+            if !batch.keys.ends.is_empty() {
+                return Err(format!(
+                    "input {input} is a broadcast input: its rows have no key"
+                ));
+            }
+            Scope::Broadcast
+        } else {
+            Scope::Subtask
+        };
+        let slots = self.memory.borrow_mut().begin(scope, &batch.keys);
         let outcome = self.logic.process(input, batch, slots);
         let slots = outcome.as_ref().map(|outcome| &outcome.slots[..]);
         self.memory.borrow_mut().end(slots.map_err(|_| ()));
@@ -221,6 +323,19 @@ impl Harness {
         self.memory.borrow().metrics.get(name).copied()
     }
 
+    /// The items of an operator state.
+    ///
+    /// # Errors
+    /// If they are not of this type.
+    ///
+    /// # Panics
+    /// If no state of this name is declared.
+    #[track_caller]
+    pub fn items<T: StateCodec>(&self, state: &str) -> crate::Result<Vec<T>> {
+        let items = self.memory.borrow().items(self.state_index(state));
+        items.iter().map(|item| T::decode(item)).collect()
+    }
+
     /// How many keys, or entries of maps, or items of lists the operator's state holds.
     ///
     /// # Panics
@@ -248,7 +363,23 @@ impl Harness {
         &mut self,
         call: impl FnOnce(&mut dyn Logic) -> Result<T, String>,
     ) -> Result<T, String> {
-        self.memory.borrow_mut().begin(&column::with_room(0, 0));
+        self.call_in(Scope::Subtask, call)
+    }
+
+    fn notify(
+        &mut self,
+        call: impl FnOnce(&mut dyn Logic) -> Result<(), String>,
+    ) -> Result<(), String> {
+        self.call_in(Scope::Nothing, call)
+    }
+
+    fn call_in<T>(
+        &mut self,
+        scope: Scope,
+        call: impl FnOnce(&mut dyn Logic) -> Result<T, String>,
+    ) -> Result<T, String> {
+        let no_keys = column::with_room(0, 0);
+        self.memory.borrow_mut().begin(scope, &no_keys);
         let result = call(self.logic.as_mut());
         let kept = result.as_ref().map(|_| &[][..]).map_err(|_| ());
         self.memory.borrow_mut().end(kept);

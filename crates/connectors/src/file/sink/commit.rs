@@ -3,7 +3,7 @@
 //! The order is what makes it safe: link all, put the folder on disk, unlink the open names. So at
 //! any moment each sealed file has at least one name that is on disk.
 
-use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
+use std::{io, path::Path};
 
 use serde::{Deserialize, Serialize};
 use weir_operator::{Committable, Failure, Recovered};
@@ -12,6 +12,7 @@ use super::{
     folder::Folder,
     names::{self, Part},
 };
+use crate::file::{Disk, checksum};
 
 /// A sealed file as a checkpoint holds it. Names are relative to the folder, so that it may move.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,11 +119,12 @@ fn link(folder: &Folder, sealed: &Sealed, check: Check) -> Result<Linked, Failur
         what: what(),
         message,
     };
-    match differs(&temp, sealed, check) {
+    let disk = folder.disk();
+    match differs(disk, &temp, sealed, check) {
         Ok(None) => {}
         Ok(Some(how)) => return Err(refuse(format!("the first {how}"))),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            return match differs(&last, sealed, Check::Contents) {
+            return match differs(disk, &last, sealed, Check::Contents) {
                 Ok(None) => Ok(Linked::Before),
                 Ok(Some(how)) => Err(refuse(format!("the first is gone and the second {how}"))),
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {
@@ -136,10 +138,13 @@ fn link(folder: &Folder, sealed: &Sealed, check: Check) -> Result<Linked, Failur
     if folder.link(&sealed.temp, &sealed.final_name)? {
         return Ok(Linked::Now);
     }
-    let there = if same_file(&temp, &last).map_err(|e| Failure::io(what(), &e))? {
+    let there = if disk
+        .is_same(&temp, &last)
+        .map_err(|e| Failure::io(what(), &e))?
+    {
         None
     } else {
-        differs(&last, sealed, Check::Contents).map_err(|e| Failure::io(what(), &e))?
+        differs(disk, &last, sealed, Check::Contents).map_err(|e| Failure::io(what(), &e))?
     };
     match there {
         None => Ok(Linked::Before),
@@ -148,8 +153,13 @@ fn link(folder: &Folder, sealed: &Sealed, check: Check) -> Result<Linked, Failur
 }
 
 /// How the file at `path` differs from what was sealed; `None` where it does not.
-fn differs(path: &Path, sealed: &Sealed, check: Check) -> io::Result<Option<String>> {
-    let length = fs::metadata(path)?.len();
+fn differs(
+    disk: &dyn Disk,
+    path: &Path,
+    sealed: &Sealed,
+    check: Check,
+) -> io::Result<Option<String>> {
+    let length = disk.length(path)?;
     if length != sealed.length {
         return Ok(Some(format!(
             "has {length} bytes, the sealed one had {}",
@@ -159,16 +169,11 @@ fn differs(path: &Path, sealed: &Sealed, check: Check) -> io::Result<Option<Stri
     if check == Check::Length {
         return Ok(None);
     }
-    let crc32c = crate::file::checksum(fs::File::open(path)?)?;
+    let crc32c = checksum(disk.read(path)?)?;
     Ok((crc32c != sealed.crc32c).then(|| {
         format!(
             "has the checksum {crc32c:08x}, the sealed one had {:08x}",
             sealed.crc32c
         )
     }))
-}
-
-fn same_file(a: &Path, b: &Path) -> io::Result<bool> {
-    let (a, b) = (fs::metadata(a)?, fs::metadata(b)?);
-    Ok((a.dev(), a.ino()) == (b.dev(), b.ino()))
 }

@@ -1,7 +1,6 @@
 //! The folder of a file sink: what is in it, and the few things that are done to it.
 
 use std::{
-    fs::{self, File, OpenOptions},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -11,16 +10,26 @@ use weir_model::{Attempt, SubtaskIndex};
 use weir_operator::Failure;
 
 use super::names::{OpenNames, Part};
+use crate::file::{Disk, DiskFile};
 
 /// A folder that a sink writes to.
 #[derive(Clone, Debug)]
 pub(super) struct Folder {
+    disk: Arc<dyn Disk>,
     path: Arc<Path>,
 }
 
 impl Folder {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path: path.into() }
+    pub(super) fn new(disk: Arc<dyn Disk>, path: PathBuf) -> Self {
+        Self {
+            disk,
+            path: path.into(),
+        }
+    }
+
+    /// What it is on.
+    pub(super) fn disk(&self) -> &dyn Disk {
+        &*self.disk
     }
 
     /// The path of a file in it.
@@ -28,24 +37,41 @@ impl Folder {
         self.path.join(name)
     }
 
-    /// Creates the folder and its parents where they are missing, durably.
+    /// Creates the folder and its parents where they are missing, durably. Each is put on disk
+    /// before the next one is made, so that of those that are there only the deepest may not be:
+    /// whoever made it may have died right then.
     pub(super) fn create(&self) -> Result<(), Failure> {
+        let failed = |e: io::Error| Failure::io(format!("create folder {}", self.shown()), &e);
         let mut missing = Vec::new();
         let mut at = Some(&*self.path);
-        while let Some(path) = at.filter(|p| !p.as_os_str().is_empty() && !p.exists()) {
+        while let Some(path) = at.filter(|p| !p.as_os_str().is_empty() && !self.disk.is_folder(p)) {
             missing.push(path);
             at = path.parent();
         }
-        if missing.is_empty() && self.path.is_dir() {
-            return Ok(());
+        match at.map_or(Ok(()), |deepest| self.sync_above(deepest)) {
+            // Whoever may not open it has not made what is in it.
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
+            result => result.map_err(failed)?,
         }
-        let failed = |e: &io::Error| Failure::io(format!("create folder {}", self.shown()), e);
-        fs::create_dir_all(&self.path).map_err(|e| failed(&e))?;
-        for path in missing {
-            let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
-            sync_folder(parent.unwrap_or(Path::new("."))).map_err(|e| failed(&e))?;
+        for path in missing.into_iter().rev() {
+            match self.disk.create_folder(path) {
+                // Made by another process just now.
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && self.disk.is_folder(path) => {
+                }
+                result => result.map_err(failed)?,
+            }
+            self.sync_above(path).map_err(failed)?;
         }
         Ok(())
+    }
+
+    /// Puts the name of a folder on disk.
+    fn sync_above(&self, path: &Path) -> io::Result<()> {
+        match path.parent() {
+            Some(above) if above.as_os_str().is_empty() => self.disk.sync_folder(Path::new(".")),
+            Some(above) => self.disk.sync_folder(above),
+            None => Ok(()),
+        }
     }
 
     /// Tries what a sink will do here: write a file, put it on disk, link it, remove it.
@@ -53,15 +79,21 @@ impl Folder {
         // Attempts count from 1, so no writer uses these names, and a leftover is swept away.
         let name = |seq| self.join(&names.name(Attempt(0), SubtaskIndex(0), seq));
         let (file, link) = (name(0), name(1));
+        let remove = |path: &Path| match self.disk.remove(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            result => result,
+        };
         let tried = (|| {
-            File::create(&file)?.sync_all()?;
-            fs::hard_link(&file, &link)?;
-            sync_folder(&self.path)
+            remove(&file)?;
+            remove(&link)?;
+            self.disk.create(&file)?.sync()?;
+            self.disk.link(&file, &link)?;
+            self.disk.sync_folder(&self.path)
         })();
-        let removed = [file, link]
-            .into_iter()
-            .map(fs::remove_file)
-            .fold(Ok(()), io::Result::and);
+        // What is not put on disk as removed may be there again after a loss of power.
+        let removed = remove(&file)
+            .and(remove(&link))
+            .and_then(|()| self.disk.sync_folder(&self.path));
         tried.and(removed).map_err(|e| {
             Failure::io(
                 format!(
@@ -74,19 +106,17 @@ impl Folder {
     }
 
     /// Creates the file `name`, which must not exist.
-    pub(super) fn create_file(&self, name: &str) -> Result<File, Failure> {
+    pub(super) fn create_file(&self, name: &str) -> Result<Box<dyn DiskFile>, Failure> {
         let path = self.join(name);
-        OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&path)
+        self.disk
+            .create(&path)
             .map_err(|e| Failure::io(format!("create {}", path.display()), &e))
     }
 
     /// Gives the file `from` the further name `to`; `false` where that name is taken.
     pub(super) fn link(&self, from: &str, to: &str) -> Result<bool, Failure> {
         let (from, to) = (self.join(from), self.join(to));
-        match fs::hard_link(&from, &to) {
+        match self.disk.link(&from, &to) {
             Ok(()) => Ok(true),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
             Err(e) => Err(Failure::io(
@@ -115,7 +145,7 @@ impl Folder {
         let mut removed = false;
         for name in names {
             let path = self.join(name);
-            match fs::remove_file(&path) {
+            match self.disk.remove(&path) {
                 Ok(()) => removed = true,
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 Err(e) => return Err(Failure::io(format!("remove {}", path.display()), &e)),
@@ -126,30 +156,20 @@ impl Folder {
 
     /// Puts the names in the folder on disk.
     pub(super) fn sync(&self) -> Result<(), Failure> {
-        sync_folder(&self.path)
+        self.disk
+            .sync_folder(&self.path)
             .map_err(|e| Failure::io(format!("fsync of folder {}", self.shown()), &e))
     }
 
     fn list<T>(&self, pick: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, Failure> {
-        let failed = |e: &io::Error| Failure::io(format!("list folder {}", self.shown()), e);
-        let entries = match fs::read_dir(&self.path) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(failed(&e)),
-        };
-        let mut picked = Vec::new();
-        for entry in entries {
-            let name = entry.map_err(|e| failed(&e))?.file_name();
-            picked.extend(name.to_str().and_then(&pick));
+        match self.disk.names(&self.path) {
+            Ok(names) => Ok(names.iter().filter_map(|name| pick(name)).collect()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(e) => Err(Failure::io(format!("list folder {}", self.shown()), &e)),
         }
-        Ok(picked)
     }
 
     fn shown(&self) -> std::path::Display<'_> {
         self.path.display()
     }
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
 }

@@ -5,8 +5,6 @@
 //! job must go back to the last checkpoint.
 
 use std::{
-    fs::File,
-    io::Write,
     path::PathBuf,
     sync::{Arc, OnceLock},
 };
@@ -21,6 +19,7 @@ use super::{
     folder::Folder,
     names::{OpenNames, final_name},
 };
+use crate::file::DiskFile;
 
 /// What is gathered before it is written; large enough that the cost of a call to the kernel does
 /// not count.
@@ -52,7 +51,7 @@ struct Poison(Arc<OnceLock<String>>);
 struct OpenFile {
     name: String,
     path: PathBuf,
-    file: File,
+    file: Box<dyn DiskFile>,
     buffer: Vec<u8>,
     /// Bytes handed to the kernel.
     written: u64,
@@ -229,7 +228,7 @@ impl OpenFile {
         // After a failed fsync the kernel may have dropped the pages and say yes the next time, so
         // it is never tried twice on a file.
         self.file
-            .sync_all()
+            .sync()
             .map_err(|e| Failure::io(format!("fsync of {}", self.path.display()), &e))?;
         Ok(Closed {
             name: self.name,

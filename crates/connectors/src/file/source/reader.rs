@@ -6,8 +6,9 @@ use weir_operator::{Failure, ReadStatus, SourceReader, SourceRows, Split};
 
 use super::{
     FileSourceOptions,
-    split::{OpenSplit, Progress, Skipped},
+    split::{OpenSplit, Progress},
 };
+use crate::rows::Skipped;
 
 /// How long to wait before a followed file is looked at again: soon for a person, and rare enough
 /// not to be seen on the processor.

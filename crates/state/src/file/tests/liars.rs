@@ -7,9 +7,9 @@ use super::{
         MAGIC, VERSION,
         footer::{BlockEntry, Footer, OperatorEntry, StateEntry},
     },
-    backend, decl, decls, name, range, save,
+    backend, decl, decls, name, operator_decls, range, save,
 };
-use crate::{Error, StateFileReader, StateKind};
+use crate::{Error, OperatorState, StateFileReader, StateKind};
 
 /// A file of these bytes and this footer, with checksums as they should be.
 fn sealed(data: &[u8], footer: &Footer) -> Vec<u8> {
@@ -42,7 +42,11 @@ fn footer(state: usize, blocks: &[BlockEntry]) -> Footer {
     states[state].blocks = blocks.to_vec();
     let name = "op".to_owned();
     Footer {
-        operators: vec![OperatorEntry { name, states }],
+        operators: vec![OperatorEntry {
+            name,
+            states,
+            raw: Vec::new(),
+        }],
     }
 }
 
@@ -63,6 +67,55 @@ fn damaged(file: Vec<u8>, why: &str) {
     match load(file) {
         Err(Error::Damaged(what)) => assert!(what.contains(why), "{what}"),
         other => panic!("{other:?}"),
+    }
+}
+
+/// Where a block of state without keys may be claimed to belong.
+const LIST: usize = 0;
+const MAP: usize = 2;
+const RAW: usize = 3;
+
+/// A footer with these blocks of one of the states without keys, or of the raw state.
+fn operator_footer(state: usize, blocks: &[BlockEntry]) -> Footer {
+    let mut states: Vec<StateEntry> = operator_decls().iter().map(StateEntry::new).collect();
+    let mut raw = Vec::new();
+    match states.get_mut(state) {
+        Some(state) => state.blocks = blocks.to_vec(),
+        None => raw = blocks.to_vec(),
+    }
+    let name = "op".to_owned();
+    Footer {
+        operators: vec![OperatorEntry { name, states, raw }],
+    }
+}
+
+/// Restores the state without keys of a file, and saves what was restored.
+fn load_operator(file: Vec<u8>) -> Result<(), Error> {
+    let mut reader = StateFileReader::open(file)?;
+    let saved = reader.operator_state(&name("op"))?;
+    let raw = saved.raw.clone();
+    let mut state = OperatorState::new(&operator_decls());
+    state.restore(saved)?;
+    let again = super::save_operator(&state, raw.clone());
+    let again = StateFileReader::open(again)?.operator_state(&name("op"))?;
+    assert_eq!(again.raw, raw);
+    Ok(())
+}
+
+#[track_caller]
+fn damaged_operator(file: Vec<u8>, why: &str) {
+    match load_operator(file) {
+        Err(Error::Damaged(what)) => assert!(what.contains(why), "{what}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A block of so many rows without keys.
+fn plain(data: &[u8], rows: u64) -> BlockEntry {
+    BlockEntry {
+        group: 0,
+        rows,
+        ..block(data, data.len() as u32)
     }
 }
 
@@ -89,6 +142,97 @@ proptest! {
         let loaded = load(file);
         prop_assert!(matches!(loaded, Ok(()) | Err(Error::Damaged(_))), "{loaded:?}");
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_rows_without_keys_are_loaded_or_an_error(
+        state in LIST..=RAW,
+        rows in 0..20u64,
+        bytes in vec(prop_oneof![4 => 0..4u8, 1 => any::<u8>()], 0..40),
+    ) {
+        let file = sealed(&bytes, &operator_footer(state, &[plain(&bytes, rows)]));
+        let loaded = load_operator(file);
+        prop_assert!(matches!(loaded, Ok(()) | Err(Error::Damaged(_))), "{loaded:?}");
+    }
+
+    #[test]
+    fn any_packed_bytes_without_keys_are_unpacked_or_an_error(
+        state in LIST..=RAW,
+        packed in vec(any::<u8>(), 0..60),
+        unpacked in 0..20_000u32,
+    ) {
+        let block = BlockEntry { unpacked, ..plain(&packed, 1) };
+        let loaded = load_operator(sealed(&packed, &operator_footer(state, &[block])));
+        prop_assert!(matches!(loaded, Ok(()) | Err(Error::Damaged(_))), "{loaded:?}");
+    }
+}
+
+#[test]
+fn rows_without_keys_are_counted() {
+    let items = [1, b'a', 1, b'b'];
+    for (state, right) in [(LIST, 2), (MAP, 1), (RAW, 2)] {
+        let file = |rows| sealed(&items, &operator_footer(state, &[plain(&items, rows)]));
+        assert_eq!(load_operator(file(right)), Ok(()));
+        damaged_operator(file(right + 1), "rows and claims");
+        damaged_operator(file(right - 1), "rows and claims");
+    }
+}
+
+#[test]
+fn rows_without_keys_that_end_too_early_are_refused() {
+    for state in [LIST, MAP, RAW] {
+        for bytes in [&[2, b'a'][..], &[0xff; 12], &[1]] {
+            let file = sealed(bytes, &operator_footer(state, &[plain(bytes, 1)]));
+            damaged_operator(file, "cannot be read");
+        }
+    }
+    let no_value = [1, b'k'];
+    let file = sealed(&no_value, &operator_footer(MAP, &[plain(&no_value, 1)]));
+    damaged_operator(file, "cannot be read");
+}
+
+#[test]
+fn entries_without_keys_that_do_not_rise_are_refused() {
+    for bytes in [[1, b'b', 0, 1, b'a', 0], [1, b'b', 0, 1, b'b', 0]] {
+        let file = sealed(&bytes, &operator_footer(MAP, &[plain(&bytes, 2)]));
+        damaged_operator(file, "cannot be read");
+        // Nor over the border of two blocks.
+        let first = plain(&bytes[..3], 1);
+        let second = BlockEntry {
+            offset: first.offset + 3,
+            ..plain(&bytes[3..], 1)
+        };
+        let file = sealed(&bytes, &operator_footer(MAP, &[first, second]));
+        damaged_operator(file, "cannot be read");
+    }
+}
+
+#[test]
+fn blocks_without_keys_are_not_believed_either() {
+    let row = [1, b'r'];
+    for state in [LIST, RAW] {
+        let block = plain(&row, 1);
+        let file = |blocks: &[BlockEntry]| sealed(&row, &operator_footer(state, blocks));
+        assert_eq!(load_operator(file(&[block])), Ok(()));
+        damaged_operator(file(&[block, block]), "over each other");
+        damaged_operator(
+            file(&[BlockEntry { group: 3, ..block }]),
+            "belongs to no key",
+        );
+        damaged_operator(
+            file(&[BlockEntry { offset: 0, ..block }]),
+            "outside the file",
+        );
+        let unpacked = u32::MAX;
+        damaged_operator(file(&[BlockEntry { unpacked, ..block }]), "claims");
+    }
+    // The blocks of a keyed state and of the raw state share the room, too.
+    let mut both = footer(0, &[block(&row, 2)]);
+    both.operators[0].raw.push(plain(&row, 1));
+    damaged_operator(sealed(&row, &both), "over each other");
 }
 
 #[test]

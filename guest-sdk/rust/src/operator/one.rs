@@ -1,9 +1,11 @@
-//! The traits that authors implement, and the one face that the driver sees of them.
+//! Operators that have one function for all rows, whatever input they came in by.
 
+use super::{IntoOperator, Operator};
 use crate::ctx::{Ctx, Env};
 use crate::describe::{Describe, KeyedDescribe, Visit};
 use crate::error::Result;
-use crate::row::{Decode, Encode, Row};
+use crate::inputs::Inputs;
+use crate::row::{Encode, Row};
 
 /// An operator on keyed rows, with state per key.
 ///
@@ -36,8 +38,8 @@ use crate::row::{Decode, Encode, Row};
 /// weir_guest::operator!(Count);
 /// ```
 pub trait KeyedProcess: Default + 'static {
-    /// The type of the input's rows.
-    type In: Decode;
+    /// The type of the rows: one for all inputs, or made by [`inputs!`](crate::inputs!).
+    type In: Inputs;
     /// The type of the main output's rows.
     type Out: Encode;
 
@@ -148,8 +150,8 @@ pub trait KeyedProcess: Default + 'static {
 /// weir_guest::operator!(Words);
 /// ```
 pub trait Process: Default + 'static {
-    /// The type of the input's rows.
-    type In: Decode;
+    /// The type of the rows: one for all inputs, or made by [`inputs!`](crate::inputs!).
+    type In: Inputs;
     /// The type of the main output's rows.
     type Out: Encode;
 
@@ -193,42 +195,6 @@ pub trait Process: Default + 'static {
     }
 }
 
-/// An operator of either kind, as the driver runs it.
-pub trait Operator: 'static {
-    #[doc(hidden)]
-    const KEYED: bool;
-    #[doc(hidden)]
-    type In: Decode;
-    #[doc(hidden)]
-    type Out: Encode;
-
-    #[doc(hidden)]
-    fn visit<'v>(&mut self, visit: Visit<'v>) -> Visit<'v>;
-    #[doc(hidden)]
-    fn open(&mut self, env: Env) -> Result<()>;
-    #[doc(hidden)]
-    fn prefetch(&mut self, row: &Row<Self::In>) -> Result<()>;
-    #[doc(hidden)]
-    fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<Self::Out>) -> Result<()>;
-    #[doc(hidden)]
-    fn end_of_input(&mut self, ctx: &mut Ctx<Self::Out>) -> Result<()>;
-    #[doc(hidden)]
-    fn finish(&mut self, ctx: &mut Ctx<Self::Out>) -> Result<()>;
-}
-
-/// Makes an [`Operator`] of what an author wrote. `Kind` is found by inference.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` implements neither `KeyedProcess` nor `Process`",
-    label = "an operator implements one of the two"
-)]
-pub trait IntoOperator<Kind> {
-    #[doc(hidden)]
-    type Operator: Operator;
-
-    #[doc(hidden)]
-    fn make() -> Self::Operator;
-}
-
 /// A [`KeyedProcess`] as an operator.
 pub struct Keyed<T>(T);
 
@@ -241,6 +207,10 @@ impl<T: KeyedProcess> IntoOperator<Keyed<T>> for T {
     fn make() -> Keyed<T> {
         Keyed(T::default())
     }
+
+    fn author(operator: &mut Keyed<T>) -> &mut T {
+        &mut operator.0
+    }
 }
 
 impl<T: Process> IntoOperator<Plain<T>> for T {
@@ -248,6 +218,10 @@ impl<T: Process> IntoOperator<Plain<T>> for T {
 
     fn make() -> Plain<T> {
         Plain(T::default())
+    }
+
+    fn author(operator: &mut Plain<T>) -> &mut T {
+        &mut operator.0
     }
 }
 
@@ -266,8 +240,9 @@ impl<T: KeyedProcess> Operator for Keyed<T> {
         self.0.open(env)
     }
 
-    fn prefetch(&mut self, row: &Row<T::In>) -> Result<()> {
-        self.0.prefetch(row)
+    fn prefetch<'b>(&mut self, row: Row<'b, T::In>) -> Row<'b, T::In> {
+        let _ = self.0.prefetch(&row);
+        row
     }
 
     fn process(&mut self, row: Row<T::In>, ctx: &mut Ctx<T::Out>) -> Result<()> {
@@ -298,8 +273,8 @@ impl<T: Process> Operator for Plain<T> {
         self.0.open(env)
     }
 
-    fn prefetch(&mut self, _row: &Row<T::In>) -> Result<()> {
-        Ok(())
+    fn prefetch<'b>(&mut self, row: Row<'b, T::In>) -> Row<'b, T::In> {
+        row
     }
 
     fn process(&mut self, row: Row<T::In>, ctx: &mut Ctx<T::Out>) -> Result<()> {

@@ -1,0 +1,55 @@
+//! What goes wrong, and what somebody asks for, while an attempt runs.
+
+use super::{End, Running};
+use crate::{
+    CheckpointKind,
+    simulation::{folders::Broken, seen::Seen, world::note},
+};
+
+impl Running<'_> {
+    /// One thing goes wrong, or somebody asks for something.
+    pub(super) fn disturb(&mut self) -> Result<Option<End>, Broken> {
+        self.world.faults_left -= 1;
+        match self.world.rng.below(16) {
+            0 | 1 => return Ok(Some(End::Crashed)),
+            2 => {
+                note!(self.world, "a task fails");
+                self.world.see(Seen::TaskFault);
+                return Ok(Some(End::Failed));
+            }
+            3 | 4 => self.world.break_store(),
+            5 | 6 => self.world.break_disk(),
+            7 | 8 => {
+                let task = self.world.rng.below(self.tasks.len());
+                note!(self.world, "{} will decline", self.tasks[task].id);
+                self.world.see(Seen::Decline);
+                self.tasks[task].declines = true;
+            }
+            9 => {
+                let timeout = self.world.plan.config.timeout_ms;
+                note!(self.world, "time leaps");
+                self.world.see(Seen::Timeout);
+                self.world.now = self.world.now.plus_ms(timeout);
+            }
+            10 | 11 => {
+                note!(self.world, "the next metadata will be the last");
+                self.dies_storing = true;
+            }
+            12 => self.loses_ack = true,
+            13 => self.repeats_ack = true,
+            14 => return self.ask_for(CheckpointKind::Manual),
+            _ => {
+                self.world.see(Seen::Stop);
+                return self.ask_for(CheckpointKind::Stop);
+            }
+        }
+        Ok(None)
+    }
+
+    fn ask_for(&mut self, kind: CheckpointKind) -> Result<Option<End>, Broken> {
+        note!(self.world, "somebody asks for {kind:?}");
+        let effects = self.coordinator.request(self.world.now, kind);
+        self.carry_out(effects)?;
+        Ok(None)
+    }
+}

@@ -1,0 +1,122 @@
+//! The lane of a task: seals, writes and commits, strictly one after the other, as the lane of the
+//! runtime does.
+
+use std::collections::BTreeMap;
+
+use weir_model::CheckpointId;
+use weir_operator::Failure;
+
+use super::{Epoch, Event, Part, Task, Work};
+use crate::{
+    FailureReason, FileRef, JobPaths, SnapshotStore, TaskId,
+    simulation::{
+        folders::Broken,
+        plan::Role,
+        world::{Storage, World, note},
+    },
+};
+
+impl Task {
+    /// Does the next part of what is left to do beside the task.
+    pub(in crate::simulation) fn run_lane(&mut self, world: &mut World) -> Result<(), Broken> {
+        match self.lane.pop_front() {
+            None => return Ok(()),
+            Some(Work::Seal(id, epoch)) => {
+                if let Err(failure) = self.seal(world, id, epoch) {
+                    self.events.push_back(Event::Failed(failure.to_string()));
+                }
+            }
+            Some(Work::Part(id, part)) => self.part(world, id, part),
+            Some(Work::Commit(id)) => self.commit(world, id)?,
+        }
+        world.folders.look()
+    }
+
+    /// A transaction that cannot be sealed fails the task, a file that cannot be written only
+    /// declines the checkpoint.
+    fn part(&mut self, world: &World, id: CheckpointId, part: Part) {
+        let event = match self.seal(world, id, part.epoch) {
+            Err(failure) => Event::Failed(failure.to_string()),
+            Ok(()) => match self.write(world, id, &part.counts) {
+                Err(()) => Event::Declined(id, FailureReason::CheckpointAsyncException),
+                Ok(file) => {
+                    let mut ack = part.ack;
+                    ack.transactions = self.transactions.pending_up_to(id);
+                    ack.file = file;
+                    Event::Ack(id, ack)
+                }
+            },
+        };
+        self.events.push_back(event);
+    }
+
+    fn seal(
+        &mut self,
+        world: &World,
+        id: CheckpointId,
+        epoch: Option<Epoch>,
+    ) -> Result<(), Failure> {
+        let Some(Epoch { opened, pre_commit }) = epoch else {
+            return Ok(());
+        };
+        let sealed = pre_commit()?;
+        note!(world, "{} has sealed for {id}: {sealed:?}", self.id);
+        if let Some(opened) = opened {
+            self.transactions.opened(opened);
+        }
+        self.transactions.pre_committed(id, world.now, sealed);
+        Ok(())
+    }
+
+    /// Commits everything up to a checkpoint.
+    fn commit(&mut self, world: &mut World, id: CheckpointId) -> Result<(), Broken> {
+        if world.faults_left > 0 && world.rng.one_in(30) {
+            world.faults_left -= 1;
+            world.die_soon();
+        }
+        for transaction in self.transactions.complete(id) {
+            let of = transaction.checkpoint;
+            note!(world, "{} commits what it sealed for {of}", self.id);
+            let vertex = self.id.vertex;
+            match world.folders.commit(vertex, &transaction.committables)? {
+                Ok(()) => self.transactions.committed(of),
+                Err(failure) => {
+                    self.events.push_back(Event::Failed(failure.to_string()));
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the state of a task, if it keeps any.
+    fn write(
+        &self,
+        world: &World,
+        id: CheckpointId,
+        counts: &BTreeMap<u64, u64>,
+    ) -> Result<Option<FileRef>, ()> {
+        if !matches!(self.role, Role::Count) {
+            return Ok(None);
+        }
+        let TaskId { vertex, subtask } = self.id;
+        let bytes = serde_json::to_vec(counts).unwrap();
+        let path = JobPaths::state_file(&world.plan.vertices[vertex].name, subtask);
+        let file = FileRef {
+            path: path.clone(),
+            length: bytes.len() as u64,
+            crc32c: crc32c::crc32c(&bytes),
+        };
+        let Storage { store, paths } = &world.storage;
+        let path = paths.in_checkpoint(id, &path);
+        match store.put(&path, vec![bytes]) {
+            Ok(()) => Ok(Some(file)),
+            Err(_) => {
+                // It may be there all the same, and the checkpoint may be gone: nobody else
+                // removes it.
+                let _ = store.delete(&path);
+                Err(())
+            }
+        }
+    }
+}

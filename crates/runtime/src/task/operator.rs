@@ -1,0 +1,214 @@
+//! An operator as a node of a chain, and its calls: each is a transaction.
+
+use weir_model::{CheckpointId, KeyedView, Name, ProcessingTime, Rows};
+use weir_operator::{Context, Descriptor, Failure, Operator, RowInfo};
+use weir_state::StateDecl;
+
+use super::{
+    lane::NodeState,
+    slicer::{Pace, Slicer},
+};
+use crate::letters::{BadRow, BadRows};
+
+/// An operator with what it sees of the host.
+pub(crate) struct OperatorNode {
+    pub(crate) operator: Box<dyn Operator>,
+    pub(crate) cx: Box<Context>,
+    pub(crate) bad_rows: BadRows,
+    pub(crate) holds: Holds,
+    pub(crate) keeps_memory: bool,
+    /// Of each input, whether every subtask gets all its rows: only these may write broadcast
+    /// state.
+    pub(crate) broadcast: Vec<bool>,
+    pub(crate) beginning: Beginning,
+    pub(crate) slicer: Slicer,
+    /// What a row costs here, whatever follows.
+    pub(crate) pace: Pace,
+}
+
+/// What of an operator a checkpoint holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Holds {
+    /// Keyed state.
+    pub(crate) keyed: bool,
+    /// Lists or broadcast state.
+    pub(crate) own: bool,
+    /// What it says itself, when it is asked; it is also told what becomes of checkpoints. `false`
+    /// where the job keeps none.
+    pub(crate) raw: bool,
+}
+
+impl Holds {
+    pub(crate) fn new(descriptor: &Descriptor, keeps_checkpoints: bool) -> Self {
+        let keyed = |decl: &&StateDecl| decl.kind.is_keyed();
+        let count = descriptor.states.iter().filter(keyed).count();
+        Self {
+            keyed: count > 0,
+            own: count < descriptor.states.len(),
+            raw: descriptor.checkpointed && keeps_checkpoints,
+        }
+    }
+}
+
+/// How an operator begins.
+#[derive(Debug, Default)]
+pub(crate) struct Beginning {
+    /// Whether it goes on from a checkpoint.
+    pub(crate) restored: bool,
+    /// Whether its task had finished in that checkpoint: then it is not called any more, and what
+    /// was saved of it is saved again.
+    pub(crate) finished: bool,
+    /// Its share of what it had said itself.
+    pub(crate) raw: Vec<Vec<u8>>,
+}
+
+/// What became of a checkpoint.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fate {
+    Complete,
+    Aborted,
+}
+
+impl OperatorNode {
+    /// Begins a call without rows.
+    pub(crate) fn begin(&mut self, now: ProcessingTime) {
+        self.cx.processing_time = now;
+        self.begin_writes(None, false);
+    }
+
+    /// Begins a call that processes rows of an input.
+    pub(crate) fn begin_rows(&mut self, now: ProcessingTime, input: u32, rows: Rows<'_>) {
+        self.cx.processing_time = now;
+        self.begin_writes(rows.keyed, self.is_broadcast(input));
+    }
+
+    pub(crate) fn is_broadcast(&self, input: u32) -> bool {
+        self.broadcast.get(input as usize) == Some(&true)
+    }
+
+    /// Begins the transaction of a call.
+    pub(crate) fn begin_writes(&mut self, keyed: Option<KeyedView<'_>>, broadcast: bool) {
+        self.cx.state.begin(keyed);
+        if self.holds.own {
+            self.cx.operator_state.begin(broadcast);
+        }
+    }
+
+    /// Keeps what the call did, or drops it.
+    pub(crate) fn end<T>(&mut self, result: Result<T, Failure>) -> Result<T, Failure> {
+        // The keyed state may refuse; the rest cannot, so it is all or nothing.
+        let kept = result.and_then(|value| {
+            self.cx.state.commit()?;
+            Ok(value)
+        });
+        match kept {
+            Ok(value) => {
+                if self.holds.own {
+                    self.cx.operator_state.commit();
+                }
+                self.cx.metrics.commit();
+                Ok(value)
+            }
+            Err(failure) => {
+                self.roll_back();
+                Err(failure)
+            }
+        }
+    }
+
+    /// Drops what the call did.
+    pub(crate) fn roll_back(&mut self) {
+        self.cx.state.rollback();
+        if self.holds.own {
+            self.cx.operator_state.rollback();
+        }
+        self.cx.metrics.rollback();
+    }
+
+    /// Gives the operator what it had said itself, then opens it.
+    pub(crate) fn open(&mut self, now: ProcessingTime) -> Result<(), Failure> {
+        let raw = std::mem::take(&mut self.beginning.raw);
+        self.begin(now);
+        let restored = self.beginning.restored;
+        let initialized = self.operator.initialize(&mut self.cx, restored, &raw);
+        self.end(initialized)?;
+        self.begin(now);
+        let opened = self.operator.open(&mut self.cx);
+        self.end(opened)
+    }
+
+    /// The operator's part of a checkpoint; `None` where it holds nothing.
+    pub(crate) fn freeze(
+        &mut self,
+        name: &Name,
+        now: ProcessingTime,
+        id: CheckpointId,
+    ) -> Result<Option<NodeState>, Failure> {
+        let Holds { keyed, own, raw } = self.holds;
+        let said = match self.beginning.finished {
+            true => self.beginning.raw.clone(),
+            false if raw => {
+                self.begin(now);
+                let said = self.operator.snapshot(&mut self.cx, id);
+                self.end(said)?
+            }
+            false => Vec::new(),
+        };
+        if !keyed && !own && !raw {
+            return Ok(None);
+        }
+        let keyed = match keyed {
+            true => Some(self.cx.state.snapshot()?),
+            false => None,
+        };
+        let own = (own || raw).then(|| (self.cx.operator_state.snapshot(), said));
+        Ok(Some(NodeState {
+            operator: name.clone(),
+            decls: self.cx.state.states().to_vec(),
+            keyed,
+            own,
+        }))
+    }
+
+    /// Tells the operator what became of a checkpoint, if it wants to know.
+    pub(crate) fn told(
+        &mut self,
+        now: ProcessingTime,
+        id: CheckpointId,
+        fate: Fate,
+    ) -> Result<(), Failure> {
+        if !self.holds.raw || self.beginning.finished {
+            return Ok(());
+        }
+        self.begin(now);
+        let told = match fate {
+            Fate::Complete => self.operator.complete(&mut self.cx, id),
+            Fate::Aborted => self.operator.aborted(&mut self.cx, id),
+        };
+        self.end(told)
+    }
+}
+
+/// A row of a call, as a letter tells it.
+pub(crate) fn bad_row(rows: Rows<'_>, row: usize) -> BadRow<'_> {
+    BadRow {
+        value: rows.values.get(row),
+        timestamp: rows.timestamps.get(row).copied(),
+        key_hash: key_hash(rows, row),
+    }
+}
+
+/// A row of a call, as a failure tells it.
+pub(crate) fn info_of(rows: Rows<'_>, row: usize) -> RowInfo {
+    RowInfo::new(
+        rows.values.get(row),
+        rows.timestamps.get(row).copied(),
+        key_hash(rows, row),
+    )
+}
+
+fn key_hash(rows: Rows<'_>, row: usize) -> Option<u64> {
+    let keyed = rows.keyed?;
+    let key = *keyed.key_of_row.get(row)? as usize;
+    keyed.hashes.get(key).copied()
+}

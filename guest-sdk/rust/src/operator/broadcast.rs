@@ -1,0 +1,328 @@
+//! Operators with a second input whose rows go to all subtasks, and state that those rows write.
+
+use super::{IntoOperator, Operator};
+use crate::ctx::{Ctx, Env};
+use crate::describe::{Describe, KeyedDescribe, Visit};
+use crate::error::Result;
+use crate::inputs::{Either, Two};
+use crate::row::{Decode, Encode, Row};
+
+/// The number of the input that goes to all subtasks.
+const BROADCAST_INPUT: u32 = 1;
+
+/// An operator on keyed rows, and on a second input whose rows go to all subtasks. In the job file
+/// the second entry of `inputs` has `broadcast: true`, and no key.
+///
+/// ```
+/// use weir_guest::{Broadcast, Ctx, KeyedBroadcastProcess, KeyedDescribe, Result, Row, Value};
+///
+/// /// Passes on each n-th row of a key, where rows like `every=3` say what n is.
+/// #[derive(Default)]
+/// struct Sample { settings: Broadcast<String, u64>, seen: Value<u64> }
+///
+/// impl KeyedBroadcastProcess for Sample {
+///     type In = String;
+///     type BroadcastIn = String;
+///     type Out = String;
+///
+///     fn describe(&mut self, d: &mut KeyedDescribe) {
+///         d.broadcast("settings", &mut self.settings);
+///         d.value("seen", &mut self.seen).prefetch();
+///     }
+///
+///     fn process(&mut self, row: Row<String>, ctx: &mut Ctx<String>) -> Result<()> {
+///         let every = self.settings.get("every")?.copied().unwrap_or(1);
+///         let seen = self.seen.get()?.copied().unwrap_or(0) + 1;
+///         self.seen.set(seen)?;
+///         if seen % every == 0 { ctx.emit(row.value) } else { Ok(()) }
+///     }
+///
+///     fn process_broadcast(&mut self, row: Row<String>, _ctx: &mut Ctx<String>) -> Result<()> {
+///         let Some((name, value)) = row.split_once('=') else {
+///             return self.settings.remove(row.value);
+///         };
+///         self.settings.put(name, value.parse()?)
+///     }
+/// }
+///
+/// weir_guest::operator!(Sample);
+/// # use weir_guest::testing::Harness;
+/// # let mut sample = Harness::open::<Sample, _>("null").unwrap();
+/// # assert_eq!(sample.keyed([("a", "1")]).unwrap().main(), ["1"]);
+/// # sample.broadcast(["every=2"]).unwrap();
+/// # assert_eq!(sample.keyed([("a", "2"), ("a", "3"), ("b", "4")]).unwrap().main(), ["2"]);
+/// ```
+///
+/// `process` sees broadcast state, and `process_broadcast` may write it; it has no key in hand, and
+/// no keyed state. Whatever it does to broadcast state it must do in every subtask alike, see
+/// [`Broadcast`](crate::Broadcast).
+pub trait KeyedBroadcastProcess: Default + 'static {
+    /// The type of the keyed input's rows.
+    type In: Decode;
+    /// The type of the rows that go to all subtasks.
+    type BroadcastIn: Decode;
+    /// The type of the main output's rows.
+    type Out: Encode;
+
+    /// As [`KeyedProcess::describe`](crate::KeyedProcess::describe).
+    fn describe(&mut self, d: &mut KeyedDescribe) {
+        let _ = d;
+    }
+
+    /// Called once before the first row.
+    ///
+    /// # Errors
+    /// An error fails the task.
+    fn open(&mut self, env: Env) -> Result<()> {
+        let _ = env;
+        Ok(())
+    }
+
+    /// As [`KeyedProcess::prefetch`](crate::KeyedProcess::prefetch), for rows of the keyed input.
+    ///
+    /// # Errors
+    /// As there.
+    fn prefetch(&mut self, row: &Row<Self::In>) -> Result<()> {
+        let _ = row;
+        Ok(())
+    }
+
+    /// Processes a row of the keyed input.
+    ///
+    /// # Errors
+    /// As [`KeyedProcess::process`](crate::KeyedProcess::process).
+    fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<Self::Out>) -> Result<()>;
+
+    /// Processes a row that goes to all subtasks. What it emits, each subtask emits.
+    ///
+    /// # Errors
+    /// As [`KeyedProcess::process`](crate::KeyedProcess::process): what the row wrote is dropped.
+    /// It must then fail in every subtask.
+    fn process_broadcast(
+        &mut self,
+        row: Row<Self::BroadcastIn>,
+        ctx: &mut Ctx<Self::Out>,
+    ) -> Result<()>;
+
+    /// Called when an input has ended: the one that [`Ctx::input`] names. No key is in hand.
+    ///
+    /// # Errors
+    /// An error fails the task.
+    fn end_of_input(&mut self, ctx: &mut Ctx<Self::Out>) -> Result<()> {
+        let _ = ctx;
+        Ok(())
+    }
+
+    /// Called when both inputs have ended, before the final checkpoint. No key is in hand.
+    ///
+    /// # Errors
+    /// An error fails the task.
+    fn finish(&mut self, ctx: &mut Ctx<Self::Out>) -> Result<()> {
+        let _ = ctx;
+        Ok(())
+    }
+}
+
+/// An operator on rows without keys, and on a second input whose rows go to all subtasks. In the
+/// job file the second entry of `inputs` has `broadcast: true`.
+///
+/// ```
+/// use weir_guest::{Broadcast, BroadcastProcess, Ctx, Describe, Result, Row};
+///
+/// /// Drops lines that have one of the words that are banned.
+/// #[derive(Default)]
+/// struct Censor { banned: Broadcast<String, ()> }
+///
+/// impl BroadcastProcess for Censor {
+///     type In = String;
+///     type BroadcastIn = String;
+///     type Out = String;
+///
+///     fn describe(&mut self, d: &mut Describe) {
+///         d.broadcast("banned", &mut self.banned);
+///     }
+///
+///     fn process(&mut self, row: Row<String>, ctx: &mut Ctx<String>) -> Result<()> {
+///         for (word, ()) in self.banned.iter()? {
+///             if row.contains(&word[..]) {
+///                 return Ok(());
+///             }
+///         }
+///         ctx.emit(row.value)
+///     }
+///
+///     fn process_broadcast(&mut self, row: Row<String>, _ctx: &mut Ctx<String>) -> Result<()> {
+///         self.banned.put(row.value, ())
+///     }
+/// }
+///
+/// weir_guest::operator!(Censor);
+/// # use weir_guest::testing::Harness;
+/// # let mut censor = Harness::open::<Censor, _>("null").unwrap();
+/// # censor.broadcast(["rum"]).unwrap();
+/// # assert_eq!(censor.rows(["a rumour", "a word"]).unwrap().main(), ["a word"]);
+/// ```
+pub trait BroadcastProcess: Default + 'static {
+    /// The type of the first input's rows.
+    type In: Decode;
+    /// The type of the rows that go to all subtasks.
+    type BroadcastIn: Decode;
+    /// The type of the main output's rows.
+    type Out: Encode;
+
+    /// As [`Process::describe`](crate::Process::describe).
+    fn describe(&mut self, d: &mut Describe) {
+        let _ = d;
+    }
+
+    /// Called once before the first row.
+    ///
+    /// # Errors
+    /// An error fails the task.
+    fn open(&mut self, env: Env) -> Result<()> {
+        let _ = env;
+        Ok(())
+    }
+
+    /// Processes a row of the first input.
+    ///
+    /// # Errors
+    /// As [`KeyedProcess::process`](crate::KeyedProcess::process).
+    fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<Self::Out>) -> Result<()>;
+
+    /// Processes a row that goes to all subtasks. What it emits, each subtask emits.
+    ///
+    /// # Errors
+    /// As [`KeyedBroadcastProcess::process_broadcast`].
+    fn process_broadcast(
+        &mut self,
+        row: Row<Self::BroadcastIn>,
+        ctx: &mut Ctx<Self::Out>,
+    ) -> Result<()>;
+
+    /// Called when an input has ended: the one that [`Ctx::input`] names.
+    ///
+    /// # Errors
+    /// An error fails the task.
+    fn end_of_input(&mut self, ctx: &mut Ctx<Self::Out>) -> Result<()> {
+        let _ = ctx;
+        Ok(())
+    }
+
+    /// Called when both inputs have ended, before the final checkpoint.
+    ///
+    /// # Errors
+    /// An error fails the task.
+    fn finish(&mut self, ctx: &mut Ctx<Self::Out>) -> Result<()> {
+        let _ = ctx;
+        Ok(())
+    }
+}
+
+/// A [`KeyedBroadcastProcess`] as an operator.
+pub struct KeyedWithBroadcast<T>(T);
+
+/// A [`BroadcastProcess`] as an operator.
+pub struct PlainWithBroadcast<T>(T);
+
+impl<T: KeyedBroadcastProcess> IntoOperator<KeyedWithBroadcast<T>> for T {
+    type Operator = KeyedWithBroadcast<T>;
+
+    fn make() -> KeyedWithBroadcast<T> {
+        KeyedWithBroadcast(T::default())
+    }
+
+    fn author(operator: &mut KeyedWithBroadcast<T>) -> &mut T {
+        &mut operator.0
+    }
+}
+
+impl<T: KeyedBroadcastProcess> Operator for KeyedWithBroadcast<T> {
+    const KEYED: bool = true;
+    type In = Two<T::In, T::BroadcastIn>;
+    type Out = T::Out;
+
+    fn visit<'v>(&mut self, visit: Visit<'v>) -> Visit<'v> {
+        let mut describe = KeyedDescribe::new(visit);
+        describe.broadcast_input(BROADCAST_INPUT);
+        self.0.describe(&mut describe);
+        describe.into_visit()
+    }
+
+    fn open(&mut self, env: Env) -> Result<()> {
+        self.0.open(env)
+    }
+
+    fn prefetch<'b>(&mut self, row: Row<'b, Self::In>) -> Row<'b, Self::In> {
+        match row.split() {
+            Either::First(row) => {
+                let _ = self.0.prefetch(&row);
+                row.map(Either::First)
+            }
+            Either::Second(row) => row.map(Either::Second),
+        }
+    }
+
+    fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<T::Out>) -> Result<()> {
+        match row.split() {
+            Either::First(row) => self.0.process(row, ctx),
+            Either::Second(row) => self.0.process_broadcast(row, ctx),
+        }
+    }
+
+    fn end_of_input(&mut self, ctx: &mut Ctx<T::Out>) -> Result<()> {
+        self.0.end_of_input(ctx)
+    }
+
+    fn finish(&mut self, ctx: &mut Ctx<T::Out>) -> Result<()> {
+        self.0.finish(ctx)
+    }
+}
+
+impl<T: BroadcastProcess> IntoOperator<PlainWithBroadcast<T>> for T {
+    type Operator = PlainWithBroadcast<T>;
+
+    fn make() -> PlainWithBroadcast<T> {
+        PlainWithBroadcast(T::default())
+    }
+
+    fn author(operator: &mut PlainWithBroadcast<T>) -> &mut T {
+        &mut operator.0
+    }
+}
+
+impl<T: BroadcastProcess> Operator for PlainWithBroadcast<T> {
+    const KEYED: bool = false;
+    type In = Two<T::In, T::BroadcastIn>;
+    type Out = T::Out;
+
+    fn visit<'v>(&mut self, visit: Visit<'v>) -> Visit<'v> {
+        let mut describe = Describe::new(visit);
+        describe.broadcast_input(BROADCAST_INPUT);
+        self.0.describe(&mut describe);
+        describe.into_visit()
+    }
+
+    fn open(&mut self, env: Env) -> Result<()> {
+        self.0.open(env)
+    }
+
+    fn prefetch<'b>(&mut self, row: Row<'b, Self::In>) -> Row<'b, Self::In> {
+        row
+    }
+
+    fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<T::Out>) -> Result<()> {
+        match row.split() {
+            Either::First(row) => self.0.process(row, ctx),
+            Either::Second(row) => self.0.process_broadcast(row, ctx),
+        }
+    }
+
+    fn end_of_input(&mut self, ctx: &mut Ctx<T::Out>) -> Result<()> {
+        self.0.end_of_input(ctx)
+    }
+
+    fn finish(&mut self, ctx: &mut Ctx<T::Out>) -> Result<()> {
+        self.0.finish(ctx)
+    }
+}

@@ -1,0 +1,60 @@
+//! The traits that authors implement, and the one face that the driver sees of them.
+
+mod broadcast;
+mod one;
+mod two;
+
+use crate::ctx::{Ctx, Env};
+use crate::describe::Visit;
+use crate::error::Result;
+use crate::inputs::Inputs;
+use crate::row::{Encode, Row};
+
+pub use broadcast::{BroadcastProcess, KeyedBroadcastProcess};
+pub use one::{KeyedProcess, Process};
+pub use two::{CoProcess, KeyedCoProcess};
+
+/// An operator of any kind, as the driver runs it.
+pub trait Operator: 'static {
+    #[doc(hidden)]
+    const KEYED: bool;
+    #[doc(hidden)]
+    type In: Inputs;
+    #[doc(hidden)]
+    type Out: Encode;
+
+    #[doc(hidden)]
+    fn visit<'v>(&mut self, visit: Visit<'v>) -> Visit<'v>;
+    #[doc(hidden)]
+    fn open(&mut self, env: Env) -> Result<()>;
+    /// Lets the author look at a row ahead of its turn, and gives it back.
+    #[doc(hidden)]
+    fn prefetch<'b>(&mut self, row: Row<'b, Self::In>) -> Row<'b, Self::In>;
+    #[doc(hidden)]
+    fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<Self::Out>) -> Result<()>;
+    #[doc(hidden)]
+    fn end_of_input(&mut self, ctx: &mut Ctx<Self::Out>) -> Result<()>;
+    #[doc(hidden)]
+    fn finish(&mut self, ctx: &mut Ctx<Self::Out>) -> Result<()>;
+}
+
+/// Makes an [`Operator`] of what an author wrote. `Kind` is found by inference.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` implements none of the traits for operators",
+    label = "an operator implements one of `KeyedProcess`, `Process`, `KeyedCoProcess`, `CoProcess`, \
+             `KeyedBroadcastProcess` and `BroadcastProcess`"
+)]
+pub trait IntoOperator<Kind> {
+    #[doc(hidden)]
+    type Operator: Operator;
+
+    #[doc(hidden)]
+    fn make() -> Self::Operator;
+
+    /// What the author wrote, within the operator.
+    #[doc(hidden)]
+    fn author(operator: &mut Self::Operator) -> &mut Self;
+}
+
+#[cfg(test)]
+mod tests;

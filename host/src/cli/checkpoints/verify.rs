@@ -1,0 +1,238 @@
+//! `weir checkpoints verify`: whether checkpoints are whole.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{count, place, storage_failed};
+use crate::{
+    cli::{Output, Shared},
+    exit::Exit,
+    render::{Bar, error_document, say, size, tell},
+    saved::{JobListing, Place, Problem, State, Verified, verify},
+    storage::DAMAGED,
+};
+
+/// Reads all of a checkpoint, or of all that there are, and says whether it is whole.
+///
+/// Each file is compared with the length and the checksum in the metadata, and its state is read
+/// as a restore reads it. The exit code is 1 where something is damaged.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  weir checkpoints verify checkpoints/flights/chk-7
+  weir checkpoints verify job.yaml
+  weir checkpoints verify checkpoints --output json")]
+pub(super) struct Verify {
+    /// A checkpoint, a job file, a checkpoint directory, or the folder of a job in it.
+    #[arg(value_name = "CHECKPOINT|JOB|DIR")]
+    path: PathBuf,
+}
+
+/// What is said of one checkpoint.
+struct Finding {
+    path: PathBuf,
+    verdict: Verdict,
+}
+
+enum Verdict {
+    Whole { files: usize, bytes: u64 },
+    Incomplete,
+    Damaged(Vec<Problem>),
+}
+
+impl Verify {
+    pub(super) fn run(self, shared: &Shared) -> Exit {
+        let place = match place(&self.path, shared) {
+            Ok(place) => place,
+            Err(exit) => return exit,
+        };
+        let mut findings = Vec::new();
+        // How the user names the job file, as far as that is known.
+        let file = match self.path.is_file() {
+            true => self.path.display().to_string(),
+            false => "JOB".to_owned(),
+        };
+        // What can be done about what is damaged, job by job.
+        let mut advice = Vec::new();
+        let done = match place {
+            Place::Checkpoint(path) => look(&path, shared).map(|finding| {
+                if let Some(Finding {
+                    verdict: Verdict::Damaged(_),
+                    ..
+                }) = &finding
+                {
+                    advice.push(format!(
+                        "`weir checkpoints verify {}` says which others are whole",
+                        parent(&path).display()
+                    ));
+                }
+                findings.extend(finding);
+            }),
+            Place::Jobs(jobs) => jobs.iter().try_for_each(|job| {
+                let listing =
+                    JobListing::of(job).map_err(|e| storage_failed(&job.path, &e, shared))?;
+                let first = findings.len();
+                for listed in &listing.checkpoints {
+                    match listed.state {
+                        State::Incomplete => findings.push(Finding {
+                            path: listed.path.clone(),
+                            verdict: Verdict::Incomplete,
+                        }),
+                        State::Complete(_) | State::Damaged(_) => {
+                            findings.extend(look(&listed.path, shared)?);
+                        }
+                    }
+                }
+                advice.extend(what_to_do(&listing, &findings[first..], &file));
+                Ok(())
+            }),
+        };
+        if let Err(exit) = done {
+            return exit;
+        }
+        print(&findings, &advice, shared)
+    }
+}
+
+/// Verifies one checkpoint; nothing where it was removed meanwhile.
+fn look(path: &Path, shared: &Shared) -> Result<Option<Finding>, Exit> {
+    let _bar = Bar::begin(format!("reading {}", path.display()), shared.terminal);
+    let verdict = match verify(path).map_err(|e| storage_failed(path, &e, shared))? {
+        Verified::Gone => return Ok(None),
+        Verified::Damaged(problems) => Verdict::Damaged(problems),
+        Verified::Whole(saved) => Verdict::Whole {
+            files: saved.metadata.files().len(),
+            bytes: saved.size(),
+        },
+    };
+    Ok(Some(Finding {
+        path: path.to_owned(),
+        verdict,
+    }))
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
+    }
+}
+
+/// What can be done about the damaged checkpoints of a job; `file` is its job file.
+fn what_to_do(listing: &JobListing, findings: &[Finding], file: &str) -> Option<String> {
+    let is_damaged = |finding: &&Finding| matches!(finding.verdict, Verdict::Damaged(_));
+    let is_whole = |finding: &&Finding| matches!(finding.verdict, Verdict::Whole { .. });
+    findings.iter().find(is_damaged)?;
+    let job = &listing.job;
+    let latest = findings.iter().rfind(|f| is_damaged(f) || is_whole(f))?;
+    Some(match findings.iter().rfind(is_whole) {
+        _ if listing.finished.is_some() => {
+            format!("job `{job}` has finished and goes on from none of them")
+        }
+        Some(whole) if whole.path == latest.path => format!(
+            "job `{job}` goes on from {}, which is whole: nothing is to be done",
+            whole.path.display()
+        ),
+        Some(whole) => format!(
+            "`weir run {file} --restore {}` takes job `{job}` back to the latest that is whole; \
+             what sinks have shown since then comes again",
+            whole.path.display()
+        ),
+        None => {
+            format!("none of job `{job}` is whole: `weir run {file} --restore none` begins anew")
+        }
+    })
+}
+
+fn print(findings: &[Finding], advice: &[String], shared: &Shared) -> Exit {
+    let (damaged, message) = damage(findings);
+    let help = (!advice.is_empty()).then(|| advice.join("; "));
+    match shared.output {
+        Output::Text => {
+            let lines: Vec<String> = findings.iter().flat_map(text).collect();
+            if !lines.is_empty() {
+                tell(&lines.join("\n"));
+            }
+            if damaged > 0 {
+                say(&format!("error: [{DAMAGED}] {message}"));
+                advice
+                    .iter()
+                    .for_each(|advice| say(&format!("  help: {advice}")));
+            }
+        }
+        Output::Json => {
+            let one = error_document(DAMAGED, &message, help.as_deref());
+            let errors = if damaged > 0 { vec![one] } else { Vec::new() };
+            let all: Vec<Value> = findings.iter().map(document).collect();
+            tell(&json!({ "checkpoints": all, "errors": errors }).to_string());
+        }
+    }
+    if damaged > 0 {
+        Exit::Failed
+    } else {
+        Exit::Done
+    }
+}
+
+/// How many are damaged, and how that is said.
+fn damage(findings: &[Finding]) -> (usize, String) {
+    let damaged = findings
+        .iter()
+        .filter_map(|finding| match &finding.verdict {
+            Verdict::Damaged(problems) => Some((finding.path.display(), problems)),
+            Verdict::Whole { .. } | Verdict::Incomplete => None,
+        });
+    let damaged: Vec<_> = damaged.collect();
+    let message = match &damaged[..] {
+        [(path, problems)] => {
+            let files: Vec<_> = problems.iter().map(|p| p.file.as_str()).collect();
+            format!("{path} is damaged: {}", files.join(", "))
+        }
+        all => {
+            let paths: Vec<_> = all.iter().map(|(path, _)| path.to_string()).collect();
+            format!(
+                "{} checkpoints are damaged: {}",
+                all.len(),
+                paths.join(", ")
+            )
+        }
+    };
+    (damaged.len(), message)
+}
+
+fn text(finding: &Finding) -> Vec<String> {
+    let path = finding.path.display();
+    match &finding.verdict {
+        Verdict::Whole { files, bytes } => {
+            vec![format!(
+                "{path}: whole, {} in {}",
+                size(*bytes),
+                count(*files, "file", "files")
+            )]
+        }
+        Verdict::Incomplete => vec![format!("{path}: incomplete, not used")],
+        Verdict::Damaged(problems) => {
+            let each = problems.iter().map(|p| format!("  {}: {}", p.file, p.what));
+            std::iter::once(format!("{path}: damaged"))
+                .chain(each)
+                .collect()
+        }
+    }
+}
+
+fn document(finding: &Finding) -> Value {
+    let (state, files, bytes, problems) = match &finding.verdict {
+        Verdict::Whole { files, bytes } => ("whole", Some(files), Some(bytes), &[][..]),
+        Verdict::Incomplete => ("incomplete", None, None, &[][..]),
+        Verdict::Damaged(problems) => ("damaged", None, None, problems.as_slice()),
+    };
+    let problem = |p: &Problem| json!({ "file": p.file, "message": p.what });
+    json!({
+        "path": finding.path.display().to_string(),
+        "state": state,
+        "files": files,
+        "size_bytes": bytes,
+        "problems": problems.iter().map(problem).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,139 @@
+//! One process, a thousand deployments one after the other, some of which fail: nothing of them is
+//! left behind.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tokio::sync::watch;
+use weir_checkpoint::Restart;
+use weir_job_file::JobFile;
+use weir_runtime::{
+    JobEvent, JobListener, JobOptions, Outcome, RestoreFrom, SystemClock, run as run_job,
+};
+
+use crate::{
+    assemble::assemble,
+    cli::{Output, Shared},
+    storage::Storage,
+};
+
+struct Silent;
+
+impl JobListener for Silent {
+    fn event(&self, _event: &JobEvent) {}
+}
+
+/// What a process holds.
+#[derive(Debug)]
+struct Held {
+    resident_kib: u64,
+    threads: u64,
+    files: usize,
+}
+
+impl Held {
+    fn now() -> Self {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let number = |key: &str| {
+            let line = status.lines().find(|line| line.starts_with(key)).unwrap();
+            let digits: String = line.chars().filter(char::is_ascii_digit).collect();
+            digits.parse().unwrap()
+        };
+        Self {
+            resident_kib: number("VmRSS:"),
+            threads: number("Threads:"),
+            files: fs::read_dir("/proc/self/fd").unwrap().count(),
+        }
+    }
+}
+
+fn guests() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-examples/target/components")
+}
+
+/// The job of one deployment. `rows` are its input; every tenth has checkpoints, too.
+fn job(folder: &Path, number: usize, rows: &str) -> JobFile {
+    fs::write(folder.join("rows"), rows).unwrap();
+    let checkpoint = if number % 10 == 3 {
+        "checkpoint: { dir: saved }"
+    } else {
+        ""
+    };
+    let component = guests().join("misbehaving.wasm");
+    let text = format!(
+        "apiVersion: weir/v1
+job: deployed
+parallelism: 2
+{checkpoint}
+restart: {{ strategy: none }}
+sources:
+  rows: {{ connector: file, path: rows, format: lines }}
+operators:
+  count:
+    component: {}
+    inputs: [ {{ from: rows, key: {{ row: true }} }} ]
+    limits: {{ memory: 16MiB }}
+sinks:
+  out: {{ connector: file, from: count, path: out, on-existing: append }}
+",
+        component.display()
+    );
+    JobFile::load(&text, &folder.join("job.yaml"), &[]).unwrap()
+}
+
+fn deploy(folder: &Path, cache: &Path, number: usize, rows: &str) -> Outcome {
+    let shared = Shared {
+        output: Output::Text,
+        cache_dir: Some(cache.to_owned()),
+        terminal: false,
+    };
+    let assembly = assemble(job(folder, number, rows), &shared).unwrap();
+    let storage = Storage::open(&assembly.job).unwrap();
+    let _held = storage.guard();
+    let (_ask, stop) = watch::channel(false);
+    let options = JobOptions {
+        workers: 2,
+        checkpoints: storage.checkpoints,
+        restart: Restart::new(assembly.job.restart),
+        restore: RestoreFrom::Nothing,
+        attempts: storage.attempts,
+        clock: Arc::new(SystemClock),
+        listener: Arc::new(Silent),
+        stop,
+    };
+    run_job(assembly.deployment, options).unwrap().outcome
+}
+
+#[test]
+fn a_thousand_deployments_leave_nothing_behind() {
+    let cache = tempfile::tempdir().unwrap();
+    let mut before = None;
+    for number in 0..1000 {
+        let folder = tempfile::tempdir().unwrap();
+        // Three in twenty end by what guests do, the others with their input.
+        let (rows, ends) = match number % 20 {
+            0 => ("a\nb\n!panic\n", false),
+            1 => ("a\n!hog\n", false),
+            2 => ("a\n!recurse\n", false),
+            _ => ("a\nb\na\nc\n", true),
+        };
+        let outcome = deploy(folder.path(), cache.path(), number, rows);
+        assert_eq!(matches!(outcome, Outcome::Finished), ends, "{outcome:?}");
+        if number == 250 {
+            before = Some(Held::now());
+        }
+    }
+    let (before, after) = (before.unwrap(), Held::now());
+    let grown = after.resident_kib.saturating_sub(before.resident_kib);
+    // 750 deployments, some of which fill 16 MiB each: less than 16 KiB is left of one.
+    assert!(grown < 12 << 10, "{before:?}, then {after:?}");
+    // Of the deployment before the first look a thread may just have been ending.
+    assert!(
+        after.threads <= before.threads,
+        "{before:?}, then {after:?}"
+    );
+    assert!(after.files <= before.files, "{before:?}, then {after:?}");
+}

@@ -1,0 +1,141 @@
+//! Checkpoints as they lie in a folder, looked at without their job: nothing is started, locked or
+//! written, and no component is needed.
+//!
+//! INVARIANT: a checkpoint that is removed while it is looked at is no damaged one: its metadata
+//! goes first, so whoever misses a file looks for them again.
+
+mod listing;
+mod place;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use weir_checkpoint::{CheckpointKind, FileRef, JobPaths, Metadata, SnapshotStore, StoreError};
+use weir_model::OperatorName;
+use weir_snapshot_store::LocalStore;
+use weir_state::StateFileReader;
+
+pub(crate) use self::{
+    listing::{JobListing, Listed, State},
+    place::{Place, Wrong},
+    verify::{Verified, verify},
+};
+
+/// The metadata of a checkpoint, in its folder.
+const METADATA: &str = "_metadata";
+
+/// What is wrong with a file of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    /// Its path in the folder of the checkpoint.
+    pub(crate) file: String,
+    pub(crate) what: String,
+}
+
+impl Problem {
+    fn new(file: &str, what: impl Into<String>) -> Self {
+        let file = file.to_owned();
+        Self {
+            file,
+            what: what.into(),
+        }
+    }
+}
+
+/// A checkpoint whose metadata were read.
+pub(crate) struct Saved {
+    /// Its folder, as the user would write it.
+    pub(crate) path: PathBuf,
+    pub(crate) metadata: Metadata,
+    /// Whether it is marked as having nothing left to commit.
+    pub(crate) is_committed: bool,
+    store: LocalStore,
+}
+
+impl Saved {
+    /// Reads the metadata in a folder.
+    ///
+    /// # Errors
+    /// Where the storage fails; the inner error says what is wrong with the metadata.
+    pub(crate) fn read(path: &Path) -> Result<Result<Self, Problem>, StoreError> {
+        let store = LocalStore::new(path);
+        let bytes = match store.get(METADATA) {
+            Ok(bytes) => bytes,
+            Err(e) if e.is_not_found() => {
+                let what = "missing: the checkpoint was never completed, or has lost it";
+                return Ok(Err(Problem::new(METADATA, what)));
+            }
+            Err(e) => return Err(e),
+        };
+        let metadata = match Metadata::decode(&bytes) {
+            Ok(metadata) => metadata,
+            Err(e) => return Ok(Err(Problem::new(METADATA, e.to_string()))),
+        };
+        let is_committed = match store.get(JobPaths::committed_inside()) {
+            Ok(_) => true,
+            Err(e) if e.is_not_found() => false,
+            Err(e) => return Err(e),
+        };
+        Ok(Ok(Self {
+            path: path.to_owned(),
+            metadata,
+            is_committed,
+            store,
+        }))
+    }
+
+    /// The bytes of its files, as `weir run` counts them.
+    pub(crate) fn size(&self) -> u64 {
+        size_of(&self.metadata)
+    }
+
+    /// The number of rows of each state of an operator, from what its files say of themselves; what
+    /// cannot be read is told.
+    pub(crate) fn rows(&self) -> (BTreeMap<(OperatorName, String), u64>, Vec<Problem>) {
+        let mut rows = BTreeMap::new();
+        let mut problems = Vec::new();
+        for file in self.metadata.files() {
+            let read = |range: std::ops::Range<u64>| {
+                let bytes = self
+                    .store
+                    .get_range(&file.path, range.start, range.end - range.start);
+                bytes.map_err(|e| e.to_string())
+            };
+            match StateFileReader::open_ranged(file.length, read) {
+                Ok(reader) => {
+                    for operator in reader.operators() {
+                        for state in reader.states(operator).unwrap_or_default() {
+                            let key = (operator.clone(), state.name.clone());
+                            *rows.entry(key).or_default() += state.rows;
+                        }
+                    }
+                }
+                Err(e) => problems.push(Problem::new(&file.path, e.to_string())),
+            }
+        }
+        (rows, problems)
+    }
+}
+
+fn size_of(metadata: &Metadata) -> u64 {
+    let lengths = metadata
+        .files()
+        .into_iter()
+        .map(|file: &FileRef| file.length);
+    lengths.fold(0, u64::saturating_add)
+}
+
+/// The kind of a checkpoint in one word, as in its metadata.
+pub(crate) fn kind(kind: CheckpointKind) -> &'static str {
+    match kind {
+        CheckpointKind::Periodic => "periodic",
+        CheckpointKind::Manual => "manual",
+        CheckpointKind::Stop => "stop",
+        CheckpointKind::Final => "final",
+    }
+}

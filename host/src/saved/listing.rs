@@ -1,0 +1,137 @@
+//! The checkpoints of a job, told from its folder: their metadata are read, and the lengths of
+//! their files compared; what is in the files is left to `verify`.
+
+use std::path::PathBuf;
+
+use weir_checkpoint::{JobPaths, ObjectInfo, SnapshotStore, StoreError, Survey};
+use weir_model::{CheckpointId, Name};
+use weir_snapshot_store::LocalStore;
+
+use super::{METADATA, Problem, Saved, place::JobFolder};
+
+/// What is said of the checkpoints of a job.
+pub(crate) struct JobListing {
+    pub(crate) job: Name,
+    pub(crate) path: PathBuf,
+    /// In order of their numbers.
+    pub(crate) checkpoints: Vec<Listed>,
+    /// The checkpoint with which the job has finished, if it has, as the mark says it.
+    pub(crate) finished: Option<String>,
+}
+
+/// One checkpoint of a job.
+pub(crate) struct Listed {
+    pub(crate) id: CheckpointId,
+    pub(crate) path: PathBuf,
+    pub(crate) state: State,
+    /// Whether it is the one that the job goes on from by itself.
+    pub(crate) is_latest: bool,
+}
+
+/// In which state a checkpoint is.
+pub(crate) enum State {
+    /// Its metadata can be read, and all files are there with their lengths.
+    Complete(Box<Saved>),
+    /// There are no metadata: it was never completed, and is passed over.
+    Incomplete,
+    /// It cannot be restored.
+    Damaged(Problem),
+}
+
+impl JobListing {
+    /// Looks into the folder of a job.
+    ///
+    /// # Errors
+    /// Where the storage fails.
+    pub(crate) fn of(folder: &JobFolder) -> Result<Self, StoreError> {
+        let JobFolder { job, path } = folder;
+        let paths = JobPaths::new(job);
+        // The folder may be given in a way that does not end in its name.
+        let store = LocalStore::new(path);
+        let objects: Vec<ObjectInfo> = store
+            .list("")?
+            .into_iter()
+            .map(|object| ObjectInfo {
+                path: format!("{job}/{}", object.path),
+                ..object
+            })
+            .collect();
+        let survey = Survey::of(&paths, &objects);
+        let finished = match survey.is_finished {
+            true => finished_with(&store, &paths)?,
+            false => None,
+        };
+        let mut ids: Vec<CheckpointId> = survey.completed.clone();
+        ids.extend(&survey.orphans);
+        ids.sort_unstable();
+        let mut checkpoints = Vec::new();
+        for id in ids {
+            let path = path.join(format!("chk-{id}"));
+            let state = match survey.completed.contains(&id) {
+                false => State::Incomplete,
+                true => match Saved::read(&path)? {
+                    Ok(saved) => {
+                        let problem = not_as_written(&paths, id, &saved, &objects);
+                        match problem {
+                            Some(_) if !path.join(METADATA).is_file() => State::Incomplete,
+                            Some(problem) => State::Damaged(problem),
+                            None => State::Complete(Box::new(saved)),
+                        }
+                    }
+                    Err(_) if !path.join(METADATA).is_file() => State::Incomplete,
+                    Err(problem) => State::Damaged(problem),
+                },
+            };
+            let is_latest = survey.latest() == Some(id);
+            checkpoints.push(Listed {
+                id,
+                path,
+                state,
+                is_latest,
+            });
+        }
+        Ok(Self {
+            job: job.clone(),
+            path: path.clone(),
+            checkpoints,
+            finished,
+        })
+    }
+}
+
+/// What the mark of a finished job names.
+fn finished_with(store: &LocalStore, paths: &JobPaths) -> Result<Option<String>, StoreError> {
+    let mark = paths.finished();
+    match store.get(mark.strip_prefix(paths.root()).unwrap_or(&mark)) {
+        Ok(bytes) => {
+            let text = String::from_utf8_lossy(&bytes);
+            Ok(Some(text.trim().trim_end_matches('/').to_owned()))
+        }
+        Err(e) if e.is_not_found() => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// The first file that is not there, or not as long as it was.
+fn not_as_written(
+    paths: &JobPaths,
+    id: CheckpointId,
+    saved: &Saved,
+    objects: &[ObjectInfo],
+) -> Option<Problem> {
+    if saved.metadata.checkpoint != id {
+        let what = format!("it is that of checkpoint {}", saved.metadata.checkpoint);
+        return Some(Problem::new(METADATA, what));
+    }
+    saved.metadata.files().into_iter().find_map(|file| {
+        let path = paths.in_checkpoint(id, &file.path);
+        match objects.iter().find(|object| object.path == path) {
+            None => Some(Problem::new(&file.path, "missing")),
+            Some(object) if object.length != file.length => {
+                let what = format!("{} bytes, {} were written", object.length, file.length);
+                Some(Problem::new(&file.path, what))
+            }
+            Some(_) => None,
+        }
+    })
+}

@@ -1,0 +1,236 @@
+//! What a path on the command line leads to: a checkpoint, the checkpoints of a job, or those of
+//! several jobs. Paths are as a user would give them.
+
+use std::path::{Path, PathBuf};
+
+use weir_checkpoint::JobPaths;
+use weir_job_file::{Diagnostics, JobFile};
+use weir_model::{CheckpointId, Name};
+
+use super::METADATA;
+use crate::{load::load_file, storage::folder_of};
+
+/// What a path leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// One checkpoint, by its folder. Whether it is whole is another matter.
+    Checkpoint(PathBuf),
+    /// Folders of jobs; at least one.
+    Jobs(Vec<JobFolder>),
+}
+
+/// The folder of the checkpoints of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct JobFolder {
+    pub(crate) job: Name,
+    pub(crate) path: PathBuf,
+}
+
+/// Why a path leads to none of them.
+pub(crate) enum Wrong {
+    /// The job file is wrong.
+    Job(Diagnostics),
+    /// There is nothing of that kind.
+    Nothing {
+        message: String,
+        help: Option<String>,
+    },
+    /// The folder cannot be read.
+    Unreadable(String),
+}
+
+impl Place {
+    /// Finds out.
+    ///
+    /// # Errors
+    /// [`Wrong`].
+    pub(crate) fn of(path: &Path) -> Result<Self, Wrong> {
+        let folder = folder_of(path);
+        if folder != path || path.join(METADATA).is_file() {
+            return Ok(Self::Checkpoint(folder.to_owned()));
+        }
+        if path.is_file() {
+            return of_job(path);
+        }
+        if !path.is_dir() {
+            let message = format!("`{}` does not exist", path.display());
+            let help = "name a job file, a checkpoint directory, the folder of a job in it, or a \
+                        checkpoint, such as `checkpoints/flights/chk-7`";
+            return Err(Wrong::Nothing {
+                message,
+                help: Some(help.to_owned()),
+            });
+        }
+        let name = name_of(path);
+        if name
+            .as_deref()
+            .is_some_and(|name| checkpoint_name(name).is_some())
+        {
+            return Ok(Self::Checkpoint(path.to_owned()));
+        }
+        if let Some(folder) = job_folder(path)? {
+            return Ok(Self::Jobs(vec![folder]));
+        }
+        let mut jobs = Vec::new();
+        for entry in entries(path)? {
+            let inside = path.join(&entry);
+            if inside.is_dir() {
+                jobs.extend(job_folder(&inside)?);
+            }
+        }
+        if jobs.is_empty() {
+            let message = format!("there are no checkpoints in `{}`", path.display());
+            let help = "a checkpoint directory (`checkpoint.dir` of a job file) has a folder for \
+                        each job, with a folder `chk-<n>` for each checkpoint";
+            return Err(Wrong::Nothing {
+                message,
+                help: Some(help.to_owned()),
+            });
+        }
+        jobs.sort_by(|a, b| a.job.cmp(&b.job));
+        Ok(Self::Jobs(jobs))
+    }
+}
+
+/// Where a job file says that its checkpoints are.
+fn of_job(path: &Path) -> Result<Place, Wrong> {
+    let job: JobFile = load_file(path, &[]).map_err(Wrong::Job)?;
+    let Some(checkpoint) = &job.checkpoint else {
+        let message = format!("job `{}` takes no checkpoints", job.job);
+        return Err(Wrong::Nothing {
+            message,
+            help: None,
+        });
+    };
+    let path: PathBuf = checkpoint.dir.components().collect();
+    let path = path.join(job.job.as_str());
+    if !path.is_dir() {
+        let shown = path.display();
+        let message = format!(
+            "job `{}` has no checkpoints yet: there is no `{shown}`",
+            job.job
+        );
+        return Err(Wrong::Nothing {
+            message,
+            help: None,
+        });
+    }
+    Ok(Place::Jobs(vec![JobFolder { job: job.job, path }]))
+}
+
+/// The folder as that of a job, if it is one: it has the name of a job and something of one in it.
+fn job_folder(path: &Path) -> Result<Option<JobFolder>, Wrong> {
+    let Some(job) = name_of(path).and_then(|name| Name::new(&name).ok()) else {
+        return Ok(None);
+    };
+    let paths = JobPaths::new(&job);
+    let is_of_job = |entry: &String| {
+        let object = format!("{job}/{entry}");
+        let marks = [paths.lock(), paths.finished()];
+        checkpoint_name(entry).is_some()
+            || marks.contains(&object)
+            || paths.begin_of(&object).is_some()
+    };
+    let is_one = entries(path)?.iter().any(is_of_job);
+    Ok(is_one.then(|| JobFolder {
+        job,
+        path: path.to_owned(),
+    }))
+}
+
+/// The number of the checkpoint whose folder has this name.
+fn checkpoint_name(name: &str) -> Option<CheckpointId> {
+    let paths = JobPaths::new(&Name::new("a").ok()?);
+    paths.metadata_of(&format!("a/{name}/{METADATA}"))
+}
+
+/// The name of a folder, however the way to it is written.
+fn name_of(path: &Path) -> Option<String> {
+    let whole = path.canonicalize().ok()?;
+    Some(whole.file_name()?.to_str()?.to_owned())
+}
+
+/// The names in a folder, those that are text.
+fn entries(path: &Path) -> Result<Vec<String>, Wrong> {
+    let unreadable =
+        |e: std::io::Error| Wrong::Unreadable(format!("cannot read `{}`: {e}", path.display()));
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(unreadable)? {
+        if let Ok(name) = entry.map_err(unreadable)?.file_name().into_string() {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn folder(paths: &[&str]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for path in paths {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        dir
+    }
+
+    #[track_caller]
+    fn jobs(place: Result<Place, Wrong>) -> Vec<String> {
+        match place {
+            Ok(Place::Jobs(jobs)) => jobs.iter().map(|job| job.job.to_string()).collect(),
+            Ok(Place::Checkpoint(path)) => panic!("{}", path.display()),
+            Err(Wrong::Nothing { message, .. } | Wrong::Unreadable(message)) => vec![message],
+            Err(Wrong::Job(diagnostics)) => vec![diagnostics.to_string()],
+        }
+    }
+
+    #[test]
+    fn every_way_to_say_it_leads_to_the_same() {
+        let dir = folder(&[
+            "saved/a/chk-1/_metadata",
+            "saved/a/chk-2/op/0/state",
+            "saved/b/LOCK",
+            "saved/c/notes.txt",
+            "saved/Not a job/chk-1/_metadata",
+        ]);
+        let of = |path: &str| Place::of(&dir.path().join(path));
+        assert_eq!(jobs(of("saved")), ["a", "b"]);
+        assert_eq!(jobs(of("saved/a")), ["a"]);
+        assert_eq!(jobs(of("saved/b/../a/")), ["a"]);
+        for path in ["saved/a/chk-1", "saved/a/chk-1/_metadata", "saved/a/chk-2"] {
+            assert!(matches!(of(path), Ok(Place::Checkpoint(_))), "{path}");
+        }
+        assert!(jobs(of("saved/c"))[0].starts_with("there are no checkpoints in"));
+        assert!(jobs(of("saved/a/chk-3"))[0].ends_with("does not exist"));
+    }
+
+    #[test]
+    fn a_job_file_leads_to_the_folder_of_its_job() {
+        let dir = folder(&["saved/a/chk-1/_metadata"]);
+        let write = |name: &str, text: &str| {
+            let text = format!(
+                "apiVersion: weir/v1\n{text}\nsources: {{ r: {{ connector: generator }} }}\n"
+            );
+            fs::write(dir.path().join(name), text).unwrap();
+            Place::of(&dir.path().join(name))
+        };
+        assert_eq!(
+            jobs(write("a.yaml", "job: a\ncheckpoint: { dir: ./saved }")),
+            ["a"]
+        );
+        let none = jobs(write("b.yaml", "job: b\ncheckpoint: { dir: saved }"));
+        assert!(
+            none[0].starts_with("job `b` has no checkpoints yet"),
+            "{none:?}"
+        );
+        let never = jobs(write("c.yaml", "job: c"));
+        assert_eq!(never, ["job `c` takes no checkpoints"]);
+        assert!(jobs(write("d.yaml", "jub: d"))[0].contains("jub"));
+    }
+}

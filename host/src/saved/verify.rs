@@ -1,0 +1,122 @@
+//! Whether a checkpoint is whole: every byte of it is read.
+//!
+//! INVARIANT: what is said to be whole can be restored: length and checksum of each file are those
+//! in the metadata, and each block of state can be unpacked and read row by row.
+
+use std::path::Path;
+
+use weir_checkpoint::{FileRef, SnapshotStore, StoreError};
+use weir_model::{KeyGroup, KeyGroupRange, MaxParallelism};
+use weir_snapshot_store::LocalStore;
+use weir_state::{HeapBackend, SavedState, StateDecl, StateFileReader};
+
+use super::{METADATA, Problem, Saved};
+
+/// What was found.
+pub(crate) enum Verified {
+    /// All of it is as it was written.
+    Whole(Box<Saved>),
+    /// What is wrong, file by file.
+    Damaged(Vec<Problem>),
+    /// It was removed while it was read.
+    Gone,
+}
+
+/// Reads all of a checkpoint.
+///
+/// # Errors
+/// Where the storage fails, which says nothing about the checkpoint.
+pub(crate) fn verify(path: &Path) -> Result<Verified, StoreError> {
+    let begun = path.join(METADATA).is_file();
+    let saved = match Saved::read(path)? {
+        Ok(saved) => saved,
+        Err(_) if begun && !path.join(METADATA).is_file() => return Ok(Verified::Gone),
+        Err(problem) => return Ok(Verified::Damaged(vec![problem])),
+    };
+    let mut problems = Vec::new();
+    for file in saved.metadata.files() {
+        if let Err(what) = check_file(&saved.store, file, &saved)? {
+            problems.push(Problem::new(&file.path, what));
+        }
+    }
+    if problems.is_empty() {
+        return Ok(Verified::Whole(Box::new(saved)));
+    }
+    match path.join(METADATA).is_file() {
+        true => Ok(Verified::Damaged(problems)),
+        false => Ok(Verified::Gone),
+    }
+}
+
+/// What is wrong with a file, if something is.
+fn check_file(
+    store: &LocalStore,
+    file: &FileRef,
+    saved: &Saved,
+) -> Result<Result<(), String>, StoreError> {
+    let bytes = match store.get(&file.path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.is_not_found() => return Ok(Err("missing".into())),
+        Err(e) => return Err(e),
+    };
+    let length = bytes.len() as u64;
+    if length != file.length {
+        return Ok(Err(format!("{length} bytes, {} were written", file.length)));
+    }
+    let found = crc32c::crc32c(&bytes);
+    if found != file.crc32c {
+        return Ok(Err(format!(
+            "checksum {found:08x}, {:08x} was written",
+            file.crc32c
+        )));
+    }
+    Ok(check_state(bytes, file, saved).map_err(|e| e.to_string()))
+}
+
+/// Reads all state in a file as a restore does.
+fn check_state(bytes: Vec<u8>, file: &FileRef, saved: &Saved) -> Result<(), String> {
+    let mut reader = StateFileReader::open(bytes).map_err(|e| e.to_string())?;
+    let operators: Vec<_> = reader.operators().cloned().collect();
+    for (name, operator) in &saved.metadata.operators {
+        let is_here = |part: &weir_checkpoint::SubtaskMeta| part.file.as_ref() == Some(file);
+        if operator.subtasks.iter().any(is_here) && !operators.contains(name) {
+            return Err(format!(
+                "state of operator `{name}` should be in it and is not"
+            ));
+        }
+    }
+    let range = all_groups(saved.metadata.max_parallelism);
+    for name in operators {
+        let states = reader.states(&name).unwrap_or_default();
+        let keyed = states.iter().filter(|state| state.kind.is_keyed());
+        let keyed: Vec<StateDecl> = keyed.map(declared).collect();
+        let mut backend = HeapBackend::new(keyed, range).map_err(|e| e.to_string())?;
+        reader
+            .load(&name, &mut backend, range)
+            .map_err(|e| format!("operator `{name}`: {e}"))?;
+        reader
+            .operator_state(&name)
+            .map_err(|e| format!("operator `{name}`: {e}"))?;
+    }
+    Ok(())
+}
+
+/// A declaration that a saved state fits. Without a time to live: what has expired is read too.
+fn declared(saved: &SavedState) -> StateDecl {
+    StateDecl {
+        name: saved.name.clone(),
+        kind: saved.kind,
+        format: saved.format.clone(),
+        version: saved.version,
+        prefetch: false,
+        ttl: None,
+    }
+}
+
+fn all_groups(max: MaxParallelism) -> KeyGroupRange {
+    let last = u16::try_from(max.get() - 1).unwrap_or(u16::MAX);
+    KeyGroupRange {
+        start: KeyGroup(0),
+        end: KeyGroup(last),
+    }
+}
