@@ -63,6 +63,10 @@ lint: setup
 figures *options: setup
     @cargo xtask figures {{ options }}
 
+# What a row costs, native and as a component, in one run (--help tells the options)
+bench *options: setup
+    @{{ then }} _bench {{ options }}
+
 # Format all Rust sources
 fmt:
     cargo fmt --all
@@ -102,6 +106,13 @@ _demo *options:
     @cargo xtask guests
     @cargo build --workspace --bins
     @cargo xtask demo {{ options }}
+
+[private]
+_bench *options:
+    @cargo xtask guests
+    @cargo build --release --package weir-host --package weir-benches --bins
+    @CARGO_MANIFEST_DIR={{ quote(justfile_directory() / 'benches') }} \
+        {{ quote(CARGO_TARGET_DIR / 'release/weir-bench') }} {{ options }}
 
 [private]
 _test:

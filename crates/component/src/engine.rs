@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use wasmtime::{Config, OptLevel, component::Linker};
+use wasmtime::{Config, OptLevel, ProfilingStrategy, component::Linker};
 
 use crate::{Error, bindings, cache::Cache, guest::Guest, wasi};
 
@@ -31,6 +31,9 @@ pub struct EngineOptions {
     pub stack: usize,
     /// The folder for compiled code, made where it is missing; `None` compiles at each start.
     pub cache: Option<PathBuf>,
+    /// Writes `/tmp/perf-<pid>.map`, by which `perf` names the functions of guests. For measuring:
+    /// it costs time at each load.
+    pub perf_map: bool,
 }
 
 impl Default for EngineOptions {
@@ -38,6 +41,7 @@ impl Default for EngineOptions {
         Self {
             stack: 1 << 20,
             cache: None,
+            perf_map: false,
         }
     }
 }
@@ -110,6 +114,9 @@ fn config(options: &EngineOptions) -> Config {
         .wasm_backtrace_max_frames(NonZeroUsize::new(MAX_FRAMES))
         // Names of functions come from the name section; lines are not worth the parsing.
         .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable);
+    if options.perf_map {
+        config.profiler(ProfilingStrategy::PerfMap);
+    }
     config
 }
 

@@ -12,6 +12,24 @@ pub fn hash64(key: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64(key)
 }
 
+/// Whether two keys have the same bytes. Keys are short: comparing them in line costs less than a
+/// call of `memcmp`.
+#[inline]
+#[must_use]
+pub fn same_key(left: &[u8], right: &[u8]) -> bool {
+    if left.len() != right.len() {
+        return false;
+    }
+    // The last eight bytes are compared as a whole, whatever of them has been before.
+    let (Some(left_end), Some(right_end)) = (left.last_chunk::<8>(), right.last_chunk::<8>())
+    else {
+        return left.iter().eq(right);
+    };
+    let (left, _) = left.as_chunks::<8>();
+    let (right, _) = right.as_chunks::<8>();
+    left_end == right_end && left.iter().zip(right).all(|(left, right)| left == right)
+}
+
 /// The 32 bits of a key's hash that decide its key group: `low 32 bits of (h ^ h >> 32)` (D1).
 #[must_use]
 pub fn hash32_of(hash: u64) -> i32 {

@@ -216,3 +216,17 @@ fn byte_keys_have_these_hashes_for_ever() {
     }
     assert_eq!(hash32_of(0x0000_0001_0000_0003), 2);
 }
+
+#[test]
+fn keys_are_the_same_where_all_their_bytes_are() {
+    for length in 0..40 {
+        let key: Vec<u8> = (0..length).collect();
+        assert!(same_key(&key, &key.clone()));
+        assert!(!same_key(&key, &[&key[..], b"x"].concat()));
+        for at in 0..key.len() {
+            let mut other = key.clone();
+            other[at] ^= 0x80;
+            assert!(!same_key(&key, &other), "{length} {at}");
+        }
+    }
+}

@@ -29,6 +29,6 @@ pub use ids::{
 };
 pub use key::{
     KeyGroup, KeyGroupRange, MaxParallelism, Parallelism, ParallelismError, hash32_of, hash64,
-    murmur,
+    murmur, same_key,
 };
 pub use time::{EventTime, ProcessingTime};

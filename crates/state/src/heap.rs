@@ -278,7 +278,7 @@ impl Backend for HeapBackend {
         for (state, writes) in &writes.values {
             let state = &mut self.states[state.0 as usize];
             state.table.thaw();
-            let change = state.table.apply(keys, writes);
+            let change = state.table.apply(keys, writes, &mut self.probes);
             state.count(change);
         }
         for (state, writes) in &writes.lists {

@@ -18,7 +18,7 @@ impl KeyedProcess for KeyedCount {
     fn process(&mut self, _row: Row<Vec<u8>>, ctx: &mut Ctx<String>) -> Result<()> {
         let count = self.count.get()?.copied().unwrap_or(0) + 1;
         self.count.set(count)?;
-        ctx.emit(format_args!("{}={count}", ctx.key()))
+        ctx.emit((ctx.key(), "=", count))
     }
 }
 

@@ -9,40 +9,83 @@ const SHORT: usize = 64;
 /// Appends bytes that are mostly few.
 #[inline]
 pub(crate) fn append(out: &mut Vec<u8>, bytes: &[u8]) {
+    match bytes {
+        // What stands between two parts is mostly known to the compiler, and then no loop is left.
+        [byte] => out.push(*byte),
+        _ => {
+            append_noting_ascii(out, bytes);
+        }
+    }
+}
+
+/// Appends bytes that are mostly few, and says whether they were few and ASCII: then they are text,
+/// which is found out in passing.
+pub(crate) fn append_noting_ascii(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
     if bytes.len() > SHORT {
         out.extend_from_slice(bytes);
-        return;
+        return false;
     }
     out.reserve(bytes.len());
+    let mut seen = 0;
     let (eights, rest) = bytes.as_chunks::<8>();
     for eight in eights {
+        seen |= u64::from_le_bytes(*eight);
         out.extend_from_slice(eight);
     }
     let (fours, rest) = rest.as_chunks::<4>();
     for four in fours {
+        seen |= u64::from(u32::from_le_bytes(*four));
         out.extend_from_slice(four);
     }
     let (twos, rest) = rest.as_chunks::<2>();
     for two in twos {
+        seen |= u64::from(u16::from_le_bytes(*two));
         out.extend_from_slice(two);
     }
-    out.extend(rest.first());
+    if let Some(last) = rest.first() {
+        seen |= u64::from(*last);
+        out.push(*last);
+    }
+    seen & 0x8080_8080_8080_8080 == 0
 }
 
 /// Appends a number in decimal.
-pub(crate) fn append_decimal(out: &mut Vec<u8>, mut number: u64) {
-    // The longest number has 20 digits.
-    let mut digits = [0; 20];
-    let mut start = digits.len();
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
+#[inline]
+pub(crate) fn append_decimal(out: &mut Vec<u8>, number: u64) {
+    if number >= EIGHT_DIGITS {
+        append_long_decimal(out, number);
+        return;
     }
-    append(out, &digits[start..]);
+    let digits = digits_of(number as u32);
+    let leading = (digits.trailing_zeros() / 8).min(7);
+    let end = out.len() + 8 - leading as usize;
+    // Eight bytes at a constant length, and those that are too many taken back.
+    let text = (digits | ZEROS) >> (8 * leading);
+    out.extend_from_slice(&text.to_le_bytes());
+    out.truncate(end);
+}
+
+/// The first number that has more than eight digits.
+const EIGHT_DIGITS: u64 = 100_000_000;
+/// Eight times the digit 0.
+const ZEROS: u64 = 0x3030_3030_3030_3030;
+
+fn append_long_decimal(out: &mut Vec<u8>, number: u64) {
+    append_decimal(out, number / EIGHT_DIGITS);
+    let digits = digits_of((number % EIGHT_DIGITS) as u32);
+    out.extend_from_slice(&(digits | ZEROS).to_le_bytes());
+}
+
+/// The eight digits of a number that has no more, the first in the lowest byte: halves, quarters
+/// and eighths of the number are divided side by side, by multiplication.
+#[inline]
+fn digits_of(number: u32) -> u64 {
+    let (high, low) = (u64::from(number / 10_000), u64::from(number % 10_000));
+    let fours = high | low << 32;
+    let hundreds = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
+    let twos = hundreds | (fours - hundreds * 100) << 16;
+    let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
+    tens | (twos - tens * 10) << 8
 }
 
 /// Appends a number in decimal, with a minus sign if it is negative.
@@ -85,8 +128,30 @@ mod tests {
             append_decimal_signed(&mut out, number);
             assert_eq!(out, number.to_string().into_bytes());
         }
-        let mut out = Vec::new();
-        append_decimal(&mut out, u64::MAX);
-        assert_eq!(out, u64::MAX.to_string().into_bytes());
+        // Around every power of ten, and many in between.
+        let powers = (0..20).map(|exponent| 10_u64.pow(exponent));
+        let around = powers.flat_map(|power| [power - 1, power, power.saturating_add(1)]);
+        let between = (0..200_000_u64).map(|n| n * 9_973 * (n % 7 * n % 1_000_003 + 1));
+        for number in around.chain(0..10_000).chain(between).chain([u64::MAX]) {
+            let mut out = vec![b'x'];
+            append_decimal(&mut out, number);
+            assert_eq!(out[1..], *number.to_string().as_bytes(), "{number}");
+        }
+    }
+
+    #[test]
+    fn what_is_ascii_is_noted() {
+        for length in 0..=SHORT {
+            let mut bytes = vec![b'a'; length];
+            assert!(append_noting_ascii(&mut Vec::new(), &bytes));
+            for at in 0..length {
+                bytes[at] = 0x80;
+                assert!(
+                    !append_noting_ascii(&mut Vec::new(), &bytes),
+                    "{length} {at}"
+                );
+                bytes[at] = b'a';
+            }
+        }
     }
 }

@@ -19,6 +19,19 @@ pub(crate) fn row(column: &BytesColumn, row: usize) -> Result<&[u8]> {
         .ok_or_else(|| malformed(column, row))
 }
 
+/// All rows of a column, in order.
+pub(crate) fn rows(column: &BytesColumn) -> impl Iterator<Item = Result<&[u8]>> {
+    let mut start = 0;
+    column.ends.iter().enumerate().map(move |(index, &end)| {
+        let range = start as usize..end as usize;
+        start = end;
+        column
+            .bytes
+            .get(range)
+            .ok_or_else(|| malformed(column, index))
+    })
+}
+
 /// Row `row` of a column whose rows may be absent.
 pub(crate) fn optional(column: &OptionalColumn, row_index: usize) -> Result<Option<&[u8]>> {
     match column.present.get(row_index) {
@@ -94,8 +107,10 @@ mod tests {
             push(&mut column, value).unwrap();
         }
         assert_eq!(column.ends, [2, 2, 3]);
-        let rows: Vec<_> = (0..3).map(|i| row(&column, i).unwrap()).collect();
-        assert_eq!(rows, [&b"ab"[..], b"", b"c"]);
+        let each: Vec<_> = (0..3).map(|i| row(&column, i).unwrap()).collect();
+        assert_eq!(each, [&b"ab"[..], b"", b"c"]);
+        let all: Vec<_> = rows(&column).map(Result::unwrap).collect();
+        assert_eq!(all, each);
     }
 
     #[test]
@@ -121,6 +136,10 @@ mod tests {
             let last = column.ends.len().saturating_sub(1);
             let error = row(&column, last).unwrap_err();
             assert!(error.is_fatal(), "{error}");
+            assert_eq!(
+                rows(&column).last().is_some_and(|row| row.is_err()),
+                !column.ends.is_empty()
+            );
         }
     }
 }

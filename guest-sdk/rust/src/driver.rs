@@ -191,8 +191,8 @@ impl<O: Operator> Driver<O> {
         decoded: Vec<Decoded<'b, O>>,
     ) -> Result<Option<Poison>> {
         let mut decoded = decoded.into_iter();
-        for index in 0..batch.values.ends.len() {
-            let bytes = column::row(&batch.values, index)?;
+        for (index, bytes) in column::rows(&batch.values).enumerate() {
+            let bytes = bytes?;
             let key_index = key_of(batch, index)?;
             let key = match key_index {
                 Some(key) => column::row(&batch.keys, key as usize)?,

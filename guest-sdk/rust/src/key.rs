@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::append::append_noting_ascii;
 use crate::error::{Context, Error, Result};
 
 /// The key of the row in hand: one part per selected column or JSON pointer, in the order of the
@@ -99,6 +100,20 @@ impl<'a> Key<'a> {
             rest = after;
             Some(part)
         })
+    }
+
+    /// Appends what `Display` shows.
+    pub(crate) fn append_text(&self, out: &mut Vec<u8>) {
+        for (index, part) in self.parts().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            let start = out.len();
+            if !append_noting_ascii(out, part) && std::str::from_utf8(part).is_err() {
+                out.truncate(start);
+                out.extend(part.escape_ascii());
+            }
+        }
     }
 
     #[cold]

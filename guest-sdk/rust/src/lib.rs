@@ -42,8 +42,8 @@
 //! - of two inputs: [`KeyedCoProcess`], [`CoProcess`]; with rules that go to all subtasks:
 //!   [`KeyedBroadcastProcess`], [`BroadcastProcess`]; of any number: [`inputs!`],
 //!   [`Describe::inputs`], [`Describe::broadcast_input`]
-//! - rows: [`Row`], [`Decode`], [`Encode`], [`Csv`], [`Key`], [`object!`]; `Json` with the feature
-//!   `json`
+//! - rows: [`Row`], [`Decode`], [`Encode`], [`TextPart`], [`Csv`], [`Key`], [`object!`]; `Json`
+//!   with the feature `json`
 //! - state of a key: [`Value`], [`List`], [`Map`], [`Reducing`], [`Aggregating`]; of the subtask:
 //!   [`OperatorList`], [`Broadcast`]; [`StateCodec`], [`record!`]
 //! - checkpoints: [`Checkpointed`]
@@ -110,6 +110,7 @@ mod row;
 mod state;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+mod text;
 mod type_name;
 
 pub use checkpointed::{Checkpointed, Initialize, Snapshot};
@@ -135,6 +136,7 @@ pub use state::{
     Aggregate, Aggregating, Broadcast, BroadcastEntries, Entries, Fold, List, Map, OperatorList,
     Reducing, Value,
 };
+pub use text::TextPart;
 
 /// The guests in the README compile.
 #[cfg(all(doctest, feature = "json"))]

@@ -126,6 +126,7 @@ impl<'o, T> Output<'o, T> {
     /// # Errors
     /// If the value has no written form; fatal if the output is not declared, or if this row has a
     /// key and the one before it has none.
+    #[inline]
     pub fn emit(self, value: impl EncodeAs<T>) -> Result<()> {
         let rows = self.rows?;
         // Were it found out only at the end of the call, a row that is dropped could leave its key
@@ -144,7 +145,9 @@ impl<'o, T> Output<'o, T> {
         if let Some(key) = self.key {
             column::push(&mut rows.keys, key)?;
         }
-        rows.origin.extend(self.origin);
+        if let Some(origin) = self.origin {
+            rows.origin.push(origin);
+        }
         column::end_row(&mut rows.values)
     }
 }

@@ -54,7 +54,8 @@ pub trait Encode: 'static {
 }
 
 /// What can be emitted where the output has type `T`: a `T`, a `&T`, and what is written alike; for
-/// `String` that is `&str`, `Cow<str>` and `format_args!(…)`, for `Vec<u8>` it is `&[u8]`.
+/// `String` that is `&str`, `Cow<str>`, `format_args!(…)` and a tuple of [parts](crate::TextPart),
+/// for `Vec<u8>` it is `&[u8]`.
 pub trait EncodeAs<T> {
     /// Appends the row.
     ///

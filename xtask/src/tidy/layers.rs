@@ -19,7 +19,7 @@ pub(crate) struct Package {
 
 /// For each crate of ours, which of ours it depends on, no more and no less: an edge that comes or
 /// goes is to be seen in review. Every crate is listed, lowest layer first.
-const NEEDS: [(&str, &[&str]); 15] = [
+const NEEDS: [(&str, &[&str]); 16] = [
     // words, and what decides
     ("model", &[]),
     ("state", &["model"]),
@@ -65,6 +65,20 @@ const NEEDS: [(&str, &[&str]); 15] = [
             "snapshot-store",
             "runtime",
             "job-file",
+        ],
+    ),
+    (
+        "benches",
+        &[
+            "model",
+            "state",
+            "checkpoint",
+            "operator",
+            "formats",
+            "graph",
+            "component",
+            "snapshot-store",
+            "runtime",
         ],
     ),
     ("tests", &["host", "job-file"]),

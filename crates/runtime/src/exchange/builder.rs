@@ -1,7 +1,7 @@
 //! Collecting rows for one target until the batch is worth handing over.
 
 use hashbrown::HashTable;
-use weir_model::{Batch, Column, Keyed};
+use weir_model::{Batch, Column, Keyed, same_key};
 
 /// Rows under way to one target.
 #[derive(Default)]
@@ -47,7 +47,7 @@ impl BatchBuilder {
         self.push(value, timestamp);
         let (keys, hashes) = (&mut self.keys, &mut self.hashes);
         let found = self.index.find(hash, |&i| {
-            hashes[i as usize] == hash && keys.get(i as usize) == key
+            hashes[i as usize] == hash && same_key(keys.get(i as usize), key)
         });
         let index = match found {
             Some(&index) => index,
@@ -69,13 +69,14 @@ impl BatchBuilder {
         let bytes = self.values.byte_len();
         let room = Column::with_capacity(rows.min(Batch::MAX_ROWS), bytes.min(Batch::MAX_BYTES));
         let values = std::mem::replace(&mut self.values, room);
-        let timestamps = std::mem::take(&mut self.timestamps);
+        let timestamps = take_leaving_room(&mut self.timestamps);
         let keyed = (!self.key_of_row.is_empty()).then(|| {
             self.index.clear();
+            let room = Column::with_capacity(self.keys.len(), self.keys.byte_len());
             Keyed {
-                keys: std::mem::take(&mut self.keys),
-                hashes: std::mem::take(&mut self.hashes),
-                key_of_row: std::mem::take(&mut self.key_of_row),
+                keys: std::mem::replace(&mut self.keys, room),
+                hashes: take_leaving_room(&mut self.hashes),
+                key_of_row: take_leaving_room(&mut self.key_of_row),
             }
         });
         Batch {
@@ -84,4 +85,10 @@ impl BatchBuilder {
             keyed,
         }
     }
+}
+
+/// The next batch most likely needs as much: it does not grow to that step by step.
+fn take_leaving_room<T>(buffer: &mut Vec<T>) -> Vec<T> {
+    let room = Vec::with_capacity(buffer.len());
+    std::mem::replace(buffer, room)
 }

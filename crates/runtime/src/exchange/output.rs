@@ -172,8 +172,14 @@ impl EdgeOut {
             }
             let key = self.keys.get(row);
             let hash = hash64(key);
-            let group = self.max.key_group_of(hash);
-            let at = self.max.subtask_of(group, self.parallelism).index();
+            // Where there is one subtask, it has all key groups.
+            let at = match self.targets.len() {
+                1 => 0,
+                _ => {
+                    let group = self.max.key_group_of(hash);
+                    self.max.subtask_of(group, self.parallelism).index()
+                }
+            };
             let target = &mut self.targets[at];
             if !target.builder.fits(timestamped) {
                 target.hand_over();

@@ -10,7 +10,7 @@
 
 use std::{mem, sync::Arc};
 
-use super::segment::Segment;
+use super::segment::{At, Segment};
 
 /// No segment shares more bits of its keys' hashes than this; it grows instead. Reached at 25
 /// million entries a page, or by keys with equal hashes.
@@ -76,6 +76,16 @@ impl Page {
                 .cloned()
                 .unwrap_or_default()
         })
+    }
+
+    /// Replaces the value of a record where it is, if that is the record of `key`, no snapshot
+    /// holds it, and the value fits; gives back whether it did.
+    #[inline]
+    pub(super) fn replace(&mut self, number: u32, at: At, key: &[u8], value: &[u8]) -> bool {
+        match self.segments.get_mut(number as usize) {
+            Some(Some(segment)) => segment.replace_at(at, key, value),
+            Some(None) | None => false,
+        }
     }
 
     /// Removes an entry; gives back whether it was there.

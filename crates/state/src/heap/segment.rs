@@ -11,6 +11,8 @@
 
 use std::sync::Arc;
 
+use weir_model::same_key;
+
 use super::{big::Big, record};
 
 /// First byte of a tagged value: the rest is the value itself.
@@ -108,7 +110,7 @@ impl Segment {
     /// Whether the record is that of `key`.
     #[inline]
     pub(super) fn is(&self, at: At, key: &[u8]) -> bool {
-        record::key(&self.arena, at.byte()) == key
+        same_key(record::key(&self.arena, at.byte()), key)
     }
 
     /// The record of `key`.
@@ -165,6 +167,18 @@ impl Segment {
                 true
             }
         }
+    }
+
+    /// Replaces a value where it is, if `at` is the record of `key` and the value fits; gives back
+    /// whether it did. Not in a tagged segment, where a value may have to be let go of.
+    #[inline]
+    pub(super) fn replace_at(&mut self, at: At, key: &[u8], value: &[u8]) -> bool {
+        let there = at != At::NONE && !self.tagged && self.is(at, key);
+        let fits = there && record::fits(&self.arena, at.byte(), value.len());
+        if fits {
+            record::set_value(&mut self.arena, at.byte(), value);
+        }
+        fits
     }
 
     /// Inserts or replaces a value that is kept outside the arena; gives back whether it is new.

@@ -15,6 +15,10 @@ use crate::{Error, KeyBatch, ValueWrites, Which, limits};
 /// The most pages of a table: a snapshot costs some 100 ns a page.
 const MAX_PAGES: usize = 32;
 
+/// In place of the number of a segment: the value of this key has been replaced. No table has so
+/// many segments.
+const REPLACED: u32 = u32::MAX;
+
 /// Where a key of a column may be found.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Probe {
@@ -114,11 +118,33 @@ impl Table {
         Ok(())
     }
 
-    /// Applies writes that were checked; gives back by how much the number of values changes.
-    pub(super) fn apply(&mut self, keys: &KeyBatch<'_>, writes: &ValueWrites) -> i64 {
+    /// Applies writes that were checked, each to another key; gives back by how much the number of
+    /// values changes.
+    ///
+    /// Values that can be replaced where they are come first, in passes as in [`get`](Self::get):
+    /// that moves no record, so what was found before is still there.
+    pub(super) fn apply(
+        &mut self,
+        keys: &KeyBatch<'_>,
+        writes: &ValueWrites,
+        probes: &mut Vec<Probe>,
+    ) -> i64 {
+        self.probe(keys, Which::Some(&writes.keys), probes);
+        for (row, probe) in probes.iter_mut().enumerate() {
+            let key = writes.keys[row] as usize;
+            let page = self.page_of(keys.groups[key]);
+            if let Some(value) = writes.values.get(row)
+                && self.pages[page].replace(probe.number, probe.at, keys.keys.get(key), value)
+            {
+                probe.number = REPLACED;
+            }
+        }
         let mut change = 0;
-        for (row, &key) in writes.keys.iter().enumerate() {
-            let key = key as usize;
+        for (row, probe) in probes.iter().enumerate() {
+            if probe.number == REPLACED {
+                continue;
+            }
+            let key = writes.keys[row] as usize;
             let (group, hash, bytes) = (keys.groups[key], keys.hashes[key], keys.keys.get(key));
             let page = self.page_of(group);
             let page = &mut self.pages[page];

@@ -97,20 +97,32 @@ impl<T: StateCodec> Cells<T> {
     }
 
     /// The index of the key in hand; what belongs to an earlier call is dropped first.
+    #[inline]
     fn enter(&mut self) -> Result<usize> {
         let binding = self.binding.as_ref().ok_or_else(undeclared)?;
         let key = binding.key()?;
         if self.call != binding.call.number() {
-            self.call = binding.call.number();
-            self.slots = binding.call.take_slots(binding.index);
-            self.cells.clear();
-            let keys = binding.call.keys() as usize;
-            self.cells.resize_with(keys, Cell::stored);
+            self.enter_call();
         }
         Ok(key as usize)
     }
 
+    /// Begins anew with what came with the call. Once a call; kept apart, so that what is left for
+    /// each row is small enough to stand where it is used.
+    #[cold]
+    fn enter_call(&mut self) {
+        let Some(binding) = &self.binding else {
+            return;
+        };
+        self.call = binding.call.number();
+        self.slots = binding.call.take_slots(binding.index);
+        self.cells.clear();
+        let keys = binding.call.keys() as usize;
+        self.cells.resize_with(keys, Cell::stored);
+    }
+
     /// The index of the key in hand, its value at hand.
+    #[inline]
     fn load(&mut self) -> Result<usize> {
         let key = self.enter()?;
         match self.cells[key].status {
@@ -159,6 +171,7 @@ impl<T: StateCodec> Cells<T> {
         Ok(())
     }
 
+    #[inline]
     fn replace(&mut self, key: usize, value: Option<T>) {
         let new = Cell {
             status: Status::Dirty,
@@ -168,6 +181,7 @@ impl<T: StateCodec> Cells<T> {
         self.remember(key, before);
     }
 
+    #[inline]
     fn remember(&mut self, key: usize, before: Cell<T>) {
         let row = self
             .binding

@@ -1,0 +1,178 @@
+//! `weir-bench`: what the engine as a whole costs a row, with native operators and with the same
+//! ones as WebAssembly components, measured in one run; and how soon the program shows a row.
+//!
+//! INVARIANT: a speed is shown only of runs whose output was exact. Variants that are compared take
+//! turns, so that a machine that gets slower gets slower for both.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command for a terminal: results to stdout, talk to stderr"
+)]
+
+mod case;
+mod clock;
+mod error;
+mod job;
+mod machine;
+mod material;
+mod meter;
+mod native;
+mod oracle;
+mod record;
+mod report;
+mod sink;
+mod source;
+mod start;
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::Parser;
+
+use crate::{
+    case::Case,
+    error::{Context, Error, Result},
+    job::Bench,
+    machine::Machine,
+    record::Record,
+    report::Results,
+};
+
+/// Measures Weir on this machine and prints a table.
+#[derive(Debug, Parser)]
+#[command(name = "weir-bench")]
+struct Options {
+    /// Each measurement for the blink of an eye and once: shows that all works, not how fast
+    #[arg(long)]
+    quick: bool,
+
+    /// How long each measurement takes, warm-up apart [default: 1.5; with checkpoints 4]
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    seconds: Option<Duration>,
+
+    /// How often each thing is measured; the median is shown
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    repeats: Option<u32>,
+
+    /// Only the cases whose name holds this text, such as `count-1e3` or `wasm`
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+
+    /// Print the names of all cases, and do nothing
+    #[arg(long)]
+    list: bool,
+
+    /// Where the components lie
+    #[arg(long, value_name = "DIR")]
+    components: Option<PathBuf>,
+
+    /// The program whose start is timed, if not the one beside this
+    #[arg(long, value_name = "PATH")]
+    weir: Option<PathBuf>,
+
+    /// Let `perf` name the functions of components, by /tmp/perf-<pid>.map
+    #[arg(long)]
+    perf_map: bool,
+
+    /// Write the table to benches/README.md and the figures to benches/results
+    #[arg(long, conflicts_with_all = ["quick", "only"])]
+    write: bool,
+}
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("weir-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<()> {
+    let wanted = |name: &str| options.only.as_ref().is_none_or(|text| name.contains(text));
+    let cases: Vec<Case> = Case::all()
+        .into_iter()
+        .filter(|case| wanted(&case.name()))
+        .collect();
+    let with_start = wanted(start::NAME);
+    if options.list {
+        cases.iter().for_each(|case| println!("{}", case.name()));
+        println!("{}", start::NAME);
+        return Ok(());
+    }
+    if cases.is_empty() && !with_start {
+        let only = options.only.as_deref().unwrap_or_default();
+        return Err(Error::new(format_args!(
+            "no case has `{only}` in its name; `--list` shows all"
+        )));
+    }
+
+    let root = machine::root();
+    let components = match &options.components {
+        Some(folder) => folder.clone(),
+        None => root.join("guest-examples/target/components"),
+    };
+    let repeats = options.repeats.unwrap_or(if options.quick { 1 } else { 3 });
+    let machine = Machine::look(&root);
+    println!("{}\n", machine.in_words());
+
+    let records = measure(options, &cases, &components, repeats)?;
+    let start = if with_start {
+        let weir = match &options.weir {
+            Some(path) => path.clone(),
+            None => machine::sibling_program("weir")?,
+        };
+        let runs = if options.quick { 1 } else { repeats.max(9) };
+        Some(start::measure(&weir, &components, runs).context("timing the start of the program")?)
+    } else {
+        None
+    };
+
+    let results = Results {
+        machine,
+        command: std::env::args().skip(1).collect::<Vec<_>>().join(" "),
+        repeats,
+        records,
+        start,
+    };
+    println!("{}", results.table());
+    if options.write {
+        results.write(&root.join("benches"))?;
+    }
+    Ok(())
+}
+
+/// Measures all cases, `repeats` times around.
+fn measure(
+    options: &Options,
+    cases: &[Case],
+    components: &std::path::Path,
+    repeats: u32,
+) -> Result<Vec<Record>> {
+    if cases.is_empty() {
+        return Ok(Vec::new());
+    }
+    let bench = Bench::new(components, cases, options.quick, options.perf_map)?;
+    let mut records: Vec<Record> = cases.iter().map(|&case| Record::new(case)).collect();
+    // Cases that are compared stand next to each other, so each round measures them in turn.
+    for group in records.chunk_by_mut(|left, right| left.case.compares_to(&right.case)) {
+        for round in 1..=repeats {
+            for record in &mut *group {
+                let case = record.case;
+                let length = options.seconds.unwrap_or(case.length(options.quick));
+                let run = bench
+                    .run(case, length)
+                    .with_context(|| format!("measuring {}", case.name()))?;
+                eprintln!("{round}/{repeats} {:<28} {}", case.name(), run.in_words());
+                record.runs.push(run);
+            }
+        }
+    }
+    Ok(records)
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}

@@ -1,0 +1,170 @@
+//! The table for people, the figures for programs, and where both are kept.
+
+use std::{fmt::Write, fs, path::Path};
+
+use serde_json::{Value, json};
+
+use crate::{
+    case::{Case, Maker, Work},
+    error::{Context, Result},
+    machine::Machine,
+    record::{Record, Run},
+    start::Start,
+};
+
+/// Between these lines of `README.md` is what the last run found.
+const BEGIN: &str = "<!-- results: written by `weir-bench --write` -->";
+const END: &str = "<!-- end of results -->";
+
+/// All that a run of the benchmark found.
+#[derive(Debug)]
+pub(crate) struct Results {
+    pub(crate) machine: Machine,
+    pub(crate) command: String,
+    pub(crate) repeats: u32,
+    pub(crate) records: Vec<Record>,
+    pub(crate) start: Option<Start>,
+}
+
+impl Results {
+    /// The table in Markdown.
+    pub(crate) fn table(&self) -> String {
+        let mut table = String::new();
+        // Writing to memory does not fail.
+        let _ = self.write_table(&mut table);
+        table
+    }
+
+    /// Keeps table and figures in the folder of the benchmark.
+    pub(crate) fn write(&self, folder: &Path) -> Result<()> {
+        let readme = folder.join("README.md");
+        let reading = || format!("the table of {}", readme.display());
+        let text = fs::read_to_string(&readme).with_context(reading)?;
+        let text = between(&text, &self.table()).with_context(reading)?;
+        fs::write(&readme, text).with_context(reading)?;
+
+        let results = folder.join("results");
+        fs::create_dir_all(&results)?;
+        let file = results.join(format!("{}.json", self.machine.date()));
+        let figures = serde_json::to_string_pretty(&self.to_json())?;
+        fs::write(&file, figures + "\n").with_context(|| format!("writing {}", file.display()))
+    }
+
+    fn write_table(&self, out: &mut String) -> std::fmt::Result {
+        let times = self.repeats;
+        writeln!(
+            out,
+            "`weir-bench {}`; {}. Medians of {times}.\n",
+            self.command,
+            self.machine.in_words()
+        )?;
+        if !self.records.is_empty() {
+            writeln!(
+                out,
+                "| job | parallelism | checkpoints | native, rows/s | ns CPU a row | Wasm, rows/s | \
+                 ns CPU a row | rows/s and core | Wasm adds, ns CPU a row |\n\
+                 | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+            )?;
+        }
+        for group in self
+            .records
+            .chunk_by(|left, right| left.case.compares_to(&right.case))
+        {
+            write_row(out, group)?;
+        }
+        if let Some(start) = &self.start {
+            writeln!(
+                out,
+                "\nStart of `weir run` to its first row (keyed count, generated rows, to standard \
+                 output): **{:.0} ms** with the compiled component cached (median of {}), {:.0} ms \
+                 with it compiled anew.",
+                start.median(),
+                start.cached.len(),
+                start.compiled_anew
+            )?;
+        }
+        Ok(())
+    }
+
+    fn to_json(&self) -> Value {
+        json!({
+            "machine": self.machine.to_json(),
+            "command": self.command,
+            "repeats": self.repeats,
+            "cases": self.records.iter().map(Record::to_json).collect::<Vec<_>>(),
+            "start_to_first_row_ms": self.start.as_ref().map(|start| json!({
+                "cached": start.median(),
+                "cached_runs": start.cached,
+                "compiled_anew": start.compiled_anew,
+            })),
+        })
+    }
+}
+
+/// A row of the table: what differs only in who runs the operator.
+fn write_row(out: &mut String, group: &[Record]) -> std::fmt::Result {
+    let by = |maker| group.iter().find(|record| record.case.maker == maker);
+    let (native, wasm) = (by(Maker::Native), by(Maker::Wasm));
+    let Some(first) = group.first() else {
+        return Ok(());
+    };
+    let Case {
+        work,
+        parallelism,
+        checkpoints,
+        ..
+    } = first.case;
+    let checkpoints = match (work, checkpoints) {
+        (Work::Nothing, _) | (_, false) => "off",
+        (_, true) => "1 s",
+    };
+    let rate = |record: Option<&Record>| millions(record.map(|r| r.median(Run::rate)));
+    let cost = |record: Option<&Record>| ns(record.map(|r| r.median(Run::cost)));
+    let adds = wasm.zip(native).map(|(wasm, native)| wasm.adds_to(native));
+    writeln!(
+        out,
+        "| {} | {parallelism} | {checkpoints} | {} | {} | {} | {} | {} | {} |",
+        work.in_words(),
+        rate(native),
+        cost(native),
+        rate(wasm),
+        cost(wasm),
+        millions(wasm.map(|r| r.median(Run::rate_per_core))),
+        ns(adds),
+    )
+}
+
+fn millions(rows: Option<f64>) -> String {
+    rows.map_or("".to_owned(), |rows| format!("{:.2} M", rows / 1e6))
+}
+
+fn ns(time: Option<f64>) -> String {
+    time.map_or("".to_owned(), |time| format!("{time:.0}"))
+}
+
+/// The text with something else between the marks.
+fn between(text: &str, table: &str) -> Result<String> {
+    let (before, rest) = text.split_once(BEGIN).context("no mark of its beginning")?;
+    let (_, after) = rest.split_once(END).context("no mark of its end")?;
+    Ok(format!(
+        "{before}{BEGIN}\n\n{}\n\n{END}{after}",
+        table.trim_end()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_takes_the_place_of_the_last_one() {
+        let text = format!("# Speed\n\n{BEGIN}\n| old |\n{END}\n\nmore\n");
+        let new = between(&text, "| new |\n").unwrap();
+        assert_eq!(
+            new,
+            format!("# Speed\n\n{BEGIN}\n\n| new |\n\n{END}\n\nmore\n")
+        );
+        assert_eq!(between(&new, "| new |").unwrap(), new);
+        assert!(between("# Speed", "").is_err());
+    }
+}
