@@ -10,11 +10,12 @@ use tokio::{
 
 use crate::{exit::Exit, render::say};
 
-/// Listens to SIGINT and SIGTERM on a thread of its own until the process ends.
+/// Listens to SIGINT and SIGTERM on a thread of its own until the process ends. `keeps` says whether
+/// the job keeps checkpoints.
 ///
 /// # Errors
 /// Where the thread or the handlers cannot be had.
-pub(crate) fn listen(job: String, stop: watch::Sender<bool>) -> io::Result<()> {
+pub(crate) fn listen(job: String, keeps: bool, stop: watch::Sender<bool>) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_io().build()?;
     let (mut interrupt, mut terminate) = {
         let _inside = runtime.enter();
@@ -36,9 +37,8 @@ pub(crate) fn listen(job: String, stop: watch::Sender<bool>) -> io::Result<()> {
                         say(&format!("{job}: ended at once; nothing committed is lost"));
                         process::exit(i32::from(Exit::Signal(number).code()));
                     }
-                    say(&format!(
-                        "{job}: stopping with a checkpoint; once more to end at once"
-                    ));
+                    let how = if keeps { " with a checkpoint" } else { "" };
+                    say(&format!("{job}: stopping{how}; once more to end at once"));
                     // Nobody listens any more where the job is over already.
                     let _ = stop.send(true);
                 }

@@ -75,7 +75,7 @@ pub enum Failure {
     },
     /// A job that starts anew would mix its results with others (D23).
     #[error(
-        "`{location}` holds {committed} committed files already: the job starts anew and would mix \
+        "`{location}` holds committed files already ({committed}): the job starts anew and would mix \
          its results with them; empty the folder, or set `on-existing: append` or `replace` for \
          sink `{sink}`"
     )]

@@ -65,7 +65,11 @@ impl Run {
         let name = assembly.job.job.to_string();
         let _held = storage.guard();
         let (stop_sender, stop) = watch::channel(false);
-        if let Err(wrong) = signals::listen(name.clone(), stop_sender.clone()) {
+        if let Err(wrong) = signals::listen(
+            name.clone(),
+            storage.checkpoints.is_some(),
+            stop_sender.clone(),
+        ) {
             let failure = Failure::io("cannot listen to signals", &wrong);
             error(shared, failure.code(), &failure.to_string(), None);
             return Exit::Failed;
