@@ -10,8 +10,8 @@ use tokio::{
 
 use crate::{exit::Exit, render::say};
 
-/// Listens to SIGINT and SIGTERM on a thread of its own until the process ends. `keeps` says whether
-/// the job keeps checkpoints.
+/// Listens to SIGINT and SIGTERM on a thread of its own until the process ends. `keeps` says
+/// whether the job keeps checkpoints.
 ///
 /// # Errors
 /// Where the thread or the handlers cannot be had.
