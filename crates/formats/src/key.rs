@@ -39,6 +39,8 @@ pub struct CsvKey {
     delimiter: u8,
     /// Column and part, in order of columns, so that a row is walked once.
     wanted: Vec<(usize, usize)>,
+    /// What each part is, in words.
+    words: Vec<String>,
 }
 
 impl CsvKey {
@@ -47,7 +49,27 @@ impl CsvKey {
     pub fn new(delimiter: u8, columns: &[usize]) -> Self {
         let mut wanted: Vec<_> = columns.iter().copied().zip(0..).collect();
         wanted.sort_unstable();
-        Self { delimiter, wanted }
+        let words = columns.iter().map(usize::to_string).collect();
+        Self {
+            delimiter,
+            wanted,
+            words,
+        }
+    }
+
+    /// Where the rows have a header: columns are told by their names in it, which stay when their
+    /// places change. A name that is there twice tells nothing.
+    #[must_use]
+    pub fn with_header(mut self, header: &[String]) -> Self {
+        for &(column, part) in &self.wanted {
+            let Some(name) = header.get(column) else {
+                continue;
+            };
+            if header.iter().filter(|other| *other == name).count() == 1 {
+                self.words[part] = format!("`{name}`");
+            }
+        }
+        self
     }
 
     /// Finds the wanted fields of a row. The error is a column that the row does not have.
@@ -91,12 +113,7 @@ impl KeySelector for CsvKey {
 
     /// Without the delimiter: the fields are the same keys however they are told apart.
     fn describe(&self) -> String {
-        let mut columns = vec![0; self.wanted.len()];
-        for &(column, part) in &self.wanted {
-            columns[part] = column;
-        }
-        let columns: Vec<String> = columns.iter().map(usize::to_string).collect();
-        format!("csv columns {}", columns.join(", "))
+        format!("csv columns {}", self.words.join(", "))
     }
 }
 

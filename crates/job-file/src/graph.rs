@@ -218,7 +218,16 @@ impl JobFile {
                 let at = at.map(|(column, span)| self.column(column, &input.from, *span, resolve));
                 let at = at.collect::<Result<Vec<_>, _>>()?;
                 let delimiter = format.map_or(b',', delimiter_of);
-                Ok(Arc::new(CsvKey::new(delimiter, &at)))
+                let key = CsvKey::new(delimiter, &at);
+                // Only words depend on it: where it cannot be read, places are told by number.
+                let header = match format {
+                    Some(Format::Csv { header: true, .. }) => resolve.header(&input.from),
+                    Some(_) | None => Ok(None),
+                };
+                Ok(match header {
+                    Ok(Some(header)) => Arc::new(key.with_header(&header)),
+                    Ok(None) | Err(_) => Arc::new(key),
+                })
             }
             (Key::Json(_) | Key::Columns(_), Some(format)) => {
                 let label = match format {

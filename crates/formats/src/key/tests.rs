@@ -13,6 +13,31 @@ fn select(selector: &dyn KeySelector, rows: &[&[u8]]) -> (Column, Vec<BadKey>) {
 }
 
 #[test]
+fn columns_with_a_header_are_told_by_name_wherever_they_stand() {
+    let header = |names: &[&str]| {
+        names
+            .iter()
+            .map(|&name| name.to_owned())
+            .collect::<Vec<_>>()
+    };
+    let told = |columns: &[usize], names: &[&str]| {
+        CsvKey::new(b',', columns)
+            .with_header(&header(names))
+            .describe()
+    };
+    assert_eq!(
+        told(&[1, 0], &["user", "item"]),
+        "csv columns `item`, `user`"
+    );
+    assert_eq!(
+        told(&[0, 1], &["item", "user"]),
+        "csv columns `item`, `user`"
+    );
+    assert_eq!(told(&[0, 2], &["a", "b", "a"]), "csv columns 0, 2");
+    assert_eq!(told(&[7], &["a"]), "csv columns 7");
+}
+
+#[test]
 fn csv_parts_are_in_the_order_asked_for() {
     let key = CsvKey::new(b',', &[3, 0, 3]);
     let (keys, bad) = select(&key, &[b"a,b,c,\"d\"\"\"", b"a,b,c", b",,,"]);
