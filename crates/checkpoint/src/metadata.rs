@@ -159,6 +159,9 @@ pub enum MetadataError {
         /// The newest version this host reads.
         supported: u32,
     },
+    /// A newer host wrote them, in this version and with something that this host does not know.
+    #[error("a newer host wrote the metadata: {0}")]
+    Unknown(String),
     /// They are what was written, and yet make no sense.
     #[error("the metadata make no sense: {0}")]
     Invalid(String),
@@ -185,8 +188,7 @@ impl Metadata {
     /// [`MetadataError`], which tells apart what has happened to them. Never panics.
     pub fn decode(bytes: &[u8]) -> Result<Self, MetadataError> {
         let body = body(bytes)?;
-        let invalid = |error: serde_json::Error| MetadataError::Invalid(error.to_string());
-        let document: wire::Document = serde_json::from_slice(body).map_err(invalid)?;
+        let document = wire::Document::parse(body)?;
         let metadata = Self::try_from(document)?;
         wire::check(&metadata)?;
         Ok(metadata)

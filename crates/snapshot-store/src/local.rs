@@ -243,8 +243,15 @@ impl LocalStore {
     /// An object for reading, and its size.
     fn open(&self, path: &str) -> Result<(File, u64), StoreError> {
         let checked = Checked::object(path).map_err(|e| e.during("read", path))?;
-        let file = match File::open(checked.under(&self.root)) {
-            Ok(file) => file,
+        let target = checked.under(&self.root);
+        // Looked at before as well: to open a pipe waits for who writes, and a device may act.
+        let opened = fs::metadata(&target).and_then(|about| match about.is_file() {
+            true => File::open(&target).map(Some),
+            false => Ok(None),
+        });
+        let file = match opened {
+            Ok(Some(file)) => file,
+            Ok(None) => return Err(not_found(path)),
             Err(e) if folder::is_absent(&e) => return Err(not_found(path)),
             Err(e) => return Err(self.unread(path, e)),
         };

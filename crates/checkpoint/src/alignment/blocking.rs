@@ -111,7 +111,8 @@ impl Blocking {
             self.current = None;
             effects.push(AlignEffect::ForwardCancel(id));
             self.unblock(&mut effects);
-        } else if self.is_new(id) {
+        } else if self.is_new(id) && !self.channels.is_empty() {
+            // Without channels no barrier comes that would make it forgotten.
             self.aborted.insert(id);
         }
         effects

@@ -277,6 +277,16 @@ fn what_the_coordinator_gave_up_unblocks_and_never_blocks_again() {
 }
 
 #[test]
+fn without_channels_nothing_that_was_given_up_is_remembered() {
+    let mut task = Task::new(0);
+    assert!(task.alignment.abort(CheckpointId(1)).is_empty());
+    let Mode::ExactlyOnce(blocking) = &task.alignment.0 else {
+        unreachable!()
+    };
+    assert!(blocking.aborted.is_empty());
+}
+
+#[test]
 fn giving_up_a_later_checkpoint_leaves_the_current_one() {
     let mut task = Task::new(2);
     task.run("B1@0");

@@ -22,8 +22,11 @@ pub(super) struct Tracker {
     newest: Option<CheckpointId>,
     /// Some channels delivered their barrier, and others have not.
     pub(super) open: BTreeMap<CheckpointId, Open>,
-    /// Given up by the coordinator before a barrier of them came. At most as many as are pending.
+    /// Given up by the coordinator before a barrier of them came; all newer than `newest`, and at
+    /// most `OPEN_MAX`.
     pub(super) aborted: BTreeSet<CheckpointId>,
+    /// Those of `aborted` whose cancel marker came, and went on.
+    answered: BTreeSet<CheckpointId>,
 }
 
 #[derive(Clone, Debug)]
@@ -40,6 +43,7 @@ impl Tracker {
             newest: None,
             open: BTreeMap::new(),
             aborted: BTreeSet::new(),
+            answered: BTreeSet::new(),
         }
     }
 
@@ -49,11 +53,13 @@ impl Tracker {
             if !self.is_new(id) {
                 return Vec::new();
             }
-            if self.aborted.contains(&id) {
-                self.see(id);
-                return vec![AlignEffect::ForwardCancel(id)];
-            }
+            let is_aborted = self.aborted.contains(&id);
+            let is_answered = self.answered.contains(&id);
             self.see(id);
+            if is_aborted {
+                let answer = (!is_answered).then_some(AlignEffect::ForwardCancel(id));
+                return answer.into_iter().collect();
+            }
             self.begin(barrier);
         }
         if let Some(open) = self.open.get_mut(&id) {
@@ -63,14 +69,16 @@ impl Tracker {
     }
 
     /// As in Flink, a marker gives up the older ones as well. Not so the echo of what the
-    /// coordinator said: that was about one checkpoint.
+    /// coordinator said: that was about one checkpoint, and overtakes the barriers of older ones
+    /// that are under way before this task and have yet to come here.
     pub(super) fn cancel(&mut self, id: CheckpointId) -> Vec<AlignEffect> {
         if self.is_new(id) {
-            let is_echo = self.aborted.contains(&id);
-            self.see(id);
-            if is_echo {
-                return vec![AlignEffect::ForwardCancel(id)];
+            if self.aborted.contains(&id) {
+                let is_first = self.answered.insert(id);
+                let answer = is_first.then_some(AlignEffect::ForwardCancel(id));
+                return answer.into_iter().collect();
             }
+            self.see(id);
         } else if !self.open.contains_key(&id) {
             return Vec::new();
         }
@@ -97,8 +105,15 @@ impl Tracker {
         if self.open.remove(&id).is_some() {
             return vec![AlignEffect::ForwardCancel(id)];
         }
-        if self.is_new(id) {
+        // Without channels no barrier comes that would make it forgotten.
+        if self.is_new(id) && !self.ended.is_empty() {
             self.aborted.insert(id);
+            if self.aborted.len() > OPEN_MAX
+                && let Some(&oldest) = self.aborted.first()
+            {
+                // What is as old is left behind; nothing may ever begin where all are given up.
+                self.see(oldest);
+            }
         }
         Vec::new()
     }
@@ -115,6 +130,7 @@ impl Tracker {
     fn see(&mut self, id: CheckpointId) {
         self.newest = Some(id);
         self.aborted.retain(|&aborted| aborted > id);
+        self.answered.retain(|&answered| answered > id);
     }
 
     fn begin(&mut self, barrier: Barrier) {

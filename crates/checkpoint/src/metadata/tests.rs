@@ -225,6 +225,27 @@ fn what_is_intact_and_makes_no_sense_is_refused() {
 }
 
 #[test]
+fn what_is_unknown_under_a_right_checksum_is_of_a_newer_host() {
+    let body = FIXTURE.split_once('\n').unwrap().1;
+    for (from, to) in [
+        ("\"attempt\": 3", "\"attempt\": 3, \"channels\": []"),
+        ("\"length\": 4711", "\"length\": 4711, \"parent\": 6"),
+        ("\"periodic\"", "\"sometimes\""),
+    ] {
+        let bytes = sealed(&body.replace(from, to));
+        assert!(bytes != FIXTURE.as_bytes(), "{from}");
+        let error = Metadata::decode(&bytes).unwrap_err();
+        assert!(matches!(error, MetadataError::Unknown(_)), "{to}: {error}");
+        let flipped = String::from_utf8(bytes).unwrap().replace("rows", "rowz");
+        let error = Metadata::decode(flipped.as_bytes()).unwrap_err();
+        assert!(matches!(error, MetadataError::Corrupt { .. }), "{error}");
+    }
+    let bytes = sealed(&body.replace("\"attempt\": 3", "\"attempt\": \"unknown field \""));
+    let error = Metadata::decode(&bytes).unwrap_err();
+    assert!(matches!(error, MetadataError::Invalid(_)), "{error}");
+}
+
+#[test]
 fn what_could_not_be_read_back_is_not_written() {
     let mut metadata = sample();
     metadata.operators.get_mut("count").unwrap().subtasks.pop();

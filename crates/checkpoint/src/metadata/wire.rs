@@ -1,8 +1,9 @@
 //! The JSON of version 1, apart from the values that the rest of the host works with.
 //!
-//! INVARIANT: unknown fields are refused: a field that an old host does not know may be one it
-//! must not leave out. A new field that every text has is a new version; one that may be missing is
-//! left out where there is nothing to say, so that what was written without it is read as before.
+//! INVARIANT: unknown fields are refused, as what a newer host wrote: a field that an old host
+//! does not know may be one it must not leave out. A new field that every text has is a new
+//! version; one that may be missing is left out where there is nothing to say, so that what was
+//! written without it is read as before.
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
@@ -93,6 +94,22 @@ struct Sealed {
     checkpoint: u64,
     started_ms: i64,
     committables: Vec<Value>,
+}
+
+impl Document {
+    /// Reads what is known to be as it was written, so that what is unknown in it is no damage.
+    pub(super) fn parse(body: &[u8]) -> Result<Self, MetadataError> {
+        serde_json::from_slice(body).map_err(|error| {
+            let message = error.to_string();
+            // The kinds of such errors are told apart by their text alone.
+            let unknown = ["unknown field ", "unknown variant "];
+            if unknown.iter().any(|begin| message.starts_with(begin)) {
+                MetadataError::Unknown(message)
+            } else {
+                MetadataError::Invalid(message)
+            }
+        })
+    }
 }
 
 /// What the types do not say. Both sides of the format ask it.

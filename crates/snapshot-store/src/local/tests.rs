@@ -252,6 +252,21 @@ fn links_are_not_followed_out_of_the_directory() {
 }
 
 #[test]
+fn what_is_no_regular_file_is_no_object_and_is_not_waited_for() {
+    let (_dir, store) = store();
+    store.put("job/a", vec![vec![1]]).unwrap();
+    let pipe = store.root().join("job/pipe");
+    let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(store.root().join("job/s")).unwrap();
+    // Opening a pipe that nobody writes to would last for ever.
+    for path in ["job/pipe", "job/s"] {
+        assert_eq!(store.get(path), Err(not_found(path)));
+        assert_eq!(store.get_range(path, 0, 0), Err(not_found(path)));
+    }
+}
+
+#[test]
 fn a_folder_is_no_object() {
     let (_dir, store) = store();
     store.put("job/a", vec![]).unwrap();

@@ -176,6 +176,43 @@ fn what_the_coordinator_gave_up_leaves_the_others_under_way() {
 }
 
 #[test]
+fn the_echo_of_what_was_given_up_leaves_an_older_one_that_has_yet_to_begin() {
+    let (mut up, mut down) = (tracking(2), tracking(2));
+    up.run("B4@0 B5@0");
+    let echo = up.alignment.abort(CheckpointId(5));
+    assert_eq!(echo, [AlignEffect::ForwardCancel(CheckpointId(5))]);
+    assert_eq!(down.alignment.abort(CheckpointId(5)), []);
+    up.run("B4@1");
+    up.check_tracked(&[4], &[], &[]);
+    // In the order in which they were sent; the other channel does the same.
+    assert_eq!(down.alignment.cancel(CheckpointId(5)), echo);
+    down.run("B4@0 C5@1 B4@1");
+    down.check_tracked(&[4], &[], &[]);
+    // The echo went on once, and what it was about never begins.
+    assert_eq!(down.alignment.barrier(0, barrier(5)), []);
+    down.run("C5@1 B5@1 B6@0 B6@1");
+    down.check_tracked(&[4, 6], &[], &[]);
+    assert!(tracker(&down.alignment).aborted.is_empty());
+}
+
+#[test]
+fn what_was_given_up_is_not_remembered_for_ever() {
+    let mut source = tracking(0);
+    let mut task = tracking(1);
+    let max = OPEN_MAX as u64;
+    for id in 1..=2 * max {
+        assert_eq!(source.alignment.abort(CheckpointId(id)), []);
+        assert_eq!(task.alignment.abort(CheckpointId(id)), []);
+        let forward = [AlignEffect::ForwardCancel(CheckpointId(id))];
+        assert_eq!(task.alignment.cancel(CheckpointId(id)), forward);
+    }
+    assert!(tracker(&source.alignment).aborted.is_empty());
+    assert_eq!(tracker(&task.alignment).aborted.len(), OPEN_MAX);
+    task.run(&format!("B{max}@0 B{}@0 B{}@0", 2 * max, 2 * max + 1));
+    task.check_tracked(&[2 * max + 1], &[], &[]);
+}
+
+#[test]
 fn the_oldest_is_left_behind_where_too_many_are_under_way() {
     let mut task = tracking(2);
     let max = OPEN_MAX as u64;
