@@ -30,16 +30,16 @@ pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(error) => return cli::not_parsed(&error, &arguments).into(),
+        Err(error) => return render::end(cli::not_parsed(&error, &arguments)).into(),
     };
     let filter = match EnvFilter::try_new(cli.log_filter()) {
         Ok(filter) => filter,
-        Err(error) => return cli.refuse_log_filter(&error.to_string()).into(),
+        Err(error) => return render::end(cli.refuse_log_filter(&error.to_string())).into(),
     };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(|| render::Log)
         .with_ansi(cli::wants_color())
         .init();
-    cli.run().into()
+    render::end(cli.run()).into()
 }

@@ -1,6 +1,6 @@
 //! Reads a job file as the command line names it, and tells what is wrong with it.
 
-use std::path::Path;
+use std::{fs::File, io::Read, path::Path};
 
 use weir_job_file::{Diagnostic, Diagnostics, JobFile};
 
@@ -10,6 +10,9 @@ use crate::{
     render::{say, tell},
 };
 
+/// The most bytes that a job file may have.
+const MOST: u64 = 4 << 20;
+
 /// Reads the job file and applies `--set`.
 pub(crate) fn load(args: &JobArgs) -> Result<JobFile, Diagnostics> {
     load_file(&args.file, &args.sets)
@@ -18,12 +21,8 @@ pub(crate) fn load(args: &JobArgs) -> Result<JobFile, Diagnostics> {
 /// Reads a job file and applies what is set otherwise.
 pub(crate) fn load_file(file: &Path, sets: &[String]) -> Result<JobFile, Diagnostics> {
     let path = file.display().to_string();
-    let text = std::fs::read(file).map_err(|error| {
-        let help = match error.kind() {
-            std::io::ErrorKind::NotFound => "the first argument is the path of a job file",
-            _ => "the job file must be a readable file",
-        };
-        let message = format!("cannot read the job file `{path}`: {error}");
+    let text = read(file).map_err(|(message, help)| {
+        let message = format!("cannot read the job file `{path}`: {message}");
         Diagnostic::without_text("W0001", &path, message, Some(help.to_owned()))
     })?;
     let text = String::from_utf8(text).map_err(|error| {
@@ -35,6 +34,34 @@ pub(crate) fn load_file(file: &Path, sets: &[String]) -> Result<JobFile, Diagnos
     JobFile::load(&text, file, sets)
 }
 
+/// The bytes of a job file; else what is wrong with it, and what can be done.
+fn read(file: &Path) -> Result<Vec<u8>, (String, &'static str)> {
+    let failed = |error: std::io::Error| {
+        let help = match error.kind() {
+            std::io::ErrorKind::NotFound => "the first argument is the path of a job file",
+            _ => "the job file must be a readable file",
+        };
+        (error.to_string(), help)
+    };
+    // A pipe is as good as a file, as in `weir check <(make-job)`.
+    if file.metadata().map_err(failed)?.is_dir() {
+        let help = "the first argument is the path of a job file";
+        return Err(("it is a folder".to_owned(), help));
+    }
+    let mut text = Vec::new();
+    let begun = File::open(file).map_err(failed)?;
+    let read = begun.take(MOST + 1).read_to_end(&mut text);
+    read.map_err(failed)?;
+    if text.len() as u64 > MOST {
+        let what = format!("it is larger than {} MiB", MOST >> 20);
+        return Err((
+            what,
+            "a job file is written by hand: is it the one you mean?",
+        ));
+    }
+    Ok(text)
+}
+
 /// Prints what is wrong with a job, as it was asked for.
 pub(crate) fn refuse(diagnostics: &Diagnostics, shared: &Shared) -> Exit {
     match shared.output {
@@ -42,4 +69,24 @@ pub(crate) fn refuse(diagnostics: &Diagnostics, shared: &Shared) -> Exit {
         Output::Json => tell(&serde_json::json!({ "errors": diagnostics }).to_string()),
     }
     Exit::Usage
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_file_is_of_moderate_size_and_no_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("job.yaml");
+        let most = usize::try_from(MOST).unwrap();
+        std::fs::write(&path, vec![b' '; most]).unwrap();
+        assert_eq!(read(&path).unwrap().len(), most);
+        std::fs::write(&path, vec![b' '; most + 1]).unwrap();
+        let what = |path: &Path| read(path).unwrap_err().0;
+        assert_eq!(what(&path), "it is larger than 4 MiB");
+        assert_eq!(what(dir.path()), "it is a folder");
+        assert_eq!(what(Path::new("/dev/zero")), "it is larger than 4 MiB");
+        assert!(what(&dir.path().join("none")).contains("No such file"));
+    }
 }

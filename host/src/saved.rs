@@ -21,7 +21,7 @@ use weir_snapshot_store::LocalStore;
 use weir_state::StateFileReader;
 
 pub(crate) use self::{
-    listing::{JobListing, Listed, State},
+    listing::{JobListing, Listed, State, Told},
     place::{Place, Wrong},
     verify::{Verified, verify},
 };
@@ -44,6 +44,11 @@ impl Problem {
             file,
             what: what.into(),
         }
+    }
+
+    /// It is there, and the storage does not give it.
+    fn unread(file: &str, error: &StoreError) -> Self {
+        Self::new(file, format!("cannot be read: {error}"))
     }
 }
 
@@ -76,6 +81,12 @@ impl Saved {
             Ok(metadata) => metadata,
             Err(e) => return Ok(Err(Problem::new(METADATA, e.to_string()))),
         };
+        if let Some(named) = place::number_of(path)
+            && named != metadata.checkpoint
+        {
+            let what = format!("it is that of checkpoint {}", metadata.checkpoint);
+            return Ok(Err(Problem::new(METADATA, what)));
+        }
         let is_committed = match store.get(JobPaths::committed_inside()) {
             Ok(_) => true,
             Err(e) if e.is_not_found() => false,

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, mpsc},
@@ -43,6 +43,9 @@ pub(crate) struct Step {
     /// What standard output must hold, in this order.
     #[serde(default)]
     stdout: Vec<String>,
+    /// Where standard output goes, in place of being read.
+    #[serde(default)]
+    stdout_to: Option<PathBuf>,
     /// What neither of them may hold.
     #[serde(default)]
     never: Vec<String>,
@@ -134,14 +137,20 @@ impl Step {
             .env(AS_PROGRAM, "1")
             .env("WEIR_CACHE_DIR", cache)
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(match &self.stdout_to {
+                Some(path) => fs::File::options().write(true).open(path)?.into(),
+                None => Stdio::piped(),
+            })
             .stderr(Stdio::piped())
             .spawn()?;
-        let out = child.stdout.take().context("no stdout")?;
         let (stdout, stderr) = (Arc::<Printed>::default(), Arc::<Printed>::default());
+        let out = child.stdout.take();
         let reading = thread::spawn({
             let stdout = Arc::clone(&stdout);
-            move || stdout.read(out, |_| {})
+            move || match out {
+                Some(out) => stdout.read(out, |_| {}),
+                None => stdout.read(io::empty(), |_| {}),
+            }
         });
         let streams = Streams {
             stdout: Arc::clone(&stdout),

@@ -19,6 +19,6 @@ pub use deployment::{
     BackendFactory, CheckpointOptions, CheckpointStats, Deployment, Foreign, JobEvent, JobListener,
     JobOptions, OnExisting, OperatorDeployment, RestoreFrom, SinkDeployment,
 };
-pub use driver::{Examined, examine, finished, run};
+pub use driver::{Begin, BeginFrom, Examined, examine, finished, run};
 pub use meters::{Meter, NodeMeters};
 pub use report::{JobFailure, Outcome, Place, Report};

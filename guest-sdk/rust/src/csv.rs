@@ -205,6 +205,12 @@ impl<'a> CsvRow<'a> {
         let text = self.text(column)?;
         text.parse().map_err(|error| {
             let kind = short_type_name::<T>();
+            let kind = match kind.as_str() {
+                "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => "whole number",
+                "u8" | "u16" | "u32" | "u64" | "u128" | "usize" => "whole number from 0",
+                "f32" | "f64" => "number",
+                other => other,
+            };
             Error::new(format_args!("{column}: `{text}` is not a {kind}: {error}"))
         })
     }
@@ -440,7 +446,8 @@ mod tests {
         columns!(NAME, PRICE, NOTE);
         let row = CsvRow::new(b"cup,dear");
         let error = row.get::<i64>(PRICE).unwrap_err();
-        let expected = "column 1 (PRICE): `dear` is not a i64: invalid digit found in string";
+        let expected =
+            "column 1 (PRICE): `dear` is not a whole number: invalid digit found in string";
         assert_eq!(error.to_string(), expected);
         let error = row.text(NOTE).unwrap_err();
         assert_eq!(

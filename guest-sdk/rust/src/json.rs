@@ -139,9 +139,7 @@ pub(crate) fn config<T: DeserializeOwned>(config: &str) -> Result<T> {
         let place = format!(" at line {line} column {column}");
         let why = why.strip_suffix(&place[..]).unwrap_or(&why);
         if config == "null" {
-            return Error::new(format_args!(
-                "this operator has no `config:` in the job file, and needs one: {why}"
-            ));
+            return Error::new("this operator has no `config:` in the job file, and needs one");
         }
         let shown = &config[..config.floor_char_boundary(MAX_SHOWN)];
         let more = if shown.len() < config.len() {

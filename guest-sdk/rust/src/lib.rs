@@ -146,6 +146,7 @@ struct Readme;
 /// The operators in the book compile, and their tests pass.
 #[cfg(doctest)]
 mod book {
+    #[cfg(feature = "json")]
     #[doc = include_str!("../../../docs/operators/first.md")]
     struct First;
     #[doc = include_str!("../../../docs/operators/state.md")]

@@ -108,14 +108,15 @@ fn notes(assembly: &Assembly) -> Vec<String> {
         let deployed = assembly.deployment.operators.get(name);
         deployed.is_some_and(|operator| operator.factory.descriptor().keeps_memory)
     };
-    let skipping = assembly.job.operators.iter();
-    let skipping = skipping.filter(|(name, o)| o.on_error == OnError::Skip && keeps(name));
-    let mut notes: Vec<String> = skipping
-        .map(|(name, _)| {
-            format!(
+    let sparing = assembly.job.operators.iter();
+    let sparing = sparing.filter(|(name, _)| keeps(name));
+    let mut notes: Vec<String> = sparing
+        .filter_map(|(name, operator)| {
+            let setting = setting(&operator.on_error)?;
+            Some(format!(
                 "operator `{name}` keeps something in its own memory, which cannot be taken back: \
-                 a trap fails the job in spite of `on-error: skip`"
-            )
+                 a trap fails the job in spite of `on-error: {setting}`"
+            ))
         })
         .collect();
     let restarts = assembly.job.restart != RestartStrategy::None;
@@ -127,6 +128,15 @@ fn notes(assembly: &Assembly) -> Vec<String> {
         );
     }
     notes
+}
+
+/// How a job file says what becomes of a row that cannot be processed, where that is not to fail.
+fn setting(on_error: &OnError) -> Option<String> {
+    match on_error {
+        OnError::Fail => None,
+        OnError::Skip => Some("skip".into()),
+        OnError::DeadLetter(sink) => Some(format!("{{ dead-letter: {sink} }}")),
+    }
 }
 
 fn text(assembly: &Assembly, examined: Option<&Examined>) -> String {

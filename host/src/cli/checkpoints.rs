@@ -65,10 +65,14 @@ fn place(path: &Path, shared: &Shared) -> Result<Place, Exit> {
     })
 }
 
+/// That the storage failed.
+fn unread(path: &Path, failure: &StoreError) -> String {
+    format!("`{}`: {failure}", path.display())
+}
+
 /// Tells that the storage failed.
 fn storage_failed(path: &Path, failure: &StoreError, shared: &Shared) -> Exit {
-    let message = format!("`{}`: {failure}", path.display());
-    error(shared, NO_STORAGE, &message, None);
+    error(shared, NO_STORAGE, &unread(path, failure), None);
     Exit::Failed
 }
 

@@ -7,11 +7,17 @@ mod progress;
 mod report;
 mod time;
 
-use std::io::Write;
+use std::{
+    io::{self, Write},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use serde_json::{Value, json};
 
-use crate::cli::{Output, Shared};
+use crate::{
+    cli::{Output, Shared},
+    exit::Exit,
+};
 
 pub(crate) use bar::{Bar, Log};
 pub(crate) use guarantee::{guarantees_document, guarantees_text};
@@ -25,11 +31,36 @@ pub fn say(text: &str) {
     bar::beside(format!("{text}\n").as_bytes());
 }
 
-/// Writes a result to standard output. Nobody listening is no error.
+/// The code of a result that cannot be written.
+const NOT_TOLD: &str = "W0007";
+
+/// Whether a result could not be written.
+static UNTOLD: AtomicBool = AtomicBool::new(false);
+
+/// Writes a result to standard output. Nobody listening is no error; any other that it cannot be
+/// written for is said, and the program ends with it: see [`end`].
 pub(crate) fn tell(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{text}");
-    let _ = out.flush();
+    if let Err(error) = write(&mut io::stdout().lock(), text) {
+        UNTOLD.store(true, Ordering::Relaxed);
+        say(&format!(
+            "error: [{NOT_TOLD}] the result cannot be written to standard output: {error}"
+        ));
+    }
+}
+
+fn write(out: &mut dyn Write, text: &str) -> io::Result<()> {
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+/// How the program ends: what is done and could not be told has failed.
+pub(crate) fn end(exit: Exit) -> Exit {
+    match exit {
+        Exit::Done if UNTOLD.load(Ordering::Relaxed) => Exit::Failed,
+        exit => exit,
+    }
 }
 
 /// An error for which there is no text to point at: for programs on standard output, in the form of
@@ -98,6 +129,32 @@ pub(crate) fn duration(ms: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Gives this error for whatever is written.
+    struct Broken(io::ErrorKind);
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn only_nobody_listening_is_no_error() {
+        let kind = |kind| write(&mut Broken(kind), "a").map_err(|e| e.kind());
+        assert_eq!(kind(io::ErrorKind::BrokenPipe), Ok(()));
+        assert_eq!(
+            kind(io::ErrorKind::StorageFull),
+            Err(io::ErrorKind::StorageFull)
+        );
+        let mut out = Vec::new();
+        write(&mut out, "a").unwrap();
+        assert_eq!(out, b"a\n");
+    }
 
     #[test]
     fn numbers_are_easy_to_read() {

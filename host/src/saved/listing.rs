@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use weir_checkpoint::{JobPaths, ObjectInfo, SnapshotStore, StoreError, Survey};
 use weir_model::{CheckpointId, Name};
+use weir_runtime::{Begin, BeginFrom};
 use weir_snapshot_store::LocalStore;
 
 use super::{METADATA, Problem, Saved, place::JobFolder};
@@ -17,6 +18,20 @@ pub(crate) struct JobListing {
     pub(crate) checkpoints: Vec<Listed>,
     /// The checkpoint with which the job has finished, if it has, as the mark says it.
     pub(crate) finished: Option<String>,
+    /// Where it was told to begin, if it has completed no checkpoint since.
+    pub(crate) told: Option<Told>,
+}
+
+/// Where a job was told to begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    Anew,
+    /// At this checkpoint of its own, in this folder.
+    Own(CheckpointId, PathBuf),
+    /// At a checkpoint of another place.
+    Elsewhere(String),
+    /// The record in this file is damaged: nobody knows.
+    Damaged(PathBuf),
 }
 
 /// One checkpoint of a job.
@@ -36,6 +51,8 @@ pub(crate) enum State {
     Incomplete,
     /// It cannot be restored.
     Damaged(Problem),
+    /// Its metadata cannot be read now.
+    Unreadable(Problem),
 }
 
 impl JobListing {
@@ -61,6 +78,12 @@ impl JobListing {
             true => finished_with(&store, &paths)?,
             false => None,
         };
+        let told = told(folder, &store, &paths, &survey, &objects)?;
+        let begins_at = match &told {
+            None => survey.latest(),
+            Some(Told::Own(id, _)) => Some(*id),
+            Some(Told::Anew | Told::Elsewhere(_) | Told::Damaged(_)) => None,
+        };
         let mut ids: Vec<CheckpointId> = survey.completed.clone();
         ids.extend(&survey.orphans);
         ids.sort_unstable();
@@ -69,8 +92,8 @@ impl JobListing {
             let path = path.join(format!("chk-{id}"));
             let state = match survey.completed.contains(&id) {
                 false => State::Incomplete,
-                true => match Saved::read(&path)? {
-                    Ok(saved) => {
+                true => match Saved::read(&path) {
+                    Ok(Ok(saved)) => {
                         let problem = not_as_written(&paths, id, &saved, &objects);
                         match problem {
                             Some(_) if !path.join(METADATA).is_file() => State::Incomplete,
@@ -78,11 +101,12 @@ impl JobListing {
                             None => State::Complete(Box::new(saved)),
                         }
                     }
-                    Err(_) if !path.join(METADATA).is_file() => State::Incomplete,
-                    Err(problem) => State::Damaged(problem),
+                    Ok(Err(_)) if !path.join(METADATA).is_file() => State::Incomplete,
+                    Ok(Err(problem)) => State::Damaged(problem),
+                    Err(e) => State::Unreadable(Problem::unread(METADATA, &e)),
                 },
             };
-            let is_latest = survey.latest() == Some(id);
+            let is_latest = begins_at == Some(id);
             checkpoints.push(Listed {
                 id,
                 path,
@@ -95,8 +119,41 @@ impl JobListing {
             path: path.clone(),
             checkpoints,
             finished,
+            told,
         })
     }
+}
+
+/// Where a job was told to begin, as its latest record says it, unless there is a checkpoint since.
+fn told(
+    folder: &JobFolder,
+    store: &LocalStore,
+    paths: &JobPaths,
+    survey: &Survey,
+    objects: &[ObjectInfo],
+) -> Result<Option<Told>, StoreError> {
+    let numbers = objects.iter().filter_map(|o| paths.begin_of(&o.path));
+    let Some(number) = numbers.max() else {
+        return Ok(None);
+    };
+    let record = paths.begin(number);
+    let name = record.strip_prefix(paths.root()).unwrap_or(&record);
+    let bytes = match store.get(name) {
+        Ok(bytes) => bytes,
+        Err(e) if e.is_not_found() => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    let Some(begin) = Begin::read(&bytes) else {
+        return Ok(Some(Told::Damaged(folder.path.join(name))));
+    };
+    if survey.latest().is_some_and(|latest| latest > begin.above) {
+        return Ok(None);
+    }
+    Ok(Some(match begin.from {
+        BeginFrom::Beginning => Told::Anew,
+        BeginFrom::Own(id) => Told::Own(id, folder.path.join(format!("chk-{id}"))),
+        BeginFrom::Foreign(place) => Told::Elsewhere(place),
+    }))
 }
 
 /// What the mark of a finished job names.
@@ -119,10 +176,6 @@ fn not_as_written(
     saved: &Saved,
     objects: &[ObjectInfo],
 ) -> Option<Problem> {
-    if saved.metadata.checkpoint != id {
-        let what = format!("it is that of checkpoint {}", saved.metadata.checkpoint);
-        return Some(Problem::new(METADATA, what));
-    }
     saved.metadata.files().into_iter().find_map(|file| {
         let path = paths.in_checkpoint(id, &file.path);
         match objects.iter().find(|object| object.path == path) {

@@ -8,7 +8,7 @@ use weir_job_file::{Diagnostics, JobFile};
 use weir_model::{CheckpointId, Name};
 
 use super::METADATA;
-use crate::{load::load_file, storage::folder_of};
+use crate::{load::load_file, render::say, storage::folder_of};
 
 /// What a path leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,14 +71,13 @@ impl Place {
         if let Some(folder) = job_folder(path)? {
             return Ok(Self::Jobs(vec![folder]));
         }
-        let mut jobs = Vec::new();
-        for entry in entries(path)? {
-            let inside = path.join(&entry);
-            if inside.is_dir() {
-                jobs.extend(job_folder(&inside)?);
-            }
-        }
+        let inside = entries(path)?.into_iter().map(|entry| path.join(entry));
+        let inside = inside.filter(|inside| inside.is_dir());
+        let (mut jobs, unreadable) = readable(inside, job_folder)?;
         if jobs.is_empty() {
+            if let Some(message) = unreadable.into_iter().next() {
+                return Err(Wrong::Unreadable(message));
+            }
             let message = format!("there are no checkpoints in `{}`", path.display());
             let help = "a checkpoint directory (`checkpoint.dir` of a job file) has a folder for \
                         each job, with a folder `chk-<n>` for each checkpoint";
@@ -87,9 +86,28 @@ impl Place {
                 help: Some(help.to_owned()),
             });
         }
+        for message in unreadable {
+            say(&format!("note: {message}; it is passed over"));
+        }
         jobs.sort_by(|a, b| a.job.cmp(&b.job));
         Ok(Self::Jobs(jobs))
     }
+}
+
+/// Those folders that are jobs', and why others cannot be read: they may be somebody else's.
+fn readable(
+    folders: impl Iterator<Item = PathBuf>,
+    job: impl Fn(&Path) -> Result<Option<JobFolder>, Wrong>,
+) -> Result<(Vec<JobFolder>, Vec<String>), Wrong> {
+    let (mut jobs, mut unreadable) = (Vec::new(), Vec::new());
+    for folder in folders {
+        match job(&folder) {
+            Ok(found) => jobs.extend(found),
+            Err(Wrong::Unreadable(message)) => unreadable.push(message),
+            Err(wrong) => return Err(wrong),
+        }
+    }
+    Ok((jobs, unreadable))
 }
 
 /// Where a job file says that its checkpoints are.
@@ -136,6 +154,13 @@ fn job_folder(path: &Path) -> Result<Option<JobFolder>, Wrong> {
         job,
         path: path.to_owned(),
     }))
+}
+
+/// The number in the name of the folder of a checkpoint, if it has such a name.
+pub(super) fn number_of(path: &Path) -> Option<CheckpointId> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let name = name.map_or_else(|| name_of(path), |name| Some(name.to_owned()));
+    checkpoint_name(&name?)
 }
 
 /// The number of the checkpoint whose folder has this name.
@@ -208,6 +233,23 @@ mod tests {
         }
         assert!(jobs(of("saved/c"))[0].starts_with("there are no checkpoints in"));
         assert!(jobs(of("saved/a/chk-3"))[0].ends_with("does not exist"));
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_read_hides_no_other() {
+        let folders = ["a", "locked", "b"].map(PathBuf::from);
+        let look = |path: &Path| match path.to_str() {
+            Some("locked") => Err(Wrong::Unreadable("cannot read `locked`".into())),
+            name => Ok(Some(JobFolder {
+                job: Name::new(name.unwrap()).unwrap(),
+                path: path.to_owned(),
+            })),
+        };
+        let Ok((jobs, unreadable)) = readable(folders.into_iter(), look) else {
+            panic!("one of them hides the others");
+        };
+        assert_eq!(jobs.len(), 2);
+        assert_eq!(unreadable, ["cannot read `locked`"]);
     }
 
     #[test]

@@ -83,10 +83,10 @@ fn checkpoint(dir: &Path, id: u64, rows: &'static [u8]) -> PathBuf {
 /// What verifying finds; nothing where it is whole.
 #[track_caller]
 fn found(folder: &Path) -> Option<String> {
-    match verify(folder).unwrap() {
+    match verify(folder) {
         Verified::Whole(_) => None,
         Verified::Gone => Some("gone".into()),
-        Verified::Damaged(problems) => {
+        Verified::Damaged(problems) | Verified::Unreadable(problems) => {
             let lines = problems.iter().map(|p| format!("{}: {}", p.file, p.what));
             Some(lines.collect::<Vec<_>>().join("\n"))
         }
@@ -99,7 +99,9 @@ fn states(dir: &Path) -> Vec<String> {
     let state = |listed: &Listed| match &listed.state {
         State::Complete(_) => format!("{} complete", listed.id),
         State::Incomplete => format!("{} incomplete", listed.id),
-        State::Damaged(problem) => format!("{} {}: {}", listed.id, problem.file, problem.what),
+        State::Damaged(problem) | State::Unreadable(problem) => {
+            format!("{} {}: {}", listed.id, problem.file, problem.what)
+        }
     };
     listing.checkpoints.iter().map(state).collect()
 }
@@ -188,4 +190,65 @@ fn nothing_is_written_where_checkpoints_are_looked_at() {
     found(&folder);
     assert!(Place::of(dir.path()).is_ok());
     assert_eq!(names(), before);
+}
+
+#[test]
+fn a_copy_under_the_name_of_another_checkpoint_is_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = checkpoint(dir.path(), 13, WHOLE);
+    let (wrong, other) = (dir.path().join("a/chk-14"), dir.path().join("a/copy"));
+    fs::rename(&folder, &wrong).unwrap();
+    let what = "_metadata: it is that of checkpoint 13";
+    assert_eq!(found(&wrong).as_deref(), Some(what));
+    assert!(Saved::read(&wrong).unwrap().is_err());
+    // A name that says no number says nothing wrong.
+    fs::rename(&wrong, &other).unwrap();
+    assert_eq!(found(&other), None);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_a_verdict_and_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = checkpoint(dir.path(), 1, WHOLE);
+    let file = folder.join("op/0/state");
+    fs::remove_file(&file).unwrap();
+    // A link to itself: opening it fails, whoever does.
+    std::os::unix::fs::symlink("state", &file).unwrap();
+    let Verified::Unreadable(problems) = verify(&folder) else {
+        panic!("it can be read");
+    };
+    assert_eq!(problems[0].file, "op/0/state");
+    assert!(
+        problems[0].what.starts_with("cannot be read: "),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn where_a_job_was_told_to_begin_counts_until_its_next_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    for id in [8, 9] {
+        checkpoint(dir.path(), id, WHOLE);
+    }
+    let (job, path) = (name("a"), dir.path().join("a"));
+    let folder = JobFolder { job, path };
+    let told = || {
+        let listing = JobListing::of(&folder).unwrap();
+        let latest = listing.checkpoints.iter().find(|listed| listed.is_latest);
+        (listing.told.clone(), latest.map(|listed| listed.id.0))
+    };
+    let record = |n: u32| folder.path.join(format!("BEGIN-{n}"));
+    assert_eq!(told(), (None, Some(9)));
+    fs::write(record(1), r#"{"v":1,"above":9}"#).unwrap();
+    assert_eq!(told(), (Some(Told::Anew), None));
+    fs::write(record(2), r#"{"v":1,"above":9,"checkpoint":8}"#).unwrap();
+    let own = Told::Own(CheckpointId(8), folder.path.join("chk-8"));
+    assert_eq!(told(), (Some(own), Some(8)));
+    fs::write(record(10), r#"{"v":1,"above":9,"path":"/far/chk-3"}"#).unwrap();
+    assert_eq!(told(), (Some(Told::Elsewhere("/far/chk-3".into())), None));
+    fs::write(record(11), "{").unwrap();
+    assert_eq!(told(), (Some(Told::Damaged(record(11))), None));
+    fs::write(record(11), r#"{"v":1,"above":9}"#).unwrap();
+    checkpoint(dir.path(), 10, WHOLE);
+    assert_eq!(told(), (None, Some(10)));
 }

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use weir_checkpoint::{FileRef, SnapshotStore, StoreError};
+use weir_checkpoint::{FileRef, SnapshotStore};
 use weir_model::{KeyGroup, KeyGroupRange, MaxParallelism};
 use weir_snapshot_store::LocalStore;
 use weir_state::{HeapBackend, SavedState, StateDecl, StateFileReader};
@@ -18,59 +18,72 @@ pub(crate) enum Verified {
     Whole(Box<Saved>),
     /// What is wrong, file by file.
     Damaged(Vec<Problem>),
+    /// Nothing wrong was found, but some of it cannot be read now.
+    Unreadable(Vec<Problem>),
     /// It was removed while it was read.
     Gone,
 }
 
 /// Reads all of a checkpoint.
-///
-/// # Errors
-/// Where the storage fails, which says nothing about the checkpoint.
-pub(crate) fn verify(path: &Path) -> Result<Verified, StoreError> {
+pub(crate) fn verify(path: &Path) -> Verified {
     let begun = path.join(METADATA).is_file();
-    let saved = match Saved::read(path)? {
-        Ok(saved) => saved,
-        Err(_) if begun && !path.join(METADATA).is_file() => return Ok(Verified::Gone),
-        Err(problem) => return Ok(Verified::Damaged(vec![problem])),
+    let saved = match Saved::read(path) {
+        Ok(Ok(saved)) => saved,
+        Ok(Err(_)) if begun && !path.join(METADATA).is_file() => return Verified::Gone,
+        Ok(Err(problem)) => return Verified::Damaged(vec![problem]),
+        Err(e) => return Verified::Unreadable(vec![Problem::unread(METADATA, &e)]),
     };
     let mut problems = Vec::new();
+    let mut damaged = false;
     for file in saved.metadata.files() {
-        if let Err(what) = check_file(&saved.store, file, &saved)? {
-            problems.push(Problem::new(&file.path, what));
+        match check_file(&saved.store, file, &saved) {
+            Found::Whole => {}
+            Found::Wrong(what) => {
+                damaged = true;
+                problems.push(Problem::new(&file.path, what));
+            }
+            Found::Unread(problem) => problems.push(problem),
         }
     }
     if problems.is_empty() {
-        return Ok(Verified::Whole(Box::new(saved)));
+        return Verified::Whole(Box::new(saved));
     }
-    match path.join(METADATA).is_file() {
-        true => Ok(Verified::Damaged(problems)),
-        false => Ok(Verified::Gone),
+    match (path.join(METADATA).is_file(), damaged) {
+        (false, _) => Verified::Gone,
+        (true, true) => Verified::Damaged(problems),
+        (true, false) => Verified::Unreadable(problems),
     }
 }
 
-/// What is wrong with a file, if something is.
-fn check_file(
-    store: &LocalStore,
-    file: &FileRef,
-    saved: &Saved,
-) -> Result<Result<(), String>, StoreError> {
+/// What is found of one file.
+enum Found {
+    Whole,
+    Wrong(String),
+    Unread(Problem),
+}
+
+/// Compares a file with what was written, and reads its state.
+fn check_file(store: &LocalStore, file: &FileRef, saved: &Saved) -> Found {
     let bytes = match store.get(&file.path) {
         Ok(bytes) => bytes,
-        Err(e) if e.is_not_found() => return Ok(Err("missing".into())),
-        Err(e) => return Err(e),
+        Err(e) if e.is_not_found() => return Found::Wrong("missing".into()),
+        Err(e) => return Found::Unread(Problem::unread(&file.path, &e)),
     };
     let length = bytes.len() as u64;
     if length != file.length {
-        return Ok(Err(format!("{length} bytes, {} were written", file.length)));
+        return Found::Wrong(format!("{length} bytes, {} were written", file.length));
     }
     let found = crc32c::crc32c(&bytes);
     if found != file.crc32c {
-        return Ok(Err(format!(
+        return Found::Wrong(format!(
             "checksum {found:08x}, {:08x} was written",
             file.crc32c
-        )));
+        ));
     }
-    Ok(check_state(bytes, file, saved).map_err(|e| e.to_string()))
+    match check_state(bytes, file, saved) {
+        Ok(()) => Found::Whole,
+        Err(what) => Found::Wrong(what),
+    }
 }
 
 /// Reads all state in a file as a restore does.

@@ -77,7 +77,7 @@ const COLUMNS: Key<Special> = Key::of(
 )
 .about(
     "Columns of a csv row, by number from 0, or by name where the rows come straight from a \
-         file with a header.",
+         file with a header. Fields are taken as they are, spaces too.",
 )
 .without("the key is selected in another way")
 .example("[0, user]");

@@ -66,7 +66,8 @@ const SOCKET_FORMAT: Key<Words<Format>> = Key::of("format", FORMATS)
     .about(
         "How rows are cut out of what comes. With `csv` and `header: true` a record with another \
          number of fields than the header cannot be read; without a header records may have any \
-         number, and an operator refuses what it cannot use.",
+         number, and an operator refuses what it cannot use. A quote that is not closed takes the \
+         following lines into its field.",
     )
     .usual("lines")
     .example("json");

@@ -65,7 +65,7 @@ impl Job {
         };
         let mut marked = BTreeMap::new();
         let restored = loop {
-            let (store, folder) = match (latest.clone(), &self.storage) {
+            let (store, folder, own) = match (latest.clone(), &self.storage) {
                 (Latest::Beginning, _) | (Latest::Own(_), None) => {
                     if first {
                         self.begin_anew(survey).await?;
@@ -74,9 +74,10 @@ impl Job {
                     return Ok(None);
                 }
                 (Latest::Own(id), Some(storage)) => {
-                    (storage.store.clone(), storage.paths.checkpoint(id))
+                    let folder = storage.paths.checkpoint(id);
+                    (storage.store.clone(), folder, Some(id))
                 }
-                (Latest::Foreign(foreign), _) => (foreign.store, foreign.folder),
+                (Latest::Foreign(foreign), _) => (foreign.store, foreign.folder, None),
             };
             let deployment = self.deployment.clone();
             let listener = self.options.listener.clone();
@@ -84,6 +85,7 @@ impl Job {
                 Ok(Restored::read(
                     store,
                     &folder,
+                    own,
                     &deployment,
                     Some(&*listener),
                 ))
@@ -423,16 +425,20 @@ pub fn finished(store: &dyn SnapshotStore, paths: &JobPaths) -> Result<Option<St
 }
 
 /// Where the job began, as the store keeps it.
-#[derive(Clone, Debug)]
-pub(super) struct Begin {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Begin {
     /// The highest checkpoint there was anything of then: any above it says more.
-    above: CheckpointId,
-    from: From,
+    pub above: CheckpointId,
+    /// Where that was.
+    pub from: From,
 }
 
+/// Where a job was told to begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum From {
+pub enum From {
+    /// Anew.
     Beginning,
+    /// At one of its own checkpoints.
     Own(CheckpointId),
     /// By its place, for people.
     Foreign(String),
@@ -463,7 +469,9 @@ impl Begin {
         }
     }
 
-    fn read(bytes: &[u8]) -> Option<Self> {
+    /// What is written in such a record; nothing where it is damaged.
+    #[must_use]
+    pub fn read(bytes: &[u8]) -> Option<Self> {
         let document: Value = serde_json::from_slice(bytes).ok()?;
         if document.get("v")?.as_u64()? != Self::VERSION {
             return None;

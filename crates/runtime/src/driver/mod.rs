@@ -28,10 +28,9 @@ use weir_model::{Attempt, CheckpointId, Name, ProcessingTime};
 use weir_operator::{Committable, Failure, Recovered};
 use weir_state::Verdict;
 
-pub use self::begin::finished;
+pub use self::begin::{Begin, From as BeginFrom, finished};
 use self::{
     attempt::{AttemptDriver, Counts, End},
-    begin::Begin,
     deploy::Shared,
     document::Described,
     persist::Persist,
@@ -83,7 +82,7 @@ pub struct Examined {
 /// # Errors
 /// [`Failure::Restore`] where it is damaged, [`Failure::Unfit`] where it does not fit the job.
 pub fn examine(deployment: &Deployment, from: &Foreign) -> Result<Examined, Failure> {
-    match Restored::read(from.store.clone(), &from.folder, deployment, None) {
+    match Restored::read(from.store.clone(), &from.folder, None, deployment, None) {
         Ok(restored) => Ok(Examined {
             id: restored.id,
             states: restored.verdicts(deployment),
@@ -287,7 +286,8 @@ impl Job {
     fn say_lost(&self, restored: Option<&Restored>) {
         let since = match restored {
             Some(restored) => format!("after checkpoint {}", restored.id),
-            None if self.restarts > 0 => "before the restart".to_owned(),
+            // No row is read before all tasks of an attempt run.
+            None if self.startup_ms.is_some() => "before the restart".to_owned(),
             None => return,
         };
         for chain in &self.deployment.plan.chains {
@@ -297,7 +297,7 @@ impl Job {
             let has_ended = restored.is_some_and(|restored| restored.is_finished(chain));
             if !source.replayable() && !has_ended {
                 let note = format!(
-                    "rows that source `{}` gave {since} are lost: it cannot go back",
+                    "rows that source `{}` gave {since}, if any, are lost: it cannot go back",
                     chain.name
                 );
                 self.options.listener.event(&JobEvent::Note(note));

@@ -61,10 +61,12 @@ impl NoRestore {
 
 impl Restored {
     /// Reads the checkpoint in a folder of a store, and with it all its state files, so that what
-    /// is damaged is found before anything starts. Blocking.
+    /// is damaged is found before anything starts. `own` is the number that the folder has among
+    /// the job's own checkpoints; a folder elsewhere may have any name. Blocking.
     pub(crate) fn read(
         store: Arc<dyn SnapshotStore>,
         folder: &str,
+        own: Option<CheckpointId>,
         deployment: &Deployment,
         listener: Option<&dyn JobListener>,
     ) -> Result<Self, NoRestore> {
@@ -81,7 +83,9 @@ impl Restored {
             let message = format!("{place}: {e}");
             match e {
                 // It is whole: going back behind it would lose what it holds.
-                MetadataError::Newer { .. } => NoRestore::Unfit(Failure::Restore { message }),
+                MetadataError::Newer { .. } | MetadataError::Unknown(_) => {
+                    NoRestore::Unfit(Failure::Restore { message })
+                }
                 MetadataError::NotMetadata
                 | MetadataError::Truncated { .. }
                 | MetadataError::Corrupt { .. }
@@ -89,13 +93,18 @@ impl Restored {
                 | MetadataError::Invalid(_) => NoRestore::Unreadable(Failure::Restore { message }),
             }
         })?;
+        let id = metadata.checkpoint;
+        // A folder that was copied over another: what follows goes by the number.
+        if own.is_some_and(|own| own != id) {
+            let message = format!("{place}: damaged: it is that of checkpoint {id}");
+            return Err(NoRestore::Unreadable(Failure::Restore { message }));
+        }
         let committed = format!("{folder}{}", JobPaths::committed_inside());
         let committed = match store.get(&committed) {
             Ok(_) => true,
             Err(e) if e.is_not_found() => false,
             Err(e) => return Err(not_got(&location, &e)),
         };
-        let id = metadata.checkpoint;
         let files = Mutex::default();
         let restored = Self {
             id,

@@ -2,7 +2,9 @@
 
 use weir_checkpoint::{JobPaths, Metadata, ObjectInfo, StoreError, testing::MemoryStore};
 use weir_model::{Column, ColumnView, Name};
-use weir_operator::{BadKey, KeySelector, SinkFactory};
+use weir_operator::{
+    BadKey, Descriptor, KeySelector, Operator, OperatorFactory, SinkFactory, TaskInfo,
+};
 
 use super::*;
 
@@ -657,6 +659,104 @@ fn what_a_source_that_cannot_go_back_has_lost_is_told() {
         "{note}"
     );
     let (_, notes) = notes_of_a_restart(live, None);
-    let without = "rows that source `lines` gave before the restart are lost: it cannot go back";
+    let without =
+        "rows that source `lines` gave before the restart, if any, are lost: it cannot go back";
     assert_eq!(notes, [without]);
+}
+
+/// An operator that cannot be made the first time.
+struct LateRiser(Closures, AtomicBool);
+
+impl OperatorFactory for LateRiser {
+    fn descriptor(&self) -> &Descriptor {
+        self.0.descriptor()
+    }
+
+    fn create(&self, task: &TaskInfo) -> Result<Box<dyn Operator>, Failure> {
+        match self.1.swap(true, Ordering::Relaxed) {
+            true => self.0.create(task),
+            false => Err(Failure::External {
+                what: "make it".into(),
+                message: "not yet".into(),
+            }),
+        }
+    }
+}
+
+#[test]
+fn what_no_task_has_read_is_not_lost_in_a_restart() {
+    let live = MemorySource::of(&[rows(0, 20, 3)]).not_replayable();
+    let late = LateRiser(map_rows(|row| Ok(vec![row.to_owned()])), false.into());
+    let mut job = TestJob::new().source("lines", 1, live).operator(
+        "late",
+        1,
+        "lines",
+        Partitioning::Forward,
+        late,
+    );
+    job.checkpoints = None;
+    job.restart = RESTARTS;
+    assert_eq!(finishes(&job).restarts, 1);
+    let events = job.events.all();
+    let noted = events.iter().any(|e| matches!(e, JobEvent::Note(_)));
+    assert!(!noted, "{events:?}");
+}
+
+#[test]
+fn a_checkpoint_under_the_number_of_another_is_damaged_and_elsewhere_it_is_not() {
+    let splits = [rows(0, 50, 3)];
+    let ledger = Ledger::default();
+    let valve = Valve::at(20);
+    let mut job = counting(&splits, &valve, 1, &ledger);
+    stop_at(&mut job, &ledger, 20);
+    valve.open_to(u64::MAX);
+    let real = number(&latest(&job));
+    let (from, to) = (format!("test/chk-{real}/"), "test/chk-77/");
+    let elsewhere = Arc::new(MemoryStore::new());
+    for object in job.store.list(&from).unwrap() {
+        let bytes = job.store.get(&object.path).unwrap();
+        let path = object.path.replace(&from, to);
+        job.store.put(&path, vec![bytes.clone()]).unwrap();
+        elsewhere.put(&path, vec![bytes]).unwrap();
+    }
+    let forked = Ledger::default();
+    let mut fork = counting(&splits, &Valve::open(), 1, &forked);
+    fork.restore = RestoreFrom::Checkpoint(Foreign {
+        folder: to.into(),
+        store: elsewhere,
+    });
+    let restored = finishes(&fork).restored.map(|(id, _)| id);
+    assert_eq!(restored, Some(CheckpointId(real)));
+
+    job.restore = RestoreFrom::Own(CheckpointId(77));
+    let text = failure(&job.run());
+    assert!(
+        text.contains("test/chk-77/_metadata: damaged: it is that of checkpoint"),
+        "{text}"
+    );
+    job.restore = RestoreFrom::Latest;
+    let restored = finishes(&job).restored.map(|(id, _)| id);
+    assert_eq!(restored, Some(CheckpointId(real)));
+    assert_eq!(ledger.sorted(), counted(&splits));
+}
+
+#[test]
+fn what_a_newer_host_wrote_is_not_fallen_back_from() {
+    let splits = [rows(0, 50, 3)];
+    let ledger = Ledger::default();
+    let job = with_two_checkpoints(&ledger, &splits);
+    let path = latest(&job);
+    let text = String::from_utf8(job.store.get(&path).unwrap()).unwrap();
+    let body = text.split_once('\n').unwrap().1;
+    let body = body.replacen("\"attempt\"", "\"news\": 1, \"attempt\"", 1);
+    let (crc, length) = (crc32c::crc32c(body.as_bytes()), body.len());
+    let newer = format!("weir-metadata v1 crc32c={crc:08x} length={length}\n{body}");
+    job.store.delete(&path).unwrap();
+    job.store.put(&path, vec![newer.into_bytes()]).unwrap();
+    let told = failure(&job.run());
+    assert!(
+        told.contains("a newer host wrote the metadata: unknown field `news`"),
+        "{told}"
+    );
+    assert_eq!(ledger.rows().len(), 10, "it has not run");
 }

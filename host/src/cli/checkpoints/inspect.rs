@@ -96,6 +96,7 @@ fn text(saved: &Saved, rows: &Rows, problems: &[Problem]) -> String {
     lines.push("operators".into());
     for (name, operator) in &metadata.operators {
         lines.push(operator_text(name, operator));
+        lines.extend(keys_text(&operator.keys));
         for state in &operator.states {
             let rows = rows.get(&(name.clone(), state.name.clone())).copied();
             let rows = rows.map_or_else(|| "?".to_owned(), grouped);
@@ -162,6 +163,23 @@ fn operator_text(name: &OperatorName, operator: &OperatorMeta) -> String {
         name.as_str(),
         operator.parallelism
     )
+}
+
+/// What the rows of each input were keyed by, where that was written down.
+fn keys_text(keys: &[Option<String>]) -> Option<String> {
+    let all = match keys {
+        [] => return None,
+        [Some(key)] => key.clone(),
+        many => {
+            let of = |(at, key): (usize, &Option<String>)| {
+                let key = key.as_deref().unwrap_or("without keys");
+                format!("input {at}: {key}")
+            };
+            let many: Vec<_> = many.iter().enumerate().map(of).collect();
+            many.join(", ")
+        }
+    };
+    Some(format!("    keyed by {all}"))
 }
 
 fn source_text(name: &OperatorName, source: &SourceMeta, lines: &mut Vec<String>) {
@@ -249,6 +267,7 @@ fn document(saved: &Saved, rows: &Rows, problems: &[Problem]) -> Value {
             "name": name.as_str(),
             "parallelism": operator.parallelism.get(),
             "finished_subtasks": operator.subtasks.iter().filter(|s| s.finished).count(),
+            "keys": operator.keys,
             "states": operator.states.iter().map(state).collect::<Vec<_>>(),
         })
     };
@@ -295,4 +314,23 @@ fn document(saved: &Saved, rows: &Rows, problems: &[Problem]) -> Value {
         "problems": problems.iter().map(problem).collect::<Vec<_>>(),
         "errors": [],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_told_input_by_input_where_there_are_several() {
+        let text = |keys: &[Option<&str>]| {
+            let keys: Vec<_> = keys.iter().map(|key| key.map(str::to_owned)).collect();
+            keys_text(&keys).unwrap_or_default()
+        };
+        assert_eq!(text(&[]), "");
+        assert_eq!(text(&[Some("row")]), "    keyed by row");
+        assert_eq!(
+            text(&[Some("row"), None]),
+            "    keyed by input 0: row, input 1: without keys"
+        );
+    }
 }

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{count, place, storage_failed};
+use super::{count, place, unread};
 use crate::{
     cli::{Output, Shared},
     exit::Exit,
-    render::{error, size, tell, utc},
-    saved::{JobListing, Listed, Place, State, kind},
-    storage::NO_CHECKPOINT,
+    render::{error, error_document, say, size, tell, utc},
+    saved::{JobListing, Listed, Place, State, Told, kind},
+    storage::{NO_CHECKPOINT, NO_STORAGE},
 };
 
 /// Lists the checkpoints of a job, or of all jobs of a directory.
@@ -43,24 +43,34 @@ impl List {
             }
             Err(exit) => return exit,
         };
-        let mut listings = Vec::new();
+        let (mut listings, mut errors) = (Vec::new(), Vec::new());
         for job in &jobs {
             match JobListing::of(job) {
                 Ok(listing) => listings.push(listing),
-                Err(failure) => return storage_failed(&job.path, &failure, shared),
+                Err(failure) => errors.push(unread(&job.path, &failure)),
             }
         }
         match shared.output {
             Output::Text => {
                 let all: Vec<String> = listings.iter().map(text).collect();
-                tell(&all.join("\n\n"));
+                if !all.is_empty() {
+                    tell(&all.join("\n\n"));
+                }
+                for message in &errors {
+                    say(&format!("error: [{NO_STORAGE}] {message}"));
+                }
             }
             Output::Json => {
                 let jobs: Vec<Value> = listings.iter().map(document).collect();
-                tell(&json!({ "jobs": jobs, "errors": [] }).to_string());
+                let error = |message: &String| error_document(NO_STORAGE, message, None);
+                let errors: Vec<Value> = errors.iter().map(error).collect();
+                tell(&json!({ "jobs": jobs, "errors": errors }).to_string());
             }
         }
-        Exit::Done
+        match errors.is_empty() {
+            true => Exit::Done,
+            false => Exit::Failed,
+        }
     }
 }
 
@@ -82,7 +92,9 @@ fn text(listing: &JobListing) -> String {
                     size(saved.size()),
                 )
             }
-            State::Incomplete | State::Damaged(_) => ("-", "-".into(), "-".into()),
+            State::Incomplete | State::Damaged(_) | State::Unreadable(_) => {
+                ("-", "-".into(), "-".into())
+            }
         };
         let state = state_text(listing, listed);
         lines.push(format!(
@@ -93,8 +105,37 @@ fn text(listing: &JobListing) -> String {
         lines.push(format!(
             "  finished with {finished}; `weir run --restore none` runs the job anew"
         ));
+    } else if let Some(told) = &listing.told {
+        lines.push(format!("  {}", told_text(told)));
     }
     lines.join("\n")
+}
+
+/// What a plain start comes of; it has completed no checkpoint since.
+fn told_text(told: &Told) -> String {
+    match told {
+        Told::Anew => "the job was told to begin anew".into(),
+        Told::Own(_, path) => format!("the job was told to begin at {}", path.display()),
+        Told::Elsewhere(place) => {
+            format!("the job was told to begin at {place}; `weir run --restore` must say so again")
+        }
+        Told::Damaged(record) => format!(
+            "{}, which says where the job began, is damaged: `weir run --restore` must say where \
+             to begin",
+            record.display()
+        ),
+    }
+}
+
+fn told_document(told: &Told) -> Value {
+    let path = |path: &std::path::Path| Some(path.display().to_string());
+    let (begin, path) = match told {
+        Told::Anew => ("anew", None),
+        Told::Own(_, folder) => ("checkpoint", path(folder)),
+        Told::Elsewhere(place) => ("elsewhere", Some(place.clone())),
+        Told::Damaged(record) => ("damaged", path(record)),
+    };
+    json!({ "begin": begin, "path": path })
 }
 
 fn state_text(listing: &JobListing, listed: &Listed) -> String {
@@ -105,6 +146,7 @@ fn state_text(listing: &JobListing, listed: &Listed) -> String {
         State::Complete(_) => "complete".into(),
         State::Incomplete => "incomplete, not used".into(),
         State::Damaged(problem) => format!("damaged: {}: {}", problem.file, problem.what),
+        State::Unreadable(problem) => format!("{} {}", problem.file, problem.what),
     }
 }
 
@@ -114,6 +156,7 @@ fn document(listing: &JobListing) -> Value {
             State::Complete(saved) => ("complete", Some(saved), None),
             State::Incomplete => ("incomplete", None, None),
             State::Damaged(problem) => ("damaged", None, Some(problem)),
+            State::Unreadable(problem) => ("unreadable", None, Some(problem)),
         };
         json!({
             "id": listed.id.0,
@@ -130,6 +173,7 @@ fn document(listing: &JobListing) -> Value {
         "job": listing.job.as_str(),
         "path": listing.path.display().to_string(),
         "finished_with": listing.finished,
+        "told": listing.told.as_ref().map(told_document),
         "checkpoints": listing.checkpoints.iter().map(one).collect::<Vec<_>>(),
     })
 }

@@ -5,19 +5,19 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{count, place, storage_failed};
+use super::{count, place, unread};
 use crate::{
     cli::{Output, Shared},
     exit::Exit,
     render::{Bar, error_document, say, size, tell},
-    saved::{JobListing, Place, Problem, State, Verified, verify},
-    storage::DAMAGED,
+    saved::{JobListing, Listed, Place, Problem, State, Told, Verified, verify},
+    storage::{DAMAGED, NO_STORAGE},
 };
 
 /// Reads all of a checkpoint, or of all that there are, and says whether it is whole.
 ///
 /// Each file is compared with the length and the checksum in the metadata, and its state is read
-/// as a restore reads it. The exit code is 1 where something is damaged.
+/// as a restore reads it. The exit code is 1 where something is damaged or cannot be read.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   weir checkpoints verify checkpoints/flights/chk-7
@@ -36,9 +36,14 @@ struct Finding {
 }
 
 enum Verdict {
-    Whole { files: usize, bytes: u64 },
+    Whole {
+        files: usize,
+        bytes: u64,
+    },
     Incomplete,
     Damaged(Vec<Problem>),
+    /// What of it cannot be read now.
+    Unreadable(Vec<Problem>),
 }
 
 impl Verify {
@@ -55,8 +60,11 @@ impl Verify {
         };
         // What can be done about what is damaged, job by job.
         let mut advice = Vec::new();
-        let done = match place {
-            Place::Checkpoint(path) => look(&path, shared).map(|finding| {
+        // Folders of jobs that cannot be read.
+        let mut unreadable = Vec::new();
+        match place {
+            Place::Checkpoint(path) => {
+                let finding = look(&path, shared);
                 if let Some(Finding {
                     verdict: Verdict::Damaged(_),
                     ..
@@ -68,48 +76,52 @@ impl Verify {
                     ));
                 }
                 findings.extend(finding);
-            }),
-            Place::Jobs(jobs) => jobs.iter().try_for_each(|job| {
-                let listing =
-                    JobListing::of(job).map_err(|e| storage_failed(&job.path, &e, shared))?;
-                let first = findings.len();
-                for listed in &listing.checkpoints {
-                    match listed.state {
-                        State::Incomplete => findings.push(Finding {
-                            path: listed.path.clone(),
-                            verdict: Verdict::Incomplete,
-                        }),
-                        State::Complete(_) | State::Damaged(_) => {
-                            findings.extend(look(&listed.path, shared)?);
+            }
+            Place::Jobs(jobs) => {
+                for job in &jobs {
+                    match JobListing::of(job) {
+                        Err(e) => unreadable.push(unread(&job.path, &e)),
+                        Ok(listing) => {
+                            let found = look_at_all(&listing, shared);
+                            advice.extend(what_to_do(&listing, &found, &file));
+                            findings.extend(found);
                         }
                     }
                 }
-                advice.extend(what_to_do(&listing, &findings[first..], &file));
-                Ok(())
-            }),
-        };
-        if let Err(exit) = done {
-            return exit;
+            }
         }
-        print(&findings, &advice, shared)
+        print(&findings, &advice, unreadable, shared)
     }
 }
 
+/// Verifies all checkpoints of a job.
+fn look_at_all(listing: &JobListing, shared: &Shared) -> Vec<Finding> {
+    let one = |listed: &Listed| match listed.state {
+        State::Incomplete => Some(Finding {
+            path: listed.path.clone(),
+            verdict: Verdict::Incomplete,
+        }),
+        State::Complete(_) | State::Damaged(_) | State::Unreadable(_) => look(&listed.path, shared),
+    };
+    listing.checkpoints.iter().filter_map(one).collect()
+}
+
 /// Verifies one checkpoint; nothing where it was removed meanwhile.
-fn look(path: &Path, shared: &Shared) -> Result<Option<Finding>, Exit> {
+fn look(path: &Path, shared: &Shared) -> Option<Finding> {
     let _bar = Bar::begin(format!("reading {}", path.display()), shared.terminal);
-    let verdict = match verify(path).map_err(|e| storage_failed(path, &e, shared))? {
-        Verified::Gone => return Ok(None),
+    let verdict = match verify(path) {
+        Verified::Gone => return None,
         Verified::Damaged(problems) => Verdict::Damaged(problems),
+        Verified::Unreadable(problems) => Verdict::Unreadable(problems),
         Verified::Whole(saved) => Verdict::Whole {
             files: saved.metadata.files().len(),
             bytes: saved.size(),
         },
     };
-    Ok(Some(Finding {
+    Some(Finding {
         path: path.to_owned(),
         verdict,
-    }))
+    })
 }
 
 fn parent(path: &Path) -> &Path {
@@ -125,15 +137,42 @@ fn what_to_do(listing: &JobListing, findings: &[Finding], file: &str) -> Option<
     let is_whole = |finding: &&Finding| matches!(finding.verdict, Verdict::Whole { .. });
     findings.iter().find(is_damaged)?;
     let job = &listing.job;
-    let latest = findings.iter().rfind(|f| is_damaged(f) || is_whole(f))?;
+    // What a plain start goes on from.
+    let latest = match &listing.told {
+        Some(Told::Own(_, path)) => Some(path),
+        Some(Told::Anew | Told::Elsewhere(_) | Told::Damaged(_)) => None,
+        None => {
+            let is_one = |f: &&Finding| !matches!(f.verdict, Verdict::Incomplete);
+            findings.iter().rfind(is_one).map(|latest| &latest.path)
+        }
+    };
+    let is_latest = |finding: &&Finding| latest == Some(&finding.path) && is_whole(finding);
+    if let Some(latest) = findings.iter().find(is_latest)
+        && listing.finished.is_none()
+    {
+        return Some(format!(
+            "job `{job}` goes on from {}, which is whole: nothing is to be done",
+            latest.path.display()
+        ));
+    }
+    match &listing.told {
+        _ if listing.finished.is_some() => {}
+        Some(Told::Anew) => {
+            return Some(format!(
+                "job `{job}` was told to begin anew and goes on from none of them"
+            ));
+        }
+        Some(Told::Elsewhere(place)) => {
+            return Some(format!(
+                "job `{job}` was told to begin at {place} and goes on from none of them"
+            ));
+        }
+        None | Some(Told::Own(..) | Told::Damaged(_)) => {}
+    }
     Some(match findings.iter().rfind(is_whole) {
         _ if listing.finished.is_some() => {
             format!("job `{job}` has finished and goes on from none of them")
         }
-        Some(whole) if whole.path == latest.path => format!(
-            "job `{job}` goes on from {}, which is whole: nothing is to be done",
-            whole.path.display()
-        ),
         Some(whole) => format!(
             "`weir run {file} --restore {}` takes job `{job}` back to the latest that is whole; \
              what sinks have shown since then comes again",
@@ -145,8 +184,14 @@ fn what_to_do(listing: &JobListing, findings: &[Finding], file: &str) -> Option<
     })
 }
 
-fn print(findings: &[Finding], advice: &[String], shared: &Shared) -> Exit {
+fn print(
+    findings: &[Finding],
+    advice: &[String],
+    mut unreadable: Vec<String>,
+    shared: &Shared,
+) -> Exit {
     let (damaged, message) = damage(findings);
+    unreadable.extend(findings.iter().filter_map(unread_text));
     let help = (!advice.is_empty()).then(|| advice.join("; "));
     match shared.output {
         Output::Text => {
@@ -160,18 +205,35 @@ fn print(findings: &[Finding], advice: &[String], shared: &Shared) -> Exit {
                     .iter()
                     .for_each(|advice| say(&format!("  help: {advice}")));
             }
+            for message in &unreadable {
+                say(&format!("error: [{NO_STORAGE}] {message}"));
+            }
         }
         Output::Json => {
             let one = error_document(DAMAGED, &message, help.as_deref());
-            let errors = if damaged > 0 { vec![one] } else { Vec::new() };
+            let mut errors = if damaged > 0 { vec![one] } else { Vec::new() };
+            let unread = |message: &String| error_document(NO_STORAGE, message, None);
+            errors.extend(unreadable.iter().map(unread));
             let all: Vec<Value> = findings.iter().map(document).collect();
             tell(&json!({ "checkpoints": all, "errors": errors }).to_string());
         }
     }
-    if damaged > 0 {
+    if damaged > 0 || !unreadable.is_empty() {
         Exit::Failed
     } else {
         Exit::Done
+    }
+}
+
+/// What is said of a checkpoint that cannot be read, if it is one.
+fn unread_text(finding: &Finding) -> Option<String> {
+    match &finding.verdict {
+        Verdict::Unreadable(problems) => {
+            let files: Vec<_> = problems.iter().map(|p| p.file.as_str()).collect();
+            let path = finding.path.display();
+            Some(format!("{path} cannot be read: {}", files.join(", ")))
+        }
+        Verdict::Whole { .. } | Verdict::Incomplete | Verdict::Damaged(_) => None,
     }
 }
 
@@ -181,7 +243,7 @@ fn damage(findings: &[Finding]) -> (usize, String) {
         .iter()
         .filter_map(|finding| match &finding.verdict {
             Verdict::Damaged(problems) => Some((finding.path.display(), problems)),
-            Verdict::Whole { .. } | Verdict::Incomplete => None,
+            Verdict::Whole { .. } | Verdict::Incomplete | Verdict::Unreadable(_) => None,
         });
     let damaged: Vec<_> = damaged.collect();
     let message = match &damaged[..] {
@@ -212,9 +274,13 @@ fn text(finding: &Finding) -> Vec<String> {
             )]
         }
         Verdict::Incomplete => vec![format!("{path}: incomplete, not used")],
-        Verdict::Damaged(problems) => {
+        Verdict::Damaged(problems) | Verdict::Unreadable(problems) => {
+            let verdict = match finding.verdict {
+                Verdict::Damaged(_) => "damaged",
+                _ => "cannot be read",
+            };
             let each = problems.iter().map(|p| format!("  {}: {}", p.file, p.what));
-            std::iter::once(format!("{path}: damaged"))
+            std::iter::once(format!("{path}: {verdict}"))
                 .chain(each)
                 .collect()
         }
@@ -226,6 +292,7 @@ fn document(finding: &Finding) -> Value {
         Verdict::Whole { files, bytes } => ("whole", Some(files), Some(bytes), &[][..]),
         Verdict::Incomplete => ("incomplete", None, None, &[][..]),
         Verdict::Damaged(problems) => ("damaged", None, None, problems.as_slice()),
+        Verdict::Unreadable(problems) => ("unreadable", None, None, problems.as_slice()),
     };
     let problem = |p: &Problem| json!({ "file": p.file, "message": p.what });
     json!({
