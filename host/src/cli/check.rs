@@ -1,6 +1,6 @@
 //! `weir check`: says whether a job could run, and what it would be; starts nothing.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -119,6 +119,7 @@ fn notes(assembly: &Assembly) -> Vec<String> {
             ))
         })
         .collect();
+    notes.extend(unread(assembly));
     let restarts = assembly.job.restart != RestartStrategy::None;
     if restarts && assembly.job.checkpoint.is_none() {
         notes.push(
@@ -128,6 +129,31 @@ fn notes(assembly: &Assembly) -> Vec<String> {
         );
     }
     notes
+}
+
+/// Side outputs that nobody reads: allowed, and easily forgotten.
+fn unread(assembly: &Assembly) -> Vec<String> {
+    let job = &assembly.job;
+    let of_operators = job.operators.values().flat_map(|operator| &operator.inputs);
+    let of_sinks = job.sinks.values().filter_map(|sink| sink.input.as_ref());
+    let read: BTreeSet<(&str, &str)> = of_operators
+        .chain(of_sinks)
+        .filter_map(|input| Some((input.from.as_str(), input.side_output.as_deref()?)))
+        .collect();
+    let mut unread = Vec::new();
+    for name in job.operators.keys() {
+        let Some(deployed) = assembly.deployment.operators.get(name) else {
+            continue;
+        };
+        for side in &deployed.factory.descriptor().side_outputs {
+            if !read.contains(&(name.as_str(), side.as_str())) {
+                unread.push(format!(
+                    "nobody reads `{name}.{side}`: its rows are dropped"
+                ));
+            }
+        }
+    }
+    unread
 }
 
 /// How a job file says what becomes of a row that cannot be processed, where that is not to fail.
