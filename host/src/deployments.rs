@@ -62,6 +62,8 @@ fn job(folder: &Path, number: usize, rows: &str) -> JobFile {
     } else {
         ""
     };
+    // Short for what loops, and long for what does not, however busy the machine is.
+    let time = if rows.contains('!') { "200ms" } else { "60s" };
     let component = guests().join("misbehaving.wasm");
     let text = format!(
         "apiVersion: weir/v1
@@ -75,7 +77,7 @@ operators:
   count:
     component: {}
     inputs: [ {{ from: rows, key: {{ row: true }} }} ]
-    limits: {{ memory: 16MiB }}
+    limits: {{ memory: 16MiB, time-per-call: {time} }}
 sinks:
   out: {{ connector: file, from: count, path: out, on-existing: append }}
 ",
@@ -136,4 +138,36 @@ fn a_thousand_deployments_leave_nothing_behind() {
         "{before:?}, then {after:?}"
     );
     assert!(after.files <= before.files, "{before:?}, then {after:?}");
+}
+
+#[test]
+fn a_job_is_unharmed_by_others_in_its_process() {
+    let cache = tempfile::tempdir().unwrap();
+    let deeds = ["!loop", "!hog", "!flood", "!recurse", "!panic"];
+    std::thread::scope(|scope| {
+        for deed in deeds {
+            let cache = cache.path();
+            scope.spawn(move || {
+                let folder = tempfile::tempdir().unwrap();
+                let rows = format!("a\n{deed}\n");
+                let outcome = deploy(folder.path(), cache, 0, &rows);
+                assert!(matches!(outcome, Outcome::Failed(_)), "{deed}: {outcome:?}");
+            });
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let rows: String = (0..5000).map(|row| format!("{}\n", row % 50)).collect();
+        let outcome = deploy(folder.path(), cache.path(), 0, &rows);
+        assert!(matches!(outcome, Outcome::Finished), "{outcome:?}");
+        let mut results = Vec::new();
+        for file in fs::read_dir(folder.path().join("out")).unwrap() {
+            let text = fs::read_to_string(file.unwrap().path()).unwrap();
+            results.extend(text.lines().map(str::to_owned));
+        }
+        let mut expected: Vec<String> = (0..50)
+            .flat_map(|key| (1..=100).map(move |count| format!("{key}={count}")))
+            .collect();
+        results.sort();
+        expected.sort();
+        assert_eq!(results, expected);
+    });
 }
