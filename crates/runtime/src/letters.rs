@@ -3,6 +3,7 @@
 //! INVARIANT: a line says nothing that depends on the attempt or on parallelism; so a row that is
 //! run again after a failure makes the same letter again.
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use weir_graph::{EdgeId, OnError};
 use weir_model::{Column, Name};
 use weir_operator::Failure;
@@ -138,7 +139,7 @@ impl Letters {
                 }
                 Err(_) => {
                     line.extend_from_slice(b",\"row_base64\":\"");
-                    base64(line, row.value);
+                    line.extend_from_slice(BASE64_STANDARD.encode(row.value).as_bytes());
                     line.push(b'"');
                 }
             }
@@ -160,28 +161,6 @@ impl Letters {
 fn text(line: &mut Vec<u8>, text: &str) {
     // A string can be written to memory, always.
     let _ = serde_json::to_writer(line, text);
-}
-
-/// Base64 of RFC 4648 with its standard alphabet and padding.
-fn base64(line: &mut Vec<u8>, bytes: &[u8]) {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    line.reserve(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let mut word = 0_u32;
-        for at in 0..3 {
-            word = word << 8 | u32::from(group.get(at).copied().unwrap_or(0));
-        }
-        for at in 0..4 {
-            // One byte fills two characters, two fill three, three all four.
-            let digit = (word >> (18 - 6 * at)) & 63;
-            let filled = at <= group.len();
-            line.push(if filled {
-                ALPHABET[digit as usize]
-            } else {
-                b'='
-            });
-        }
-    }
 }
 
 #[cfg(test)]
