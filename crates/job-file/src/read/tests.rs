@@ -45,6 +45,20 @@ impl Resolve for World {
     }
 }
 
+#[test]
+fn columns_of_a_file_with_a_header_are_keys_by_name() {
+    let key = |sets: &[&str]| {
+        let graph = load(TEXT, sets).unwrap().to_graph(&World).unwrap();
+        let partitioning = &graph.operators[&name("op")].inputs[1].partitioning;
+        let weir_graph::Partitioning::Hash(selector) = partitioning else {
+            panic!("{partitioning:?}");
+        };
+        selector.describe()
+    };
+    assert_eq!(key(&[]), "csv columns 0");
+    assert_eq!(key(&["sources.my-rows.header=true"]), "csv columns `ms`");
+}
+
 #[track_caller]
 fn check_spot(sets: &[&str], spot: &Spot, place: &str, underlined: &str) {
     let job = load(TEXT, sets).unwrap();

@@ -1015,6 +1015,38 @@ fn d13_what_rows_use_up_together_is_no_reason_to_leave_one_out() {
 }
 
 #[test]
+fn runs_that_only_look_for_a_row_are_rehearsals() {
+    let calls = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = calls.clone();
+    let watched = Closures::new(move |cx, _, rows| {
+        let has_bad = rows.values.iter().any(|row| row.ends_with(b"-50"));
+        seen.lock().unwrap().push((cx.rehearsal, has_bad));
+        Ok(Outcome::default())
+    });
+    let job = TestJob::new()
+        .source("rows", 1, MemorySource::of(&[rows(0, 64, 4)]))
+        .operator(
+            "watched",
+            1,
+            "rows",
+            Partitioning::Forward,
+            watched.trapping_at(|row| row.ends_with(b"-50")),
+        )
+        .skipping();
+    assert!(matches!(job.run().outcome, Ended::Finished));
+    let calls = calls.lock().unwrap();
+    let count = |rehearsal| {
+        calls
+            .iter()
+            .filter(|call| **call == (rehearsal, true))
+            .count()
+    };
+    // For good it is run where it came, behind the rows before it, and alone.
+    assert!(count(false) <= 3, "{calls:?}");
+    assert!(count(true) >= 3, "{calls:?}");
+}
+
+#[test]
 fn a_row_that_traps_is_looked_for_with_all_the_time_that_a_call_has() {
     // Whoever is given less time than the call that failed cannot keep up.
     let slow = Closures::new(|cx, _, _| match cx.deadline {
