@@ -54,9 +54,9 @@ pub enum AlignEffect {
 ///
 /// ```
 /// use weir_checkpoint::{AlignEffect, Alignment, CheckpointMode};
-/// use weir_model::{Barrier, BarrierKind, CheckpointId};
+/// use weir_model::{Barrier, CheckpointId};
 ///
-/// let barrier = Barrier { checkpoint: CheckpointId(1), kind: BarrierKind::Periodic };
+/// let barrier = Barrier::periodic(CheckpointId(1));
 /// let mut alignment = Alignment::new(2, CheckpointMode::ExactlyOnce);
 /// assert_eq!(alignment.barrier(1, barrier), [AlignEffect::Block(1)]);
 /// assert!(alignment.is_blocked(1));

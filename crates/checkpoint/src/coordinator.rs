@@ -466,8 +466,8 @@ impl<A> Coordinator<A> {
         let pending = Pending::new(kind, now, &self.running, &self.finished);
         self.pending.insert(checkpoint, pending);
         Effect::Trigger(Barrier {
-            checkpoint,
             kind: kind.barrier_kind(),
+            ..Barrier::periodic(checkpoint)
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Batch, CheckpointId, EventTime};
+use crate::{Batch, CheckpointId, EventTime, ProcessingTime};
 
 /// One element of a channel. Elements of a channel are never reordered.
 #[derive(Clone, Debug)]
@@ -31,6 +31,27 @@ pub struct Barrier {
     pub checkpoint: CheckpointId,
     /// Why the checkpoint is taken.
     pub kind: BarrierKind,
+    /// The completed checkpoint whose files it may refer to instead of writing what has not changed
+    /// since (D12). `None` = everything is written.
+    pub base: Option<CheckpointId>,
+    /// How it passes rows that wait in queues.
+    pub passage: Passage,
+    /// How the state is written if this is a savepoint.
+    pub savepoint: Option<SavepointFormat>,
+}
+
+impl Barrier {
+    /// The aligned barrier of a periodic checkpoint that refers to no other.
+    #[must_use]
+    pub fn periodic(checkpoint: CheckpointId) -> Self {
+        Self {
+            checkpoint,
+            kind: BarrierKind::Periodic,
+            base: None,
+            passage: Passage::Aligned,
+            savepoint: None,
+        }
+    }
 }
 
 /// Why a checkpoint is taken, which decides what a source does after its barrier.
@@ -42,4 +63,26 @@ pub enum BarrierKind {
     Stop,
     /// All sources have ended: it commits what came last, then the tasks end (D4).
     Final,
+}
+
+/// How a barrier passes the rows that wait in the queues before it (semantics 1.14).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Passage {
+    /// Behind all of them; channels that have delivered it wait for the others.
+    #[default]
+    Aligned,
+    /// It overtakes them: they become part of the checkpoint as channel state (D5).
+    Unaligned,
+    /// Behind them until this time, then it overtakes what is left.
+    AlignedUntil(ProcessingTime),
+}
+
+/// How the state of a savepoint is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum SavepointFormat {
+    /// In rows, whatever the backend: any backend can be restored from it.
+    #[default]
+    Canonical,
+    /// In the files of the backend.
+    Native,
 }

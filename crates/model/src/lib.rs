@@ -22,7 +22,7 @@ mod time;
 
 pub use batch::{Batch, Keyed, KeyedView, Rows};
 pub use column::{Column, ColumnError, ColumnView, OptionalColumn};
-pub use element::{Barrier, BarrierKind, Element};
+pub use element::{Barrier, BarrierKind, Element, Passage, SavepointFormat};
 pub use ids::{
     Attempt, CheckpointId, JobName, Name, NameError, OperatorName, SinkName, SourceName,
     SubtaskIndex,

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 
 use proptest::prelude::*;
-use weir_model::BarrierKind;
 
 use super::*;
 
@@ -27,10 +26,7 @@ struct Task {
 }
 
 fn barrier(id: u64) -> Barrier {
-    Barrier {
-        checkpoint: CheckpointId(id),
-        kind: BarrierKind::Periodic,
-    }
+    Barrier::periodic(CheckpointId(id))
 }
 
 impl Task {

@@ -48,8 +48,8 @@ fn trigger(n: u64) -> Effect<&'static str> {
 
 fn trigger_of(n: u64, kind: BarrierKind) -> Effect<&'static str> {
     Effect::Trigger(Barrier {
-        checkpoint: id(n),
         kind,
+        ..Barrier::periodic(id(n))
     })
 }
 

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use tokio::sync::Notify;
 use weir_graph::Partitioning;
 use weir_model::{
-    Barrier, BarrierKind, Batch, CheckpointId, Column, ColumnView, Element, MaxParallelism, Name,
-    Parallelism, SubtaskIndex, hash64,
+    Barrier, Batch, CheckpointId, Column, ColumnView, Element, MaxParallelism, Name, Parallelism,
+    SubtaskIndex, hash64,
 };
 use weir_operator::{BadKey, Failure, KeySelector};
 
@@ -102,10 +102,7 @@ impl Edge {
 }
 
 fn barrier() -> Element {
-    Element::Barrier(Barrier {
-        checkpoint: CheckpointId(1),
-        kind: BarrierKind::Periodic,
-    })
+    Element::Barrier(Barrier::periodic(CheckpointId(1)))
 }
 
 #[test]
