@@ -8,12 +8,12 @@
 use std::time::{Duration, Instant};
 
 use weir_model::{
-    Column, KeyGroupRange, KeyedView, MaxParallelism, OperatorName, OptionalColumn, Parallelism,
-    SubtaskIndex, hash64,
+    CheckpointId, Column, KeyGroupRange, KeyedView, MaxParallelism, OperatorName, OptionalColumn,
+    Parallelism, ProcessingTime, SubtaskIndex, hash64,
 };
 use weir_state::{
-    EntriesColumn, HeapBackend, KeyedState, NestedColumn, OperatorState, StateDecl,
-    StateFileReader, StateFileWriter, StateIndex, StateKind, Which,
+    EntriesColumn, HeapBackend, KeyedState, NestedColumn, OperatorState, SnapshotRequest,
+    StateDecl, StateFileReader, StateFileWriter, StateIndex, StateKind, Which,
 };
 
 type Failure = Box<dyn std::error::Error>;
@@ -25,6 +25,11 @@ const MAP: StateIndex = StateIndex(2);
 const ROWS: usize = 1024;
 /// What is put under one key of a list or map state.
 const MANY: u32 = 100_000;
+
+/// A full checkpoint.
+fn request() -> SnapshotRequest {
+    SnapshotRequest::full(CheckpointId(1), ProcessingTime(0))
+}
 
 /// The distinct keys of a batch.
 struct Keys {
@@ -111,7 +116,7 @@ fn values(keys: u64) -> Result<(), Failure> {
     let (mut freezes, mut firsts) = (Vec::new(), Vec::new());
     for batch in &batches[..21] {
         let start = Instant::now();
-        let held = state.snapshot()?;
+        let held = state.snapshot(&request())?;
         freezes.push(millis(start) * 1e3);
         let first = count(&mut state, batch)?.as_nanos() as f64;
         firsts.push(first / batch.hashes.len() as f64);
@@ -127,7 +132,7 @@ fn values(keys: u64) -> Result<(), Failure> {
         "{keys} keys, get and put a key, first batch after it: {:.1} ns",
         median(firsts)
     );
-    let snapshot = state.snapshot()?;
+    let snapshot = state.snapshot(&request())?;
     let during = sample(&batches[..200], |batch| count(&mut state, batch))?;
     println!("{keys} keys, get and put a key, while a snapshot is held: {during:.1} ns");
     let operator = OperatorName::new("cost")?;
@@ -195,7 +200,7 @@ fn one_long_list() -> Result<(), Failure> {
         state.list_add(LIST, &[0], element.view())?;
         state.commit()?;
         if i % 1000 == 0 {
-            drop(state.snapshot()?);
+            drop(state.snapshot(&request())?);
         }
     }
     let add = millis(start) * 1e6 / f64::from(MANY);
@@ -224,7 +229,7 @@ fn one_large_map() -> Result<(), Failure> {
         println!("map of {MANY}: put one of {ROWS} {how} entries {put:.1} ns");
     }
     let start = Instant::now();
-    let held = state.snapshot()?;
+    let held = state.snapshot(&request())?;
     println!(
         "map: synchronous part of a snapshot {:.1} us",
         millis(start) * 1e3

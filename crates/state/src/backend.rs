@@ -3,9 +3,11 @@
 //! A backend holds the keyed state of one operator and one subtask. It knows nothing of guests,
 //! calls or transactions: reads and the writes of a finished call come to it by the column.
 
-use weir_model::{Column, ColumnView, KeyGroup, KeyGroupRange, OptionalColumn};
+use weir_model::{
+    CheckpointId, Column, ColumnView, KeyGroup, KeyGroupRange, OptionalColumn, ProcessingTime,
+};
 
-use crate::{Error, StateDecl, StateIndex};
+use crate::{Error, NativeFiles, Snapshot, SnapshotRequest, StateDecl, StateIndex};
 
 /// The distinct keys of one call with what was computed about them once (D1).
 #[derive(Clone, Copy, Debug)]
@@ -223,14 +225,54 @@ pub trait Backend: Send {
     /// [`Error`] where a key is outside the range or the backend fails.
     fn apply(&mut self, keys: &KeyBatch<'_>, writes: &Writes) -> Result<(), Error>;
 
+    /// The time of the calls that follow, which never goes back. A backend may remove what has
+    /// expired by it (D16); what has expired and is still there is for
+    /// [`KeyedState`](crate::KeyedState) to hide.
+    fn set_time(&mut self, now: ProcessingTime) {
+        let _ = now;
+    }
+
     /// The synchronous part of a snapshot: freezes what is there now at a cost that does not depend
     /// on its size. Later writes are not in it.
     ///
+    /// Where the request names a base that this backend still knows what has changed since, the
+    /// snapshot may refer to what that checkpoint has; where it does not, it writes everything.
+    /// Bases never go back from one request to the next that names one, so marks older than the
+    /// base of this request may be dropped.
+    ///
     /// # Errors
     /// [`Error`] where the backend fails.
-    fn snapshot(&mut self) -> Result<Box<dyn Snapshot>, Error>;
+    fn snapshot(&mut self, request: &SnapshotRequest) -> Result<Box<dyn Snapshot>, Error>;
 
-    /// Loads rows of one key group and state in the block format of [`SnapshotSink::block`], in
+    /// The checkpoint is complete and may be the base of a later one.
+    fn completed(&mut self, id: CheckpointId) {
+        let _ = id;
+    }
+
+    /// The checkpoint was given up and will be nobody's base.
+    fn aborted(&mut self, id: CheckpointId) {
+        let _ = id;
+    }
+
+    /// Everything is loaded or imported that this checkpoint has of the key groups: it may be the
+    /// base of a later one. Called at most once, before the first call.
+    fn restored(&mut self, id: CheckpointId) {
+        let _ = id;
+    }
+
+    /// Restores this backend's key groups from native files of its own kind, in place of
+    /// [`load`](Self::load). Used before the first call only.
+    ///
+    /// # Errors
+    /// [`Error::OtherBackend`] where the files are of another kind of backend, [`Error::Damaged`],
+    /// or what [`NativeFiles::read`] gives. Then the backend must be dropped.
+    fn import(&mut self, files: &mut dyn NativeFiles) -> Result<(), Error> {
+        let _ = files;
+        Err(Error::OtherBackend)
+    }
+
+    /// Loads rows of one key group and state in the block format of
+    /// [`SnapshotSink::block`](crate::SnapshotSink::block), in
     /// addition to what is there. Used before the first call only.
     ///
     /// # Errors
@@ -240,34 +282,4 @@ pub trait Backend: Send {
 
     /// Number of entries (keys of a cell or list state, entries of a map state) of a state.
     fn entries(&self, state: StateIndex) -> u64;
-}
-
-/// The asynchronous part of a snapshot: written out off the task.
-pub trait Snapshot: Send {
-    /// Writes everything, in order of state, key group, key (byte order) and map key.
-    ///
-    /// # Errors
-    /// [`Error`] where the backend or the sink fails.
-    fn write(self: Box<Self>, sink: &mut dyn SnapshotSink) -> Result<(), Error>;
-}
-
-/// Where a snapshot is written to.
-pub trait SnapshotSink {
-    /// Takes the rows of one state and key group. A row is
-    /// `uvarint key length, key, uvarint namespace length, namespace, value`; the value is, by
-    /// kind: cell: `uvarint length, bytes`; list: `uvarint count, (uvarint length, bytes)*`; map:
-    /// `uvarint count, (uvarint length, map key, uvarint length, value)*` in byte order.
-    ///
-    /// A large key group comes in several blocks, in order; a large list or map in several rows of
-    /// its key, in order, which [`Backend::load`] joins again.
-    ///
-    /// # Errors
-    /// [`Error`] where the sink fails.
-    fn block(
-        &mut self,
-        state: StateIndex,
-        group: KeyGroup,
-        rows: u64,
-        bytes: &[u8],
-    ) -> Result<(), Error>;
 }

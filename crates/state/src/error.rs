@@ -119,6 +119,18 @@ pub enum Error {
         /// The newest version known.
         known: u32,
     },
+    /// The checkpoint holds the files of another kind of backend.
+    #[error(
+        "it holds the files of another state backend, which this one cannot read: go on with the \
+         backend it was taken with, or take a canonical savepoint there and start from that"
+    )]
+    OtherBackend,
+    /// A snapshot was to refer to its base, and there is none.
+    #[error("a snapshot refers to {what} of its base, which has none")]
+    NoBase {
+        /// To what.
+        what: String,
+    },
     /// The key or value is larger than the format allows.
     #[error("{what} of {len} bytes exceeds the limit of {limit}")]
     TooLarge {

@@ -21,7 +21,7 @@ use weir_model::{Column, ColumnView, KeyGroup, KeyGroupRange, OptionalColumn};
 
 use crate::{
     Backend, EntriesColumn, Error, KeyBatch, ListWrites, MapWrites, NestedColumn, Snapshot,
-    StateDecl, StateIndex, ValueWrites, Which, Writes, limits,
+    SnapshotRequest, StateDecl, StateIndex, ValueWrites, Which, Writes, limits,
 };
 pub(crate) use chunks::MapChunks;
 pub(crate) use snapshot::BLOCK_BYTES;
@@ -297,7 +297,7 @@ impl Backend for HeapBackend {
         Ok(())
     }
 
-    fn snapshot(&mut self) -> Result<Box<dyn Snapshot>, Error> {
+    fn snapshot(&mut self, _request: &SnapshotRequest) -> Result<Box<dyn Snapshot>, Error> {
         let states = self.states.iter_mut().map(|state| StateSnapshot {
             shape: state.shape,
             pages: state.table.freeze(),

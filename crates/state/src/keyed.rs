@@ -12,11 +12,13 @@ mod maps;
 #[cfg(test)]
 mod tests;
 
-use weir_model::{Column, ColumnView, KeyGroup, KeyedView, MaxParallelism, OptionalColumn};
+use weir_model::{
+    CheckpointId, Column, ColumnView, KeyGroup, KeyedView, MaxParallelism, OptionalColumn,
+};
 
 use crate::{
-    Backend, EntriesColumn, Error, KeyBatch, NestedColumn, Snapshot, StateDecl, StateIndex, Which,
-    Writes, limits,
+    Backend, EntriesColumn, Error, KeyBatch, NestedColumn, Snapshot, SnapshotRequest, StateDecl,
+    StateIndex, Which, Writes, limits,
 };
 use cells::Cells;
 use lists::Lists;
@@ -344,8 +346,18 @@ impl KeyedState {
     ///
     /// # Errors
     /// [`Error`] where the backend fails.
-    pub fn snapshot(&mut self) -> Result<Box<dyn Snapshot>, Error> {
-        self.backend.snapshot()
+    pub fn snapshot(&mut self, request: &SnapshotRequest) -> Result<Box<dyn Snapshot>, Error> {
+        self.backend.snapshot(request)
+    }
+
+    /// The checkpoint is complete.
+    pub fn completed(&mut self, id: CheckpointId) {
+        self.backend.completed(id);
+    }
+
+    /// The checkpoint was given up.
+    pub fn aborted(&mut self, id: CheckpointId) {
+        self.backend.aborted(id);
     }
 
     /// The backend, to be restored before the first call.

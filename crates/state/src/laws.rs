@@ -14,11 +14,13 @@
 mod model;
 mod steps;
 
+use std::io;
+
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
-use weir_model::{KeyGroup, KeyGroupRange, MaxParallelism, OptionalColumn, hash64};
+use weir_model::{CheckpointId, KeyGroup, KeyGroupRange, MaxParallelism, OptionalColumn, hash64};
 
 use crate::{
-    Backend, Error, NestedColumn, Snapshot, SnapshotSink, StateDecl, StateIndex, StateKind,
+    Backend, Chain, Error, NestedColumn, Snapshot, SnapshotSink, StateDecl, StateIndex, StateKind,
     ValueWrites, Which, Writes, rows::Reader,
 };
 use model::{Batch, Call, World};
@@ -363,5 +365,39 @@ impl SnapshotSink for OrderedSink<'_> {
         }
         assert_eq!(count, rows);
         self.sink.block(state, group, rows, bytes)
+    }
+
+    fn base(&self) -> Option<CheckpointId> {
+        self.sink.base()
+    }
+
+    fn chain(&self, state: StateIndex, group: KeyGroup) -> Chain {
+        self.sink.chain(state, group)
+    }
+
+    fn keep(&mut self, state: StateIndex, group: KeyGroup) -> Result<(), Error> {
+        self.sink.keep(state, group)
+    }
+
+    fn delta(
+        &mut self,
+        state: StateIndex,
+        group: KeyGroup,
+        rows: u64,
+        bytes: &[u8],
+    ) -> Result<(), Error> {
+        self.sink.delta(state, group, rows, bytes)
+    }
+
+    fn blob(&mut self, name: &str, length: u64, bytes: &mut dyn io::Read) -> Result<(), Error> {
+        self.sink.blob(name, length, bytes)
+    }
+
+    fn keep_blob(&mut self, name: &str) -> Result<bool, Error> {
+        self.sink.keep_blob(name)
+    }
+
+    fn note(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.sink.note(bytes)
     }
 }

@@ -16,10 +16,11 @@ pub mod laws;
 mod limits;
 mod operator_state;
 mod rows;
+mod snapshot;
 
 pub use backend::{
-    Backend, EntriesColumn, KeyBatch, ListWrites, MapWrites, NestedColumn, Snapshot, SnapshotSink,
-    ValueWrites, Which, Writes,
+    Backend, EntriesColumn, KeyBatch, ListWrites, MapWrites, NestedColumn, ValueWrites, Which,
+    Writes,
 };
 pub use decl::{StateDecl, StateIndex, StateKind, Ttl};
 pub use error::Error;
@@ -28,4 +29,7 @@ pub use heap::HeapBackend;
 pub use keyed::KeyedState;
 pub use operator_state::{
     OperatorSnapshot, OperatorState, SavedOperatorState, redistribute, redistribute_finished,
+};
+pub use snapshot::{
+    Chain, NativeFiles, NativePart, Snapshot, SnapshotFormat, SnapshotRequest, SnapshotSink,
 };

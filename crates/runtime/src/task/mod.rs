@@ -22,7 +22,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use weir_checkpoint::{AlignEffect, Alignment, CheckpointMode, FailureReason, TaskId};
-use weir_model::{Barrier, BarrierKind, Batch, CheckpointId, Element, EventTime};
+use weir_model::{Barrier, BarrierKind, Batch, Element, EventTime};
 use weir_operator::Failure;
 
 pub(crate) use chain::{Chain, Kind, Node, NodeFailure};
@@ -34,7 +34,7 @@ pub(crate) use source::SourceHead;
 
 use self::{
     lane::{Epoch, Part, Work},
-    operator::{Fate, NotFrozen},
+    operator::{Fate, NotFrozen, request},
     source::Read,
     watermarks::{Change, Watermarks},
 };
@@ -478,7 +478,7 @@ impl Running {
                 ..Ack::default()
             },
         };
-        let frozen = self.freeze(barrier.checkpoint, &mut part)?;
+        let frozen = self.freeze(barrier, &mut part)?;
         if barrier.kind == BarrierKind::Stop
             && let Some(source) = &mut self.task.source
         {
@@ -500,13 +500,15 @@ impl Running {
     }
 
     /// The synchronous part of a snapshot; `End` where the checkpoint was declined.
-    fn freeze(&mut self, id: CheckpointId, part: &mut Part) -> Result<Flow, NodeFailure> {
+    fn freeze(&mut self, barrier: Barrier, part: &mut Part) -> Result<Flow, NodeFailure> {
+        let id = barrier.checkpoint;
+        let request = request(barrier, part.now);
         let mut declined: Option<Failure> = None;
         for node in &mut self.task.chain.nodes {
             match &mut node.kind {
                 Kind::Source => {}
                 Kind::Operator(_) if declined.is_some() => {}
-                Kind::Operator(op) => match op.freeze(&node.name, part.now, id) {
+                Kind::Operator(op) => match op.freeze(&node.name, part.now, &request) {
                     Ok(state) => part.states.extend(state),
                     Err(NotFrozen::Declined(failure)) => declined = Some(failure),
                     Err(NotFrozen::Failed(failure)) => {

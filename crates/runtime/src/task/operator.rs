@@ -1,8 +1,8 @@
 //! An operator as a node of a chain, and its calls: each is a transaction.
 
-use weir_model::{CheckpointId, KeyedView, Name, ProcessingTime, Rows};
+use weir_model::{Barrier, CheckpointId, KeyedView, Name, ProcessingTime, Rows, SavepointFormat};
 use weir_operator::{Context, Descriptor, Failure, Operator, RowInfo};
-use weir_state::StateDecl;
+use weir_state::{SnapshotFormat, SnapshotRequest, StateDecl};
 
 use super::{
     lane::NodeState,
@@ -150,14 +150,14 @@ impl OperatorNode {
         &mut self,
         name: &Name,
         now: ProcessingTime,
-        id: CheckpointId,
+        request: &SnapshotRequest,
     ) -> Result<Option<NodeState>, NotFrozen> {
         let Holds { keyed, own, raw } = self.holds;
         let said = match self.beginning.finished {
             true => self.beginning.raw.clone(),
             false if raw => {
                 self.begin(now);
-                let said = self.operator.snapshot(&mut self.cx, id);
+                let said = self.operator.snapshot(&mut self.cx, request.id);
                 self.end(said).map_err(|failure| match failure {
                     Failure::Guest { .. } => NotFrozen::Declined(failure),
                     // The instance is lost, or may be: only a restart brings back what it held.
@@ -180,7 +180,7 @@ impl OperatorNode {
         }
         let keyed = match keyed {
             true => {
-                let snapshot = self.cx.state.snapshot();
+                let snapshot = self.cx.state.snapshot(request);
                 Some(snapshot.map_err(|error| NotFrozen::Declined(error.into()))?)
             }
             false => None,
@@ -201,6 +201,10 @@ impl OperatorNode {
         id: CheckpointId,
         fate: Fate,
     ) -> Result<(), Failure> {
+        match fate {
+            Fate::Complete => self.cx.state.completed(id),
+            Fate::Aborted => self.cx.state.aborted(id),
+        }
         if !self.holds.raw || self.beginning.finished {
             return Ok(());
         }
@@ -210,6 +214,20 @@ impl OperatorNode {
             Fate::Aborted => self.operator.aborted(&mut self.cx, id),
         };
         self.end(told)
+    }
+}
+
+/// What a barrier asks of the state of an operator.
+pub(crate) fn request(barrier: Barrier, now: ProcessingTime) -> SnapshotRequest {
+    SnapshotRequest {
+        id: barrier.checkpoint,
+        base: barrier.base.filter(|_| barrier.savepoint.is_none()),
+        tracked: barrier.savepoint.is_none(),
+        format: match barrier.savepoint {
+            Some(SavepointFormat::Canonical) => SnapshotFormat::Canonical,
+            Some(SavepointFormat::Native) | None => SnapshotFormat::Native,
+        },
+        now,
     }
 }
 

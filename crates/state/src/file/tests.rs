@@ -6,13 +6,14 @@ use std::{cell::RefCell, ops::Range};
 
 use proptest::prelude::*;
 use weir_model::{
-    Column, KeyGroup, KeyGroupRange, MaxParallelism, OperatorName, OptionalColumn, hash64,
+    CheckpointId, Column, KeyGroup, KeyGroupRange, MaxParallelism, OperatorName, OptionalColumn,
+    ProcessingTime, hash64,
 };
 
 use super::*;
 use crate::{
     Backend, HeapBackend, KeyBatch, ListWrites, MapWrites, OperatorState, SavedOperatorState,
-    StateDecl, StateIndex, StateKind, ValueWrites, Which, Writes,
+    SnapshotRequest, StateDecl, StateIndex, StateKind, ValueWrites, Which, Writes,
 };
 
 const VALUE: StateIndex = StateIndex(0);
@@ -128,7 +129,7 @@ fn held(backend: &mut HeapBackend) -> Vec<i32> {
 
 fn save(operator: &str, backend: &mut HeapBackend) -> StateFile {
     let mut writer = StateFileWriter::new();
-    let snapshot = backend.snapshot().unwrap();
+    let snapshot = backend.snapshot(&request()).unwrap();
     writer
         .add(&name(operator), backend.states(), snapshot)
         .unwrap();
@@ -148,6 +149,11 @@ fn filled(range: KeyGroupRange) -> HeapBackend {
 fn restore(file: &[u8], into: &mut HeapBackend) -> Result<u64, Error> {
     let range = into.key_groups();
     StateFileReader::open(file.to_vec())?.load(&name("op"), into, range)
+}
+
+/// A full checkpoint.
+fn request() -> SnapshotRequest {
+    SnapshotRequest::full(CheckpointId(1), ProcessingTime(0))
 }
 
 #[test]
@@ -281,7 +287,7 @@ fn save_operator(state: &OperatorState, raw: Vec<Vec<u8>>) -> Vec<u8> {
 fn mixed_file() -> Vec<u8> {
     let mut backend = HeapBackend::new(all_decls(), range(0, 9)).unwrap();
     fill(&mut backend);
-    let snapshot = backend.snapshot().unwrap();
+    let snapshot = backend.snapshot(&request()).unwrap();
     let mut writer = StateFileWriter::new();
     writer.add(&name("op"), &all_decls(), snapshot).unwrap();
     let snapshot = filled_operator(&all_decls()).snapshot();
@@ -418,9 +424,13 @@ fn keyed_state_and_state_without_keys_share_a_file_in_any_order() {
     writer
         .add_operator_state(&name("op"), &all_decls(), snapshot, raw())
         .unwrap();
-    let snapshot = backend.snapshot().unwrap();
+    let snapshot = backend.snapshot(&request()).unwrap();
     writer.add(&name("op"), &all_decls(), snapshot).unwrap();
-    let again = writer.add(&name("op"), &all_decls(), backend.snapshot().unwrap());
+    let again = writer.add(
+        &name("op"),
+        &all_decls(),
+        backend.snapshot(&request()).unwrap(),
+    );
     let twice = Error::DuplicateOperator { name: "op".into() };
     assert_eq!(again, Err(twice));
     let other = writer.finish().unwrap().chunks.concat();
@@ -459,10 +469,10 @@ fn several_operators_share_a_file_and_keep_apart() {
     let mut first = filled(range(0, 4));
     let mut second = filled(range(5, 9));
     for (operator, backend) in [("one", &mut first), ("two", &mut second)] {
-        let snapshot = backend.snapshot().unwrap();
+        let snapshot = backend.snapshot(&request()).unwrap();
         writer.add(&name(operator), &decls(), snapshot).unwrap();
     }
-    let again = writer.add(&name("one"), &decls(), first.snapshot().unwrap());
+    let again = writer.add(&name("one"), &decls(), first.snapshot(&request()).unwrap());
     let twice = Error::DuplicateOperator { name: "one".into() };
     assert_eq!(again, Err(twice));
     let file = writer.finish().unwrap().chunks.concat();

@@ -1,13 +1,15 @@
 //! Writing a state file, to be done off the task: chunks of bytes for one upload.
 
-use weir_model::{KeyGroup, OperatorName};
+use std::io;
+
+use weir_model::{CheckpointId, KeyGroup, OperatorName};
 
 use super::{
     MAGIC, VERSION,
     footer::{BlockEntry, Footer, OperatorEntry, StateEntry},
     operator,
 };
-use crate::{Error, OperatorSnapshot, Snapshot, SnapshotSink, StateDecl, StateIndex};
+use crate::{Chain, Error, OperatorSnapshot, Snapshot, SnapshotSink, StateDecl, StateIndex};
 
 /// A chunk is closed when it has this many bytes: large enough for one part of an upload, and no
 /// buffer grows by copying gigabytes.
@@ -232,4 +234,48 @@ impl SnapshotSink for Packer<'_> {
         entry.blocks.push(self.bytes.block(group, rows, bytes)?);
         Ok(())
     }
+
+    fn base(&self) -> Option<CheckpointId> {
+        None
+    }
+
+    fn chain(&self, _state: StateIndex, _group: KeyGroup) -> Chain {
+        Chain::default()
+    }
+
+    fn keep(&mut self, _state: StateIndex, _group: KeyGroup) -> Result<(), Error> {
+        Err(no_base("a block"))
+    }
+
+    fn delta(
+        &mut self,
+        _state: StateIndex,
+        _group: KeyGroup,
+        _rows: u64,
+        _bytes: &[u8],
+    ) -> Result<(), Error> {
+        Err(no_base("a block"))
+    }
+
+    fn blob(&mut self, name: &str, _length: u64, _bytes: &mut dyn io::Read) -> Result<(), Error> {
+        Err(no_native(name))
+    }
+
+    fn keep_blob(&mut self, _name: &str) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    fn note(&mut self, _bytes: &[u8]) -> Result<(), Error> {
+        Err(no_native("a note"))
+    }
+}
+
+fn no_base(what: &str) -> Error {
+    Error::NoBase { what: what.into() }
+}
+
+fn no_native(what: &str) -> Error {
+    super::damaged(format!(
+        "version {VERSION} cannot hold native files ({what})"
+    ))
 }

@@ -7,17 +7,23 @@ mod maps;
 mod overlays;
 
 use weir_model::{
-    Column, KeyGroup, KeyGroupRange, KeyedView, MaxParallelism, OptionalColumn, hash64,
+    CheckpointId, Column, KeyGroup, KeyGroupRange, KeyedView, MaxParallelism, OptionalColumn,
+    ProcessingTime, hash64,
 };
 
 use crate::{
-    EntriesColumn, Error, HeapBackend, KeyedState, NestedColumn, StateDecl, StateIndex, StateKind,
-    Which,
+    EntriesColumn, Error, HeapBackend, KeyedState, NestedColumn, SnapshotRequest, StateDecl,
+    StateIndex, StateKind, Which,
 };
 
 const VALUE: StateIndex = StateIndex(0);
 const LIST: StateIndex = StateIndex(1);
 const MAP: StateIndex = StateIndex(2);
+
+/// A full checkpoint.
+fn request() -> SnapshotRequest {
+    SnapshotRequest::full(CheckpointId(1), ProcessingTime(0))
+}
 
 fn decl(name: &str, kind: StateKind) -> StateDecl {
     StateDecl {

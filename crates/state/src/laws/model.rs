@@ -2,15 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weir_model::{Column, KeyGroup, KeyGroupRange, OperatorName, OptionalColumn, hash64};
+use weir_model::{
+    CheckpointId, Column, KeyGroup, KeyGroupRange, OperatorName, OptionalColumn, ProcessingTime,
+    hash64,
+};
 
 use super::{
     AGGREGATING, LIST, MAP, Make, Ordered, REDUCING, VALUE, all, decls, group_of, key_of,
     steps::Step,
 };
 use crate::{
-    Backend, EntriesColumn, Error, KeyBatch, NestedColumn, Snapshot, StateFileReader,
-    StateFileWriter, Which, Writes,
+    Backend, EntriesColumn, Error, KeyBatch, NestedColumn, Snapshot, SnapshotRequest,
+    StateFileReader, StateFileWriter, Which, Writes,
 };
 
 type Bytes = Vec<u8>;
@@ -319,7 +322,7 @@ impl<'a> World<'a> {
     }
 
     pub(super) fn snapshot(&mut self) {
-        let snapshot = self.backend.snapshot().unwrap();
+        let snapshot = self.backend.snapshot(&request()).unwrap();
         self.pending.push((snapshot, self.model.clone()));
     }
 
@@ -346,7 +349,11 @@ impl<'a> World<'a> {
         }
         let mut whole = (self.make)(decls(), self.range);
         for mut part in parts {
-            load(&save(part.snapshot().unwrap()), whole.as_mut(), self.range);
+            load(
+                &save(part.snapshot(&request()).unwrap()),
+                whole.as_mut(),
+                self.range,
+            );
         }
         model.check(whole.as_mut(), self.range);
         if adopt {
@@ -365,6 +372,11 @@ impl<'a> World<'a> {
 
 fn operator() -> OperatorName {
     OperatorName::new("laws").unwrap()
+}
+
+/// A full checkpoint.
+fn request() -> SnapshotRequest {
+    SnapshotRequest::full(CheckpointId(1), ProcessingTime(0))
 }
 
 fn save(snapshot: Box<dyn Snapshot>) -> Bytes {

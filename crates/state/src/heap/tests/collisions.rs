@@ -4,8 +4,8 @@
 use weir_model::{Column, ColumnView, KeyGroup, KeyGroupRange, OptionalColumn, hash64};
 
 use crate::{
-    Backend, EntriesColumn, Error, HeapBackend, KeyBatch, NestedColumn, Snapshot, StateDecl,
-    StateIndex, StateKind, Which, Writes, laws, rows::Reader,
+    Backend, EntriesColumn, Error, HeapBackend, KeyBatch, NestedColumn, Snapshot, SnapshotRequest,
+    StateDecl, StateIndex, StateKind, Which, Writes, laws, rows::Reader,
 };
 
 #[test]
@@ -165,8 +165,8 @@ impl Backend for Colliding {
         self.with(keys, |heap, keys| heap.apply(keys, writes))
     }
 
-    fn snapshot(&mut self) -> Result<Box<dyn Snapshot>, Error> {
-        self.heap.snapshot()
+    fn snapshot(&mut self, request: &SnapshotRequest) -> Result<Box<dyn Snapshot>, Error> {
+        self.heap.snapshot(request)
     }
 
     fn load(&mut self, state: StateIndex, group: KeyGroup, rows: &[u8]) -> Result<(), Error> {

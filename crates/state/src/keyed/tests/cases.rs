@@ -32,14 +32,14 @@ fn c08_snapshots_are_isolated_from_later_writes() {
     put(&mut state, 0, Some("1"));
     put(&mut state, 1, Some("2"));
     state.commit().unwrap();
-    let first = state.snapshot().unwrap();
+    let first = state.snapshot(&request()).unwrap();
     begin(&mut state, &keys);
     state
         .put_slots(VALUE, &optional(&[Some("u1"), Some("u2"), Some("u3")]))
         .unwrap();
     state.commit().unwrap();
     let first = file_of(&mut state, first);
-    let second = state.snapshot().unwrap();
+    let second = state.snapshot(&request()).unwrap();
     let second = file_of(&mut state, second);
     let mut state = restored(&first);
     begin(&mut state, &keys);
@@ -187,7 +187,7 @@ fn c12_a_wrong_restore_is_refused_and_spoils_nothing() {
     begin(&mut state, &["k"]);
     put(&mut state, 0, Some("v"));
     state.commit().unwrap();
-    let snapshot = state.snapshot().unwrap();
+    let snapshot = state.snapshot(&request()).unwrap();
     let file = file_of(&mut state, snapshot);
     let other = |change: fn(&mut StateDecl)| {
         let mut decls = decls();

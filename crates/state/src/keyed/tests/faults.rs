@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use super::*;
-use crate::{Backend, KeyBatch, Snapshot, Writes};
+use crate::{Backend, KeyBatch, Snapshot, SnapshotRequest, Writes};
 use weir_model::ColumnView;
 
 /// The other end of a [`Faulty`] backend.
@@ -130,8 +130,8 @@ impl Backend for Faulty {
         self.heap.apply(keys, writes)
     }
 
-    fn snapshot(&mut self) -> Result<Box<dyn Snapshot>, Error> {
-        self.heap.snapshot()
+    fn snapshot(&mut self, request: &SnapshotRequest) -> Result<Box<dyn Snapshot>, Error> {
+        self.heap.snapshot(request)
     }
 
     fn load(&mut self, state: StateIndex, group: KeyGroup, rows: &[u8]) -> Result<(), Error> {
