@@ -15,10 +15,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use weir_checkpoint::{CheckpointKind, FileRef, JobPaths, Metadata, SnapshotStore, StoreError};
+use weir_checkpoint::{
+    CheckpointKind, FileRef, JobPaths, Metadata, SnapshotStore, StoreError, resolve,
+};
 use weir_model::OperatorName;
 use weir_snapshot_store::LocalStore;
 use weir_state::StateFileReader;
+
+use crate::storage::store_of;
 
 pub(crate) use self::{
     listing::{JobListing, Listed, State, Told},
@@ -60,6 +64,8 @@ pub(crate) struct Saved {
     /// Whether it is marked as having nothing left to commit.
     pub(crate) is_committed: bool,
     store: LocalStore,
+    /// Its folder in the store.
+    folder: String,
 }
 
 impl Saved {
@@ -68,8 +74,8 @@ impl Saved {
     /// # Errors
     /// Where the storage fails; the inner error says what is wrong with the metadata.
     pub(crate) fn read(path: &Path) -> Result<Result<Self, Problem>, StoreError> {
-        let store = LocalStore::new(path);
-        let bytes = match store.get(METADATA) {
+        let (store, folder) = store_of(path);
+        let bytes = match store.get(&format!("{folder}{METADATA}")) {
             Ok(bytes) => bytes,
             Err(e) if e.is_not_found() => {
                 let what = "missing: the checkpoint was never completed, or has lost it";
@@ -87,7 +93,7 @@ impl Saved {
             let what = format!("it is that of checkpoint {}", metadata.checkpoint);
             return Ok(Err(Problem::new(METADATA, what)));
         }
-        let is_committed = match store.get(JobPaths::committed_inside()) {
+        let is_committed = match store.get(&format!("{folder}{}", JobPaths::committed_inside())) {
             Ok(_) => true,
             Err(e) if e.is_not_found() => false,
             Err(e) => return Err(e),
@@ -97,7 +103,14 @@ impl Saved {
             metadata,
             is_committed,
             store,
+            folder,
         }))
+    }
+
+    /// The object that one of its files is.
+    fn object(&self, file: &FileRef) -> String {
+        // Only a path that no metadata hold leads out of the store.
+        resolve(&self.folder, &file.path).unwrap_or_else(|| file.path.clone())
     }
 
     /// The bytes of its files, as `weir run` counts them.
@@ -111,10 +124,11 @@ impl Saved {
         let mut rows = BTreeMap::new();
         let mut problems = Vec::new();
         for file in self.metadata.files() {
+            let object = self.object(file);
             let read = |range: std::ops::Range<u64>| {
                 let bytes = self
                     .store
-                    .get_range(&file.path, range.start, range.end - range.start);
+                    .get_range(&object, range.start, range.end - range.start);
                 bytes.map_err(|e| e.to_string())
             };
             match StateFileReader::open_ranged(file.length, read) {

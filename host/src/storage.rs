@@ -11,7 +11,7 @@ use std::{
 
 use weir_checkpoint::JobPaths;
 use weir_job_file::JobFile;
-use weir_model::{Attempt, CheckpointId};
+use weir_model::{Attempt, CheckpointId, Name};
 use weir_operator::Failure;
 use weir_runtime::{CheckpointOptions, Foreign, RestoreFrom};
 use weir_snapshot_store::{JobLock, LocalStore, LockError};
@@ -123,10 +123,43 @@ pub(crate) fn checkpoint_at(path: &Path) -> Result<Foreign, String> {
         };
         return Err(format!("`{shown}` {what}"));
     }
+    let (store, folder) = store_of(folder);
     Ok(Foreign {
-        store: Arc::new(LocalStore::new(folder)),
-        folder: String::new(),
+        store: Arc::new(store),
+        folder,
     })
+}
+
+/// A store that holds a checkpoint and all its files, and the folder of the checkpoint in there,
+/// ending in `/` unless empty. One of a job's own checkpoints may name files beside its folder.
+pub(crate) fn store_of(folder: &Path) -> (LocalStore, String) {
+    let name = folder.file_name().and_then(|name| name.to_str());
+    let whole = match name {
+        Some(_) => None,
+        // `.` or the like.
+        None => folder.canonicalize().ok(),
+    };
+    let folder = whole.as_deref().unwrap_or(folder);
+    let name = folder.file_name().and_then(|name| name.to_str());
+    match (
+        folder.parent(),
+        name.filter(|name| checkpoint_name(name).is_some()),
+    ) {
+        (Some(parent), Some(name)) => {
+            let parent = match parent.as_os_str().is_empty() {
+                true => Path::new("."),
+                false => parent,
+            };
+            (LocalStore::new(parent), format!("{name}/"))
+        }
+        (_, None) | (None, _) => (LocalStore::new(folder), String::new()),
+    }
+}
+
+/// The number of the checkpoint whose folder has this name.
+pub(crate) fn checkpoint_name(name: &str) -> Option<CheckpointId> {
+    let paths = JobPaths::new(&Name::new("a").ok()?);
+    paths.metadata_of(&format!("a/{name}/_metadata"))
 }
 
 /// Gives the number of each attempt.

@@ -13,6 +13,7 @@ mod metadata;
 mod paths;
 mod restart;
 mod restore;
+mod shared;
 #[cfg(test)]
 mod simulation;
 mod store;
@@ -28,9 +29,10 @@ pub use failure::{FailureCount, FailureReason};
 pub use metadata::{
     FileRef, Metadata, MetadataError, OpenSplit, OperatorMeta, SourceMeta, StateMeta, SubtaskMeta,
 };
-pub use paths::JobPaths;
+pub use paths::{JobPaths, SharedFile, resolve};
 pub use restart::{Restart, RestartDecision, RestartStrategy};
 pub use restore::{Fallback, Shown, Survey};
+pub use shared::SharedRegistry;
 pub use store::{ObjectInfo, SnapshotStore, StoreError};
 pub use two_phase::{
     OnCommitError, Transaction, TwoPhase, TwoPhaseOptions, TwoPhaseOptionsError, Warning,

@@ -13,7 +13,7 @@
 //! INVARIANT: one value has one text; no other text of whatever kind is read as it, so any flipped
 //! bit and any missing or additional byte is an error.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use weir_model::{
@@ -21,14 +21,17 @@ use weir_model::{
     SinkName, SourceName,
 };
 
-use crate::{CheckpointKind, Transaction};
+use crate::{CheckpointKind, SharedFile, Transaction};
 
 #[cfg(test)]
 mod tests;
 mod wire;
 
-/// The version of the format that this host writes, and the newest that it reads.
-const VERSION: u32 = 1;
+/// The newest version of the format that this host reads, and writes where it must.
+///
+/// Version 2 can name shared files. What names none is written in version 1, which is the same but
+/// for that, so that an older host can go on from it.
+const VERSION: u32 = 2;
 
 const MAGIC: &str = "weir-metadata v";
 
@@ -91,6 +94,8 @@ pub struct StateMeta {
 pub struct SubtaskMeta {
     /// Where its state is; the operators of a chain share a file (D19). `None` = it has none.
     pub file: Option<FileRef>,
+    /// The shared files that its state is in besides, older ones: `file` says what of each (D11).
+    pub shared: Vec<FileRef>,
     /// Whether it had finished.
     pub finished: bool,
 }
@@ -98,12 +103,28 @@ pub struct SubtaskMeta {
 /// A file of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FileRef {
-    /// Its path in the folder of the checkpoint, `/` between parts.
+    /// Its path from the folder of the checkpoint, `/` between parts. It lies in there, or is a
+    /// [`SharedFile`]; [`resolve`](crate::resolve) gives the object.
     pub path: String,
     /// Its length in bytes.
     pub length: u64,
     /// The CRC-32C of all its bytes.
     pub crc32c: u32,
+}
+
+impl FileRef {
+    /// The shared file that it is, if it is one.
+    #[must_use]
+    pub fn shared(&self) -> Option<SharedFile> {
+        SharedFile::parse(&self.path)
+    }
+}
+
+impl SubtaskMeta {
+    /// All files that its state is in.
+    pub fn files(&self) -> impl Iterator<Item = &FileRef> {
+        self.file.iter().chain(&self.shared)
+    }
 }
 
 /// One source in a checkpoint.
@@ -177,7 +198,8 @@ impl Metadata {
         let mut body = serde_json::to_vec_pretty(&wire::Document::from(self))
             .map_err(|error| MetadataError::Invalid(error.to_string()))?;
         body.push(b'\n');
-        let mut bytes = header(crc32c::crc32c(&body), body.len() as u64).into_bytes();
+        let version = self.version();
+        let mut bytes = header(version, crc32c::crc32c(&body), body.len() as u64).into_bytes();
         bytes.append(&mut body);
         Ok(bytes)
     }
@@ -187,11 +209,29 @@ impl Metadata {
     /// # Errors
     /// [`MetadataError`], which tells apart what has happened to them. Never panics.
     pub fn decode(bytes: &[u8]) -> Result<Self, MetadataError> {
-        let body = body(bytes)?;
+        let (version, body) = body(bytes)?;
         let document = wire::Document::parse(body)?;
         let metadata = Self::try_from(document)?;
         wire::check(&metadata)?;
+        if metadata.version() != version {
+            return Err(MetadataError::Malformed("they are not of their version"));
+        }
         Ok(metadata)
+    }
+
+    /// The version that says all of it.
+    fn version(&self) -> u32 {
+        let names_shared = self.files().into_iter().any(|file| file.shared().is_some());
+        if names_shared { VERSION } else { 1 }
+    }
+
+    /// The shared files that it names: they are kept as long as it is.
+    #[must_use]
+    pub fn shared(&self) -> BTreeSet<SharedFile> {
+        self.files()
+            .into_iter()
+            .filter_map(FileRef::shared)
+            .collect()
     }
 
     /// The files of the checkpoint, each once, in order of their paths.
@@ -201,9 +241,7 @@ impl Metadata {
             .operators
             .values()
             .flat_map(|operator| &operator.subtasks);
-        let mut files: Vec<_> = subtasks
-            .filter_map(|subtask| subtask.file.as_ref())
-            .collect();
+        let mut files: Vec<_> = subtasks.flat_map(SubtaskMeta::files).collect();
         files.sort_unstable();
         files.dedup();
         files
@@ -219,12 +257,12 @@ impl Metadata {
     }
 }
 
-fn header(crc32c: u32, length: u64) -> String {
-    format!("{MAGIC}{VERSION} crc32c={crc32c:08x} length={length}\n")
+fn header(version: u32, crc32c: u32, length: u64) -> String {
+    format!("{MAGIC}{version} crc32c={crc32c:08x} length={length}\n")
 }
 
-/// Checks the first line, and gives the rest if it is what was written.
-fn body(bytes: &[u8]) -> Result<&[u8], MetadataError> {
+/// Checks the first line, and gives the version and the rest if it is what was written.
+fn body(bytes: &[u8]) -> Result<(u32, &[u8]), MetadataError> {
     let begin = bytes
         .get(..MAGIC.len().min(bytes.len()))
         .unwrap_or_default();
@@ -247,7 +285,7 @@ fn body(bytes: &[u8]) -> Result<&[u8], MetadataError> {
         };
     };
     let (first, body) = bytes.split_at(line + 1);
-    let (expected, length) = parse_header(first)?;
+    let (version, expected, length) = parse_header(first)?;
     let found = body.len() as u64;
     if found < length {
         let header = first.len() as u64;
@@ -265,14 +303,14 @@ fn body(bytes: &[u8]) -> Result<&[u8], MetadataError> {
         return Err(MetadataError::Corrupt { expected, found });
     }
     // Numbers can be spelled in more than one way; only ours is right.
-    if first != header(expected, length).as_bytes() {
+    if version == 0 || first != header(version, expected, length).as_bytes() {
         return Err(MetadataError::Malformed("their first line is misspelled"));
     }
-    Ok(body)
+    Ok((version, body))
 }
 
-/// The checksum and the length in the first line.
-fn parse_header(line: &[u8]) -> Result<(u32, u64), MetadataError> {
+/// The version, the checksum and the length in the first line.
+fn parse_header(line: &[u8]) -> Result<(u32, u32, u64), MetadataError> {
     let malformed = MetadataError::Malformed("their first line is unreadable");
     let text = std::str::from_utf8(line).map_err(|_| malformed.clone())?;
     let text = text.strip_prefix(MAGIC).ok_or(MetadataError::NotMetadata)?;
@@ -287,7 +325,7 @@ fn parse_header(line: &[u8]) -> Result<(u32, u64), MetadataError> {
     let parts = rest.trim_end_matches('\n').split_once(' ');
     let parts = parts.and_then(|(crc, length)| {
         let crc = u32::from_str_radix(crc.strip_prefix("crc32c=")?, 16).ok()?;
-        Some((crc, length.strip_prefix("length=")?.parse().ok()?))
+        Some((version, crc, length.strip_prefix("length=")?.parse().ok()?))
     });
     parts.ok_or(malformed)
 }

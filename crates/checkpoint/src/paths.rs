@@ -7,17 +7,25 @@
 //! <job>/chk-<n>/_metadata                          written last; without it there is no checkpoint
 //! <job>/chk-<n>/<head operator>/<subtask>/state    all that one task wrote (D19)
 //! <job>/chk-<n>/_committed                         all its transactions are committed
+//! <job>/shared/<head operator>/<subtask>/<n>-<attempt>
+//!                                                  what a task wrote for checkpoint <n> and later
+//!                                                  ones may go on to use (D11, D12)
 //! ```
+//!
+//! A file is named by its path from the folder of the checkpoint that names it, so that the folder
+//! of a job can be moved as a whole: `count/0/state`, `../shared/count/0/7-1`.
 //!
 //! INVARIANT: every path of a job begins with `<job>/`, and what does not is never taken for one of
 //! its own; so a job touches nothing of another.
 
-use weir_model::{CheckpointId, JobName, OperatorName, SubtaskIndex};
+use weir_model::{Attempt, CheckpointId, JobName, Name, OperatorName, SubtaskIndex};
 
 const METADATA: &str = "_metadata";
 /// With `_` in front, which no name of an operator begins with (D3).
 const COMMITTED: &str = "_committed";
 const BEGIN: &str = "BEGIN-";
+const SHARED: &str = "shared/";
+const UP: &str = "../";
 
 /// The paths of one job, relative to the checkpoint directory, `/` between parts.
 ///
@@ -69,10 +77,31 @@ impl JobPaths {
         format!("{head}/{subtask}/state")
     }
 
-    /// An object of a checkpoint, by its path in there.
+    /// An object of a checkpoint, by its path from there: in its folder, or shared.
     #[must_use]
     pub fn in_checkpoint(&self, id: CheckpointId, path: &str) -> String {
-        format!("{}chk-{id}/{path}", self.root)
+        match path.strip_prefix(UP) {
+            Some(beside) => format!("{}{beside}", self.root),
+            None => format!("{}chk-{id}/{path}", self.root),
+        }
+    }
+
+    /// The prefix of all shared files of the job, `/` at its end.
+    #[must_use]
+    pub fn shared(&self) -> String {
+        format!("{}{SHARED}", self.root)
+    }
+
+    /// A shared file.
+    #[must_use]
+    pub fn shared_file(&self, file: &SharedFile) -> String {
+        format!("{}{SHARED}{}", self.root, file.inside())
+    }
+
+    /// Which shared file an object is, if it is one.
+    #[must_use]
+    pub fn shared_of(&self, path: &str) -> Option<SharedFile> {
+        SharedFile::read(path.strip_prefix(&self.root)?.strip_prefix(SHARED)?)
     }
 
     /// The mark of a checkpoint that has nothing left to commit, as a path in its folder.
@@ -140,10 +169,93 @@ impl JobPaths {
     }
 }
 
+/// A file that can outlive the checkpoint it was written for: later ones build on it.
+///
+/// ```
+/// use weir_checkpoint::SharedFile;
+///
+/// let file = SharedFile::parse("../shared/count/0/7-1").unwrap();
+/// assert_eq!((file.checkpoint.0, file.attempt.0), (7, 1));
+/// assert_eq!(file.path(), "../shared/count/0/7-1");
+/// assert_eq!(SharedFile::parse("count/0/state"), None);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SharedFile {
+    /// The head of the chain of the task that wrote it.
+    pub head: OperatorName,
+    /// Which of the task's parallel instances.
+    pub subtask: SubtaskIndex,
+    /// The checkpoint it was written for: none before it names it.
+    pub checkpoint: CheckpointId,
+    /// The attempt that wrote it.
+    pub attempt: Attempt,
+}
+
+impl SharedFile {
+    /// Its path from the folder of a checkpoint, as [`FileRef::path`](crate::FileRef::path).
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!("{UP}{SHARED}{}", self.inside())
+    }
+
+    /// The shared file that the path of a [`FileRef`](crate::FileRef) names, if it names one.
+    #[must_use]
+    pub fn parse(path: &str) -> Option<Self> {
+        Self::read(path.strip_prefix(UP)?.strip_prefix(SHARED)?)
+    }
+
+    fn inside(&self) -> String {
+        let Self {
+            head,
+            subtask,
+            checkpoint,
+            attempt,
+        } = self;
+        format!("{head}/{subtask}/{checkpoint}-{attempt}")
+    }
+
+    fn read(inside: &str) -> Option<Self> {
+        let (head, rest) = inside.split_once('/')?;
+        let (subtask, file) = rest.split_once('/')?;
+        let (checkpoint, attempt) = file.split_once('-')?;
+        let file = Self {
+            head: Name::new(head).ok()?,
+            subtask: SubtaskIndex(subtask.parse().ok()?),
+            checkpoint: CheckpointId(checkpoint.parse().ok()?),
+            attempt: Attempt(attempt.parse().ok()?),
+        };
+        // One spelling only.
+        (file.inside() == inside).then_some(file)
+    }
+}
+
+/// The object of a store that a file of a checkpoint is: `path` is taken from `folder`, that of the
+/// checkpoint, which is empty or ends with `/`. `None` where it would lie outside of the store.
+///
+/// ```
+/// use weir_checkpoint::resolve;
+///
+/// let shared = resolve("flights/chk-9/", "../shared/count/0/7-1");
+/// assert_eq!(shared.as_deref(), Some("flights/shared/count/0/7-1"));
+/// assert_eq!(resolve("", "../shared/count/0/7-1"), None);
+/// ```
+#[must_use]
+pub fn resolve(folder: &str, path: &str) -> Option<String> {
+    let (mut folder, mut path) = (folder, path);
+    while let Some(rest) = path.strip_prefix(UP) {
+        let inside = folder.strip_suffix('/')?;
+        folder = inside
+            .rfind('/')
+            .and_then(|at| inside.get(..=at))
+            .unwrap_or("");
+        path = rest;
+    }
+    Some(format!("{folder}{path}"))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use weir_model::Name;
 
     use super::*;
 
@@ -167,9 +279,76 @@ mod tests {
         }
 
         #[test]
+        fn shared_files_are_read_back_from_both_of_their_paths(
+            numbers in any::<(u32, u64, u32, u64)>(),
+        ) {
+            let (job, id) = (paths("a"), CheckpointId(numbers.3));
+            let file = SharedFile {
+                head: Name::new("count").unwrap(),
+                subtask: SubtaskIndex(numbers.0),
+                checkpoint: CheckpointId(numbers.1),
+                attempt: Attempt(numbers.2),
+            };
+            let object = job.shared_file(&file);
+            prop_assert!(object.starts_with(&job.shared()));
+            prop_assert_eq!(job.shared_of(&object), Some(file.clone()));
+            prop_assert_eq!(job.checkpoint_of(&object), None);
+            prop_assert_eq!(paths("b").shared_of(&object), None);
+            prop_assert_eq!(SharedFile::parse(&file.path()), Some(file.clone()));
+            // Whoever looks from the folder of a checkpoint finds the same object.
+            prop_assert_eq!(&job.in_checkpoint(id, &file.path()), &object);
+            prop_assert_eq!(resolve(&job.checkpoint(id), &file.path()), Some(object));
+        }
+
+        #[test]
         fn no_text_is_too_odd_to_be_refused(path in any::<String>()) {
             prop_assert_eq!(paths("a").checkpoint_of(&path), None);
+            prop_assert_eq!(paths("a").shared_of(&path), None);
+            prop_assert_eq!(SharedFile::parse(&path), None);
         }
+    }
+
+    #[test]
+    fn only_the_one_spelling_is_a_shared_file() {
+        for inside in [
+            "",
+            "count",
+            "count/0",
+            "count/0/7",
+            "count/0/7-",
+            "count/0/-1",
+            "count/0/7-1/x",
+            "count/00/7-1",
+            "count/0/07-1",
+            "count/0/7-01",
+            "count/0/+7-1",
+            "Count/0/7-1",
+            "/0/7-1",
+            "../0/7-1",
+        ] {
+            assert_eq!(
+                paths("a").shared_of(&format!("a/shared/{inside}")),
+                None,
+                "{inside}"
+            );
+            assert_eq!(
+                SharedFile::parse(&format!("../shared/{inside}")),
+                None,
+                "{inside}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_path_leads_nowhere_outside_of_the_store() {
+        assert_eq!(
+            resolve("a/chk-1/", "x/0/state").unwrap(),
+            "a/chk-1/x/0/state"
+        );
+        assert_eq!(resolve("", "x/0/state").unwrap(), "x/0/state");
+        assert_eq!(resolve("chk-1/", "../shared/x").unwrap(), "shared/x");
+        assert_eq!(resolve("a/chk-1/", "../../b").unwrap(), "b");
+        assert_eq!(resolve("a/chk-1/", "../../../b"), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weir_model::{CheckpointId, SinkName};
 
-use crate::{JobPaths, ObjectInfo};
+use crate::{JobPaths, ObjectInfo, SharedFile, SharedRegistry};
 
 #[cfg(test)]
 mod tests;
@@ -22,7 +22,10 @@ pub struct Survey {
     /// What has objects and no metadata, in order: an attempt that is over was writing or deleting
     /// it. It is to be deleted before the next attempt begins.
     pub orphans: Vec<CheckpointId>,
-    /// The highest checkpoint there is anything of.
+    /// The shared files, in order; which of them nobody names say
+    /// [`shared_orphans`](Self::shared_orphans).
+    pub shared: Vec<SharedFile>,
+    /// The highest checkpoint there is anything of, or was.
     pub highest: Option<CheckpointId>,
     /// Whether the job is marked as finished (D23).
     pub is_finished: bool,
@@ -51,12 +54,24 @@ impl Survey {
         let present = all(&|path| paths.checkpoint_of(path));
         let completed = all(&|path| paths.metadata_of(path));
         let finished = paths.finished();
+        let shared = objects.iter().filter_map(|o| paths.shared_of(&o.path));
+        let shared: BTreeSet<SharedFile> = shared.collect();
+        let written = shared.iter().map(|file| file.checkpoint).max();
         Self {
             orphans: present.difference(&completed).copied().collect(),
-            highest: present.last().copied(),
+            highest: present.last().copied().max(written),
+            shared: shared.into_iter().collect(),
             completed: completed.into_iter().collect(),
             is_finished: objects.iter().any(|object| object.path == finished),
         }
+    }
+
+    /// The shared files that no complete checkpoint names: an attempt that is over left them, and
+    /// they are to be deleted like [`orphans`](Self::orphans). `registry` has been told what each
+    /// complete checkpoint names, or that it cannot be read.
+    #[must_use]
+    pub fn shared_orphans(&self, registry: &SharedRegistry) -> Vec<SharedFile> {
+        registry.discarded(self.shared.iter().cloned())
     }
 
     /// The latest complete checkpoint: what a job goes on from by itself.

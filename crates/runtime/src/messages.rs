@@ -60,8 +60,10 @@ pub(crate) struct FromTask {
 /// What a task adds to a checkpoint.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ack {
-    /// The file with the keyed state of its operators, if they have any.
+    /// The file with the state of its operators, if they have any.
     pub(crate) file: Option<FileRef>,
+    /// The older files that it builds on.
+    pub(crate) shared: Vec<FileRef>,
     /// The open and ended splits, if it is a source task.
     pub(crate) source: Option<ReaderPart>,
     /// All unconfirmed transactions up to this checkpoint, by sink.
@@ -72,6 +74,13 @@ pub(crate) struct Ack {
     pub(crate) alignment_ms: u64,
     /// How long the task stood still for its part.
     pub(crate) sync_ms: f64,
+}
+
+impl Ack {
+    /// All files that it names.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &FileRef> {
+        self.file.iter().chain(&self.shared)
+    }
 }
 
 /// What a reader adds to a checkpoint.

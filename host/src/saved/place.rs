@@ -8,7 +8,11 @@ use weir_job_file::{Diagnostics, JobFile};
 use weir_model::{CheckpointId, Name};
 
 use super::METADATA;
-use crate::{load::load_file, render::say, storage::folder_of};
+use crate::{
+    load::load_file,
+    render::say,
+    storage::{checkpoint_name, folder_of},
+};
 
 /// What a path leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,12 +165,6 @@ pub(super) fn number_of(path: &Path) -> Option<CheckpointId> {
     let name = path.file_name().and_then(|name| name.to_str());
     let name = name.map_or_else(|| name_of(path), |name| Some(name.to_owned()));
     checkpoint_name(&name?)
-}
-
-/// The number of the checkpoint whose folder has this name.
-fn checkpoint_name(name: &str) -> Option<CheckpointId> {
-    let paths = JobPaths::new(&Name::new("a").ok()?);
-    paths.metadata_of(&format!("a/{name}/{METADATA}"))
 }
 
 /// The name of a folder, however the way to it is written.

@@ -62,6 +62,7 @@ fn checkpoint(dir: &Path, id: u64, rows: &'static [u8]) -> PathBuf {
                 length: file.length,
                 crc32c: file.crc32c,
             }),
+            shared: vec![],
             finished: false,
         }],
     };

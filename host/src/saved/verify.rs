@@ -7,7 +7,6 @@ use std::path::Path;
 
 use weir_checkpoint::{FileRef, SnapshotStore};
 use weir_model::{KeyGroup, KeyGroupRange, MaxParallelism};
-use weir_snapshot_store::LocalStore;
 use weir_state::{HeapBackend, SavedState, StateDecl, StateFileReader};
 
 use super::{METADATA, Problem, Saved};
@@ -36,7 +35,7 @@ pub(crate) fn verify(path: &Path) -> Verified {
     let mut problems = Vec::new();
     let mut damaged = false;
     for file in saved.metadata.files() {
-        match check_file(&saved.store, file, &saved) {
+        match check_file(file, &saved) {
             Found::Whole => {}
             Found::Wrong(what) => {
                 damaged = true;
@@ -63,8 +62,8 @@ enum Found {
 }
 
 /// Compares a file with what was written, and reads its state.
-fn check_file(store: &LocalStore, file: &FileRef, saved: &Saved) -> Found {
-    let bytes = match store.get(&file.path) {
+fn check_file(file: &FileRef, saved: &Saved) -> Found {
+    let bytes = match saved.store.get(&saved.object(file)) {
         Ok(bytes) => bytes,
         Err(e) if e.is_not_found() => return Found::Wrong("missing".into()),
         Err(e) => return Found::Unread(Problem::unread(&file.path, &e)),

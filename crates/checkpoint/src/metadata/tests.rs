@@ -7,6 +7,7 @@ use weir_model::Name;
 use super::*;
 
 const FIXTURE: &str = include_str!("../../fixtures/metadata-v1");
+const FIXTURE_2: &str = include_str!("../../fixtures/metadata-v2");
 
 fn name(text: &str) -> Name {
     Name::new(text).unwrap()
@@ -34,10 +35,12 @@ fn sample() -> Metadata {
         subtasks: vec![
             SubtaskMeta {
                 file: Some(file("count/0/state", 4711)),
+                shared: vec![],
                 finished: false,
             },
             SubtaskMeta {
                 file: None,
+                shared: vec![],
                 finished: true,
             },
         ],
@@ -75,9 +78,23 @@ fn sample() -> Metadata {
     }
 }
 
+/// As `sample`, with a file that builds on two others.
+fn incremental() -> Metadata {
+    let mut metadata = sample();
+    for operator in metadata.operators.values_mut() {
+        let subtask = &mut operator.subtasks[0];
+        subtask.file = Some(file("../shared/count/0/7-3", 4711));
+        subtask.shared = vec![
+            file("../shared/count/0/5-2", 100),
+            file("../shared/count/0/6-3", 10),
+        ];
+    }
+    metadata
+}
+
 /// Gives JSON the right first line.
 fn sealed(body: &str) -> Vec<u8> {
-    let mut bytes = header(crc32c::crc32c(body.as_bytes()), body.len() as u64).into_bytes();
+    let mut bytes = header(1, crc32c::crc32c(body.as_bytes()), body.len() as u64).into_bytes();
     bytes.extend_from_slice(body.as_bytes());
     bytes
 }
@@ -89,6 +106,30 @@ fn version_1_is_written_and_read_as_released() {
         FIXTURE
     );
     assert_eq!(Metadata::decode(FIXTURE.as_bytes()), Ok(sample()));
+}
+
+#[test]
+fn version_2_names_shared_files_and_is_written_only_for_them() {
+    let metadata = incremental();
+    assert_eq!(
+        String::from_utf8(metadata.encode().unwrap()).unwrap(),
+        FIXTURE_2
+    );
+    assert_eq!(Metadata::decode(FIXTURE_2.as_bytes()), Ok(metadata.clone()));
+    let shared: Vec<_> = metadata.shared().iter().map(SharedFile::path).collect();
+    let written = ["5-2", "6-3", "7-3"].map(|n| format!("../shared/count/0/{n}"));
+    assert_eq!(shared, written);
+    assert!(sample().shared().is_empty());
+    // An older host would take what it cannot read for damage, and go back behind it.
+    for (text, other) in [(FIXTURE, "v2 "), (FIXTURE_2, "v1 ")] {
+        let other = text.replacen("v1 ", other, 1).replacen("v2 ", other, 1);
+        assert!(other != text);
+        let error = Metadata::decode(other.as_bytes()).unwrap_err();
+        assert!(
+            error.to_string().contains("not of their version"),
+            "{error}"
+        );
+    }
 }
 
 #[test]
@@ -153,8 +194,8 @@ fn each_damage_has_its_own_error() {
     );
     assert_eq!(of(format!("{MAGIC}1{}", " ".repeat(200))), of("\0".into()));
     assert_eq!(
-        of(good.replace("v1 ", "v2 ")),
-        "the metadata have version 2, this host reads up to 1"
+        of(good.replace("v1 ", "v3 ")),
+        "the metadata have version 3, this host reads up to 2"
     );
     assert!(of(good.replace("4711", "4712")).contains("damaged: their checksum is"));
     assert!(of(good.replace("length=", "length=0")).contains("misspelled"));
@@ -189,6 +230,17 @@ fn what_is_intact_and_makes_no_sense_is_refused() {
             "count/0/state",
             "../0/state",
             "`../0/state` is not a path in a checkpoint",
+        ),
+        (
+            "count/0/state",
+            "../shared/count/0/7",
+            "`../shared/count/0/7` is not a path in a checkpoint",
+        ),
+        (
+            "\"finished\": false",
+            "\"finished\": false, \"shared\": [{\"path\": \"count/0/x\", \"length\": 1, \
+             \"crc32c\": \"00000000\"}]",
+            "`count/0/x` is not the path of a shared file",
         ),
         ("count/0/state", "/etc/passwd", "is not a path"),
         ("count/0/state", "count//state", "is not a path"),
@@ -272,9 +324,9 @@ fn any_name() -> impl Strategy<Value = Name> {
     "[a-z][a-z0-9-]{0,62}".prop_map(|text| name(&text))
 }
 
-fn any_file() -> impl Strategy<Value = FileRef> {
+fn any_file(path: &'static str) -> impl Strategy<Value = FileRef> {
     // A length and checksum that follow from the path, so that equal paths are equal files.
-    "[a-z]{1,3}/[0-9]".prop_map(|path| FileRef {
+    path.prop_map(|path| FileRef {
         crc32c: crc32c::crc32c(path.as_bytes()),
         length: u64::MAX - path.len() as u64,
         path,
@@ -282,10 +334,20 @@ fn any_file() -> impl Strategy<Value = FileRef> {
 }
 
 prop_compose! {
+    fn any_subtask()(
+        file in prop::option::of(any_file("([a-z]{1,3}/[0-9]|\\.\\./shared/[a-z]/0/[1-9]-1)")),
+        shared in prop::collection::vec(any_file("\\.\\./shared/[a-z]/0/[1-9]-1"), 0..3),
+        finished in any::<bool>(),
+    ) -> SubtaskMeta {
+        SubtaskMeta { file, shared, finished }
+    }
+}
+
+prop_compose! {
     fn any_operator()(
         states in prop::collection::vec((any::<[String; 3]>(), any::<u32>()), 0..3),
         keys in prop::collection::vec(any::<Option<String>>(), 0..3),
-        subtasks in prop::collection::vec((prop::option::of(any_file()), any::<bool>()), 1..5),
+        subtasks in prop::collection::vec(any_subtask(), 1..5),
     ) -> OperatorMeta {
         let state = |([name, kind, format], version): ([String; 3], u32)| StateMeta {
             name,
@@ -298,10 +360,7 @@ prop_compose! {
             parallelism,
             states: states.into_iter().map(state).collect(),
             keys,
-            subtasks: subtasks
-                .into_iter()
-                .map(|(file, finished)| SubtaskMeta { file, finished })
-                .collect(),
+            subtasks,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The JSON of version 1, apart from the values that the rest of the host works with.
+//! The JSON of all versions, apart from the values that the rest of the host works with.
 //!
 //! INVARIANT: unknown fields are refused, as what a newer host wrote: a field that an old host
 //! does not know may be one it must not leave out. A new field that every text has is a new
@@ -13,7 +13,7 @@ use weir_model::{Attempt, CheckpointId, MaxParallelism, Name, Parallelism, Proce
 
 use super::{FileRef, Metadata, MetadataError, OpenSplit, OperatorMeta, SourceMeta};
 use super::{StateMeta, SubtaskMeta};
-use crate::{CheckpointKind, Transaction};
+use crate::{CheckpointKind, SharedFile, Transaction};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -61,6 +61,8 @@ struct State {
 #[serde(deny_unknown_fields)]
 struct Subtask {
     file: Option<File>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    shared: Vec<File>,
     finished: bool,
 }
 
@@ -126,12 +128,13 @@ pub(super) fn check(metadata: &Metadata) -> Result<(), MetadataError> {
             let what = format!("{name} has parallelism {parallelism}, the maximum is {max}");
             return Err(MetadataError::Invalid(what));
         }
-        for file in operator
-            .subtasks
-            .iter()
-            .filter_map(|subtask| subtask.file.as_ref())
-        {
-            if !is_relative(&file.path) {
+        let mut shared = operator.subtasks.iter().flat_map(|subtask| &subtask.shared);
+        if let Some(file) = shared.find(|file| file.shared().is_none()) {
+            let what = format!("`{}` is not the path of a shared file", file.path);
+            return Err(MetadataError::Invalid(what));
+        }
+        for file in operator.subtasks.iter().flat_map(SubtaskMeta::files) {
+            if !is_relative(&file.path) && SharedFile::parse(&file.path).is_none() {
                 let what = format!("`{}` is not a path in a checkpoint", file.path);
                 return Err(MetadataError::Invalid(what));
             }
@@ -255,11 +258,8 @@ impl From<&OperatorMeta> for Operator {
             version: state.version,
         };
         let subtask = |subtask: &SubtaskMeta| Subtask {
-            file: subtask.file.as_ref().map(|file| File {
-                path: file.path.clone(),
-                length: file.length,
-                crc32c: format!("{:08x}", file.crc32c),
-            }),
+            file: subtask.file.as_ref().map(File::from),
+            shared: subtask.shared.iter().map(File::from).collect(),
             finished: subtask.finished,
         };
         Self {
@@ -290,13 +290,25 @@ impl TryFrom<Operator> for OperatorMeta {
                 .into_iter()
                 .map(|subtask| {
                     let file = subtask.file.map(FileRef::try_from).transpose()?;
+                    let shared = subtask.shared.into_iter().map(FileRef::try_from);
                     Ok(SubtaskMeta {
                         file,
+                        shared: shared.collect::<Result<_, _>>()?,
                         finished: subtask.finished,
                     })
                 })
                 .collect::<Result<_, MetadataError>>()?,
         })
+    }
+}
+
+impl From<&FileRef> for File {
+    fn from(file: &FileRef) -> Self {
+        Self {
+            path: file.path.clone(),
+            length: file.length,
+            crc32c: format!("{:08x}", file.crc32c),
+        }
     }
 }
 

@@ -59,12 +59,34 @@ fn ids_are_compared_as_numbers_and_other_jobs_are_passed_over() {
         completed: ids(&[9, 10]),
         orphans: ids(&[8, 11]),
         highest: Some(CheckpointId(11)),
-        is_finished: false,
+        ..Survey::default()
     };
     assert_eq!(survey, expected);
     assert_eq!(survey.latest(), Some(CheckpointId(10)));
     assert_eq!(survey.next_id(), CheckpointId(12));
     assert!(Survey::of(&paths("ab"), &objects).is_finished);
+}
+
+#[test]
+fn shared_files_that_no_complete_checkpoint_names_are_orphans() {
+    let objects = objects(&[
+        "a/chk-9/_metadata",
+        "a/shared/count/0/8-1",
+        "a/shared/count/0/9-1",
+        "a/shared/count/0/10-1",
+        "a/shared/count/0/notes.txt",
+        "b/shared/count/0/9-1",
+    ]);
+    let survey = Survey::of(&paths("a"), &objects);
+    let shared = |n: u64| SharedFile::parse(&format!("../shared/count/0/{n}-1")).unwrap();
+    assert_eq!(survey.shared, [shared(8), shared(9), shared(10)]);
+    // Nothing of checkpoint 10 is left but this, and its number is spent all the same.
+    assert_eq!(survey.next_id(), CheckpointId(11));
+    let mut registry = SharedRegistry::default();
+    registry.found(CheckpointId(9), [shared(9)]);
+    assert_eq!(survey.shared_orphans(&registry), [shared(8), shared(10)]);
+    registry.found_unreadable(CheckpointId(9));
+    assert_eq!(survey.shared_orphans(&registry), [shared(10)]);
 }
 
 #[test]

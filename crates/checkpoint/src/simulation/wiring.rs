@@ -151,6 +151,7 @@ pub(super) fn metadata(
             });
         operator.subtasks.push(SubtaskMeta {
             file: ack.file,
+            shared: Vec::new(),
             finished: ack.finished,
         });
         if let Some(source) = metadata.sources.get_mut(&name) {

@@ -174,6 +174,7 @@ impl AttemptDriver {
         match event {
             Event::Running => self.task_runs(task, progress),
             Event::Ack(id, ack) => {
+                self.persist.acked(id, &ack);
                 let effects = self.coordinator.ack(id, task, *ack);
                 self.carry_out(effects)
             }
@@ -282,6 +283,7 @@ impl AttemptDriver {
                     if kind == BarrierKind::Stop {
                         self.stopped = Some(id);
                     }
+                    self.persist.completed(id);
                     self.tell_all(|| Control::Complete { id, kind });
                 }
                 Effect::NotifyAborted(aborted) => {
@@ -333,6 +335,7 @@ impl AttemptDriver {
     /// Enumerators are snapshotted before the barrier goes out (D25).
     fn trigger(&mut self, barrier: Barrier) {
         self.sources.snapshot(barrier.checkpoint);
+        self.persist.triggered(&barrier);
         self.kinds.insert(barrier.checkpoint, barrier.kind);
         self.highest = self.highest.max(barrier.checkpoint);
         let words: Vec<Word> = self

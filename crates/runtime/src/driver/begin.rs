@@ -1,10 +1,16 @@
 //! Where a job begins: what lies in the store, which checkpoint is gone on from, and what becomes
 //! of results that are there already.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use serde_json::{Value, json};
-use weir_checkpoint::{Fallback, JobPaths, ObjectInfo, Shown, SnapshotStore, StoreError, Survey};
+use weir_checkpoint::{
+    Fallback, JobPaths, Metadata, ObjectInfo, SharedRegistry, Shown, SnapshotStore, StoreError,
+    Survey,
+};
 use weir_model::CheckpointId;
 use weir_operator::{Failure, SinkGuarantee};
 
@@ -24,7 +30,7 @@ impl Job {
             return Ok(Survey::default());
         };
         let is_told = !matches!(self.options.restore, RestoreFrom::Latest);
-        let (survey, begin) = blocking(move || {
+        let (survey, begin, registry) = blocking(move || {
             let root = storage.paths.root();
             let objects = storage.store.list(root).map_err(|e| outside(root, &e))?;
             let begin = match Begin::latest(&storage, &objects) {
@@ -40,9 +46,12 @@ impl Job {
                     }
                 }
             }
-            Ok((survey, begin))
+            let registry = shared_files(&storage, &survey)?;
+            storage.delete_shared(&survey.shared_orphans(&registry));
+            Ok((survey, begin, registry))
         })
         .await?;
+        self.registry = Arc::new(Mutex::new(registry));
         // Of what was highest when the job began there may be nothing left; its number is spent all
         // the same.
         let began = begin.as_ref().map(|begin| begin.above);
@@ -184,9 +193,10 @@ impl Job {
         let mut excess: Vec<_> = owned.filter(|id| !self.is_spared(*id)).collect();
         let retained = checkpoints.config.retained.max(1);
         excess.truncate(excess.len().saturating_sub(retained));
+        let registry = self.registry.clone();
         let delete = move || {
             for id in excess {
-                let _ = storage.delete_checkpoint(id);
+                let _ = storage.delete_checkpoint(id, &registry);
             }
             Ok(())
         };
@@ -509,6 +519,30 @@ impl Begin {
         }
         Ok(())
     }
+}
+
+/// Who uses which shared file. Blocking.
+fn shared_files(storage: &Storage, survey: &Survey) -> Result<SharedRegistry, Failure> {
+    let mut registry = SharedRegistry::default();
+    if survey.shared.is_empty() {
+        // Whatever the metadata name, there is nothing to keep.
+        return Ok(registry);
+    }
+    for &id in &survey.completed {
+        let path = storage.paths.metadata(id);
+        match storage
+            .store
+            .get(&path)
+            .map(|bytes| Metadata::decode(&bytes))
+        {
+            Ok(Ok(metadata)) => registry.found(id, metadata.shared()),
+            // Damaged, or of a newer host: what it names is not known.
+            Ok(Err(_)) => registry.found_unreadable(id),
+            Err(e) if e.is_not_found() => {}
+            Err(e) => return Err(outside(&path, &e)),
+        }
+    }
+    Ok(registry)
 }
 
 /// The numbers of all records of where the job began.

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use weir_checkpoint::{
-    FileRef, Metadata, OpenSplit, OperatorMeta, Snapshot, SourceMeta, StateMeta, SubtaskMeta,
-    TaskId,
+    Metadata, OpenSplit, OperatorMeta, Snapshot, SourceMeta, StateMeta, SubtaskMeta, TaskId,
 };
 use weir_graph::Chain;
 use weir_model::{Attempt, JobName, MaxParallelism, Name, Parallelism, ProcessingTime};
@@ -95,16 +94,16 @@ pub(crate) fn metadata(
     let mut sinks: BTreeMap<Name, Vec<_>> = BTreeMap::new();
     for (vertex, chain) in described.chains.iter().enumerate() {
         let tasks = tasks_of(vertex, chain.parallelism);
-        let subtasks: Vec<(Option<FileRef>, bool)> = tasks
+        let subtasks: Vec<SubtaskMeta> = tasks
             .map(|task| match acks.get(&task) {
-                Some(ack) => (ack.file.clone(), ack.finished),
-                None => (None, snapshot.finished.contains(&task)),
+                Some(ack) => of_ack(ack),
+                None => without_files(snapshot.finished.contains(&task)),
             })
             .collect();
         for node in &chain.nodes {
-            let subtasks = subtasks.iter().map(|(file, finished)| SubtaskMeta {
-                file: file.clone().filter(|_| node.in_file),
-                finished: *finished,
+            let subtasks = subtasks.iter().map(|subtask| match node.in_file {
+                true => subtask.clone(),
+                false => without_files(subtask.finished),
             });
             let meta = OperatorMeta {
                 parallelism: chain.parallelism,
@@ -147,6 +146,22 @@ pub(crate) fn metadata(
         operators,
         sources,
         sinks,
+    }
+}
+
+fn of_ack(ack: &Ack) -> SubtaskMeta {
+    SubtaskMeta {
+        file: ack.file.clone(),
+        shared: ack.shared.clone(),
+        finished: ack.finished,
+    }
+}
+
+fn without_files(finished: bool) -> SubtaskMeta {
+    SubtaskMeta {
+        file: None,
+        shared: Vec::new(),
+        finished,
     }
 }
 

@@ -10,7 +10,7 @@ mod sources;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Instant,
 };
 
@@ -21,7 +21,8 @@ use tokio::{
     time::sleep,
 };
 use weir_checkpoint::{
-    CheckpointMode, Config, Coordinator, OnCommitError, RestartDecision, Survey, Transaction,
+    CheckpointMode, Config, Coordinator, OnCommitError, RestartDecision, SharedRegistry, Survey,
+    Transaction,
 };
 use weir_graph::NodeKind;
 use weir_model::{Attempt, CheckpointId, Name, ProcessingTime};
@@ -114,6 +115,8 @@ struct Job {
     named: Option<CheckpointId>,
     /// Where the job began, as far as it was written down.
     begin: Option<Begin>,
+    /// Who uses which shared file, made anew for each attempt of what lies in the store.
+    registry: Arc<Mutex<SharedRegistry>>,
 }
 
 /// Where the next attempt begins.
@@ -159,6 +162,7 @@ impl Job {
             highest: CheckpointId(0),
             named: None,
             begin: None,
+            registry: Arc::default(),
         }
     }
 
@@ -349,6 +353,7 @@ impl Job {
                 Described::new(&self.deployment),
                 attempt,
                 self.options.clock.clone(),
+                self.registry.clone(),
             ),
             monotonic: self.monotonic,
             listener: self.options.listener.clone(),

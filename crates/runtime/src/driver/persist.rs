@@ -2,8 +2,8 @@
 //! blocking pool; deletions keep their order behind what was written before.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use serde_json::Value;
@@ -11,11 +11,16 @@ use tokio::{
     sync::mpsc,
     task::{JoinHandle, spawn_blocking},
 };
-use weir_checkpoint::{Completed, Snapshot, SnapshotStore};
-use weir_model::{Attempt, CheckpointId, Name};
+use weir_checkpoint::{Completed, FileRef, SharedRegistry, Snapshot, SnapshotStore};
+use weir_model::{Attempt, Barrier, CheckpointId, Name};
 
 use super::document::{self, Described};
-use crate::{clock::Clock, deployment::CheckpointStats, messages::Ack, task::Storage};
+use crate::{
+    clock::Clock,
+    deployment::CheckpointStats,
+    messages::Ack,
+    task::{Storage, lock},
+};
 
 /// The result of writing metadata.
 pub(crate) struct Stored {
@@ -35,6 +40,10 @@ pub(crate) struct Persist {
     ),
     /// What is told of a checkpoint when it is complete.
     sizes: HashMap<CheckpointId, (u64, u64, f64)>,
+    /// Who uses which shared file.
+    registry: Arc<Mutex<SharedRegistry>>,
+    /// What could not be deleted: tried again with the next deletion.
+    undeleted: Arc<Mutex<BTreeSet<CheckpointId>>>,
     /// The last deletion; the next waits for it.
     deleting: Option<JoinHandle<()>>,
 }
@@ -45,6 +54,7 @@ impl Persist {
         described: Described,
         attempt: Attempt,
         clock: Arc<dyn Clock>,
+        registry: Arc<Mutex<SharedRegistry>>,
     ) -> Self {
         Self {
             storage,
@@ -53,6 +63,8 @@ impl Persist {
             clock,
             done: mpsc::unbounded_channel(),
             sizes: HashMap::new(),
+            registry,
+            undeleted: Arc::default(),
             deleting: None,
         }
     }
@@ -65,6 +77,17 @@ impl Persist {
     /// The next result of [`store`](Self::store); never `None`.
     pub(crate) async fn next(&mut self) -> Option<Stored> {
         self.done.1.recv().await
+    }
+
+    /// A checkpoint begins. What its base names is kept until it has come to its end.
+    pub(crate) fn triggered(&mut self, barrier: &Barrier) {
+        lock(&self.registry).triggered(barrier.checkpoint, barrier.base);
+    }
+
+    /// A task has acknowledged a checkpoint; whether anybody waits for it is another matter.
+    pub(crate) fn acked(&mut self, id: CheckpointId, ack: &Ack) {
+        let shared = ack.files().filter_map(FileRef::shared);
+        lock(&self.registry).acked(id, shared);
     }
 
     /// Writes the metadata of a checkpoint that all tasks have acknowledged. Without a store there
@@ -108,6 +131,15 @@ impl Persist {
         });
     }
 
+    /// A checkpoint is complete: what it names is kept as long as it is, and what only its base
+    /// named goes, if that is gone.
+    pub(crate) fn completed(&mut self, id: CheckpointId) {
+        let gone = lock(&self.registry).completed(id);
+        if !gone.is_empty() {
+            self.later(move |storage| storage.delete_shared(&gone));
+        }
+    }
+
     /// What a completed checkpoint came to.
     pub(crate) fn stats(&mut self, completed: &Completed) -> CheckpointStats {
         let (bytes, alignment_ms, sync_ms) = self.sizes.remove(&completed.id).unwrap_or_default();
@@ -120,22 +152,35 @@ impl Persist {
         }
     }
 
-    /// Deletes everything of a checkpoint, its metadata first.
+    /// Deletes everything of a checkpoint, its metadata first; and of those that could not be
+    /// deleted before.
     pub(crate) fn delete(&mut self, id: CheckpointId) {
         self.sizes.remove(&id);
+        let (registry, undeleted) = (self.registry.clone(), self.undeleted.clone());
         self.later(move |storage| {
-            let _ = storage.delete_checkpoint(id);
+            let mut undeleted = undeleted.lock().unwrap_or_else(PoisonError::into_inner);
+            undeleted.insert(id);
+            undeleted.retain(|id| storage.delete_checkpoint(*id, &registry).is_err());
         });
     }
 
-    /// Deletes what a task wrote for a checkpoint that nobody waits for any more.
+    /// Deletes what a task wrote for a checkpoint that nobody waits for any more. Older files that
+    /// its part names are others' as well.
     pub(crate) fn discard(&mut self, id: CheckpointId, ack: &Ack) {
-        let Some(file) = &ack.file else { return };
-        let inside = file.path.clone();
+        let (shared, own): (Vec<_>, Vec<_>) = ack
+            .files()
+            .map(|file| (file.shared(), file.path.clone()))
+            .partition(|(shared, _)| shared.is_some());
+        let registry = self.registry.clone();
         self.later(move |storage| {
-            let _ = storage
-                .store
-                .delete(&storage.paths.in_checkpoint(id, &inside));
+            for (_, inside) in own {
+                let _ = storage
+                    .store
+                    .delete(&storage.paths.in_checkpoint(id, &inside));
+            }
+            let shared = shared.into_iter().filter_map(|(shared, _)| shared);
+            let gone = lock(&registry).discarded(shared);
+            storage.delete_shared(&gone);
         });
     }
 

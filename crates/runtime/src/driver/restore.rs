@@ -7,7 +7,7 @@ use std::{
 
 use weir_checkpoint::{
     CheckpointKind, FileRef, JobPaths, Metadata, MetadataError, SnapshotStore, StateMeta,
-    StoreError, SubtaskMeta, Transaction,
+    StoreError, SubtaskMeta, Transaction, resolve,
 };
 use weir_graph::Chain;
 use weir_model::{CheckpointId, KeyGroupRange, Name};
@@ -390,10 +390,11 @@ impl Restored {
         if let Some(open) = files.get(path) {
             return Ok(open.clone());
         }
-        let bytes = self
-            .store
-            .get(&format!("{}{path}", self.folder))
-            .map_err(|e| not_got(&place, &e))?;
+        let Some(object) = resolve(&self.folder, path) else {
+            return Err(damaged("it lies outside of what was named".into()));
+        };
+        let bytes = self.store.get(&object);
+        let bytes = bytes.map_err(|e| not_got(&place, &e))?;
         if bytes.len() as u64 != *length {
             return Err(damaged(format!(
                 "{} bytes, {length} were written",

@@ -5,14 +5,15 @@
 //! checkpoint
 //! *n* are sealed before those of *n + 1*, and committed after they are sealed.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::{
     sync::mpsc,
     task::{JoinHandle, spawn_blocking},
 };
 use weir_checkpoint::{
-    FailureReason, FileRef, JobPaths, SnapshotStore, StoreError, TaskId, Transaction,
+    FailureReason, FileRef, JobPaths, SharedFile, SharedRegistry, SnapshotStore, StoreError,
+    TaskId, Transaction,
 };
 use weir_model::{CheckpointId, Name, ProcessingTime, SubtaskIndex};
 use weir_operator::{PreCommit, SinkFactory};
@@ -84,17 +85,39 @@ pub(crate) struct Storage {
 
 impl Storage {
     /// Deletes everything of a checkpoint, its metadata first: without it the rest is an orphan,
-    /// which the next start of the job removes. Blocking.
-    pub(crate) fn delete_checkpoint(&self, id: CheckpointId) -> Result<(), StoreError> {
-        match self.store.delete(&self.paths.metadata(id)) {
-            Err(e) if !e.is_not_found() => return Err(e),
-            Ok(()) | Err(_) => {}
+    /// which the next start of the job removes. A shared file goes with the last checkpoint that
+    /// names it. Blocking.
+    ///
+    /// # Errors
+    /// The metadata may be there still, and nothing else is touched.
+    pub(crate) fn delete_checkpoint(
+        &self,
+        id: CheckpointId,
+        registry: &Mutex<SharedRegistry>,
+    ) -> Result<(), StoreError> {
+        self.store.delete(&self.paths.metadata(id))?;
+        // Not before it is gone: what can be restored keeps its files.
+        let gone = lock(registry).removed(id);
+        let inside = self.store.list(&self.paths.checkpoint(id));
+        for object in inside.into_iter().flatten() {
+            let _ = self.store.delete(&object.path);
         }
-        for object in self.store.list(&self.paths.checkpoint(id))? {
-            self.store.delete(&object.path)?;
-        }
+        self.delete_shared(&gone);
         Ok(())
     }
+
+    /// Deletes shared files that nobody names. One that stays is an orphan, which the next start of
+    /// the job removes. Blocking.
+    pub(crate) fn delete_shared(&self, files: &[SharedFile]) {
+        for file in files {
+            let _ = self.store.delete(&self.paths.shared_file(file));
+        }
+    }
+}
+
+/// The registry is a value that no panic leaves half changed.
+pub(crate) fn lock(registry: &Mutex<SharedRegistry>) -> MutexGuard<'_, SharedRegistry> {
+    registry.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a lane needs to know of its task.

@@ -26,7 +26,7 @@ use weir_model::{Barrier, BarrierKind, Batch, Element, EventTime};
 use weir_operator::Failure;
 
 pub(crate) use chain::{Chain, Kind, Node, NodeFailure};
-pub(crate) use lane::{Lane, LaneHandle, LaneSink, Storage};
+pub(crate) use lane::{Lane, LaneHandle, LaneSink, Storage, lock};
 pub(crate) use operator::{Beginning, Holds, OperatorNode};
 pub(crate) use sink::{SinkNode, Transactions};
 pub(crate) use slicer::{Pace, Slicer};
