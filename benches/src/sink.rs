@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use weir_model::{CheckpointId, Rows};
 use weir_operator::{
-    Committable, Existing, Failure, PreCommit, Recovered, Sink, SinkFactory, SinkGuarantee,
-    TaskInfo,
+    Existing, Failure, PreCommit, Recovered, Sealed, Sink, SinkFactory, SinkGuarantee, TaskInfo,
 };
 
 use crate::{material::check, meter::Meter};
@@ -22,11 +21,11 @@ impl SinkFactory for Counting {
         Ok(Box::new(Counter(Arc::clone(&self.0))))
     }
 
-    fn commit(&self, _committables: &[Committable]) -> Result<Recovered, Failure> {
+    fn commit(&self, _sealed: &[Sealed]) -> Result<Recovered, Failure> {
         Ok(Recovered::default())
     }
 
-    fn recover(&self, _restored: &[Committable]) -> Result<Recovered, Failure> {
+    fn recover(&self, _restored: &[Sealed]) -> Result<Recovered, Failure> {
         Ok(Recovered::default())
     }
 

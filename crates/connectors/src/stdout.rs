@@ -14,8 +14,7 @@ use std::{
 
 use weir_model::{CheckpointId, Rows, SinkName};
 use weir_operator::{
-    Committable, Existing, Failure, PreCommit, Recovered, Sink, SinkFactory, SinkGuarantee,
-    TaskInfo,
+    Existing, Failure, PreCommit, Recovered, Sealed, Sink, SinkFactory, SinkGuarantee, TaskInfo,
 };
 
 /// What is held back before it is written; enough that neither the lock nor the kernel counts.
@@ -65,9 +64,9 @@ impl SinkFactory for StdoutSink {
         }))
     }
 
-    fn commit(&self, committables: &[Committable]) -> Result<Recovered, Failure> {
+    fn commit(&self, sealed: &[Sealed]) -> Result<Recovered, Failure> {
         // It seals nothing: what there is was sealed by a sink of another kind, and shown nowhere.
-        if committables.is_empty() {
+        if sealed.is_empty() {
             return Ok(Recovered::default());
         }
         Err(Failure::Restore {
@@ -75,13 +74,13 @@ impl SinkFactory for StdoutSink {
                 "the checkpoint holds {} sealed transactions of sink `{}`, which writes to \
                  standard output now and cannot commit them; restore with the connector that the \
                  sink had",
-                committables.len(),
+                sealed.len(),
                 self.sink
             ),
         })
     }
 
-    fn recover(&self, restored: &[Committable]) -> Result<Recovered, Failure> {
+    fn recover(&self, restored: &[Sealed]) -> Result<Recovered, Failure> {
         self.commit(restored)
     }
 

@@ -14,7 +14,9 @@ pub use context::{Context, Metric, Metrics, TaskInfo};
 pub use failure::{Domain, Failure, Limit, RowInfo, Trap};
 pub use operator::{Descriptor, Emitted, Operator, OperatorFactory, Outcome, Poison};
 pub use selector::{BadKey, KeySelector};
-pub use sink::{Committable, Existing, PreCommit, Recovered, Sink, SinkFactory, SinkGuarantee};
+pub use sink::{
+    Committable, Delivery, Existing, PreCommit, Recovered, Sealed, Sink, SinkFactory, SinkGuarantee,
+};
 pub use source::{
     Discovery, Enumerator, ReadStatus, SavedSource, SourceFactory, SourceReader, SourceRows, Split,
     Waker,

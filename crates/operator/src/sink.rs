@@ -2,7 +2,10 @@
 //!
 //! A transactional sink writes in two phases (D21): at the barrier it seals what it has written
 //! (`pre_commit`), and only when the checkpoint is complete is that made visible (`commit`), again
-//! after a recovery. The committables travel in the checkpoint.
+//! after a recovery. What was sealed travels in the checkpoint: what says where it is in the
+//! metadata, and rows that are nowhere else yet (a write-ahead log) in the files.
+
+use std::sync::Arc;
 
 use weir_model::{CheckpointId, Rows};
 
@@ -12,17 +15,59 @@ use crate::{Failure, TaskInfo};
 /// version, made and read by the sink alone.
 pub type Committable = serde_json::Value;
 
+/// What was sealed at a barrier.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sealed {
+    /// What it is, for the metadata of the checkpoint. Of one sink no two are alike.
+    pub committable: Committable,
+    /// The rows themselves, where only the checkpoint has them until they are committed: kept in
+    /// its files. Bytes that the sink alone makes and reads.
+    pub log: Option<Arc<[u8]>>,
+}
+
+impl From<Committable> for Sealed {
+    /// What lies sealed elsewhere.
+    fn from(committable: Committable) -> Self {
+        let log = None;
+        Self { committable, log }
+    }
+}
+
 /// The slow part of a pre-commit (flush, fsync, close): run off the task, gives what was sealed,
 /// nothing for an empty epoch.
-pub type PreCommit = Box<dyn FnOnce() -> Result<Vec<Committable>, Failure> + Send>;
+pub type PreCommit = Box<dyn FnOnce() -> Result<Vec<Sealed>, Failure> + Send>;
 
 /// What a sink guarantees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SinkGuarantee {
     /// What was written before a failure is written again after it.
     AtLeastOnce,
-    /// Two-phase commit: visible once, with its checkpoint.
+    /// Visible once, with its checkpoint.
     ExactlyOnce,
+}
+
+/// How a sink comes to its guarantee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Rows are shown as they come.
+    Plain,
+    /// A row replaces the one that has its key, so one that comes again changes nothing.
+    Idempotent,
+    /// Sealed at the barrier, shown when the checkpoint is complete.
+    TwoPhaseCommit,
+    /// Kept in the checkpoint, written when it is complete, with a mark of having been written.
+    WriteAheadLog,
+}
+
+impl Delivery {
+    /// What it guarantees.
+    #[must_use]
+    pub fn guarantee(self) -> SinkGuarantee {
+        match self {
+            Self::Plain | Self::Idempotent => SinkGuarantee::AtLeastOnce,
+            Self::TwoPhaseCommit | Self::WriteAheadLog => SinkGuarantee::ExactlyOnce,
+        }
+    }
 }
 
 /// What recovery did.
@@ -74,6 +119,14 @@ pub trait SinkFactory: Send + Sync {
     /// What the sink guarantees.
     fn guarantee(&self) -> SinkGuarantee;
 
+    /// How it comes to that: [`Delivery::guarantee`] of it is [`guarantee`](Self::guarantee).
+    fn delivery(&self) -> Delivery {
+        match self.guarantee() {
+            SinkGuarantee::AtLeastOnce => Delivery::Plain,
+            SinkGuarantee::ExactlyOnce => Delivery::TwoPhaseCommit,
+        }
+    }
+
     /// Makes one instance. Called after [`recover`](Self::recover).
     ///
     /// # Errors
@@ -85,14 +138,14 @@ pub trait SinkFactory: Send + Sync {
     ///
     /// # Errors
     /// [`Failure`] where one can neither be committed nor was.
-    fn commit(&self, committables: &[Committable]) -> Result<Recovered, Failure>;
+    fn commit(&self, sealed: &[Sealed]) -> Result<Recovered, Failure>;
 
     /// Runs once before any task starts (D21): commits everything restored, then removes what older
     /// attempts left open. Blocking.
     ///
     /// # Errors
     /// As [`commit`](Self::commit).
-    fn recover(&self, restored: &[Committable]) -> Result<Recovered, Failure>;
+    fn recover(&self, restored: &[Sealed]) -> Result<Recovered, Failure>;
 
     /// What lies committed there already, asked before a job starts anew (D23).
     ///

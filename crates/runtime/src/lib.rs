@@ -9,6 +9,7 @@ mod deployment;
 mod driver;
 mod exchange;
 mod letters;
+mod logs;
 mod messages;
 mod meters;
 mod report;

@@ -8,7 +8,7 @@ use std::{
 use serde_json::{Value, json};
 use weir_model::{CheckpointId, Rows};
 use weir_operator::{
-    Committable, Existing, Failure, PreCommit, Recovered, Sink, SinkFactory, SinkGuarantee,
+    Delivery, Existing, Failure, PreCommit, Recovered, Sealed, Sink, SinkFactory, SinkGuarantee,
     TaskInfo,
 };
 
@@ -59,7 +59,12 @@ impl Ledger {
         self.0.lock().unwrap()
     }
 
-    fn commit(&self, id: &str) -> Result<bool, Failure> {
+    /// Commits what was sealed here, or what only the checkpoint had; whether it was not before.
+    fn commit(
+        &self,
+        id: &str,
+        logged: Option<(CheckpointId, Vec<String>)>,
+    ) -> Result<bool, Failure> {
         let mut inner = self.lock();
         if inner.failing > 0 {
             inner.failing -= 1;
@@ -69,12 +74,14 @@ impl Ledger {
                 message: "injected".into(),
             });
         }
-        match inner.sealed.remove(id) {
+        if inner.committed.contains_key(id) {
+            return Ok(false);
+        }
+        match logged.or_else(|| inner.sealed.remove(id)) {
             Some(rows) => {
                 inner.committed.insert(id.to_owned(), rows);
                 Ok(true)
             }
-            None if inner.committed.contains_key(id) => Ok(false),
             None => Err(Failure::External {
                 what: id.into(),
                 message: "is gone".into(),
@@ -87,7 +94,7 @@ impl Ledger {
 #[derive(Clone, Debug)]
 pub struct LedgerSink {
     ledger: Ledger,
-    guarantee: SinkGuarantee,
+    delivery: Delivery,
 }
 
 impl LedgerSink {
@@ -96,22 +103,35 @@ impl LedgerSink {
     pub fn new(ledger: &Ledger) -> Self {
         Self {
             ledger: ledger.clone(),
-            guarantee: SinkGuarantee::ExactlyOnce,
+            delivery: Delivery::TwoPhaseCommit,
         }
+    }
+
+    /// Keeps rows in the checkpoint until they are committed: sealed they are nowhere else.
+    #[must_use]
+    pub fn logging(mut self) -> Self {
+        self.delivery = Delivery::WriteAheadLog;
+        self
     }
 
     /// Makes rows visible at the barrier, whatever becomes of the checkpoint.
     #[must_use]
     pub fn at_least_once(mut self) -> Self {
-        self.guarantee = SinkGuarantee::AtLeastOnce;
+        self.delivery = Delivery::Plain;
         self
     }
 
-    fn commit_all(&self, committables: &[Committable]) -> Result<Recovered, Failure> {
+    fn commit_all(&self, sealed: &[Sealed]) -> Result<Recovered, Failure> {
         let mut recovered = Recovered::default();
-        for committable in committables {
-            let id = committable.get("id").and_then(Value::as_str).unwrap();
-            if self.ledger.commit(id)? {
+        for one in sealed {
+            let id = one.committable.get("id").and_then(Value::as_str).unwrap();
+            let logged = one.log.as_ref().map(|log| {
+                let checkpoint = one.committable["checkpoint"].as_u64().unwrap();
+                let text = std::str::from_utf8(log).unwrap();
+                let rows = text.lines().map(str::to_owned).collect();
+                (CheckpointId(checkpoint), rows)
+            });
+            if self.ledger.commit(id, logged)? {
                 recovered.committed += 1;
             } else {
                 recovered.already += 1;
@@ -123,7 +143,11 @@ impl LedgerSink {
 
 impl SinkFactory for LedgerSink {
     fn guarantee(&self) -> SinkGuarantee {
-        self.guarantee
+        self.delivery.guarantee()
+    }
+
+    fn delivery(&self) -> Delivery {
+        self.delivery
     }
 
     fn create(&self, task: &TaskInfo) -> Result<Box<dyn Sink>, Failure> {
@@ -131,16 +155,16 @@ impl SinkFactory for LedgerSink {
         Ok(Box::new(Writer {
             ledger: self.ledger.clone(),
             prefix,
-            guarantee: self.guarantee,
+            delivery: self.delivery,
             rows: Vec::new(),
         }))
     }
 
-    fn commit(&self, committables: &[Committable]) -> Result<Recovered, Failure> {
-        self.commit_all(committables)
+    fn commit(&self, sealed: &[Sealed]) -> Result<Recovered, Failure> {
+        self.commit_all(sealed)
     }
 
-    fn recover(&self, restored: &[Committable]) -> Result<Recovered, Failure> {
+    fn recover(&self, restored: &[Sealed]) -> Result<Recovered, Failure> {
         let mut recovered = self.commit_all(restored)?;
         let mut inner = self.ledger.lock();
         recovered.removed = inner.sealed.len() as u64;
@@ -166,7 +190,7 @@ impl SinkFactory for LedgerSink {
 struct Writer {
     ledger: Ledger,
     prefix: String,
-    guarantee: SinkGuarantee,
+    delivery: Delivery,
     rows: Vec<String>,
 }
 
@@ -187,17 +211,25 @@ impl Sink for Writer {
     fn pre_commit(&mut self, checkpoint: CheckpointId) -> Result<PreCommit, Failure> {
         let rows = std::mem::take(&mut self.rows);
         let id = format!("{:08}-{}", checkpoint.0, self.prefix);
-        let (ledger, guarantee) = (self.ledger.clone(), self.guarantee);
+        let (ledger, delivery) = (self.ledger.clone(), self.delivery);
         Ok(Box::new(move || {
             if rows.is_empty() {
                 return Ok(Vec::new());
             }
-            if guarantee == SinkGuarantee::AtLeastOnce {
-                ledger.lock().committed.insert(id, (checkpoint, rows));
-                return Ok(Vec::new());
+            match delivery {
+                Delivery::Plain | Delivery::Idempotent => {
+                    ledger.lock().committed.insert(id, (checkpoint, rows));
+                    Ok(Vec::new())
+                }
+                Delivery::TwoPhaseCommit => {
+                    ledger.lock().sealed.insert(id.clone(), (checkpoint, rows));
+                    Ok(vec![json!({ "v": 1, "id": id }).into()])
+                }
+                Delivery::WriteAheadLog => Ok(vec![Sealed {
+                    committable: json!({ "v": 1, "id": id, "checkpoint": checkpoint.0 }),
+                    log: Some(rows.join("\n").into_bytes().into()),
+                }]),
             }
-            ledger.lock().sealed.insert(id.clone(), (checkpoint, rows));
-            Ok(vec![json!({ "v": 1, "id": id })])
         }))
     }
 }

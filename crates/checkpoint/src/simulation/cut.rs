@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use weir_connectors::{Disk, FileSink, FileSinkOptions};
 use weir_model::{Attempt, Batch, CheckpointId, Name, SubtaskIndex};
-use weir_operator::{Committable, Failure, Sink, SinkFactory, SinkGuarantee, TaskInfo};
+use weir_operator::{Failure, Sealed, Sink, SinkFactory, SinkGuarantee, TaskInfo};
 
 use super::{
     disk::{DiskFault, MemoryDisk},
@@ -23,7 +23,7 @@ struct Job {
     sink: FileSink,
     attempt: Attempt,
     /// What durable checkpoints hold: all that was sealed up to them.
-    durable: BTreeMap<u64, Vec<Committable>>,
+    durable: BTreeMap<u64, Vec<Sealed>>,
 }
 
 impl Job {

@@ -9,7 +9,7 @@ use std::{
 
 use weir_connectors::{FileSink, FileSinkOptions};
 use weir_model::{Attempt, JobName, SubtaskIndex};
-use weir_operator::{Committable, Failure, Sink, SinkFactory, SinkGuarantee, TaskInfo};
+use weir_operator::{Committable, Failure, Sealed, Sink, SinkFactory, SinkGuarantee, TaskInfo};
 
 use super::{
     disk::MemoryDisk,
@@ -124,7 +124,7 @@ impl Folders {
         committables: &[Committable],
     ) -> Result<Result<(), Failure>, Broken> {
         let sink = self.all[&vertex].sink.clone();
-        let result = sink.commit(committables).map(|_| ());
+        let result = sink.commit(&sealed(committables)).map(|_| ());
         self.look()?;
         if result.is_ok() {
             self.confirm(vertex, committables)?;
@@ -139,7 +139,7 @@ impl Folders {
         committables: &[Committable],
     ) -> Result<Result<(), Failure>, Broken> {
         let sink = self.all[&vertex].sink.clone();
-        let result = sink.recover(committables).map(|_| ());
+        let result = sink.recover(&sealed(committables)).map(|_| ());
         self.look()?;
         if result.is_ok() {
             self.confirm(vertex, committables)?;
@@ -359,6 +359,11 @@ fn remember(
         }
     }
     Ok(())
+}
+
+/// A file sink keeps nothing in the files of a checkpoint.
+fn sealed(committables: &[Committable]) -> Vec<Sealed> {
+    committables.iter().cloned().map(Sealed::from).collect()
 }
 
 fn final_name(committable: &Committable) -> String {

@@ -15,7 +15,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use weir_model::{CheckpointId, JobName, SinkName};
 use weir_operator::{
-    Committable, Existing, Failure, Recovered, Sink, SinkFactory, SinkGuarantee, TaskInfo,
+    Existing, Failure, Recovered, Sealed, Sink, SinkFactory, SinkGuarantee, TaskInfo,
 };
 
 use self::{folder::Folder, names::OpenNames, writer::Writer};
@@ -129,11 +129,11 @@ impl SinkFactory for FileSink {
         )))
     }
 
-    fn commit(&self, committables: &[Committable]) -> Result<Recovered, Failure> {
-        commit::commit(&self.folder, committables, commit::Check::Length)
+    fn commit(&self, sealed: &[Sealed]) -> Result<Recovered, Failure> {
+        commit::commit(&self.folder, sealed, commit::Check::Length)
     }
 
-    fn recover(&self, restored: &[Committable]) -> Result<Recovered, Failure> {
+    fn recover(&self, restored: &[Sealed]) -> Result<Recovered, Failure> {
         self.check()?;
         self.folder.create()?;
         let mut recovered = commit::commit(&self.folder, restored, commit::Check::Contents)?;

@@ -150,7 +150,7 @@ fn an_output_that_fails_is_a_failure_that_says_what_happened() {
 fn what_a_sink_of_another_kind_sealed_is_not_dropped_silently() {
     let (_, factory) = factory();
     assert_eq!(factory.recover(&[]).unwrap(), Recovered::default());
-    let failure = factory.recover(&[json!({ "v": 1 })]).unwrap_err();
+    let failure = factory.recover(&[json!({ "v": 1 }).into()]).unwrap_err();
     assert!(matches!(failure, Failure::Restore { .. }), "{failure}");
     assert_eq!(factory.existing().unwrap().committed, 0);
 }

@@ -31,7 +31,7 @@ const CHANNEL_BYTES: usize = 512 * 1024;
 pub(crate) struct Shared {
     pub(crate) deployment: Deployment,
     pub(crate) attempt: Attempt,
-    pub(crate) restored: Option<Restored>,
+    pub(crate) restored: Option<Arc<Restored>>,
     pub(crate) storage: Option<Storage>,
     /// Whether barriers block.
     pub(crate) mode: CheckpointMode,

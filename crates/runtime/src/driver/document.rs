@@ -8,6 +8,7 @@ use weir_checkpoint::{
 };
 use weir_graph::Chain;
 use weir_model::{Attempt, JobName, MaxParallelism, Name, Parallelism, ProcessingTime};
+use weir_operator::Delivery;
 use weir_state::StateDecl;
 
 use super::deploy::tasks_of;
@@ -55,7 +56,9 @@ impl Described {
                     0 if keyed => plan.keys_of(chain),
                     _ => Vec::new(),
                 },
-                in_file: !states.is_empty() || descriptor.is_some_and(|d| d.checkpointed),
+                in_file: !states.is_empty()
+                    || descriptor.is_some_and(|d| d.checkpointed)
+                    || keeps_log(deployment, name),
             }
         };
         let chains = plan.chains.iter().map(|chain| DescribedChain {
@@ -68,6 +71,12 @@ impl Described {
             chains: chains.collect(),
         }
     }
+}
+
+/// Whether it is a sink that keeps rows in the checkpoint until they are committed.
+fn keeps_log(deployment: &Deployment, name: &Name) -> bool {
+    let sink = deployment.sinks.get(name);
+    sink.is_some_and(|sink| sink.factory.delivery() == Delivery::WriteAheadLog)
 }
 
 fn state_meta(decl: &StateDecl) -> StateMeta {

@@ -26,7 +26,7 @@ use weir_checkpoint::{
 };
 use weir_graph::NodeKind;
 use weir_model::{Attempt, CheckpointId, Name, ProcessingTime};
-use weir_operator::{Committable, Failure, Recovered};
+use weir_operator::{Failure, Recovered, Sealed};
 use weir_state::Verdict;
 
 pub use self::begin::{Begin, From as BeginFrom, finished};
@@ -263,14 +263,15 @@ impl Job {
         self.meters = NodeMeters::folded(&self.meters);
         let mut survey = self.survey().await.map_err(failed)?;
         let restored = self.restore(&mut survey).await.map_err(failed)?;
+        let restored = restored.map(Arc::new);
         self.recover(attempt, restored.as_ref()).await?;
-        if restored.as_ref().is_some_and(Restored::all_finished) {
+        if restored.as_ref().is_some_and(|r| r.all_finished()) {
             // It died just behind its final checkpoint: what was left to do then is done now.
             self.mark_committed().await;
             self.delete_excess(&survey).await;
             return Err(Early::AllFinished);
         }
-        self.say_lost(restored.as_ref());
+        self.say_lost(restored.as_deref());
         let end = self.run_tasks(attempt, began, &survey, restored).await?;
         if matches!(end, End::Finished | End::Stopped(_)) {
             self.mark_committed().await;
@@ -315,7 +316,7 @@ impl Job {
         attempt: Attempt,
         began: tokio::time::Instant,
         survey: &Survey,
-        restored: Option<Restored>,
+        restored: Option<Arc<Restored>>,
     ) -> Result<End, Early> {
         let config = match &self.options.checkpoints {
             Some(checkpoints) => checkpoints.config.clone(),
@@ -393,15 +394,17 @@ impl Job {
     async fn recover(
         &mut self,
         attempt: Attempt,
-        restored: Option<&Restored>,
+        restored: Option<&Arc<Restored>>,
     ) -> Result<(), Early> {
         let fork = matches!(self.latest, Some(Latest::Foreign(_)));
         for (name, sink) in &self.deployment.sinks {
-            let transactions = restored
-                .map(|r| r.transactions(name, fork))
-                .unwrap_or_default();
             let (sink, now) = (sink.clone(), self.options.clock.now());
-            let result = blocking(move || recover_sink(&sink, transactions, now)).await;
+            let (restored, of) = (restored.cloned(), name.clone());
+            let result = blocking(move || {
+                let sealed = restored.map_or(Ok(Vec::new()), |r| r.sealed(&of, fork))?;
+                recover_sink(&sink, sealed, now)
+            })
+            .await;
             let place = Place {
                 node: name.clone(),
                 subtask: weir_model::SubtaskIndex(0),
@@ -459,7 +462,7 @@ impl Job {
             let one = one.unwrap_or_else(|e| Err((head.name.clone(), panicked(&e))));
             found.push(one.map_err(failed)?);
         }
-        Sources::new(found, shared.restored.as_ref()).map_err(failed)
+        Sources::new(found, shared.restored.as_deref()).map_err(failed)
     }
 
     /// Makes all tasks, restoring their state side by side, and starts them.
@@ -541,26 +544,24 @@ fn put_once(storage: &Storage, path: &str, text: String) -> Result<(), Failure> 
 /// allow that (D22); what is said of them comes back beside the result. Blocking.
 fn recover_sink(
     sink: &SinkDeployment,
-    mut transactions: Vec<Transaction>,
+    mut transactions: Vec<(Transaction, Vec<Sealed>)>,
     now: ProcessingTime,
 ) -> Result<(Recovered, Vec<String>), Failure> {
-    let all = |transactions: &[Transaction]| -> Vec<Committable> {
-        transactions
-            .iter()
-            .flat_map(|t| t.committables.iter().cloned())
-            .collect()
+    let all = |transactions: &[(Transaction, Vec<Sealed>)]| -> Vec<Sealed> {
+        let sealed = transactions.iter().flat_map(|(_, sealed)| sealed);
+        sealed.cloned().collect()
     };
     let failure = match sink.factory.recover(&all(&transactions)) {
         Ok(recovered) => return Ok((recovered, Vec::new())),
         Err(failure) => failure,
     };
     let mut lost = Vec::new();
-    transactions.retain(|transaction| {
+    transactions.retain(|(transaction, sealed)| {
         let decision = sink.transactions.on_commit_error(now, transaction.started);
         if decision == OnCommitError::Fail {
             return true;
         }
-        let Err(failure) = sink.factory.commit(&transaction.committables) else {
+        let Err(failure) = sink.factory.commit(sealed) else {
             return true;
         };
         lost.push(format!(

@@ -11,14 +11,17 @@ use weir_checkpoint::{
 };
 use weir_graph::Chain;
 use weir_model::{CheckpointId, KeyGroupRange, Name};
-use weir_operator::{Descriptor, Failure, SavedSource, TaskInfo};
+use weir_operator::{Descriptor, Failure, SavedSource, Sealed, TaskInfo};
 use weir_state::{
     Backend, Change, SavedOperatorState, SavedState, StateFileReader, StateKind, Verdict, compare,
     redistribute, redistribute_finished,
 };
 
 use super::sources::split;
-use crate::deployment::{Deployment, JobEvent, JobListener, OperatorDeployment};
+use crate::{
+    deployment::{Deployment, JobEvent, JobListener, OperatorDeployment},
+    logs::Logs,
+};
 
 /// A checkpoint that an attempt begins with.
 pub(crate) struct Restored {
@@ -175,7 +178,8 @@ impl Restored {
         for (name, operator) in &self.metadata.operators {
             // What a component had said itself is no declared state, and in a file all the same.
             let nothing = operator.subtasks.iter().all(|s| s.file.is_none());
-            if operator.states.is_empty() && nothing {
+            // Of a sink it is asked below whether there is anything left of it.
+            if (operator.states.is_empty() && nothing) || self.metadata.sinks.contains_key(name) {
                 continue;
             }
             if !deployment.operators.contains_key(name) {
@@ -282,7 +286,7 @@ impl Restored {
 
     /// What is to be committed of a sink. A fork commits nothing of the job that it was split off
     /// from, unless that job ended with this checkpoint and leaves it to its successor (D21).
-    pub(crate) fn transactions(&self, name: &Name, fork: bool) -> Vec<Transaction> {
+    fn transactions(&self, name: &Name, fork: bool) -> Vec<Transaction> {
         let left = matches!(
             self.metadata.kind,
             CheckpointKind::Stop | CheckpointKind::Final
@@ -291,6 +295,31 @@ impl Restored {
             return Vec::new();
         }
         self.metadata.sinks.get(name).cloned().unwrap_or_default()
+    }
+
+    /// What is to be committed of a sink, each transaction with the rows that it keeps in the
+    /// checkpoint. Blocking.
+    pub(crate) fn sealed(
+        &self,
+        name: &Name,
+        fork: bool,
+    ) -> Result<Vec<(Transaction, Vec<Sealed>)>, Failure> {
+        let transactions = self.transactions(name, fork);
+        let mut logs = Logs::default();
+        if !transactions.is_empty() {
+            let saved = self.saved_operator_state(name);
+            for subtask in saved.map_err(NoRestore::into_failure)?.iter() {
+                logs.add(&subtask.raw).map_err(|e| Failure::Restore {
+                    message: format!("{}: sink `{name}`: {e}", self.location),
+                })?;
+            }
+        }
+        let join = |transaction: Transaction| {
+            let committables = transaction.committables.iter().cloned();
+            let sealed = committables.map(|one| logs.join(one)).collect();
+            (transaction, sealed)
+        };
+        Ok(transactions.into_iter().map(join).collect())
     }
 
     /// Loads the key groups `range` of an operator. Blocking.

@@ -208,6 +208,8 @@ impl Lane {
             Ok(sealed) => ack.sinks = sealed,
             Err(event) => return event,
         }
+        let mut states = states;
+        states.extend(self.logs(id));
         match self.write(id, states) {
             Ok(file) => {
                 ack.file = file;
@@ -241,11 +243,7 @@ impl Lane {
                 })
             })?;
             let mut transactions = sink.transactions.lock();
-            if let Some(opened) = opened {
-                transactions.opened(opened);
-            }
-            transactions.pre_committed(id, now, sealed);
-            for warning in transactions.warnings(now) {
+            for warning in transactions.seal(id, now, opened, sealed) {
                 let event = Event::SlowTransaction(name.clone(), warning);
                 let _ = self.events.send(FromTask {
                     task: self.task,
@@ -255,6 +253,20 @@ impl Lane {
             unconfirmed.push((name, transactions.pending_up_to(id)));
         }
         Ok(unconfirmed)
+    }
+
+    /// The rows that sinks keep in the checkpoint until they are committed.
+    fn logs(&self, id: CheckpointId) -> Vec<NodeState> {
+        let of = |sink: &LaneSink| {
+            let items = sink.transactions.lock().logs_up_to(id);
+            (!items.is_empty()).then(|| NodeState {
+                operator: sink.name.clone(),
+                decls: Vec::new(),
+                keyed: None,
+                own: Some((OperatorSnapshot::default(), items)),
+            })
+        };
+        self.sinks.iter().filter_map(of).collect()
     }
 
     fn write(&self, id: CheckpointId, states: Vec<NodeState>) -> Result<Option<FileRef>, String> {
@@ -287,14 +299,14 @@ impl Lane {
     fn commit(&self, id: CheckpointId) -> Result<(), TaskFailure> {
         for sink in &self.sinks {
             let due = sink.transactions.lock().complete(id);
-            for transaction in due {
+            for (id, sealed) in due {
                 sink.factory
-                    .commit(&transaction.committables)
+                    .commit(&sealed)
                     .map_err(|failure| TaskFailure {
                         node: sink.name.clone(),
                         failure,
                     })?;
-                sink.transactions.lock().committed(transaction.checkpoint);
+                sink.transactions.lock().committed(id);
             }
         }
         Ok(())

@@ -8,6 +8,7 @@
 
 mod begin;
 mod letters;
+mod logs;
 mod modes;
 mod own_state;
 

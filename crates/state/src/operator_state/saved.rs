@@ -4,7 +4,8 @@ use super::{SharedList, SharedMap};
 use crate::{Error, SavedState, StateDecl};
 
 /// The state of a subtask at the time of a snapshot, to be written to a state file off the task.
-#[derive(Clone, Debug)]
+/// The default is that of one that declares none.
+#[derive(Clone, Debug, Default)]
 pub struct OperatorSnapshot {
     /// One a declared state; nothing of a keyed one.
     contents: Vec<Option<Content>>,

@@ -64,7 +64,9 @@ impl Task {
         if let Some(opened) = opened {
             self.transactions.opened(opened);
         }
-        self.transactions.pre_committed(id, world.now, sealed);
+        let committables = sealed.into_iter().map(|one| one.committable);
+        self.transactions
+            .pre_committed(id, world.now, committables.collect());
         Ok(())
     }
 

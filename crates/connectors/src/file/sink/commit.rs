@@ -6,7 +6,7 @@
 use std::{io, path::Path};
 
 use serde::{Deserialize, Serialize};
-use weir_operator::{Committable, Failure, Recovered};
+use weir_operator::{Committable, Failure, Recovered, Sealed};
 
 use super::{
     folder::Folder,
@@ -17,7 +17,7 @@ use crate::file::{Disk, checksum};
 /// A sealed file as a checkpoint holds it. Names are relative to the folder, so that it may move.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Sealed {
+pub(super) struct SealedFile {
     v: u32,
     pub(super) temp: String,
     #[serde(rename = "final")]
@@ -42,7 +42,7 @@ enum Linked {
     Before,
 }
 
-impl Sealed {
+impl SealedFile {
     const VERSION: u32 = 1;
 
     pub(super) fn new(temp: String, final_name: String, length: u64, crc32c: u32) -> Self {
@@ -87,15 +87,15 @@ impl Sealed {
     }
 }
 
-/// Gives all of `committables` their final names.
+/// Gives all of `sealed` their final names.
 pub(super) fn commit(
     folder: &Folder,
-    committables: &[Committable],
+    sealed: &[Sealed],
     check: Check,
 ) -> Result<Recovered, Failure> {
-    let sealed = committables
+    let sealed = sealed
         .iter()
-        .map(Sealed::read)
+        .map(|one| SealedFile::read(&one.committable))
         .collect::<Result<Vec<_>, _>>()?;
     let mut recovered = Recovered::default();
     for one in &sealed {
@@ -112,7 +112,7 @@ pub(super) fn commit(
 }
 
 /// Links the open name to the final one, or finds that this was done before.
-fn link(folder: &Folder, sealed: &Sealed, check: Check) -> Result<Linked, Failure> {
+fn link(folder: &Folder, sealed: &SealedFile, check: Check) -> Result<Linked, Failure> {
     let (temp, last) = (folder.join(&sealed.temp), folder.join(&sealed.final_name));
     let what = || format!("commit {} as {}", temp.display(), last.display());
     let refuse = |message: String| Failure::External {
@@ -156,7 +156,7 @@ fn link(folder: &Folder, sealed: &Sealed, check: Check) -> Result<Linked, Failur
 fn differs(
     disk: &dyn Disk,
     path: &Path,
-    sealed: &Sealed,
+    sealed: &SealedFile,
     check: Check,
 ) -> io::Result<Option<String>> {
     let length = disk.length(path)?;

@@ -83,7 +83,7 @@ fn try_write(sink: &mut dyn Sink, rows: &[&str]) -> Result<(), Failure> {
     sink.write(batch.rows())
 }
 
-fn seal(sink: &mut dyn Sink, checkpoint: u64) -> Vec<Committable> {
+fn seal(sink: &mut dyn Sink, checkpoint: u64) -> Vec<Sealed> {
     sink.pre_commit(CheckpointId(checkpoint)).unwrap()().unwrap()
 }
 
@@ -104,11 +104,14 @@ fn rows_become_visible_with_their_checkpoint() {
     sealed.extend(seal(&mut *b, 7));
     write(&mut *a, &["4"]);
     assert!(f.visible().is_empty());
-    assert_eq!(sealed[0]["v"], 1);
-    assert_eq!(sealed[0]["temp"], ".job-out-1-0-0.open");
-    assert_eq!(sealed[0]["final"], "part-00000007-000-000.jsonl");
-    assert_eq!(sealed[0]["length"], 4);
-    assert_eq!(sealed[0]["crc32c"], crc32c::crc32c(b"1\n2\n"));
+    assert_eq!(sealed[0].committable["v"], 1);
+    assert_eq!(sealed[0].committable["temp"], ".job-out-1-0-0.open");
+    assert_eq!(
+        sealed[0].committable["final"],
+        "part-00000007-000-000.jsonl"
+    );
+    assert_eq!(sealed[0].committable["length"], 4);
+    assert_eq!(sealed[0].committable["crc32c"], crc32c::crc32c(b"1\n2\n"));
     let expected = [
         ("part-00000007-000-000.jsonl", "1\n2\n"),
         ("part-00000007-001-000.jsonl", "3\n"),
@@ -224,11 +227,15 @@ fn a_process_that_dies_anywhere_in_a_commit_leaves_each_row_once() {
         let held = [seal(&mut *a, 1), seal(&mut *b, 1)].concat();
         write(&mut *a, &["3"]);
         let link = |i: usize| {
-            let name = |key: &str| f.folder().join(held[i][key].as_str().unwrap());
+            let name = |key: &str| f.folder().join(held[i].committable[key].as_str().unwrap());
             fs::hard_link(name("temp"), name("final")).unwrap();
         };
         let unlink = |i: usize| {
-            fs::remove_file(f.folder().join(held[i]["temp"].as_str().unwrap())).unwrap();
+            fs::remove_file(
+                f.folder()
+                    .join(held[i].committable["temp"].as_str().unwrap()),
+            )
+            .unwrap();
         };
         match died {
             InPreCommit => drop(a.pre_commit(CheckpointId(2)).unwrap()),
@@ -362,7 +369,7 @@ fn committables_that_are_not_the_sinks_own_are_refused() {
     ] {
         let mut bad = good.clone();
         bad[key] = value;
-        let error = f.sink.commit(&[bad]).unwrap_err();
+        let error = f.sink.commit(&[bad.into()]).unwrap_err();
         assert!(matches!(error, Failure::Restore { .. }), "{key}: {error}");
     }
 }
@@ -424,7 +431,7 @@ fn full_files_are_rolled_and_belong_to_one_checkpoint() {
     // The next checkpoint counts from 0 again.
     write(&mut *sink, &["y"]);
     assert_eq!(
-        seal(&mut *sink, 2)[0]["final"],
+        seal(&mut *sink, 2)[0].committable["final"],
         "part-00000002-003-000.jsonl"
     );
 }

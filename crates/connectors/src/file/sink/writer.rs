@@ -11,11 +11,11 @@ use std::{
 
 use memchr::memchr;
 use weir_model::{Attempt, CheckpointId, Rows, SubtaskIndex};
-use weir_operator::{Committable, Failure, PreCommit, Sink, SinkGuarantee};
+use weir_operator::{Failure, PreCommit, Sealed, Sink, SinkGuarantee};
 
 use super::{
     FileSinkOptions,
-    commit::Sealed,
+    commit::SealedFile,
     folder::Folder,
     names::{OpenNames, final_name},
 };
@@ -248,7 +248,7 @@ struct Epoch {
 }
 
 impl Epoch {
-    fn seal(self) -> Result<Vec<Committable>, Failure> {
+    fn seal(self) -> Result<Vec<Sealed>, Failure> {
         if self.files.is_empty() {
             return Ok(Vec::new());
         }
@@ -259,7 +259,7 @@ impl Epoch {
                 Rolled::Open(open) => open.close()?,
                 Rolled::OnDisk(closed) => closed,
             };
-            sealed.push(Sealed::new(
+            sealed.push(SealedFile::new(
                 closed.name,
                 name(seq),
                 closed.length,
@@ -268,7 +268,10 @@ impl Epoch {
         }
         self.folder.sync()?;
         match self.options.guarantee {
-            SinkGuarantee::ExactlyOnce => sealed.iter().map(Sealed::to_committable).collect(),
+            SinkGuarantee::ExactlyOnce => {
+                let sealed = sealed.iter().map(SealedFile::to_committable);
+                sealed.map(|one| one.map(Sealed::from)).collect()
+            }
             SinkGuarantee::AtLeastOnce => {
                 publish(&self.folder, &sealed, name)?;
                 Ok(Vec::new())
@@ -281,7 +284,7 @@ impl Epoch {
 /// name that is taken is passed over.
 fn publish(
     folder: &Folder,
-    sealed: &[Sealed],
+    sealed: &[SealedFile],
     name: impl Fn(u64) -> String,
 ) -> Result<(), Failure> {
     let mut seq = 0;
