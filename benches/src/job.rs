@@ -12,7 +12,7 @@ use std::{
 };
 
 use indexmap::IndexMap;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use weir_checkpoint::{
     CheckpointMode, Config, JobPaths, Restart, RestartStrategy, TwoPhaseOptions,
 };
@@ -246,6 +246,7 @@ fn options(
         clock: Arc::new(SystemClock),
         listener,
         stop,
+        commands: mpsc::unbounded_channel().1,
     }
 }
 

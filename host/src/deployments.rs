@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use weir_checkpoint::Restart;
 use weir_job_file::JobFile;
 use weir_runtime::{
@@ -105,6 +105,7 @@ fn deploy(folder: &Path, cache: &Path, number: usize, rows: &str) -> Outcome {
         clock: Arc::new(SystemClock),
         listener: Arc::new(Silent),
         stop,
+        commands: mpsc::unbounded_channel().1,
     };
     run_job(assembly.deployment, options).unwrap().outcome
 }

@@ -160,6 +160,7 @@ pub(crate) fn kind(kind: CheckpointKind) -> &'static str {
     match kind {
         CheckpointKind::Periodic => "periodic",
         CheckpointKind::Manual => "manual",
+        CheckpointKind::Savepoint => "savepoint",
         CheckpointKind::Stop => "stop",
         CheckpointKind::Final => "final",
     }

@@ -3,7 +3,7 @@
 //!
 //! INVARIANT: ids rise; a checkpoint is complete only when every task that was running when it was
 //! triggered has acknowledged it and its metadata is durable; nothing is discarded that a
-//! checkpoint with metadata names.
+//! checkpoint with metadata names, nor what one under way may refer to (D12).
 //!
 //! How a driver uses it: each event is a method, each gives effects to be carried out in order.
 //! After `job_failed` the driver waits until [`Coordinator::is_storing`] is false and has carried
@@ -13,19 +13,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weir_model::{Barrier, CheckpointId, ProcessingTime};
+use weir_model::{Barrier, CheckpointId, Passage, ProcessingTime};
 
 use crate::{FailureCount, FailureReason};
 
 mod effect;
 mod pending;
+mod requests;
 #[cfg(test)]
 mod tests;
 
 pub use effect::{Aborted, CheckpointKind, Completed, Config, Effect, Snapshot, TaskId};
 use pending::{Accepted, Pending};
+use requests::Requests;
+pub use requests::{Request, Ticket};
 
-/// How many manual checkpoints may wait at a time: Flink's bound of the request queue.
+/// How many requests may wait at a time: Flink's bound of its queue.
 const QUEUED_REQUESTS_MAX: usize = 1000;
 
 /// How long after a failed final checkpoint the next one is tried, in milliseconds. Tasks that are
@@ -41,8 +44,14 @@ pub struct Coordinator<A> {
     running: BTreeSet<TaskId>,
     finished: BTreeSet<TaskId>,
     pending: BTreeMap<CheckpointId, Pending<A>>,
-    /// Complete, and not deleted.
+    /// Complete, and not deleted. Savepoints are not among them.
     completed: BTreeSet<CheckpointId>,
+    /// Savepoints that are complete.
+    savepoints: BTreeSet<CheckpointId>,
+    /// Beyond those that are retained, and not deleted yet: one under way may refer to them.
+    excess: BTreeSet<CheckpointId>,
+    /// What an increment may refer to; `None` where the next one has to write everything.
+    base: Option<CheckpointId>,
     failures: FailureCount,
     requests: Requests,
     /// When the next periodic one is due; `None` where there are none.
@@ -61,16 +70,6 @@ enum Phase {
     Closing,
 }
 
-/// What was asked for and has not been triggered.
-#[derive(Clone, Copy, Debug, Default)]
-struct Requests {
-    manual: usize,
-    stop: bool,
-    finish: bool,
-    /// The pause after a final one that failed.
-    finish_not_before: ProcessingTime,
-}
-
 impl<A> Coordinator<A> {
     /// Of a job that has not started; `next_id` is above every id present in the store (D24).
     #[must_use]
@@ -84,20 +83,26 @@ impl<A> Coordinator<A> {
             finished: BTreeSet::new(),
             pending: BTreeMap::new(),
             completed: BTreeSet::new(),
-            requests: Requests::default(),
+            savepoints: BTreeSet::new(),
+            excess: BTreeSet::new(),
+            base: None,
+            requests: Requests::new(QUEUED_REQUESTS_MAX),
             next_periodic: None,
             last_end: None,
         }
     }
 
     /// All of `tasks` run now, after a start or a restart. `completed` are the checkpoints that the
-    /// job owns in the store; beyond `retained` they are deleted as new ones complete. The first
-    /// periodic checkpoint is due after one interval.
+    /// job owns in the store; beyond `retained` they are deleted as new ones complete. `base` is
+    /// the one of them that the tasks began with, if the next one may refer to it: none after a
+    /// start from somebody else's checkpoint (D24). The first periodic checkpoint is due after one
+    /// interval.
     pub fn started(
         &mut self,
         now: ProcessingTime,
         tasks: impl IntoIterator<Item = TaskId>,
         completed: impl IntoIterator<Item = CheckpointId>,
+        base: Option<CheckpointId>,
     ) -> Vec<Effect<A>> {
         let mut effects = self.job_failed(now);
         self.running = tasks.into_iter().collect();
@@ -105,6 +110,7 @@ impl<A> Coordinator<A> {
         self.completed = completed.into_iter().collect();
         let above = self.completed.last().map_or(self.next_id, |id| id.next());
         self.next_id = self.next_id.max(above);
+        self.base = base.filter(|base| self.completed.contains(base));
         self.phase = Phase::Running;
         self.next_periodic = self.config.interval_ms.map(|ms| now.plus_ms(ms));
         self.last_end = None;
@@ -144,34 +150,50 @@ impl<A> Coordinator<A> {
         expiry.chain(self.next_trigger()).min()
     }
 
-    /// Somebody wants a checkpoint: `Manual` at any time, `Stop` to end the job with it, `Final`
-    /// when all sources have ended. They do not wait for the pause, but for a free place. After
-    /// `Stop` or `Final` nothing else is triggered unless that one fails; a failed `Final` is
-    /// repeated. A periodic one cannot be asked for and is ignored.
-    pub fn request(&mut self, now: ProcessingTime, kind: CheckpointKind) -> Vec<Effect<A>> {
+    /// Somebody wants a checkpoint: `Manual` or `Savepoint` at any time, `Stop` to end the job with
+    /// it, `Final` when all sources have ended. They do not wait for the pause, but for a free
+    /// place, unless they are forced. After `Stop` or `Final` nothing else is triggered unless that
+    /// one fails; a failed `Final` that nobody waits for is repeated. A periodic one cannot be
+    /// asked for and is ignored.
+    pub fn request(&mut self, now: ProcessingTime, request: Request) -> Vec<Effect<A>> {
         let mut effects = Vec::new();
-        match (self.phase, kind) {
+        match (self.phase, request.kind) {
             (_, CheckpointKind::Periodic) => {}
             (Phase::Down, _) => {
                 let reason = FailureReason::NotAllRequiredTasksRunning;
-                effects.push(Effect::Refused { kind, reason });
+                effects.push(refused(request, reason));
             }
             (Phase::Closing, _) => {
                 let reason = FailureReason::CheckpointCoordinatorShutdown;
-                effects.push(Effect::Refused { kind, reason });
+                effects.push(refused(request, reason));
             }
-            (Phase::Running, CheckpointKind::Manual) => {
-                if self.requests.manual < QUEUED_REQUESTS_MAX {
-                    self.requests.manual += 1;
-                } else {
-                    let reason = FailureReason::TooManyCheckpointRequests;
-                    effects.push(Effect::Refused { kind, reason });
-                }
+            (Phase::Running, CheckpointKind::Final) => self.requests.finish(request, now),
+            (
+                Phase::Running,
+                CheckpointKind::Manual | CheckpointKind::Savepoint | CheckpointKind::Stop,
+            ) => {
+                let reason = FailureReason::TooManyCheckpointRequests;
+                let dropped = self.requests.add(request);
+                effects.extend(dropped.map(|request| refused(request, reason)));
             }
-            (Phase::Running, CheckpointKind::Stop) => self.requests.stop = true,
-            (Phase::Running, CheckpointKind::Final) => self.requests.finish = true,
         }
         self.advance(now, &mut effects);
+        effects
+    }
+
+    /// From now on a periodic checkpoint is taken each `interval_ms`, the first after one interval;
+    /// none where it is `None`. What is under way goes on.
+    pub fn set_interval(
+        &mut self,
+        now: ProcessingTime,
+        interval_ms: Option<u64>,
+    ) -> Vec<Effect<A>> {
+        let mut effects = Vec::new();
+        self.config.interval_ms = interval_ms;
+        if self.phase == Phase::Running {
+            self.next_periodic = interval_ms.map(|ms| now.plus_ms(ms));
+            self.advance(now, &mut effects);
+        }
         effects
     }
 
@@ -179,7 +201,7 @@ impl<A> Coordinator<A> {
     pub fn ack(&mut self, id: CheckpointId, task: TaskId, ack: A) -> Vec<Effect<A>> {
         let Some(pending) = self.pending.get_mut(&id) else {
             // What a completed checkpoint names is in use, whoever repeats it.
-            return if self.completed.contains(&id) {
+            return if self.is_complete(id) {
                 Vec::new()
             } else {
                 vec![Effect::DiscardLateAck { id, task, ack }]
@@ -239,28 +261,24 @@ impl<A> Coordinator<A> {
         let Some(pending) = self.pending.remove(&id) else {
             return effects;
         };
-        self.completed.insert(id);
         self.failures.completed();
         self.last_end = Some(now);
         effects.push(Effect::Completed(pending.completed(id, now)));
-        effects.push(Effect::NotifyComplete(id));
-        let older: Vec<_> = self
-            .collecting()
-            .filter(|&(older, p)| older < id && p.kind == CheckpointKind::Periodic)
-            .map(|(older, _)| older)
-            .collect();
-        for older in older {
-            let detail = format!("checkpoint {id} is complete");
-            self.abort(
-                now,
-                older,
-                FailureReason::CheckpointSubsumed,
-                detail,
-                &mut effects,
-            );
+        if pending.is_savepoint() {
+            self.savepoints.insert(id);
+        } else {
+            self.completed.insert(id);
+            self.base = self.base.max(Some(id));
         }
-        self.retain(id, pending.kind, &mut effects);
-        if pending.kind.is_last() && self.phase == Phase::Running {
+        if pending.kind() != CheckpointKind::Savepoint {
+            effects.push(Effect::NotifyComplete(id));
+            self.subsume(now, id, &mut effects);
+        }
+        if !pending.is_savepoint() {
+            self.retain(id, pending.kind(), &mut effects);
+        }
+        self.delete_excess(&mut effects);
+        if pending.kind().is_last() && self.phase == Phase::Running {
             self.refuse_all(FailureReason::CheckpointCoordinatorShutdown, &mut effects);
             self.phase = Phase::Closing;
         }
@@ -307,6 +325,20 @@ impl<A> Coordinator<A> {
         self.completed.last().copied()
     }
 
+    /// When checkpoints are taken, as it was changed last.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What is under way, in order: id, kind, when it was triggered, how many acks are missing.
+    pub fn under_way(
+        &self,
+    ) -> impl Iterator<Item = (CheckpointId, CheckpointKind, ProcessingTime, usize)> + '_ {
+        let of = |(&id, p): (&CheckpointId, &Pending<A>)| (id, p.kind(), p.triggered, p.missing());
+        self.pending.iter().map(of)
+    }
+
     /// How many checkpoints are under way.
     #[must_use]
     pub fn in_progress(&self) -> usize {
@@ -331,19 +363,30 @@ impl<A> Coordinator<A> {
         effects
     }
 
+    /// Whether it is complete and is not to be touched.
+    fn is_complete(&self, id: CheckpointId) -> bool {
+        let all = [&self.completed, &self.excess, &self.savepoints];
+        all.iter().any(|complete| complete.contains(&id))
+    }
+
     /// Nothing that waits will be triggered.
     fn refuse_all(&mut self, reason: FailureReason, effects: &mut Vec<Effect<A>>) {
-        let Requests {
-            manual,
-            stop,
-            finish,
-            ..
-        } = std::mem::take(&mut self.requests);
-        let manual = std::iter::repeat_n(CheckpointKind::Manual, manual);
-        let stop = stop.then_some(CheckpointKind::Stop);
-        let finish = finish.then_some(CheckpointKind::Final);
-        let kinds = manual.chain(stop).chain(finish);
-        effects.extend(kinds.map(|kind| Effect::Refused { kind, reason }));
+        let all = self.requests.clear().into_iter();
+        effects.extend(all.map(|request| refused(request, reason)));
+    }
+
+    /// What is older than a completed one is not waited for, unless somebody asked for it.
+    fn subsume(&mut self, now: ProcessingTime, by: CheckpointId, effects: &mut Vec<Effect<A>>) {
+        let older: Vec<_> = self
+            .collecting()
+            .filter(|&(older, p)| older < by && p.kind() == CheckpointKind::Periodic)
+            .map(|(older, _)| older)
+            .collect();
+        for older in older {
+            let detail = format!("checkpoint {by} is complete");
+            let reason = FailureReason::CheckpointSubsumed;
+            self.abort(now, older, reason, detail, effects);
+        }
     }
 
     fn abort(
@@ -360,24 +403,29 @@ impl<A> Coordinator<A> {
         self.last_end = Some(now);
         let aborted = Aborted {
             id,
-            kind: pending.kind,
+            kind: pending.kind(),
+            ticket: pending.request.ticket,
             reason,
             detail,
         };
         effects.push(Effect::NotifyAborted(aborted.clone()));
         effects.push(Effect::DiscardFiles(id));
-        if self.failures.failed(id, reason) && self.phase == Phase::Running {
+        self.delete_excess(effects);
+        // A savepoint says nothing about the storage of the checkpoints (Flink).
+        let counts = !pending.is_savepoint();
+        if counts && self.failures.failed(id, reason) && self.phase == Phase::Running {
             self.phase = Phase::Down;
             effects.push(Effect::FailJob(aborted));
         }
-        if pending.kind == CheckpointKind::Final && self.phase == Phase::Running {
-            self.requests.finish = true;
-            self.requests.finish_not_before = now.plus_ms(FINAL_RETRY_MS);
+        let again = pending.kind() == CheckpointKind::Final && pending.request.ticket.is_none();
+        if again && self.phase == Phase::Running {
+            let not_before = now.plus_ms(FINAL_RETRY_MS);
+            self.requests.finish(pending.request, not_before);
         }
     }
 
-    /// Deletes what is beyond `retained`, the oldest first. One that was asked for outlives its own
-    /// completion even where newer ones completed before it.
+    /// Gives up what is beyond `retained`, the oldest first. One that was asked for outlives its
+    /// own completion even where newer ones completed before it.
     fn retain(&mut self, just: CheckpointId, kind: CheckpointKind, effects: &mut Vec<Effect<A>>) {
         let excess = self
             .completed
@@ -393,50 +441,83 @@ impl<A> Coordinator<A> {
             .collect();
         for id in oldest {
             self.completed.remove(&id);
+            self.excess.insert(id);
+        }
+        self.delete_excess(effects);
+    }
+
+    /// Deletes what was given up, unless one under way refers to it (D12).
+    fn delete_excess(&mut self, effects: &mut Vec<Effect<A>>) {
+        let bases: BTreeSet<_> = self
+            .pending
+            .values()
+            .filter_map(|p| p.barrier.base)
+            .collect();
+        let deleted: Vec<_> = self.excess.difference(&bases).copied().collect();
+        for id in deleted {
+            self.excess.remove(&id);
             effects.push(Effect::DeleteCheckpoint(id));
         }
     }
 
     /// Triggers what is due.
     fn advance(&mut self, now: ProcessingTime, effects: &mut Vec<Effect<A>>) {
-        while let Some(kind) = self.due(now) {
-            effects.push(self.trigger(now, kind));
+        while let Some(request) = self.due(now) {
+            effects.push(self.trigger(now, request));
         }
     }
 
-    fn due(&self, now: ProcessingTime) -> Option<CheckpointKind> {
-        if !self.has_place() {
-            None
-        } else if self.requests.finish {
-            (now >= self.requests.finish_not_before).then_some(CheckpointKind::Final)
-        } else if self.requests.stop {
-            Some(CheckpointKind::Stop)
-        } else if self.requests.manual > 0 {
-            Some(CheckpointKind::Manual)
-        } else {
-            self.periodic_at()
-                .filter(|&at| now >= at)
-                .map(|_| CheckpointKind::Periodic)
+    fn due(&self, now: ProcessingTime) -> Option<Request> {
+        if !self.may_trigger() {
+            return None;
         }
+        if let Some((request, not_before)) = self.requests.final_one() {
+            return (now >= not_before && self.has_place(&request)).then_some(request);
+        }
+        if let Some(request) = self.requests.next() {
+            return self.has_place(&request).then_some(request);
+        }
+        self.periodic_at().filter(|&at| now >= at)?;
+        let request = Request {
+            is_scheduled: true,
+            ..Request::of(CheckpointKind::Periodic)
+        };
+        self.has_place(&request).then_some(request)
     }
 
     /// When the passing of time alone triggers a checkpoint.
     fn next_trigger(&self) -> Option<ProcessingTime> {
-        if !self.has_place() {
+        let scheduled = Request::of(CheckpointKind::Periodic);
+        if !self.may_trigger() {
             None
-        } else if self.requests.finish {
-            Some(self.requests.finish_not_before)
-        } else {
+        } else if let Some((request, not_before)) = self.requests.final_one() {
+            self.has_place(&request).then_some(not_before)
+        } else if self.requests.next().is_none() && self.has_place(&scheduled) {
             self.periodic_at()
+        } else {
+            None
         }
     }
 
     /// Nothing overtakes the last checkpoint of a job.
-    fn has_place(&self) -> bool {
+    fn may_trigger(&self) -> bool {
         self.phase == Phase::Running
             && !self.running.is_empty()
-            && self.pending.len() < self.config.max_concurrent.max(1)
-            && !self.pending.values().any(|p| p.kind.is_last())
+            && !self.pending.values().any(|p| p.kind().is_last())
+    }
+
+    /// Whether it may be under way beside what is. A forced savepoint may, but not beside an
+    /// unaligned checkpoint, nor this beside a savepoint (D9).
+    fn has_place(&self, request: &Request) -> bool {
+        let mut pending = self.pending.values();
+        if request.is_forced && request.savepoint.is_some() {
+            return !pending.any(Pending::is_unaligned);
+        }
+        let most = match self.config.unaligned {
+            true => 1,
+            false => self.config.max_concurrent.max(1),
+        };
+        self.pending.len() < most
     }
 
     fn periodic_at(&self) -> Option<ProcessingTime> {
@@ -448,26 +529,48 @@ impl<A> Coordinator<A> {
             .filter(|_| self.next_periodic.is_some())
     }
 
-    fn trigger(&mut self, now: ProcessingTime, kind: CheckpointKind) -> Effect<A> {
-        match kind {
-            CheckpointKind::Periodic => {
-                let interval_ms = self.config.interval_ms.unwrap_or(u64::MAX);
-                // Missed ones are not made up for.
-                let on_time = self.next_periodic.map(|at| at.plus_ms(interval_ms));
-                let from_now = Some(now.plus_ms(interval_ms));
-                self.next_periodic = on_time.filter(|&at| at > now).or(from_now);
-            }
-            CheckpointKind::Manual => self.requests.manual -= 1,
-            CheckpointKind::Stop => self.requests.stop = false,
-            CheckpointKind::Final => self.requests.finish = false,
+    fn trigger(&mut self, now: ProcessingTime, request: Request) -> Effect<A> {
+        if request.kind == CheckpointKind::Periodic {
+            let interval_ms = self.config.interval_ms.unwrap_or(u64::MAX);
+            // Missed ones are not made up for.
+            let on_time = self.next_periodic.map(|at| at.plus_ms(interval_ms));
+            let from_now = Some(now.plus_ms(interval_ms));
+            self.next_periodic = on_time.filter(|&at| at > now).or(from_now);
+        } else {
+            self.requests.take(&request);
         }
         let checkpoint = self.next_id;
         self.next_id = checkpoint.next();
-        let pending = Pending::new(kind, now, &self.running, &self.finished);
+        let is_savepoint = request.savepoint.is_some();
+        let is_increment = self.config.incremental && !request.is_full && !is_savepoint;
+        let barrier = Barrier {
+            checkpoint,
+            kind: request.kind.barrier_kind(),
+            base: self.base.filter(|_| is_increment),
+            passage: self.passage(now, &request),
+            savepoint: request.savepoint,
+        };
+        let pending = Pending::new(request, barrier, now, &self.running, &self.finished);
         self.pending.insert(checkpoint, pending);
-        Effect::Trigger(Barrier {
-            kind: kind.barrier_kind(),
-            ..Barrier::periodic(checkpoint)
-        })
+        Effect::Trigger(barrier, request.ticket)
+    }
+
+    /// Rows that a barrier overtakes must have somebody to go on with them: not behind the last
+    /// checkpoint of a job. Those of a savepoint would tie it to this plan (semantics 1.15).
+    fn passage(&self, now: ProcessingTime, request: &Request) -> Passage {
+        let is_aligned = request.savepoint.is_some() || request.kind.is_last();
+        match self.config.aligned_timeout_ms {
+            _ if is_aligned || !self.config.unaligned => Passage::Aligned,
+            0 => Passage::Unaligned,
+            timeout_ms => Passage::AlignedUntil(now.plus_ms(timeout_ms)),
+        }
+    }
+}
+
+fn refused<A>(request: Request, reason: FailureReason) -> Effect<A> {
+    Effect::Refused {
+        kind: request.kind,
+        ticket: request.ticket,
+        reason,
     }
 }

@@ -23,7 +23,8 @@ mod two_phase;
 
 pub use alignment::{AlignEffect, Aligned, Alignment, AlignmentMeter, CheckpointMode};
 pub use coordinator::{
-    Aborted, CheckpointKind, Completed, Config, Coordinator, Effect, Snapshot, TaskId,
+    Aborted, CheckpointKind, Completed, Config, Coordinator, Effect, Request, Snapshot, TaskId,
+    Ticket,
 };
 pub use failure::{FailureCount, FailureReason};
 pub use metadata::{

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use weir_model::{
     Attempt, CheckpointId, JobName, MaxParallelism, OperatorName, Parallelism, ProcessingTime,
-    SinkName, SourceName,
+    SavepointFormat, SinkName, SourceName,
 };
 
 use crate::{CheckpointKind, SharedFile, Transaction};
@@ -47,6 +47,8 @@ pub struct Metadata {
     pub checkpoint: CheckpointId,
     /// Why it was taken. `Final` = the job had finished with it.
     pub kind: CheckpointKind,
+    /// How its state is written if it is a savepoint, that of a stop included.
+    pub savepoint: Option<SavepointFormat>,
     /// When it was triggered.
     pub created: ProcessingTime,
     /// The attempt of the job that took it.

@@ -93,6 +93,7 @@ impl Checkpoint {
             max_concurrent: self.max_concurrent,
             tolerable_failures: self.tolerable_failures,
             retained: self.retained,
+            ..Config::default()
         }
     }
 }

@@ -8,7 +8,7 @@ use weir_model::{Attempt, CheckpointId, KeyGroupRange, Name};
 use weir_operator::{Failure, OperatorFactory, SinkFactory, SourceFactory};
 use weir_state::{Backend, StateDecl};
 
-use crate::clock::Clock;
+use crate::{clock::Clock, control::JobCommand};
 
 /// A plan with what plugs into it, by name.
 #[derive(Clone)]
@@ -88,6 +88,8 @@ pub struct JobOptions {
     pub listener: Arc<dyn JobListener>,
     /// Asks the job to stop: `true` = with a checkpoint.
     pub stop: tokio::sync::watch::Receiver<bool>,
+    /// What it is told while it runs.
+    pub commands: tokio::sync::mpsc::UnboundedReceiver<JobCommand>,
 }
 
 /// Where and how checkpoints are kept.

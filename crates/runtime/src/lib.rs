@@ -5,6 +5,7 @@
 //! `weir-checkpoint`; here is what acts.
 
 mod clock;
+pub mod control;
 mod deployment;
 mod driver;
 mod exchange;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use weir_model::{Attempt, CheckpointId, Name, SubtaskIndex};
 use weir_operator::Failure;
 
-use crate::{deployment::CheckpointStats, meters::NodeMeters};
+use crate::{control::StopDone, deployment::CheckpointStats, meters::NodeMeters};
 
 /// A failure with where it happened.
 #[derive(Clone, Debug)]
@@ -34,8 +34,8 @@ pub enum Outcome {
     Finished,
     /// Nothing was done: the job had finished before, with this checkpoint (D23).
     AlreadyFinished(String),
-    /// It was asked to stop, and stopped with this checkpoint; `None` where the job keeps none.
-    Stopped(Option<CheckpointId>),
+    /// It was asked to stop, and stopped.
+    Stopped(StopDone),
     /// It was asked to stop at once.
     Cancelled,
     /// It failed, and the restart strategy gave up.

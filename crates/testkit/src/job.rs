@@ -9,7 +9,7 @@ use std::{
 };
 
 use indexmap::IndexMap;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use weir_checkpoint::{
     CheckpointMode, Config, JobPaths, Restart, RestartStrategy, TwoPhaseOptions,
     testing::MemoryStore,
@@ -284,6 +284,7 @@ impl TestJob {
                 true => watch::channel(false).1,
                 false => self.stop.subscribe(),
             },
+            commands: mpsc::unbounded_channel().1,
         };
         run(deployment, options).unwrap()
     }

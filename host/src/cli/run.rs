@@ -4,7 +4,7 @@ use std::{sync::Arc, thread};
 
 use clap::Args;
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use weir_checkpoint::Restart;
 use weir_job_file::JobFile;
 use weir_model::JobName;
@@ -87,6 +87,7 @@ impl Run {
                 shared.terminal,
             )),
             stop,
+            commands: mpsc::unbounded_channel().1,
         };
         let report = match weir_runtime::run(assembly.deployment.clone(), options) {
             Ok(report) => report,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 use weir_graph::{NodeKind, Plan};
 use weir_model::JobName;
-use weir_runtime::{Outcome, Report};
+use weir_runtime::{Outcome, Report, control::StopDone};
 
 use crate::assemble::Components;
 
@@ -112,6 +112,31 @@ pub(crate) fn finished_text(job: &JobName, checkpoint: &str) -> String {
     format!("{job}: had finished before, with {checkpoint}; `--restore none` runs it anew")
 }
 
+/// How a job was stopped, and what goes on from there.
+fn stopped_text(done: &StopDone, took: &str) -> String {
+    let how = match done.drained {
+        true => "drained and stopped",
+        false => "stopped",
+    };
+    match (&done.savepoint, done.checkpoint) {
+        (Some(location), _) if done.drained => {
+            format!("{how} after {took} with savepoint {location}; all operators have finished")
+        }
+        (Some(location), _) => format!(
+            "{how} after {took} with savepoint {location}; `--restore {location}` goes on from there"
+        ),
+        (None, Some(id)) if done.drained => {
+            format!("{how} after {took} with checkpoint {id}; all operators have finished")
+        }
+        (None, Some(id)) => {
+            format!("{how} after {took} with checkpoint {id}; the same command goes on from there")
+        }
+        (None, None) => format!(
+            "{how} after {took}; the job has no `checkpoint:`, so the same command begins anew"
+        ),
+    }
+}
+
 /// The summary for people.
 pub(crate) fn text_report(plan: &Plan, report: &Report, components: &Components) -> String {
     let job = &plan.job;
@@ -122,13 +147,7 @@ pub(crate) fn text_report(plan: &Plan, report: &Report, components: &Components)
         Outcome::AlreadyFinished(checkpoint) => {
             return finished_text(job, checkpoint);
         }
-        Outcome::Stopped(Some(id)) => format!(
-            "{job}: stopped after {took} with checkpoint {id}; the same command goes on from there"
-        ),
-        Outcome::Stopped(None) => format!(
-            "{job}: stopped after {took}; the job has no `checkpoint:`, so the same command begins \
-             anew"
-        ),
+        Outcome::Stopped(done) => format!("{job}: {}", stopped_text(done, &took)),
         Outcome::Cancelled => format!("{job}: cancelled after {took}"),
         Outcome::Failed(failure) => {
             format!(

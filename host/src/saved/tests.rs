@@ -70,6 +70,7 @@ fn checkpoint(dir: &Path, id: u64, rows: &'static [u8]) -> PathBuf {
         job: name("a"),
         checkpoint: CheckpointId(id),
         kind: CheckpointKind::Periodic,
+        savepoint: None,
         created: ProcessingTime(0),
         attempt: Attempt(1),
         max_parallelism: MaxParallelism::new(8).unwrap(),

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
-use weir_model::{Barrier, BarrierKind, CheckpointId, ProcessingTime, SubtaskIndex};
+use weir_model::{
+    Barrier, BarrierKind, CheckpointId, ProcessingTime, SavepointFormat, SubtaskIndex,
+};
 
+use super::requests::Ticket;
 use crate::FailureReason;
 
 /// When checkpoints are taken and what is kept of them (semantics 1.12).
@@ -21,6 +24,18 @@ pub struct Config {
     pub tolerable_failures: u32,
     /// How many completed ones are kept; 0 counts as 1.
     pub retained: usize,
+    /// Whether barriers overtake the rows that wait before them (semantics 1.14). Then one
+    /// checkpoint at a time is under way, whatever `max_concurrent` says; savepoints and the last
+    /// checkpoint of a job are aligned all the same.
+    pub unaligned: bool,
+    /// Milliseconds for which an unaligned checkpoint is aligned before it overtakes what is left;
+    /// 0 = from the beginning.
+    pub aligned_timeout_ms: u64,
+    /// Whether a checkpoint may refer to files of the one before instead of writing what has not
+    /// changed (D12).
+    pub incremental: bool,
+    /// Whether completed ones stay when the job is cancelled.
+    pub retain_on_cancel: bool,
 }
 
 impl Default for Config {
@@ -33,6 +48,10 @@ impl Default for Config {
             max_concurrent: 1,
             tolerable_failures: 0,
             retained: 1,
+            unaligned: false,
+            aligned_timeout_ms: 0,
+            incremental: false,
+            retain_on_cancel: true,
         }
     }
 }
@@ -59,6 +78,9 @@ pub enum CheckpointKind {
     Periodic,
     /// Somebody asked for it; the job goes on.
     Manual,
+    /// Somebody asked for a savepoint; the job goes on. It is the user's: nothing is committed with
+    /// it, nothing goes on from it by itself, and it is never deleted (semantics 1.15).
+    Savepoint,
     /// The job stops when it is complete.
     Stop,
     /// All sources have ended; the job finishes when it is complete (D4).
@@ -70,7 +92,7 @@ impl CheckpointKind {
     #[must_use]
     pub fn barrier_kind(self) -> BarrierKind {
         match self {
-            Self::Periodic | Self::Manual => BarrierKind::Periodic,
+            Self::Periodic | Self::Manual | Self::Savepoint => BarrierKind::Periodic,
             Self::Stop => BarrierKind::Stop,
             Self::Final => BarrierKind::Final,
         }
@@ -82,6 +104,7 @@ impl CheckpointKind {
         match self {
             Self::Periodic => "periodic",
             Self::Manual => "manual",
+            Self::Savepoint => "savepoint",
             Self::Stop => "stop",
             Self::Final => "final",
         }
@@ -91,7 +114,7 @@ impl CheckpointKind {
     #[must_use]
     pub fn is_last(self) -> bool {
         match self {
-            Self::Periodic | Self::Manual => false,
+            Self::Periodic | Self::Manual | Self::Savepoint => false,
             Self::Stop | Self::Final => true,
         }
     }
@@ -106,11 +129,13 @@ impl fmt::Display for CheckpointKind {
 /// What the driver has to do, in this order. `A` is what a task hands over with its ack.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect<A> {
-    /// Snapshot the enumerators, then send the barrier to the tasks that have no running input.
-    Trigger(Barrier),
+    /// Snapshot the enumerators, then send the barrier to the tasks that have no running input. Who
+    /// asked for it is told what becomes of it.
+    Trigger(Barrier, Option<Ticket>),
     /// All acks are in: write the metadata, then say `stored` or `store_failed`.
     Store(Snapshot<A>),
-    /// Tell all tasks: what belongs to this and to earlier checkpoints can be committed.
+    /// Tell all tasks: what belongs to this and to earlier checkpoints can be committed. Not of a
+    /// savepoint with which the job goes on: nothing is committed with it.
     NotifyComplete(CheckpointId),
     /// Tell all tasks and who waits for it. The sources go on after an aborted `Stop`.
     NotifyAborted(Aborted),
@@ -136,6 +161,8 @@ pub enum Effect<A> {
     Refused {
         /// What was asked for.
         kind: CheckpointKind,
+        /// By whom.
+        ticket: Option<Ticket>,
         /// Why it was refused.
         reason: FailureReason,
     },
@@ -148,6 +175,8 @@ pub struct Snapshot<A> {
     pub id: CheckpointId,
     /// Why it was taken.
     pub kind: CheckpointKind,
+    /// How its state was written if it is a savepoint.
+    pub savepoint: Option<SavepointFormat>,
     /// When it was triggered.
     pub triggered: ProcessingTime,
     /// What the tasks handed over, in order of the tasks.
@@ -163,6 +192,8 @@ pub struct Aborted {
     pub id: CheckpointId,
     /// Why it was taken.
     pub kind: CheckpointKind,
+    /// Who asked for it.
+    pub ticket: Option<Ticket>,
     /// Why it failed.
     pub reason: FailureReason,
     /// What went wrong, for people; may be empty.
@@ -176,8 +207,15 @@ impl fmt::Display for Aborted {
             kind,
             reason,
             detail,
+            ..
         } = self;
-        write!(f, "{kind} checkpoint {id} failed: {reason}")?;
+        match kind {
+            CheckpointKind::Savepoint => write!(f, "savepoint {id} failed: {reason}")?,
+            CheckpointKind::Periodic
+            | CheckpointKind::Manual
+            | CheckpointKind::Stop
+            | CheckpointKind::Final => write!(f, "{kind} checkpoint {id} failed: {reason}")?,
+        }
         if detail.is_empty() {
             Ok(())
         } else {
@@ -193,6 +231,10 @@ pub struct Completed {
     pub id: CheckpointId,
     /// Why it was taken.
     pub kind: CheckpointKind,
+    /// Who asked for it.
+    pub ticket: Option<Ticket>,
+    /// Whether it is a savepoint: it is not kept with the checkpoints of the job.
+    pub is_savepoint: bool,
     /// When it was triggered.
     pub triggered: ProcessingTime,
     /// Milliseconds from there until its metadata was durable.

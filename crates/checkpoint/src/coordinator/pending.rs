@@ -5,14 +5,18 @@ use std::{
     mem,
 };
 
-use weir_model::{CheckpointId, ProcessingTime};
+use weir_model::{Barrier, CheckpointId, Passage, ProcessingTime};
 
-use super::effect::{CheckpointKind, Completed, Snapshot, TaskId};
+use super::{
+    effect::{CheckpointKind, Completed, Snapshot, TaskId},
+    requests::Request,
+};
 
 /// INVARIANT: every task that took part is in exactly one of `awaiting` and `acked`.
 #[derive(Clone, Debug)]
 pub(super) struct Pending<A> {
-    pub(super) kind: CheckpointKind,
+    pub(super) request: Request,
+    pub(super) barrier: Barrier,
     pub(super) triggered: ProcessingTime,
     awaiting: BTreeSet<TaskId>,
     acked: BTreeSet<TaskId>,
@@ -35,19 +39,34 @@ pub(super) enum Accepted<A> {
 
 impl<A> Pending<A> {
     pub(super) fn new(
-        kind: CheckpointKind,
+        request: Request,
+        barrier: Barrier,
         triggered: ProcessingTime,
         running: &BTreeSet<TaskId>,
         finished: &BTreeSet<TaskId>,
     ) -> Self {
         Self {
-            kind,
+            request,
+            barrier,
             triggered,
             awaiting: running.clone(),
             acked: BTreeSet::new(),
             acks: BTreeMap::new(),
             finished: finished.iter().copied().collect(),
         }
+    }
+
+    pub(super) fn kind(&self) -> CheckpointKind {
+        self.request.kind
+    }
+
+    pub(super) fn is_savepoint(&self) -> bool {
+        self.request.savepoint.is_some()
+    }
+
+    /// Whether its barrier overtakes rows, now or later.
+    pub(super) fn is_unaligned(&self) -> bool {
+        self.barrier.passage != Passage::Aligned
     }
 
     pub(super) fn accept(&mut self, task: TaskId, ack: A) -> Accepted<A> {
@@ -85,7 +104,8 @@ impl<A> Pending<A> {
     pub(super) fn snapshot(&mut self, id: CheckpointId) -> Snapshot<A> {
         Snapshot {
             id,
-            kind: self.kind,
+            kind: self.kind(),
+            savepoint: self.request.savepoint,
             triggered: self.triggered,
             acks: mem::take(&mut self.acks).into_iter().collect(),
             finished: self.finished.clone(),
@@ -95,7 +115,9 @@ impl<A> Pending<A> {
     pub(super) fn completed(&self, id: CheckpointId, now: ProcessingTime) -> Completed {
         Completed {
             id,
-            kind: self.kind,
+            kind: self.kind(),
+            ticket: self.request.ticket,
+            is_savepoint: self.is_savepoint(),
             triggered: self.triggered,
             duration_ms: now.since(self.triggered),
             acked: self.acked.len(),

@@ -1,9 +1,11 @@
 //! Cases C35, C36 and C37 as far as the coordinator shows them, and its deadlines.
 
-use weir_model::{BarrierKind, SubtaskIndex};
+use weir_model::{BarrierKind, SavepointFormat, SubtaskIndex};
 
 use super::*;
 use FailureReason::*;
+
+mod asked;
 
 /// Acks are texts; all tasks are subtasks of vertex 0.
 type Effects = Vec<Effect<&'static str>>;
@@ -36,7 +38,7 @@ fn coordinator(config: Config) -> Coordinator<&'static str> {
     let mut coordinator = Coordinator::new(config, CheckpointId::FIRST);
     assert!(
         coordinator
-            .started(at(0), [task(0), task(1)], [])
+            .started(at(0), [task(0), task(1)], [], None)
             .is_empty()
     );
     coordinator
@@ -47,16 +49,21 @@ fn trigger(n: u64) -> Effect<&'static str> {
 }
 
 fn trigger_of(n: u64, kind: BarrierKind) -> Effect<&'static str> {
-    Effect::Trigger(Barrier {
+    let barrier = Barrier {
         kind,
         ..Barrier::periodic(id(n))
-    })
+    };
+    Effect::Trigger(barrier, None)
+}
+
+fn request(coordinator: &mut Coordinator<&'static str>, now: i64, kind: CheckpointKind) -> Effects {
+    coordinator.request(at(now), Request::of(kind))
 }
 
 /// One line an effect, for comparison.
 fn lines(effects: &Effects) -> Vec<String> {
     let line = |effect: &Effect<&str>| match effect {
-        Effect::Trigger(b) => format!("trigger {} {:?}", b.checkpoint, b.kind),
+        Effect::Trigger(b, _) => format!("trigger {} {:?}", b.checkpoint, b.kind),
         Effect::Store(s) => format!("store {} of {}", s.id, s.acks.len()),
         Effect::NotifyComplete(id) => format!("complete {id}"),
         Effect::NotifyAborted(a) => format!("aborted {} {}", a.id, a.reason),
@@ -65,7 +72,7 @@ fn lines(effects: &Effects) -> Vec<String> {
         Effect::DeleteCheckpoint(id) => format!("delete {id}"),
         Effect::FailJob(a) => format!("fail {} {}", a.id, a.reason),
         Effect::Completed(c) => format!("completed {} {} in {}", c.kind, c.id, c.duration_ms),
-        Effect::Refused { kind, reason } => format!("refused {kind} {reason}"),
+        Effect::Refused { kind, reason, .. } => format!("refused {kind} {reason}"),
     };
     effects.iter().map(line).collect()
 }
@@ -96,6 +103,7 @@ fn c36_one_checkpoint_of_two_tasks() {
     let snapshot = Snapshot {
         id: id(1),
         kind: CheckpointKind::Periodic,
+        savepoint: None,
         triggered: at(100),
         acks: vec![(task(0), "a"), (task(1), "b")],
         finished: vec![],
@@ -143,7 +151,7 @@ fn c36_one_that_was_asked_for_is_not_subsumed() {
         });
         // S is triggered before or after the periodic ones, as its kind allows.
         if kind == CheckpointKind::Manual {
-            assert_eq!(c.request(at(50), kind), [trigger_of(1, barrier)]);
+            assert_eq!(request(&mut c, 50, kind), [trigger_of(1, barrier)]);
             c.tick(at(100));
             c.tick(at(200));
             c.ack(id(2), task(0), "");
@@ -163,7 +171,7 @@ fn c36_one_that_was_asked_for_is_not_subsumed() {
             assert_eq!(c.latest_completed(), Some(id(3)));
         } else {
             c.tick(at(100));
-            assert_eq!(c.request(at(150), kind), [trigger_of(2, barrier)]);
+            assert_eq!(request(&mut c, 150, kind), [trigger_of(2, barrier)]);
             check(c.tick(at(500)), &[]);
             check(
                 complete(&mut c, 550, 1),
@@ -184,7 +192,7 @@ fn c36_a_manual_one_completed_late_outlives_its_completion() {
         max_concurrent: 2,
         ..config(100)
     });
-    c.request(at(0), CheckpointKind::Manual);
+    request(&mut c, 0, CheckpointKind::Manual);
     c.tick(at(100));
     check(
         complete(&mut c, 110, 2),
@@ -265,7 +273,7 @@ fn c36_acks_of_unknown_checkpoints_and_tasks_are_discarded() {
 #[test]
 fn c36_retention() {
     let mut c = Coordinator::<&str>::new(config(100), id(0));
-    c.started(at(0), [task(0), task(1)], []);
+    c.started(at(0), [task(0), task(1)], [], None);
     let mut deleted = Vec::new();
     for n in 0..4 {
         let now = 100 * (n + 1);
@@ -289,7 +297,7 @@ fn retention_counts_what_was_there_before_the_start() {
         },
         id(1),
     );
-    c.started(at(0), [task(0), task(1)], [id(5), id(6), id(7)]);
+    c.started(at(0), [task(0), task(1)], [id(5), id(6), id(7)], None);
     check(c.tick(at(100)), &["trigger 8 Periodic"]);
     let expected = [
         "completed periodic 8 in 1",
@@ -324,7 +332,7 @@ fn c37_failures_beyond_the_tolerable_fail_the_job_once() {
         &["aborted 3 JOB_FAILOVER_REGION", "discard 3"],
     );
     assert_eq!(c.next_deadline(), None);
-    c.started(at(500), [task(0), task(1)], []);
+    c.started(at(500), [task(0), task(1)], [], None);
     check(c.tick(at(600)), &["trigger 4 Periodic"]);
 }
 
@@ -349,7 +357,7 @@ fn c37_metadata_that_cannot_be_written_counts() {
 fn c35_periodic_ones_and_requests_wait_for_a_free_place() {
     let mut c = coordinator(config(100));
     c.tick(at(100));
-    check(c.request(at(150), CheckpointKind::Manual), &[]);
+    check(request(&mut c, 150, CheckpointKind::Manual), &[]);
     check(c.tick(at(250)), &[]);
     assert_eq!(c.next_deadline(), Some(at(1100)), "nothing but the timeout");
     let expected = [
@@ -380,7 +388,7 @@ fn c35_only_periodic_ones_wait_for_the_pause() {
     complete(&mut c, 190, 1);
     check(c.tick(at(200)), &[]);
     assert_eq!(c.next_deadline(), Some(at(270)));
-    assert_eq!(c.request(at(210), CheckpointKind::Manual), [trigger(2)]);
+    assert_eq!(request(&mut c, 210, CheckpointKind::Manual), [trigger(2)]);
     complete(&mut c, 220, 2);
     assert_eq!(c.next_deadline(), Some(at(300)));
     check(c.tick(at(299)), &[]);
@@ -392,15 +400,15 @@ fn c35_the_queue_of_requests_is_bounded() {
     let mut c = coordinator(config(100));
     c.tick(at(100));
     for _ in 0..QUEUED_REQUESTS_MAX {
-        check(c.request(at(101), CheckpointKind::Manual), &[]);
+        check(request(&mut c, 101, CheckpointKind::Manual), &[]);
     }
     let refused = ["refused manual TOO_MANY_CHECKPOINT_REQUESTS"];
-    check(c.request(at(102), CheckpointKind::Manual), &refused);
-    check(c.request(at(103), CheckpointKind::Stop), &[]);
+    check(request(&mut c, 102, CheckpointKind::Manual), &refused);
+    check(request(&mut c, 103, CheckpointKind::Stop), &refused);
     // Stopping comes first, and what waits behind it is told.
     assert!(complete(&mut c, 104, 1).contains(&trigger_of(2, BarrierKind::Stop)));
     let last = complete(&mut c, 105, 2);
-    assert_eq!(last.len(), 3 + QUEUED_REQUESTS_MAX);
+    assert_eq!(last.len(), 3 + QUEUED_REQUESTS_MAX - 1);
 }
 
 #[test]
@@ -408,7 +416,7 @@ fn nothing_is_triggered_while_not_all_tasks_run() {
     let mut c = Coordinator::<&str>::new(config(100), id(1));
     check(c.tick(at(1000)), &[]);
     let refused = ["refused manual NOT_ALL_REQUIRED_TASKS_RUNNING"];
-    check(c.request(at(1000), CheckpointKind::Manual), &refused);
+    check(request(&mut c, 1000, CheckpointKind::Manual), &refused);
 }
 
 #[test]
@@ -435,9 +443,9 @@ fn a_final_checkpoint_ends_the_job_and_is_repeated_until_it_is_complete() {
         ..config(0)
     });
     assert_eq!(c.next_deadline(), None);
-    let first = c.request(at(10), CheckpointKind::Final);
+    let first = request(&mut c, 10, CheckpointKind::Final);
     assert_eq!(first, [trigger_of(1, BarrierKind::Final)]);
-    check(c.request(at(11), CheckpointKind::Stop), &[]);
+    check(request(&mut c, 11, CheckpointKind::Stop), &[]);
     c.decline(at(20), id(1), CheckpointDeclinedTaskNotReady, "");
     assert_eq!(c.next_deadline(), Some(at(120)));
     assert_eq!(c.tick(at(120)), [trigger_of(2, BarrierKind::Final)]);
@@ -459,7 +467,7 @@ fn after_a_failed_stop_the_job_goes_on() {
         ..config(100)
     });
     assert_eq!(
-        c.request(at(10), CheckpointKind::Stop),
+        request(&mut c, 10, CheckpointKind::Stop),
         [trigger_of(1, BarrierKind::Stop)]
     );
     check(c.tick(at(500)), &[]);
@@ -521,7 +529,7 @@ fn a_failure_while_storing_leaves_the_decision_to_the_store() {
 fn stopping_aborts_what_is_under_way_and_refuses_what_waits() {
     let mut c = coordinator(config(100));
     c.tick(at(100));
-    c.request(at(101), CheckpointKind::Manual);
+    request(&mut c, 101, CheckpointKind::Manual);
     let expected = [
         "refused manual CHECKPOINT_COORDINATOR_SHUTDOWN",
         "aborted 1 CHECKPOINT_COORDINATOR_SHUTDOWN",

@@ -66,6 +66,7 @@ fn sample() -> Metadata {
         job: name("flights"),
         checkpoint: CheckpointId(7),
         kind: CheckpointKind::Periodic,
+        savepoint: None,
         created: ProcessingTime(1_700_000_000_123),
         attempt: Attempt(3),
         max_parallelism: MaxParallelism::new(128).unwrap(),
@@ -394,9 +395,14 @@ prop_compose! {
         kind in prop::sample::select(vec![
             CheckpointKind::Periodic,
             CheckpointKind::Manual,
+            CheckpointKind::Savepoint,
             CheckpointKind::Stop,
             CheckpointKind::Final,
         ]),
+        format in prop::option::of(prop::sample::select(vec![
+            SavepointFormat::Canonical,
+            SavepointFormat::Native,
+        ])),
         max in 5..=32768u32,
         operators in prop::collection::btree_map(any_name(), any_operator(), 0..3),
         sources in prop::collection::btree_map(any_name(), any_source(), 0..3),
@@ -410,6 +416,13 @@ prop_compose! {
             job,
             checkpoint: CheckpointId(numbers.0),
             kind,
+            savepoint: match kind {
+                CheckpointKind::Savepoint => format.or(Some(SavepointFormat::Canonical)),
+                CheckpointKind::Periodic
+                | CheckpointKind::Manual
+                | CheckpointKind::Stop
+                | CheckpointKind::Final => format,
+            },
             created: ProcessingTime(numbers.1),
             attempt: Attempt(numbers.2),
             max_parallelism: MaxParallelism::new(max).unwrap(),
@@ -418,6 +431,28 @@ prop_compose! {
             sinks,
         }
     }
+}
+
+#[test]
+fn a_savepoint_says_its_format() {
+    let savepoint = |savepoint| Metadata {
+        kind: CheckpointKind::Savepoint,
+        savepoint,
+        ..sample()
+    };
+    let text = savepoint(Some(SavepointFormat::Native)).encode().unwrap();
+    let text = String::from_utf8(text).unwrap();
+    assert!(
+        text.contains("\"kind\": \"savepoint\",\n  \"savepoint\": \"native\""),
+        "{text}"
+    );
+    assert!(matches!(
+        savepoint(None).encode(),
+        Err(MetadataError::Invalid(_))
+    ));
+    // What was written before there were savepoints is read as before, and written so.
+    let text = String::from_utf8(sample().encode().unwrap()).unwrap();
+    assert!(!text.contains("savepoint"), "{text}");
 }
 
 proptest! {

@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, btree_map::Entry};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use weir_model::{Attempt, CheckpointId, MaxParallelism, Name, Parallelism, ProcessingTime};
+use weir_model::{
+    Attempt, CheckpointId, MaxParallelism, Name, Parallelism, ProcessingTime, SavepointFormat,
+};
 
 use super::{FileRef, Metadata, MetadataError, OpenSplit, OperatorMeta, SourceMeta};
 use super::{StateMeta, SubtaskMeta};
@@ -21,6 +23,8 @@ pub(super) struct Document {
     job: String,
     checkpoint: u64,
     kind: Kind,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    savepoint: Option<Format>,
     created_ms: i64,
     attempt: u32,
     max_parallelism: u32,
@@ -34,8 +38,16 @@ pub(super) struct Document {
 enum Kind {
     Periodic,
     Manual,
+    Savepoint,
     Stop,
     Final,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Format {
+    Canonical,
+    Native,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -116,6 +128,10 @@ impl Document {
 
 /// What the types do not say. Both sides of the format ask it.
 pub(super) fn check(metadata: &Metadata) -> Result<(), MetadataError> {
+    if metadata.kind == CheckpointKind::Savepoint && metadata.savepoint.is_none() {
+        let what = "a savepoint that does not say its format".to_owned();
+        return Err(MetadataError::Invalid(what));
+    }
     let mut files = BTreeMap::<&str, &FileRef>::new();
     for (name, operator) in &metadata.operators {
         let (parallelism, subtasks) = (operator.parallelism.get(), operator.subtasks.len());
@@ -168,6 +184,7 @@ impl From<&Metadata> for Document {
             job: metadata.job.to_string(),
             checkpoint: metadata.checkpoint.0,
             kind: metadata.kind.into(),
+            savepoint: metadata.savepoint.map(Format::from),
             created_ms: metadata.created.0,
             attempt: metadata.attempt.0,
             max_parallelism: metadata.max_parallelism.get(),
@@ -192,6 +209,7 @@ impl TryFrom<Document> for Metadata {
             job: name(&document.job)?,
             checkpoint: CheckpointId(document.checkpoint),
             kind: document.kind.into(),
+            savepoint: document.savepoint.map(SavepointFormat::from),
             created: ProcessingTime(document.created_ms),
             attempt: Attempt(document.attempt),
             max_parallelism: MaxParallelism::new(document.max_parallelism).map_err(invalid)?,
@@ -232,6 +250,7 @@ impl From<CheckpointKind> for Kind {
         match kind {
             CheckpointKind::Periodic => Self::Periodic,
             CheckpointKind::Manual => Self::Manual,
+            CheckpointKind::Savepoint => Self::Savepoint,
             CheckpointKind::Stop => Self::Stop,
             CheckpointKind::Final => Self::Final,
         }
@@ -243,8 +262,27 @@ impl From<Kind> for CheckpointKind {
         match kind {
             Kind::Periodic => Self::Periodic,
             Kind::Manual => Self::Manual,
+            Kind::Savepoint => Self::Savepoint,
             Kind::Stop => Self::Stop,
             Kind::Final => Self::Final,
+        }
+    }
+}
+
+impl From<SavepointFormat> for Format {
+    fn from(format: SavepointFormat) -> Self {
+        match format {
+            SavepointFormat::Canonical => Self::Canonical,
+            SavepointFormat::Native => Self::Native,
+        }
+    }
+}
+
+impl From<Format> for SavepointFormat {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Canonical => Self::Canonical,
+            Format::Native => Self::Native,
         }
     }
 }

@@ -15,7 +15,8 @@ use super::{
     world::{World, note},
 };
 use crate::{
-    CheckpointKind, Coordinator, Effect, FileRef, Metadata, SnapshotStore, TaskId, testing::Fault,
+    CheckpointKind, Coordinator, Effect, FileRef, Metadata, Request, SnapshotStore, TaskId,
+    testing::Fault,
 };
 
 mod disturb;
@@ -163,7 +164,7 @@ impl<'a> Running<'a> {
         }
         let tasks: Vec<_> = self.tasks.iter().map(|task| task.id).collect();
         let owned = std::mem::take(&mut self.owned);
-        let effects = self.coordinator.started(self.world.now, tasks, owned);
+        let effects = self.coordinator.started(self.world.now, tasks, owned, None);
         self.carry_out(effects)
     }
 
@@ -302,7 +303,8 @@ impl<'a> Running<'a> {
                 if !was_there || !self.with_data.is_empty() {
                     return Ok(());
                 }
-                self.coordinator.request(now, CheckpointKind::Final)
+                self.coordinator
+                    .request(now, Request::of(CheckpointKind::Final))
             }
         };
         self.carry_out(effects)
@@ -379,7 +381,7 @@ impl<'a> Running<'a> {
     fn carry_out(&mut self, effects: Vec<Effect<Ack>>) -> Result<(), Broken> {
         for effect in effects {
             match effect {
-                Effect::Trigger(barrier) => self.trigger(barrier)?,
+                Effect::Trigger(barrier, _) => self.trigger(barrier)?,
                 Effect::Store(snapshot) => {
                     let enumerators = self.saved.remove(&snapshot.id).unwrap_or_default();
                     let metadata = metadata(self.world, snapshot, enumerators);

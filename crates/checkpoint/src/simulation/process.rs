@@ -84,7 +84,7 @@ pub(super) fn run(world: &mut World) -> Result<Exit, Broken> {
             }
             End::Failed => {}
         }
-        match restart.on_failure(world.now) {
+        match restart.on_failure(world.now, world.rng.next()) {
             RestartDecision::Restart { after_ms, .. } => {
                 world.see(Seen::Restart);
                 world.now = world.now.plus_ms(after_ms);

@@ -119,6 +119,7 @@ pub(super) fn metadata(
     enumerators: BTreeMap<usize, Value>,
 ) -> Metadata {
     let mut metadata = Metadata {
+        savepoint: snapshot.savepoint,
         job: world.plan.job.clone(),
         checkpoint: snapshot.id,
         kind: snapshot.kind,

@@ -182,6 +182,12 @@ pub(super) struct Around<'a> {
     pub(super) checkpoints: Option<CheckpointMode>,
 }
 
+/// Of a job with checkpoints that does not say its own.
+const USUAL_RESTART: RestartStrategy = RestartStrategy::FixedDelay {
+    attempts: Some(2),
+    delay_ms: 0,
+};
+
 /// Reads the job; `None` where so much is wrong that there is nothing to give.
 pub(super) fn read(origin: &Arc<Origin>, report: &mut Report) -> Option<JobFile> {
     let start = Span {
@@ -219,7 +225,7 @@ pub(super) fn read(origin: &Arc<Origin>, report: &mut Report) -> Option<JobFile>
     };
     // A job without checkpoints begins anew after a failure, so nobody restarts it unasked.
     let usual = match around.checkpoints {
-        Some(_) => RestartStrategy::default(),
+        Some(_) => USUAL_RESTART,
         None => RestartStrategy::None,
     };
     let restart = fields.entry(&RESTART);

@@ -244,7 +244,11 @@ fn there_are_not_more_errors_than_anybody_reads_and_the_rest_is_counted() {
 #[test]
 fn a_job_without_checkpoints_is_not_restarted_unless_it_says_so() {
     use weir_checkpoint::RestartStrategy;
-    assert_eq!(load(TEXT, &[]).unwrap().restart, RestartStrategy::default());
+    let usual = RestartStrategy::FixedDelay {
+        attempts: Some(2),
+        delay_ms: 0,
+    };
+    assert_eq!(load(TEXT, &[]).unwrap().restart, usual);
     let without = TEXT.replace("checkpoint: { dir: checkpoints }\n", "");
     assert_eq!(load(&without, &[]).unwrap().restart, RestartStrategy::None);
     let said = load(&without, &["restart.strategy=fixed-delay"]).unwrap();

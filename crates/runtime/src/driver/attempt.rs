@@ -13,7 +13,7 @@ use tokio::{
     task::JoinSet,
     time::sleep_until,
 };
-use weir_checkpoint::{CheckpointKind, Coordinator, Effect, TaskId};
+use weir_checkpoint::{CheckpointKind, Coordinator, Effect, Request, TaskId};
 use weir_model::{Attempt, Barrier, BarrierKind, CheckpointId, Name, SubtaskIndex};
 use weir_operator::Failure;
 
@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     clock::Monotonic,
+    control::{CommandError, JobCommand, JobState},
     deployment::{CheckpointStats, JobEvent, JobListener},
     messages::{Ack, Control, Event, FromTask},
     report::{JobFailure, Place},
@@ -57,6 +58,7 @@ pub(crate) struct AttemptDriver {
     pub(crate) monotonic: Monotonic,
     pub(crate) listener: Arc<dyn JobListener>,
     pub(crate) stop: watch::Receiver<bool>,
+    pub(crate) commands: mpsc::UnboundedReceiver<JobCommand>,
     pub(crate) counts: Counts,
     pub(crate) began: tokio::time::Instant,
     /// Completed checkpoints that the job owns in the store.
@@ -136,6 +138,10 @@ impl AttemptDriver {
             changed = self.stop.changed(), if !progress.deaf => {
                 self.stop_asked(changed.is_ok(), progress)
             }
+            Some(command) = self.commands.recv() => {
+                command.refuse(CommandError::NotRunning(JobState::Starting));
+                None
+            }
             Some(event) = self.events.recv() => self.event(event, progress),
             Some(stored) = self.persist.next() => self.stored(stored),
             Some(joined) = tasks.join_next() => {
@@ -164,7 +170,9 @@ impl AttemptDriver {
             return None;
         }
         let now = self.monotonic.now();
-        let effects = self.coordinator.request(now, CheckpointKind::Stop);
+        let effects = self
+            .coordinator
+            .request(now, Request::of(CheckpointKind::Stop));
         self.carry_out(effects)
     }
 
@@ -201,7 +209,9 @@ impl AttemptDriver {
                 if !is_source || !all_run || !self.all_read(progress) || progress.stopping {
                     return None;
                 }
-                let effects = self.coordinator.request(now, CheckpointKind::Final);
+                let effects = self
+                    .coordinator
+                    .request(now, Request::of(CheckpointKind::Final));
                 self.carry_out(effects)
             }
             Event::SlowTransaction(sink, warning) => {
@@ -242,12 +252,20 @@ impl AttemptDriver {
         let words = self.sources.start();
         self.say(words);
         let tasks: Vec<TaskId> = self.reach.keys().copied().collect();
-        let mut effects = self.coordinator.started(now, tasks, self.owned.clone());
+        let mut effects = self
+            .coordinator
+            .started(now, tasks, self.owned.clone(), None);
         if progress.stopping {
-            effects.extend(self.coordinator.request(now, CheckpointKind::Stop));
+            effects.extend(
+                self.coordinator
+                    .request(now, Request::of(CheckpointKind::Stop)),
+            );
         } else if self.all_read(progress) {
             // They said so before all tasks ran: they were restored as finished.
-            effects.extend(self.coordinator.request(now, CheckpointKind::Final));
+            effects.extend(
+                self.coordinator
+                    .request(now, Request::of(CheckpointKind::Final)),
+            );
         }
         self.carry_out(effects)
     }
@@ -273,7 +291,7 @@ impl AttemptDriver {
         let mut again = false;
         for effect in effects {
             match effect {
-                Effect::Trigger(barrier) => self.trigger(barrier),
+                Effect::Trigger(barrier, _) => self.trigger(barrier),
                 Effect::Store(snapshot) => {
                     let enumerators = self.sources.take(snapshot.id);
                     self.persist.store(snapshot, enumerators);
@@ -317,7 +335,7 @@ impl AttemptDriver {
                     let message = aborted.to_string();
                     return Some(self.failed(None, Failure::External { what, message }));
                 }
-                Effect::Refused { kind, reason } => {
+                Effect::Refused { kind, reason, .. } => {
                     let note = format!("a {kind} checkpoint was refused: {reason}");
                     self.listener.event(&JobEvent::Note(note));
                 }
@@ -326,7 +344,7 @@ impl AttemptDriver {
         if again {
             let effects = self
                 .coordinator
-                .request(self.monotonic.now(), CheckpointKind::Stop);
+                .request(self.monotonic.now(), Request::of(CheckpointKind::Stop));
             return self.carry_out(effects);
         }
         None

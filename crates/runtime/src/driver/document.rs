@@ -149,6 +149,7 @@ pub(crate) fn metadata(
         job: described.job.clone(),
         checkpoint: snapshot.id,
         kind: snapshot.kind,
+        savepoint: snapshot.savepoint,
         created,
         attempt,
         max_parallelism: described.max_parallelism,

@@ -10,6 +10,7 @@ mod sources;
 
 use std::{
     collections::{BTreeMap, HashMap},
+    hash::{BuildHasher, Hasher, RandomState},
     sync::{Arc, Mutex},
     time::Instant,
 };
@@ -40,6 +41,7 @@ use self::{
 };
 use crate::{
     clock::Monotonic,
+    control::StopDone,
     deployment::{Deployment, Foreign, JobEvent, JobOptions, SinkDeployment},
     meters::NodeMeters,
     report::{JobFailure, Outcome, Place, Report},
@@ -181,8 +183,12 @@ impl Job {
                     };
                 }
                 Ok(End::Stopped(id)) => {
-                    let kept = self.storage.as_ref().map(|_| id);
-                    return self.report(Outcome::Stopped(kept));
+                    let done = StopDone {
+                        checkpoint: self.storage.as_ref().map(|_| id),
+                        savepoint: None,
+                        drained: false,
+                    };
+                    return self.report(Outcome::Stopped(done));
                 }
                 Ok(End::Cancelled) => return self.report(Outcome::Cancelled),
                 Ok(End::Failed(failure)) => {
@@ -195,7 +201,8 @@ impl Job {
             if hopeless {
                 return self.report(Outcome::Failed(failure));
             }
-            let decision = self.options.restart.on_failure(self.monotonic.now());
+            let now = self.monotonic.now();
+            let decision = self.options.restart.on_failure(now, random());
             let RestartDecision::Restart {
                 after_ms,
                 attempt,
@@ -359,6 +366,7 @@ impl Job {
             monotonic: self.monotonic,
             listener: self.options.listener.clone(),
             stop: self.options.stop.clone(),
+            commands: std::mem::replace(&mut self.options.commands, mpsc::unbounded_channel().1),
             counts: std::mem::take(&mut self.counts),
             began,
             owned: survey
@@ -380,6 +388,7 @@ impl Job {
     /// Keeps what an attempt leaves to the next one.
     fn take_over(&mut self, driver: AttemptDriver, survey: &Survey) {
         self.counts = driver.counts;
+        self.options.commands = driver.commands;
         self.highest = driver.highest;
         self.startup_ms = self.startup_ms.or(driver.startup_ms);
         if let Some(last) = driver.coordinator.latest_completed()
@@ -574,6 +583,11 @@ fn recover_sink(
         return Err(failure);
     }
     Ok((sink.factory.recover(&all(&transactions))?, lost))
+}
+
+/// Any number: every hasher of the standard library is seeded anew.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 fn early(failure: JobFailure) -> Early {

@@ -38,7 +38,16 @@ fn crash_at_once(job: &mut TestJob) {
 /// It stops with a checkpoint as soon as all its tasks run.
 fn stop_at_once(job: &mut TestJob) {
     let outcome = run_until(job, true, all_run);
-    assert!(matches!(outcome, Ended::Stopped(Some(_))), "{outcome:?}");
+    assert!(
+        matches!(
+            outcome,
+            Ended::Stopped(StopDone {
+                checkpoint: Some(_),
+                ..
+            })
+        ),
+        "{outcome:?}"
+    );
 }
 
 /// It stops with a checkpoint once `count` rows are committed.
@@ -48,7 +57,16 @@ fn stop_at(job: &mut TestJob, ledger: &Ledger, count: usize) {
         matches!(event, JobEvent::Checkpoint(_)) && ledger.rows().len() >= count
     };
     let outcome = run_until(job, true, committed);
-    assert!(matches!(outcome, Ended::Stopped(Some(_))), "{outcome:?}");
+    assert!(
+        matches!(
+            outcome,
+            Ended::Stopped(StopDone {
+                checkpoint: Some(_),
+                ..
+            })
+        ),
+        "{outcome:?}"
+    );
 }
 
 #[track_caller]
@@ -176,7 +194,13 @@ fn stopping_itself(splits: &[Vec<String>], ledger: &Ledger) -> TestJob {
     stop_at_once(&mut job);
     valve.open_to(count as u64);
     let report = job.run();
-    assert!(matches!(report.outcome, Ended::Stopped(Some(_))));
+    assert!(matches!(
+        report.outcome,
+        Ended::Stopped(StopDone {
+            checkpoint: Some(_),
+            ..
+        })
+    ));
     assert_eq!(ledger.rows().len(), count);
     valve.open_to(u64::MAX);
     job

@@ -21,7 +21,9 @@ use weir_checkpoint::{Config, RestartStrategy, SnapshotStore, testing::Fault};
 use weir_graph::Partitioning;
 use weir_model::CheckpointId;
 use weir_operator::{Emitted, Failure, Outcome, Poison};
-use weir_runtime::{Foreign, JobEvent, OnExisting, Outcome as Ended, Report, RestoreFrom};
+use weir_runtime::{
+    Foreign, JobEvent, OnExisting, Outcome as Ended, Report, RestoreFrom, control::StopDone,
+};
 use weir_state::StateKind;
 use weir_testkit::{
     Closures, Events, Ledger, LedgerSink, MemorySource, TestJob, Valve, counter, map_rows,
@@ -305,7 +307,11 @@ fn a_job_that_was_stopped_goes_on_where_it_was_at_another_parallelism() {
     let stop = job.stopper();
     job.events = at_checkpoint(2, move || stop(true));
     let report = job.run();
-    let Ended::Stopped(Some(id)) = report.outcome else {
+    let Ended::Stopped(StopDone {
+        checkpoint: Some(id),
+        ..
+    }) = report.outcome
+    else {
         panic!("{:?}", report.outcome)
     };
     assert!(id > CheckpointId(2));
@@ -443,7 +449,13 @@ fn a_job_without_checkpoints_stops_and_says_that_it_kept_none() {
     assert!(ask.set(Box::new(job.stopper())).is_ok());
     let report = job.run();
     assert!(
-        matches!(report.outcome, Ended::Stopped(None)),
+        matches!(
+            report.outcome,
+            Ended::Stopped(StopDone {
+                checkpoint: None,
+                ..
+            })
+        ),
         "{:?}",
         report.outcome
     );

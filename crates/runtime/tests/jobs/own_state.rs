@@ -263,7 +263,13 @@ fn keeping(keeper: Keeper, parallelism: u32, valve: &Valve) -> TestJob {
 
 #[track_caller]
 fn stopped(report: &Report) {
-    let stopped = matches!(report.outcome, Ended::Stopped(Some(_)));
+    let stopped = matches!(
+        report.outcome,
+        Ended::Stopped(StopDone {
+            checkpoint: Some(_),
+            ..
+        })
+    );
     assert!(stopped, "{:?}", report.outcome);
 }
 
@@ -675,7 +681,11 @@ fn what_a_finished_operator_held_is_carried_on_without_calling_it() {
 
 /// What the finished subtasks of `keep` have saved in the checkpoint that a job stopped with.
 fn saved_finished(job: &TestJob, report: &Report) -> Vec<SavedOperatorState> {
-    let Ended::Stopped(Some(id)) = report.outcome else {
+    let Ended::Stopped(StopDone {
+        checkpoint: Some(id),
+        ..
+    }) = report.outcome
+    else {
         panic!("{:?}", report.outcome)
     };
     let get = |inside: &str| job.store.get(&format!("test/chk-{id}/{inside}")).unwrap();

@@ -71,20 +71,29 @@ impl Inspect {
     }
 }
 
-fn text(saved: &Saved, rows: &Rows, problems: &[Problem]) -> String {
-    let metadata = &saved.metadata;
-    let why = match metadata.kind {
+/// Why a checkpoint was taken.
+fn why(kind: CheckpointKind) -> &'static str {
+    match kind {
         CheckpointKind::Periodic => "the interval was over",
         CheckpointKind::Manual => "somebody asked for it",
+        CheckpointKind::Savepoint => "somebody asked for it, to keep it",
         CheckpointKind::Stop => "the job stopped with it",
         CheckpointKind::Final => "the job had finished with it",
-    };
+    }
+}
+
+fn text(saved: &Saved, rows: &Rows, problems: &[Problem]) -> String {
+    let metadata = &saved.metadata;
     let files = metadata.files();
     let of = count(files.len(), "file", "files");
     let mut lines = vec![
         format!("checkpoint {} of job {}", metadata.checkpoint, metadata.job),
         format!("  path             {}", saved.path.display()),
-        format!("  kind             {}: {why}", kind(metadata.kind)),
+        format!(
+            "  kind             {}: {}",
+            kind(metadata.kind),
+            why(metadata.kind)
+        ),
         format!(
             "  created          {} in attempt {}",
             utc(metadata.created.0),

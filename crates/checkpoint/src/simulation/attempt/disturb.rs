@@ -2,7 +2,7 @@
 
 use super::{End, Running};
 use crate::{
-    CheckpointKind,
+    CheckpointKind, Request,
     simulation::{folders::Broken, seen::Seen, world::note},
 };
 
@@ -48,7 +48,7 @@ impl Running<'_> {
 
     fn ask_for(&mut self, kind: CheckpointKind) -> Result<Option<End>, Broken> {
         note!(self.world, "somebody asks for {kind:?}");
-        let effects = self.coordinator.request(self.world.now, kind);
+        let effects = self.coordinator.request(self.world.now, Request::of(kind));
         self.carry_out(effects)?;
         Ok(None)
     }
