@@ -33,6 +33,7 @@ impl Exit {
             | Failure::External { .. }
             | Failure::Restore { .. }
             | Failure::Existing { .. }
+            | Failure::Superseded { .. }
             | Failure::Internal { .. } => Self::Failed,
         }
     }

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use weir_checkpoint::JobPaths;
+use weir_checkpoint::{JobPaths, Refusal};
 use weir_job_file::JobFile;
 use weir_model::{Attempt, CheckpointId, Name};
 use weir_operator::Failure;
@@ -25,15 +25,19 @@ pub(crate) const NO_STORAGE: &str = "W0004";
 /// The code of a checkpoint that is damaged.
 pub(crate) const DAMAGED: &str = "W0006";
 
+/// The code of a job that another process has taken over.
+const SUPERSEDED: &str = "W0134";
+
 /// The code of what keeps a job from its checkpoint directory.
 pub(crate) fn code_of(error: &LockError) -> &'static str {
     match error {
         LockError::Held { .. } => "W0003",
+        LockError::Superseded { .. } => SUPERSEDED,
+        LockError::Store(error) => error.refusal().map_or(NO_STORAGE, Refusal::code),
         LockError::Damaged { .. }
         | LockError::Lost { .. }
         | LockError::Exhausted { .. }
-        | LockError::File { .. }
-        | LockError::Store(_) => NO_STORAGE,
+        | LockError::File { .. } => NO_STORAGE,
     }
 }
 
@@ -194,10 +198,7 @@ impl Storage {
         let counting = lock.clone();
         let next = move || {
             let mut lock = counting.lock().unwrap_or_else(PoisonError::into_inner);
-            lock.next_attempt().map_err(|error| Failure::External {
-                what: "the lock of the job".into(),
-                message: error.to_string(),
-            })
+            lock.next_attempt().map_err(|error| not_begun(&error))
         };
         let options = CheckpointOptions {
             config: checkpoint.config(),
@@ -215,6 +216,24 @@ impl Storage {
     /// Keeps the lock for as long as what is returned lives.
     pub(crate) fn guard(&self) -> Option<Arc<Mutex<JobLock>>> {
         self.lock.clone()
+    }
+}
+
+/// Why no attempt was begun.
+fn not_begun(error: &LockError) -> Failure {
+    match error {
+        LockError::Superseded { .. } => Failure::Superseded {
+            message: error.to_string(),
+        },
+        LockError::Held { .. }
+        | LockError::Damaged { .. }
+        | LockError::Lost { .. }
+        | LockError::Exhausted { .. }
+        | LockError::File { .. }
+        | LockError::Store(_) => Failure::External {
+            what: "the lock of the job".into(),
+            message: error.to_string(),
+        },
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <job>/LOCK                                       who runs the job (D28)
+//! <job>/epoch-<n>                                  the same where files cannot be locked
 //! <job>/BEGIN-<n>                                  where the job began; the highest counts
 //! <job>/FINISHED                                   the job has finished (D23)
 //! <job>/chk-<n>/_metadata                          written last; without it there is no checkpoint
@@ -24,6 +25,7 @@ const METADATA: &str = "_metadata";
 /// With `_` in front, which no name of an operator begins with (D3).
 const COMMITTED: &str = "_committed";
 const BEGIN: &str = "BEGIN-";
+const EPOCH: &str = "epoch-";
 const SHARED: &str = "shared/";
 const UP: &str = "../";
 
@@ -126,15 +128,31 @@ impl JobPaths {
     /// The number of a record of where the job began, if an object is one.
     #[must_use]
     pub fn begin_of(&self, path: &str) -> Option<u64> {
-        let text = path.strip_prefix(&self.root)?.strip_prefix(BEGIN)?;
-        let number: u64 = text.parse().ok()?;
-        (number.to_string() == text).then_some(number)
+        number(path.strip_prefix(&self.root)?.strip_prefix(BEGIN)?)
     }
 
     /// The file that whoever runs the job has locked.
     #[must_use]
     pub fn lock(&self) -> String {
         format!("{}LOCK", self.root)
+    }
+
+    /// Whether an object is the metadata of a checkpoint or savepoint, of any job.
+    #[must_use]
+    pub fn is_metadata(path: &str) -> bool {
+        path.rsplit('/').next() == Some(METADATA)
+    }
+
+    /// The `number`-th time that somebody began to run the job; the highest does.
+    #[must_use]
+    pub fn epoch(&self, number: u64) -> String {
+        format!("{}{EPOCH}{number}", self.root)
+    }
+
+    /// Which time somebody began to run the job, if an object says so.
+    #[must_use]
+    pub fn epoch_of(&self, path: &str) -> Option<u64> {
+        number(path.strip_prefix(&self.root)?.strip_prefix(EPOCH)?)
     }
 
     /// The mark of a job that has finished.
@@ -167,6 +185,12 @@ impl JobPaths {
         // One spelling only: `chk-007` and `chk-+7` are nobody's.
         (id.to_string() == number && !rest.is_empty()).then_some((id, rest))
     }
+}
+
+/// A number in its one spelling.
+fn number(text: &str) -> Option<u64> {
+    let number: u64 = text.parse().ok()?;
+    (number.to_string() == text).then_some(number)
 }
 
 /// A file that can outlive the checkpoint it was written for: later ones build on it.
@@ -349,6 +373,15 @@ mod tests {
         assert_eq!(resolve("chk-1/", "../shared/x").unwrap(), "shared/x");
         assert_eq!(resolve("a/chk-1/", "../../b").unwrap(), "b");
         assert_eq!(resolve("a/chk-1/", "../../../b"), None);
+    }
+
+    #[test]
+    fn who_runs_a_job_is_read_back_by_number() {
+        let job = paths("a");
+        assert_eq!(job.epoch_of(&job.epoch(12)), Some(12));
+        for path in ["a/epoch-", "a/epoch-01", "a/epoch-1/x", "b/epoch-1"] {
+            assert_eq!(job.epoch_of(path), None, "{path}");
+        }
     }
 
     #[test]

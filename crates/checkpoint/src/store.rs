@@ -12,6 +12,73 @@ pub struct ObjectInfo {
     pub length: u64,
 }
 
+/// What somebody has to mend before a storage does what it is asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Checkpoints are kept in memory, where large ones are not wanted.
+    #[error(
+        "it has {length} bytes, and what one task writes may have {limit} where checkpoints are \
+         kept in memory: raise `checkpoint.max-state-size`, or name a directory in `checkpoint.dir`"
+    )]
+    TooLarge {
+        /// The bytes of the object.
+        length: u64,
+        /// The most that it may have.
+        limit: u64,
+    },
+    /// There is no such bucket.
+    #[error("{place} does not exist: {message}; make it, or name another in `checkpoint.dir`")]
+    NoBucket {
+        /// The bucket, and where it was looked for.
+        place: String,
+        /// What the storage says.
+        message: String,
+    },
+    /// The storage knows who asks, or does not, and does not let them.
+    #[error(
+        "{place} is not open to these credentials: {message}; see that AWS_ACCESS_KEY_ID and \
+         AWS_SECRET_ACCESS_KEY are set, right, and allowed to list, read, write and delete there"
+    )]
+    Denied {
+        /// The bucket.
+        place: String,
+        /// What the storage says.
+        message: String,
+    },
+    /// Nobody answers.
+    #[error(
+        "{place} does not answer: {message}; see that the endpoint is right and can be reached"
+    )]
+    Unreachable {
+        /// The address.
+        place: String,
+        /// What was tried, and what came of it.
+        message: String,
+    },
+    /// Another process runs the job by now (D28). This one must change nothing any more.
+    #[error(
+        "another process has taken the job over ({by}), so this one does not touch it any more"
+    )]
+    Superseded {
+        /// Who, as far as is known.
+        by: String,
+    },
+}
+
+impl Refusal {
+    /// The code of its page in `docs/errors`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "W0130",
+            Self::NoBucket { .. } => "W0131",
+            Self::Denied { .. } => "W0132",
+            Self::Unreachable { .. } => "W0133",
+            Self::Superseded { .. } => "W0134",
+        }
+    }
+}
+
 /// Why the store did not do it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -39,6 +106,16 @@ pub enum StoreError {
         /// The number of bytes there are.
         size: u64,
     },
+    /// The storage does not do it, for a reason that somebody can mend. Nothing has taken place.
+    #[error("cannot {operation} `{path}`: {refusal}")]
+    Refused {
+        /// What was tried: `write`, `read`, `list`, `delete`.
+        operation: &'static str,
+        /// The path or prefix.
+        path: String,
+        /// Why.
+        refusal: Refusal,
+    },
     /// The storage failed. A `put` or `delete` may have taken place all the same.
     #[error("cannot {operation} `{path}`: {message}")]
     Failed {
@@ -57,6 +134,28 @@ impl StoreError {
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })
+    }
+
+    /// What somebody has to mend, where that is known.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused { refusal, .. } => Some(refusal),
+            Self::AlreadyExists { .. }
+            | Self::NotFound { .. }
+            | Self::OutOfRange { .. }
+            | Self::Failed { .. } => None,
+        }
+    }
+
+    /// The error, with the code of its page where it has one: for messages that show no code
+    /// otherwise.
+    #[must_use]
+    pub fn told(&self) -> String {
+        match self.refusal() {
+            Some(refusal) => format!("{self} ({})", refusal.code()),
+            None => self.to_string(),
+        }
     }
 
     /// Whether it says that there was such an object before.

@@ -1,9 +1,14 @@
 //! A store in memory that fails on demand, for tests of whatever uses a store.
 
+#[expect(clippy::unwrap_used, reason = "a test, for whoever runs it")]
+mod contract;
+
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
+
+pub use contract::contract;
 
 use crate::{ObjectInfo, SnapshotStore, StoreError};
 

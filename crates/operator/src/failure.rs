@@ -87,6 +87,12 @@ pub enum Failure {
         /// How many.
         committed: u64,
     },
+    /// Another process has taken the job over: this one must not go on (D28).
+    #[error("{message}")]
+    Superseded {
+        /// Who runs it now, and what that means.
+        message: String,
+    },
     /// A bug of the host.
     #[error("internal error: {message}")]
     Internal {
@@ -109,7 +115,7 @@ impl Failure {
             | Self::Restore { .. }
             | Self::Unfit { .. }
             | Self::Existing { .. } => Domain::User,
-            Self::External { .. } => Domain::External,
+            Self::External { .. } | Self::Superseded { .. } => Domain::External,
             Self::Internal { .. } => Domain::Internal,
         }
     }
@@ -128,6 +134,7 @@ impl Failure {
             Self::Restore { .. } => "W0108",
             Self::Existing { .. } => "W0109",
             Self::Unfit { .. } => "W0110",
+            Self::Superseded { .. } => "W0134",
             Self::Internal { .. } => "W0199",
         }
     }

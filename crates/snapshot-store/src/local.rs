@@ -268,6 +268,18 @@ impl LocalStore {
     }
 }
 
+/// Whether a path is one of an object: the same for every store.
+pub(crate) fn checked_object(path: &str, operation: &'static str) -> Result<(), StoreError> {
+    let checked = Checked::object(path).map(|_| ());
+    checked.map_err(|e| e.during(operation, path))
+}
+
+/// Whether a prefix is one.
+pub(crate) fn checked_prefix(prefix: &str, operation: &'static str) -> Result<(), StoreError> {
+    let checked = Checked::prefix(prefix).map(|_| ());
+    checked.map_err(|e| e.during(operation, prefix))
+}
+
 /// Puts the names in `folder`, which is the store's `prefix`, on disk.
 pub(crate) fn sync_folder(folder: &Path, prefix: &str) -> Result<(), StoreError> {
     folder::sync(folder).map_err(|e| e.during("write", prefix))

@@ -35,7 +35,7 @@ pub struct Holder {
 
 impl Holder {
     /// This process.
-    fn this() -> Self {
+    pub(crate) fn this() -> Self {
         let system = rustix::system::uname();
         let host = record::word(&system.nodename().to_string_lossy());
         Self {
@@ -87,6 +87,15 @@ pub enum LockError {
     Lost {
         /// The lock file.
         path: String,
+    },
+    /// Another process has taken the job over (D28).
+    #[error(
+        "another process runs this job by now ({by}), so this one has ended its part: what it had \
+         not committed, that one goes on with"
+    )]
+    Superseded {
+        /// Who, as far as is known.
+        by: String,
     },
     /// There is no further number for an attempt.
     #[error("`{path}` counts {} attempts, there is no further number", u32::MAX)]

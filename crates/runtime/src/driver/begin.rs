@@ -8,8 +8,8 @@ use std::{
 
 use serde_json::{Value, json};
 use weir_checkpoint::{
-    Fallback, JobPaths, Metadata, ObjectInfo, SharedRegistry, Shown, SnapshotStore, StoreError,
-    Survey,
+    Fallback, JobPaths, Metadata, ObjectInfo, Refusal, SharedRegistry, Shown, SnapshotStore,
+    StoreError, Survey,
 };
 use weir_model::CheckpointId;
 use weir_operator::{Failure, SinkGuarantee};
@@ -563,8 +563,13 @@ fn reason(failure: Failure) -> String {
 }
 
 fn outside(path: &str, error: &StoreError) -> Failure {
-    Failure::External {
-        what: path.to_owned(),
-        message: error.to_string(),
+    match error.refusal() {
+        Some(Refusal::Superseded { .. }) => Failure::Superseded {
+            message: error.to_string(),
+        },
+        Some(_) | None => Failure::External {
+            what: path.to_owned(),
+            message: error.told(),
+        },
     }
 }

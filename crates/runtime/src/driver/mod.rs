@@ -598,10 +598,14 @@ fn early(failure: JobFailure) -> Early {
     }
 }
 
-/// What is wrong with the restored state is not mended by a restart.
+/// What is wrong with the restored state is not mended by a restart, and a job that another process
+/// runs is not ours.
 fn is_hopeless(failure: &Failure) -> bool {
     match failure {
-        Failure::Restore { .. } | Failure::Unfit { .. } | Failure::Existing { .. } => true,
+        Failure::Restore { .. }
+        | Failure::Unfit { .. }
+        | Failure::Existing { .. }
+        | Failure::Superseded { .. } => true,
         Failure::Guest { .. }
         | Failure::Trap(_)
         | Failure::Limit(_)

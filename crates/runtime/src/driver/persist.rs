@@ -208,5 +208,5 @@ impl Persist {
 }
 
 fn put(store: &dyn SnapshotStore, path: &str, bytes: Vec<u8>) -> Result<(), String> {
-    store.put(path, vec![bytes]).map_err(|e| e.to_string())
+    store.put(path, vec![bytes]).map_err(|e| e.told())
 }

@@ -462,7 +462,7 @@ fn not_got(place: &str, error: &StoreError) -> NoRestore {
     } else {
         NoRestore::Failed(Failure::External {
             what: format!("read {place}"),
-            message: error.to_string(),
+            message: error.told(),
         })
     }
 }

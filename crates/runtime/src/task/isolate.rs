@@ -67,6 +67,7 @@ impl OperatorNode {
             | Failure::External { .. }
             | Failure::Restore { .. }
             | Failure::Unfit { .. }
+            | Failure::Superseded { .. }
             | Failure::Existing { .. }
             | Failure::Internal { .. } => {}
         }
@@ -194,6 +195,7 @@ fn cause_of(failure: &Failure) -> String {
         | Failure::External { .. }
         | Failure::Restore { .. }
         | Failure::Unfit { .. }
+        | Failure::Superseded { .. }
         | Failure::Existing { .. }
         | Failure::Internal { .. } => failure.to_string(),
     }

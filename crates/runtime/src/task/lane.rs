@@ -286,7 +286,7 @@ impl Lane {
             if !e.is_already_exists() {
                 let _ = storage.store.delete(&path);
             }
-            e.to_string()
+            e.told()
         })?;
         Ok(Some(FileRef {
             path: inside,

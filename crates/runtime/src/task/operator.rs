@@ -169,6 +169,7 @@ impl OperatorNode {
                     | Failure::External { .. }
                     | Failure::Restore { .. }
                     | Failure::Unfit { .. }
+                    | Failure::Superseded { .. }
                     | Failure::Existing { .. }
                     | Failure::Internal { .. } => NotFrozen::Failed(failure),
                 })?
