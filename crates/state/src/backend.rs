@@ -280,6 +280,12 @@ pub trait Backend: Send {
     /// not of this backend.
     fn load(&mut self, state: StateIndex, group: KeyGroup, rows: &[u8]) -> Result<(), Error>;
 
-    /// Number of entries (keys of a cell or list state, entries of a map state) of a state.
+    /// Number of entries (keys of a cell or list state, entries of a map state) of a state; an
+    /// estimate where the backend does not [count](Self::counts).
     fn entries(&self, state: StateIndex) -> u64;
+
+    /// Whether entries are counted: a backend that writes without reading cannot.
+    fn counts(&self) -> bool {
+        true
+    }
 }

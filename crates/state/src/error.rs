@@ -125,6 +125,14 @@ pub enum Error {
          backend it was taken with, or take a canonical savepoint there and start from that"
     )]
     OtherBackend,
+    /// The local database of a backend failed: its disk is full or gone, or it is damaged.
+    #[error("the local state database: cannot {what}: {message}")]
+    Local {
+        /// What was being done.
+        what: String,
+        /// What came back.
+        message: String,
+    },
     /// A snapshot was to refer to its base, and there is none.
     #[error("a snapshot refers to {what} of its base, which has none")]
     NoBase {

@@ -24,7 +24,7 @@ use crate::{
     SnapshotRequest, StateDecl, StateIndex, ValueWrites, Which, Writes, limits,
 };
 pub(crate) use chunks::MapChunks;
-pub(crate) use snapshot::BLOCK_BYTES;
+pub use snapshot::BLOCK_BYTES;
 use snapshot::{HeapSnapshot, StateSnapshot};
 use table::{Probe, Table};
 

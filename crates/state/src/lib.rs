@@ -6,6 +6,7 @@
 //! and whole columns are read and written in one go.
 
 mod backend;
+pub mod backends;
 mod decl;
 mod error;
 mod file;

@@ -37,8 +37,11 @@ pub(crate) fn check(what: &'static str, len: usize, limit: usize) -> Result<(), 
 }
 
 /// Checks what a column of `rows` rows and `bytes` bytes takes.
+///
+/// # Errors
+/// [`Error::TooLarge`] where that is more than a column may have.
 #[inline]
-pub(crate) fn check_column(what: &'static str, bytes: usize, rows: usize) -> Result<(), Error> {
+pub fn check_column(what: &'static str, bytes: usize, rows: usize) -> Result<(), Error> {
     check(what, bytes + rows * ROW_BYTES, MAX_COLUMN_BYTES)
 }
 

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A block is handed over when it has this many bytes. One list or map of any size is cut, too.
-pub(crate) const BLOCK_BYTES: usize = 256 * 1024;
+pub const BLOCK_BYTES: usize = 256 * 1024;
 
 /// What was in a heap backend when it was taken.
 pub(super) struct HeapSnapshot {

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     Backend, EntriesColumn, Error, KeyBatch, NestedColumn, Snapshot, SnapshotRequest,
-    StateFileReader, StateFileWriter, Which, Writes,
+    StateFileReader, StateFileWriter, StateIndex, Which, Writes,
 };
 
 type Bytes = Vec<u8>;
@@ -203,7 +203,7 @@ impl Model {
             let asked = asked.chain(backwards.iter().map(|&i| batch.numbers[i as usize]));
             let expected: Vec<_> = asked.map(|n| model.get(&n).map(Vec::as_slice)).collect();
             assert_eq!(out.iter().collect::<Vec<_>>(), expected, "{state:?}");
-            assert_eq!(backend.entries(state), model.len() as u64, "{state:?}");
+            check_count(backend, state, model.len());
         }
     }
 
@@ -224,7 +224,7 @@ impl Model {
             expected.ends.push(expected.elements.len() as u32);
         }
         assert_eq!(out, expected);
-        assert_eq!(backend.entries(LIST), self.lists.len() as u64);
+        check_count(backend, LIST, self.lists.len());
     }
 
     fn check_maps(&self, backend: &mut dyn Backend, batch: &Batch) {
@@ -269,7 +269,14 @@ impl Model {
             assert_eq!(out.iter().collect::<Vec<_>>(), expected.collect::<Vec<_>>());
         }
         let entries: usize = self.maps.values().map(BTreeMap::len).sum();
-        assert_eq!(backend.entries(MAP), entries as u64);
+        check_count(backend, MAP, entries);
+    }
+}
+
+/// Checks how many entries a backend says it has, if it counts them.
+fn check_count(backend: &dyn Backend, state: StateIndex, expected: usize) {
+    if backend.counts() {
+        assert_eq!(backend.entries(state), expected as u64, "{state:?}");
     }
 }
 
