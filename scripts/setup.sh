@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what this machine lacks to build and test Weir, and nothing else; quick when all is
-# there. Needed: cargo and a C compiler. Wanted: ccache, and libclang (for bindings to C++). Guests:
-# their toolchain.
+# there. Needed: cargo, a C and a C++ compiler, and libclang (for bindings to RocksDB). Wanted:
+# ccache. Guests: their toolchain.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 
@@ -23,15 +23,15 @@ has_libclang() {
 needed=
 command -v cc >/dev/null 2>&1 || needed="gcc libc6-dev"
 command -v c++ >/dev/null 2>&1 || needed="$needed g++"
+has_libclang || needed="$needed libclang-dev"
 wanted=
 command -v ccache >/dev/null 2>&1 || wanted="ccache"
-has_libclang || wanted="$wanted libclang-dev"
 
 if [ -n "$needed$wanted" ]; then
     # shellcheck disable=SC2086 # lists of words
     if ! sh "$here/apt-install.sh" $needed $wanted; then
         if [ -n "$needed" ]; then exit 1; fi
-        echo "setup: going on without:$wanted (slower builds; some optional parts need libclang)" >&2
+        echo "setup: going on without: $wanted (slower builds)" >&2
     fi
 fi
 

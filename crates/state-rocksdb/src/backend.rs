@@ -1,0 +1,292 @@
+//! The database of one operator and subtask behind the trait of all backends: one multi-get a
+//! read, one batch a call.
+
+use std::sync::Arc;
+
+use rocksdb::{ReadOptions, WriteBatch, WriteOptions};
+use weir_model::{ColumnView, KeyGroup, KeyGroupRange, OptionalColumn, ProcessingTime};
+use weir_state::{
+    Backend, EntriesColumn, Error, KeyBatch, NativeFiles, NestedColumn, Snapshot, SnapshotFormat,
+    SnapshotRequest, StateDecl, StateIndex, Which, Writes,
+};
+
+use crate::{
+    Shared, cells,
+    database::{Access, Database},
+    error::failed,
+    keys::{self, Sorted},
+    lists, load, maps, options, restore,
+    shape::{Holds, Shape, check_batch, check_lengths},
+    snapshot::{self, Names},
+    ttl::Clock,
+};
+
+/// What one large call needed more is given back.
+const KEEP_BYTES: usize = 4 << 20;
+
+/// Keyed state in RocksDB.
+pub struct RocksDbBackend {
+    holds: Arc<Holds>,
+    database: Database,
+    owner: String,
+    names: Names,
+    lookups: ReadOptions,
+    writes: WriteOptions,
+    batch: WriteBatch,
+    sorted: Sorted,
+    scratch: Vec<u8>,
+}
+
+impl RocksDbBackend {
+    pub(crate) fn create(
+        shared: Arc<Shared>,
+        owner: &str,
+        decls: Vec<StateDecl>,
+        range: KeyGroupRange,
+    ) -> Result<Self, Error> {
+        let holds = Arc::new(Holds::new(decls, range)?);
+        let folder = shared.scratch.folder(owner);
+        let database = Database::open(shared, folder, &holds, Clock::new(), Access::Write)?;
+        Ok(Self {
+            holds,
+            database,
+            owner: owner.to_owned(),
+            names: Names::default(),
+            lookups: options::lookups(),
+            writes: options::writes(),
+            batch: WriteBatch::default(),
+            sorted: Sorted::default(),
+            scratch: Vec::new(),
+        })
+    }
+
+    /// Gathers what a call wrote, in order of keys: what comes in order is taken in quickly.
+    fn fill(&mut self, keys: &KeyBatch<'_>, writes: &Writes) -> Result<(), Error> {
+        let Self {
+            database,
+            batch,
+            sorted,
+            scratch,
+            ..
+        } = self;
+        for (state, writes) in &writes.values {
+            let family = database.family(state.0 as usize)?;
+            sorted.keys(keys, Which::Some(&writes.keys));
+            cells::write(batch, &family, sorted, writes);
+        }
+        for (state, writes) in &writes.lists {
+            let family = database.family(state.0 as usize)?;
+            sorted.keys(keys, Which::Some(&writes.keys));
+            lists::write(batch, &family, sorted, writes, scratch);
+        }
+        for (state, writes) in &writes.maps {
+            let family = database.family(state.0 as usize)?;
+            maps::write(batch, &database.db, &family, sorted, keys, writes)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the batch, and empties it whatever becomes of it.
+    fn write(&mut self) -> Result<(), Error> {
+        let written = if self.batch.is_empty() {
+            Ok(())
+        } else {
+            self.database.db.write_opt(&self.batch, &self.writes)
+        };
+        self.empty();
+        written.map_err(failed("write to it"))
+    }
+
+    fn empty(&mut self) {
+        if self.batch.size_in_bytes() > KEEP_BYTES {
+            self.batch = WriteBatch::default();
+        } else {
+            self.batch.clear();
+        }
+    }
+
+    /// Compacts everything, so that tests see what only compactions do.
+    #[cfg(test)]
+    pub(crate) fn compact(&self) {
+        for (state, shape) in self.holds.shapes.iter().enumerate() {
+            if *shape != Shape::Foreign {
+                let family = self.database.family(state).unwrap();
+                self.database.db.flush_cf(&family).unwrap();
+                let mut options = rocksdb::CompactOptions::default();
+                options.set_bottommost_level_compaction(rocksdb::BottommostLevelCompaction::Force);
+                self.database.db.compact_range_cf_opt(
+                    &family,
+                    None::<&[u8]>,
+                    None::<&[u8]>,
+                    &options,
+                );
+            }
+        }
+    }
+}
+
+impl Backend for RocksDbBackend {
+    fn key_groups(&self) -> KeyGroupRange {
+        self.holds.range
+    }
+
+    fn states(&self) -> &[StateDecl] {
+        &self.holds.decls
+    }
+
+    fn get_values(
+        &mut self,
+        state: StateIndex,
+        keys: &KeyBatch<'_>,
+        which: Which<'_>,
+        out: &mut OptionalColumn,
+    ) -> Result<(), Error> {
+        self.holds.check_read(state, Shape::Cell, keys, which)?;
+        self.sorted.keys(keys, which);
+        let family = self.database.family(state.0 as usize)?;
+        cells::read(
+            &self.database.db,
+            &family,
+            &self.lookups,
+            &mut self.sorted,
+            out,
+        )
+    }
+
+    fn get_lists(
+        &mut self,
+        state: StateIndex,
+        keys: &KeyBatch<'_>,
+        which: Which<'_>,
+        out: &mut NestedColumn,
+    ) -> Result<(), Error> {
+        self.holds.check_read(state, Shape::List, keys, which)?;
+        self.sorted.keys(keys, which);
+        let family = self.database.family(state.0 as usize)?;
+        let db = &self.database.db;
+        cells::visit(db, &family, &self.lookups, &mut self.sorted, |run| {
+            lists::read(run.unwrap_or_default(), out)?;
+            out.ends.push(out.elements.len() as u32);
+            Ok(())
+        })
+    }
+
+    fn get_entries(
+        &mut self,
+        state: StateIndex,
+        keys: &KeyBatch<'_>,
+        which: Which<'_>,
+        map_keys: ColumnView<'_>,
+        out: &mut OptionalColumn,
+    ) -> Result<(), Error> {
+        self.holds.check_read(state, Shape::Map, keys, which)?;
+        let len = which.len(keys.keys.len());
+        check_lengths("map keys of keys", map_keys.len(), len)?;
+        self.sorted.entries(keys, which, map_keys.iter());
+        let family = self.database.family(state.0 as usize)?;
+        cells::read(
+            &self.database.db,
+            &family,
+            &self.lookups,
+            &mut self.sorted,
+            out,
+        )
+    }
+
+    fn scan_entries(
+        &mut self,
+        state: StateIndex,
+        keys: &KeyBatch<'_>,
+        key: u32,
+        after: Option<&[u8]>,
+        limit: usize,
+        out: &mut EntriesColumn,
+    ) -> Result<(), Error> {
+        self.holds
+            .check_read(state, Shape::Map, keys, Which::Some(&[key]))?;
+        let key = key as usize;
+        self.scratch.clear();
+        keys::put_map_prefix(&mut self.scratch, keys.groups[key], keys.keys.get(key));
+        let family = self.database.family(state.0 as usize)?;
+        maps::scan(&self.database.db, &family, &self.scratch, after, limit, out)
+    }
+
+    fn apply(&mut self, keys: &KeyBatch<'_>, writes: &Writes) -> Result<(), Error> {
+        check_batch(keys)?;
+        for (state, writes) in &writes.values {
+            self.holds.check_values(keys, *state, writes)?;
+        }
+        for (state, writes) in &writes.lists {
+            self.holds.check_lists(keys, *state, writes)?;
+        }
+        for (state, writes) in &writes.maps {
+            self.holds.check_maps(keys, *state, writes)?;
+        }
+        match self.fill(keys, writes) {
+            Ok(()) => self.write(),
+            Err(error) => {
+                self.empty();
+                Err(error)
+            }
+        }
+    }
+
+    fn set_time(&mut self, now: ProcessingTime) {
+        self.database.clock.set(now);
+    }
+
+    fn snapshot(&mut self, request: &SnapshotRequest) -> Result<Box<dyn Snapshot>, Error> {
+        self.database.clock.set(request.now);
+        let frozen = snapshot::freeze(&self.database, &self.owner)?;
+        Ok(match request.format {
+            SnapshotFormat::Native => Box::new(snapshot::native(frozen, self.names.clone())),
+            SnapshotFormat::Canonical => {
+                Box::new(snapshot::canonical(frozen, self.holds.clone(), request.now))
+            }
+        })
+    }
+
+    fn import(&mut self, files: &mut dyn NativeFiles) -> Result<(), Error> {
+        restore::import(
+            &mut self.database,
+            &self.holds,
+            &self.owner,
+            &self.names,
+            files,
+        )
+    }
+
+    fn load(&mut self, state: StateIndex, group: KeyGroup, rows: &[u8]) -> Result<(), Error> {
+        self.holds.check_group(group)?;
+        let declared = self.holds.shapes.len();
+        let index = state.0;
+        let shape = *self
+            .holds
+            .shapes
+            .get(index as usize)
+            .ok_or(Error::Undeclared { index, declared })?;
+        let family = self.database.family(index as usize);
+        let loaded = load::rows(shape, family, group, rows, &mut self.batch);
+        match loaded {
+            Ok(()) => self.write(),
+            Err(error) => {
+                self.empty();
+                Err(error)
+            }
+        }
+    }
+
+    fn entries(&self, state: StateIndex) -> u64 {
+        let estimate = rocksdb::properties::ESTIMATE_NUM_KEYS;
+        let family = self.database.family(state.0 as usize);
+        let keys = family.map(|f| self.database.db.property_int_value_cf(&f, estimate));
+        match keys {
+            Ok(Ok(Some(keys))) => keys,
+            Ok(Ok(None) | Err(_)) | Err(_) => 0,
+        }
+    }
+
+    fn counts(&self) -> bool {
+        false
+    }
+}
