@@ -88,7 +88,7 @@ pub(crate) fn assemble(job: JobFile, shared: &Shared) -> Result<Assembly, Diagno
         let Some(component) = components.get(name) else {
             continue;
         };
-        let factory = Arc::new(component.factory(limits_of(operator)));
+        let factory = Arc::new(component.factory(limits_of(operator, &job.bounds)));
         let config = Arc::from(operator.config.to_string());
         operators.insert(name.clone(), OperatorDeployment { factory, config });
         let digest = component.info().digest.clone();

@@ -17,6 +17,7 @@ use weir_runtime::{
 use crate::{
     assemble::assemble,
     cli::{Output, Shared},
+    config::Config,
     storage::Storage,
 };
 
@@ -90,6 +91,7 @@ fn deploy(folder: &Path, cache: &Path, number: usize, rows: &str) -> Outcome {
     let shared = Shared {
         output: Output::Text,
         cache_dir: Some(cache.to_owned()),
+        config: Config::none(),
         terminal: false,
     };
     let assembly = assemble(job(folder, number, rows), &shared).unwrap();

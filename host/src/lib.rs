@@ -10,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 mod assemble;
 mod cli;
+mod config;
 #[cfg(test)]
 mod deployments;
 mod exit;

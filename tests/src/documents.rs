@@ -1,10 +1,11 @@
 //! The job files in documents are job files: each block of YAML that begins with `apiVersion` is
-//! read as one. And the operator that the book begins with is an example that is built and tested.
+//! read as one, or as a host file where it names no job. And the operator that the book begins with
+//! is an example that is built and tested.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use weir_job_file::JobFile;
+use weir_job_file::{HostFile, JobFile};
 
 /// All documents that show job files.
 pub(crate) fn documents() -> Result<Vec<PathBuf>> {
@@ -32,7 +33,12 @@ pub(crate) fn documents() -> Result<Vec<PathBuf>> {
 /// Reads all job files in a document.
 pub(crate) fn check(path: &Path) -> Result<()> {
     for (line, text) in job_files(&std::fs::read_to_string(path)?) {
-        if let Err(wrong) = JobFile::load(&text, Path::new("job.yaml"), &[]) {
+        let is_of_job = text.lines().any(|line| line.starts_with("job:"));
+        let read = match is_of_job {
+            true => JobFile::load(&text, Path::new("job.yaml"), &[]).err(),
+            false => HostFile::load(&text, Path::new("weir.yaml")).err(),
+        };
+        if let Some(wrong) = read {
             let wrong = wrong.render(false, 100);
             anyhow::bail!("{}:{line}: {wrong}", path.display());
         }

@@ -136,6 +136,7 @@ impl Step {
             .current_dir(place)
             .env(AS_PROGRAM, "1")
             .env("WEIR_CACHE_DIR", cache)
+            .env("WEIR_CONFIG", "none")
             .stdin(Stdio::null())
             .stdout(match &self.stdout_to {
                 Some(path) => fs::File::options().write(true).open(path)?.into(),

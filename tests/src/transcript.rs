@@ -123,6 +123,8 @@ fn call(place: &Path, line: &str) -> Result<(i32, Vec<String>)> {
         .env("HOME", &home)
         .env("LC_ALL", "C")
         .env("WEIR_CACHE_DIR", case::cache())
+        .env("WEIR_CONFIG", "none")
+        .env_remove("XDG_CONFIG_HOME")
         .env(AS_PROGRAM, "1")
         .env_remove("WEIR_LOG")
         .stdin(Stdio::null())

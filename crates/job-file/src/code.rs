@@ -24,6 +24,7 @@ pub const ALL: &[&str] = &[
     UNRESOLVED,
     UNKNOWN_SINK,
     MORE,
+    BOUND,
 ];
 
 /// The file is too large.
@@ -70,3 +71,5 @@ pub const UNRESOLVED: &str = "W0219";
 pub const UNKNOWN_SINK: &str = "W0220";
 /// More errors than are told.
 pub const MORE: &str = "W0221";
+/// More than the host file allows.
+pub const BOUND: &str = "W0222";

@@ -3,11 +3,13 @@
 //! [`JobFile::load`] reads a file and tells all that is wrong with it, not only the first thing.
 //! [`JobFile::to_graph`] makes the logical graph of it; what that needs to know of the world (the
 //! header of a csv file, the outputs of a component) is asked through [`Resolve`]. A host puts its
-//! own errors at a place of the file with [`JobFile::diagnose`].
+//! own errors at a place of the file with [`JobFile::diagnose`]. What holds for all jobs of a
+//! host is a [`HostFile`], on which job files are loaded.
 
 pub mod code;
 mod diagnostic;
 mod graph;
+mod host;
 mod model;
 mod read;
 mod reference;
@@ -20,11 +22,13 @@ mod yaml;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Label};
 pub use graph::Resolve;
+pub use host::HostFile;
 pub use model::{
-    AtEnd, Checkpoint, ColumnRef, Distribution, FileSink, FileSource, Format, Generator, Input,
-    JobFile, Key, Limits, OnBadRow, OnExisting, Operator, Partitioning, Reconnect, Sink,
-    SinkConnector, SocketSource, Source, SourceConnector, StateBackend, TimePlace, Timestamp,
+    AtEnd, Bounds, Checkpoint, ColumnRef, Distribution, FileSink, FileSource, Format, FromHost,
+    Generator, Input, JobFile, Key, Limits, OnBadRow, OnExisting, Operator, Partitioning,
+    Reconnect, Sink, SinkConnector, SocketSource, Source, SourceConnector, StateBackend, TimePlace,
+    Timestamp,
 };
-pub use reference::reference;
-pub use schema::schema;
+pub use reference::{host_reference, reference};
+pub use schema::{host_schema, schema};
 pub use spot::Spot;

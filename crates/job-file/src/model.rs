@@ -34,6 +34,14 @@ pub struct JobFile {
     pub operators: IndexMap<OperatorName, Operator>,
     /// `sinks`.
     pub sinks: IndexMap<SinkName, Sink>,
+    /// What came from the host file.
+    pub from_host: Vec<FromHost>,
+    /// What no job may have on this host.
+    pub bounds: Bounds,
+    /// What is said and has no effect.
+    pub notes: Vec<String>,
+    /// What the host file has in Flink's names, for `weir check`.
+    pub host_notes: Vec<String>,
     /// Where everything was written.
     pub(crate) origin: Arc<Origin>,
 }
@@ -51,6 +59,30 @@ impl JobFile {
         self.max_parallelism
             .unwrap_or_else(|| MaxParallelism::default_for(largest))
     }
+}
+
+/// A value that a job has from the host file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FromHost {
+    /// Its key, as the job file would have it: `checkpoint.interval`.
+    pub key: String,
+    /// As it is written there.
+    pub value: String,
+    /// The path of the host file.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+}
+
+/// `bounds` of a host file: the most that an operator may have; `None` = no bound.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// `memory`: the most bytes of linear memory of one instance.
+    pub memory: Option<u64>,
+    /// `time-per-call`: how long one call may take.
+    pub time_per_call: Option<Duration>,
+    /// `output`: the most bytes that one call may emit.
+    pub output: Option<u64>,
 }
 
 /// Where keyed state is kept.

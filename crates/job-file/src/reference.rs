@@ -1,9 +1,9 @@
-//! The reference of the job file, made of the table that files are read by.
+//! The references of the job file and the host file, made of the table that files are read by.
 
 use std::fmt::Write as _;
 
 use crate::read::{
-    KEYS,
+    KEYS, host,
     keys::{AnyKey, Keys, Without},
 };
 
@@ -37,12 +37,41 @@ was given with `--set` at the working directory.
 
 ";
 
+const HOST_BEGIN: &str = "\
+# The host file
+
+What holds for all jobs of a host, and what none may have: `weir.yaml`, which is looked for as
+[The host file](../operate/host.md) says. It is YAML, read as [the job file](job-file.md) is, with the same
+durations, sizes and paths; a relative path starts at its folder. `weir schema --host` prints the
+same as a JSON Schema. (This page is made by the program, of the table that it reads files by.)
+
+```yaml
+apiVersion: weir/v1
+state: { backend: heap }
+checkpoint: { dir: /var/lib/weir/checkpoints, interval: 10s }
+restart: { strategy: fixed-delay, attempts: 3, delay: 1s }
+limits: { memory: 64MiB }
+bounds: { memory: 1GiB, time-per-call: 10s }
+```
+
+";
+
 /// The reference of all keys, as Markdown: type, default, meaning and an example of each.
 #[must_use]
 pub fn reference() -> String {
-    let mut text = BEGIN.to_owned();
+    of(&KEYS, BEGIN)
+}
+
+/// The reference of the host file, as [`reference`].
+#[must_use]
+pub fn host_reference() -> String {
+    of(&host::KEYS, HOST_BEGIN)
+}
+
+fn of(keys: &'static Keys, begin: &str) -> String {
+    let mut text = begin.to_owned();
     let mut told = Vec::new();
-    tell(&KEYS, &mut told, &mut text);
+    tell(keys, &mut told, &mut text);
     text.truncate(text.trim_end().len());
     text.push('\n');
     text

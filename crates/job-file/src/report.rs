@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     Diagnostic, Diagnostics, code,
     diagnostic::Label,
-    source::{Document, Span},
+    source::{Document, FILE, Span},
     wording::{count, quote},
 };
 
@@ -36,7 +36,7 @@ pub(crate) struct Building<'r> {
 
 impl Report {
     pub(crate) fn new(documents: Vec<Arc<Document>>) -> Self {
-        let file = documents.first().cloned();
+        let file = documents.get(FILE).or(documents.first()).cloned();
         let file = file.unwrap_or_else(|| Arc::new(Document::new(String::new(), String::new())));
         let surplus = blank("", String::new(), file);
         Self {
@@ -73,7 +73,7 @@ impl Report {
         if more > 0 {
             self.list.truncate(MAX_TOLD);
             let message = format!("and {}", count(more, "more error"));
-            let file = self.documents.first();
+            let file = self.documents.get(FILE).or(self.documents.first());
             let file = file.map_or(&self.surplus.document, |file| file);
             let mut last = blank(code::MORE, message, Arc::clone(file));
             last.help = Some("correct those above first".to_owned());
@@ -83,8 +83,8 @@ impl Report {
     }
 }
 
-/// Puts errors into the order of their places: first the file, then the arguments. What stands
-/// behind two aliases is wrong in two places and told of once.
+/// Puts errors into the order of their places: the host file, the job file, the arguments. What
+/// stands behind two aliases is wrong in two places and told of once.
 pub(crate) fn arrange(list: &mut Vec<Diagnostic>, documents: &[Arc<Document>]) {
     list.sort_by_cached_key(|diagnostic| {
         let same = |document: &Arc<Document>| Arc::ptr_eq(document, &diagnostic.document);

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use crate::read::{
-    KEYS,
+    KEYS, host,
     keys::{AnyKey, Keys, Without, written},
 };
 
@@ -14,14 +14,32 @@ use crate::read::{
 /// [`JobFile::load`](crate::JobFile::load) and what comes behind it can tell.
 #[must_use]
 pub fn schema() -> Json {
+    let about = "A job: sources, operators and sinks, and how it runs.";
+    of(&KEYS, "urn:weir:job-file:v1", "Weir job file", about)
+}
+
+/// The JSON Schema (2020-12) of the host file, as [`schema`]. What is written in Flink's names does
+/// not fit it.
+#[must_use]
+pub fn host_schema() -> Json {
+    let about = "A host: what holds for all jobs that say nothing else, and what none may have.";
+    of(
+        &host::KEYS,
+        "urn:weir:host-file:v1",
+        "Weir host file",
+        about,
+    )
+}
+
+fn of(keys: &'static Keys, id: &str, title: &str, about: &str) -> Json {
     let mut defs = Map::new();
-    define(&KEYS, &[], &mut defs);
+    define(keys, &[], &mut defs);
     let mut schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "urn:weir:job-file:v1",
-        "title": "Weir job file",
-        "description": "A job: sources, operators and sinks, and how it runs.",
-        "$ref": format!("#/$defs/{}", KEYS.id),
+        "$id": id,
+        "title": title,
+        "description": about,
+        "$ref": format!("#/$defs/{}", keys.id),
         "$defs": defs,
     });
     // The same text in every build, whatever the map of another crate's features is.
@@ -120,5 +138,7 @@ fn property(key: &dyn AnyKey) -> Json {
     schema
 }
 
+#[cfg(test)]
+mod host_tests;
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,5 @@
-//! What was read: the text of the file and of each `--set`, and where in them everything stands.
+//! What was read: the text of the job file, of the host file behind it and of each `--set`, and
+//! where in them everything stands.
 
 use std::{ops::Range, path::PathBuf, sync::Arc};
 
@@ -19,10 +20,15 @@ const COMMAND_LINE: &str = "command line";
 /// What stands before an argument where it is shown, so that it is seen for what it is.
 pub(crate) const SET: &str = "--set ";
 
+/// The number of the host file among the documents; an empty one where there is none.
+pub(crate) const HOST: usize = 0;
+/// The number of the job file.
+pub(crate) const FILE: usize = 1;
+
 /// A place of one of the documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
-    /// 0 = the file, then the arguments in order.
+    /// [`HOST`], [`FILE`], then the arguments in order: what is later wins over what is earlier.
     pub(crate) document: usize,
     pub(crate) start: usize,
     pub(crate) end: usize,
@@ -34,18 +40,30 @@ pub(crate) struct Origin {
     pub(crate) documents: Vec<Arc<Document>>,
     /// The folder that relative paths of the file start from.
     pub(crate) folder: PathBuf,
+    /// The folder that relative paths of the host file start from.
+    pub(crate) host_folder: PathBuf,
     pub(crate) root: Node,
 }
 
 impl Span {
     pub(crate) fn is_argument(self) -> bool {
-        self.document != 0
+        self.document > FILE
+    }
+
+    /// Whether it is a place of the host file.
+    pub(crate) fn is_of_host(self) -> bool {
+        self.document == HOST
     }
 }
 
 impl Document {
     pub(crate) fn new(name: String, text: String) -> Self {
         Self { name, text }
+    }
+
+    /// One in which nothing is written: of a host without a file.
+    pub(crate) fn none() -> Self {
+        Self::new(String::new(), String::new())
     }
 
     /// An argument of `--set`; its first byte is the one after [`SET`].

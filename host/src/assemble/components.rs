@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::HashMap};
 
 use weir_component::{Component as Guest, Engine, EngineOptions, Error, Limits};
-use weir_job_file::{Diagnostic, Input, JobFile, Operator, Partitioning, Spot};
+use weir_job_file::{Bounds, Diagnostic, Input, JobFile, Operator, Partitioning, Spot};
 use weir_model::Name;
 use weir_operator::Descriptor;
 use weir_state::StateKind;
@@ -35,7 +35,7 @@ pub(super) fn load_components(
         let file = operator.component.file_name().unwrap_or_default();
         let what = format!("compiling {name} ({})", file.to_string_lossy());
         let bar = Bar::begin(what, shared.terminal);
-        let component = engine.load(&operator.component, &limits_of(operator));
+        let component = engine.load(&operator.component, &limits_of(operator, &job.bounds));
         drop(bar);
         match component {
             Ok(component) => {
@@ -58,8 +58,9 @@ pub(super) fn load_components(
     loaded
 }
 
-/// What an instance may use: the limits of the host, but for those that the job file has.
-pub(super) fn limits_of(operator: &Operator) -> Limits {
+/// What an instance may use: what the job file says, else what is built in, and never more than the
+/// bounds of the host.
+pub(super) fn limits_of(operator: &Operator, bounds: &Bounds) -> Limits {
     let mut limits = Limits::default();
     let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     if let Some(memory) = operator.limits.memory {
@@ -71,6 +72,11 @@ pub(super) fn limits_of(operator: &Operator) -> Limits {
     if let Some(output) = operator.limits.output {
         limits.output_bytes = bytes(output);
     }
+    let most = |bound: Option<u64>| bound.map_or(usize::MAX, bytes);
+    limits.memory = limits.memory.min(most(bounds.memory));
+    limits.output_bytes = limits.output_bytes.min(most(bounds.output));
+    let time = bounds.time_per_call.unwrap_or(limits.time_per_call);
+    limits.time_per_call = limits.time_per_call.min(time);
     limits
 }
 

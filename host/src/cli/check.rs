@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use weir_checkpoint::{CheckpointMode, RestartStrategy};
 use weir_graph::OnError;
+use weir_job_file::FromHost;
 use weir_runtime::{Examined, examine};
 use weir_state::Change;
 
@@ -41,7 +42,7 @@ pub(crate) struct Check {
 
 impl Check {
     pub(crate) fn run(self, shared: &Shared) -> Exit {
-        let assembly = match load(&self.job).and_then(|job| assemble(job, shared)) {
+        let assembly = match load(&self.job, shared).and_then(|job| assemble(job, shared)) {
             Ok(assembly) => assembly,
             Err(diagnostics) => return refuse(&diagnostics, shared),
         };
@@ -128,6 +129,9 @@ fn notes(assembly: &Assembly) -> Vec<String> {
                 .into(),
         );
     }
+    notes.extend(assembly.job.notes.iter().cloned());
+    let host = assembly.job.host_notes.iter();
+    notes.extend(host.map(|note| format!("host file: {note}")));
     notes
 }
 
@@ -174,6 +178,19 @@ fn text(assembly: &Assembly, examined: Option<&Examined>) -> String {
     ];
     lines.push(String::new());
     lines.extend(guarantees_text(&guarantees(assembly)));
+    if !assembly.job.from_host.is_empty() {
+        lines.push(String::new());
+        lines.push("settings that the job has from its host".into());
+    }
+    for from in &assembly.job.from_host {
+        let FromHost {
+            key,
+            value,
+            file,
+            line,
+        } = from;
+        lines.push(format!("  {key} {value} (host file {file}:{line})"));
+    }
     lines.extend(notes(assembly).iter().map(|note| format!("\nnote: {note}")));
     if let Some(examined) = examined {
         lines.push(String::new());
@@ -222,6 +239,10 @@ fn document(assembly: &Assembly, examined: Option<&Examined>) -> Value {
     };
     let mut document = plan_document(plan, &graph::notes(assembly));
     document["guarantees"] = guarantees_document(&guarantees(assembly));
+    let from_host = assembly.job.from_host.iter().map(|from| {
+        json!({ "key": from.key, "value": from.value, "file": from.file, "line": from.line })
+    });
+    document["from_host"] = from_host.collect();
     document["notes"] = json!(notes(assembly));
     document["from"] = json!(examined.map(from));
     document["errors"] = json!([]);

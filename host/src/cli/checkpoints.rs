@@ -52,7 +52,7 @@ impl Checkpoints {
 
 /// What a path leads to; where it leads nowhere, that is told.
 fn place(path: &Path, shared: &Shared) -> Result<Place, Exit> {
-    Place::of(path).map_err(|wrong| match wrong {
+    Place::of(path, &shared.config).map_err(|wrong| match wrong {
         Wrong::Job(diagnostics) => refuse(&diagnostics, shared),
         Wrong::Nothing { message, help } => {
             error(shared, NO_CHECKPOINT, &message, help.as_deref());

@@ -48,7 +48,7 @@ impl Graph {
             error(shared, USAGE, message, Some(help));
             return Exit::Usage;
         }
-        let assembly = match load(&self.job).and_then(|job| assemble(job, shared)) {
+        let assembly = match load(&self.job, shared).and_then(|job| assemble(job, shared)) {
             Ok(assembly) => assembly,
             Err(diagnostics) => return refuse(&diagnostics, shared),
         };

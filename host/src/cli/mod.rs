@@ -16,6 +16,7 @@ use clap::{
 };
 
 use crate::{
+    config::Config,
     exit::Exit,
     render::{error, error_document, say, tell},
 };
@@ -67,6 +68,17 @@ pub struct Cli {
     )]
     cache_dir: Option<PathBuf>,
 
+    /// The host file, which holds for all jobs, or `none`; by default
+    /// $WEIR_CONFIG, else `weir/weir.yaml` in $XDG_CONFIG_HOME, ~/.config or
+    /// /etc.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE|none",
+        help_heading = "Options of all verbs"
+    )]
+    config: Option<PathBuf>,
+
     /// What is logged on standard error: `level` or `target=level,...`; by
     /// default $WEIR_LOG, else `warn`.
     #[arg(
@@ -115,6 +127,7 @@ pub(crate) struct JobArgs {
 pub(crate) struct Shared {
     pub(crate) output: Output,
     pub(crate) cache_dir: Option<PathBuf>,
+    pub(crate) config: Config,
     /// Whether standard error is a terminal.
     pub(crate) terminal: bool,
 }
@@ -157,6 +170,7 @@ impl Cli {
         Shared {
             output: self.output,
             cache_dir: self.cache_dir.clone().or_else(default_cache_dir),
+            config: Config::new(self.config.clone()),
             terminal: is_terminal(),
         }
     }

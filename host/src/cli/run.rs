@@ -44,7 +44,7 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn run(self, shared: &Shared) -> Exit {
-        let job = match load(&self.job) {
+        let job = match load(&self.job, shared) {
             Ok(job) => job,
             Err(diagnostics) => return refuse(&diagnostics, shared),
         };
@@ -63,6 +63,9 @@ impl Run {
             }
         };
         let name = assembly.job.job.to_string();
+        for note in &assembly.job.notes {
+            say(&format!("{name}: {note}"));
+        }
         let _held = storage.guard();
         let (stop_sender, stop) = watch::channel(false);
         if let Err(wrong) = signals::listen(

@@ -9,6 +9,7 @@ use weir_model::{CheckpointId, Name};
 
 use super::METADATA;
 use crate::{
+    config::Config,
     load::load_file,
     render::say,
     storage::{checkpoint_name, folder_of},
@@ -48,13 +49,13 @@ impl Place {
     ///
     /// # Errors
     /// [`Wrong`].
-    pub(crate) fn of(path: &Path) -> Result<Self, Wrong> {
+    pub(crate) fn of(path: &Path, config: &Config) -> Result<Self, Wrong> {
         let folder = folder_of(path);
         if folder != path || path.join(METADATA).is_file() {
             return Ok(Self::Checkpoint(folder.to_owned()));
         }
         if path.is_file() {
-            return of_job(path);
+            return of_job(path, config);
         }
         if !path.is_dir() {
             let message = format!("`{}` does not exist", path.display());
@@ -115,8 +116,8 @@ fn readable(
 }
 
 /// Where a job file says that its checkpoints are.
-fn of_job(path: &Path) -> Result<Place, Wrong> {
-    let job: JobFile = load_file(path, &[]).map_err(Wrong::Job)?;
+fn of_job(path: &Path, config: &Config) -> Result<Place, Wrong> {
+    let job: JobFile = load_file(path, &[], config).map_err(Wrong::Job)?;
     let Some(checkpoint) = &job.checkpoint else {
         let message = format!("job `{}` takes no checkpoints", job.job);
         return Err(Wrong::Nothing {
@@ -222,7 +223,7 @@ mod tests {
             "saved/c/notes.txt",
             "saved/Not a job/chk-1/_metadata",
         ]);
-        let of = |path: &str| Place::of(&dir.path().join(path));
+        let of = |path: &str| Place::of(&dir.path().join(path), &Config::none());
         assert_eq!(jobs(of("saved")), ["a", "b"]);
         assert_eq!(jobs(of("saved/a")), ["a"]);
         assert_eq!(jobs(of("saved/b/../a/")), ["a"]);
@@ -258,7 +259,7 @@ mod tests {
                 "apiVersion: weir/v1\n{text}\nsources: {{ r: {{ connector: generator }} }}\n"
             );
             fs::write(dir.path().join(name), text).unwrap();
-            Place::of(&dir.path().join(name))
+            Place::of(&dir.path().join(name), &Config::none())
         };
         assert_eq!(
             jobs(write("a.yaml", "job: a\ncheckpoint: { dir: ./saved }")),

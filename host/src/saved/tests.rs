@@ -190,7 +190,7 @@ fn nothing_is_written_where_checkpoints_are_looked_at() {
     let before = names();
     states(dir.path());
     found(&folder);
-    assert!(Place::of(dir.path()).is_ok());
+    assert!(Place::of(dir.path(), &crate::config::Config::none()).is_ok());
     assert_eq!(names(), before);
 }
 

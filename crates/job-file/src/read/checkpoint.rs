@@ -47,6 +47,12 @@ pub(super) const KEYS: Keys = Keys {
     )
 };
 
+/// As the host file has it: a folder is not needed there.
+pub(super) const HOST_KEYS: Keys = Keys {
+    rules: Vec::new,
+    ..KEYS
+};
+
 const DIR: Key<Place> = Key::of("dir", Place)
     .about("The folder that checkpoints go to; each job has a folder of its name in it.")
     .without("needed, unless `mode` is `at-most-once`")
@@ -62,24 +68,31 @@ const MODE: Key<Words<Mode>> = Key::of("mode", MODES)
     .usual("exactly-once")
     .example("exactly-once");
 
-const MODES: Words<Mode> = Words::of(&[
-    (
-        "exactly-once",
-        Mode::Taken(CheckpointMode::ExactlyOnce),
-        "each row counts once: tasks wait until the barriers of all their inputs are there",
-    ),
-    (
-        "at-least-once",
-        Mode::Taken(CheckpointMode::AtLeastOnce),
-        "tasks do not wait, so rows around a barrier may count twice after a failure",
-    ),
-    (
-        "at-most-once",
-        Mode::AtMostOnce,
-        "no checkpoints are taken, and no other key is written here: after a failure rows are \
+const MODES: Words<Mode> = Words {
+    // As Flink's configuration writes them.
+    aliases: &[
+        ("EXACTLY_ONCE", Mode::Taken(CheckpointMode::ExactlyOnce)),
+        ("AT_LEAST_ONCE", Mode::Taken(CheckpointMode::AtLeastOnce)),
+    ],
+    ..Words::of(&[
+        (
+            "exactly-once",
+            Mode::Taken(CheckpointMode::ExactlyOnce),
+            "each row counts once: tasks wait until the barriers of all their inputs are there",
+        ),
+        (
+            "at-least-once",
+            Mode::Taken(CheckpointMode::AtLeastOnce),
+            "tasks do not wait, so rows around a barrier may count twice after a failure",
+        ),
+        (
+            "at-most-once",
+            Mode::AtMostOnce,
+            "no checkpoints are taken, and no other key is written here: after a failure rows are \
          missing",
-    ),
-]);
+        ),
+    ])
+};
 
 const MIN_PAUSE: Key<Time> = Key::of("min-pause", Time::FROM_ZERO)
     .about("The least time between the end of a checkpoint and the beginning of the next.")
@@ -154,10 +167,9 @@ pub(super) fn mode_of(entry: Option<&Entry>) -> Option<CheckpointMode> {
     let Some(Value::Text(said)) = said else {
         return Some(CheckpointMode::default());
     };
-    let mut known = MODES.known.iter();
-    match known.find(|(word, ..)| word == said) {
-        Some((_, Mode::AtMostOnce, _)) => None,
-        Some((_, Mode::Taken(mode), _)) => Some(*mode),
+    match MODES.meant(said) {
+        Some(Mode::AtMostOnce) => None,
+        Some(Mode::Taken(mode)) => Some(mode),
         None => Some(CheckpointMode::default()),
     }
 }
@@ -175,12 +187,37 @@ fn rules() -> Vec<Json> {
     })]
 }
 
+/// Reads what a host file says for all jobs.
+pub(super) fn check_defaults(entry: &Entry, origin: &Origin, report: &mut Report) {
+    let name = entry.key_span;
+    let Some(fields) = Fields::open("`checkpoint`", &entry.node, name, &HOST_KEYS, report) else {
+        return;
+    };
+    match fields.word(&MODE, report) {
+        Some(Mode::AtMostOnce) => {
+            if let Some((_, span)) = fields.text(&MODE, report) {
+                report
+                    .error(code::BAD_VALUE, "`mode: at-most-once` cannot be for all jobs")
+                    .at(span, "leave `checkpoint` out")
+                    .help("a job takes no checkpoints where neither its file nor this one has a `dir`");
+            }
+        }
+        Some(Mode::Taken(mode)) => drop(taken(&fields, mode, origin, report)),
+        None => drop(taken(&fields, CheckpointMode::default(), origin, report)),
+    }
+}
+
 pub(super) fn read(entry: &Entry, origin: &Origin, report: &mut Report) -> Read {
     let name = entry.key_span;
     let Some(fields) = Fields::open("`checkpoint`", &entry.node, name, &KEYS, report) else {
         return Read::Wrong;
     };
-    match fields.word(&MODE, report) {
+    let mode = fields.word(&MODE, report);
+    let needs_dir = !matches!(mode, Some(Mode::AtMostOnce));
+    if needs_dir && fields.misspelled(&DIR, &KEYS).is_none() {
+        fields.required(&DIR, report);
+    }
+    match mode {
         Some(Mode::AtMostOnce) => {
             at_most_once(&fields, report);
             Read::AtMostOnce
@@ -210,9 +247,6 @@ fn at_most_once(fields: &Fields<'_>, report: &mut Report) {
 }
 
 fn taken(fields: &Fields<'_>, mode: CheckpointMode, origin: &Origin, report: &mut Report) -> Read {
-    if fields.misspelled(&DIR, &KEYS).is_none() {
-        fields.required(&DIR, report);
-    }
     let dir = fields.path(&DIR, origin, "checkpoints go to a local folder", report);
     let unaligned = match mode {
         CheckpointMode::ExactlyOnce => "checkpoints are aligned; leave it out",

@@ -5,6 +5,7 @@ use std::time::Duration;
 use weir_model::{Name, Parallelism};
 
 use super::{
+    flink,
     keys::{AnyKey, Key, Keys},
     kinds::{Flag, Real, Size, Time, Whole, Within, Words},
     quantity::{self, Wrong},
@@ -101,6 +102,16 @@ impl<'a> Fields<'a> {
         }
         let message = format!("unknown key {} in {}", quote(key), self.what);
         let error = report.error(code::UNKNOWN_KEY, message);
+        if let Some(ours) = flink::ours(key) {
+            let label = match ours.split_once('.') {
+                Some((mapping, own)) if ours == key => {
+                    format!("write `{mapping}: {{ {own}: … }}`")
+                }
+                Some(_) | None => format!("is `{ours}` here"),
+            };
+            error.at(*key_span, label);
+            return None;
+        }
         if let Some((_, place)) = all.iter().flat_map(|keys| keys.elsewhere).find(same) {
             error.at(*key_span, *place);
             return nearest(key, known);
@@ -351,10 +362,8 @@ impl<'a> Fields<'a> {
         report: &mut Report,
     ) -> Option<T> {
         let (text, span) = self.text(key, report)?;
-        let known = words.known.iter().map(|(word, value, _)| (word, value));
-        let mut all = known.chain(words.aliases.iter().map(|(word, value)| (word, value)));
-        if let Some((_, value)) = all.find(|(word, _)| **word == text) {
-            return Some(*value);
+        if let Some(value) = words.meant(text) {
+            return Some(value);
         }
         let (key, known) = (key.name(), words.names());
         if let Some((_, instead)) = words.later.iter().find(|(word, _)| *word == text) {

@@ -16,10 +16,10 @@ use super::{
     operator, restart, sink, source,
 };
 use crate::{
-    code,
-    model::{JobFile, StateBackend},
+    HostFile, code,
+    model::{FromHost, JobFile, StateBackend},
     report::Report,
-    source::{Origin, Span},
+    source::{FILE, Origin, Span},
     wording::{all_of, nearest, quote},
     yaml::{Entry, Value},
 };
@@ -56,7 +56,7 @@ pub(crate) const KEYS: Keys = Keys {
     .about("The job", "What concerns the job as a whole.")
 };
 
-const API_VERSION: Key<Special> = Key::of(
+pub(super) const API_VERSION: Key<Special> = Key::of(
     "apiVersion",
     Special::of("`weir/v1`", || json!({ "const": VERSION })),
 )
@@ -69,20 +69,23 @@ const JOB: Key<NameText> = Key::of("job", NameText)
     .needed()
     .example("cart-events");
 
-const PARALLELISM: Key<Whole> = Key::of("parallelism", Whole::between(1, 32_768))
+pub(super) const PARALLELISM: Key<Whole> = Key::of("parallelism", Whole::between(1, 32_768))
     .about("How many subtasks each node has that does not say its own.")
     .usual("1")
     .example("2");
 
-const MAX_PARALLELISM: Key<Whole> = Key::of("max-parallelism", Whole::between(1, 32_768))
-    .about(
-        "How many key groups keyed state is divided into. No node can have more subtasks, and a \
+pub(super) const MAX_PARALLELISM: Key<Whole> = Key::of(
+    "max-parallelism",
+    Whole::between(1, 32_768),
+)
+.about(
+    "How many key groups keyed state is divided into. No node can have more subtasks, and a \
          job that goes on from a checkpoint keeps the number.",
-    )
-    .without("1.5 times the largest parallelism, rounded up to a power of two, at least 128")
-    .example("256");
+)
+.without("1.5 times the largest parallelism, rounded up to a power of two, at least 128")
+.example("256");
 
-const STATE: Key<Within> = Key::of("state", Within(&STATE_KEYS))
+pub(super) const STATE: Key<Within> = Key::of("state", Within(&STATE_KEYS))
     .about("Where state is kept while the job runs.")
     .without("the defaults of its keys")
     .example("{ backend: heap }");
@@ -121,7 +124,7 @@ const CHECKPOINT: Key<Within> = Key::of("checkpoint", Within(&checkpoint::KEYS))
     .without("none are taken")
     .example("{ dir: ./checkpoints, interval: 1s }");
 
-const RESTART: Key<Within> = Key::of("restart", Within(&restart::KEYS))
+pub(super) const RESTART: Key<Within> = Key::of("restart", Within(&restart::KEYS))
     .about("What happens after a failure.")
     .without("two restarts without delay with checkpoints, none without")
     .example("{ strategy: fixed-delay, attempts: 2 }");
@@ -174,6 +177,7 @@ const BEGIN: &str = "a job file begins with `apiVersion: weir/v1`";
 /// What everything below needs to know.
 pub(super) struct Around<'a> {
     pub(super) origin: &'a Origin,
+    pub(super) host: &'a HostFile,
     /// The names of all nodes.
     pub(super) names: Names<'a>,
     /// `parallelism` of the job.
@@ -189,21 +193,13 @@ const USUAL_RESTART: RestartStrategy = RestartStrategy::FixedDelay {
 };
 
 /// Reads the job; `None` where so much is wrong that there is nothing to give.
-pub(super) fn read(origin: &Arc<Origin>, report: &mut Report) -> Option<JobFile> {
-    let start = Span {
-        document: 0,
-        start: 0,
-        end: 0,
-    };
-    if matches!(origin.root.value, Value::Null) {
-        let file = origin.documents.first().map_or("", |file| &file.name);
-        let message = format!("the job file {} is empty", quote(file));
-        report.error(code::MISSING_KEY, message).help(BEGIN);
-        return None;
-    }
-    let fields = Fields::of("the job file", &origin.root, start, report)?;
-    version(&fields, report)?;
-    fields.check_keys(&KEYS, None, report);
+pub(super) fn read(
+    origin: &Arc<Origin>,
+    host: &HostFile,
+    from_host: Vec<FromHost>,
+    report: &mut Report,
+) -> Option<JobFile> {
+    let fields = open(origin, report)?;
     let job = fields.text(&JOB, report);
     let job = job.and_then(|(text, span)| name_of(text, span, report));
     let one = Parallelism::new(1).ok()?;
@@ -213,11 +209,12 @@ pub(super) fn read(origin: &Arc<Origin>, report: &mut Report) -> Option<JobFile>
     let checkpoint = fields.entry(&CHECKPOINT);
     let around = Around {
         origin,
+        host,
         names: Names::of(&origin.root),
         parallelism,
         checkpoints: checkpoint::mode_of(checkpoint),
     };
-    let backend = backend(&fields, &around, report);
+    let backend = backend(&fields, around.checkpoints.is_some(), report);
     let checkpoint = checkpoint.map(|entry| checkpoint::read(entry, origin, report));
     let checkpoint = match checkpoint {
         Some(checkpoint::Read::Taken(checkpoint)) => Some(*checkpoint),
@@ -254,13 +251,36 @@ pub(super) fn read(origin: &Arc<Origin>, report: &mut Report) -> Option<JobFile>
         sources,
         operators,
         sinks,
+        from_host,
+        bounds: host.bounds.clone(),
+        notes: Vec::new(),
+        host_notes: host.notes.clone(),
         origin: Arc::clone(origin),
     })
 }
 
+/// The keys of the file; `None` where nothing else can be told of it.
+fn open<'a>(origin: &'a Origin, report: &mut Report) -> Option<Fields<'a>> {
+    let start = Span {
+        document: FILE,
+        start: 0,
+        end: 0,
+    };
+    if matches!(origin.root.value, Value::Null) {
+        let file = origin.documents.get(FILE).map_or("", |file| &file.name);
+        let message = format!("the job file {} is empty", quote(file));
+        report.error(code::MISSING_KEY, message).help(BEGIN);
+        return None;
+    }
+    let fields = Fields::of("the job file", &origin.root, start, report)?;
+    version(&fields, report)?;
+    fields.check_keys(&KEYS, None, report);
+    Some(fields)
+}
+
 /// Checks `apiVersion`; `None` where the file is of another version, of which nothing else can be
 /// told.
-fn version(fields: &Fields<'_>, report: &mut Report) -> Option<()> {
+pub(super) fn version(fields: &Fields<'_>, report: &mut Report) -> Option<()> {
     // Where it is missing, that is told with the other keys.
     let Some(entry) = fields.entry(&API_VERSION) else {
         return Some(());
@@ -333,7 +353,8 @@ fn nothing_to_read(sources: Option<&Entry>, report: &mut Report) {
     }
 }
 
-fn backend(fields: &Fields<'_>, around: &Around<'_>, report: &mut Report) -> StateBackend {
+/// Reads `state`; `takes` says whether the job takes checkpoints.
+pub(super) fn backend(fields: &Fields<'_>, takes: bool, report: &mut Report) -> StateBackend {
     let usual = StateBackend::default();
     let Some(state) = fields.within(&STATE, report) else {
         return usual;
@@ -350,7 +371,7 @@ fn backend(fields: &Fields<'_>, around: &Around<'_>, report: &mut Report) -> Sta
         return usual;
     }
     match state.word(&BACKEND, report) {
-        Some(Backend::Memory) if around.checkpoints.is_some() => {
+        Some(Backend::Memory) if takes => {
             if let Some((text, span)) = state.text(&BACKEND, report) {
                 let what = format!("`backend: {text}`, which keeps checkpoints in memory,");
                 let instead = "with `backend: heap` state is in memory and checkpoints go to \

@@ -96,6 +96,17 @@ impl<T> Words<T> {
         }
     }
 
+    /// What a word means, advertised or not.
+    pub(crate) fn meant(&self, word: &str) -> Option<T>
+    where
+        T: Copy,
+    {
+        let known = self.known.iter().map(|(known, value, _)| (known, value));
+        let mut all = known.chain(self.aliases.iter().map(|(alias, value)| (alias, value)));
+        all.find(|(known, _)| **known == word)
+            .map(|(_, value)| *value)
+    }
+
     /// The words that are advertised.
     pub(crate) fn names(&self) -> Vec<&'static str> {
         self.known.iter().map(|(word, ..)| *word).collect()

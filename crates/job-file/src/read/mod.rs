@@ -3,7 +3,9 @@
 mod address;
 mod checkpoint;
 mod fields;
+mod flink;
 mod generator;
+pub(crate) mod host;
 mod input;
 mod job;
 mod json;
@@ -19,15 +21,18 @@ mod sink;
 mod socket;
 mod source;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 pub(crate) use job::KEYS;
 
 use crate::{
-    Diagnostic, Diagnostics, JobFile, Spot, code,
+    Diagnostic, Diagnostics, HostFile, JobFile, Spot, code,
     diagnostic::Label,
     report::Report,
-    source::{Document, Origin, Span},
+    source::{Document, FILE, Origin, Span},
     spot::Step,
     wording::quote,
     yaml::{self, Value},
@@ -41,34 +46,43 @@ impl JobFile {
     /// # Errors
     /// All that is wrong, as far as it can be told apart.
     pub fn load(text: &str, path: &Path, sets: &[String]) -> Result<Self, Diagnostics> {
+        Self::load_on(&HostFile::default(), text, path, sets)
+    }
+
+    /// As [`JobFile::load`], on a host whose file says what holds where this one says nothing, and
+    /// what no job may have.
+    ///
+    /// # Errors
+    /// All that is wrong, as far as it can be told apart.
+    pub fn load_on(
+        host: &HostFile,
+        text: &str,
+        path: &Path,
+        sets: &[String],
+    ) -> Result<Self, Diagnostics> {
         let name = path.display().to_string();
-        if text.len() > yaml::MAX_BYTES {
-            let message = format!("the job file {} has {} bytes", quote(&name), text.len());
-            let help = format!("at most {} bytes are read", yaml::MAX_BYTES);
-            return Err(
-                Diagnostic::without_text(code::UNREADABLE, &name, message, Some(help)).into(),
-            );
-        }
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let mut documents = vec![Arc::new(Document::new(name, text.to_owned()))];
+        let text = readable("job file", &name, text)?;
+        let file = Arc::new(Document::new(name, text.to_owned()));
+        let mut documents = vec![Arc::clone(&host.document), file];
         let arguments = sets.iter().map(|set| Document::of_argument(set));
         documents.extend(arguments.map(Arc::new));
 
         let mut report = Report::new(documents.clone());
-        let Some(mut root) = yaml::parse(text, 0, 0, &mut report) else {
+        let Some(mut root) = yaml::parse(text, FILE, 0, &mut report) else {
             report.finish()?;
             return Err(unread());
         };
         for (at, set) in sets.iter().enumerate() {
-            set::apply(set, at + 1, &mut root, &mut report);
+            set::apply(set, FILE + 1 + at, &mut root, &mut report);
         }
-        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        let from_host = host.fill(&mut root);
         let origin = Arc::new(Origin {
             documents,
-            folder,
+            folder: folder_of(path),
+            host_folder: host.folder.clone(),
             root,
         });
-        let job = job::read(&origin, &mut report);
+        let job = job::read(&origin, host, from_host, &mut report);
         report.finish()?;
         job.ok_or_else(unread)
     }
@@ -84,7 +98,7 @@ impl JobFile {
         help: Option<String>,
     ) -> Diagnostic {
         let span = self.span_of(spot);
-        let document = span.map_or(0, |span| span.document);
+        let document = span.map_or(FILE, |span| span.document);
         let label = span.map(|span| Label {
             span: span.start..span.end,
             text: label.into(),
@@ -103,10 +117,8 @@ impl JobFile {
             .origin
             .documents
             .get(at)
-            .or_else(|| self.origin.documents.first());
-        found
-            .cloned()
-            .unwrap_or_else(|| Arc::new(Document::new(String::new(), String::new())))
+            .or_else(|| self.origin.documents.get(FILE));
+        found.cloned().unwrap_or_else(|| Arc::new(Document::none()))
     }
 
     /// Whether a key is written.
@@ -161,6 +173,21 @@ impl JobFile {
     }
 }
 
+/// The text of a file, without what editors put before it; an error where it is too large.
+fn readable<'a>(what: &str, name: &str, text: &'a str) -> Result<&'a str, Diagnostics> {
+    if text.len() > yaml::MAX_BYTES {
+        let message = format!("the {what} {} has {} bytes", quote(name), text.len());
+        let help = format!("at most {} bytes are read", yaml::MAX_BYTES);
+        return Err(Diagnostic::without_text(code::UNREADABLE, name, message, Some(help)).into());
+    }
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+/// The folder that the relative paths of a file start from.
+fn folder_of(path: &Path) -> PathBuf {
+    path.parent().unwrap_or(Path::new("")).to_owned()
+}
+
 /// A file that gave nothing and no reason: cannot happen, and is no panic where it does.
 fn unread() -> Diagnostics {
     Diagnostic::without_text(code::UNREADABLE, "", "the job file cannot be read", None).into()
@@ -170,13 +197,14 @@ fn unread() -> Diagnostics {
 /// schemas.
 #[cfg(test)]
 pub(crate) fn as_json(text: &str, sets: &[String]) -> Option<serde_json::Value> {
-    let mut documents = vec![Arc::new(Document::new(String::new(), text.to_owned()))];
+    let file = Document::new(String::new(), text.to_owned());
+    let mut documents = vec![Arc::new(Document::none()), Arc::new(file)];
     let arguments = sets.iter().map(|set| Document::of_argument(set));
     documents.extend(arguments.map(Arc::new));
     let mut report = Report::new(documents);
-    let mut root = yaml::parse(text, 0, 0, &mut report)?;
+    let mut root = yaml::parse(text, FILE, 0, &mut report)?;
     for (at, set) in sets.iter().enumerate() {
-        set::apply(set, at + 1, &mut root, &mut report);
+        set::apply(set, FILE + 1 + at, &mut root, &mut report);
     }
     let json = json::of(&root, &mut report);
     report.finish().is_ok().then_some(json)

@@ -133,12 +133,12 @@ const CHAIN: Key<Flag> = Key::of("chain", Flag::ANY)
     .usual("true")
     .example("false");
 
-const LIMITS: Key<Within> = Key::of("limits", Within(&LIMITS_KEYS))
+pub(super) const LIMITS: Key<Within> = Key::of("limits", Within(&LIMITS_KEYS))
     .about("What an instance of the component may use.")
     .without("the limits of the host")
     .example("{ memory: 64MiB }");
 
-const LIMITS_KEYS: Keys = Keys {
+pub(super) const LIMITS_KEYS: Keys = Keys {
     later: &[("fuel", "time is limited by `time-per-call`")],
     ..Keys::of("limits", &[&MEMORY, &TIME_PER_CALL, &OUTPUT]).about(
         "`limits`",
@@ -146,17 +146,17 @@ const LIMITS_KEYS: Keys = Keys {
     )
 };
 
-const MEMORY: Key<Size> = Key::of("memory", Size)
+pub(super) const MEMORY: Key<Size> = Key::of("memory", Size)
     .about("The most linear memory of one instance.")
     .without("the limit of the host")
     .example("64MiB");
 
-const TIME_PER_CALL: Key<Time> = Key::of("time-per-call", Time::ABOVE_ZERO)
+pub(super) const TIME_PER_CALL: Key<Time> = Key::of("time-per-call", Time::ABOVE_ZERO)
     .about("How long one call may take.")
     .without("the limit of the host")
     .example("2s");
 
-const OUTPUT: Key<Size> = Key::of("output", Size)
+pub(super) const OUTPUT: Key<Size> = Key::of("output", Size)
     .about("The most bytes that one call may emit.")
     .without("the limit of the host")
     .example("1MiB");
@@ -194,7 +194,7 @@ pub(super) fn read(
         let instead = "components get nothing from outside: leave `grants` out";
         unavailable(report, "`grants`", entry.key_span, instead);
     }
-    let limits = limits(&fields, report).unwrap_or_default();
+    let limits = limits(&fields, around, report);
     let on_error = on_error(&fields, around, report).unwrap_or_default();
     let parallelism = fields.parallelism(&PARALLELISM, report);
     let chain = fields.boolean(&CHAIN, report);
@@ -232,13 +232,28 @@ fn inputs(fields: &Fields<'_>, around: &Around<'_>, report: &mut Report) -> Opti
     inputs.into_iter().collect()
 }
 
-fn limits(fields: &Fields<'_>, report: &mut Report) -> Option<Limits> {
-    let own = fields.within(&LIMITS, report)?;
-    Some(Limits {
+/// What is written, else what the host file says; more than its bounds is refused.
+fn limits(fields: &Fields<'_>, around: &Around<'_>, report: &mut Report) -> Limits {
+    let host = around.host;
+    let Some(own) = fields.within(&LIMITS, report) else {
+        return host.limits.clone();
+    };
+    let limits = read_limits(&own, report);
+    host.check_bounds(&own, &limits, report);
+    Limits {
+        memory: limits.memory.or(host.limits.memory),
+        time_per_call: limits.time_per_call.or(host.limits.time_per_call),
+        output: limits.output.or(host.limits.output),
+    }
+}
+
+/// The limits of a mapping.
+pub(super) fn read_limits(own: &Fields<'_>, report: &mut Report) -> Limits {
+    Limits {
         memory: own.size(&MEMORY, report),
         time_per_call: own.duration(&TIME_PER_CALL, report),
         output: own.size(&OUTPUT, report),
-    })
+    }
 }
 
 fn on_error(fields: &Fields<'_>, around: &Around<'_>, report: &mut Report) -> Option<OnError> {

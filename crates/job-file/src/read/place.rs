@@ -85,11 +85,13 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The folder that a relative path starts from: that of the file, or the working directory for an
-/// argument.
+/// The folder that a relative path starts from: that of the file it is written in, or the working
+/// directory for an argument.
 pub(super) fn base_of(span: Span, origin: &Origin) -> PathBuf {
     if span.is_argument() {
         PathBuf::new()
+    } else if span.is_of_host() {
+        origin.host_folder.clone()
     } else {
         origin.folder.clone()
     }

@@ -112,6 +112,19 @@ pub(super) fn size(text: &str) -> Result<u64, Wrong> {
     read(text, &SIZE)
 }
 
+/// A quantity as it is written in Flink's files, as it is written here: a number alone is in the
+/// smallest unit, and units have several names. `None` where it is none.
+pub(super) fn as_ours(text: &str, kind: &Quantity) -> Option<String> {
+    let (number, unit) = split(text)?;
+    let (smallest, _) = kind.units.first()?;
+    let known = kind.units.iter().any(|(name, _)| *name == unit);
+    match unit {
+        "" => Some(format!("{number}{smallest}")),
+        _ if known => Some(text.to_owned()),
+        _ => meant(unit, kind).map(|unit| format!("{number}{unit}")),
+    }
+}
+
 /// A number, whole or with a point, and a unit. It must come to a whole number of the smallest
 /// unit.
 fn read(text: &str, kind: &Quantity) -> Result<u64, Wrong> {

@@ -29,7 +29,11 @@ const STRATEGY: Key<Words<Word>> = Key::of("strategy", WORDS)
 
 const WORDS: Words<Word> = Words {
     // Flink's other names for it.
-    aliases: &[("disable", Word::None), ("off", Word::None)],
+    aliases: &[
+        ("disable", Word::None),
+        ("off", Word::None),
+        ("fixeddelay", Word::FixedDelay),
+    ],
     later: &[
         ("exponential-delay", "use `strategy: fixed-delay`"),
         ("failure-rate", "use `strategy: fixed-delay`"),

@@ -1,7 +1,10 @@
 //! `--set path=value`: applied to the tree before anything is typed (D26).
 //!
+//! A path may be one of Flink's names.
+//!
 //! INVARIANT: an argument is applied whole or, where it cannot be, not at all.
 
+use super::flink;
 use crate::{
     code,
     report::Report,
@@ -50,6 +53,13 @@ pub(super) fn apply(argument: &str, document: usize, root: &mut Node, report: &m
     }
     let Some(value) = yaml::parse(value, document, from + path.len() + 1, report) else {
         return;
+    };
+    let (parts, value) = match flink::of_argument(path, &value) {
+        Some((ours, value)) => {
+            let part = |key| Part::Key(key, whole(path.len()));
+            (ours.split('.').map(part).collect(), value)
+        }
+        None => (parts, value),
     };
     let mut changed = root.clone();
     if put(&mut changed, &parts, value, report).is_some() {

@@ -26,9 +26,14 @@ impl Validator {
 
     /// What is wrong with a document, in words.
     fn check(&self, document: &Json) -> Result<(), String> {
-        let result = self.schemas.validate(document, self.index);
-        result.map_err(|error| format!("{error:#}\n{document:#}"))
+        fits(&self.schemas, self.index, document)
     }
+}
+
+/// Whether a document fits a schema; what is wrong with it, in words.
+pub(super) fn fits(schemas: &Schemas, index: SchemaIndex, document: &Json) -> Result<(), String> {
+    let result = schemas.validate(document, index);
+    result.map_err(|error| format!("{error:#}\n{document:#}"))
 }
 
 /// JSON is YAML, so a document can be read.
@@ -38,7 +43,12 @@ fn load(document: &Json) -> Result<JobFile, Diagnostics> {
 
 /// All kinds of mappings.
 fn all_keys() -> Vec<&'static Keys> {
-    let mut all: Vec<&'static Keys> = vec![&KEYS];
+    all_below(&KEYS)
+}
+
+/// A kind of mapping, and all that stand in it.
+pub(super) fn all_below(top: &'static Keys) -> Vec<&'static Keys> {
+    let mut all: Vec<&'static Keys> = vec![top];
     let mut at = 0;
     while let Some(keys) = all.get(at).copied() {
         at += 1;
@@ -461,7 +471,8 @@ fn every_valid_job_file_fits_the_schema() {
 
 /// What is wrong with these only shows when one part of the file is seen with another, or with the
 /// world around it.
-const BEYOND: [&str; 19] = [
+const BEYOND: [&str; 20] = [
+    "above-the-bounds",
     "at-most-once",
     "backend-of-the-jobmanager",
     "column-by-name-of-a-socket",

@@ -11,6 +11,11 @@ pub(crate) fn schema() -> String {
     format!("{:#}\n", weir_job_file::schema())
 }
 
+/// That of the host file, as `weir schema --host` prints it.
+pub(crate) fn host_schema() -> String {
+    format!("{:#}\n", weir_job_file::host_schema())
+}
+
 /// Compares with a file of the crate.
 pub(crate) fn check(file: &str, found: &str) -> Result<(), Failed> {
     compare(&Path::new(env!("CARGO_MANIFEST_DIR")).join(file), found)

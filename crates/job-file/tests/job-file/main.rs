@@ -1,6 +1,8 @@
 //! Golden tests: each job file under `valid/` and `invalid/` has beside it, as `.txt`, exactly what
 //! a user is shown: the errors at their places, or what the job came to.
 //!
+//! Those under `host/` are host files.
+//!
 //! The same holds for the schema and the reference of the job file, which are made by the program.
 //!
 //! The texts are written anew, to be read in the diff, by
@@ -12,6 +14,7 @@
 //! A job file begins with what the test needs beside it:
 //!
 //! ```text
+//! #% host defaults             it is loaded on `host/defaults.yaml`
 //! #% set a.b=c                 an argument of `--set`
 //! #% header rows: a, b         what the header of a source says
 //! #% no-header rows: why       or why it cannot be read
@@ -32,7 +35,7 @@ use std::{
 };
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use weir_job_file::{Diagnostics, JobFile, code};
+use weir_job_file::{Diagnostics, HostFile, JobFile, code};
 use world::World;
 
 /// Set to `write`, the expected texts are written and not compared.
@@ -60,11 +63,34 @@ fn trials() -> Result<Vec<Trial>, Failed> {
         let name = format!("{folder}: every text has its job file");
         trials.push(Trial::test(name, move || check_pairs(&texts)));
     }
+    let texts = folder_of("host");
+    for path in files(&texts, "yaml")? {
+        let name = format!("host/{}", stem(&path));
+        trials.push(Trial::test(name, move || check_host(&path)));
+    }
+    trials.push(Trial::test("host: every text has its file", move || {
+        check_pairs(&texts)
+    }));
     trials.push(Trial::test("every code has a case", check_codes));
     trials.push(Trial::test("pages: every code has one", pages::check_codes));
     trials.push(Trial::test("pages: all are listed", pages::check_list));
     let schema = || made::check("schema/job-v1.json", &made::schema());
     trials.push(Trial::test("made: the schema is written down", schema));
+    let schema = || made::check("schema/host-v1.json", &made::host_schema());
+    trials.push(Trial::test(
+        "made: the host's schema is written down",
+        schema,
+    ));
+    let reference = || {
+        made::check(
+            "../../docs/reference/host-file.md",
+            &weir_job_file::host_reference(),
+        )
+    };
+    trials.push(Trial::test(
+        "made: the host's reference is in the book",
+        reference,
+    ));
     let reference = || {
         made::check(
             "../../docs/reference/job-file.md",
@@ -116,6 +142,26 @@ fn check(path: &Path, is_valid: bool) -> Result<(), Failed> {
         (Ok(found), false) => return Err(format!("no error was found:\n{found}").into()),
         (Err(diagnostics), true) => return Err(diagnostics.render(false, WIDTH).into()),
     };
+    check_text(path, &found)
+}
+
+/// Reads a host file and compares what comes of it with the text beside it.
+fn check_host(path: &Path) -> Result<(), Failed> {
+    let found = match host(path) {
+        Ok(host) => show::host(&host),
+        Err(diagnostics) => diagnostics.render(false, WIDTH),
+    };
+    check_text(path, &found)
+}
+
+/// Reads a host file as if it were in a folder for it.
+fn host(path: &Path) -> Result<HostFile, Diagnostics> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    HostFile::load(&text, &PathBuf::from(format!("etc/{}.yaml", stem(path))))
+}
+
+/// Compares what a user is shown with the text beside a file.
+fn check_text(path: &Path, found: &str) -> Result<(), Failed> {
     // An editor would take the space at the end of lines away.
     let mut found: String = found
         .lines()
@@ -145,7 +191,11 @@ fn compare(golden: &Path, found: &str) -> Result<(), Failed> {
 
 /// What a user sees of a job without errors.
 fn read(text: &str, path: &Path, world: &World) -> Result<String, Diagnostics> {
-    let job = JobFile::load(text, path, &world.sets)?;
+    let host = match &world.host {
+        Some(name) => host(&folder_of("host").join(format!("{name}.yaml")))?,
+        None => HostFile::default(),
+    };
+    let job = JobFile::load_on(&host, text, path, &world.sets)?;
     let graph = job.to_graph(world);
     let mut wrong = Vec::new();
     for name in job.sources.keys() {

@@ -4,9 +4,20 @@ use std::fmt::Write as _;
 
 use weir_graph::{LogicalGraph, plan};
 use weir_job_file::{
-    FileSource, Input, JobFile, Key, Partitioning, SinkConnector, SocketSource, SourceConnector,
-    Timestamp,
+    FileSource, HostFile, Input, JobFile, Key, Partitioning, SinkConnector, SocketSource,
+    SourceConnector, Timestamp,
 };
+
+/// What a host file has in it that is no key of job files.
+pub(crate) fn host(host: &HostFile) -> String {
+    let mut text = String::new();
+    let out = &mut text;
+    line(out, 0, "bounds", &format!("{:?}", host.bounds));
+    for note in &host.notes {
+        line(out, 0, "note", note);
+    }
+    text
+}
 
 /// The job and its plan.
 pub(crate) fn job(job: &JobFile, graph: &LogicalGraph) -> String {
@@ -18,6 +29,13 @@ pub(crate) fn job(job: &JobFile, graph: &LogicalGraph) -> String {
     line(out, 1, "backend", &format!("{:?}", job.backend));
     line(out, 1, "checkpoint", &format!("{:?}", job.checkpoint));
     line(out, 1, "restart", &format!("{:?}", job.restart));
+    for from in &job.from_host {
+        let place = format!("{} {} ({}:{})", from.key, from.value, from.file, from.line);
+        line(out, 1, "from the host", &place);
+    }
+    for note in &job.notes {
+        line(out, 1, "note", note);
+    }
     for (name, source) in &job.sources {
         line(out, 0, "source", name);
         line(out, 1, "parallelism", &source.parallelism);

@@ -8,6 +8,8 @@ use weir_model::Name;
 /// Read from the lines of a job file that begin with `#%`.
 #[derive(Debug, Default)]
 pub(crate) struct World {
+    /// The host file, by its name among the cases of `host`.
+    pub(crate) host: Option<String>,
     /// The arguments of `--set`.
     pub(crate) sets: Vec<String>,
     headers: HashMap<String, Result<Vec<String>, String>>,
@@ -24,6 +26,7 @@ impl World {
             let name = name.to_owned();
             let names = || list.split(", ").map(str::to_owned).collect();
             match word {
+                "host" => world.host = Some(rest.to_owned()),
                 "set" => world.sets.push(rest.to_owned()),
                 "header" => drop(world.headers.insert(name, Ok(names()))),
                 "no-header" => drop(world.headers.insert(name, Err(list.to_owned()))),

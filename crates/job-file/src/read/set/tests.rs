@@ -6,17 +6,23 @@ use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::{read::json, source::Document};
+use crate::{
+    read::json,
+    source::{Document, FILE},
+};
 
 /// The tree of `text` with arguments applied, as JSON; the errors where there are any.
 fn apply_all(text: &str, sets: &[&str]) -> Result<Json, Vec<String>> {
     let file = Arc::new(Document::new("a.yaml".to_owned(), text.to_owned()));
     let arguments = sets.iter().map(|set| Arc::new(Document::of_argument(set)));
-    let documents: Vec<_> = [file].into_iter().chain(arguments).collect();
+    let documents: Vec<_> = [Arc::new(Document::none()), file]
+        .into_iter()
+        .chain(arguments)
+        .collect();
     let mut report = Report::new(documents.clone());
-    let mut root = yaml::parse(text, 0, 0, &mut report).unwrap();
+    let mut root = yaml::parse(text, FILE, 0, &mut report).unwrap();
     for (at, set) in sets.iter().enumerate() {
-        apply(set, at + 1, &mut root, &mut report);
+        apply(set, FILE + 1 + at, &mut root, &mut report);
     }
     check_spans(&root, &documents);
     let json = json::of(&root, &mut report);
@@ -130,8 +136,8 @@ fn an_argument_that_cannot_be_applied_changes_nothing() {
             String::new(),
             text.to_owned(),
         ))]);
-        let mut root = yaml::parse(text, 0, 0, &mut report).unwrap();
-        apply(set, 1, &mut root, &mut report);
+        let mut root = yaml::parse(text, FILE, 0, &mut report).unwrap();
+        apply(set, FILE + 1, &mut root, &mut report);
         assert_eq!(
             json::of(&root, &mut report),
             json!({"a": {"b": [1]}}),
