@@ -7,11 +7,10 @@
 
 use wasmtime::{
     Store,
-    component::{self as wasm, ComponentNamedList, Lift, Lower, TypedFunc},
-    error::Context as _,
+    component::{self as wasm, TypedFunc},
 };
 
-use crate::{guest::Guest, interfaces::CHECKPOINTED_EXPORT};
+use crate::{guest::Guest, interfaces::CHECKPOINTED_EXPORT, lookup::Lookup};
 
 type Returned<T> = (Result<T, String>,);
 
@@ -33,14 +32,9 @@ impl Checkpointed {
         store: &mut Store<Guest>,
         instance: &wasm::Instance,
     ) -> wasmtime::Result<Option<Self>> {
-        let Some(interface) = component.get_export_index(None, CHECKPOINTED_EXPORT) else {
+        let lookup = Lookup::of(CHECKPOINTED_EXPORT, component, store, instance);
+        let Some(mut lookup) = lookup else {
             return Ok(None);
-        };
-        let mut lookup = Lookup {
-            component,
-            interface,
-            store,
-            instance,
         };
         Ok(Some(Self {
             initialize: lookup.function("initialize")?,
@@ -84,32 +78,5 @@ impl Checkpointed {
         checkpoint: u64,
     ) -> wasmtime::Result<()> {
         self.aborted.call(store, (checkpoint,))
-    }
-}
-
-/// Where functions are looked up.
-struct Lookup<'a> {
-    component: &'a wasm::Component,
-    interface: wasm::ComponentExportIndex,
-    store: &'a mut Store<Guest>,
-    instance: &'a wasm::Instance,
-}
-
-impl Lookup<'_> {
-    fn function<Params, Results>(
-        &mut self,
-        name: &'static str,
-    ) -> wasmtime::Result<TypedFunc<Params, Results>>
-    where
-        Params: ComponentNamedList + Lower,
-        Results: ComponentNamedList + Lift,
-    {
-        let function = self
-            .component
-            .get_export_index(Some(&self.interface), name)
-            .and_then(|index| self.instance.get_func(&mut *self.store, index))
-            .with_context(|| format!("`{CHECKPOINTED_EXPORT}` has no function `{name}`"))?;
-        let typed = function.typed(&*self.store);
-        typed.with_context(|| format!("function `{name}` of `{CHECKPOINTED_EXPORT}`"))
     }
 }

@@ -9,12 +9,13 @@ use std::{
 };
 
 use wasmtime::component as wasm;
-use weir_operator::{Descriptor, Failure, Operator, OperatorFactory, TaskInfo};
+use weir_operator::{Descriptor, Evolve, Failure, Operator, OperatorFactory, TaskInfo};
 
 use crate::{
     Engine, Error, Limits, Provider,
     bindings::OperatorPre,
     describe,
+    evolving::ComponentEvolve,
     guest::Guest,
     instance::{Instance, NoInstance},
     interfaces::{self, Exported},
@@ -206,6 +207,14 @@ impl OperatorFactory for ComponentFactory {
 
     fn create(&self, task: &TaskInfo) -> Result<Box<dyn Operator>, Failure> {
         Ok(Box::new(self.instance(task)?))
+    }
+
+    fn evolve(&self) -> Result<Option<Box<dyn Evolve>>, Failure> {
+        if !self.descriptor().evolving {
+            return Ok(None);
+        }
+        let (component, limits) = (self.component.clone(), self.limits.clone());
+        Ok(Some(Box::new(ComponentEvolve::new(component, limits))))
     }
 }
 

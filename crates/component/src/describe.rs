@@ -50,6 +50,7 @@ pub(crate) fn check(declared: data::Descriptor, optional: &[&str]) -> Result<Des
         // What it holds between two checkpoints cannot be made anew.
         keeps_memory: declared.keeps_memory || checkpointed,
         checkpointed,
+        evolving: optional.contains(&interfaces::EVOLVING),
     })
 }
 

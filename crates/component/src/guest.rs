@@ -30,6 +30,8 @@ pub(crate) enum Phase {
     Snapshot,
     Complete,
     Aborted,
+    Migrate,
+    Render,
 }
 
 impl fmt::Display for Phase {
@@ -45,6 +47,8 @@ impl fmt::Display for Phase {
             Self::Snapshot => "`snapshot`",
             Self::Complete => "`complete`",
             Self::Aborted => "`aborted`",
+            Self::Migrate => "`migrate`",
+            Self::Render => "`render`",
         })
     }
 }
@@ -107,7 +111,9 @@ impl Guest {
     pub(crate) fn keyed(&mut self, import: &'static str) -> Result<&mut Context, Breach> {
         match self.phase {
             Phase::Process => self.context(import),
-            Phase::Start | Phase::Describe => Err(self.misplaced(import)),
+            Phase::Start | Phase::Describe | Phase::Migrate | Phase::Render => {
+                Err(self.misplaced(import))
+            }
             Phase::Initialize
             | Phase::Open
             | Phase::EndOfInput
@@ -130,7 +136,9 @@ impl Guest {
             | Phase::EndOfInput
             | Phase::Finish
             | Phase::Snapshot => self.context(import),
-            Phase::Start | Phase::Describe => Err(self.misplaced(import)),
+            Phase::Start | Phase::Describe | Phase::Migrate | Phase::Render => {
+                Err(self.misplaced(import))
+            }
             Phase::Complete | Phase::Aborted => Err(self.misplaced_because(
                 import,
                 "it only tells what became of a checkpoint, and is no part of the next one",
@@ -143,7 +151,9 @@ impl Guest {
     pub(crate) fn broadcasting(&mut self, import: &'static str) -> Result<&mut Context, Breach> {
         match self.phase {
             Phase::Process => self.context(import),
-            Phase::Start | Phase::Describe => Err(self.misplaced(import)),
+            Phase::Start | Phase::Describe | Phase::Migrate | Phase::Render => {
+                Err(self.misplaced(import))
+            }
             Phase::Initialize
             | Phase::Open
             | Phase::EndOfInput

@@ -17,6 +17,7 @@ use crate::{
     },
     checkpointed::Checkpointed,
     engine::TICK,
+    evolving::Evolving,
     guest::{Guest, Phase},
     trap::FailedCall,
 };
@@ -34,6 +35,8 @@ pub(crate) struct Exports {
     process: TypedFunc<ProcessIn<'static>, ProcessOut>,
     /// The optional interface, where the component has it.
     pub(crate) checkpointed: Option<Checkpointed>,
+    /// The other one.
+    pub(crate) evolving: Option<Evolving>,
 }
 
 /// An instance and its store.
@@ -51,6 +54,18 @@ pub(crate) enum NoInstance {
     Failed(Failure),
     /// A function has another type than the contract says.
     Types(wasmtime::Error),
+}
+
+impl NoInstance {
+    /// For a component that was found fit before.
+    pub(crate) fn into_failure(self) -> Failure {
+        match self {
+            Self::Failed(failure) => failure,
+            Self::Types(error) => Failure::Internal {
+                message: format!("the component was described but does not match: {error:#}"),
+            },
+        }
+    }
 }
 
 impl Instance {
@@ -111,6 +126,19 @@ impl Instance {
             Ok(_) | Err(_) => self.store.data().log.tell_held(),
         }
         described
+    }
+
+    /// Calls a function that has no context, and the time of the limits.
+    ///
+    /// # Errors
+    /// [`Failure`]; then the instance is lost.
+    pub(crate) fn call_without<R>(
+        &mut self,
+        phase: Phase,
+        limits: &Limits,
+        function: impl FnOnce(&Exports, &mut Store<Guest>) -> wasmtime::Result<R>,
+    ) -> Result<R, Failure> {
+        self.call(phase, None, limits, limits.time_per_call, function)
     }
 
     /// Lends the context of the task to the store, calls, and takes it back. The call has the time
@@ -177,11 +205,12 @@ impl Exports {
         let operator = indices.load(&mut *store, instance)?;
         let logic = operator.weir_operator_logic().clone();
         let process = logic.func_process().func().typed(&*store)?;
-        let checkpointed = Checkpointed::of(pre.instance_pre().component(), store, instance)?;
+        let component = pre.instance_pre().component();
         Ok(Self {
             logic,
             process,
-            checkpointed,
+            checkpointed: Checkpointed::of(component, store, instance)?,
+            evolving: Evolving::of(component, store, instance)?,
         })
     }
 

@@ -9,17 +9,15 @@ pub(crate) const TIMED: &str = "timed";
 pub(crate) const CHECKPOINTED: &str = "checkpointed";
 /// The same by its full name.
 pub(crate) const CHECKPOINTED_EXPORT: &str = "weir:operator/checkpointed@0.1.0";
+/// The interface of a component that knows older versions of its state.
+pub(crate) const EVOLVING: &str = "evolving";
+/// The same by its full name.
+pub(crate) const EVOLVING_EXPORT: &str = "weir:operator/evolving@0.1.0";
 
 /// The interfaces of `weir:operator` that a component may import.
 const HOST: [&str; 5] = ["context", "data", "state", "telemetry", "timers"];
 /// The interfaces of `weir:operator` that a component may export beside `logic`.
-const OPTIONAL: [&str; 5] = [
-    CHECKPOINTED,
-    "evolving",
-    "keyed-broadcast",
-    "selector",
-    TIMED,
-];
+const OPTIONAL: [&str; 5] = [CHECKPOINTED, EVOLVING, "keyed-broadcast", "selector", TIMED];
 /// The packages of WASI 0.2 that are linked.
 const WASI: [(&str, &[&str]); 6] = [
     (

@@ -74,12 +74,7 @@ impl ComponentOperator {
 
     fn instantiate(&self) -> Result<Instance, Failure> {
         let pre = self.component.pre();
-        Instance::new(pre, &self.limits, Some(&self.task)).map_err(|error| match error {
-            NoInstance::Failed(failure) => failure,
-            NoInstance::Types(error) => Failure::Internal {
-                message: format!("the component was described but does not match: {error:#}"),
-            },
-        })
+        Instance::new(pre, &self.limits, Some(&self.task)).map_err(NoInstance::into_failure)
     }
 
     /// Calls a function of the instance. A failure of the instance loses it, an error that the

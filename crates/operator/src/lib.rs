@@ -4,6 +4,7 @@
 //! a closure of a test or a connector implements them.
 
 mod context;
+mod evolve;
 mod failure;
 mod operator;
 mod selector;
@@ -11,6 +12,7 @@ mod sink;
 mod source;
 
 pub use context::{Context, Metric, Metrics, TaskInfo};
+pub use evolve::{Evolve, Part};
 pub use failure::{Domain, Failure, Limit, RowInfo, Trap};
 pub use operator::{Descriptor, Emitted, Operator, OperatorFactory, Outcome, Poison};
 pub use selector::{BadKey, KeySelector};

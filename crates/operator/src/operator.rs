@@ -3,7 +3,7 @@
 use weir_model::{CheckpointId, Column, Rows};
 use weir_state::StateDecl;
 
-use crate::{Context, Failure, TaskInfo};
+use crate::{Context, Evolve, Failure, TaskInfo};
 
 /// What an operator says about itself before it runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +22,9 @@ pub struct Descriptor {
     /// of the checkpoint. What it holds between two of them cannot be made anew, so such an
     /// operator `keeps_memory` too.
     pub checkpointed: bool,
+    /// Whether it can bring state of an older version to the one that it declares, and tell what is
+    /// in it (see [`OperatorFactory::evolve`]).
+    pub evolving: bool,
 }
 
 /// Rows for one output of an operator.
@@ -172,4 +175,13 @@ pub trait OperatorFactory: Send + Sync {
     /// # Errors
     /// [`Failure`] where it cannot be made.
     fn create(&self, task: &TaskInfo) -> Result<Box<dyn Operator>, Failure>;
+
+    /// What the operator knows of the formats of its state; `None` where it is not
+    /// [`evolving`](Descriptor::evolving).
+    ///
+    /// # Errors
+    /// [`Failure`] where it cannot be asked.
+    fn evolve(&self) -> Result<Option<Box<dyn Evolve>>, Failure> {
+        Ok(None)
+    }
 }

@@ -85,6 +85,7 @@ fn what_is_declared_is_taken_over() {
         timers: false,
         keeps_memory: true,
         checkpointed: false,
+        evolving: false,
     };
     assert_eq!(checked, expected);
 }
