@@ -25,7 +25,8 @@ use weir_model::{Attempt, KeyGroupRange, MaxParallelism, Name, Parallelism};
 use weir_operator::{Failure, OperatorFactory, SinkFactory, SourceFactory};
 use weir_runtime::{
     BackendFactory, CheckpointOptions, CheckpointStats, Deployment, JobEvent, JobListener,
-    JobOptions, OnExisting, OperatorDeployment, Outcome, RestoreFrom, SinkDeployment, SystemClock,
+    JobOptions, Mapping, OnExisting, OperatorDeployment, Outcome, RestoreFrom, SinkDeployment,
+    SystemClock,
 };
 use weir_snapshot_store::LocalStore;
 use weir_state::{Backend, HeapBackend, StateDecl};
@@ -156,6 +157,7 @@ impl Bench {
             operators: operators.into_iter().collect(),
             sinks: HashMap::from([(out, sink)]),
             backend: Arc::new(Heap),
+            mapping: Mapping::default(),
         })
     }
 
@@ -247,6 +249,7 @@ fn options(
         listener,
         stop,
         commands: mpsc::unbounded_channel().1,
+        claims: None,
     }
 }
 

@@ -25,7 +25,9 @@ use weir_job_file::{
 };
 use weir_model::{KeyGroupRange, Name};
 use weir_operator::{Failure, SinkFactory, SourceFactory};
-use weir_runtime::{BackendFactory, Deployment, OnExisting, OperatorDeployment, SinkDeployment};
+use weir_runtime::{
+    BackendFactory, Deployment, Mapping, OnExisting, OperatorDeployment, SinkDeployment,
+};
 use weir_state::{Backend, HeapBackend, StateDecl};
 
 use self::components::{limits_of, load_components};
@@ -109,6 +111,11 @@ pub(crate) fn assemble(job: JobFile, shared: &Shared) -> Result<Assembly, Diagno
         operators,
         sinks,
         backend,
+        mapping: Mapping {
+            renamed_from: job.renamed_from(),
+            allow_non_restored_state: job.allow_non_restored_state,
+            adopt_max_parallelism: job.max_parallelism.is_none(),
+        },
     };
     Ok(Assembly {
         job,

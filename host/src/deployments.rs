@@ -108,6 +108,7 @@ fn deploy(folder: &Path, cache: &Path, number: usize, rows: &str) -> Outcome {
         listener: Arc::new(Silent),
         stop,
         commands: mpsc::unbounded_channel().1,
+        claims: None,
     };
     run_job(assembly.deployment, options).unwrap().outcome
 }

@@ -23,7 +23,7 @@ impl Exit {
     #[must_use]
     pub fn of_failure(failure: &Failure) -> Self {
         match failure {
-            Failure::Unfit { .. } => Self::Usage,
+            Failure::Unfit { .. } | Failure::Claimed { .. } => Self::Usage,
             Failure::Guest { .. }
             | Failure::Trap(_)
             | Failure::Limit(_)

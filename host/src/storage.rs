@@ -13,7 +13,7 @@ use weir_checkpoint::{JobPaths, Refusal};
 use weir_job_file::JobFile;
 use weir_model::{Attempt, CheckpointId, Name};
 use weir_operator::Failure;
-use weir_runtime::{CheckpointOptions, Foreign, RestoreFrom};
+use weir_runtime::{CheckpointOptions, Claims, Foreign, RestoreFrom};
 use weir_snapshot_store::{JobLock, LocalStore, LockError};
 
 /// The code of a checkpoint that is named and not there.
@@ -71,14 +71,28 @@ impl Restore {
     ///
     /// # Errors
     /// What is wrong with the path.
-    pub(crate) fn from(&self, job: &JobFile) -> Result<RestoreFrom, String> {
-        match self {
-            Self::Latest => Ok(RestoreFrom::Latest),
-            Self::None => Ok(RestoreFrom::Nothing),
-            Self::Path(path) => {
-                let foreign = checkpoint_at(path)?;
-                Ok(own(path, job).map_or(RestoreFrom::Checkpoint(foreign), RestoreFrom::Own))
+    pub(crate) fn from(&self, job: &JobFile, claim: bool) -> Result<RestoreFrom, String> {
+        let path = match (self, claim) {
+            (Self::Latest, false) => return Ok(RestoreFrom::Latest),
+            (Self::None, false) => return Ok(RestoreFrom::Nothing),
+            (Self::Latest | Self::None, true) => {
+                return Err("`--claim` needs the path of a checkpoint: `--restore PATH`".into());
             }
+            (Self::Path(path), _) => path,
+        };
+        let foreign = checkpoint_at(path)?;
+        match (own(path, job), claim) {
+            (Some(_), true) => Err(format!(
+                "`{}` is the job's own already: leave `--claim` out",
+                path.display()
+            )),
+            (Some(id), false) => Ok(RestoreFrom::Own(id)),
+            (None, true) if job.checkpoint.is_none() => Err(
+                "`--claim` needs a job that keeps checkpoints of its own: set `checkpoint.dir`"
+                    .into(),
+            ),
+            (None, true) => Ok(RestoreFrom::Claimed(checkpoint_at(&absolute(path)?)?)),
+            (None, false) => Ok(RestoreFrom::Checkpoint(foreign)),
         }
     }
 }
@@ -116,7 +130,27 @@ pub(crate) fn finished(job: &JobFile) -> Result<Option<String>, Failure> {
     }
 }
 
-/// A checkpoint by the path of its folder.
+/// How a job claims checkpoints; nobody can claim without keeping checkpoints.
+pub(crate) fn claims(job: &JobFile) -> Option<Claims> {
+    let dir = absolute(&job.checkpoint.as_ref()?.dir).ok()?;
+    Some(Claims {
+        owner: format!(
+            "job `{}`, with its checkpoints in {}",
+            job.job,
+            dir.display()
+        ),
+        opener: Arc::new(|place: &str| checkpoint_at(Path::new(place))),
+    })
+}
+
+/// The path from the root on, so that it leads there from wherever the job is started next.
+fn absolute(path: &Path) -> Result<PathBuf, String> {
+    let whole = path.canonicalize().or_else(|_| std::path::absolute(path));
+    whole.map_err(|e| format!("`{}`: {e}", path.display()))
+}
+
+/// A checkpoint by the path of its folder. Its store begins at the folder above: what checkpoints
+/// of a job share lies beside them.
 pub(crate) fn checkpoint_at(path: &Path) -> Result<Foreign, String> {
     let folder = folder_of(path);
     if !folder.join("_metadata").is_file() {
@@ -135,7 +169,8 @@ pub(crate) fn checkpoint_at(path: &Path) -> Result<Foreign, String> {
 }
 
 /// A store that holds a checkpoint and all its files, and the folder of the checkpoint in there,
-/// ending in `/` unless empty. One of a job's own checkpoints may name files beside its folder.
+/// ending in `/` unless empty. One of a job's own checkpoints may name files beside its folder, and
+/// one that was claimed is deleted with its folder.
 pub(crate) fn store_of(folder: &Path) -> (LocalStore, String) {
     let name = folder.file_name().and_then(|name| name.to_str());
     let whole = match name {
@@ -145,10 +180,7 @@ pub(crate) fn store_of(folder: &Path) -> (LocalStore, String) {
     };
     let folder = whole.as_deref().unwrap_or(folder);
     let name = folder.file_name().and_then(|name| name.to_str());
-    match (
-        folder.parent(),
-        name.filter(|name| checkpoint_name(name).is_some()),
-    ) {
+    match (folder.parent(), name) {
         (Some(parent), Some(name)) => {
             let parent = match parent.as_os_str().is_empty() {
                 true => Path::new("."),
@@ -259,7 +291,7 @@ mod tests {
             fs::create_dir_all(&folder).unwrap();
             fs::write(folder.join("_metadata"), "").unwrap();
         }
-        let restore = |place: &str| Restore::Path(dir.path().join(place)).from(&job);
+        let restore = |place: &str| Restore::Path(dir.path().join(place)).from(&job, false);
         for place in ["saved/a/chk-7", "saved/b/../a/chk-7/_metadata"] {
             let own = matches!(restore(place), Ok(RestoreFrom::Own(CheckpointId(7))));
             assert!(own, "{place}");

@@ -11,6 +11,7 @@
 //! <job>/shared/<head operator>/<subtask>/<n>-<attempt>
 //!                                                  what a task wrote for checkpoint <n> and later
 //!                                                  ones may go on to use (D11, D12)
+//! <job>/chk-<n>/CLAIMED-BY                         whose it is, where another job took it (D24)
 //! ```
 //!
 //! A file is named by its path from the folder of the checkpoint that names it, so that the folder
@@ -24,6 +25,8 @@ use weir_model::{Attempt, CheckpointId, JobName, Name, OperatorName, SubtaskInde
 const METADATA: &str = "_metadata";
 /// With `_` in front, which no name of an operator begins with (D3).
 const COMMITTED: &str = "_committed";
+/// In capitals, which no name of an operator has.
+const CLAIMED: &str = "CLAIMED-BY";
 const BEGIN: &str = "BEGIN-";
 const EPOCH: &str = "epoch-";
 const SHARED: &str = "shared/";
@@ -117,6 +120,12 @@ impl JobPaths {
     #[must_use]
     pub fn committed(&self, id: CheckpointId) -> String {
         self.in_checkpoint(id, COMMITTED)
+    }
+
+    /// The mark of a checkpoint that a job has claimed, as a path in its folder; it says which job.
+    #[must_use]
+    pub fn claimed_inside() -> &'static str {
+        CLAIMED
     }
 
     /// The `number`-th record of where the job began; only the highest counts.

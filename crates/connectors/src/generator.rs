@@ -21,8 +21,10 @@ mod reader;
 mod row;
 mod split;
 
+use std::sync::Arc;
+
 use weir_model::SourceName;
-use weir_operator::{Discovery, Failure, SourceFactory, SourceReader, TaskInfo};
+use weir_operator::{Discovery, Failure, SavedSource, SourceFactory, SourceReader, TaskInfo};
 
 use self::{keys::Keys, reader::GeneratorReader, row::Maker, split::SplitId};
 
@@ -141,6 +143,20 @@ impl SourceFactory for GeneratorSource {
 
     fn replayable(&self) -> bool {
         true
+    }
+
+    /// Rows belong to splits by their number, so a job that goes on keeps it: it may have another
+    /// max-parallelism by now.
+    fn resumed(&self, saved: &SavedSource) -> Option<Arc<dyn SourceFactory>> {
+        let ids = saved.split_ids().ok()?;
+        let splits = ids.iter().find_map(|id| SplitId::read(id))?.of;
+        (splits != self.splits).then(|| {
+            let resumed: Arc<dyn SourceFactory> = Arc::new(Self {
+                splits,
+                ..self.clone()
+            });
+            resumed
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a job file says, as plain values: every default filled in, every path resolved.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use indexmap::IndexMap;
 use weir_checkpoint::{CheckpointMode, Config, RestartStrategy, TwoPhaseOptions};
@@ -25,6 +25,8 @@ pub struct JobFile {
     /// `checkpoint`; without it, and with `mode: at-most-once`, none are taken and the job is
     /// at-most-once (D30).
     pub checkpoint: Option<Checkpoint>,
+    /// `allow-non-restored-state`: whether what has no home any more in a checkpoint is left behind.
+    pub allow_non_restored_state: bool,
     /// `restart`. Where it is missing: the default of [`RestartStrategy`] with checkpoints, none
     /// without.
     pub restart: RestartStrategy,
@@ -58,6 +60,18 @@ impl JobFile {
         let largest = all.fold(self.parallelism, Parallelism::max);
         self.max_parallelism
             .unwrap_or_else(|| MaxParallelism::default_for(largest))
+    }
+
+    /// What nodes were called before, by what they are called now.
+    #[must_use]
+    pub fn renamed_from(&self) -> BTreeMap<Name, Name> {
+        let sources = self.sources.iter().map(|(name, n)| (name, &n.renamed_from));
+        let operators = self.operators.iter();
+        let operators = operators.map(|(name, n)| (name, &n.renamed_from));
+        let sinks = self.sinks.iter().map(|(name, n)| (name, &n.renamed_from));
+        let all = sources.chain(operators).chain(sinks);
+        all.filter_map(|(new, old)| Some((new.clone(), old.clone()?)))
+            .collect()
     }
 }
 
@@ -137,6 +151,8 @@ pub(crate) fn millis(duration: Duration) -> u64 {
 /// A source.
 #[derive(Clone, Debug)]
 pub struct Source {
+    /// `renamed-from`: its name before.
+    pub renamed_from: Option<Name>,
     /// Number of readers.
     pub parallelism: Parallelism,
     /// `rate`: the most rows per second of the whole source; `None` = as fast as it goes.
@@ -310,6 +326,8 @@ pub enum Distribution {
 /// An operator.
 #[derive(Clone, Debug)]
 pub struct Operator {
+    /// `renamed-from`: its name before.
+    pub renamed_from: Option<Name>,
     /// Number of subtasks.
     pub parallelism: Parallelism,
     /// `component`: the file of the component.
@@ -384,6 +402,8 @@ pub enum Key {
 /// A sink.
 #[derive(Clone, Debug)]
 pub struct Sink {
+    /// `renamed-from`: its name before.
+    pub renamed_from: Option<Name>,
     /// Number of writers.
     pub parallelism: Parallelism,
     /// `from`, `key`, `partitioning`; `None` = only the dead letters of operators that name it.

@@ -73,6 +73,17 @@ pub enum Failure {
         /// What does not fit, and what would.
         message: String,
     },
+    /// A checkpoint that another job has claimed: only one can own it (D24).
+    #[error(
+        "cannot claim `{location}`: it is claimed already, by {by}; restore it without `--claim`, \
+         which leaves it as it is, or copy it"
+    )]
+    Claimed {
+        /// Where it lies.
+        location: String,
+        /// Who has it.
+        by: String,
+    },
     /// A job that starts anew would mix its results with others (D23).
     #[error(
         "`{location}` holds committed files already ({committed}): the job starts anew and would mix \
@@ -114,6 +125,7 @@ impl Failure {
             | Self::BadKey { .. }
             | Self::Restore { .. }
             | Self::Unfit { .. }
+            | Self::Claimed { .. }
             | Self::Existing { .. } => Domain::User,
             Self::External { .. } | Self::Superseded { .. } => Domain::External,
             Self::Internal { .. } => Domain::Internal,
@@ -135,6 +147,7 @@ impl Failure {
             Self::Existing { .. } => "W0109",
             Self::Unfit { .. } => "W0110",
             Self::Superseded { .. } => "W0134",
+            Self::Claimed { .. } => "W0120",
             Self::Internal { .. } => "W0199",
         }
     }

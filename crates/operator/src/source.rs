@@ -103,6 +103,12 @@ pub trait SourceFactory: Send + Sync {
 
     /// Whether the source can go back to a position.
     fn replayable(&self) -> bool;
+
+    /// The source as it must be to go on from what was saved, where that is not as it is anyhow.
+    fn resumed(&self, saved: &SavedSource) -> Option<Arc<dyn SourceFactory>> {
+        let _ = saved;
+        None
+    }
 }
 
 /// Deals the splits of one source out to its readers: a plain value, kept by the coordinator and
@@ -129,6 +135,20 @@ pub struct SavedSource {
     pub open: Vec<Split>,
     /// The splits that readers have ended since they started.
     pub ended: Vec<String>,
+}
+
+impl SavedSource {
+    /// The names of all splits that it knows of: open, ended, or not begun.
+    ///
+    /// # Errors
+    /// [`Failure::Restore`] where the enumerator's part cannot be read.
+    pub fn split_ids(&self) -> Result<BTreeSet<String>, Failure> {
+        let mut ids = read_finished(&self.enumerator)?;
+        ids.extend(read_pending(&self.enumerator)?.into_iter().map(|s| s.id));
+        ids.extend(self.open.iter().map(|split| split.id.clone()));
+        ids.extend(self.ended.iter().cloned());
+        Ok(ids)
+    }
 }
 
 impl Enumerator {

@@ -1,6 +1,9 @@
 //! What a job needs to run: its plan, what plugs into it, and how it is run.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use weir_checkpoint::{CheckpointMode, Config, JobPaths, Restart, SnapshotStore, TwoPhaseOptions};
 use weir_graph::Plan;
@@ -23,6 +26,21 @@ pub struct Deployment {
     pub sinks: HashMap<Name, SinkDeployment>,
     /// Where keyed state is kept.
     pub backend: Arc<dyn BackendFactory>,
+    /// How what a checkpoint holds finds its home.
+    pub mapping: Mapping,
+}
+
+/// How what a checkpoint holds finds its home in a job that has changed since.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mapping {
+    /// What sources, operators and sinks were called before, by what they are called now. Holds
+    /// only where the checkpoint does not know the new name: it was taken before the change.
+    pub renamed_from: BTreeMap<Name, Name>,
+    /// Whether what has no home any more is left behind; else such a checkpoint is refused.
+    pub allow_non_restored_state: bool,
+    /// Whether the job keeps the number of key groups of the checkpoint, whatever the plan says:
+    /// nobody has set one.
+    pub adopt_max_parallelism: bool,
 }
 
 /// An operator with its configuration.
@@ -90,6 +108,8 @@ pub struct JobOptions {
     pub stop: tokio::sync::watch::Receiver<bool>,
     /// What it is told while it runs.
     pub commands: tokio::sync::mpsc::UnboundedReceiver<JobCommand>,
+    /// How checkpoints are claimed; `None` = none can be.
+    pub claims: Option<Claims>,
 }
 
 /// Where and how checkpoints are kept.
@@ -117,7 +137,22 @@ pub enum RestoreFrom {
     Own(CheckpointId),
     /// At a checkpoint that the user names; it is neither changed nor referred to (D24).
     Checkpoint(Foreign),
+    /// At a checkpoint that the user names and hands over: it becomes one of those that the job
+    /// retains, and is deleted when it is beyond them (D24).
+    Claimed(Foreign),
 }
+
+/// What it takes to claim checkpoints.
+#[derive(Clone)]
+pub struct Claims {
+    /// What the job is called beside what it claims: no other job may be called the same.
+    pub owner: String,
+    /// Finds a claimed checkpoint again, for a later process.
+    pub opener: Opener,
+}
+
+/// Finds a checkpoint again by its place, as [`Foreign::place`] says it. May block.
+pub type Opener = Arc<dyn Fn(&str) -> Result<Foreign, String> + Send + Sync>;
 
 /// A checkpoint that the user names.
 #[derive(Clone)]
@@ -130,7 +165,8 @@ pub struct Foreign {
 
 impl Foreign {
     /// Where it lies, for people.
-    pub(crate) fn place(&self) -> String {
+    #[must_use]
+    pub fn place(&self) -> String {
         let store = self.store.describe();
         let whole = format!("{}/{}", store.trim_end_matches('/'), self.folder);
         whole.trim_end_matches('/').to_owned()

@@ -18,8 +18,9 @@ mod task;
 
 pub use clock::{Clock, SystemClock};
 pub use deployment::{
-    BackendFactory, CheckpointOptions, CheckpointStats, Deployment, Foreign, JobEvent, JobListener,
-    JobOptions, OnExisting, OperatorDeployment, RestoreFrom, SinkDeployment,
+    BackendFactory, CheckpointOptions, CheckpointStats, Claims, Deployment, Foreign, JobEvent,
+    JobListener, JobOptions, Mapping, OnExisting, Opener, OperatorDeployment, RestoreFrom,
+    SinkDeployment,
 };
 pub use driver::{Begin, BeginFrom, Examined, examine, finished, run};
 pub use meters::{Meter, NodeMeters};

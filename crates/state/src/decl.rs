@@ -24,6 +24,24 @@ pub enum StateKind {
 }
 
 impl StateKind {
+    /// All kinds.
+    pub const ALL: [Self; 8] = [
+        Self::Value,
+        Self::List,
+        Self::Map,
+        Self::Reducing,
+        Self::Aggregating,
+        Self::OperatorList,
+        Self::OperatorUnion,
+        Self::Broadcast,
+    ];
+
+    /// The kind of this name; `None` where there is none.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
     /// Whether the state belongs to a key; else it belongs to a subtask.
     #[must_use]
     pub fn is_keyed(self) -> bool {

@@ -11,7 +11,7 @@ use std::{
 use indexmap::IndexMap;
 use tokio::sync::{mpsc, watch};
 use weir_checkpoint::{
-    CheckpointMode, Config, JobPaths, Restart, RestartStrategy, TwoPhaseOptions,
+    CheckpointMode, Config, JobPaths, Restart, RestartStrategy, SnapshotStore, TwoPhaseOptions,
     testing::MemoryStore,
 };
 use weir_graph::{
@@ -20,8 +20,9 @@ use weir_graph::{
 use weir_model::{Attempt, ColumnView, KeyGroupRange, MaxParallelism, Name, Parallelism};
 use weir_operator::{BadKey, Failure, KeySelector, OperatorFactory, SinkFactory, SourceFactory};
 use weir_runtime::{
-    BackendFactory, CheckpointOptions, Deployment, JobEvent, JobListener, JobOptions, OnExisting,
-    OperatorDeployment, Report, RestoreFrom, SinkDeployment, SystemClock, run,
+    BackendFactory, CheckpointOptions, Claims, Deployment, Foreign, JobEvent, JobListener,
+    JobOptions, Mapping, OnExisting, Opener, OperatorDeployment, Report, RestoreFrom,
+    SinkDeployment, SystemClock, run,
 };
 use weir_state::{Backend, HeapBackend, StateDecl};
 
@@ -77,6 +78,12 @@ pub struct TestJob {
     pub restart: RestartStrategy,
     /// Where it begins.
     pub restore: RestoreFrom,
+    /// How what a checkpoint holds finds its home.
+    pub mapping: Mapping,
+    /// Where it finds again what it has claimed; `None` = in its own store.
+    pub claimed_in: Option<Arc<MemoryStore>>,
+    /// What it is called beside what it claims.
+    pub owner: String,
     /// What happens to results that are there.
     pub on_existing: OnExisting,
     /// Who is told.
@@ -110,6 +117,9 @@ impl TestJob {
             mode: CheckpointMode::ExactlyOnce,
             restart: RestartStrategy::None,
             restore: RestoreFrom::Latest,
+            mapping: Mapping::default(),
+            claimed_in: None,
+            owner: "job `test`".into(),
             on_existing: OnExisting::Refuse,
             events: Events::default(),
             unstoppable: false,
@@ -265,6 +275,7 @@ impl TestJob {
                 .map(|(n, f)| (n.clone(), sink(f)))
                 .collect(),
             backend: Arc::new(Heap),
+            mapping: self.mapping.clone(),
         };
         let attempts = self.attempts.clone();
         let options = JobOptions {
@@ -285,8 +296,36 @@ impl TestJob {
                 false => self.stop.subscribe(),
             },
             commands: mpsc::unbounded_channel().1,
+            claims: Some(Claims {
+                owner: self.owner.clone(),
+                opener: self.opener(),
+            }),
         };
         run(deployment, options).unwrap()
+    }
+
+    /// Finds again what it has claimed.
+    fn opener(&self) -> Opener {
+        let store = self
+            .claimed_in
+            .clone()
+            .unwrap_or_else(|| self.store.clone());
+        Arc::new(move |place: &str| {
+            let root = format!("{}/", store.describe().trim_end_matches('/'));
+            let folder = place.strip_prefix(&root).ok_or("of another store")?;
+            Ok(Foreign {
+                store: store.clone(),
+                folder: folder.to_owned(),
+            })
+        })
+    }
+
+    /// How many key groups there are; taken over from a checkpoint unless the mapping says
+    /// otherwise.
+    #[must_use]
+    pub fn max_parallelism(mut self, max: u32) -> Self {
+        self.graph.max_parallelism = MaxParallelism::new(max).unwrap();
+        self
     }
 
     /// The part of a row before its first `-` as the key.

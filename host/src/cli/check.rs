@@ -1,5 +1,7 @@
 //! `weir check`: says whether a job could run, and what it would be; starts nothing.
 
+mod from;
+
 use std::{collections::BTreeSet, path::PathBuf};
 
 use clap::Args;
@@ -8,17 +10,21 @@ use weir_checkpoint::{CheckpointMode, RestartStrategy};
 use weir_graph::OnError;
 use weir_job_file::FromHost;
 use weir_runtime::{Examined, examine};
-use weir_state::Change;
 
-use super::{JobArgs, Output, Shared, graph};
+use super::{JobArgs, NonRestored, Output, Shared, graph};
 use crate::{
     assemble::{Assembly, assemble},
     exit::Exit,
     guarantee::{Checkpoints, Guarantees, SinkFacts, SourceFacts, judge, sources_of},
     load::{load, refuse},
-    render::{error, guarantees_document, guarantees_text, plan_document, plan_text, tell},
+    render::{
+        error, error_document, guarantees_document, guarantees_text, plan_document, plan_text, tell,
+    },
     storage::{NO_CHECKPOINT, checkpoint_at},
 };
+
+/// The code of a checkpoint that does not fit the job.
+const UNFIT: &str = "W0110";
 
 /// Checks a job file and its components, and shows the plan and what the job
 /// guarantees.
@@ -30,7 +36,8 @@ use crate::{
 #[command(after_help = "Examples:
   weir check job.yaml
   weir check job.yaml --set parallelism=8
-  weir check job.yaml --from checkpoints/flights/chk-7")]
+  weir check job.yaml --from checkpoints/flights/chk-7
+  weir check job.yaml --from /backup/savepoint-flights-3 --allow-non-restored-state")]
 pub(crate) struct Check {
     #[command(flatten)]
     job: JobArgs,
@@ -38,11 +45,18 @@ pub(crate) struct Check {
     /// Also judges whether the job could go on from this checkpoint.
     #[arg(long, value_name = "CHECKPOINT")]
     from: Option<PathBuf>,
+
+    #[command(flatten)]
+    non_restored: NonRestored,
 }
 
 impl Check {
     pub(crate) fn run(self, shared: &Shared) -> Exit {
-        let assembly = match load(&self.job, shared).and_then(|job| assemble(job, shared)) {
+        let loaded = load(&self.job, shared).and_then(|mut job| {
+            self.non_restored.apply(&mut job);
+            assemble(job, shared)
+        });
+        let assembly = match loaded {
             Ok(assembly) => assembly,
             Err(diagnostics) => return refuse(&diagnostics, shared),
         };
@@ -66,7 +80,19 @@ impl Check {
             Output::Text => tell(&text(&assembly, examined.as_ref())),
             Output::Json => tell(&document(&assembly, examined.as_ref()).to_string()),
         }
-        Exit::Done
+        let Some(unfit) = examined.filter(|examined| !examined.problems.is_empty()) else {
+            return Exit::Done;
+        };
+        if shared.output == Output::Text {
+            let message = format!("the job cannot go on from {}", unfit.location);
+            error(
+                shared,
+                UNFIT,
+                &message,
+                Some("what does not fit is listed above"),
+            );
+        }
+        Exit::Usage
     }
 }
 
@@ -194,49 +220,13 @@ fn text(assembly: &Assembly, examined: Option<&Examined>) -> String {
     lines.extend(notes(assembly).iter().map(|note| format!("\nnote: {note}")));
     if let Some(examined) = examined {
         lines.push(String::new());
-        lines.push(format!(
-            "from checkpoint {} ({})",
-            examined.id, examined.location
-        ));
-        for (operator, verdicts) in &examined.states {
-            for verdict in verdicts {
-                lines.push(format!(
-                    "  {operator}.{}: {}",
-                    verdict.state,
-                    becomes(&verdict.change)
-                ));
-            }
-        }
+        lines.extend(from::text(assembly, examined));
     }
     lines.join("\n")
 }
 
-/// What becomes of a state; those that cannot be restored were refused before.
-fn becomes(change: &Change) -> &'static str {
-    match change {
-        Change::Same => "goes on",
-        Change::New => "new, begins empty",
-        Change::Missing | Change::Kind { .. } | Change::Format { .. } | Change::Version { .. } => {
-            "cannot be restored"
-        }
-    }
-}
-
 fn document(assembly: &Assembly, examined: Option<&Examined>) -> Value {
     let plan = &assembly.deployment.plan;
-    let from = |examined: &Examined| {
-        let mut states = Vec::new();
-        for (operator, verdicts) in &examined.states {
-            for verdict in verdicts {
-                states.push(json!({
-                    "operator": operator.as_str(),
-                    "state": verdict.state,
-                    "becomes": becomes(&verdict.change),
-                }));
-            }
-        }
-        json!({ "id": examined.id.0, "path": examined.location, "states": states })
-    };
     let mut document = plan_document(plan, &graph::notes(assembly));
     document["guarantees"] = guarantees_document(&guarantees(assembly));
     let from_host = assembly.job.from_host.iter().map(|from| {
@@ -244,7 +234,9 @@ fn document(assembly: &Assembly, examined: Option<&Examined>) -> Value {
     });
     document["from_host"] = from_host.collect();
     document["notes"] = json!(notes(assembly));
-    document["from"] = json!(examined.map(from));
-    document["errors"] = json!([]);
+    document["from"] = json!(examined.map(|examined| from::document(assembly, examined)));
+    let problems = examined.iter().flat_map(|examined| &examined.problems);
+    let errors = problems.map(|problem| error_document(UNFIT, problem, None));
+    document["errors"] = json!(errors.collect::<Vec<_>>());
     document
 }

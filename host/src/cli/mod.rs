@@ -15,6 +15,8 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
+use weir_job_file::JobFile;
+
 use crate::{
     config::Config,
     exit::Exit,
@@ -121,6 +123,22 @@ pub(crate) struct JobArgs {
     /// mappings, [i] lists; the value is YAML: `--set sources.flights.rate=25000`.
     #[arg(long = "set", value_name = "PATH=VALUE")]
     pub(crate) sets: Vec<String>,
+}
+
+/// Whether what has no home in the job any more is left behind.
+#[derive(Debug, Args)]
+pub(crate) struct NonRestored {
+    /// Leaves behind what the checkpoint holds and the job has no home for; else
+    /// such a checkpoint is refused.
+    #[arg(long)]
+    allow_non_restored_state: bool,
+}
+
+impl NonRestored {
+    /// What is said here counts beside what the job file says.
+    pub(crate) fn apply(&self, job: &mut JobFile) {
+        job.allow_non_restored_state |= self.allow_non_restored_state;
+    }
 }
 
 /// What all verbs share.

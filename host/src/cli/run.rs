@@ -11,7 +11,7 @@ use weir_model::JobName;
 use weir_operator::Failure;
 use weir_runtime::{JobOptions, Outcome, Report, RestoreFrom, SystemClock};
 
-use super::{JobArgs, Output, Shared};
+use super::{JobArgs, NonRestored, Output, Shared};
 use crate::{
     assemble::{Assembly, assemble},
     exit::Exit,
@@ -30,7 +30,8 @@ use crate::{
   weir run job.yaml
   weir run job.yaml --set parallelism=4 --set sources.flights.path=more.csv
   weir run job.yaml --restore none
-  weir run job.yaml --restore checkpoints/flights/chk-7 --output json")]
+  weir run job.yaml --restore checkpoints/flights/chk-7 --output json
+  weir run job.yaml --restore /backup/savepoint-flights-3 --claim")]
 pub(crate) struct Run {
     #[command(flatten)]
     job: JobArgs,
@@ -40,14 +41,23 @@ pub(crate) struct Run {
     /// is.
     #[arg(long, value_name = "latest|none|PATH", default_value = "latest")]
     restore: Restore,
+
+    /// Takes the checkpoint of `--restore PATH` over: the job owns it from then
+    /// on, and deletes it when it is beyond those that it retains.
+    #[arg(long)]
+    claim: bool,
+
+    #[command(flatten)]
+    non_restored: NonRestored,
 }
 
 impl Run {
     pub(crate) fn run(self, shared: &Shared) -> Exit {
-        let job = match load(&self.job, shared) {
+        let mut job = match load(&self.job, shared) {
             Ok(job) => job,
             Err(diagnostics) => return refuse(&diagnostics, shared),
         };
+        self.non_restored.apply(&mut job);
         let (assembly, restore) = match self.begin(job, shared) {
             Ok(begin) => begin,
             Err(exit) => return exit,
@@ -77,6 +87,7 @@ impl Run {
             error(shared, failure.code(), &failure.to_string(), None);
             return Exit::Failed;
         }
+        let claims = storage::claims(&assembly.job);
         let options = JobOptions {
             workers: thread::available_parallelism().map_or(1, usize::from),
             checkpoints: storage.checkpoints,
@@ -91,6 +102,7 @@ impl Run {
             )),
             stop,
             commands: mpsc::unbounded_channel().1,
+            claims,
         };
         let report = match weir_runtime::run(assembly.deployment.clone(), options) {
             Ok(report) => report,
@@ -123,7 +135,7 @@ impl Run {
                 }
             }
         }
-        let restore = self.restore.from(&job).map_err(|message| {
+        let restore = self.restore.from(&job, self.claim).map_err(|message| {
             error(
                 shared,
                 NO_CHECKPOINT,

@@ -152,7 +152,7 @@ fn told(
     Ok(Some(match begin.from {
         BeginFrom::Beginning => Told::Anew,
         BeginFrom::Own(id) => Told::Own(id, folder.path.join(format!("chk-{id}"))),
-        BeginFrom::Foreign(place) => Told::Elsewhere(place),
+        BeginFrom::Foreign(place) | BeginFrom::Claimed(place) => Told::Elsewhere(place),
     }))
 }
 

@@ -34,6 +34,16 @@ impl SplitId {
         format!("{}-of-{}", self.index, self.of)
     }
 
+    /// The split of this name, if there can be one.
+    pub(super) fn read(name: &str) -> Option<Self> {
+        let (index, of) = name.split_once("-of-")?;
+        let id = Self {
+            index: index.parse().ok()?,
+            of: of.parse().ok()?,
+        };
+        (id.index < id.of && id.name() == name).then_some(id)
+    }
+
     /// The split that has not begun.
     pub(super) fn at_start(self) -> Split {
         Split {
@@ -76,7 +86,7 @@ impl OpenSplit {
     /// Takes a split over at its position, in a generator of `count` rows and `of` splits.
     pub(super) fn open(split: &Split, of: u32, count: Option<u64>) -> Result<Self, Failure> {
         let refuse = |message: String| Failure::Restore { message };
-        let Some(id) = read_id(&split.id).filter(|id| id.of == of) else {
+        let Some(id) = SplitId::read(&split.id).filter(|id| id.of == of) else {
             return Err(refuse(format!(
                 "`{}` is no split of a generator with {of}",
                 split.id
@@ -145,13 +155,4 @@ impl OpenSplit {
             position,
         }))
     }
-}
-
-fn read_id(name: &str) -> Option<SplitId> {
-    let (index, of) = name.split_once("-of-")?;
-    let id = SplitId {
-        index: index.parse().ok()?,
-        of: of.parse().ok()?,
-    };
-    (id.index < id.of && id.name() == name).then_some(id)
 }

@@ -11,7 +11,7 @@ use super::{
     checkpoint,
     fields::{Fields, name_of, text_of, this_is, unavailable},
     keys::{Key, Keys},
-    kinds::{NameText, Named, Special, Whole, Within, Words},
+    kinds::{Flag, NameText, Named, Special, Whole, Within, Words},
     names::Names,
     operator, restart, sink, source,
 };
@@ -47,6 +47,7 @@ pub(crate) const KEYS: Keys = Keys {
             &MAX_PARALLELISM,
             &STATE,
             &CHECKPOINT,
+            &ALLOW_NON_RESTORED_STATE,
             &RESTART,
             &SOURCES,
             &OPERATORS,
@@ -123,6 +124,15 @@ const CHECKPOINT: Key<Within> = Key::of("checkpoint", Within(&checkpoint::KEYS))
     .about("When checkpoints are taken and where they are kept.")
     .without("none are taken")
     .example("{ dir: ./checkpoints, interval: 1s }");
+
+const ALLOW_NON_RESTORED_STATE: Key<Flag> = Key::of("allow-non-restored-state", Flag::ANY)
+    .about(
+        "Whether the job may go on from a checkpoint that holds what has no home in it any more: \
+         state of an operator or a state that is gone, where a source had come to, results that a \
+         sink had not committed. It is left behind; else the checkpoint is refused.",
+    )
+    .usual("false")
+    .example("true");
 
 pub(super) const RESTART: Key<Within> = Key::of("restart", Within(&restart::KEYS))
     .about("What happens after a failure.")
@@ -215,6 +225,7 @@ pub(super) fn read(
         checkpoints: checkpoint::mode_of(checkpoint),
     };
     let backend = backend(&fields, around.checkpoints.is_some(), report);
+    let allow = fields.boolean(&ALLOW_NON_RESTORED_STATE, report);
     let checkpoint = checkpoint.map(|entry| checkpoint::read(entry, origin, report));
     let checkpoint = match checkpoint {
         Some(checkpoint::Read::Taken(checkpoint)) => Some(*checkpoint),
@@ -247,6 +258,7 @@ pub(super) fn read(
         max_parallelism,
         backend,
         checkpoint,
+        allow_non_restored_state: allow.is_some_and(|(allow, _)| allow),
         restart: restart.unwrap_or(usual),
         sources,
         operators,

@@ -15,6 +15,7 @@ mod names;
 mod operator;
 mod place;
 mod quantity;
+mod renamed;
 mod restart;
 mod set;
 mod sink;

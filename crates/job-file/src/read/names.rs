@@ -29,10 +29,28 @@ impl<'a> Names<'a> {
         }
     }
 
+    fn all(&self) -> impl Iterator<Item = &'a Entry> + use<'a> {
+        self.sources.iter().chain(self.operators).chain(self.sinks)
+    }
+
+    /// The node of that name.
+    pub(super) fn named(&self, name: &str) -> Option<&'a Entry> {
+        self.all().find(|entry| entry.key == name)
+    }
+
+    /// This key of all nodes that have this text there.
+    pub(super) fn with_text(&self, key: &str, text: &str) -> impl Iterator<Item = &'a Entry> {
+        let has =
+            move |entry: &&Entry| matches!(&entry.node.value, Value::Text(own) if own == text);
+        self.all()
+            .filter_map(|entry| entry.node.entry(key))
+            .filter(has)
+    }
+
     /// Nodes share one namespace (D3).
     pub(super) fn check_unique(&self, report: &mut Report) {
         let mut seen: Vec<&Entry> = Vec::new();
-        for entry in self.sources.iter().chain(self.operators).chain(self.sinks) {
+        for entry in self.all() {
             let Some(first) = seen.iter().find(|first| first.key == entry.key) else {
                 seen.push(entry);
                 continue;

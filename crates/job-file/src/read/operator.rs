@@ -11,6 +11,7 @@ use super::{
     json,
     keys::{Key, Keys},
     kinds::{Anything, Flag, NameText, Place, Size, Special, Time, Whole, Within, Words, WordsOr},
+    renamed::{self, RENAMED_FROM},
 };
 use crate::{
     code,
@@ -21,16 +22,10 @@ use crate::{
 };
 
 pub(super) const KEYS: Keys = Keys {
-    later: &[
-        (
-            "window",
-            "windows are not there yet; keep what you need in keyed state",
-        ),
-        (
-            "renamed-from",
-            "state is found by the operator's name: keep the name",
-        ),
-    ],
+    later: &[(
+        "window",
+        "windows are not there yet; keep what you need in keyed state",
+    )],
     elsewhere: &[
         ("from", "belongs to an input: `inputs: [ { from: … } ]`"),
         (
@@ -51,6 +46,7 @@ pub(super) const KEYS: Keys = Keys {
         "operator",
         &[
             &COMPONENT,
+            &RENAMED_FROM,
             &INPUTS,
             &CONFIG,
             &PARALLELISM,
@@ -198,11 +194,13 @@ pub(super) fn read(
     let on_error = on_error(&fields, around, report).unwrap_or_default();
     let parallelism = fields.parallelism(&PARALLELISM, report);
     let chain = fields.boolean(&CHAIN, report);
+    let renamed_from = renamed::read(&fields, around, report);
     let config = fields
         .entry(&CONFIG)
         .map(|entry| json::of(&entry.node, report));
     Some(Operator {
         parallelism: parallelism.unwrap_or(around.parallelism),
+        renamed_from,
         component: component?,
         inputs: inputs?,
         config: config.unwrap_or_default(),

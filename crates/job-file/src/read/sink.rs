@@ -11,6 +11,7 @@ use super::{
     job::Around,
     keys::{AnyKey, Key, Keys},
     kinds::{Flag, Place, Real, Size, Special, Time, Whole, Words},
+    renamed::{self, RENAMED_FROM},
     source::LATER,
 };
 use crate::{
@@ -35,6 +36,7 @@ pub(super) const KEYS: Keys = Keys {
         "sink",
         &[
             &CONNECTOR,
+            &RENAMED_FROM,
             &input::FROM_OF_SINK,
             &input::KEY,
             &input::PARTITIONING,
@@ -193,6 +195,7 @@ pub(super) fn read(
     }
     let input = input(name, &fields, around, report);
     let parallelism = fields.parallelism(&PARALLELISM, report);
+    let renamed_from = renamed::read(&fields, around, report);
     let connector = match which? {
         Which::File => SinkConnector::File(file(&fields, around, report)?),
         Which::Stdout => {
@@ -208,6 +211,7 @@ pub(super) fn read(
     };
     Some(Sink {
         parallelism: parallelism.unwrap_or(around.parallelism),
+        renamed_from,
         input: input?,
         connector,
     })

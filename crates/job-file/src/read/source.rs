@@ -11,6 +11,7 @@ use super::{
     keys::{AnyKey, Key, Keys},
     kinds::{Flag, Place, Real, Special, Whole, Within, Words},
     place::base_of,
+    renamed::{self, RENAMED_FROM},
     socket,
 };
 use crate::{
@@ -35,7 +36,7 @@ pub(super) const KEYS: Keys = Keys {
         ("socket", &socket::KEYS),
         ("generator", &generator::KEYS),
     ],
-    ..Keys::of("source", &[&CONNECTOR, &PARALLELISM, &RATE]).about(
+    ..Keys::of("source", &[&CONNECTOR, &RENAMED_FROM, &PARALLELISM, &RATE]).about(
         "`sources`",
         "Where rows come from. What a source has beside these keys depends on its `connector`.",
     )
@@ -247,6 +248,7 @@ pub(super) fn read(
     fields.check_keys(&KEYS, Some(word), report);
     let parallelism = fields.parallelism(&PARALLELISM, report);
     let rate = fields.number(&RATE, report);
+    let renamed_from = renamed::read(&fields, around, report);
     let connector = match which {
         Which::File => SourceConnector::File(file(&fields, around, report)?),
         Which::Socket => SourceConnector::Socket(socket::read(&fields, report)?),
@@ -255,6 +257,7 @@ pub(super) fn read(
     Some(Source {
         parallelism: parallelism.unwrap_or(around.parallelism),
         rate,
+        renamed_from,
         connector,
     })
 }

@@ -36,6 +36,12 @@ pub(crate) fn job(job: &JobFile, graph: &LogicalGraph) -> String {
     for note in &job.notes {
         line(out, 1, "note", note);
     }
+    if job.allow_non_restored_state {
+        line(out, 1, "allow-non-restored-state", &true);
+    }
+    for (new, old) in job.renamed_from() {
+        line(out, 1, "renamed", &format!("{new} from {old}"));
+    }
     for (name, source) in &job.sources {
         line(out, 0, "source", name);
         line(out, 1, "parallelism", &source.parallelism);

@@ -18,6 +18,7 @@ use weir_model::{Attempt, Barrier, BarrierKind, CheckpointId, Name, SubtaskIndex
 use weir_operator::Failure;
 
 use super::{
+    claim::Claim,
     deploy::Reach,
     persist::{Persist, Stored},
     sources::{Sources, Word},
@@ -63,6 +64,8 @@ pub(crate) struct AttemptDriver {
     pub(crate) began: tokio::time::Instant,
     /// Completed checkpoints that the job owns in the store.
     pub(crate) owned: Vec<CheckpointId>,
+    /// The checkpoint of another place that is the job's now.
+    pub(crate) claim: Option<Claim>,
     /// What the barriers under way are for.
     pub(crate) kinds: HashMap<CheckpointId, BarrierKind>,
     /// The stop checkpoint, once it is complete.
@@ -327,6 +330,9 @@ impl AttemptDriver {
                     self.counts.completed += 1;
                     self.counts.last = Some(stats);
                     self.listener.event(&JobEvent::Checkpoint(stats));
+                    if let Some(over) = self.claim.take_if(Claim::completed) {
+                        self.persist.delete_claimed(over);
+                    }
                 }
                 Effect::DiscardFiles(id) | Effect::DeleteCheckpoint(id) => self.persist.delete(id),
                 Effect::DiscardLateAck { id, ack, .. } => self.persist.discard(id, &ack),

@@ -15,11 +15,13 @@ use weir_model::CheckpointId;
 use weir_operator::{Failure, SinkGuarantee};
 
 use super::{
-    Job, Latest, blocking, put_once,
+    Job, Latest, blocking,
+    claim::Claim,
+    put_once,
     restore::{NoRestore, Restored},
 };
 use crate::{
-    deployment::{JobEvent, OnExisting, RestoreFrom, SinkDeployment},
+    deployment::{Foreign, JobEvent, OnExisting, RestoreFrom, SinkDeployment},
     task::Storage,
 };
 
@@ -70,7 +72,7 @@ impl Job {
         let first = self.latest.is_none();
         let mut latest = match self.latest.clone() {
             Some(latest) => latest,
-            None => self.choose(survey)?,
+            None => self.choose(survey).await?,
         };
         let mut marked = BTreeMap::new();
         let restored = loop {
@@ -114,6 +116,10 @@ impl Job {
             }
         };
         let (id, location) = (restored.id, restored.location.clone());
+        self.adopt(&restored, first);
+        if let (Latest::Foreign(_), Some(claim)) = (&latest, self.claim.clone()) {
+            blocking(move || claim.take()).await?;
+        }
         if let Latest::Foreign(_) = latest {
             // New results must not take the names of those that are there (D24).
             self.highest = self.highest.max(id).max(self.last_committed().await?);
@@ -132,15 +138,23 @@ impl Job {
     }
 
     /// Where the first attempt of this process begins.
-    fn choose(&mut self, survey: &Survey) -> Result<Latest, Failure> {
+    async fn choose(&mut self, survey: &Survey) -> Result<Latest, Failure> {
         let told = match &self.options.restore {
             RestoreFrom::Nothing => return Ok(Latest::Beginning),
             RestoreFrom::Checkpoint(foreign) => return Ok(Latest::Foreign(foreign.clone())),
+            RestoreFrom::Claimed(foreign) => {
+                let foreign = foreign.clone();
+                self.claim = Some(self.claim_of(foreign.clone(), 0)?);
+                return Ok(Latest::Foreign(foreign));
+            }
             RestoreFrom::Own(id) => From::Own(*id),
-            RestoreFrom::Latest => match self.pending(survey) {
-                Some(begin) => begin.from.clone(),
-                None => return Ok(survey.latest().map_or(Latest::Beginning, Latest::Own)),
-            },
+            RestoreFrom::Latest => {
+                self.claim = self.claim_before(survey).await;
+                match self.pending(survey) {
+                    Some(begin) => begin.from.clone(),
+                    None => return Ok(survey.latest().map_or(Latest::Beginning, Latest::Own)),
+                }
+            }
         };
         match told {
             From::Beginning => Ok(Latest::Beginning),
@@ -148,12 +162,78 @@ impl Job {
                 self.named = Some(id);
                 Ok(Latest::Own(id))
             }
-            From::Foreign(location) => Err(Failure::Restore {
+            From::Foreign(location) => Err(not_begun(&location, "")),
+            From::Claimed(location) => match &self.claim {
+                Some(claim) => Ok(Latest::Foreign(claim.foreign.clone())),
+                None => Err(not_begun(&location, " --claim")),
+            },
+        }
+    }
+
+    /// A claim of this job, which has completed so many checkpoints since.
+    fn claim_of(&self, foreign: Foreign, completed: usize) -> Result<Claim, Failure> {
+        match (&self.options.claims, &self.options.checkpoints) {
+            (Some(claims), Some(checkpoints)) => {
+                let retained = checkpoints.config.retained;
+                let owner = claims.owner.clone();
+                Ok(Claim::new(foreign, owner, retained, completed))
+            }
+            (None, _) | (_, None) => Err(Failure::Unfit {
                 message: format!(
-                    "the job was told to begin at {location} and has completed no checkpoint \
-                     since: say so again (`--restore {location}`), or where else to begin"
+                    "{}: a job that keeps no checkpoints of its own cannot claim one",
+                    foreign.place()
                 ),
             }),
+        }
+    }
+
+    /// What an earlier process of the job has claimed, if it is still there.
+    async fn claim_before(&self, survey: &Survey) -> Option<Claim> {
+        let begin = self.begin.as_ref()?;
+        let From::Claimed(place) = begin.from.clone() else {
+            return None;
+        };
+        let opener = self.options.claims.as_ref()?.opener.clone();
+        let open = move || Ok(opener(&place));
+        let foreign = blocking(open).await.ok()?.ok()?;
+        let since = survey.completed.iter().filter(|id| **id > begin.above);
+        self.claim_of(foreign, since.count()).ok()
+    }
+
+    /// Deletes what an earlier process has claimed and died before it could delete it.
+    pub(super) async fn delete_claimed_before(&mut self) {
+        if let Some(over) = self.claim.take_if(|claim| claim.is_over()) {
+            let _ = blocking(move || {
+                over.delete();
+                Ok(())
+            })
+            .await;
+        }
+    }
+
+    /// Takes over what the checkpoint says of the job, and tells what is left behind.
+    fn adopt(&mut self, restored: &Restored, first: bool) {
+        let mut notes = Vec::new();
+        for left in &restored.fit.left {
+            notes.push(format!("{left} is left behind: {}", restored.location));
+        }
+        let plan = &mut self.deployment.plan;
+        let (own, saved) = (plan.max_parallelism, restored.metadata.max_parallelism);
+        if own != saved {
+            plan.max_parallelism = saved;
+            notes.push(format!(
+                "the job keeps max-parallelism {saved} of the checkpoint; without it, it would be \
+                 {own}"
+            ));
+        }
+        for (name, source) in &mut self.deployment.sources {
+            let saved = restored.source(name);
+            if let Some(resumed) = saved.and_then(|saved| source.resumed(&saved)) {
+                *source = resumed;
+            }
+        }
+        for note in notes.into_iter().filter(|_| first) {
+            self.options.listener.event(&JobEvent::Note(note));
         }
     }
 
@@ -212,6 +292,7 @@ impl Job {
         let from = match latest {
             Latest::Beginning => From::Beginning,
             Latest::Own(id) => From::Own(*id),
+            Latest::Foreign(foreign) if self.claim.is_some() => From::Claimed(foreign.place()),
             Latest::Foreign(foreign) => From::Foreign(foreign.place()),
         };
         let begin = Begin {
@@ -412,9 +493,13 @@ impl Job {
                 blocking(move || finished(&*storage.store, &storage.paths)).await
             }
             (None, _)
-            | (_, RestoreFrom::Nothing | RestoreFrom::Own(_) | RestoreFrom::Checkpoint(_)) => {
-                Ok(None)
-            }
+            | (
+                _,
+                RestoreFrom::Nothing
+                | RestoreFrom::Own(_)
+                | RestoreFrom::Checkpoint(_)
+                | RestoreFrom::Claimed(_),
+            ) => Ok(None),
         }
     }
 }
@@ -452,6 +537,8 @@ pub enum From {
     Own(CheckpointId),
     /// By its place, for people.
     Foreign(String),
+    /// By its place, which its opener understands: the job owns what is there.
+    Claimed(String),
 }
 
 impl Begin {
@@ -490,7 +577,13 @@ impl Begin {
         let from = match (document.get("checkpoint"), document.get("path")) {
             (None, None) => From::Beginning,
             (Some(id), None) => From::Own(CheckpointId(id.as_u64()?)),
-            (_, Some(path)) => From::Foreign(path.as_str()?.to_owned()),
+            (_, Some(path)) => {
+                let path = path.as_str()?.to_owned();
+                match document.get("claimed").and_then(Value::as_bool) {
+                    Some(true) => From::Claimed(path),
+                    Some(false) | None => From::Foreign(path),
+                }
+            }
         };
         Some(Self { above, from })
     }
@@ -505,6 +598,10 @@ impl Begin {
             From::Beginning => {}
             From::Own(id) => document["checkpoint"] = json!(id.0),
             From::Foreign(place) => document["path"] = json!(place),
+            From::Claimed(place) => {
+                document["path"] = json!(place);
+                document["claimed"] = json!(true);
+            }
         }
         let path = storage.paths.begin(number);
         let bytes = document.to_string().into_bytes();
@@ -562,7 +659,17 @@ fn reason(failure: Failure) -> String {
     }
 }
 
-fn outside(path: &str, error: &StoreError) -> Failure {
+/// That a job was told to begin elsewhere and does not know how to find that again.
+fn not_begun(location: &str, claim: &str) -> Failure {
+    Failure::Restore {
+        message: format!(
+            "the job was told to begin at {location} and has completed no checkpoint since: say so \
+             again (`--restore {location}{claim}`), or where else to begin"
+        ),
+    }
+}
+
+pub(super) fn outside(path: &str, error: &StoreError) -> Failure {
     match error.refusal() {
         Some(Refusal::Superseded { .. }) => Failure::Superseded {
             message: error.to_string(),

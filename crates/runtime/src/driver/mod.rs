@@ -2,8 +2,10 @@
 
 mod attempt;
 mod begin;
+mod claim;
 mod deploy;
 mod document;
+mod fit;
 mod persist;
 mod restore;
 mod sources;
@@ -26,17 +28,18 @@ use weir_checkpoint::{
     Transaction,
 };
 use weir_graph::NodeKind;
-use weir_model::{Attempt, CheckpointId, Name, ProcessingTime};
+use weir_model::{Attempt, CheckpointId, MaxParallelism, Name, ProcessingTime};
 use weir_operator::{Failure, Recovered, Sealed};
 use weir_state::Verdict;
 
 pub use self::begin::{Begin, From as BeginFrom, finished};
 use self::{
     attempt::{AttemptDriver, Counts, End},
+    claim::Claim,
     deploy::Shared,
     document::Described,
     persist::Persist,
-    restore::Restored,
+    restore::{NoRestore, Restored},
     sources::{Found, Sources},
 };
 use crate::{
@@ -78,21 +81,42 @@ pub struct Examined {
     pub location: String,
     /// What would become of each state of each operator.
     pub states: BTreeMap<Name, Vec<Verdict>>,
+    /// What nodes were called then that have another name now.
+    pub renamed: BTreeMap<Name, Name>,
+    /// The number of key groups in it.
+    pub max_parallelism: MaxParallelism,
+    /// What the keys of keyed state were, by operator and input; `None` for an input without keys.
+    pub keys: BTreeMap<Name, Vec<Option<String>>>,
+    /// What would be left behind, as it was allowed.
+    pub left: Vec<String>,
+    /// Why the job cannot go on from it; empty where it can.
+    pub problems: Vec<String>,
 }
 
 /// Reads a checkpoint and judges whether a job could go on from it. Starts nothing. Blocking.
 ///
 /// # Errors
-/// [`Failure::Restore`] where it is damaged, [`Failure::Unfit`] where it does not fit the job.
+/// [`Failure::Restore`] where it is damaged, [`Failure::Unfit`] where this host cannot read it.
 pub fn examine(deployment: &Deployment, from: &Foreign) -> Result<Examined, Failure> {
-    match Restored::read(from.store.clone(), &from.folder, None, deployment, None) {
-        Ok(restored) => Ok(Examined {
-            id: restored.id,
-            states: restored.verdicts(deployment),
-            location: restored.location,
-        }),
-        Err(no) => Err(no.into_failure()),
-    }
+    let restored = Restored::look(from.store.clone(), &from.folder, None, deployment);
+    let mut restored = restored.map_err(NoRestore::into_failure)?;
+    let read = restored.read_files(deployment, None);
+    read.map_err(NoRestore::into_failure)?;
+    let metadata = &restored.metadata;
+    let keyed = metadata.operators.iter();
+    let keyed = keyed.filter(|(_, operator)| !operator.keys.is_empty());
+    Ok(Examined {
+        id: restored.id,
+        states: fit::verdicts(metadata, deployment),
+        max_parallelism: metadata.max_parallelism,
+        keys: keyed
+            .map(|(name, operator)| (name.clone(), operator.keys.clone()))
+            .collect(),
+        location: restored.location,
+        renamed: restored.renamed,
+        left: restored.fit.left,
+        problems: restored.fit.problems,
+    })
 }
 
 /// A job over its attempts.
@@ -119,6 +143,8 @@ struct Job {
     begin: Option<Begin>,
     /// Who uses which shared file, made anew for each attempt of what lies in the store.
     registry: Arc<Mutex<SharedRegistry>>,
+    /// The checkpoint that the job has claimed, until it is deleted.
+    claim: Option<Claim>,
 }
 
 /// Where the next attempt begins.
@@ -165,6 +191,7 @@ impl Job {
             named: None,
             begin: None,
             registry: Arc::default(),
+            claim: None,
         }
     }
 
@@ -271,6 +298,7 @@ impl Job {
         let mut survey = self.survey().await.map_err(failed)?;
         let restored = self.restore(&mut survey).await.map_err(failed)?;
         let restored = restored.map(Arc::new);
+        self.delete_claimed_before().await;
         self.recover(attempt, restored.as_ref()).await?;
         if restored.as_ref().is_some_and(|r| r.all_finished()) {
             // It died just behind its final checkpoint: what was left to do then is done now.
@@ -375,6 +403,7 @@ impl Job {
                 .copied()
                 .filter(|id| !self.is_spared(*id))
                 .collect(),
+            claim: self.claim.take(),
             kinds: HashMap::new(),
             stopped: None,
             startup_ms: None,
@@ -390,6 +419,7 @@ impl Job {
         self.counts = driver.counts;
         self.options.commands = driver.commands;
         self.highest = driver.highest;
+        self.claim = driver.claim;
         self.startup_ms = self.startup_ms.or(driver.startup_ms);
         if let Some(last) = driver.coordinator.latest_completed()
             && self.storage.is_some()
@@ -604,6 +634,7 @@ fn is_hopeless(failure: &Failure) -> bool {
     match failure {
         Failure::Restore { .. }
         | Failure::Unfit { .. }
+        | Failure::Claimed { .. }
         | Failure::Existing { .. }
         | Failure::Superseded { .. } => true,
         Failure::Guest { .. }

@@ -14,7 +14,10 @@ use tokio::{
 use weir_checkpoint::{Completed, FileRef, SharedRegistry, Snapshot, SnapshotStore};
 use weir_model::{Attempt, Barrier, CheckpointId, Name};
 
-use super::document::{self, Described};
+use super::{
+    claim::Claim,
+    document::{self, Described},
+};
 use crate::{
     clock::Clock,
     deployment::CheckpointStats,
@@ -162,6 +165,11 @@ impl Persist {
             undeleted.insert(id);
             undeleted.retain(|id| storage.delete_checkpoint(*id, &registry).is_err());
         });
+    }
+
+    /// Deletes a checkpoint that the job had claimed, and is beyond those that are retained.
+    pub(crate) fn delete_claimed(&mut self, claim: Claim) {
+        self.later(move |_| claim.delete());
     }
 
     /// Deletes what a task wrote for a checkpoint that nobody waits for any more. Older files that

@@ -6,20 +6,22 @@ use std::{
 };
 
 use weir_checkpoint::{
-    CheckpointKind, FileRef, JobPaths, Metadata, MetadataError, SnapshotStore, StateMeta,
-    StoreError, SubtaskMeta, Transaction, resolve,
+    CheckpointKind, FileRef, JobPaths, Metadata, MetadataError, SnapshotStore, StoreError,
+    SubtaskMeta, Transaction, resolve,
 };
 use weir_graph::Chain;
 use weir_model::{CheckpointId, KeyGroupRange, Name};
 use weir_operator::{Descriptor, Failure, SavedSource, Sealed, TaskInfo};
 use weir_state::{
-    Backend, Change, SavedOperatorState, SavedState, StateFileReader, StateKind, Verdict, compare,
-    redistribute, redistribute_finished,
+    Backend, SavedOperatorState, StateFileReader, redistribute, redistribute_finished,
 };
 
-use super::sources::split;
+use super::{
+    fit::{self, Fit},
+    sources::split,
+};
 use crate::{
-    deployment::{Deployment, JobEvent, JobListener, OperatorDeployment},
+    deployment::{Deployment, JobEvent, JobListener},
     logs::Logs,
 };
 
@@ -28,7 +30,12 @@ pub(crate) struct Restored {
     pub(crate) id: CheckpointId,
     /// Where it lies, for people.
     pub(crate) location: String,
+    /// With the names that nodes have in the job now.
     pub(crate) metadata: Metadata,
+    /// What those nodes were called then that have another name now.
+    pub(crate) renamed: BTreeMap<Name, Name>,
+    /// Whether the job can go on from it, and what it leaves behind.
+    pub(crate) fit: Fit,
     /// Whether all that it holds to be committed was committed: results may be gone since.
     committed: bool,
     store: Arc<dyn SnapshotStore>,
@@ -73,6 +80,20 @@ impl Restored {
         deployment: &Deployment,
         listener: Option<&dyn JobListener>,
     ) -> Result<Self, NoRestore> {
+        let mut restored = Self::look(store, folder, own, deployment)?;
+        restored.unfit().map_err(NoRestore::Unfit)?;
+        restored.read_files(deployment, listener)?;
+        restored.unfit().map_err(NoRestore::Unfit)?;
+        Ok(restored)
+    }
+
+    /// Reads the metadata of a checkpoint and judges it. Blocking.
+    pub(crate) fn look(
+        store: Arc<dyn SnapshotStore>,
+        folder: &str,
+        own: Option<CheckpointId>,
+        deployment: &Deployment,
+    ) -> Result<Self, NoRestore> {
         let folder = match folder.trim_end_matches('/') {
             "" => String::new(),
             folder => format!("{folder}/"),
@@ -82,7 +103,7 @@ impl Restored {
         let location = location.trim_end_matches('/').to_owned();
         let place = format!("{location}/_metadata");
         let bytes = store.get(&path).map_err(|e| not_got(&place, &e))?;
-        let metadata = Metadata::decode(&bytes).map_err(|e| {
+        let mut metadata = Metadata::decode(&bytes).map_err(|e| {
             let message = format!("{place}: {e}");
             match e {
                 // It is whole: going back behind it would lose what it holds.
@@ -108,155 +129,85 @@ impl Restored {
             Err(e) if e.is_not_found() => false,
             Err(e) => return Err(not_got(&location, &e)),
         };
-        let files = Mutex::default();
-        let restored = Self {
+        let renamed = fit::rename(&mut metadata, &deployment.mapping.renamed_from);
+        let fit = fit::judge(&metadata, deployment);
+        Ok(Self {
             id,
             location,
             metadata,
+            renamed,
+            fit,
             committed,
             store,
             folder,
-            files,
+            files: Mutex::default(),
             operator_states: Mutex::default(),
+        })
+    }
+
+    /// Why the job cannot go on from it, if it cannot.
+    pub(crate) fn unfit(&self) -> Result<(), Failure> {
+        let Some((first, others)) = self.fit.problems.split_first() else {
+            return Ok(());
         };
-        restored.check(deployment).map_err(NoRestore::Unfit)?;
-        let files = restored.metadata.files();
-        let of = files.iter().map(|file| file.length).sum();
+        let more = match others.len() {
+            0 => String::new(),
+            1 => " (and one thing more: `weir check --from` tells all)".to_owned(),
+            n => format!(" (and {n} things more: `weir check --from` tells all)"),
+        };
+        Err(Failure::Unfit {
+            message: format!("{}: {first}{more}", self.location),
+        })
+    }
+
+    /// Reads all state files, so that what is damaged is found before anything starts, and judges
+    /// what only they tell.
+    pub(crate) fn read_files(
+        &mut self,
+        deployment: &Deployment,
+        listener: Option<&dyn JobListener>,
+    ) -> Result<(), NoRestore> {
+        let files = self.metadata.files();
+        let (id, of) = (self.id, files.iter().map(|file| file.length).sum());
         let mut done = 0;
         for file in files {
-            restored.open(file)?;
+            self.open(file)?;
             done += file.length;
             if let Some(listener) = listener {
                 listener.event(&JobEvent::Reading { id, done, of });
             }
         }
-        restored.check_raw(deployment)?;
-        Ok(restored)
+        self.judge_raw(deployment)
     }
 
-    /// Checks that what components had said themselves is told to somebody.
-    fn check_raw(&self, deployment: &Deployment) -> Result<(), NoRestore> {
+    /// Judges what components had said themselves: it must be told to somebody.
+    fn judge_raw(&mut self, deployment: &Deployment) -> Result<(), NoRestore> {
         for (name, operator) in &deployment.operators {
             if operator.factory.descriptor().checkpointed {
                 continue;
             }
             let saved = self.saved_operator_state(name)?;
-            if saved.iter().any(|subtask| !subtask.raw.is_empty()) {
-                let message = format!(
-                    "{}: it holds what the component of operator `{name}` had given of its own, \
-                     and the component does not export `checkpointed` any more: that would be lost",
-                    self.location
-                );
-                return Err(NoRestore::Unfit(Failure::Unfit { message }));
-            }
-        }
-        Ok(())
-    }
-
-    /// Checks that the job can go on from here: the same job, the same number of key groups, and a
-    /// home for every state. Which states an operator has is checked where they are loaded.
-    fn check(&self, deployment: &Deployment) -> Result<(), Failure> {
-        let refuse = |message: String| {
-            Err(Failure::Unfit {
-                message: format!("{}: {message}", self.location),
-            })
-        };
-        let plan = &deployment.plan;
-        if self.metadata.job != plan.job {
-            return refuse(format!(
-                "this is a checkpoint of job `{}`, not of `{}`",
-                self.metadata.job, plan.job
-            ));
-        }
-        if self.metadata.max_parallelism != plan.max_parallelism {
-            return refuse(format!(
-                "it was taken with max-parallelism {}, the job has {}; state is divided by it and \
-                 it cannot change: set `max-parallelism: {}`",
-                self.metadata.max_parallelism, plan.max_parallelism, self.metadata.max_parallelism
-            ));
-        }
-        for (name, operator) in &self.metadata.operators {
-            // What a component had said itself is no declared state, and in a file all the same.
-            let nothing = operator.subtasks.iter().all(|s| s.file.is_none());
-            // Of a sink it is asked below whether there is anything left of it.
-            if (operator.states.is_empty() && nothing) || self.metadata.sinks.contains_key(name) {
+            if saved.iter().all(|subtask| subtask.raw.is_empty()) {
                 continue;
             }
-            if !deployment.operators.contains_key(name) {
-                return refuse(format!(
-                    "it holds state of operator `{name}`, which the job does not have; state is \
-                     found by the name of its operator"
-                ));
-            }
-        }
-        for (name, verdicts) in self.verdicts(deployment) {
-            for Verdict { state, change } in verdicts {
-                if let Some(problem) = problem(&change) {
-                    return refuse(format!("state `{state}` of operator `{name}` {problem}"));
-                }
-            }
-        }
-        if let Some(changed) = self.changed_key(deployment) {
-            return refuse(changed);
-        }
-        for name in self.metadata.sources.keys() {
-            if !deployment.sources.contains_key(name) {
-                return refuse(format!(
-                    "it was reading source `{name}`, which the job does not have; a source under \
-                     another name would be read from its beginning"
-                ));
-            }
-        }
-        for (name, transactions) in &self.metadata.sinks {
-            if !transactions.is_empty() && !deployment.sinks.contains_key(name) {
-                return refuse(format!(
-                    "it holds results of sink `{name}` that are to be committed, and the job does \
-                     not have that sink"
+            if deployment.mapping.allow_non_restored_state {
+                let left = format!("what the component of operator `{name}` had given of its own");
+                self.fit.left.push(left);
+            } else {
+                self.fit.problems.push(format!(
+                    "it holds what the component of operator `{name}` had given of its own, and \
+                     the component does not export `checkpointed` any more: that would be lost; \
+                     to leave it behind: {}",
+                    fit::ALLOW
                 ));
             }
         }
         Ok(())
     }
 
-    /// Keyed state whose keys are others now: what is saved under one would never be found. What
-    /// was not written down is not judged, nor is an input that had no keys, or has none any more.
-    fn changed_key(&self, deployment: &Deployment) -> Option<String> {
-        let plan = &deployment.plan;
-        for chain in &plan.chains {
-            let Some(saved) = self.metadata.operators.get(&chain.name) else {
-                continue;
-            };
-            let states = saved_states(&saved.states);
-            let Some(state) = states.iter().find(|state| state.kind.is_keyed()) else {
-                continue;
-            };
-            let inputs = saved.keys.iter().zip(plan.keys_of(chain)).enumerate();
-            for (input, (was, is)) in inputs {
-                let (Some(was), Some(is)) = (was, is) else {
-                    continue;
-                };
-                if *was != is {
-                    return Some(format!(
-                        "state `{}` of operator `{}` was keyed by {was}, the job keys by {is} \
-                         (input {input}): what is saved would not be found under the new keys; key \
-                         by {was} again, or begin anew (`--restore none`)",
-                        state.name, chain.name
-                    ));
-                }
-            }
-        }
-        None
-    }
-
-    /// What has become of each state of each operator, in order of their names.
-    pub(crate) fn verdicts(&self, deployment: &Deployment) -> BTreeMap<Name, Vec<Verdict>> {
-        let of = |(name, operator): (&Name, &OperatorDeployment)| {
-            let declared = &operator.factory.descriptor().states;
-            let saved = self.metadata.operators.get(name);
-            let saved = saved_states(saved.map_or(&[], |saved| saved.states.as_slice()));
-            (name.clone(), compare(declared, &saved))
-        };
-        deployment.operators.iter().map(of).collect()
+    /// The name that an operator's state has in the files.
+    fn saved_name<'a>(&'a self, operator: &'a Name) -> &'a Name {
+        self.renamed.get(operator).unwrap_or(operator)
     }
 
     /// Whether all subtasks of a chain had finished, so that nothing of it runs again.
@@ -346,7 +297,7 @@ impl Restored {
                 let reader = self.open(file).map_err(NoRestore::into_failure)?;
                 let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
                 reader
-                    .load(operator, backend, range)
+                    .load(self.saved_name(operator), backend, range)
                     .map_err(|e| damaged(e.to_string()))?;
             }
         }
@@ -371,7 +322,12 @@ impl Restored {
             false => redistribute,
         };
         let (parallelism, subtask) = (task.parallelism, task.subtask);
-        Ok(Some(deal(&descriptor.states, &old, parallelism, subtask)))
+        let mut dealt = deal(&descriptor.states, &old, parallelism, subtask);
+        if !descriptor.checkpointed {
+            // It was left behind; there is nobody to be told.
+            dealt.raw.clear();
+        }
+        Ok(Some(dealt))
     }
 
     /// What each old subtask saved of an operator's state without keys.
@@ -393,10 +349,12 @@ impl Restored {
             };
             let reader = self.open(file)?;
             let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
-            reader.operator_state(operator).map_err(|e| {
-                let message = format!("{}/{}: {e}", self.location, file.path);
-                NoRestore::Unreadable(Failure::Restore { message })
-            })
+            reader
+                .operator_state(self.saved_name(operator))
+                .map_err(|e| {
+                    let message = format!("{}/{}: {e}", self.location, file.path);
+                    NoRestore::Unreadable(Failure::Restore { message })
+                })
         };
         let subtasks = saved.iter().flat_map(|saved| &saved.subtasks);
         let all = Arc::new(subtasks.map(of).collect::<Result<Vec<_>, _>>()?);
@@ -464,54 +422,5 @@ fn not_got(place: &str, error: &StoreError) -> NoRestore {
             what: format!("read {place}"),
             message: error.told(),
         })
-    }
-}
-
-/// Saved states as `weir-state` compares them.
-fn saved_states(saved: &[StateMeta]) -> Vec<SavedState> {
-    let of = |meta: &StateMeta| {
-        let kind = KINDS.into_iter().find(|kind| kind.as_str() == meta.kind)?;
-        Some(SavedState {
-            name: meta.name.clone(),
-            kind,
-            format: meta.format.clone(),
-            version: meta.version,
-            rows: 0,
-            ttl: None,
-        })
-    };
-    saved.iter().filter_map(of).collect()
-}
-
-const KINDS: [StateKind; 8] = [
-    StateKind::Value,
-    StateKind::List,
-    StateKind::Map,
-    StateKind::Reducing,
-    StateKind::Aggregating,
-    StateKind::OperatorList,
-    StateKind::OperatorUnion,
-    StateKind::Broadcast,
-];
-
-/// What is wrong with a state that has changed; nothing where it can go on, or begin.
-fn problem(change: &Change) -> Option<String> {
-    match change {
-        Change::Same | Change::New => None,
-        Change::Missing => Some(
-            "is in the checkpoint, and the component does not declare it any more: its content \
-             would be lost"
-                .into(),
-        ),
-        Change::Kind { saved, declared } => Some(format!(
-            "was saved as {saved} state, the component declares {declared} state"
-        )),
-        Change::Format { saved, declared } => Some(format!(
-            "was saved in format `{saved}`, the component declares `{declared}`"
-        )),
-        Change::Version { saved, declared } => Some(format!(
-            "was saved in version {saved} of its format, the component declares version {declared} \
-             (migration is not available in this version)"
-        )),
     }
 }

@@ -68,6 +68,7 @@ impl OperatorNode {
             | Failure::Restore { .. }
             | Failure::Unfit { .. }
             | Failure::Superseded { .. }
+            | Failure::Claimed { .. }
             | Failure::Existing { .. }
             | Failure::Internal { .. } => {}
         }
@@ -196,6 +197,7 @@ fn cause_of(failure: &Failure) -> String {
         | Failure::Restore { .. }
         | Failure::Unfit { .. }
         | Failure::Superseded { .. }
+        | Failure::Claimed { .. }
         | Failure::Existing { .. }
         | Failure::Internal { .. } => failure.to_string(),
     }

@@ -170,6 +170,7 @@ impl OperatorNode {
                     | Failure::Restore { .. }
                     | Failure::Unfit { .. }
                     | Failure::Superseded { .. }
+                    | Failure::Claimed { .. }
                     | Failure::Existing { .. }
                     | Failure::Internal { .. } => NotFrozen::Failed(failure),
                 })?

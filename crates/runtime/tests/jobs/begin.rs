@@ -9,7 +9,7 @@ use weir_operator::{
 use super::*;
 
 /// Runs a job that is asked to stop at an event: with a checkpoint, or at once as by a crash.
-fn run_until(
+pub(super) fn run_until(
     job: &mut TestJob,
     with_checkpoint: bool,
     event: impl Fn(&JobEvent) -> bool + Send + Sync + 'static,
@@ -25,18 +25,18 @@ fn run_until(
     outcome
 }
 
-fn all_run(event: &JobEvent) -> bool {
+pub(super) fn all_run(event: &JobEvent) -> bool {
     matches!(event, JobEvent::Running { .. })
 }
 
 /// It is cancelled as soon as all its tasks run.
-fn crash_at_once(job: &mut TestJob) {
+pub(super) fn crash_at_once(job: &mut TestJob) {
     let outcome = run_until(job, false, all_run);
     assert!(matches!(outcome, Ended::Cancelled), "{outcome:?}");
 }
 
 /// It stops with a checkpoint as soon as all its tasks run.
-fn stop_at_once(job: &mut TestJob) {
+pub(super) fn stop_at_once(job: &mut TestJob) {
     let outcome = run_until(job, true, all_run);
     assert!(
         matches!(
@@ -51,7 +51,7 @@ fn stop_at_once(job: &mut TestJob) {
 }
 
 /// It stops with a checkpoint once `count` rows are committed.
-fn stop_at(job: &mut TestJob, ledger: &Ledger, count: usize) {
+pub(super) fn stop_at(job: &mut TestJob, ledger: &Ledger, count: usize) {
     let ledger = ledger.clone();
     let committed = move |event: &JobEvent| {
         matches!(event, JobEvent::Checkpoint(_)) && ledger.rows().len() >= count
@@ -70,7 +70,7 @@ fn stop_at(job: &mut TestJob, ledger: &Ledger, count: usize) {
 }
 
 #[track_caller]
-fn finishes(job: &TestJob) -> Report {
+pub(super) fn finishes(job: &TestJob) -> Report {
     let report = job.run();
     let finished = matches!(report.outcome, Ended::Finished);
     assert!(finished, "{:?}", report.outcome);

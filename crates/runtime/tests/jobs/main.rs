@@ -11,6 +11,7 @@ mod letters;
 mod logs;
 mod modes;
 mod own_state;
+mod restore;
 
 use std::sync::{
     Arc,

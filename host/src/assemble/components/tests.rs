@@ -30,6 +30,7 @@ fn wrong(inputs: &str, takes: u32, states: &[StateKind]) -> Vec<[String; 4]> {
         timers: false,
         keeps_memory: false,
         checkpointed: false,
+        evolving: false,
     };
     let name = Name::new("groups").unwrap();
     let found = misfits(&job, &name, &job.operators[&name], &descriptor);
