@@ -1,5 +1,5 @@
-//! The optional interface `evolving`: what a component knows of older versions of its state, and how
-//! it shows what is in it. Asked in an instance of its own, without a context: what it answers
+//! The optional interface `evolving`: what a component knows of older versions of its state, and
+//! how it shows what is in it. Asked in an instance of its own, without a context: what it answers
 //! depends on the bytes alone.
 //!
 //! INVARIANT: there are as many answers as there were questions, or the call is refused.

@@ -25,7 +25,8 @@ pub struct JobFile {
     /// `checkpoint`; without it, and with `mode: at-most-once`, none are taken and the job is
     /// at-most-once (D30).
     pub checkpoint: Option<Checkpoint>,
-    /// `allow-non-restored-state`: whether what has no home any more in a checkpoint is left behind.
+    /// `allow-non-restored-state`: whether what has no home any more in a checkpoint is left
+    /// behind.
     pub allow_non_restored_state: bool,
     /// `restart`. Where it is missing: the default of [`RestartStrategy`] with checkpoints, none
     /// without.

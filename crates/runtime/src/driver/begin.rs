@@ -115,8 +115,19 @@ impl Job {
                 (Err(no), _) => return Err(no.into_failure()),
             }
         };
+        self.begin_at(&restored, latest, first).await?;
+        Ok(Some(restored))
+    }
+
+    /// Takes note of where this attempt begins.
+    async fn begin_at(
+        &mut self,
+        restored: &Restored,
+        latest: Latest,
+        first: bool,
+    ) -> Result<(), Failure> {
         let (id, location) = (restored.id, restored.location.clone());
-        self.adopt(&restored, first);
+        self.adopt(restored, first);
         if let (Latest::Foreign(_), Some(claim)) = (&latest, self.claim.clone()) {
             blocking(move || claim.take()).await?;
         }
@@ -134,7 +145,7 @@ impl Job {
         self.options
             .listener
             .event(&JobEvent::Restoring { id, location });
-        Ok(Some(restored))
+        Ok(())
     }
 
     /// Where the first attempt of this process begins.

@@ -1,5 +1,6 @@
-//! Whether a job can go on from a checkpoint, told from its metadata and what the job declares: each
-//! thing it holds must have a home, found by name (D3), or be left behind because the user said so.
+//! Whether a job can go on from a checkpoint, told from its metadata and what the job declares:
+//! each thing it holds must have a home, found by name (D3), or be left behind because the user
+//! said so.
 //!
 //! INVARIANT: nothing is left behind without being told, and nothing unless that was allowed.
 
@@ -23,8 +24,8 @@ pub(crate) struct Fit {
 /// How what is left behind is allowed.
 pub(crate) const ALLOW: &str = "--allow-non-restored-state";
 
-/// Gives each node of a checkpoint the name that it has in the job now, and says what it was called.
-/// A new name that the checkpoint knows already was taken up by an earlier run: then what is there
+/// Gives each node of a checkpoint the name that it has in the job now, and says what it was
+/// called. A new name that the checkpoint knows already was taken up by an earlier run: then what is there
 /// under the old one is another node's, and stays where it is.
 pub(crate) fn rename(
     metadata: &mut Metadata,
@@ -62,69 +63,84 @@ pub(crate) fn judge(metadata: &Metadata, deployment: &Deployment) -> Fit {
         fit.problems.push(problem);
     }
     fit.problems.extend(max_parallelism(metadata, deployment));
-    let allowed = deployment.mapping.allow_non_restored_state;
-    let mut homeless = |what: String, why: String| match allowed {
-        true => fit.left.push(what),
-        false => fit.problems.push(why),
-    };
-    for (name, operator) in &metadata.operators {
-        // Of a sink it is asked below whether there is anything left of it.
-        let is_sink = metadata.sinks.contains_key(name);
-        if holds_state(operator) && !is_sink && !deployment.operators.contains_key(name) {
-            homeless(
-                format!("state of operator `{name}`"),
-                no_operator(name, metadata, deployment),
-            );
+    operators(metadata, deployment, &mut fit);
+    let changed = states(metadata, deployment, &mut fit);
+    ends(metadata, deployment, &mut fit);
+    fit.problems.extend(unknown_kinds(metadata));
+    fit.problems.extend(changed);
+    fit.problems.extend(changed_key(metadata, deployment));
+    fit
+}
+
+impl Fit {
+    /// Something has no home: it is left behind, or that is a problem.
+    fn homeless(&mut self, deployment: &Deployment, what: String, why: String) {
+        match deployment.mapping.allow_non_restored_state {
+            true => self.left.push(what),
+            false => self.problems.push(why),
         }
     }
+}
+
+/// Operators that are gone.
+fn operators(metadata: &Metadata, deployment: &Deployment, fit: &mut Fit) {
+    for (name, operator) in &metadata.operators {
+        // Of a sink it is asked elsewhere whether there is anything left of it.
+        let is_sink = metadata.sinks.contains_key(name);
+        if holds_state(operator) && !is_sink && !deployment.operators.contains_key(name) {
+            let why = no_operator(name, metadata, deployment);
+            fit.homeless(deployment, format!("state of operator `{name}`"), why);
+        }
+    }
+}
+
+/// States that are gone; those that have changed so that they cannot be restored are given back.
+fn states(metadata: &Metadata, deployment: &Deployment, fit: &mut Fit) -> Vec<String> {
     let mut changed = Vec::new();
     for (name, verdicts) in verdicts(metadata, deployment) {
         let evolves = deployment.operators.get(&name);
         let evolves = evolves.is_some_and(|operator| operator.factory.descriptor().evolving);
         for Verdict { state, change } in verdicts {
             if change == Change::Missing {
-                homeless(
-                    format!("state `{state}` of operator `{name}`"),
-                    format!(
-                        "state `{state}` of operator `{name}` is in the checkpoint, and the \
-                         component does not declare it any more: its content would be lost; to \
-                         leave it behind: {ALLOW}"
-                    ),
+                let what = format!("state `{state}` of operator `{name}`");
+                let why = format!(
+                    "{what} is in the checkpoint, and the component does not declare it any more: \
+                     its content would be lost; to leave it behind: {ALLOW}"
                 );
+                fit.homeless(deployment, what, why);
             } else if let Some(problem) = problem(&change, evolves) {
                 changed.push(format!("state `{state}` of operator `{name}` {problem}"));
             }
         }
     }
+    changed
+}
+
+/// Sources and sinks that are gone.
+fn ends(metadata: &Metadata, deployment: &Deployment, fit: &mut Fit) {
     for name in metadata.sources.keys() {
         if !deployment.sources.contains_key(name) {
-            homeless(
-                format!("where source `{name}` had come to"),
-                format!(
-                    "it was reading source `{name}`, which the job does not have; a source under \
-                     another name would be read from its beginning: say `renamed-from: {name}` \
-                     where it is now, or leave it behind with {ALLOW}"
-                ),
+            let why = format!(
+                "it was reading source `{name}`, which the job does not have; a source under \
+                 another name would be read from its beginning: say `renamed-from: {name}` where \
+                 it is now, or leave it behind with {ALLOW}"
             );
+            let what = format!("where source `{name}` had come to");
+            fit.homeless(deployment, what, why);
         }
     }
     for (name, transactions) in &metadata.sinks {
         let count: usize = transactions.iter().map(|t| t.committables.len()).sum();
         if count > 0 && !deployment.sinks.contains_key(name) {
-            homeless(
-                format!("results of sink `{name}` that were not committed yet ({count})"),
-                format!(
-                    "it holds results of sink `{name}` that are to be committed, and the job does \
-                     not have that sink: say `renamed-from: {name}` where it is now, or give the \
-                     results up with {ALLOW}"
-                ),
+            let why = format!(
+                "it holds results of sink `{name}` that are to be committed, and the job does not \
+                 have that sink: say `renamed-from: {name}` where it is now, or give the results \
+                 up with {ALLOW}"
             );
+            let what = format!("results of sink `{name}` that were not committed yet ({count})");
+            fit.homeless(deployment, what, why);
         }
     }
-    fit.problems.extend(unknown_kinds(metadata));
-    fit.problems.extend(changed);
-    fit.problems.extend(changed_key(metadata, deployment));
-    fit
 }
 
 /// What has become of each state of each operator, in order of their names.
