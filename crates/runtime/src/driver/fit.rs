@@ -25,8 +25,8 @@ pub(crate) struct Fit {
 pub(crate) const ALLOW: &str = "--allow-non-restored-state";
 
 /// Gives each node of a checkpoint the name that it has in the job now, and says what it was
-/// called. A new name that the checkpoint knows already was taken up by an earlier run: then what is there
-/// under the old one is another node's, and stays where it is.
+/// called. A new name that the checkpoint knows already was taken up by an earlier run: then what
+/// is there under the old one is another node's, and stays where it is.
 pub(crate) fn rename(
     metadata: &mut Metadata,
     renamed_from: &BTreeMap<Name, Name>,
