@@ -70,8 +70,8 @@ impl Survey {
     /// they are to be deleted like [`orphans`](Self::orphans). `registry` has been told what each
     /// complete checkpoint names, or that it cannot be read.
     #[must_use]
-    pub fn shared_orphans(&self, registry: &SharedRegistry) -> Vec<SharedFile> {
-        registry.discarded(self.shared.iter().cloned())
+    pub fn shared_orphans(&self, registry: &mut SharedRegistry) -> Vec<SharedFile> {
+        registry.orphans(&self.shared)
     }
 
     /// The latest complete checkpoint: what a job goes on from by itself.

@@ -45,6 +45,8 @@ pub struct SharedRegistry {
     complete: BTreeMap<CheckpointId, BTreeSet<SharedFile>>,
     /// Complete, by the look of it, and not readable: they may name everything that is not newer.
     unreadable: BTreeSet<CheckpointId>,
+    /// Files that are there, and that nobody names but perhaps one of those.
+    suspects: BTreeSet<SharedFile>,
     pending: BTreeMap<CheckpointId, Pending>,
     /// How many of the sets above and below hold a file; never 0.
     uses: BTreeMap<SharedFile, usize>,
@@ -73,6 +75,20 @@ impl SharedRegistry {
     /// host.
     pub fn found_unreadable(&mut self, id: CheckpointId) {
         self.unreadable.insert(id);
+    }
+
+    /// The files that are `present` when all checkpoints were [`found`](Self::found). Gives those
+    /// that nobody names: an attempt that is over left them.
+    pub fn orphans(&mut self, present: &[SharedFile]) -> Vec<SharedFile> {
+        let mut orphans = Vec::new();
+        for file in present {
+            if !self.holds(file) {
+                orphans.push(file.clone());
+            } else if !self.uses.contains_key(file) {
+                self.suspects.insert(file.clone());
+            }
+        }
+        orphans
     }
 
     /// A checkpoint begins; its tasks may build on the files of `base`.
@@ -112,10 +128,20 @@ impl SharedRegistry {
     /// The metadata of a checkpoint is not in the store, or not any more, and it will not come: it
     /// was given up, or deleted. Gives the files that go.
     pub fn removed(&mut self, id: CheckpointId) -> Vec<SharedFile> {
-        self.unreadable.remove(&id);
+        let mut gone = Vec::new();
+        if self.unreadable.remove(&id) {
+            let suspects = std::mem::take(&mut self.suspects);
+            for file in suspects {
+                if self.holds(&file) {
+                    self.suspects.insert(file);
+                } else {
+                    gone.push(file);
+                }
+            }
+        }
         let complete = self.complete.remove(&id).unwrap_or_default();
         let Pending { base, named } = self.pending.remove(&id).unwrap_or_default();
-        let mut gone = self.release(complete);
+        gone.extend(self.release(complete));
         gone.extend(self.release(base));
         gone.extend(self.release(named));
         gone
@@ -148,6 +174,8 @@ impl SharedRegistry {
             }
             if !self.holds(&file) {
                 gone.push(file);
+            } else if !self.uses.contains_key(&file) {
+                self.suspects.insert(file);
             }
         }
         gone

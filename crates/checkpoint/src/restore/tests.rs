@@ -84,9 +84,12 @@ fn shared_files_that_no_complete_checkpoint_names_are_orphans() {
     assert_eq!(survey.next_id(), CheckpointId(11));
     let mut registry = SharedRegistry::default();
     registry.found(CheckpointId(9), [shared(9)]);
-    assert_eq!(survey.shared_orphans(&registry), [shared(8), shared(10)]);
+    assert_eq!(
+        survey.shared_orphans(&mut registry),
+        [shared(8), shared(10)]
+    );
     registry.found_unreadable(CheckpointId(9));
-    assert_eq!(survey.shared_orphans(&registry), [shared(10)]);
+    assert_eq!(survey.shared_orphans(&mut registry), [shared(10)]);
 }
 
 #[test]

@@ -68,8 +68,13 @@ fn what_cannot_be_read_may_name_everything_that_is_not_newer() {
     registry.found(id(7), [file(0, 7)]);
     registry.found_unreadable(id(8));
     assert!(registry.holds(&file(1, 8)) && !registry.holds(&file(1, 9)));
+    assert_eq!(
+        registry.orphans(&[file(0, 7), file(1, 8), file(1, 9)]),
+        [file(1, 9)]
+    );
     assert_eq!(registry.removed(id(7)), []);
-    registry.removed(id(8));
+    // Nobody is left that could name them.
+    assert_eq!(registry.removed(id(8)), [file(0, 7), file(1, 8)]);
     assert!(!registry.holds(&file(0, 7)));
 }
 

@@ -15,8 +15,8 @@ use super::{
     world::{World, note},
 };
 use crate::{
-    CheckpointKind, Coordinator, Effect, FileRef, Metadata, Request, SnapshotStore, TaskId,
-    testing::Fault,
+    CheckpointKind, Coordinator, Effect, FileRef, Metadata, Request, SharedFile, SharedRegistry,
+    SnapshotStore, TaskId, testing::Fault,
 };
 
 mod disturb;
@@ -35,6 +35,7 @@ pub(super) enum End {
 enum Deletion {
     All(CheckpointId),
     One(CheckpointId, FileRef),
+    Shared(Vec<SharedFile>),
 }
 
 pub(super) struct Running<'a> {
@@ -46,8 +47,11 @@ pub(super) struct Running<'a> {
     saved: BTreeMap<CheckpointId, BTreeMap<usize, Value>>,
     kinds: BTreeMap<CheckpointId, BarrierKind>,
     owned: Vec<CheckpointId>,
+    /// The checkpoint that the tasks began with.
+    base: Option<CheckpointId>,
     storing: VecDeque<Metadata>,
     deletions: VecDeque<Deletion>,
+    registry: SharedRegistry,
     /// Sources that have rows to come.
     with_data: BTreeSet<TaskId>,
     last: Option<BarrierKind>,
@@ -70,6 +74,9 @@ impl<'a> Running<'a> {
         owned: Vec<CheckpointId>,
     ) -> Self {
         let mut tasks = wire(&world.plan);
+        let mut registry = world.storage.registry();
+        let orphans = world.storage.survey().shared_orphans(&mut registry);
+        assert!(orphans.is_empty(), "{orphans:?}");
         let mut enumerators = BTreeMap::new();
         let mut with_data = BTreeSet::new();
         for (index, vertex) in world.plan.vertices.iter().enumerate() {
@@ -103,8 +110,10 @@ impl<'a> Running<'a> {
             saved: BTreeMap::new(),
             kinds: BTreeMap::new(),
             owned,
+            base: restored.map(|metadata| metadata.checkpoint),
             storing: VecDeque::new(),
             deletions: VecDeque::new(),
+            registry,
             with_data,
             last: None,
             has_failed: false,
@@ -164,7 +173,8 @@ impl<'a> Running<'a> {
         }
         let tasks: Vec<_> = self.tasks.iter().map(|task| task.id).collect();
         let owned = std::mem::take(&mut self.owned);
-        let effects = self.coordinator.started(self.world.now, tasks, owned, None);
+        let (now, base) = (self.world.now, self.base);
+        let effects = self.coordinator.started(now, tasks, owned, base);
         self.carry_out(effects)
     }
 
@@ -280,6 +290,8 @@ impl<'a> Running<'a> {
                     let again = Event::Ack(id, ack.clone());
                     self.tasks[index].events.push_back(again);
                 }
+                self.registry
+                    .acked(id, files(&ack).filter_map(FileRef::shared));
                 self.coordinator.ack(id, task, ack)
             }
             Event::Declined(id, reason) => {
@@ -341,7 +353,10 @@ impl<'a> Running<'a> {
         let Some(deletion) = self.deletions.pop_front() else {
             return Ok(());
         };
-        let (Deletion::All(id) | Deletion::One(id, _)) = deletion;
+        let id = match &deletion {
+            Deletion::All(id) | Deletion::One(id, _) => *id,
+            Deletion::Shared(files) => return self.delete_shared(files),
+        };
         let may_fail = self.world.faults_left > 0;
         let is_lost = |world: &mut World| {
             let is_lost = may_fail && world.rng.one_in(30);
@@ -365,8 +380,12 @@ impl<'a> Running<'a> {
             return self.world.check_store();
         }
         let storage = &self.world.storage;
-        let _ = storage.store.delete(&storage.paths.metadata(id));
+        if storage.store.delete(&storage.paths.metadata(id)).is_err() {
+            return Ok(());
+        }
+        let gone = self.registry.removed(id);
         self.world.check_store()?;
+        self.delete_shared(&gone)?;
         if is_lost(self.world) {
             return Ok(());
         }
@@ -375,6 +394,22 @@ impl<'a> Running<'a> {
         for object in storage.store.list(&folder).unwrap_or_default() {
             let _ = storage.store.delete(&object.path);
         }
+        self.world.check_store()
+    }
+
+    /// Nobody names these files any more.
+    fn delete_shared(&mut self, files: &[SharedFile]) -> Result<(), Broken> {
+        if files.is_empty() {
+            return Ok(());
+        }
+        if self.world.faults_left > 0 && self.world.rng.one_in(30) {
+            note!(self.world, "a deletion of {files:?} is lost");
+            self.world.see(Seen::LostDeletion);
+            self.world.lost.extend(files.iter().cloned());
+            return Ok(());
+        }
+        note!(self.world, "deletes {files:?}");
+        self.world.storage.delete_shared(files);
         self.world.check_store()
     }
 
@@ -393,6 +428,8 @@ impl<'a> Running<'a> {
                     if kind != BarrierKind::Periodic {
                         self.last = Some(kind);
                     }
+                    let gone = self.registry.completed(id);
+                    self.deletions.push_back(Deletion::Shared(gone));
                     self.tell_all(|| Control::Complete(id, kind));
                 }
                 Effect::NotifyAborted(aborted) => {
@@ -410,8 +447,12 @@ impl<'a> Running<'a> {
                 }
                 Effect::DiscardLateAck { id, ack, .. } => {
                     self.world.see(Seen::LateAck);
-                    let file = ack.file.map(|file| Deletion::One(id, file));
-                    self.deletions.extend(file);
+                    let own = files(&ack).filter(|file| file.shared().is_none());
+                    let own = own.map(|file| Deletion::One(id, file.clone()));
+                    self.deletions.extend(own);
+                    let shared = files(&ack).filter_map(FileRef::shared);
+                    let gone = self.registry.discarded(shared);
+                    self.deletions.push_back(Deletion::Shared(gone));
                 }
                 Effect::FailJob(_) => self.has_failed = true,
                 Effect::Refused { .. } => {}
@@ -431,6 +472,7 @@ impl<'a> Running<'a> {
         let saved = self.enumerators.iter().map(|(&v, e)| (v, e.snapshot()));
         self.saved.insert(id, saved.collect());
         self.kinds.insert(id, barrier.kind);
+        self.registry.triggered(id, barrier.base);
         for task in self.tasks.iter_mut().filter(|t| t.channels.is_empty()) {
             task.control.push_back(Control::Trigger(barrier));
         }
@@ -442,4 +484,9 @@ impl<'a> Running<'a> {
             task.control.push_back(word());
         }
     }
+}
+
+/// All files that a task names in its part of a checkpoint.
+fn files(ack: &Ack) -> impl Iterator<Item = &FileRef> {
+    ack.file.iter().chain(&ack.shared)
 }

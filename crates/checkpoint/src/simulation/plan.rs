@@ -265,6 +265,7 @@ fn config(rng: &mut Rng) -> Config {
         max_concurrent: rng.within(1, 3),
         tolerable_failures: rng.pick(&[0, 1, 1000]),
         retained: rng.within(1, 3),
+        incremental: rng.one_in(2),
         ..Config::default()
     }
 }

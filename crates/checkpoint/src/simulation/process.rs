@@ -132,7 +132,10 @@ fn remove_orphans(world: &mut World, survey: &Survey) -> Result<(), Broken> {
             store.delete(&object.path).unwrap();
         }
     }
+    let orphans = survey.shared_orphans(&mut world.storage.registry());
+    world.storage.delete_shared(&orphans);
     world.undeleted.retain(|id| survey.completed.contains(id));
+    world.lost.clear();
     world.check_store()
 }
 

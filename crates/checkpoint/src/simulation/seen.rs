@@ -8,6 +8,7 @@ pub(super) enum Seen {
     Aborted,
     LateAck,
     Deleted,
+    Increment,
     Restored,
     Restart,
     GivenUp,
@@ -34,11 +35,12 @@ pub(super) enum Seen {
 }
 
 impl Seen {
-    pub(super) const ALL: [Self; 26] = [
+    pub(super) const ALL: [Self; 27] = [
         Self::Completed,
         Self::Aborted,
         Self::LateAck,
         Self::Deleted,
+        Self::Increment,
         Self::Restored,
         Self::Restart,
         Self::GivenUp,

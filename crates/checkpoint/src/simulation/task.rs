@@ -52,6 +52,8 @@ pub(super) enum Event {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ack {
     pub(super) file: Option<FileRef>,
+    /// The files that it builds on, oldest first.
+    pub(super) shared: Vec<FileRef>,
     pub(super) open: Vec<Split>,
     pub(super) ended: Vec<String>,
     pub(super) transactions: Vec<Transaction>,
@@ -67,9 +69,18 @@ pub(super) enum Work {
 }
 
 pub(super) struct Part {
+    base: Option<CheckpointId>,
     counts: BTreeMap<u64, u64>,
     epoch: Option<Epoch>,
     ack: Ack,
+}
+
+/// The state of a task in a checkpoint.
+#[derive(Clone, Debug)]
+pub(super) struct Written {
+    pub(super) counts: BTreeMap<u64, u64>,
+    /// Oldest first; each overrides those before.
+    pub(super) files: Vec<FileRef>,
 }
 
 /// What a sink wrote between two barriers.
@@ -109,6 +120,8 @@ pub(super) struct Task {
     /// The next checkpoint is declined when its barrier is here.
     pub(super) declines: bool,
     pub(super) counts: BTreeMap<u64, u64>,
+    /// What it has written for which checkpoint, to build on.
+    pub(super) written: BTreeMap<CheckpointId, Written>,
     pub(super) finished: bool,
     alignment: Alignment,
     with_data: usize,
@@ -140,6 +153,7 @@ impl Task {
             has_ended: false,
             declines: false,
             counts: BTreeMap::new(),
+            written: BTreeMap::new(),
             finished: false,
             alignment: Alignment::new(channels, mode),
             with_data: channels,
@@ -360,6 +374,7 @@ impl Task {
             ..Ack::default()
         };
         let part = Part {
+            base: barrier.base,
             counts: self.counts.clone(),
             epoch,
             ack,

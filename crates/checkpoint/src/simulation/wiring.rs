@@ -9,7 +9,7 @@ use weir_operator::{Failure, SavedSource, Split};
 
 use super::{
     plan::{Plan, Role, Route, max_parallelism, parallelism, subtask_of},
-    task::{Ack, Output, Task},
+    task::{Ack, Output, Task, Written},
     world::World,
 };
 use crate::{Metadata, OpenSplit, OperatorMeta, Snapshot, SourceMeta, SubtaskMeta, TaskId};
@@ -78,6 +78,16 @@ pub(super) fn load(world: &World, metadata: &Metadata, index: usize, tasks: &mut
     let own = |subtask: usize| tasks_of(index, subtask);
     if matches!(vertex.role, Role::Count) {
         for (old, counts) in world.counts(metadata, index).into_iter().enumerate() {
+            if saved.parallelism.get() == vertex.parallelism {
+                // It is this task's own, and can be built on.
+                let task = tasks.iter_mut().find(|task| own(old)(task)).unwrap();
+                let part = &saved.subtasks[old];
+                let written = Written {
+                    counts: counts.clone(),
+                    files: part.shared.iter().chain(&part.file).cloned().collect(),
+                };
+                task.written.insert(metadata.checkpoint, written);
+            }
             for (key, count) in counts {
                 let subtask = if world.plan.is_by_key(index) {
                     subtask_of(key, vertex.parallelism)
@@ -152,7 +162,7 @@ pub(super) fn metadata(
             });
         operator.subtasks.push(SubtaskMeta {
             file: ack.file,
-            shared: Vec::new(),
+            shared: ack.shared,
             finished: ack.finished,
         });
         if let Some(source) = metadata.sources.get_mut(&name) {

@@ -12,7 +12,8 @@ use super::{
     seen::{Seen, Tally},
 };
 use crate::{
-    CheckpointMode, JobPaths, Metadata, SnapshotStore, StoreError, Survey,
+    CheckpointMode, FileRef, JobPaths, Metadata, SharedFile, SharedRegistry, SnapshotStore,
+    StoreError, Survey,
     testing::{Fault, MemoryStore},
 };
 
@@ -37,13 +38,29 @@ impl Storage {
         Survey::of(&self.paths, &objects)
     }
 
+    /// Who uses which shared file, as the store says.
+    pub(super) fn registry(&self) -> SharedRegistry {
+        let mut registry = SharedRegistry::default();
+        for id in self.survey().completed {
+            let bytes = self.store.get(&self.paths.metadata(id)).unwrap();
+            match Metadata::decode(&bytes) {
+                Ok(metadata) => registry.found(id, metadata.shared()),
+                Err(_) => registry.found_unreadable(id),
+            }
+        }
+        registry
+    }
+
+    /// Deletes shared files.
+    pub(super) fn delete_shared(&self, files: &[SharedFile]) {
+        for file in files {
+            let _ = self.store.delete(&self.paths.shared_file(file));
+        }
+    }
+
     /// The highest checkpoint that there is anything of.
     pub(super) fn highest(&self) -> Option<CheckpointId> {
-        let objects = self.store.list(self.paths.root()).unwrap();
-        let ids = objects
-            .iter()
-            .map(|object| self.paths.checkpoint_of(&object.path));
-        ids.max().flatten()
+        self.survey().highest
     }
 
     /// The metadata of a checkpoint, if it and all that it names can be read.
@@ -78,6 +95,8 @@ pub(super) struct World {
     pub(super) highest: Option<CheckpointId>,
     /// What was to be deleted, and was not.
     pub(super) undeleted: BTreeSet<CheckpointId>,
+    /// The same of shared files.
+    pub(super) lost: BTreeSet<SharedFile>,
     /// What a crash has damaged.
     pub(super) damaged: BTreeSet<CheckpointId>,
     /// Whether the last process found everything done.
@@ -107,6 +126,7 @@ impl World {
             complete: None,
             highest: None,
             undeleted: BTreeSet::new(),
+            lost: BTreeSet::new(),
             damaged: BTreeSet::new(),
             was_done: false,
             fired_before: 0,
@@ -166,11 +186,17 @@ impl World {
             && self.rng.one_in(10)
         {
             let folder = self.storage.paths.checkpoint(latest);
-            let objects = self.storage.store.list(&folder).unwrap();
+            let mut objects = self.storage.store.list(&folder).unwrap();
+            objects.extend(
+                self.storage
+                    .store
+                    .list(&self.storage.paths.shared())
+                    .unwrap(),
+            );
             let object = self.rng.below(objects.len());
             let bit = self.rng.below(1 << 20);
             self.storage.store.flip(&objects[object].path, bit);
-            note!(self, "checkpoint {latest} is damaged");
+            note!(self, "{} is damaged", objects[object].path);
             self.see(Seen::Damage);
             self.complete = None;
         }
@@ -285,13 +311,17 @@ impl World {
     /// The counts that each subtask of a vertex had saved.
     pub(super) fn counts(&self, metadata: &Metadata, vertex: usize) -> Vec<BTreeMap<u64, u64>> {
         let saved = &metadata.operators[&self.plan.vertices[vertex].name];
-        let files = saved.subtasks.iter().map(|subtask| {
-            let file = subtask.file.as_ref().unwrap();
-            let paths = &self.storage.paths;
+        let Storage { store, paths } = &self.storage;
+        let read = |file: &FileRef| -> BTreeMap<u64, u64> {
             let path = paths.in_checkpoint(metadata.checkpoint, &file.path);
-            serde_json::from_slice(&self.storage.store.get(&path).unwrap()).unwrap()
+            serde_json::from_slice(&store.get(&path).unwrap()).unwrap()
+        };
+        let counts = saved.subtasks.iter().map(|subtask| {
+            let file = subtask.file.as_ref().unwrap();
+            // The last one says what a key has.
+            subtask.shared.iter().chain([file]).flat_map(read).collect()
         });
-        files.collect()
+        counts.collect()
     }
 
     /// The rows of a source that had been read when a checkpoint was taken: what its positions say.
@@ -341,6 +371,14 @@ impl World {
         // One that was asked for outlives its completion.
         let retained = self.plan.config.retained;
         let most = retained + 1 + self.undeleted.len() + self.damaged.len();
+        let leaked: Vec<_> = survey
+            .shared_orphans(&mut self.storage.registry())
+            .into_iter()
+            .filter(|file| !self.lost.contains(file) && !self.undeleted.contains(&file.checkpoint))
+            .collect();
+        if !leaked.is_empty() {
+            return Err(format!("nobody names {leaked:?}"));
+        }
         let mut orphans = survey.orphans.iter();
         let is_too_many = survey.completed.len() > most && !self.was_done;
         if is_too_many || !orphans.all(|id| self.undeleted.contains(id)) {

@@ -48,8 +48,8 @@ impl Job {
                     }
                 }
             }
-            let registry = shared_files(&storage, &survey)?;
-            storage.delete_shared(&survey.shared_orphans(&registry));
+            let mut registry = shared_files(&storage, &survey)?;
+            storage.delete_shared(&survey.shared_orphans(&mut registry));
             Ok((survey, begin, registry))
         })
         .await?;

@@ -6,15 +6,19 @@ use std::collections::BTreeMap;
 use weir_model::CheckpointId;
 use weir_operator::Failure;
 
-use super::{Epoch, Event, Part, Task, Work};
+use super::{Epoch, Event, Part, Task, Work, Written};
 use crate::{
-    FailureReason, FileRef, JobPaths, SnapshotStore, TaskId,
+    FailureReason, FileRef, JobPaths, SharedFile, SnapshotStore, TaskId,
     simulation::{
         folders::Broken,
         plan::Role,
+        seen::Seen,
         world::{Storage, World, note},
     },
 };
+
+/// So many files of one task are built on; then all is written again.
+const FILES_MAX: usize = 3;
 
 impl Task {
     /// Does the next part of what is left to do beside the task.
@@ -34,15 +38,16 @@ impl Task {
 
     /// A transaction that cannot be sealed fails the task, a file that cannot be written only
     /// declines the checkpoint.
-    fn part(&mut self, world: &World, id: CheckpointId, part: Part) {
+    fn part(&mut self, world: &mut World, id: CheckpointId, part: Part) {
         let event = match self.seal(world, id, part.epoch) {
             Err(failure) => Event::Failed(failure.to_string()),
-            Ok(()) => match self.write(world, id, &part.counts) {
+            Ok(()) => match self.write(world, id, part.base, part.counts) {
                 Err(()) => Event::Declined(id, FailureReason::CheckpointAsyncException),
-                Ok(file) => {
+                Ok(mut files) => {
                     let mut ack = part.ack;
                     ack.transactions = self.transactions.pending_up_to(id);
-                    ack.file = file;
+                    ack.file = files.pop();
+                    ack.shared = files;
                     Event::Ack(id, ack)
                 }
             },
@@ -91,34 +96,67 @@ impl Task {
         Ok(())
     }
 
-    /// Writes the state of a task, if it keeps any.
+    /// Writes the state of a task, if it keeps any: what has changed since its base, or all of it.
+    /// Gives all files that it is in, the new one last.
     fn write(
-        &self,
-        world: &World,
+        &mut self,
+        world: &mut World,
         id: CheckpointId,
-        counts: &BTreeMap<u64, u64>,
-    ) -> Result<Option<FileRef>, ()> {
+        base: Option<CheckpointId>,
+        counts: BTreeMap<u64, u64>,
+    ) -> Result<Vec<FileRef>, ()> {
         if !matches!(self.role, Role::Count) {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        let TaskId { vertex, subtask } = self.id;
-        let bytes = serde_json::to_vec(counts).unwrap();
-        let path = JobPaths::state_file(&world.plan.vertices[vertex].name, subtask);
+        let base = base.and_then(|base| self.written.get(&base));
+        let base = base.filter(|base| base.files.len() < FILES_MAX);
+        let is_new =
+            |key: &u64, count: &u64| base.is_none_or(|base| base.counts.get(key) != Some(count));
+        let new: BTreeMap<u64, u64> = counts
+            .iter()
+            .filter(|(key, count)| is_new(key, count))
+            .map(|(key, count)| (*key, *count))
+            .collect();
+        let mut files = base.map_or_else(Vec::new, |base| base.files.clone());
+        if !files.is_empty() {
+            world.see(Seen::Increment);
+        }
+        let bytes = serde_json::to_vec(&new).unwrap();
         let file = FileRef {
-            path: path.clone(),
+            path: self.path(world, id),
             length: bytes.len() as u64,
             crc32c: crc32c::crc32c(&bytes),
         };
         let Storage { store, paths } = &world.storage;
-        let path = paths.in_checkpoint(id, &path);
-        match store.put(&path, vec![bytes]) {
-            Ok(()) => Ok(Some(file)),
-            Err(_) => {
-                // It may be there all the same, and the checkpoint may be gone: nobody else
-                // removes it.
-                let _ = store.delete(&path);
-                Err(())
-            }
+        let path = paths.in_checkpoint(id, &file.path);
+        if store.put(&path, vec![bytes]).is_err() {
+            // It may be there all the same, and the checkpoint may be gone: nobody else removes
+            // it.
+            let _ = store.delete(&path);
+            return Err(());
         }
+        files.push(file);
+        let written = Written {
+            counts,
+            files: files.clone(),
+        };
+        self.written.insert(id, written);
+        Ok(files)
+    }
+
+    /// Where the state of a task goes.
+    fn path(&self, world: &World, id: CheckpointId) -> String {
+        let TaskId { vertex, subtask } = self.id;
+        let head = world.plan.vertices[vertex].name.clone();
+        if !world.plan.config.incremental {
+            return JobPaths::state_file(&head, subtask);
+        }
+        let file = SharedFile {
+            head,
+            subtask,
+            checkpoint: id,
+            attempt: world.attempt,
+        };
+        file.path()
     }
 }
