@@ -149,7 +149,7 @@ fn values(keys: u64) -> Result<(), Failure> {
     let start = Instant::now();
     let mut reader = StateFileReader::open(file.chunks.concat())?;
     let range = all(MaxParallelism::new(128)?)?;
-    let entries = reader.load(&operator, restored.backend_mut(), range)?;
+    let entries = reader.load(&operator, restored.backend_mut(), range, ProcessingTime(0))?;
     println!("{keys} keys, {entries} loaded in {:.1} ms", millis(start));
     Ok(())
 }

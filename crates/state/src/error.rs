@@ -34,6 +34,12 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// A state is to live for no time at all.
+    #[error("state `{name}` declares a time to live of 0 ms, which must be more")]
+    NoTime {
+        /// The name of the state.
+        name: String,
+    },
     /// A state declares what this version does not have.
     #[error("state `{name}` declares {what}, which is not supported yet")]
     Unsupported {

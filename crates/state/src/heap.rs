@@ -6,26 +6,30 @@
 
 mod big;
 mod chunks;
+mod delta;
+mod epoch;
 mod list;
 mod load;
 mod map;
 mod page;
 mod record;
+mod removals;
 mod segment;
 mod snapshot;
 mod table;
 #[cfg(test)]
 mod tests;
 
-use weir_model::{Column, ColumnView, KeyGroup, KeyGroupRange, OptionalColumn};
+use weir_model::{CheckpointId, Column, ColumnView, KeyGroup, KeyGroupRange, OptionalColumn};
 
 use crate::{
     Backend, EntriesColumn, Error, KeyBatch, ListWrites, MapWrites, NestedColumn, Snapshot,
-    SnapshotRequest, StateDecl, StateIndex, ValueWrites, Which, Writes, limits,
+    SnapshotFormat, SnapshotRequest, StateDecl, StateIndex, ValueWrites, Which, Writes, limits,
 };
 pub(crate) use chunks::MapChunks;
+use epoch::Epochs;
 pub use snapshot::BLOCK_BYTES;
-use snapshot::{HeapSnapshot, StateSnapshot};
+use snapshot::{Alive, HeapSnapshot, StateSnapshot};
 use table::{Probe, Table};
 
 /// Keyed state in memory.
@@ -34,6 +38,7 @@ pub struct HeapBackend {
     range: KeyGroupRange,
     decls: Vec<StateDecl>,
     states: Vec<HeapState>,
+    epochs: Epochs,
     probes: Vec<Probe>,
     scratch: Vec<u8>,
 }
@@ -71,8 +76,9 @@ impl HeapBackend {
     /// A backend without entries for the keyed states among `decls` and the key groups `range`.
     ///
     /// # Errors
-    /// [`Error::DuplicateName`], and [`Error::Unsupported`] where a state declares a time to live.
+    /// [`Error::DuplicateName`], and [`Error::NoTime`] where a state is to live for no time.
     pub fn new(decls: Vec<StateDecl>, range: KeyGroupRange) -> Result<Self, Error> {
+        let epochs = Epochs::new();
         let mut states = Vec::with_capacity(decls.len());
         for (i, decl) in decls.iter().enumerate() {
             if decls[..i].iter().any(|other| other.name == decl.name) {
@@ -80,16 +86,14 @@ impl HeapBackend {
                     name: decl.name.clone(),
                 });
             }
-            if decl.ttl.is_some() {
-                return Err(Error::Unsupported {
-                    name: decl.name.clone(),
-                    what: "a time to live",
-                });
+            if decl.ttl.is_some_and(|ttl| ttl.duration_ms == 0) {
+                let name = decl.name.clone();
+                return Err(Error::NoTime { name });
             }
             let shape = shape_of(decl);
             states.push(HeapState {
                 shape,
-                table: Table::new(range, shape != Shape::Cell),
+                table: Table::new(range, shape != Shape::Cell, epochs.now()),
                 entries: 0,
             });
         }
@@ -97,9 +101,24 @@ impl HeapBackend {
             range,
             decls,
             states,
+            epochs,
             probes: Vec::new(),
             scratch: Vec::new(),
         })
+    }
+
+    /// Begins the epoch after one that has ended.
+    fn enter(&mut self) {
+        let epoch = self.epochs.now();
+        self.states.iter_mut().for_each(|s| s.table.enter(epoch));
+        self.prune();
+    }
+
+    /// Lets go of removals that no base asks for.
+    fn prune(&mut self) {
+        let oldest = self.epochs.oldest();
+        let states = self.states.iter_mut();
+        states.for_each(|state| state.table.removals.prune(oldest));
     }
 
     /// The state, if it has this shape.
@@ -275,34 +294,67 @@ impl Backend for HeapBackend {
         for (state, writes) in &writes.maps {
             self.check_maps(keys, *state, writes)?;
         }
+        let epoch = self.epochs.now();
         for (state, writes) in &writes.values {
             let state = &mut self.states[state.0 as usize];
             state.table.thaw();
             let change = state.table.apply(keys, writes, &mut self.probes);
-            state.count(change);
+            state.count(change, epoch);
         }
         for (state, writes) in &writes.lists {
             let state = &mut self.states[state.0 as usize];
             state.table.thaw();
             let change = list::apply(&mut state.table, keys, writes, &mut self.scratch);
-            state.count(change);
+            state.count(change, epoch);
         }
         for (state, writes) in &writes.maps {
             let state = &mut self.states[state.0 as usize];
             state.table.thaw();
             let change = map::apply(&mut state.table, keys, writes, &mut self.scratch);
-            state.count(change);
+            state.count(change, epoch);
         }
         limits::recycle(&mut self.scratch);
         Ok(())
     }
 
-    fn snapshot(&mut self, _request: &SnapshotRequest) -> Result<Box<dyn Snapshot>, Error> {
-        let states = self.states.iter_mut().map(|state| StateSnapshot {
+    fn snapshot(&mut self, request: &SnapshotRequest) -> Result<Box<dyn Snapshot>, Error> {
+        let base = match request.format {
+            SnapshotFormat::Native => request.base.and_then(|id| self.epochs.base(id)),
+            SnapshotFormat::Canonical => None,
+        };
+        let epoch = self.epochs.now();
+        self.epochs.end(request.tracked.then_some(request.id));
+        let states = self.states.iter_mut().zip(&self.decls);
+        let states = states.map(|(state, decl)| StateSnapshot {
             shape: state.shape,
+            alive: Alive {
+                ttl: decl.ttl,
+                now: request.now,
+            },
+            removed: state.table.removals.end(epoch, base),
             pages: state.table.freeze(),
         });
-        Ok(Box::new(HeapSnapshot::new(states.collect())))
+        let snapshot = HeapSnapshot {
+            states: states.collect(),
+            base: request.base.zip(base),
+            epoch,
+        };
+        self.enter();
+        Ok(Box::new(snapshot))
+    }
+
+    fn aborted(&mut self, id: CheckpointId) {
+        self.epochs.forget(id);
+        self.prune();
+    }
+
+    fn restored(&mut self, id: CheckpointId) {
+        let epoch = self.epochs.now();
+        self.epochs.end(Some(id));
+        for state in &mut self.states {
+            state.table.removals.end(epoch, None);
+        }
+        self.enter();
     }
 
     fn load(&mut self, state: StateIndex, group: KeyGroup, rows: &[u8]) -> Result<(), Error> {
@@ -319,7 +371,7 @@ impl Backend for HeapBackend {
         }
         state.table.thaw();
         let (change, result) = load::rows(state.shape, &mut state.table, group, rows);
-        state.count(change);
+        state.count(change, self.epochs.now());
         result
     }
 
@@ -331,8 +383,9 @@ impl Backend for HeapBackend {
 }
 
 impl HeapState {
-    fn count(&mut self, change: i64) {
+    fn count(&mut self, change: i64, epoch: u64) {
         self.entries = self.entries.saturating_add_signed(change);
+        self.table.removals.bound(self.entries, epoch);
     }
 }
 

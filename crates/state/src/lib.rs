@@ -18,6 +18,7 @@ mod limits;
 mod operator_state;
 mod rows;
 mod snapshot;
+mod ttl;
 
 pub use backend::{
     Backend, EntriesColumn, KeyBatch, ListWrites, MapWrites, NestedColumn, ValueWrites, Which,
@@ -25,7 +26,10 @@ pub use backend::{
 };
 pub use decl::{StateDecl, StateIndex, StateKind, Ttl};
 pub use error::Error;
-pub use file::{Change, SavedState, StateFile, StateFileReader, StateFileWriter, Verdict, compare};
+pub use file::{
+    BaseIndex, Change, NativeReaders, Reference, SavedState, StateFile, StateFileReader,
+    StateFileWriter, Verdict, compare,
+};
 pub use heap::HeapBackend;
 pub use keyed::KeyedState;
 pub use operator_state::{
@@ -34,3 +38,4 @@ pub use operator_state::{
 pub use snapshot::{
     Chain, NativeFiles, NativePart, Snapshot, SnapshotFormat, SnapshotRequest, SnapshotSink,
 };
+pub use ttl::{STAMP_BYTES, split as split_stamp};

@@ -61,6 +61,13 @@ impl<'a> Reader<'a> {
         before.get(..before.len() - self.0.len())
     }
 
+    /// The next byte.
+    pub(crate) fn byte(&mut self) -> Option<u8> {
+        let (&byte, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(byte)
+    }
+
     /// The next byte string.
     pub fn bytes(&mut self) -> Option<&'a [u8]> {
         let len = usize::try_from(self.uvarint()?).ok()?;

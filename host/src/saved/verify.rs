@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use weir_checkpoint::{FileRef, SnapshotStore};
-use weir_model::{KeyGroup, KeyGroupRange, MaxParallelism};
+use weir_model::{KeyGroup, KeyGroupRange, MaxParallelism, ProcessingTime};
 use weir_state::{HeapBackend, SavedState, StateDecl, StateFileReader};
 
 use super::{METADATA, Problem, Saved};
@@ -89,8 +89,14 @@ fn check_file(file: &FileRef, saved: &Saved) -> Found {
 fn check_state(bytes: Vec<u8>, file: &FileRef, saved: &Saved) -> Result<(), String> {
     let mut reader = StateFileReader::open(bytes).map_err(|e| e.to_string())?;
     let operators: Vec<_> = reader.operators().cloned().collect();
+    let is_here = |part: &weir_checkpoint::SubtaskMeta| part.file.as_ref() == Some(file);
+    let parts = || saved.metadata.operators.values().flat_map(|o| &o.subtasks);
+    if !parts().any(is_here) {
+        // An older file, of which others say what is in use: what else it says may be gone.
+        return Ok(());
+    }
+    refer(&mut reader, saved)?;
     for (name, operator) in &saved.metadata.operators {
-        let is_here = |part: &weir_checkpoint::SubtaskMeta| part.file.as_ref() == Some(file);
         if operator.subtasks.iter().any(is_here) && !operators.contains(name) {
             return Err(format!(
                 "state of operator `{name}` should be in it and is not"
@@ -99,16 +105,44 @@ fn check_state(bytes: Vec<u8>, file: &FileRef, saved: &Saved) -> Result<(), Stri
     }
     let range = all_groups(saved.metadata.max_parallelism);
     for name in operators {
-        let states = reader.states(&name).unwrap_or_default();
-        let keyed = states.iter().filter(|state| state.kind.is_keyed());
-        let keyed: Vec<StateDecl> = keyed.map(declared).collect();
-        let mut backend = HeapBackend::new(keyed, range).map_err(|e| e.to_string())?;
+        let wrong = |e: weir_state::Error| format!("operator `{name}`: {e}");
+        if let Some(native) = reader.native(&name, range) {
+            for (blob, _) in &native.blobs {
+                let mut nowhere = std::io::sink();
+                reader
+                    .read_native(&name, blob, &mut nowhere)
+                    .map_err(wrong)?;
+            }
+        } else {
+            let states = reader.states(&name).unwrap_or_default();
+            let keyed = states.iter().filter(|state| state.kind.is_keyed());
+            let keyed: Vec<StateDecl> = keyed.map(declared).collect();
+            let mut backend = HeapBackend::new(keyed, range).map_err(|e| e.to_string())?;
+            let loaded = reader.load(&name, &mut backend, range, ProcessingTime(0));
+            loaded.map_err(wrong)?;
+        }
+        reader.operator_state(&name).map_err(wrong)?;
+    }
+    Ok(())
+}
+
+/// Gives a file those that it refers to. That they are whole is found when they are looked at
+/// themselves.
+fn refer(reader: &mut StateFileReader<'_>, saved: &Saved) -> Result<(), String> {
+    let references: Vec<_> = reader.references().collect();
+    let files = saved.metadata.files();
+    for (n, reference) in references.iter().enumerate() {
+        let known = files.iter().find(|file| {
+            (&file.path, file.length, file.crc32c)
+                == (&reference.path, reference.length, reference.crc32c)
+        });
+        let path = &reference.path;
+        let known = known.ok_or_else(|| format!("it refers to `{path}`, which is not named"))?;
+        let bytes = saved.store.get(&saved.object(known));
+        let bytes = bytes.map_err(|e| format!("it refers to `{path}`: {e}"))?;
         reader
-            .load(&name, &mut backend, range)
-            .map_err(|e| format!("operator `{name}`: {e}"))?;
-        reader
-            .operator_state(&name)
-            .map_err(|e| format!("operator `{name}`: {e}"))?;
+            .refer(n, std::sync::Arc::new(bytes))
+            .map_err(|e| e.to_string())?;
     }
     Ok(())
 }

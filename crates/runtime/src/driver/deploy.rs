@@ -7,7 +7,7 @@ use weir_checkpoint::{CheckpointMode, TaskId, TwoPhase};
 use weir_graph::{Chain as Chained, Edge, EdgeId, Link, NodeKind, Partitioning, Plan, Port};
 use weir_model::{Attempt, EventTime, Name, Parallelism, ProcessingTime};
 use weir_operator::{Context, Failure, Metrics, TaskInfo};
-use weir_state::{KeyedState, OperatorState};
+use weir_state::{BaseIndex, KeyedState, OperatorState};
 
 use super::restore::Restored;
 use crate::{
@@ -18,8 +18,8 @@ use crate::{
     messages::{Control, FromTask},
     meters::NodeMeters,
     task::{
-        Beginning, Chain, Holds, Kind, Lane, LaneSink, Node, OperatorNode, Pace, SinkNode, Slicer,
-        SourceHead, Storage, Task, Transactions,
+        Bases, Beginning, Chain, Holds, Kind, Lane, LaneSink, Node, OperatorNode, Pace, SinkNode,
+        Slicer, SourceHead, Storage, Task, Transactions,
     },
 };
 
@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) storage: Option<Storage>,
     /// Whether barriers block.
     pub(crate) mode: CheckpointMode,
+    /// Whether checkpoints may refer to earlier ones.
+    pub(crate) increments: bool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) events: mpsc::UnboundedSender<FromTask>,
 }
@@ -153,7 +155,9 @@ pub(crate) fn build(shared: &Shared, wiring: Wiring) -> Result<Built, (Name, Fai
         task: id,
         name: chain.name.clone(),
         subtask: id.subtask,
+        attempt: shared.attempt,
         storage: shared.storage.clone(),
+        bases: Bases::new(shared.restored.as_ref().map(|r| r.id), made.base),
         sinks: made.sinks,
         events: shared.events.clone(),
     };
@@ -172,6 +176,7 @@ pub(crate) fn build(shared: &Shared, wiring: Wiring) -> Result<Built, (Name, Fai
         events: shared.events.clone(),
         lane: lane.start(),
         mode: shared.mode,
+        increments: shared.increments,
         finished,
     };
     Ok((task, made.meters))
@@ -330,6 +335,8 @@ struct Made {
     sinks: Vec<LaneSink>,
     meters: Vec<Arc<NodeMeters>>,
     source: Option<SourceHead>,
+    /// What the checkpoint that it begins with has of its keyed state.
+    base: BaseIndex,
 }
 
 fn kind(
@@ -366,7 +373,7 @@ fn kind(
         }
         NodeKind::Operator { on_error, .. } => {
             let bad_rows = BadRows::new(on_error, letters)?;
-            let node = operator(shared, bad_rows, info, node)?;
+            let node = operator(shared, bad_rows, info, node, &mut made.base)?;
             Ok(Kind::Operator(Box::new(node)))
         }
     }
@@ -377,13 +384,14 @@ fn operator(
     bad_rows: BadRows,
     info: TaskInfo,
     node: Placed<'_>,
+    base: &mut BaseIndex,
 ) -> Result<OperatorNode, Failure> {
     let name = &info.operator;
     let deployed = shared.deployment.operators.get(name);
     let deployed = deployed.ok_or_else(|| missing(name))?;
     let descriptor = deployed.factory.descriptor();
     let operator = deployed.factory.create(&info)?;
-    let state = keyed_state(shared, &info)?;
+    let state = keyed_state(shared, &info, base)?;
     let mut operator_state = OperatorState::new(&descriptor.states);
     let mut beginning = Beginning {
         finished: node.finished,
@@ -420,8 +428,12 @@ fn operator(
     })
 }
 
-/// The keyed state of one operator and subtask, restored.
-fn keyed_state(shared: &Shared, info: &TaskInfo) -> Result<KeyedState, Failure> {
+/// The keyed state of one operator and subtask, restored; what it was restored from goes to `base`.
+fn keyed_state(
+    shared: &Shared,
+    info: &TaskInfo,
+    base: &mut BaseIndex,
+) -> Result<KeyedState, Failure> {
     let deployment = &shared.deployment;
     let operator = deployment
         .operators
@@ -438,7 +450,11 @@ fn keyed_state(shared: &Shared, info: &TaskInfo) -> Result<KeyedState, Failure> 
     if let Some(restored) = &shared.restored
         && !states.is_empty()
     {
-        restored.load(&info.operator, range, backend.as_mut())?;
+        let now = shared.clock.now();
+        restored.load(&info.operator, backend.as_mut(), now, base)?;
+        if shared.increments {
+            backend.restored(restored.id);
+        }
     }
     Ok(KeyedState::new(backend, info.max_parallelism))
 }

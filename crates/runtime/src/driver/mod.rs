@@ -368,6 +368,7 @@ impl Job {
                 .checkpoints
                 .as_ref()
                 .map_or(CheckpointMode::ExactlyOnce, |c| c.mode),
+            increments: config.incremental,
             clock: self.options.clock.clone(),
             events: events_out,
         });

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use weir_checkpoint::{
@@ -10,10 +10,11 @@ use weir_checkpoint::{
     SubtaskMeta, Transaction, resolve,
 };
 use weir_graph::Chain;
-use weir_model::{CheckpointId, KeyGroupRange, Name};
+use weir_model::{CheckpointId, Name, ProcessingTime};
 use weir_operator::{Descriptor, Failure, SavedSource, Sealed, TaskInfo};
 use weir_state::{
-    Backend, SavedOperatorState, StateFileReader, redistribute, redistribute_finished,
+    Backend, BaseIndex, NativeReaders, Reference, SavedOperatorState, StateFileReader,
+    redistribute, redistribute_finished,
 };
 
 use super::{
@@ -41,8 +42,10 @@ pub(crate) struct Restored {
     store: Arc<dyn SnapshotStore>,
     /// The folder in the store that holds its `_metadata`, ending in `/` unless empty.
     folder: String,
-    /// The state files that were found whole, by their path: chained operators share one.
-    files: Mutex<HashMap<String, OpenFile>>,
+    /// The files that were found whole, by their path.
+    files: Mutex<HashMap<String, Arc<Vec<u8>>>>,
+    /// The state files among them that are not there for others only: chained operators share one.
+    readers: Mutex<HashMap<String, OpenFile>>,
     /// What was saved of each operator's state without keys, by old subtask: each new subtask takes
     /// its share of all.
     operator_states: Mutex<HashMap<Name, Arc<Vec<SavedOperatorState>>>>,
@@ -141,6 +144,7 @@ impl Restored {
             store,
             folder,
             files: Mutex::default(),
+            readers: Mutex::default(),
             operator_states: Mutex::default(),
         })
     }
@@ -171,10 +175,16 @@ impl Restored {
         let (id, of) = (self.id, files.iter().map(|file| file.length).sum());
         let mut done = 0;
         for file in files {
-            self.open(file)?;
+            self.bytes(file)?;
             done += file.length;
             if let Some(listener) = listener {
                 listener.event(&JobEvent::Reading { id, done, of });
+            }
+        }
+        let operators = self.metadata.operators.values();
+        for part in operators.flat_map(|operator| &operator.subtasks) {
+            if let Some(file) = &part.file {
+                self.reader(file, &part.shared)?;
             }
         }
         self.judge_raw(deployment)
@@ -273,33 +283,59 @@ impl Restored {
         Ok(transactions.into_iter().map(join).collect())
     }
 
-    /// Loads the key groups `range` of an operator. Blocking.
+    /// Restores the key groups of a backend for an operator, and adds to `base` what the checkpoint
+    /// has of them where later ones may refer to it. Blocking.
     pub(crate) fn load(
         &self,
         operator: &Name,
-        range: KeyGroupRange,
         backend: &mut dyn Backend,
+        now: ProcessingTime,
+        base: &mut BaseIndex,
     ) -> Result<(), Failure> {
         let Some(saved) = self.metadata.operators.get(operator) else {
             return Ok(());
         };
+        let (range, saved_as) = (backend.key_groups(), self.saved_name(operator));
+        let failed = |message: String| Failure::Restore {
+            message: format!("{}: operator `{operator}`: {message}", self.location),
+        };
+        let mut parts = Vec::new();
         for (subtask, part) in saved.parallelism.subtasks().zip(&saved.subtasks) {
             let Some(file) = &part.file else { continue };
-            let damaged = |message: String| Failure::Restore {
-                message: format!("{}/{}: {message}", self.location, file.path),
-            };
             let held = self
                 .metadata
                 .max_parallelism
                 .range_of(subtask, saved.parallelism)
-                .map_err(|e| damaged(e.to_string()))?;
+                .map_err(|e| failed(e.to_string()))?;
             if held.start <= range.end && range.start <= held.end {
-                let reader = self.open(file).map_err(NoRestore::into_failure)?;
-                let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
-                reader
-                    .load(self.saved_name(operator), backend, range)
-                    .map_err(|e| damaged(e.to_string()))?;
+                let reader = self.reader(file, &part.shared);
+                parts.push((file, held, reader.map_err(NoRestore::into_failure)?));
             }
+        }
+        // In the order of old subtasks, here as everywhere, so that nobody waits in a circle.
+        let mut open: Vec<_> = parts
+            .iter()
+            .map(|(file, held, reader)| (*file, *held, lock(reader)))
+            .collect();
+        for (file, _, reader) in &open {
+            // A file in the folder of a checkpoint goes with it.
+            if file.shared().is_some() {
+                base.add(reader, &reference_to(file), saved_as, range, operator);
+            }
+        }
+        let natives = open
+            .iter_mut()
+            .map(|(_, held, reader)| (*held, &mut **reader));
+        if let Some(mut native) = NativeReaders::of(saved_as, natives.collect()) {
+            return backend
+                .import(&mut native)
+                .map_err(|e| failed(e.to_string()));
+        }
+        for (file, _, reader) in &mut open {
+            let loaded = reader.load(saved_as, backend, range, now);
+            loaded.map_err(|e| Failure::Restore {
+                message: format!("{}/{}: {e}", self.location, file.path),
+            })?;
         }
         Ok(())
     }
@@ -335,10 +371,7 @@ impl Restored {
         &self,
         operator: &Name,
     ) -> Result<Arc<Vec<SavedOperatorState>>, NoRestore> {
-        let mut known = self
-            .operator_states
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.operator_states);
         if let Some(known) = known.get(operator) {
             return Ok(known.clone());
         }
@@ -347,9 +380,8 @@ impl Restored {
             let Some(file) = &subtask.file else {
                 return Ok(SavedOperatorState::default());
             };
-            let reader = self.open(file)?;
-            let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
-            reader
+            let reader = self.reader(file, &subtask.shared)?;
+            lock(&reader)
                 .operator_state(self.saved_name(operator))
                 .map_err(|e| {
                     let message = format!("{}/{}: {e}", self.location, file.path);
@@ -362,7 +394,36 @@ impl Restored {
         Ok(all)
     }
 
-    fn open(&self, file: &FileRef) -> Result<OpenFile, NoRestore> {
+    /// A state file with all that it refers to, which must be among `shared`.
+    fn reader(&self, file: &FileRef, shared: &[FileRef]) -> Result<OpenFile, NoRestore> {
+        if let Some(open) = lock(&self.readers).get(&file.path) {
+            return Ok(open.clone());
+        }
+        let damaged = |message: String| {
+            let message = format!("{}/{}: {message}", self.location, file.path);
+            NoRestore::Unreadable(Failure::Restore { message })
+        };
+        let reader = StateFileReader::open(self.bytes(file)?);
+        let mut reader = reader.map_err(|e| damaged(e.to_string()))?;
+        let references: Vec<Reference> = reader.references().collect();
+        for (n, reference) in references.iter().enumerate() {
+            let known = shared.iter().find(|file| reference_to(file) == *reference);
+            let known = known.ok_or_else(|| {
+                damaged(format!(
+                    "it refers to `{}`, which the metadata do not name as it does",
+                    reference.path
+                ))
+            })?;
+            let given = reader.refer(n, self.bytes(known)?);
+            given.map_err(|e| damaged(e.to_string()))?;
+        }
+        let reader = Arc::new(Mutex::new(reader));
+        lock(&self.readers).insert(file.path.clone(), reader.clone());
+        Ok(reader)
+    }
+
+    /// The bytes of a file, found whole.
+    fn bytes(&self, file: &FileRef) -> Result<Arc<Vec<u8>>, NoRestore> {
         let FileRef {
             path,
             length,
@@ -373,9 +434,9 @@ impl Restored {
             let message = format!("{place}: {message}");
             NoRestore::Unreadable(Failure::Restore { message })
         };
-        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(open) = files.get(path) {
-            return Ok(open.clone());
+        let mut files = lock(&self.files);
+        if let Some(known) = files.get(path) {
+            return Ok(known.clone());
         }
         let Some(object) = resolve(&self.folder, path) else {
             return Err(damaged("it lies outside of what was named".into()));
@@ -394,21 +455,30 @@ impl Restored {
                 "checksum {found:08x}, {crc:08x} was written"
             )));
         }
-        let reader = StateFileReader::open(bytes).map_err(|e| damaged(e.to_string()))?;
-        let reader = Arc::new(Mutex::new(reader));
-        files.insert(path.clone(), reader.clone());
-        Ok(reader)
+        let bytes = Arc::new(bytes);
+        files.insert(path.clone(), bytes.clone());
+        Ok(bytes)
     }
+
     /// Lets the files go, once all state is loaded.
     pub(crate) fn release(&self) {
-        self.files
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
-        self.operator_states
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        lock(&self.files).clear();
+        lock(&self.readers).clear();
+        lock(&self.operator_states).clear();
+    }
+}
+
+/// What is behind these locks is whole whoever has panicked.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A file of a checkpoint, as another refers to it.
+fn reference_to(file: &FileRef) -> Reference {
+    Reference {
+        path: file.path.clone(),
+        length: file.length,
+        crc32c: file.crc32c,
     }
 }
 

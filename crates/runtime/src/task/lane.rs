@@ -15,11 +15,11 @@ use weir_checkpoint::{
     FailureReason, FileRef, JobPaths, SharedFile, SharedRegistry, SnapshotStore, StoreError,
     TaskId, Transaction,
 };
-use weir_model::{CheckpointId, Name, ProcessingTime, SubtaskIndex};
+use weir_model::{Attempt, CheckpointId, Name, ProcessingTime, SubtaskIndex};
 use weir_operator::{PreCommit, SinkFactory};
 use weir_state::{OperatorSnapshot, Snapshot, StateDecl, StateFileWriter};
 
-use super::sink::Transactions;
+use super::{bases::Bases, sink::Transactions};
 use crate::messages::{Ack, Event, FromTask, TaskFailure};
 
 #[cfg(test)]
@@ -37,11 +37,17 @@ pub(crate) enum Work {
     },
     /// The checkpoint is complete.
     Commit(CheckpointId),
+    /// The checkpoint was given up.
+    Aborted(CheckpointId),
 }
 
 /// What the synchronous part of a snapshot hands over.
 pub(crate) struct Part {
     pub(crate) id: CheckpointId,
+    /// The checkpoint whose files may be referred to.
+    pub(crate) base: Option<CheckpointId>,
+    /// Whether this one may be the base of a later one.
+    pub(crate) tracked: bool,
     pub(crate) now: ProcessingTime,
     /// The state of each operator that has some.
     pub(crate) states: Vec<NodeState>,
@@ -125,6 +131,9 @@ pub(crate) struct Lane {
     pub(crate) task: TaskId,
     pub(crate) name: Name,
     pub(crate) subtask: SubtaskIndex,
+    pub(crate) attempt: Attempt,
+    /// What earlier checkpoints have of this task.
+    pub(crate) bases: Bases,
     /// `None` where the job keeps no checkpoints: then nothing is written.
     pub(crate) storage: Option<Storage>,
     pub(crate) sinks: Vec<LaneSink>,
@@ -191,6 +200,10 @@ impl Lane {
             Work::Snapshot(part) => Some(self.snapshot(*part)),
             Work::Seal { id, now, sinks } => self.seal(id, now, sinks).err(),
             Work::Commit(id) => self.commit(id).err().map(Event::Failed),
+            Work::Aborted(id) => {
+                self.bases.forget(id);
+                None
+            }
         }
     }
 
@@ -199,6 +212,8 @@ impl Lane {
     fn snapshot(&self, part: Part) -> Event {
         let Part {
             id,
+            base,
+            tracked,
             now,
             states,
             sinks,
@@ -210,9 +225,10 @@ impl Lane {
         }
         let mut states = states;
         states.extend(self.logs(id));
-        match self.write(id, states) {
-            Ok(file) => {
+        match self.write(id, base, tracked, states) {
+            Ok((file, shared)) => {
                 ack.file = file;
+                ack.shared = shared;
                 Event::Ack(id, Box::new(ack))
             }
             Err(message) => Event::Declined(id, FailureReason::CheckpointAsyncException, message),
@@ -269,18 +285,31 @@ impl Lane {
         self.sinks.iter().filter_map(of).collect()
     }
 
-    fn write(&self, id: CheckpointId, states: Vec<NodeState>) -> Result<Option<FileRef>, String> {
+    /// Writes the file of a checkpoint; gives back it and those that it refers to.
+    fn write(
+        &self,
+        id: CheckpointId,
+        base: Option<CheckpointId>,
+        tracked: bool,
+        states: Vec<NodeState>,
+    ) -> Result<(Option<FileRef>, Vec<FileRef>), String> {
         let Some(storage) = self.storage.as_ref().filter(|_| !states.is_empty()) else {
-            return Ok(None);
+            return Ok((None, Vec::new()));
         };
-        let mut writer = StateFileWriter::new();
+        // Only keyed state is referred to; another file goes with its checkpoint.
+        let tracked = tracked && states.iter().any(|state| state.keyed.is_some());
+        let mut writer = match base.and_then(|base| self.bases.take(base)) {
+            Some((base, index)) => StateFileWriter::on(base, index),
+            None => StateFileWriter::new(),
+        };
         for state in states {
             state.write(&mut writer).map_err(|e| e.to_string())?;
         }
-        let file = writer.finish().map_err(|e| e.to_string())?;
-        let inside = JobPaths::state_file(&self.name, self.subtask);
+        let mut file = writer.finish().map_err(|e| e.to_string())?;
+        let inside = self.path(id, tracked);
+        let chunks = std::mem::take(&mut file.chunks);
         let path = storage.paths.in_checkpoint(id, &inside);
-        storage.store.put(&path, file.chunks).map_err(|e| {
+        storage.store.put(&path, chunks).map_err(|e| {
             // It may be there all the same, and the checkpoint may have been given up already: then
             // nobody else removes it. What was there before is not ours.
             if !e.is_already_exists() {
@@ -288,11 +317,34 @@ impl Lane {
             }
             e.told()
         })?;
-        Ok(Some(FileRef {
+        if tracked {
+            self.bases.put(id, file.index(&inside));
+        }
+        let shared = file.references.into_iter().map(|reference| FileRef {
+            path: reference.path,
+            length: reference.length,
+            crc32c: reference.crc32c,
+        });
+        let file = FileRef {
             path: inside,
             length: file.length,
             crc32c: file.crc32c,
-        }))
+        };
+        Ok((Some(file), shared.collect()))
+    }
+
+    /// Where the file of a checkpoint lies: beside it, if it may outlive it.
+    fn path(&self, id: CheckpointId, tracked: bool) -> String {
+        if !tracked {
+            return JobPaths::state_file(&self.name, self.subtask);
+        }
+        let file = SharedFile {
+            head: self.name.clone(),
+            subtask: self.subtask,
+            checkpoint: id,
+            attempt: self.attempt,
+        };
+        file.path()
     }
 
     /// Commits everything up to a checkpoint.

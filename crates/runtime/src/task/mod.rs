@@ -4,6 +4,7 @@
 //! outputs, or the time at which its source has more. It owns its operators, their state and its
 //! builders: there is no lock on the data path but that of the channels, once per batch.
 
+mod bases;
 mod chain;
 mod isolate;
 mod lane;
@@ -25,6 +26,7 @@ use weir_checkpoint::{AlignEffect, Alignment, CheckpointMode, FailureReason, Tas
 use weir_model::{Barrier, BarrierKind, Batch, Element, EventTime};
 use weir_operator::Failure;
 
+pub(crate) use bases::Bases;
 pub(crate) use chain::{Chain, Kind, Node, NodeFailure};
 pub(crate) use lane::{Lane, LaneHandle, LaneSink, Storage, lock};
 pub(crate) use operator::{Beginning, Holds, OperatorNode};
@@ -58,6 +60,8 @@ pub(crate) struct Task {
     pub(crate) control: mpsc::UnboundedReceiver<Control>,
     pub(crate) events: mpsc::UnboundedSender<FromTask>,
     pub(crate) lane: LaneHandle,
+    /// Whether checkpoints may refer to earlier ones.
+    pub(crate) increments: bool,
     /// Whether barriers block.
     pub(crate) mode: CheckpointMode,
     /// Restored from a checkpoint that was taken after it had finished: nothing is opened, read or
@@ -435,6 +439,7 @@ impl Running {
                 if let Some(source) = &mut self.task.source {
                     source.aborted(id);
                 }
+                let _ = self.task.lane.work.send(Work::Aborted(id));
                 let effects = self.alignment.abort(id);
                 self.aligned(effects)?;
                 self.task.chain.told(id, Fate::Aborted)?;
@@ -470,6 +475,8 @@ impl Running {
         self.task.chain.send_all(&Element::Barrier(barrier));
         let mut part = Part {
             id: barrier.checkpoint,
+            base: None,
+            tracked: false,
             now: self.task.chain.clock.now(),
             states: Vec::new(),
             sinks: Vec::new(),
@@ -502,7 +509,9 @@ impl Running {
     /// The synchronous part of a snapshot; `End` where the checkpoint was declined.
     fn freeze(&mut self, barrier: Barrier, part: &mut Part) -> Result<Flow, NodeFailure> {
         let id = barrier.checkpoint;
-        let request = request(barrier, part.now);
+        let request = request(barrier, self.task.increments, part.now);
+        part.base = request.base;
+        part.tracked = request.tracked;
         let mut declined: Option<Failure> = None;
         for node in &mut self.task.chain.nodes {
             match &mut node.kind {

@@ -219,12 +219,12 @@ impl OperatorNode {
     }
 }
 
-/// What a barrier asks of the state of an operator.
-pub(crate) fn request(barrier: Barrier, now: ProcessingTime) -> SnapshotRequest {
+/// What a barrier asks of the state of an operator, in a job with or without increments.
+pub(crate) fn request(barrier: Barrier, increments: bool, now: ProcessingTime) -> SnapshotRequest {
     SnapshotRequest {
         id: barrier.checkpoint,
         base: barrier.base.filter(|_| barrier.savepoint.is_none()),
-        tracked: barrier.savepoint.is_none(),
+        tracked: increments && barrier.savepoint.is_none(),
         format: match barrier.savepoint {
             Some(SavepointFormat::Canonical) => SnapshotFormat::Canonical,
             Some(SavepointFormat::Native) | None => SnapshotFormat::Native,

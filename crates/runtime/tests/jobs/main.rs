@@ -7,6 +7,7 @@
 )]
 
 mod begin;
+mod increments;
 mod letters;
 mod logs;
 mod modes;

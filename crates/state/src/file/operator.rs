@@ -4,7 +4,7 @@
 
 use weir_model::{Column, KeyGroup};
 
-use super::{damaged, footer::BlockEntry, reader::Source, writer::Bytes};
+use super::{damaged, footer::BlockEntry, reader::Sources, writer::Bytes};
 use crate::{
     Error, StateKind,
     heap::BLOCK_BYTES,
@@ -89,7 +89,7 @@ pub(super) fn write_raw(
 /// Reads what is in a state of a kind without keys.
 pub(super) fn read(
     kind: StateKind,
-    source: &mut Source<'_>,
+    source: &mut Sources<'_>,
     blocks: &[BlockEntry],
 ) -> Result<Content, Error> {
     if kind == StateKind::Broadcast {
@@ -116,7 +116,7 @@ pub(super) fn read(
 
 /// Reads raw state.
 pub(super) fn read_raw(
-    source: &mut Source<'_>,
+    source: &mut Sources<'_>,
     blocks: &[BlockEntry],
 ) -> Result<Vec<Vec<u8>>, Error> {
     let mut raw = Vec::new();
@@ -129,7 +129,7 @@ pub(super) fn read_raw(
 
 /// Gives what is left of a block to `take` once a row; `None` where there is no such row.
 fn each_row(
-    source: &mut Source<'_>,
+    source: &mut Sources<'_>,
     blocks: &[BlockEntry],
     mut take: impl FnMut(&mut Reader<'_>) -> Option<()>,
 ) -> Result<(), Error> {

@@ -1,35 +1,49 @@
 //! Reading a state file: all of it, or only the key groups that a subtask holds.
 
-use std::{fmt, ops::Range};
+use std::{fmt, io, ops::Range, sync::Arc};
 
-use weir_model::{KeyGroup, KeyGroupRange, OperatorName};
+use weir_model::{KeyGroup, KeyGroupRange, OperatorName, ProcessingTime};
 
 use super::{
-    MAGIC, TRAILER, VERSION, damaged,
-    footer::{BlockEntry, Footer, FooterV1, Operator, SavedState},
+    MAGIC, TRAILER, VERSION,
+    base::Reference,
+    damaged,
+    footer::{
+        BlockEntry, FileEntry, Footer, FooterV1, FooterV2, NativeEntry, Operator, SavedState,
+    },
+    merge::Changes,
     operator,
+    stamps::Stamps,
     verdict::{Change, change_of},
 };
 use crate::{
-    Backend, Error, SavedOperatorState, StateDecl, StateIndex, operator_state::SavedContent,
+    Backend, Error, NativePart, SavedOperatorState, StateDecl, StateIndex, StateKind,
+    operator_state::SavedContent,
 };
 
 /// Neighbouring blocks are fetched together up to this many bytes: one request to an object store
 /// costs as much time as some megabytes.
 const FETCH_BYTES: u64 = 8 << 20;
 
-/// An open state file.
+/// Rows that were changed are handed over in pieces of some this size.
+const PIECE_BYTES: usize = 256 * 1024;
+
+/// An open state file, and with it those that it refers to.
 pub struct StateFileReader<'a> {
-    source: Source<'a>,
+    sources: Sources<'a>,
+    files: Vec<FileEntry>,
     operators: Vec<Operator>,
 }
+
+/// This file, then those that it refers to; `None` = not given yet.
+pub(super) struct Sources<'a>(Vec<Option<Source<'a>>>);
 
 /// Gives a range of bytes of a file.
 type ReadRange<'a> = dyn FnMut(Range<u64>) -> Result<Vec<u8>, String> + Send + 'a;
 
 /// Where the bytes of a file come from.
-pub(super) enum Source<'a> {
-    Bytes(Vec<u8>),
+enum Source<'a> {
+    Bytes(Arc<Vec<u8>>),
     Ranged {
         length: u64,
         read: Box<ReadRange<'a>>,
@@ -49,8 +63,8 @@ impl<'a> StateFileReader<'a> {
     ///
     /// # Errors
     /// [`Error::Damaged`] where this is no whole state file, [`Error::NewerFormat`].
-    pub fn open(bytes: Vec<u8>) -> Result<Self, Error> {
-        Self::open_source(Source::Bytes(bytes))
+    pub fn open(bytes: impl Into<Arc<Vec<u8>>>) -> Result<Self, Error> {
+        Self::open_source(Source::Bytes(bytes.into()))
     }
 
     /// Opens a file of `length` bytes of which `read` gives ranges. What `read` says of a failure
@@ -80,50 +94,163 @@ impl<'a> StateFileReader<'a> {
             .map(|operator| operator.states.as_slice())
     }
 
-    /// Loads what the file holds of an operator's key groups in `range` into a backend, and gives
-    /// back how many entries that is. States are found by name; those that the backend does not
-    /// declare are left out (see [`compare`](super::compare) to judge that beforehand).
+    /// The files that this one refers to. Each must be given, whole and checked, before what lies
+    /// in it is read.
+    pub fn references(&self) -> impl Iterator<Item = Reference> {
+        self.files.iter().map(|file| Reference {
+            path: file.path.clone(),
+            length: file.length,
+            crc32c: file.crc,
+        })
+    }
+
+    /// Gives the `n`-th of the files that this one refers to.
     ///
     /// # Errors
-    /// [`Error::Incompatible`], before anything is loaded. [`Error::Damaged`] where a block cannot
-    /// be read; then the backend holds a part and must be dropped.
+    /// [`Error::Damaged`] where it has another length, or there is no such reference.
+    pub fn refer(&mut self, n: usize, bytes: Arc<Vec<u8>>) -> Result<(), Error> {
+        self.refer_source(n, Source::Bytes(bytes))
+    }
+
+    /// As [`refer`](Self::refer), by ranges as in [`open_ranged`](Self::open_ranged).
+    ///
+    /// # Errors
+    /// As [`refer`](Self::refer).
+    pub fn refer_ranged(
+        &mut self,
+        n: usize,
+        length: u64,
+        read: impl FnMut(Range<u64>) -> Result<Vec<u8>, String> + Send + 'a,
+    ) -> Result<(), Error> {
+        let read = Box::new(read);
+        self.refer_source(n, Source::Ranged { length, read })
+    }
+
+    /// Loads what the file holds of an operator's key groups in `range` into a backend, and gives
+    /// back how many entries that is. States are found by name; those that the backend does not
+    /// declare are left out (see [`compare`](super::compare) to judge that beforehand). Values
+    /// that were saved without a time to live and have one now count as accessed at `now` (C16).
+    ///
+    /// # Errors
+    /// [`Error::Incompatible`] and [`Error::OtherBackend`] (it is to be imported), before anything
+    /// is loaded. [`Error::Damaged`] where a block cannot be read; then the backend holds a part
+    /// and must be dropped.
     pub fn load(
         &mut self,
         operator: &OperatorName,
         backend: &mut dyn Backend,
         range: KeyGroupRange,
+        now: ProcessingTime,
     ) -> Result<u64, Error> {
         let Some(found) = self.operator(operator) else {
             return Ok(0);
         };
-        let mut targets: Vec<StateIndex> = Vec::new();
-        let mut plan: Vec<BlockEntry> = Vec::new();
-        let declared = backend.states();
-        for (saved, blocks) in found.states.iter().zip(&found.blocks) {
-            if let Some(state) = target(declared, saved)?
-                && saved.kind.is_keyed()
-            {
-                let wanted = blocks.iter().filter(|b| range.contains(KeyGroup(b.group)));
-                plan.extend(wanted);
-                targets.resize(plan.len(), state);
-            }
+        if found.entry.native.is_some() {
+            return Err(Error::OtherBackend);
         }
-        let states = 0..declared.len() as u32;
+        let declared = backend.states().to_vec();
+        let mut targets: Vec<Option<(StateIndex, Stamps)>> = Vec::new();
+        for saved in &found.states {
+            let state = target(&declared, saved)?.filter(|_| saved.kind.is_keyed());
+            targets.push(state.map(|state| {
+                let is = declared.get(state.0 as usize).and_then(|decl| decl.ttl);
+                (state, Stamps::between(saved, is, now))
+            }));
+        }
         let count = |backend: &dyn Backend| {
-            let entries = states
-                .clone()
-                .map(|state| backend.entries(StateIndex(state)));
-            entries.sum::<u64>()
+            let states = (0..declared.len() as u32).map(StateIndex);
+            states.map(|state| backend.entries(state)).sum::<u64>()
         };
         let before = count(backend);
-        let mut states_of_blocks = targets.iter();
-        self.source.blocks(&plan, |block, rows| {
-            let Some(&state) = states_of_blocks.next() else {
+        let mut stamped = Vec::new();
+        let wanted = |state: usize| targets.get(state).is_some_and(Option::is_some);
+        self.keyed(operator, range, wanted, |at, saved, group, rows| {
+            let Some(Some((state, stamps))) = targets.get(at) else {
                 return Ok(());
             };
-            backend.load(state, KeyGroup(block.group), rows)
+            let rows = stamps.apply(saved.kind, rows, &mut stamped)?;
+            backend.load(*state, group, rows)
         })?;
         Ok(count(backend).saturating_sub(before))
+    }
+
+    /// Gives the full rows (see [`SnapshotSink::block`](crate::SnapshotSink::block)) of an
+    /// operator's key groups in `range` to `take`, whatever increments they lie in. Those of one
+    /// state and key group come together, in no particular order of keys; a large list or map may
+    /// come in several rows, in order.
+    ///
+    /// # Errors
+    /// [`Error::OtherBackend`] where the state is native, [`Error::Damaged`] where a block cannot
+    /// be read, and what `take` gives.
+    pub fn rows(
+        &mut self,
+        operator: &OperatorName,
+        range: KeyGroupRange,
+        mut take: impl FnMut(&SavedState, KeyGroup, &[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        match self.operator(operator) {
+            None => return Ok(()),
+            Some(found) if found.entry.native.is_some() => return Err(Error::OtherBackend),
+            Some(_) => {}
+        }
+        self.keyed(
+            operator,
+            range,
+            |_| true,
+            |_, saved, group, rows| take(saved, group, rows),
+        )
+    }
+
+    /// What the file holds of an operator natively, if its keyed state is. `range` are the key
+    /// groups that the old subtask held.
+    #[must_use]
+    pub fn native(&self, operator: &OperatorName, range: KeyGroupRange) -> Option<NativePart> {
+        let found = self.operator(operator)?;
+        let native = found.entry.native.as_ref()?;
+        let blobs = native.blobs.iter();
+        Some(NativePart {
+            range,
+            states: found.states.clone(),
+            note: native.note.clone(),
+            blobs: blobs.map(|blob| (blob.name.clone(), blob.length)).collect(),
+        })
+    }
+
+    /// Writes a native file of an operator to `out`.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] where it is not there or cannot be read, or `out` fails.
+    pub fn read_native(
+        &mut self,
+        operator: &OperatorName,
+        name: &str,
+        out: &mut dyn io::Write,
+    ) -> Result<(), Error> {
+        let Self {
+            sources, operators, ..
+        } = self;
+        let found = operators.iter().find(|found| found.name == *operator);
+        let native: Option<&NativeEntry> = found.and_then(|found| found.entry.native.as_ref());
+        let blob = native.and_then(|native| native.blobs.iter().find(|blob| blob.name == name));
+        let blob = blob.ok_or_else(|| damaged(format!("it has no native file `{name}`")))?;
+        let (mut at, end) = (blob.offset, blob.offset.saturating_add(blob.length));
+        let mut crc = 0;
+        while at < end {
+            let next = at.saturating_add(FETCH_BYTES).min(end);
+            let bytes = sources.read(blob.file, at..next)?;
+            crc = crc32c::crc32c_append(crc, &bytes);
+            out.write_all(&bytes)
+                .map_err(|error| damaged(format!("native file `{name}` cannot be put: {error}")))?;
+            at = next;
+        }
+        if crc == blob.crc {
+            Ok(())
+        } else {
+            Err(damaged(format!(
+                "native file `{name}` has checksum {crc:08x}, it was written with {:08x}",
+                blob.crc
+            )))
+        }
     }
 
     /// What the file holds of an operator's state without keys, and its raw state; nothing where
@@ -133,20 +260,88 @@ impl<'a> StateFileReader<'a> {
     /// # Errors
     /// [`Error::Damaged`] where a block cannot be read.
     pub fn operator_state(&mut self, operator: &OperatorName) -> Result<SavedOperatorState, Error> {
-        let Self { source, operators } = self;
+        let Self {
+            sources, operators, ..
+        } = self;
         let Some(found) = operators.iter().find(|found| found.name == *operator) else {
             return Ok(SavedOperatorState::default());
         };
         let mut states = Vec::new();
-        for (state, blocks) in found.states.iter().zip(&found.blocks) {
+        for (state, entry) in found.states.iter().zip(&found.entry.states) {
             if !state.kind.is_keyed() {
-                let content = operator::read(state.kind, source, blocks)?;
+                let content = operator::read(state.kind, sources, &entry.blocks)?;
                 let state = state.clone();
                 states.push(SavedContent { state, content });
             }
         }
-        let raw = operator::read_raw(source, &found.raw)?;
+        let raw = operator::read_raw(sources, &found.entry.raw)?;
         Ok(SavedOperatorState { states, raw })
+    }
+
+    /// Gives the full rows of the key groups in `range` of those states of an operator that are
+    /// `wanted`, each with the position of its state.
+    fn keyed(
+        &mut self,
+        operator: &OperatorName,
+        range: KeyGroupRange,
+        wanted: impl Fn(usize) -> bool,
+        mut take: impl FnMut(usize, &SavedState, KeyGroup, &[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let Self {
+            sources, operators, ..
+        } = self;
+        let Some(found) = operators.iter().find(|found| found.name == *operator) else {
+            return Ok(());
+        };
+        let states = found.states.iter().zip(&found.entry.states).enumerate();
+        for (at, (saved, entry)) in states {
+            if !saved.kind.is_keyed() || !wanted(at) {
+                continue;
+            }
+            let inside = |block: &&BlockEntry| range.contains(KeyGroup(block.group));
+            let mut blocks: Vec<BlockEntry> = entry.blocks.iter().filter(inside).copied().collect();
+            blocks.sort_by_key(|block| block.group);
+            let changed = |block: &BlockEntry| block.delta;
+            let groups = || blocks.chunk_by(|a, b| a.group == b.group);
+            let full: Vec<BlockEntry> = groups()
+                .filter(|group| !group.iter().any(changed))
+                .flatten()
+                .copied()
+                .collect();
+            sources.blocks(&full, |block, rows| {
+                take(at, saved, KeyGroup(block.group), rows)
+            })?;
+            for group in groups().filter(|group| group.iter().any(changed)) {
+                sources.merged(saved.kind, group, |group, rows| {
+                    take(at, saved, group, rows)
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The files that this one refers to.
+    pub(super) fn files(&self) -> &[FileEntry] {
+        &self.files
+    }
+
+    fn refer_source(&mut self, n: usize, source: Source<'a>) -> Result<(), Error> {
+        let Self { files, sources, .. } = self;
+        let (Some(file), Some(place)) = (files.get(n), sources.0.get_mut(n + 1)) else {
+            return Err(damaged(format!(
+                "it refers to {} files, not to {n}",
+                files.len()
+            )));
+        };
+        if source.len() != file.length {
+            let FileEntry { path, length, .. } = file;
+            let found = source.len();
+            return Err(damaged(format!(
+                "`{path}`, to which it refers, has {found} bytes instead of {length}"
+            )));
+        }
+        *place = Some(source);
+        Ok(())
     }
 
     fn open_source(mut source: Source<'a>) -> Result<Self, Error> {
@@ -179,17 +374,25 @@ impl<'a> StateFileReader<'a> {
         let (footer, rest) = match version {
             1 => postcard::take_from_bytes::<FooterV1>(&footer)
                 .map(|(footer, rest)| (Footer::from(footer), rest)),
+            2 => postcard::take_from_bytes::<FooterV2>(&footer)
+                .map(|(footer, rest)| (Footer::from(footer), rest)),
             _ => postcard::take_from_bytes::<Footer>(&footer),
         }
         .map_err(|error| damaged(format!("the footer cannot be decoded: {error}")))?;
         if !rest.is_empty() {
             return Err(damaged("the footer has more bytes than it should"));
         }
-        let operators = footer.check(MAGIC.len() as u64..footer_at)?;
-        Ok(Self { source, operators })
+        let (files, operators) = footer.check(MAGIC.len() as u64..footer_at)?;
+        let others = files.iter().map(|_| None);
+        let sources = Sources(std::iter::once(Some(source)).chain(others).collect());
+        Ok(Self {
+            sources,
+            files,
+            operators,
+        })
     }
 
-    fn operator(&self, name: &OperatorName) -> Option<&Operator> {
+    pub(super) fn operator(&self, name: &OperatorName) -> Option<&Operator> {
         self.operators
             .iter()
             .find(|operator| operator.name == *name)
@@ -224,6 +427,17 @@ impl Source<'_> {
             )))
         }
     }
+}
+
+impl Sources<'_> {
+    fn read(&mut self, file: u32, range: Range<u64>) -> Result<Vec<u8>, Error> {
+        match self.0.get_mut(file as usize) {
+            Some(Some(source)) => source.read(range),
+            Some(None) | None => Err(damaged(format!(
+                "file {file} of those it refers to is missing"
+            ))),
+        }
+    }
 
     /// Gives the rows of each of some blocks to `take`, in order.
     pub(super) fn blocks(
@@ -238,7 +452,8 @@ impl Source<'_> {
             let (Some(first), Some(last)) = (together.first(), together.last()) else {
                 return Ok(());
             };
-            let bytes = self.read(first.offset..last.offset + u64::from(last.stored))?;
+            let end = last.offset + u64::from(last.stored);
+            let bytes = self.read(first.file, first.offset..end)?;
             let mut bytes = bytes.as_slice();
             for block in together {
                 let (stored, later) = bytes.split_at(block.stored as usize);
@@ -251,6 +466,34 @@ impl Source<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Gives the full rows of one key group, of which there are deltas.
+    fn merged(
+        &mut self,
+        kind: StateKind,
+        blocks: &[BlockEntry],
+        mut take: impl FnMut(KeyGroup, &[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let Some(group) = blocks.first().map(|block| KeyGroup(block.group)) else {
+            return Ok(());
+        };
+        let (deltas, full): (Vec<BlockEntry>, Vec<BlockEntry>) =
+            blocks.iter().partition(|block| block.delta);
+        let mut bytes = Vec::new();
+        self.blocks(&deltas, |_, rows| {
+            bytes.push(rows.to_vec());
+            Ok(())
+        })?;
+        let mut changes = Changes::new(kind, group);
+        bytes.iter().try_for_each(|rows| changes.add(rows))?;
+        let mut out = Vec::new();
+        self.blocks(&full, |_, rows| {
+            out.clear();
+            changes.filter(rows, &mut out)?;
+            take(group, &out)
+        })?;
+        changes.finish(PIECE_BYTES, |rows| take(group, rows))
     }
 }
 
@@ -312,12 +555,13 @@ fn neighbours(blocks: &[BlockEntry]) -> usize {
     let mut bytes = 0;
     for block in blocks {
         let stored = u64::from(block.stored);
-        if end.is_some_and(|end| end != block.offset || bytes + stored > FETCH_BYTES) {
+        let here = (block.file, block.offset);
+        if end.is_some_and(|end| end != here || bytes + stored > FETCH_BYTES) {
             break;
         }
         len += 1;
         bytes += stored;
-        end = Some(block.offset + stored);
+        end = Some((block.file, block.offset + stored));
     }
     len
 }

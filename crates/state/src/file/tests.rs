@@ -148,7 +148,7 @@ fn filled(range: KeyGroupRange) -> HeapBackend {
 
 fn restore(file: &[u8], into: &mut HeapBackend) -> Result<u64, Error> {
     let range = into.key_groups();
-    StateFileReader::open(file.to_vec())?.load(&name("op"), into, range)
+    StateFileReader::open(file.to_vec())?.load(&name("op"), into, range, ProcessingTime(0))
 }
 
 /// A full checkpoint.
@@ -192,7 +192,9 @@ fn c04_what_is_asked_for_of_files_that_overlap_is_all_that_comes() {
     ] {
         let file = save("op", &mut filled(saved)).chunks.concat();
         let mut reader = StateFileReader::open(file).unwrap();
-        let entries = reader.load(&name("op"), &mut whole, asked).unwrap();
+        let entries = reader
+            .load(&name("op"), &mut whole, asked, ProcessingTime(0))
+            .unwrap();
         let inside = |&group: &KeyGroup| saved.contains(group) && asked.contains(group);
         let expected = Ints::of(0..20).groups.iter().filter(|g| inside(g)).count();
         assert_eq!(entries, expected as u64);
@@ -205,7 +207,7 @@ fn c04_groups_that_a_backend_does_not_hold_are_not_loaded_into_it() {
     let file = save("op", &mut filled(range(0, 9))).chunks.concat();
     let mut reader = StateFileReader::open(file).unwrap();
     let mut part = backend(range(0, 3));
-    let loaded = reader.load(&name("op"), &mut part, range(0, 9));
+    let loaded = reader.load(&name("op"), &mut part, range(0, 9), ProcessingTime(0));
     assert!(matches!(loaded, Err(Error::KeyGroup { .. })), "{loaded:?}");
 }
 
@@ -316,7 +318,7 @@ fn content(file: Vec<u8>) -> Result<(String, Vec<u8>), Error> {
     let operators: Vec<OperatorName> = reader.operators().cloned().collect();
     for operator in operators {
         all += &format!("{operator}: {:?}", reader.states(&operator));
-        reader.load(&operator, &mut whole, range(0, 9))?;
+        reader.load(&operator, &mut whole, range(0, 9), ProcessingTime(0))?;
         all += &told(&reader.operator_state(&operator)?);
     }
     Ok((all, save("op", &mut whole).chunks.concat()))
@@ -415,6 +417,13 @@ fn a_file_of_version_1_is_read() {
 }
 
 #[test]
+fn a_file_of_version_2_is_read() {
+    let file = include_bytes!("tests/version-2.state").to_vec();
+    assert_eq!(file[file.len() - 12], 2);
+    assert_eq!(content(file), content(mixed_file()));
+}
+
+#[test]
 fn keyed_state_and_state_without_keys_share_a_file_in_any_order() {
     let file = mixed_file();
     let mut backend = HeapBackend::new(all_decls(), range(0, 9)).unwrap();
@@ -439,7 +448,10 @@ fn keyed_state_and_state_without_keys_share_a_file_in_any_order() {
     let saved = reader.states(&name("op")).unwrap();
     let rows: Vec<u64> = saved.iter().map(|saved| saved.rows).collect();
     assert_eq!(rows, [4, 4, 4, 3, 3, 3]);
-    assert_eq!(reader.load(&name("op"), &mut backend, range(0, 0)), Ok(0));
+    assert_eq!(
+        reader.load(&name("op"), &mut backend, range(0, 0), ProcessingTime(0)),
+        Ok(0)
+    );
     let saved = reader.operator_state(&name("op")).unwrap();
     assert_eq!(saved.raw, raw());
     let mut state = OperatorState::new(&all_decls());
@@ -481,7 +493,9 @@ fn several_operators_share_a_file_and_keep_apart() {
     assert_eq!(operators, [name("one"), name("two")]);
     for (operator, expected) in operators.iter().zip([&mut first, &mut second]) {
         let mut whole = backend(range(0, 9));
-        reader.load(operator, &mut whole, range(0, 9)).unwrap();
+        reader
+            .load(operator, &mut whole, range(0, 9), ProcessingTime(0))
+            .unwrap();
         let mut all = held(&mut whole);
         all.retain(|&int| held(expected).contains(&int));
         assert_eq!(all, held(expected));
@@ -489,7 +503,10 @@ fn several_operators_share_a_file_and_keep_apart() {
     }
     assert_eq!(reader.states(&name("three")), None);
     let mut whole = backend(range(0, 9));
-    assert_eq!(reader.load(&name("three"), &mut whole, range(0, 9)), Ok(0));
+    assert_eq!(
+        reader.load(&name("three"), &mut whole, range(0, 9), ProcessingTime(0)),
+        Ok(0)
+    );
 }
 
 #[test]
@@ -508,7 +525,9 @@ fn a_restore_of_some_groups_reads_only_those() {
     })
     .unwrap();
     let mut part = HeapBackend::new(decls(), range(3, 3)).unwrap();
-    let entries = reader.load(&name("op"), &mut part, range(3, 3)).unwrap();
+    let entries = reader
+        .load(&name("op"), &mut part, range(3, 3), ProcessingTime(0))
+        .unwrap();
     let expected = ints.groups.iter().filter(|&&g| g == KeyGroup(3)).count();
     assert_eq!(entries, expected as u64);
     asked.borrow_mut().extend(ranges.try_iter());

@@ -1,12 +1,13 @@
 //! Writing a state file, to be done off the task: chunks of bytes for one upload.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use weir_model::{CheckpointId, KeyGroup, OperatorName};
 
 use super::{
     MAGIC, VERSION,
-    footer::{BlockEntry, Footer, OperatorEntry, StateEntry},
+    base::{Base, BaseIndex, Reference},
+    footer::{BlobEntry, BlockEntry, FileEntry, Footer, OperatorEntry, StateEntry},
     operator,
 };
 use crate::{Chain, Error, OperatorSnapshot, Snapshot, SnapshotSink, StateDecl, StateIndex};
@@ -24,6 +25,23 @@ pub struct StateFile {
     pub length: u64,
     /// The CRC-32C of all of them.
     pub crc32c: u32,
+    /// The files that it refers to.
+    pub references: Vec<Reference>,
+    footer: Footer,
+}
+
+impl StateFile {
+    /// What it has, for the checkpoints of which it is to be the base; `path` is what it is known
+    /// as, see [`Reference::path`].
+    #[must_use]
+    pub fn index(&self, path: &str) -> BaseIndex {
+        let this = Reference {
+            path: path.to_owned(),
+            length: self.length,
+            crc32c: self.crc32c,
+        };
+        BaseIndex::of(&self.footer, this)
+    }
 }
 
 /// Packs the snapshots of the operators of one subtask.
@@ -33,6 +51,7 @@ pub struct StateFileWriter {
     /// What was added of each operator.
     added: Vec<Added>,
     bytes: Bytes,
+    base: Option<Base>,
 }
 
 /// Which parts of an operator were added.
@@ -66,6 +85,16 @@ impl StateFileWriter {
             footer: Footer::default(),
             added: Vec::new(),
             bytes,
+            base: None,
+        }
+    }
+
+    /// A file without operators that may refer to what the checkpoint `id` has.
+    #[must_use]
+    pub fn on(id: CheckpointId, index: Arc<BaseIndex>) -> Self {
+        Self {
+            base: Some(Base::new(id, index)),
+            ..Self::new()
         }
     }
 
@@ -87,8 +116,11 @@ impl StateFileWriter {
             return Err(Error::DuplicateOperator { name });
         }
         snapshot.write(&mut Packer {
+            decls: states,
             bytes: &mut self.bytes,
-            states: &mut self.footer.operators[at].states,
+            files: &mut self.footer.files,
+            entry: &mut self.footer.operators[at],
+            base: self.base.as_mut(),
         })
     }
 
@@ -137,10 +169,17 @@ impl StateFileWriter {
         self.bytes.push(&crc32c::crc32c(&footer).to_le_bytes());
         self.bytes.push(&VERSION.to_le_bytes());
         self.bytes.push(MAGIC);
+        let references = self.footer.files.iter().map(|file| Reference {
+            path: file.path.clone(),
+            length: file.length,
+            crc32c: file.crc,
+        });
         Ok(StateFile {
             chunks: self.bytes.chunks,
             length: self.bytes.length,
             crc32c: self.bytes.crc,
+            references: references.collect(),
+            footer: self.footer,
         })
     }
 
@@ -161,7 +200,7 @@ impl StateFileWriter {
         self.footer.operators.push(OperatorEntry {
             name: name.into(),
             states: states.iter().map(StateEntry::new).collect(),
-            raw: Vec::new(),
+            ..OperatorEntry::default()
         });
         self.added.push(Added::default());
         Ok(self.added.len() - 1)
@@ -199,6 +238,8 @@ impl Bytes {
         let entry = BlockEntry {
             group: group.0,
             rows,
+            delta: false,
+            file: 0,
             offset: self.length,
             stored: stored.len() as u32,
             unpacked,
@@ -209,10 +250,48 @@ impl Bytes {
     }
 }
 
-/// Takes the rows of a snapshot.
+/// Takes the snapshot of an operator.
 struct Packer<'a> {
+    decls: &'a [StateDecl],
     bytes: &'a mut Bytes,
-    states: &'a mut [StateEntry],
+    files: &'a mut Vec<FileEntry>,
+    entry: &'a mut OperatorEntry,
+    base: Option<&'a mut Base>,
+}
+
+impl Packer<'_> {
+    fn state(&mut self, state: StateIndex) -> Result<&mut StateEntry, Error> {
+        let declared = self.entry.states.len();
+        let index = state.0;
+        let found = self.entry.states.get_mut(index as usize);
+        found.ok_or(Error::Undeclared { index, declared })
+    }
+
+    fn rows(
+        &mut self,
+        state: StateIndex,
+        group: KeyGroup,
+        rows: u64,
+        bytes: &[u8],
+        delta: bool,
+    ) -> Result<(), Error> {
+        self.state(state)?;
+        let block = self.bytes.block(group, rows, bytes)?;
+        self.state(state)?
+            .blocks
+            .push(BlockEntry { delta, ..block });
+        Ok(())
+    }
+
+    /// Adds a native file, unless its name is taken.
+    fn add_blob(&mut self, blob: BlobEntry) -> Result<(), Error> {
+        let native = self.entry.native.get_or_insert_default();
+        if native.blobs.iter().any(|other| other.name == blob.name) {
+            return Err(Error::DuplicateName { name: blob.name });
+        }
+        native.blobs.push(blob);
+        Ok(())
+    }
 }
 
 impl SnapshotSink for Packer<'_> {
@@ -223,59 +302,92 @@ impl SnapshotSink for Packer<'_> {
         rows: u64,
         bytes: &[u8],
     ) -> Result<(), Error> {
-        let declared = self.states.len();
-        let entry = self
-            .states
-            .get_mut(state.0 as usize)
-            .ok_or(Error::Undeclared {
-                index: state.0,
-                declared,
-            })?;
-        entry.blocks.push(self.bytes.block(group, rows, bytes)?);
-        Ok(())
+        self.rows(state, group, rows, bytes, false)
     }
 
     fn base(&self) -> Option<CheckpointId> {
-        None
+        self.base.as_ref().map(|base| base.id)
     }
 
-    fn chain(&self, _state: StateIndex, _group: KeyGroup) -> Chain {
-        Chain::default()
+    fn chain(&self, state: StateIndex, group: KeyGroup) -> Chain {
+        match (&self.base, self.decls.get(state.0 as usize)) {
+            (Some(base), Some(decl)) => {
+                base.chain(Base::blocks(&base.index, &self.entry.name, decl, group))
+            }
+            _ => Chain::default(),
+        }
     }
 
-    fn keep(&mut self, _state: StateIndex, _group: KeyGroup) -> Result<(), Error> {
-        Err(no_base("a block"))
+    fn keep(&mut self, state: StateIndex, group: KeyGroup) -> Result<(), Error> {
+        let (Some(base), Some(decl)) = (&mut self.base, self.decls.get(state.0 as usize)) else {
+            let what = format!("key group {group} of state {}", state.0);
+            return Err(Error::NoBase { what });
+        };
+        let index = Arc::clone(&base.index);
+        let mut kept = Vec::new();
+        for block in Base::blocks(&index, &self.entry.name, decl, group) {
+            let file = base.name(block.file, self.files)?;
+            kept.push(BlockEntry { file, ..*block });
+        }
+        self.state(state)?.blocks.append(&mut kept);
+        Ok(())
     }
 
     fn delta(
         &mut self,
-        _state: StateIndex,
-        _group: KeyGroup,
-        _rows: u64,
-        _bytes: &[u8],
+        state: StateIndex,
+        group: KeyGroup,
+        rows: u64,
+        bytes: &[u8],
     ) -> Result<(), Error> {
-        Err(no_base("a block"))
+        self.rows(state, group, rows, bytes, true)
     }
 
-    fn blob(&mut self, name: &str, _length: u64, _bytes: &mut dyn io::Read) -> Result<(), Error> {
-        Err(no_native(name))
+    fn blob(&mut self, name: &str, length: u64, bytes: &mut dyn io::Read) -> Result<(), Error> {
+        let failed = |what: String| super::damaged(format!("native file `{name}` {what}"));
+        let (offset, mut left, mut crc) = (self.bytes.length, length, 0);
+        while left > 0 {
+            let mut piece = vec![0; left.min(CHUNK_BYTES as u64) as usize];
+            bytes
+                .read_exact(&mut piece)
+                .map_err(|error| failed(format!("cannot be read: {error}")))?;
+            crc = crc32c::crc32c_append(crc, &piece);
+            left -= piece.len() as u64;
+            self.bytes.push(&piece);
+        }
+        let more = bytes.read(&mut [0]);
+        if more.map_err(|error| failed(format!("cannot be read: {error}")))? > 0 {
+            return Err(failed(format!("has more than {length} bytes")));
+        }
+        self.add_blob(BlobEntry {
+            name: name.to_owned(),
+            file: 0,
+            offset,
+            length,
+            crc,
+        })
     }
 
-    fn keep_blob(&mut self, _name: &str) -> Result<bool, Error> {
-        Ok(false)
+    fn keep_blob(&mut self, name: &str) -> Result<bool, Error> {
+        let Some(base) = &mut self.base else {
+            return Ok(false);
+        };
+        let index = Arc::clone(&base.index);
+        let native = index
+            .operator(&self.entry.name)
+            .and_then(|o| o.native.as_ref());
+        let known = native.and_then(|native| native.blobs.iter().find(|blob| blob.name == name));
+        let Some(blob) = known else {
+            return Ok(false);
+        };
+        let file = base.name(blob.file, self.files)?;
+        let blob = blob.clone();
+        self.add_blob(BlobEntry { file, ..blob })?;
+        Ok(true)
     }
 
-    fn note(&mut self, _bytes: &[u8]) -> Result<(), Error> {
-        Err(no_native("a note"))
+    fn note(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.entry.native.get_or_insert_default().note = bytes.to_vec();
+        Ok(())
     }
-}
-
-fn no_base(what: &str) -> Error {
-    Error::NoBase { what: what.into() }
-}
-
-fn no_native(what: &str) -> Error {
-    super::damaged(format!(
-        "version {VERSION} cannot hold native files ({what})"
-    ))
 }

@@ -24,6 +24,8 @@ const MAX_SLACK: usize = 256;
 pub(crate) struct MapChunks {
     chunks: Vec<Part>,
     entries: u64,
+    /// The epoch in which it was made.
+    born: u64,
 }
 
 /// A chunk and where it begins: most look-ups need not look at the keys of any other.
@@ -50,9 +52,33 @@ struct Slot {
     key_len: u32,
     value_len: u32,
     capacity: u32,
+    /// The epoch in which it was last put. Four thousand million of them do not end.
+    epoch: u32,
 }
 
 impl MapChunks {
+    /// A map without entries, made in an epoch.
+    pub(crate) fn new(epoch: u64) -> Self {
+        Self {
+            born: epoch,
+            ..Self::default()
+        }
+    }
+
+    /// The epoch in which it was made.
+    pub(crate) fn born(&self) -> u64 {
+        self.born
+    }
+
+    /// The entries that were put after the epoch `base`, in order.
+    pub(crate) fn put_since(&self, base: u64) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.chunks.iter().flat_map(move |Part { chunk, .. }| {
+            let slots = chunk.slots.iter();
+            let put = slots.filter(move |slot| u64::from(slot.epoch) > base);
+            put.map(|&slot| chunk.entry(slot))
+        })
+    }
+
     /// Number of entries.
     pub(crate) fn entries(&self) -> u64 {
         self.entries
@@ -71,28 +97,29 @@ impl MapChunks {
         chunk.slots.last().map(|&slot| chunk.key(slot))
     }
 
-    /// Inserts or replaces; gives back whether the key is new.
-    pub(crate) fn put(&mut self, key: &[u8], value: &[u8]) -> bool {
+    /// Inserts or replaces in an epoch; gives back whether the key is new.
+    pub(crate) fn put(&mut self, key: &[u8], value: &[u8], epoch: u64) -> bool {
+        let epoch = u32::try_from(epoch).unwrap_or(u32::MAX);
         let i = self.chunk_of(key);
         let last = i + 1 >= self.chunks.len();
         let found = self.chunks.get(i).map(|part| part.chunk.search(key));
         match found {
             Some(Ok(slot)) => {
                 let chunk = Arc::make_mut(&mut self.chunks[i].chunk);
-                chunk.replace(slot, value);
+                chunk.replace(slot, value, epoch);
                 self.split_if_due(i);
                 return false;
             }
             // What comes in order fills its chunks: halves of them would stay half empty.
             Some(Err(slot)) if !(last && self.chunks[i].chunk.is_full_before(slot)) => {
                 let part = &mut self.chunks[i];
-                Arc::make_mut(&mut part.chunk).insert(slot, key, value);
+                Arc::make_mut(&mut part.chunk).insert(slot, key, value, epoch);
                 part.renew();
                 self.split_if_due(i);
             }
             Some(Err(_)) | None => {
                 let mut chunk = Chunk::default();
-                chunk.insert(0, key, value);
+                chunk.insert(0, key, value, epoch);
                 self.chunks.push(Part::new(chunk));
             }
         }
@@ -247,7 +274,7 @@ impl Chunk {
         self.slots.binary_search_by(|&slot| self.key(slot).cmp(key))
     }
 
-    fn insert(&mut self, at: usize, key: &[u8], value: &[u8]) {
+    fn insert(&mut self, at: usize, key: &[u8], value: &[u8], epoch: u32) {
         let start = self.bytes.len() as u32;
         self.bytes.extend_from_slice(key);
         self.bytes.extend_from_slice(value);
@@ -258,22 +285,25 @@ impl Chunk {
                 key_len: key.len() as u32,
                 value_len: value.len() as u32,
                 capacity: value.len() as u32,
+                epoch,
             },
         );
     }
 
-    fn replace(&mut self, at: usize, value: &[u8]) {
+    fn replace(&mut self, at: usize, value: &[u8], epoch: u32) {
         let slot = self.slots[at];
         let key_end = (slot.start + slot.key_len) as usize;
         let capacity = slot.capacity as usize;
         if value.len() <= capacity && (capacity <= MAX_SLACK || value.len() * 4 >= capacity) {
             self.bytes[key_end..][..value.len()].copy_from_slice(value);
             self.slots[at].value_len = value.len() as u32;
+            self.slots[at].epoch = epoch;
         } else {
             self.slots[at] = Slot {
                 start: self.bytes.len() as u32,
                 value_len: value.len() as u32,
                 capacity: value.len() as u32,
+                epoch,
                 ..slot
             };
             self.bytes.extend_from_within(slot.start as usize..key_end);
@@ -303,7 +333,7 @@ impl Chunk {
         self.slots.reserve(other.slots.len());
         for &slot in &other.slots {
             let (key, value) = other.entry(slot);
-            self.insert(self.slots.len(), key, value);
+            self.insert(self.slots.len(), key, value, slot.epoch);
         }
     }
 
@@ -314,7 +344,7 @@ impl Chunk {
         for (i, &slot) in self.slots.iter().enumerate() {
             let (key, value) = self.entry(slot);
             let half = &mut halves[usize::from(i >= len / 2)];
-            half.insert(half.slots.len(), key, value);
+            half.insert(half.slots.len(), key, value, slot.epoch);
         }
         let [lower, upper] = halves;
         *self = lower;

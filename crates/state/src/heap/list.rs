@@ -26,15 +26,24 @@ const CHUNK_BYTES: usize = 16 * 1024;
 /// A long list: runs of length-prefixed elements.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ListChunks {
-    chunks: Vec<Arc<Vec<u8>>>,
+    chunks: Vec<Arc<Chunk>>,
     bytes: usize,
     elements: usize,
+}
+
+/// A run of elements.
+#[derive(Clone, Debug, Default)]
+struct Chunk {
+    run: Vec<u8>,
+    elements: u64,
+    /// The epoch of the last append.
+    epoch: u64,
 }
 
 impl ListChunks {
     /// The runs, in order.
     pub(super) fn runs(&self) -> impl Iterator<Item = &[u8]> {
-        self.chunks.iter().map(|chunk| chunk.as_slice())
+        self.chunks.iter().map(|chunk| chunk.run.as_slice())
     }
 
     /// What it takes in a column, for the limits.
@@ -45,11 +54,20 @@ impl ListChunks {
     /// The bytes of its buffers.
     #[cfg(test)]
     pub(super) fn memory(&self) -> usize {
-        self.chunks.iter().map(|chunk| chunk.capacity()).sum()
+        self.chunks.iter().map(|chunk| chunk.run.capacity()).sum()
     }
 
-    /// Appends a run of encoded elements.
-    fn append(&mut self, run: &[u8]) {
+    /// How many of the first elements were there at the end of the epoch `base`, and the runs of
+    /// the others.
+    fn since(&self, base: u64) -> (u64, &[Arc<Chunk>]) {
+        let same = |chunk: &&Arc<Chunk>| chunk.epoch <= base;
+        let kept = self.chunks.iter().take_while(same).count();
+        let (kept, changed) = self.chunks.split_at(kept);
+        (kept.iter().map(|chunk| chunk.elements).sum(), changed)
+    }
+
+    /// Appends a run of encoded elements, in an epoch.
+    fn append(&mut self, run: &[u8], epoch: u64) {
         self.bytes += run.len();
         let mut from = 0;
         let mut reader = Reader::new(run);
@@ -59,12 +77,18 @@ impl ListChunks {
                 Some(_) => run.len() - reader.len(),
                 None => run.len(),
             };
-            let full = self.chunks.last().is_none_or(|c| c.len() >= CHUNK_BYTES);
+            let full = self
+                .chunks
+                .last()
+                .is_none_or(|c| c.run.len() >= CHUNK_BYTES);
             if full {
                 self.chunks.push(Arc::default());
             }
             if let Some(chunk) = self.chunks.last_mut() {
-                Arc::make_mut(chunk).extend_from_slice(&run[from..end]);
+                let chunk = Arc::make_mut(chunk);
+                chunk.run.extend_from_slice(&run[from..end]);
+                chunk.elements += 1;
+                chunk.epoch = epoch;
             }
             self.elements += 1;
             if end == run.len() {
@@ -83,6 +107,25 @@ pub(super) fn runs(segment: &Segment, at: At) -> impl Iterator<Item = &[u8]> {
         None => (segment.value(at).get(1..), None),
     };
     inline.into_iter().chain(chunks.into_iter().flatten())
+}
+
+/// How many of the first elements of a list were there at the end of the epoch `base`, and the runs
+/// of the others: all of them where the list is short or new.
+pub(super) fn runs_since(
+    segment: &Segment,
+    at: At,
+    base: u64,
+) -> (u64, impl Iterator<Item = &[u8]>) {
+    let (kept, inline, chunks) = match segment.big(at) {
+        Some(Big::List(list)) => {
+            let (kept, changed) = list.since(base);
+            (kept, None, changed)
+        }
+        Some(Big::Map(_)) => (0, None, &[][..]),
+        None => (0, segment.value(at).get(1..), &[][..]),
+    };
+    let chunks = chunks.iter().map(|chunk| chunk.run.as_slice());
+    (kept, inline.into_iter().chain(chunks))
 }
 
 /// What a list takes in a column at most, for the limits.
@@ -189,6 +232,7 @@ pub(super) fn write(
         };
     }
     let segment = table.segment_mut(group, hash);
+    let epoch = segment.epoch();
     let old = if replace {
         None
     } else {
@@ -197,7 +241,7 @@ pub(super) fn write(
     let new = match old {
         Some(at) => {
             if let Some(Big::List(list)) = segment.big_mut(at) {
-                list.append(run);
+                list.append(run, epoch);
                 return 0;
             }
             let old = segment.value(at).get(1..).unwrap_or_default();
@@ -205,8 +249,8 @@ pub(super) fn write(
                 segment.append(hash, key, run);
             } else {
                 let mut list = ListChunks::default();
-                list.append(old);
-                list.append(run);
+                list.append(old, epoch);
+                list.append(run, epoch);
                 segment.put_big(hash, group.0, key, Big::List(list));
             }
             false
@@ -214,7 +258,7 @@ pub(super) fn write(
         None if run.len() <= MAX_INLINE => segment.put(hash, group.0, key, tagged),
         None => {
             let mut list = ListChunks::default();
-            list.append(run);
+            list.append(run, epoch);
             segment.put_big(hash, group.0, key, Big::List(list))
         }
     };

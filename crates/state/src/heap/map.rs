@@ -61,6 +61,22 @@ pub(super) fn iter_after<'a>(
         .chain(chunks.into_iter().flatten())
 }
 
+/// What has changed of a map since the epoch `base`.
+pub(super) enum Since<'a> {
+    /// All of it: it is small, or was not there.
+    All,
+    /// The entries that were put, in order. What was removed is in the log.
+    Put(Box<dyn Iterator<Item = (&'a [u8], &'a [u8])> + 'a>),
+}
+
+/// What has changed of a map since the epoch `base`.
+pub(super) fn since(segment: &Segment, at: At, base: u64) -> Since<'_> {
+    match segment.big(at) {
+        Some(Big::Map(map)) if map.born() <= base => Since::Put(Box::new(map.put_since(base))),
+        Some(Big::Map(_) | Big::List(_)) | None => Since::All,
+    }
+}
+
 /// The value of a map key.
 fn get_one<'a>(segment: &'a Segment, at: At, map_key: &[u8]) -> Option<&'a [u8]> {
     match segment.big(at) {
@@ -162,20 +178,21 @@ pub(super) fn put(
     scratch: &mut Vec<u8>,
 ) -> i64 {
     let segment = table.segment_mut(group, hash);
+    let epoch = segment.epoch();
     let old = segment.find(hash, key);
     if let Some(at) = old
         && let Some(Big::Map(map)) = segment.big_mut(at)
     {
-        return i64::from(map.put(entry.0, entry.1));
+        return i64::from(map.put(entry.0, entry.1, epoch));
     }
     let run = old.map_or(&[][..], |at| segment.value(at));
     let new = splice(run, entry.0, Some(entry.1), scratch);
     if scratch.len() <= MAX_INLINE {
         segment.put(hash, group.0, key, scratch);
     } else {
-        let mut map = MapChunks::default();
+        let mut map = MapChunks::new(epoch);
         for (map_key, value) in run_of(scratch) {
-            map.put(map_key, value);
+            map.put(map_key, value, epoch);
         }
         segment.put_big(hash, group.0, key, Big::Map(map));
     }
@@ -205,8 +222,10 @@ fn remove(
     let Some(at) = segment.find(hash, key) else {
         return 0;
     };
+    let mut logged = false;
     let empty = if let Some(Big::Map(map)) = segment.big_mut(at) {
         map.remove(map_key);
+        logged = true;
         map.entries() == 0
     } else {
         splice(segment.value(at), map_key, None, scratch);
@@ -216,7 +235,9 @@ fn remove(
         scratch.len() <= 1
     };
     if empty {
-        segment.remove(hash, key);
+        table.remove(group, hash, key);
+    } else if logged {
+        table.removals.push(group.0, key, Some(map_key));
     }
     -1
 }

@@ -23,15 +23,18 @@ pub(super) struct Page {
     /// `None`: in the layer below.
     segments: Vec<Option<Segment>>,
     base: Option<Arc<Page>>,
+    /// The epoch of what is changed.
+    epoch: u64,
 }
 
 impl Page {
     /// A page without entries; see [`Segment::new`].
-    pub(super) fn new(tagged: bool) -> Self {
+    pub(super) fn new(tagged: bool, epoch: u64) -> Self {
         Self {
             directory: vec![0],
             segments: vec![Some(Segment::new(tagged))],
             base: None,
+            epoch,
         }
     }
 
@@ -71,11 +74,18 @@ impl Page {
         let number = self.number(hash);
         let slot = &mut self.segments[number as usize];
         let base = self.base.as_deref();
-        slot.get_or_insert_with(|| {
+        let segment = slot.get_or_insert_with(|| {
             base.and_then(|base| base.segment(number))
                 .cloned()
                 .unwrap_or_default()
-        })
+        });
+        segment.enter(self.epoch);
+        segment
+    }
+
+    /// What follows is changed in this epoch.
+    pub(super) fn enter(&mut self, epoch: u64) {
+        self.epoch = epoch;
     }
 
     /// Replaces the value of a record where it is, if that is the record of `key`, no snapshot
@@ -83,7 +93,10 @@ impl Page {
     #[inline]
     pub(super) fn replace(&mut self, number: u32, at: At, key: &[u8], value: &[u8]) -> bool {
         match self.segments.get_mut(number as usize) {
-            Some(Some(segment)) => segment.replace_at(at, key, value),
+            Some(Some(segment)) => {
+                segment.enter(self.epoch);
+                segment.replace_at(at, key, value)
+            }
             Some(None) | None => false,
         }
     }
@@ -117,6 +130,7 @@ impl Page {
             directory: self.directory.clone(),
             segments: self.segments.iter().map(|_| None).collect(),
             base: None,
+            epoch: self.epoch,
         };
         let frozen = Arc::new(mem::replace(self, layer));
         self.base = Some(Arc::clone(&frozen));

@@ -1,29 +1,23 @@
 //! A record in the arena of a segment: what a key is, how long its value is and may become.
 //!
 //! Layout, little endian: `low half of the hash u32, key length u32, value length u32, key group
-//! u16, capacity class u8, 0u8, key, value, padding to a multiple of 8`. The upper half of the hash
-//! is in the cell that points here.
+//! u16, capacity class u8, mark u8, key, value, padding to a multiple of 8`. The upper half of the
+//! hash is in the cell that points here. The mark is the low byte of the epoch of the last change,
+//! see [`changed_since`](super::epoch::changed_since).
 //!
 //! INVARIANT: offsets given to these functions are those of records of the same arena.
 
 const HEADER: usize = 16;
 
-/// Appends a record for a new key, with room for a value of `room` bytes.
-pub(super) fn push(
-    arena: &mut Vec<u8>,
-    hash: u64,
-    group: u16,
-    key: &[u8],
-    value: &[u8],
-    room: usize,
-) {
-    let class = class_of(room.max(value.len()));
+/// Appends a record for a new key.
+pub(super) fn push(arena: &mut Vec<u8>, hash: u64, group: u16, mark: u8, key: &[u8], value: &[u8]) {
+    let class = class_of(value.len());
     let end = arena.len() + padded(HEADER + key.len() + capacity_of(class));
     arena.extend_from_slice(&(hash as u32).to_le_bytes());
     arena.extend_from_slice(&(key.len() as u32).to_le_bytes());
     arena.extend_from_slice(&(value.len() as u32).to_le_bytes());
     arena.extend_from_slice(&group.to_le_bytes());
-    arena.extend_from_slice(&[class, 0]);
+    arena.extend_from_slice(&[class, mark]);
     arena.extend_from_slice(key);
     arena.extend_from_slice(value);
     arena.resize(end, 0);
@@ -69,6 +63,18 @@ pub(super) fn low_hash(arena: &[u8], at: usize) -> u32 {
 /// The key group of the key.
 pub(super) fn group(arena: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([arena[at + 12], arena[at + 13]])
+}
+
+/// The low byte of the epoch of the last change.
+#[inline]
+pub(super) fn mark(arena: &[u8], at: usize) -> u8 {
+    arena[at + 15]
+}
+
+/// Says in which epoch the value was changed.
+#[inline]
+pub(super) fn set_mark(arena: &mut [u8], at: usize, mark: u8) {
+    arena[at + 15] = mark;
 }
 
 /// The longest value that fits.
@@ -166,9 +172,9 @@ mod tests {
     #[test]
     fn a_record_keeps_key_and_value_where_it_goes() {
         let mut arena = Vec::new();
-        push(&mut arena, 0x1234_5678_9abc_def0, 513, b"key", b"value", 5);
+        push(&mut arena, 0x1234_5678_9abc_def0, 513, 9, b"key", b"value");
         let second = arena.len();
-        push(&mut arena, 7, 3, b"", b"", 0);
+        push(&mut arena, 7, 3, 1, b"", b"");
         assert_eq!(second % 8, 0);
         assert_eq!((low_hash(&arena, 0), group(&arena, 0)), (0x9abc_def0, 513));
         assert_eq!(
@@ -184,6 +190,12 @@ mod tests {
         append_value(&mut arena, third, &[b'x'; 95]);
         assert_eq!(value(&arena, third).len(), 100);
         assert_eq!(key(&arena, third), b"key");
+        assert_eq!((mark(&arena, third), mark(&arena, second)), (9, 1));
+        set_mark(&mut arena, third, 200);
+        assert_eq!(
+            (mark(&arena, third), capacity(&arena, third) >= 100),
+            (200, true)
+        );
         assert_eq!(arena.len(), third + size(&arena, third));
         set_value(&mut arena, third, b"v");
         assert_eq!(value(&arena, third), b"v");

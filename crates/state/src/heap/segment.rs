@@ -6,14 +6,15 @@
 //! a record that is given up is garbage until more than half of the arena is.
 //!
 //! INVARIANT: every live record has exactly one cell, on the probe path that begins at its tag;
-//! records begin at multiples of 8; in a *tagged* segment each value begins with [`INLINE`] or,
+//! records begin at multiples of 8; no mark of a record is of a later epoch than the segment's; in
+//! a *tagged* segment each value begins with [`INLINE`] or,
 //! with the number of its entry in `bigs`, with [`BIG`].
 
 use std::sync::Arc;
 
 use weir_model::same_key;
 
-use super::{big::Big, record};
+use super::{big::Big, epoch::changed_since, record};
 
 /// First byte of a tagged value: the rest is the value itself.
 pub(super) const INLINE: u8 = 0;
@@ -65,6 +66,8 @@ pub(super) struct Segment {
     arena: Vec<u8>,
     bigs: Vec<Option<Arc<Big>>>,
     garbage: usize,
+    /// The epoch of the last change, which is also that of the change in hand.
+    epoch: u64,
     live: u32,
     /// How many low bits of the hash all keys of this segment share.
     depth: u8,
@@ -82,6 +85,23 @@ impl Segment {
 
     pub(super) fn depth(&self) -> u8 {
         self.depth
+    }
+
+    /// The epoch of the last change.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// What follows is changed in this epoch.
+    #[inline]
+    pub(super) fn enter(&mut self, epoch: u64) {
+        self.epoch = epoch;
+    }
+
+    /// Whether a record may have been changed since `base`, when the epoch is `now`.
+    #[inline]
+    pub(super) fn changed_since(&self, at: At, base: u64, now: u64) -> bool {
+        changed_since(record::mark(&self.arena, at.byte()), base, now)
     }
 
     /// Whether the segment should be split.
@@ -142,7 +162,9 @@ impl Segment {
     /// As [`big`](Self::big), copied first where a snapshot still holds it.
     pub(super) fn big_mut(&mut self, at: At) -> Option<&mut Big> {
         let id = big_id(record::value(&self.arena, at.byte()))?;
-        self.bigs.get_mut(id)?.as_mut().map(Arc::make_mut)
+        let big = self.bigs.get_mut(id)?.as_mut().map(Arc::make_mut);
+        record::set_mark(&mut self.arena, at.byte(), self.epoch as u8);
+        big
     }
 
     /// All records, in no order.
@@ -163,7 +185,7 @@ impl Segment {
                 false
             }
             None => {
-                self.insert(hash, group, key, value);
+                self.insert(hash, group, self.epoch as u8, key, value);
                 true
             }
         }
@@ -177,6 +199,7 @@ impl Segment {
         let fits = there && record::fits(&self.arena, at.byte(), value.len());
         if fits {
             record::set_value(&mut self.arena, at.byte(), value);
+            record::set_mark(&mut self.arena, at.byte(), self.epoch as u8);
         }
         fits
     }
@@ -210,6 +233,7 @@ impl Segment {
         }
         let at = At(self.index[cell].at);
         record::append_value(&mut self.arena, at.byte(), bytes);
+        record::set_mark(&mut self.arena, at.byte(), self.epoch as u8);
         self.compact_if_due();
     }
 
@@ -240,18 +264,20 @@ impl Segment {
             let hash = u64::from(cell.tag) << 32 | u64::from(low);
             let half = &mut halves[usize::from(low & bit != 0)];
             let (key, value, group) = (self.key(at), self.value(at), self.group(at));
+            let mark = record::mark(&self.arena, at.byte());
             match big_id(value).filter(|_| self.tagged) {
                 Some(id) => {
                     let value = big_value(half.bigs.len());
                     half.bigs.push(self.bigs.get(id).cloned().flatten());
-                    half.insert(hash, group, key, &value);
+                    half.insert(hash, group, mark, key, &value);
                 }
-                None => half.insert(hash, group, key, value),
+                None => half.insert(hash, group, mark, key, value),
             }
         }
         let depth = self.depth + 1;
         let [mut low, mut high] = halves;
         (low.depth, high.depth) = (depth, depth);
+        (low.epoch, high.epoch) = (self.epoch, self.epoch);
         *self = low;
         high
     }
@@ -283,12 +309,12 @@ impl Segment {
     }
 
     /// Adds a record for a key that has none.
-    fn insert(&mut self, hash: u64, group: u16, key: &[u8], value: &[u8]) {
+    fn insert(&mut self, hash: u64, group: u16, mark: u8, key: &[u8], value: &[u8]) {
         if (self.live as usize + 1) * 4 > self.index.len() * 3 {
             self.grow();
         }
         let at = self.next_at();
-        record::push(&mut self.arena, hash, group, key, value, value.len());
+        record::push(&mut self.arena, hash, group, mark, key, value);
         self.place(Cell {
             tag: tag_of(hash),
             at,
@@ -302,11 +328,13 @@ impl Segment {
         let at = At(self.index[cell].at).byte();
         if record::fits(&self.arena, at, value.len()) {
             record::set_value(&mut self.arena, at, value);
+            record::set_mark(&mut self.arena, at, self.epoch as u8);
         } else {
             record::set_value(&mut self.arena, at, &[]);
             self.relocate(cell, value.len());
             let at = At(self.index[cell].at).byte();
             record::set_value(&mut self.arena, at, value);
+            record::set_mark(&mut self.arena, at, self.epoch as u8);
             self.compact_if_due();
         }
     }

@@ -2,11 +2,13 @@
 
 use std::{cmp::Ordering, sync::Arc};
 
-use weir_model::KeyGroup;
+use weir_model::{CheckpointId, KeyGroup, KeyGroupRange, ProcessingTime};
 
-use super::{Shape, list, map, page::Page, record::prefix_of, segment::At, segment::Segment};
+use super::{
+    Shape, delta, list, map, page::Page, record::prefix_of, removals, segment::At, segment::Segment,
+};
 use crate::{
-    Error, Snapshot, SnapshotSink, StateIndex,
+    Error, Snapshot, SnapshotSink, StateIndex, Ttl,
     rows::{self, Reader},
 };
 
@@ -15,35 +17,72 @@ pub const BLOCK_BYTES: usize = 256 * 1024;
 
 /// What was in a heap backend when it was taken.
 pub(super) struct HeapSnapshot {
-    states: Vec<StateSnapshot>,
+    pub(super) states: Vec<StateSnapshot>,
+    /// The base, and the epoch that ended with it.
+    pub(super) base: Option<(CheckpointId, u64)>,
+    /// The epoch that this snapshot has ended.
+    pub(super) epoch: u64,
 }
 
 /// One state of a snapshot.
 pub(super) struct StateSnapshot {
     pub(super) shape: Shape,
-    pub(super) pages: Vec<Arc<Page>>,
+    pub(super) alive: Alive,
+    pub(super) pages: Vec<(KeyGroupRange, Arc<Page>)>,
+    /// What was removed since the base, if that is known.
+    pub(super) removed: Option<Vec<Arc<Vec<u8>>>>,
 }
 
-impl HeapSnapshot {
-    pub(super) fn new(states: Vec<StateSnapshot>) -> Self {
-        Self { states }
+/// Which values are written: those that have not expired (D16).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Alive {
+    pub(super) ttl: Option<Ttl>,
+    pub(super) now: ProcessingTime,
+}
+
+impl Alive {
+    /// Whether a stored value is written.
+    #[inline]
+    pub(super) fn is(&self, stored: &[u8]) -> bool {
+        self.ttl
+            .is_none_or(|ttl| !ttl.expired_value(stored, self.now))
     }
 }
 
 impl Snapshot for HeapSnapshot {
     fn write(self: Box<Self>, sink: &mut dyn SnapshotSink) -> Result<(), Error> {
+        let base = self.base.filter(|&(id, _)| sink.base() == Some(id));
         for (index, state) in self.states.into_iter().enumerate() {
             let state_index = StateIndex(index as u32);
-            // Each page is let go of as soon as it is written, so that its backend takes it back.
-            for page in state.pages {
-                let mut block = Block {
-                    sink: &mut *sink,
+            let StateSnapshot {
+                shape,
+                alive,
+                pages,
+                removed,
+            } = state;
+            let increment = match (base, &removed) {
+                (Some((_, base)), Some(logs)) => Some(delta::Increment {
                     state: state_index,
-                    group: KeyGroup(0),
-                    rows: 0,
-                    bytes: Vec::new(),
-                };
-                write_page(state.shape, &page, &mut block)?;
+                    shape,
+                    alive,
+                    base,
+                    epoch: self.epoch,
+                    removed: removals::sorted(logs),
+                }),
+                _ => None,
+            };
+            // Each page is let go of as soon as it is written, so that its backend takes it back.
+            for (groups, page) in pages {
+                if let Some(increment) = &increment {
+                    increment.write(groups, &page, sink)?;
+                    continue;
+                }
+                let mut write =
+                    |group, rows, bytes: &[u8]| sink.block(state_index, group, rows, bytes);
+                let mut block = Block::new(&mut write);
+                for record in records(&page, |_, _| true) {
+                    write_full(shape, alive, &record, &mut block)?;
+                }
                 block.flush()?;
             }
         }
@@ -51,18 +90,29 @@ impl Snapshot for HeapSnapshot {
     }
 }
 
+/// What takes blocks of rows.
+pub(super) type TakeBlock<'a> = dyn FnMut(KeyGroup, u64, &[u8]) -> Result<(), Error> + 'a;
+
 /// Rows on their way to the sink.
-struct Block<'a> {
-    sink: &'a mut dyn SnapshotSink,
-    state: StateIndex,
+pub(super) struct Block<'a> {
+    take: &'a mut TakeBlock<'a>,
     group: KeyGroup,
     rows: u64,
-    bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
 }
 
-impl Block<'_> {
+impl<'a> Block<'a> {
+    pub(super) fn new(take: &'a mut TakeBlock<'a>) -> Self {
+        Self {
+            take,
+            group: KeyGroup(0),
+            rows: 0,
+            bytes: Vec::new(),
+        }
+    }
+
     /// Begins a row.
-    fn row(&mut self, group: KeyGroup, key: &[u8]) -> Result<(), Error> {
+    pub(super) fn row(&mut self, group: KeyGroup, key: &[u8]) -> Result<(), Error> {
         if group != self.group || self.bytes.len() >= BLOCK_BYTES {
             self.flush()?;
             self.group = group;
@@ -73,10 +123,9 @@ impl Block<'_> {
         Ok(())
     }
 
-    fn flush(&mut self) -> Result<(), Error> {
+    pub(super) fn flush(&mut self) -> Result<(), Error> {
         if self.rows > 0 {
-            self.sink
-                .block(self.state, self.group, self.rows, &self.bytes)?;
+            (self.take)(self.group, self.rows, &self.bytes)?;
         }
         self.rows = 0;
         self.bytes.clear();
@@ -85,104 +134,166 @@ impl Block<'_> {
 }
 
 /// A record with what it is sorted by: most comparisons need no look at the key itself.
-struct Sorted<'a> {
-    group: u16,
+pub(super) struct Sorted<'a> {
+    pub(super) group: u16,
     prefix: u64,
-    segment: &'a Segment,
-    at: At,
+    pub(super) segment: &'a Segment,
+    pub(super) at: At,
 }
 
-impl Sorted<'_> {
+impl<'a> Sorted<'a> {
+    pub(super) fn key(&self) -> &'a [u8] {
+        self.segment.key(self.at)
+    }
+
     fn cmp(&self, other: &Self) -> Ordering {
         (self.group, self.prefix)
             .cmp(&(other.group, other.prefix))
-            .then_with(|| self.segment.key(self.at).cmp(other.segment.key(other.at)))
+            .then_with(|| self.key().cmp(other.key()))
     }
 }
 
-fn write_page(shape: Shape, page: &Page, block: &mut Block<'_>) -> Result<(), Error> {
-    let mut records: Vec<Sorted<'_>> = page
-        .segments()
-        .flat_map(|segment| {
-            segment.records().map(move |at| Sorted {
-                group: segment.group(at),
-                prefix: prefix_of(segment.key(at)),
-                segment,
-                at,
-            })
-        })
-        .collect();
+/// The records of a page that are `wanted`, in order.
+pub(super) fn records(page: &Page, wanted: impl Fn(&Segment, At) -> bool) -> Vec<Sorted<'_>> {
+    let mut records: Vec<Sorted<'_>> = Vec::new();
+    for segment in page.segments() {
+        let found = segment.records().filter(|&at| wanted(segment, at));
+        records.extend(found.map(|at| Sorted {
+            group: segment.group(at),
+            prefix: prefix_of(segment.key(at)),
+            segment,
+            at,
+        }));
+    }
     records.sort_unstable_by(Sorted::cmp);
-    for record in records {
-        let (segment, at) = (record.segment, record.at);
-        let group = KeyGroup(record.group);
-        let key = segment.key(at);
-        match shape {
-            Shape::Cell => {
+    records
+}
+
+/// Writes what is alive of a record in full.
+pub(super) fn write_full(
+    shape: Shape,
+    alive: Alive,
+    record: &Sorted<'_>,
+    block: &mut Block<'_>,
+) -> Result<(), Error> {
+    let (segment, at) = (record.segment, record.at);
+    let group = KeyGroup(record.group);
+    let key = record.key();
+    match shape {
+        Shape::Cell => {
+            let value = segment.value(at);
+            if alive.is(value) {
                 block.row(group, key)?;
-                rows::put_bytes(&mut block.bytes, segment.value(at));
+                rows::put_bytes(&mut block.bytes, value);
             }
-            Shape::List => {
-                let elements = list::runs(segment, at).flat_map(Elements::of);
-                write_items(block, group, key, elements, |out, element| {
-                    rows::put_bytes(out, element);
-                })?;
-            }
-            Shape::Map => {
-                let entries = map::iter_after(segment, at, None);
-                write_items(block, group, key, entries, |out, (map_key, value)| {
-                    rows::put_bytes(out, map_key);
-                    rows::put_bytes(out, value);
-                })?;
-            }
-            Shape::Foreign => {}
+            Ok(())
         }
+        Shape::List => {
+            let elements = list::runs(segment, at).flat_map(Elements::of);
+            let elements = elements.filter(|element| alive.is(element));
+            let mut cut = Cut::new(group, key);
+            cut.items(block, elements, |out, element| {
+                rows::put_bytes(out, element)
+            })?;
+            cut.finish(block)
+        }
+        Shape::Map => {
+            let entries = map::iter_after(segment, at, None);
+            let entries = entries.filter(|(_, value)| alive.is(value));
+            let mut cut = Cut::new(group, key);
+            cut.items(block, entries, |out, (map_key, value)| {
+                rows::put_bytes(out, map_key);
+                rows::put_bytes(out, value);
+            })?;
+            cut.finish(block)
+        }
+        Shape::Foreign => Ok(()),
     }
-    Ok(())
 }
 
-/// Writes a list or a map as one row, or as several where it is large.
-fn write_items<T>(
-    block: &mut Block<'_>,
+/// A list or a map on its way into one row, or into several where it is large.
+pub(super) struct Cut<'a> {
     group: KeyGroup,
-    key: &[u8],
-    items: impl Iterator<Item = T>,
-    put: impl Fn(&mut Vec<u8>, T),
-) -> Result<(), Error> {
-    let mut count = 0;
-    let mut encoded = Vec::new();
-    for item in items {
-        put(&mut encoded, item);
-        count += 1;
-        if encoded.len() >= BLOCK_BYTES {
-            write_part(block, group, key, count, &mut encoded)?;
-            count = 0;
-        }
-    }
-    if count > 0 {
-        write_part(block, group, key, count, &mut encoded)?;
-    }
-    Ok(())
+    key: &'a [u8],
+    /// What a row says before the number of its items; given how many rows were before it and how
+    /// many items.
+    head: fn(&mut Vec<u8>, u64, u64),
+    rows: u64,
+    items: u64,
+    before: u64,
+    encoded: Vec<u8>,
 }
 
-fn write_part(
-    block: &mut Block<'_>,
-    group: KeyGroup,
-    key: &[u8],
-    count: u64,
-    encoded: &mut Vec<u8>,
-) -> Result<(), Error> {
-    block.row(group, key)?;
-    rows::put_uvarint(&mut block.bytes, count);
-    block.bytes.append(encoded);
-    Ok(())
+impl<'a> Cut<'a> {
+    /// Into full rows.
+    pub(super) fn new(group: KeyGroup, key: &'a [u8]) -> Self {
+        Self::with_head(group, key, 0, |_, _, _| {})
+    }
+
+    /// Into rows that begin with something; `before` items are counted as gone already.
+    pub(super) fn with_head(
+        group: KeyGroup,
+        key: &'a [u8],
+        before: u64,
+        head: fn(&mut Vec<u8>, u64, u64),
+    ) -> Self {
+        Self {
+            group,
+            key,
+            head,
+            rows: 0,
+            items: 0,
+            before,
+            encoded: Vec::new(),
+        }
+    }
+
+    pub(super) fn items<T>(
+        &mut self,
+        block: &mut Block<'_>,
+        items: impl Iterator<Item = T>,
+        put: impl Fn(&mut Vec<u8>, T),
+    ) -> Result<(), Error> {
+        for item in items {
+            put(&mut self.encoded, item);
+            self.items += 1;
+            if self.encoded.len() >= BLOCK_BYTES {
+                self.row(block)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How many rows there are, with the one in hand.
+    pub(super) fn rows(&self) -> u64 {
+        self.rows + u64::from(self.items > 0)
+    }
+
+    /// Writes what is left.
+    pub(super) fn finish(&mut self, block: &mut Block<'_>) -> Result<(), Error> {
+        if self.items > 0 {
+            self.row(block)?;
+        }
+        Ok(())
+    }
+
+    fn row(&mut self, block: &mut Block<'_>) -> Result<(), Error> {
+        block.row(self.group, self.key)?;
+        (self.head)(&mut block.bytes, self.rows, self.before);
+        rows::put_uvarint(&mut block.bytes, self.items);
+        block.bytes.append(&mut self.encoded);
+        self.rows += 1;
+        self.before += self.items;
+        self.items = 0;
+        Ok(())
+    }
 }
 
 /// The elements of a run.
-struct Elements<'a>(Reader<'a>);
+pub(super) struct Elements<'a>(Reader<'a>);
 
 impl<'a> Elements<'a> {
-    fn of(run: &'a [u8]) -> Self {
+    pub(super) fn of(run: &'a [u8]) -> Self {
         Self(Reader::new(run))
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use weir_model::{KeyGroup, KeyGroupRange, OptionalColumn};
 
-use super::{page::Page, segment::At, segment::Segment};
+use super::{page::Page, removals::Removals, segment::At, segment::Segment};
 use crate::{Error, KeyBatch, ValueWrites, Which, limits};
 
 /// The most pages of a table: a snapshot costs some 100 ns a page.
@@ -35,19 +35,21 @@ pub(super) struct Table {
     pages: Vec<Page>,
     /// Whether some page may have a layer below.
     layered: bool,
+    pub(super) removals: Removals,
 }
 
 impl Table {
     /// A table without entries; see [`Segment::new`] for `tagged`.
-    pub(super) fn new(range: KeyGroupRange, tagged: bool) -> Self {
+    pub(super) fn new(range: KeyGroupRange, tagged: bool, epoch: u64) -> Self {
         let groups = range.count();
         let shift = groups.div_ceil(MAX_PAGES).next_power_of_two().ilog2();
         let pages = groups.div_ceil(1 << shift);
         Self {
             range,
             shift,
-            pages: (0..pages).map(|_| Page::new(tagged)).collect(),
+            pages: (0..pages).map(|_| Page::new(tagged, epoch)).collect(),
             layered: false,
+            removals: Removals::default(),
         }
     }
 
@@ -69,7 +71,26 @@ impl Table {
     /// Removes an entry; gives back whether it was there. The group is in the range.
     pub(super) fn remove(&mut self, group: KeyGroup, hash: u64, key: &[u8]) -> bool {
         let page = self.page_of(group);
-        self.pages[page].remove(hash, key)
+        let there = self.pages[page].remove(hash, key);
+        if there {
+            self.removals.push(group.0, key, None);
+        }
+        there
+    }
+
+    /// What follows is changed in this epoch.
+    pub(super) fn enter(&mut self, epoch: u64) {
+        self.pages.iter_mut().for_each(|page| page.enter(epoch));
+    }
+
+    /// The key groups of a page.
+    pub(super) fn groups_of(&self, page: usize) -> KeyGroupRange {
+        let first = usize::from(self.range.start.0) + (page << self.shift);
+        let last = (first + (1 << self.shift) - 1).min(usize::from(self.range.end.0));
+        KeyGroupRange {
+            start: KeyGroup(first as u16),
+            end: KeyGroup(last as u16),
+        }
     }
 
     /// Splits the segment of a key while it is too large.
@@ -146,16 +167,16 @@ impl Table {
             }
             let key = writes.keys[row] as usize;
             let (group, hash, bytes) = (keys.groups[key], keys.hashes[key], keys.keys.get(key));
-            let page = self.page_of(group);
-            let page = &mut self.pages[page];
             match writes.values.get(row) {
                 Some(value) => {
+                    let page = self.page_of(group);
+                    let page = &mut self.pages[page];
                     let new = page.segment_mut(hash).put(hash, group.0, bytes, value);
                     // A replaced value may also have grown.
                     page.split_if_due(hash);
                     change += i64::from(new);
                 }
-                None => change -= i64::from(page.remove(hash, bytes)),
+                None => change -= i64::from(self.remove(group, hash, bytes)),
             }
         }
         change
@@ -168,10 +189,12 @@ impl Table {
         }
     }
 
-    /// Freezes all pages and goes on over them.
-    pub(super) fn freeze(&mut self) -> Vec<Arc<Page>> {
+    /// Freezes all pages, each with its key groups, and goes on over them.
+    pub(super) fn freeze(&mut self) -> Vec<(KeyGroupRange, Arc<Page>)> {
         self.layered = true;
-        self.pages.iter_mut().map(Page::freeze).collect()
+        let groups: Vec<_> = (0..self.pages.len()).map(|at| self.groups_of(at)).collect();
+        let pages = self.pages.iter_mut().map(Page::freeze);
+        groups.into_iter().zip(pages).collect()
     }
 
     /// The bytes of all entries that are there now.

@@ -2,6 +2,7 @@
 
 mod chunks;
 mod collisions;
+mod increments;
 mod memory;
 
 use crate::{HeapBackend, laws};

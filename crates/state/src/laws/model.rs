@@ -81,7 +81,20 @@ impl Batch {
 }
 
 impl Call {
-    fn batch(&self) -> Batch {
+    /// What of it is of these key groups.
+    pub(super) fn within(&self, range: KeyGroupRange) -> Self {
+        let mut call = self.clone();
+        let inside = |n: u16| range.contains(group_of(n));
+        for values in &mut call.values {
+            values.retain(|&n, _| inside(n));
+        }
+        call.lists.retain(|&n, _| inside(n));
+        call.clears.retain(|&n| inside(n));
+        call.entries.retain(|&(n, _), _| inside(n));
+        call
+    }
+
+    pub(super) fn batch(&self) -> Batch {
         let values = self.values.iter().flat_map(BTreeMap::keys);
         let entries = self.entries.keys().map(|(n, _)| n);
         let all: BTreeSet<u16> = values
@@ -94,7 +107,7 @@ impl Call {
         Batch::of(all.into_iter().rev())
     }
 
-    fn writes(&self, batch: &Batch) -> Writes {
+    pub(super) fn writes(&self, batch: &Batch) -> Writes {
         let mut writes = Writes::default();
         for (state, values) in [VALUE, REDUCING, AGGREGATING].into_iter().zip(&self.values) {
             let mut out = crate::ValueWrites::default();
@@ -126,7 +139,7 @@ impl Call {
 }
 
 impl Model {
-    fn apply(&mut self, call: &Call) {
+    pub(super) fn apply(&mut self, call: &Call) {
         for (model, values) in self.values.iter_mut().zip(&call.values) {
             for (&n, value) in values {
                 match value {
@@ -157,7 +170,7 @@ impl Model {
     }
 
     /// What is left of it in a backend with these key groups.
-    fn within(&self, range: KeyGroupRange) -> Self {
+    pub(super) fn within(&self, range: KeyGroupRange) -> Self {
         let mut model = self.clone();
         let inside = |n: u16| range.contains(group_of(n));
         model
@@ -170,7 +183,7 @@ impl Model {
     }
 
     /// Checks that a backend tells the same as the model, over all ways to ask.
-    fn check(&self, backend: &mut dyn Backend, range: KeyGroupRange) {
+    pub(super) fn check(&self, backend: &mut dyn Backend, range: KeyGroupRange) {
         let known = self.values.iter().flat_map(BTreeMap::keys);
         let known = known.chain(self.lists.keys()).chain(self.maps.keys());
         // Some that are in no state, too.
@@ -377,7 +390,7 @@ impl<'a> World<'a> {
     }
 }
 
-fn operator() -> OperatorName {
+pub(super) fn operator() -> OperatorName {
     OperatorName::new("laws").unwrap()
 }
 
@@ -389,12 +402,21 @@ fn request() -> SnapshotRequest {
 fn save(snapshot: Box<dyn Snapshot>) -> Bytes {
     let mut writer = StateFileWriter::new();
     writer
-        .add(&operator(), &decls(), Box::new(Ordered(snapshot)))
+        .add(
+            &operator(),
+            &decls(),
+            Box::new(Ordered {
+                snapshot,
+                decls: decls(),
+            }),
+        )
         .unwrap();
     writer.finish().unwrap().chunks.concat()
 }
 
 fn load(file: &[u8], backend: &mut dyn Backend, range: KeyGroupRange) {
     let mut reader = StateFileReader::open(file.to_vec()).unwrap();
-    reader.load(&operator(), backend, range).unwrap();
+    reader
+        .load(&operator(), backend, range, ProcessingTime(0))
+        .unwrap();
 }

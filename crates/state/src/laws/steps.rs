@@ -38,7 +38,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn call() -> impl Strategy<Value = Call> {
+pub(super) fn call() -> impl Strategy<Value = Call> {
     let cells = || btree_map(key(), proptest::option::weighted(0.7, bytes()), 0..20);
     let lists = btree_map(key(), (any::<bool>(), vec(bytes(), 0..5)), 0..10);
     let entry = proptest::option::weighted(0.7, bytes());

@@ -38,7 +38,7 @@ impl SharedMap {
         let in_order = self.chunks.last_key().is_none_or(|last| last < map_key);
         if in_order {
             self.bytes += size_of_entry(map_key, value);
-            Arc::make_mut(&mut self.chunks).put(map_key, value);
+            Arc::make_mut(&mut self.chunks).put(map_key, value, 0);
         }
         in_order
     }
@@ -104,7 +104,7 @@ impl SharedMap {
             match value {
                 Some(value) => {
                     self.bytes = self.bytes - gone + size_of_entry(map_key, value);
-                    Arc::make_mut(&mut self.chunks).put(map_key, value);
+                    Arc::make_mut(&mut self.chunks).put(map_key, value, 0);
                 }
                 // Not copied for nothing.
                 None if gone > 0 => {

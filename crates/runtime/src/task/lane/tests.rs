@@ -12,6 +12,8 @@ fn lane(store: &Arc<MemoryStore>) -> Lane {
         task: TaskId { vertex: 0, subtask },
         name: Name::new("keep").unwrap(),
         subtask,
+        attempt: Attempt(1),
+        bases: Bases::default(),
         storage: Some(Storage {
             store: store.clone(),
             paths: JobPaths::new(&Name::new("test").unwrap()),
@@ -28,7 +30,8 @@ fn write(lane: &Lane) -> Result<Option<FileRef>, String> {
         keyed: None,
         own: Some((OperatorState::new(&[]).snapshot(), vec![b"raw".to_vec()])),
     };
-    lane.write(CheckpointId(1), vec![state])
+    let written = lane.write(CheckpointId(1), None, false, vec![state]);
+    written.map(|(file, _)| file)
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Files whose checksums are right and whose content is not: nothing in them is believed.
 
 use proptest::{collection::vec, prelude::*};
+use weir_model::ProcessingTime;
 
 use super::{
     super::{
@@ -29,6 +30,8 @@ fn block(data: &[u8], unpacked: u32) -> BlockEntry {
     BlockEntry {
         group: 3,
         rows: 1,
+        delta: false,
+        file: 0,
         offset: MAGIC.len() as u64,
         stored: data.len() as u32,
         unpacked,
@@ -42,10 +45,12 @@ fn footer(state: usize, blocks: &[BlockEntry]) -> Footer {
     states[state].blocks = blocks.to_vec();
     let name = "op".to_owned();
     Footer {
+        files: Vec::new(),
         operators: vec![OperatorEntry {
             name,
             states,
             raw: Vec::new(),
+            native: None,
         }],
     }
 }
@@ -54,11 +59,11 @@ fn footer(state: usize, blocks: &[BlockEntry]) -> Footer {
 fn load(file: Vec<u8>) -> Result<(), Error> {
     let mut whole = backend(range(0, 9));
     let mut reader = StateFileReader::open(file)?;
-    reader.load(&name("op"), &mut whole, range(0, 9))?;
+    reader.load(&name("op"), &mut whole, range(0, 9), ProcessingTime(0))?;
     let again = save("op", &mut whole).chunks.concat();
     let mut reader = StateFileReader::open(again)?;
     let mut other = backend(range(0, 9));
-    reader.load(&name("op"), &mut other, range(0, 9))?;
+    reader.load(&name("op"), &mut other, range(0, 9), ProcessingTime(0))?;
     Ok(())
 }
 
@@ -85,7 +90,13 @@ fn operator_footer(state: usize, blocks: &[BlockEntry]) -> Footer {
     }
     let name = "op".to_owned();
     Footer {
-        operators: vec![OperatorEntry { name, states, raw }],
+        files: Vec::new(),
+        operators: vec![OperatorEntry {
+            name,
+            states,
+            raw,
+            native: None,
+        }],
     }
 }
 

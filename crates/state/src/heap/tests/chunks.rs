@@ -85,7 +85,7 @@ proptest! {
                 match put {
                     Some(len) => {
                         let value = vec![n as u8; usize::from(len + n % 3)];
-                        let new = map.put(&key, &value);
+                        let new = map.put(&key, &value, 0);
                         prop_assert_eq!(new, model.insert(key, value).is_none());
                     }
                     None => prop_assert_eq!(map.remove(&key), model.remove(&key).is_some()),
@@ -103,7 +103,7 @@ proptest! {
 fn entries_that_come_in_order_fill_their_chunks() {
     let mut map = MapChunks::default();
     for n in 0..50_000u32 {
-        map.put(&n.to_be_bytes(), &[0; 8]);
+        map.put(&n.to_be_bytes(), &[0; 8], 0);
     }
     // A slot has 16 bytes; half empty chunks would take twice as much.
     let used = 50_000 * (4 + 8 + 16);

@@ -19,7 +19,7 @@ fn restored(file: &[u8]) -> KeyedState {
     let mut state = keyed_state();
     let mut reader = StateFileReader::open(file.to_vec()).unwrap();
     reader
-        .load(&operator(), state.backend_mut(), all())
+        .load(&operator(), state.backend_mut(), all(), ProcessingTime(0))
         .unwrap();
     state
 }
@@ -194,7 +194,7 @@ fn c12_a_wrong_restore_is_refused_and_spoils_nothing() {
         change(&mut decls[0]);
         let mut backend = HeapBackend::new(decls, all()).unwrap();
         let mut reader = StateFileReader::open(file.clone()).unwrap();
-        let result = reader.load(&operator(), &mut backend, all());
+        let result = reader.load(&operator(), &mut backend, all(), ProcessingTime(0));
         assert_eq!(crate::Backend::entries(&backend, VALUE), 0);
         match result {
             Err(Error::Incompatible { name, .. }) => name,
