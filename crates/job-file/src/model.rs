@@ -125,8 +125,16 @@ pub struct Checkpoint {
     pub max_concurrent: usize,
     /// `tolerable-failures`: how many consecutive failures the job bears.
     pub tolerable_failures: u32,
+    /// `unaligned`: whether barriers overtake rows.
+    pub unaligned: bool,
+    /// `aligned-timeout`: how long they do not yet.
+    pub aligned_timeout: Duration,
+    /// `incremental`: whether one refers to what an older one has.
+    pub incremental: bool,
     /// `retain.completed`: how many completed ones are kept, at least 1.
     pub retained: usize,
+    /// `retain.on-cancel`: whether they stay when the job is cancelled.
+    pub retain_on_cancel: bool,
 }
 
 impl Checkpoint {
@@ -140,7 +148,10 @@ impl Checkpoint {
             max_concurrent: self.max_concurrent,
             tolerable_failures: self.tolerable_failures,
             retained: self.retained,
-            ..Config::default()
+            unaligned: self.unaligned,
+            aligned_timeout_ms: millis(self.aligned_timeout),
+            incremental: self.incremental,
+            retain_on_cancel: self.retain_on_cancel,
         }
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Report {
     list: Vec<Diagnostic>,
     /// How many were not kept.
     beyond: usize,
+    /// What has no effect and is no error.
+    notes: Vec<String>,
     /// What is written to once there are too many.
     surplus: Diagnostic,
 }
@@ -43,6 +45,7 @@ impl Report {
             documents,
             list: Vec::new(),
             beyond: 0,
+            notes: Vec::new(),
             surplus,
         }
     }
@@ -64,6 +67,16 @@ impl Report {
             document: None,
             elsewhere: Vec::new(),
         }
+    }
+
+    /// Adds something that has no effect and is no error.
+    pub(crate) fn note(&mut self, note: impl Into<String>) {
+        self.notes.push(note.into());
+    }
+
+    /// What has no effect, taken out.
+    pub(crate) fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
     }
 
     /// What was found, in order of the place and each thing once: `Err` where that is anything.

@@ -6,9 +6,9 @@ use serde_json::{Value as Json, json};
 use weir_checkpoint::{CheckpointMode, Config};
 
 use super::{
-    fields::{Fields, unavailable},
+    fields::Fields,
     keys::{Key, Keys},
-    kinds::{Flag, Place, Time, Whole, Within, Words},
+    kinds::{Flag, Place, Special, Time, Whole, Within, Words},
 };
 use crate::{
     code,
@@ -19,7 +19,6 @@ use crate::{
 };
 
 pub(super) const KEYS: Keys = Keys {
-    later: &[("aligned-timeout", "checkpoints are aligned; leave it out")],
     elsewhere: &[
         ("completed", "belongs in `retain`"),
         ("on-cancel", "belongs in `retain`"),
@@ -36,6 +35,7 @@ pub(super) const KEYS: Keys = Keys {
             &MAX_CONCURRENT,
             &TOLERABLE_FAILURES,
             &UNALIGNED,
+            &ALIGNED_TIMEOUT,
             &INCREMENTAL,
             &RETAIN,
         ],
@@ -115,17 +115,30 @@ const TOLERABLE_FAILURES: Key<Whole> =
         .usual("0")
         .example("3");
 
-const UNALIGNED: Key<Flag> = Key::of("unaligned", Flag::only(false))
-    .about("Whether barriers overtake rows. In this version they do not.")
-    .usual("false")
-    .example("false");
-
-const INCREMENTAL: Key<Flag> = Key::of("incremental", Flag::only(false))
+const UNALIGNED: Key<Flag> = Key::of("unaligned", Flag::ANY)
     .about(
-        "Whether a checkpoint holds only what has changed. In this version each holds all state.",
+        "Whether barriers overtake the rows that wait in queues, which are then part of the \
+         checkpoint: so a checkpoint is quick under back pressure, and larger. Only with `mode: \
+         exactly-once`; one at a time.",
     )
     .usual("false")
-    .example("false");
+    .example("true");
+
+const ALIGNED_TIMEOUT: Key<Time> = Key::of("aligned-timeout", Time::FROM_ZERO)
+    .about(
+        "How long an unaligned checkpoint is aligned before its barriers overtake what is left; \
+         `0s` = they do from the beginning. For `unaligned: true`.",
+    )
+    .usual("0s")
+    .example("10s");
+
+const INCREMENTAL: Key<Flag> = Key::of("incremental", Flag::ANY)
+    .about(
+        "Whether a checkpoint holds only what has changed since one before it and refers to files \
+         of that.",
+    )
+    .usual("false")
+    .example("true");
 
 const RETAIN: Key<Within> = Key::of("retain", Within(&RETAIN_KEYS))
     .about("Which checkpoints stay.")
@@ -140,10 +153,24 @@ const COMPLETED: Key<Whole> = Key::of("completed", Whole::between(1, 10_000))
     .usual("1")
     .example("3");
 
-const ON_CANCEL: Key<Flag> = Key::of("on-cancel", Flag::only(true))
-    .about("Whether they stay when the job is stopped. In this version always.")
-    .usual("true")
-    .example("true");
+const ON_CANCEL: Key<Special> = Key::of(
+    "on-cancel",
+    Special::of("true or false", || json!({ "enum": [true, false, RETAIN_WORD, DELETE_WORD, NONE_WORD] })),
+)
+.about(
+    "Whether they stay when the job is cancelled. Flink's words for it are taken, too. When the job \
+     is stopped, has failed or has finished they always stay.",
+)
+.usual("true")
+.example("false");
+
+/// Flink's words for `retain.on-cancel`.
+const RETAIN_WORD: &str = "RETAIN_ON_CANCELLATION";
+const DELETE_WORD: &str = "DELETE_ON_CANCELLATION";
+const NONE_WORD: &str = "NO_EXTERNALIZED_CHECKPOINTS";
+
+/// The shortest interval and timeout (semantics 1.12).
+const SHORTEST: Duration = Duration::from_millis(10);
 
 /// What `mode` says.
 #[derive(Clone, Copy)]
@@ -248,25 +275,16 @@ fn at_most_once(fields: &Fields<'_>, report: &mut Report) {
 
 fn taken(fields: &Fields<'_>, mode: CheckpointMode, origin: &Origin, report: &mut Report) -> Read {
     let dir = fields.path(&DIR, origin, "checkpoints go to a local folder", report);
-    let unaligned = match mode {
-        CheckpointMode::ExactlyOnce => "checkpoints are aligned; leave it out",
-        CheckpointMode::AtLeastOnce => {
-            "leave it out: with `mode: at-least-once` no row waits for a barrier anyway"
-        }
-    };
-    let incremental = "each checkpoint holds all state; leave it out";
-    for (key, instead) in [(&UNALIGNED, unaligned), (&INCREMENTAL, incremental)] {
-        if let Some((true, span)) = fields.boolean(key, report) {
-            unavailable(report, &format!("`{}`", key.name), span, instead);
-        }
-    }
     let usual = Config::default();
-    let interval = fields.duration(&INTERVAL, report);
-    let timeout = fields.duration(&TIMEOUT, report);
+    let interval = not_too_short(fields, &INTERVAL, report);
+    let timeout = not_too_short(fields, &TIMEOUT, report);
     let min_pause = fields.duration(&MIN_PAUSE, report);
     let concurrent = fields.int(&MAX_CONCURRENT, report);
     let failures = fields.int(&TOLERABLE_FAILURES, report);
-    let retained = retained(fields, report);
+    let incremental = fields.boolean(&INCREMENTAL, report);
+    let unaligned = unaligned(fields, mode, concurrent, report);
+    let aligned_timeout = aligned_timeout(fields, unaligned, report);
+    let (retained, on_cancel) = retain(fields, report);
     let narrow = |number: Option<u64>| number.and_then(|number| usize::try_from(number).ok());
     let Some(dir) = dir else { return Read::Wrong };
     Read::Taken(Box::new(Checkpoint {
@@ -279,16 +297,83 @@ fn taken(fields: &Fields<'_>, mode: CheckpointMode, origin: &Origin, report: &mu
         tolerable_failures: failures
             .and_then(|number| u32::try_from(number).ok())
             .unwrap_or(usual.tolerable_failures),
+        unaligned,
+        aligned_timeout,
+        incremental: incremental.map_or(usual.incremental, |(incremental, _)| incremental),
         retained: narrow(retained).unwrap_or(usual.retained),
+        retain_on_cancel: on_cancel.unwrap_or(usual.retain_on_cancel),
     }))
 }
 
-/// `retain.completed`.
-fn retained(fields: &Fields<'_>, report: &mut Report) -> Option<u64> {
-    let retain = fields.within(&RETAIN, report)?;
-    if let Some((false, span)) = retain.boolean(&ON_CANCEL, report) {
-        let instead = "checkpoints stay when a job is stopped";
-        unavailable(report, "`on-cancel: false`", span, instead);
+/// An interval or a timeout.
+fn not_too_short(fields: &Fields<'_>, key: &Key<Time>, report: &mut Report) -> Option<Duration> {
+    let time = fields.duration(key, report)?;
+    if time >= SHORTEST {
+        return Some(time);
     }
-    retain.int(&COMPLETED, report)
+    let entry = fields.entry(key)?;
+    let message = format!("`{}` cannot be {} ms", key.name, time.as_millis());
+    let label = format!("must be at least {} ms", SHORTEST.as_millis());
+    let error = report.error(code::BAD_VALUE, message);
+    error.at(entry.node.span, label);
+    None
+}
+
+/// `unaligned`, which contradicts some settings as it does in Flink.
+fn unaligned(
+    fields: &Fields<'_>,
+    mode: CheckpointMode,
+    concurrent: Option<u64>,
+    report: &mut Report,
+) -> bool {
+    let Some((true, span)) = fields.boolean(&UNALIGNED, report) else {
+        return false;
+    };
+    if mode == CheckpointMode::AtLeastOnce {
+        report.note(
+            "`unaligned: true` does nothing with `mode: at-least-once`: no row waits for a barrier \
+             anyway",
+        );
+        return false;
+    }
+    if concurrent.is_some_and(|concurrent| concurrent > 1)
+        && let Some(entry) = fields.entry(&MAX_CONCURRENT)
+    {
+        report
+            .error(
+                code::CONTRADICTION,
+                "only one unaligned checkpoint is taken at a time",
+            )
+            .at(entry.node.span, "must be 1")
+            .at(span, "or leave this out");
+    }
+    true
+}
+
+fn aligned_timeout(fields: &Fields<'_>, unaligned: bool, report: &mut Report) -> Duration {
+    let said = fields
+        .duration(&ALIGNED_TIMEOUT, report)
+        .unwrap_or_default();
+    if !unaligned && !said.is_zero() {
+        report.note("`aligned-timeout` does nothing: checkpoints are aligned");
+    }
+    said
+}
+
+/// `retain`: how many stay, and whether they stay after a cancel.
+fn retain(fields: &Fields<'_>, report: &mut Report) -> (Option<u64>, Option<bool>) {
+    let Some(retain) = fields.within(&RETAIN, report) else {
+        return (None, None);
+    };
+    let on_cancel = on_cancel(&retain, report);
+    (retain.int(&COMPLETED, report), on_cancel)
+}
+
+fn on_cancel(retain: &Fields<'_>, report: &mut Report) -> Option<bool> {
+    let entry = retain.entry(&ON_CANCEL)?;
+    match &entry.node.value {
+        Value::Text(word) if word == RETAIN_WORD => Some(true),
+        Value::Text(word) if word == DELETE_WORD || word == NONE_WORD => Some(false),
+        _ => retain.truth(&ON_CANCEL, report).map(|(stays, _)| stays),
+    }
 }

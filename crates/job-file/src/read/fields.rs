@@ -199,6 +199,11 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn boolean(&self, key: &Key<Flag>, report: &mut Report) -> Option<(bool, Span)> {
+        self.truth(key, report)
+    }
+
+    /// `true` or `false` where other things may be written, too.
+    pub(super) fn truth(&self, key: &dyn AnyKey, report: &mut Report) -> Option<(bool, Span)> {
         let entry = self.entry(key)?;
         let text = match &entry.node.value {
             Value::Bool(value) => return Some((*value, entry.node.span)),
@@ -209,9 +214,9 @@ impl<'a> Fields<'a> {
         let meant = match text.as_str() {
             "yes" | "y" | "on" | "true" => "did you mean `true`?",
             "no" | "n" | "off" | "false" => "did you mean `false`?",
-            _ => return wrong(key.name, "true or false", &entry.node, report),
+            _ => return wrong(key.name(), "true or false", &entry.node, report),
         };
-        let message = format!("`{}` must be true or false", key.name);
+        let message = format!("`{}` must be true or false", key.name());
         let error = report.error(code::WRONG_TYPE, message);
         error.at(entry.node.span, meant);
         None

@@ -64,6 +64,37 @@ const NAMES: &[(&str, &str, Kind)] = &[
         "checkpoint.retain.completed",
         Same,
     ),
+    (
+        "execution.checkpointing.externalized-checkpoint-retention",
+        "checkpoint.retain.on-cancel",
+        Same,
+    ),
+    (
+        "execution.checkpointing.unaligned.enabled",
+        "checkpoint.unaligned",
+        Same,
+    ),
+    (
+        "execution.checkpointing.unaligned",
+        "checkpoint.unaligned",
+        Same,
+    ),
+    (
+        "execution.checkpointing.aligned-checkpoint-timeout",
+        "checkpoint.aligned-timeout",
+        Time,
+    ),
+    (
+        "execution.checkpointing.alignment-timeout",
+        "checkpoint.aligned-timeout",
+        Time,
+    ),
+    (
+        "execution.checkpointing.incremental",
+        "checkpoint.incremental",
+        Same,
+    ),
+    ("state.backend.incremental", "checkpoint.incremental", Same),
     ("execution.checkpointing.dir", "checkpoint.dir", Same),
     ("state.checkpoints.dir", "checkpoint.dir", Same),
     ("state.backend.fs.checkpointdir", "checkpoint.dir", Same),

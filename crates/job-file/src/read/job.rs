@@ -265,7 +265,7 @@ pub(super) fn read(
         sinks,
         from_host,
         bounds: host.bounds.clone(),
-        notes: Vec::new(),
+        notes: report.take_notes(),
         host_notes: host.notes.clone(),
         origin: Arc::clone(origin),
     })
