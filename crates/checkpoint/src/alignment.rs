@@ -1,18 +1,21 @@
-//! Barrier alignment of one task (semantics 1.14): when its channels have all come to a barrier.
+//! Barrier alignment of one task (semantics 1.14): when its channels have all come to a barrier, or
+//! when a barrier overtakes what waits in them.
 //!
-//! INVARIANT, in both modes: a checkpoint is triggered at most once, when every channel has
-//! delivered its barrier or has ended; one that was given up is never triggered.
+//! INVARIANT: a checkpoint is triggered at most once, when every channel has delivered its barrier
+//! or has ended, or is recorded up to its barrier; one that was given up is never triggered.
 
 use weir_model::{Barrier, CheckpointId, ProcessingTime};
 
 use crate::FailureReason;
 
 mod blocking;
+mod overtaking;
 #[cfg(test)]
 mod tests;
 mod tracker;
 
 use blocking::Blocking;
+use overtaking::Overtaking;
 use tracker::Tracker;
 
 /// What a checkpoint promises about the rows between its barriers.
@@ -37,6 +40,18 @@ pub enum AlignEffect {
     UnblockAll,
     /// All channels delivered it: hand over the builders, forward the barrier, snapshot.
     Trigger(Barrier),
+    /// The barrier overtakes: hand over the builders, forward the barrier, snapshot. What the next
+    /// effects tell to record belongs to the checkpoint, which is not acknowledged before
+    /// [`Recorded`](Self::Recorded).
+    Overtake(Barrier),
+    /// What is in this channel before the barrier, or comes before it, is channel state: everything
+    /// that was not processed at the snapshot.
+    Record(usize),
+    /// The barriers of all channels are in: the channel state is what they have before them.
+    Recorded(CheckpointId),
+    /// The checkpoint was given up while it was being recorded: nothing is recorded any more. What
+    /// sinks have sealed for it stays sealed.
+    Discard(CheckpointId),
     /// The task cannot take part any more: decline the checkpoint at the coordinator.
     Abort {
         /// The checkpoint given up.
@@ -75,6 +90,8 @@ pub struct Alignment(Mode);
 #[derive(Clone, Debug)]
 enum Mode {
     ExactlyOnce(Blocking),
+    /// Exactly once, where barriers may overtake.
+    Overtaking(Overtaking),
     AtLeastOnce(Tracker),
 }
 
@@ -89,10 +106,72 @@ impl Alignment {
         })
     }
 
-    /// `barrier` came on `channel`.
+    /// Exactly once, of barriers that may overtake rows. `stay_aligned` says of each channel whether
+    /// nothing overtakes on it, as on a broadcast edge (D9).
+    ///
+    /// ```
+    /// use weir_checkpoint::{AlignEffect, Alignment};
+    /// use weir_model::{Barrier, CheckpointId, Passage, ProcessingTime};
+    ///
+    /// let mut alignment = Alignment::overtaking(&[false, false]);
+    /// let barrier = Barrier {
+    ///     passage: Passage::Unaligned,
+    ///     ..Barrier::periodic(CheckpointId(1))
+    /// };
+    /// let effects = alignment.announced(0, barrier, ProcessingTime(0));
+    /// assert_eq!(
+    ///     effects,
+    ///     [
+    ///         AlignEffect::Overtake(barrier),
+    ///         AlignEffect::Record(0),
+    ///         AlignEffect::Record(1)
+    ///     ]
+    /// );
+    /// let effects = alignment.announced(1, barrier, ProcessingTime(1));
+    /// assert_eq!(effects, [AlignEffect::Recorded(CheckpointId(1))]);
+    /// assert_eq!(alignment.barrier(0, barrier), []);
+    /// ```
+    #[must_use]
+    pub fn overtaking(stay_aligned: &[bool]) -> Self {
+        Self(Mode::Overtaking(Overtaking::new(stay_aligned)))
+    }
+
+    /// `barrier` was put into `channel`; no older one waits there that was not announced before.
+    /// Means something only where barriers may overtake.
+    pub fn announced(
+        &mut self,
+        channel: usize,
+        barrier: Barrier,
+        now: ProcessingTime,
+    ) -> Vec<AlignEffect> {
+        match &mut self.0 {
+            Mode::Overtaking(overtaking) => overtaking.announced(channel, barrier, now),
+            Mode::ExactlyOnce(_) | Mode::AtLeastOnce(_) => Vec::new(),
+        }
+    }
+
+    /// The time has gone on.
+    pub fn tick(&mut self, now: ProcessingTime) -> Vec<AlignEffect> {
+        match &mut self.0 {
+            Mode::Overtaking(overtaking) => overtaking.tick(now),
+            Mode::ExactlyOnce(_) | Mode::AtLeastOnce(_) => Vec::new(),
+        }
+    }
+
+    /// When [`tick`](Self::tick) has something to do, if ever: an alignment has then taken too long.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<ProcessingTime> {
+        match &self.0 {
+            Mode::Overtaking(overtaking) => overtaking.next_deadline(),
+            Mode::ExactlyOnce(_) | Mode::AtLeastOnce(_) => None,
+        }
+    }
+
+    /// `barrier` came on `channel`, behind everything that is before it there.
     pub fn barrier(&mut self, channel: usize, barrier: Barrier) -> Vec<AlignEffect> {
         match &mut self.0 {
             Mode::ExactlyOnce(blocking) => blocking.barrier(channel, barrier),
+            Mode::Overtaking(overtaking) => overtaking.barrier(channel, barrier),
             Mode::AtLeastOnce(tracker) => tracker.barrier(channel, barrier),
         }
     }
@@ -102,6 +181,7 @@ impl Alignment {
     pub fn cancel(&mut self, id: CheckpointId) -> Vec<AlignEffect> {
         match &mut self.0 {
             Mode::ExactlyOnce(blocking) => blocking.cancel(id),
+            Mode::Overtaking(overtaking) => overtaking.cancel(id),
             Mode::AtLeastOnce(tracker) => tracker.cancel(id),
         }
     }
@@ -110,6 +190,7 @@ impl Alignment {
     pub fn end(&mut self, channel: usize) -> Vec<AlignEffect> {
         match &mut self.0 {
             Mode::ExactlyOnce(blocking) => blocking.end(channel),
+            Mode::Overtaking(overtaking) => overtaking.end(channel),
             Mode::AtLeastOnce(tracker) => tracker.end(channel),
         }
     }
@@ -120,6 +201,7 @@ impl Alignment {
     pub fn abort(&mut self, id: CheckpointId) -> Vec<AlignEffect> {
         match &mut self.0 {
             Mode::ExactlyOnce(blocking) => blocking.abort(id),
+            Mode::Overtaking(overtaking) => overtaking.abort(id),
             Mode::AtLeastOnce(tracker) => tracker.abort(id),
         }
     }
@@ -129,6 +211,7 @@ impl Alignment {
     pub fn is_blocked(&self, channel: usize) -> bool {
         match &self.0 {
             Mode::ExactlyOnce(blocking) => blocking.is_blocked(channel),
+            Mode::Overtaking(overtaking) => overtaking.is_blocked(channel),
             Mode::AtLeastOnce(_) => false,
         }
     }
@@ -138,6 +221,7 @@ impl Alignment {
     pub fn current(&self) -> Option<CheckpointId> {
         match &self.0 {
             Mode::ExactlyOnce(blocking) => blocking.current(),
+            Mode::Overtaking(overtaking) => overtaking.current(),
             Mode::AtLeastOnce(tracker) => tracker.current(),
         }
     }
@@ -174,7 +258,7 @@ impl AlignmentMeter {
                 self.running.get_or_insert((now, 0));
                 None
             }
-            AlignEffect::Trigger(_) => {
+            AlignEffect::Trigger(_) | AlignEffect::Overtake(_) => {
                 let ended = self.running.take().map(|(began, bytes)| Aligned {
                     duration_ms: now.since(began),
                     bytes,
@@ -185,7 +269,10 @@ impl AlignmentMeter {
                 self.running = None;
                 None
             }
-            AlignEffect::ForwardCancel(_) => None,
+            AlignEffect::ForwardCancel(_)
+            | AlignEffect::Record(_)
+            | AlignEffect::Recorded(_)
+            | AlignEffect::Discard(_) => None,
         }
     }
 }

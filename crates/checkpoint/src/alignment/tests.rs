@@ -1,4 +1,5 @@
-//! Cases C29, C30 and C32, and alignment against a naive model. C31 is in `tracking`.
+//! Cases C29, C30 and C32, and alignment against a naive model. C31 is in `tracking`, C33 and C34 are
+//! in `overtaking`.
 
 use std::collections::VecDeque;
 
@@ -6,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod overtaking;
 mod tracking;
 
 /// A task under test: takes a script in the notation of the cases (`b0` a buffer of 100 bytes on
@@ -89,6 +91,10 @@ impl Task {
                 AlignEffect::Trigger(b) => self.triggered.push(b.checkpoint.0),
                 AlignEffect::Abort { id, reason } => self.aborted.push((id.0, reason)),
                 AlignEffect::ForwardCancel(id) => self.forwarded.push(id.0),
+                AlignEffect::Overtake(_)
+                | AlignEffect::Record(_)
+                | AlignEffect::Recorded(_)
+                | AlignEffect::Discard(_) => panic!("nothing overtakes here: {effect:?}"),
             }
         }
         self.blocked.sort_unstable();

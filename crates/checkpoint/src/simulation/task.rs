@@ -333,6 +333,10 @@ impl Task {
                     self.events.push_back(Event::Declined(id, reason));
                 }
                 AlignEffect::ForwardCancel(id) => self.send_all(|| Item::Cancel(id)),
+                AlignEffect::Overtake(_)
+                | AlignEffect::Record(_)
+                | AlignEffect::Recorded(_)
+                | AlignEffect::Discard(_) => {}
             }
         }
     }

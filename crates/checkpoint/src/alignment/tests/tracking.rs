@@ -268,7 +268,12 @@ proptest! {
             };
             for effect in effects {
                 match effect {
-                    AlignEffect::Block(_) | AlignEffect::UnblockAll => {
+                    AlignEffect::Block(_)
+                    | AlignEffect::UnblockAll
+                    | AlignEffect::Overtake(_)
+                    | AlignEffect::Record(_)
+                    | AlignEffect::Recorded(_)
+                    | AlignEffect::Discard(_) => {
                         prop_assert!(false, "{effect:?}");
                     }
                     AlignEffect::Trigger(b) => {
