@@ -1,7 +1,8 @@
 //! A batch of rows in columns: what moves from task to task and into a guest call.
 //!
 //! INVARIANT: all per-row columns have as many rows as `values`, `timestamps` may also be empty
-//! (a stream without event time), and every entry of `key_of_row` is an index into `keys`.
+//! (a stream without event time), so may `lineage`, and every entry of `key_of_row` is an index into
+//! `keys`.
 
 use crate::{Column, ColumnView};
 
@@ -15,6 +16,22 @@ pub struct Batch {
     pub timestamps: Vec<i64>,
     /// The keys, on a keyed stream.
     pub keyed: Option<Keyed>,
+    /// Where each row came from, on a forward edge whose rows may become channel state that is
+    /// dealt out anew; empty where nobody asks.
+    pub lineage: Vec<Lineage>,
+}
+
+/// What decides which subtask a row of a forward edge belongs to when the parallelism changes
+/// (D10): there it must meet what comes after it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Lineage {
+    /// Nothing does.
+    #[default]
+    None,
+    /// The [`hash64`](crate::hash64) of the key that its last hash edge dealt it out by.
+    Key(u64),
+    /// The [`hash64`](crate::hash64) of the name of the split that it was read from.
+    Split(u64),
 }
 
 /// The keys of a batch: each distinct key once, with its hash, and the key of each row.
@@ -54,7 +71,11 @@ impl Batch {
         let keys = self.keyed.as_ref().map_or(0, |k| {
             k.keys.byte_len() + k.hashes.len() * 12 + k.key_of_row.len() * 4
         });
-        self.values.byte_len() + self.values.len() * 4 + self.timestamps.len() * 8 + keys
+        self.values.byte_len()
+            + self.values.len() * 4
+            + self.timestamps.len() * 8
+            + self.lineage.len() * 16
+            + keys
     }
 
     /// All rows, borrowed.

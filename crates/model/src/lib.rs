@@ -20,7 +20,7 @@ mod ids;
 mod key;
 mod time;
 
-pub use batch::{Batch, Keyed, KeyedView, Rows};
+pub use batch::{Batch, Keyed, KeyedView, Lineage, Rows};
 pub use column::{Column, ColumnError, ColumnView, OptionalColumn};
 pub use element::{Barrier, BarrierKind, Element, Passage, SavepointFormat};
 pub use ids::{

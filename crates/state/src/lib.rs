@@ -7,6 +7,7 @@
 
 mod backend;
 pub mod backends;
+mod channels;
 mod decl;
 mod error;
 mod file;
@@ -24,6 +25,7 @@ pub use backend::{
     Backend, EntriesColumn, KeyBatch, ListWrites, MapWrites, NestedColumn, ValueWrites, Which,
     Writes,
 };
+pub use channels::{Channel, ChannelFile, ChannelFileWriter, ChannelInput, InFlight};
 pub use decl::{StateDecl, StateIndex, StateKind, Ttl};
 pub use error::Error;
 pub use file::{
