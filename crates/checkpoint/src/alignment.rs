@@ -106,8 +106,8 @@ impl Alignment {
         })
     }
 
-    /// Exactly once, of barriers that may overtake rows. `stay_aligned` says of each channel whether
-    /// nothing overtakes on it, as on a broadcast edge (D9).
+    /// Exactly once, of barriers that may overtake rows. `stay_aligned` says of each channel
+    /// whether nothing overtakes on it, as on a broadcast edge (D9).
     ///
     /// ```
     /// use weir_checkpoint::{AlignEffect, Alignment};
@@ -158,7 +158,8 @@ impl Alignment {
         }
     }
 
-    /// When [`tick`](Self::tick) has something to do, if ever: an alignment has then taken too long.
+    /// When [`tick`](Self::tick) has something to do, if ever: an alignment has then taken too
+    /// long.
     #[must_use]
     pub fn next_deadline(&self) -> Option<ProcessingTime> {
         match &self.0 {

@@ -21,7 +21,7 @@ use weir_model::{
     SavepointFormat, SinkName, SourceName,
 };
 
-use crate::{CheckpointKind, SharedFile, Transaction};
+use crate::{CheckpointKind, SharedFile, Transaction, paths::CHANNELS};
 
 #[cfg(test)]
 mod tests;
@@ -98,6 +98,9 @@ pub struct SubtaskMeta {
     pub file: Option<FileRef>,
     /// The shared files that its state is in besides, older ones: `file` says what of each (D11).
     pub shared: Vec<FileRef>,
+    /// What was in flight to it, on the head of a chain. `None` = nothing was, as always where the
+    /// checkpoint is aligned.
+    pub channels: Option<FileRef>,
     /// Whether it had finished.
     pub finished: bool,
 }
@@ -120,12 +123,18 @@ impl FileRef {
     pub fn shared(&self) -> Option<SharedFile> {
         SharedFile::parse(&self.path)
     }
+
+    /// Whether it is what was in flight to a task, and no state.
+    #[must_use]
+    pub fn holds_channels(&self) -> bool {
+        self.path.rsplit('/').next() == Some(CHANNELS)
+    }
 }
 
 impl SubtaskMeta {
-    /// All files that its state is in.
+    /// All files that its state is in, and what was in flight to it.
     pub fn files(&self) -> impl Iterator<Item = &FileRef> {
-        self.file.iter().chain(&self.shared)
+        self.file.iter().chain(&self.shared).chain(&self.channels)
     }
 }
 

@@ -7,6 +7,7 @@
 //! <job>/FINISHED                                   the job has finished (D23)
 //! <job>/chk-<n>/_metadata                          written last; without it there is no checkpoint
 //! <job>/chk-<n>/<head operator>/<subtask>/state    all that one task wrote (D19)
+//! <job>/chk-<n>/<head operator>/<subtask>/channels what was in flight to it (D5)
 //! <job>/chk-<n>/_committed                         all its transactions are committed
 //! <job>/shared/<head operator>/<subtask>/<n>-<attempt>
 //!                                                  what a task wrote for checkpoint <n> and later
@@ -23,6 +24,7 @@
 use weir_model::{Attempt, CheckpointId, JobName, Name, OperatorName, SubtaskIndex};
 
 const METADATA: &str = "_metadata";
+pub(crate) const CHANNELS: &str = "channels";
 /// With `_` in front, which no name of an operator begins with (D3).
 const COMMITTED: &str = "_committed";
 /// In capitals, which no name of an operator has.
@@ -80,6 +82,13 @@ impl JobPaths {
     #[must_use]
     pub fn state_file(head: &OperatorName, subtask: SubtaskIndex) -> String {
         format!("{head}/{subtask}/state")
+    }
+
+    /// What was in flight to one task, relative to its checkpoint. It belongs to this checkpoint
+    /// alone.
+    #[must_use]
+    pub fn channels_file(head: &OperatorName, subtask: SubtaskIndex) -> String {
+        format!("{head}/{subtask}/{CHANNELS}")
     }
 
     /// An object of a checkpoint, by its path from there: in its folder, or shared.

@@ -1,8 +1,8 @@
 //! A batch of rows in columns: what moves from task to task and into a guest call.
 //!
 //! INVARIANT: all per-row columns have as many rows as `values`, `timestamps` may also be empty
-//! (a stream without event time), so may `lineage`, and every entry of `key_of_row` is an index into
-//! `keys`.
+//! (a stream without event time), so may `lineage`, and every entry of `key_of_row` is an index
+//! into `keys`.
 
 use crate::{Column, ColumnView};
 

@@ -125,6 +125,15 @@ pub struct CheckpointOptions {
     pub paths: JobPaths,
 }
 
+impl CheckpointOptions {
+    /// Whether barriers may overtake rows. At least once they need not, and do not: nothing waits
+    /// for them.
+    #[must_use]
+    pub fn overtakes(&self) -> bool {
+        self.config.unaligned && self.mode == CheckpointMode::ExactlyOnce
+    }
+}
+
 /// Where a job begins.
 #[derive(Clone)]
 pub enum RestoreFrom {

@@ -64,6 +64,8 @@ pub(crate) struct Ack {
     pub(crate) file: Option<FileRef>,
     /// The older files that it builds on.
     pub(crate) shared: Vec<FileRef>,
+    /// What was in flight to it, if anything was.
+    pub(crate) channels: Option<FileRef>,
     /// The open and ended splits, if it is a source task.
     pub(crate) source: Option<ReaderPart>,
     /// All unconfirmed transactions up to this checkpoint, by sink.
@@ -79,7 +81,7 @@ pub(crate) struct Ack {
 impl Ack {
     /// All files that it names.
     pub(crate) fn files(&self) -> impl Iterator<Item = &FileRef> {
-        self.file.iter().chain(&self.shared)
+        self.file.iter().chain(&self.shared).chain(&self.channels)
     }
 }
 

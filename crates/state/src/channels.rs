@@ -15,8 +15,8 @@
 //! column        end u32 for each row, then the bytes of all
 //! ```
 //!
-//! Numbers are little endian. A row keeps its key, the hash of it and its lineage, so that it can be
-//! dealt out at another parallelism.
+//! Numbers are little endian. A row keeps its key, the hash of it and its lineage, so that it can
+//! be dealt out at another parallelism.
 //!
 //! INVARIANT: an object that is damaged anywhere it is read gives an error, never other content;
 //! what it says takes no more memory than some times its own length.
@@ -60,6 +60,17 @@ pub struct ChannelInput {
     pub partitioning: String,
     /// What the key is, in the words of its selector, where there is one.
     pub key: Option<String>,
+}
+
+/// A finished object.
+#[derive(Clone, Debug)]
+pub struct PackedChannels {
+    /// Its bytes, in pieces.
+    pub chunks: Vec<Vec<u8>>,
+    /// How many bytes that is.
+    pub length: u64,
+    /// The CRC-32C of all of them.
+    pub crc32c: u32,
 }
 
 /// An element in flight.

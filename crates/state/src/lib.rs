@@ -25,7 +25,9 @@ pub use backend::{
     Backend, EntriesColumn, KeyBatch, ListWrites, MapWrites, NestedColumn, ValueWrites, Which,
     Writes,
 };
-pub use channels::{Channel, ChannelFile, ChannelFileWriter, ChannelInput, InFlight};
+pub use channels::{
+    Channel, ChannelFile, ChannelFileWriter, ChannelInput, InFlight, PackedChannels,
+};
 pub use decl::{StateDecl, StateIndex, StateKind, Ttl};
 pub use error::Error;
 pub use file::{

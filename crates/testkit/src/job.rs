@@ -176,6 +176,13 @@ impl TestJob {
         self
     }
 
+    /// Lets the operator that was added last be a task of its own.
+    #[must_use]
+    pub fn unchained(mut self) -> Self {
+        self.graph.operators.last_mut().unwrap().1.chain = false;
+        self
+    }
+
     /// Lets the operator that was added last skip what it refuses.
     #[must_use]
     pub fn skipping(mut self) -> Self {

@@ -36,6 +36,15 @@ impl Ledger {
             .collect()
     }
 
+    /// All committed rows, in order of the checkpoints that they were committed with.
+    #[must_use]
+    pub fn by_checkpoint(&self) -> Vec<String> {
+        let inner = self.lock();
+        let mut all: Vec<_> = inner.committed.values().collect();
+        all.sort_by_key(|(checkpoint, _)| *checkpoint);
+        all.into_iter().flat_map(|(_, rows)| rows.clone()).collect()
+    }
+
     /// All committed rows, sorted.
     #[must_use]
     pub fn sorted(&self) -> Vec<String> {

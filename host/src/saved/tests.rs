@@ -63,6 +63,7 @@ fn checkpoint(dir: &Path, id: u64, rows: &'static [u8]) -> PathBuf {
                 crc32c: file.crc32c,
             }),
             shared: vec![],
+            channels: None,
             finished: false,
         }],
     };

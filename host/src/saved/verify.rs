@@ -7,7 +7,7 @@ use std::path::Path;
 
 use weir_checkpoint::{FileRef, SnapshotStore};
 use weir_model::{KeyGroup, KeyGroupRange, MaxParallelism, ProcessingTime};
-use weir_state::{HeapBackend, SavedState, StateDecl, StateFileReader};
+use weir_state::{ChannelFile, HeapBackend, SavedState, StateDecl, StateFileReader};
 
 use super::{METADATA, Problem, Saved};
 
@@ -79,7 +79,11 @@ fn check_file(file: &FileRef, saved: &Saved) -> Found {
             file.crc32c
         ));
     }
-    match check_state(bytes, file, saved) {
+    let read = match file.holds_channels() {
+        true => check_channels(bytes),
+        false => check_state(bytes, file, saved),
+    };
+    match read {
         Ok(()) => Found::Whole,
         Err(what) => Found::Wrong(what),
     }
@@ -143,6 +147,15 @@ fn refer(reader: &mut StateFileReader<'_>, saved: &Saved) -> Result<(), String> 
         reader
             .refer(n, std::sync::Arc::new(bytes))
             .map_err(|e| e.to_string())?;
+    }
+    Ok(())
+}
+
+/// Reads all that was in flight, as a restore does.
+fn check_channels(bytes: Vec<u8>) -> Result<(), String> {
+    let file = ChannelFile::open(bytes).map_err(|e| e.to_string())?;
+    for channel in file.channels() {
+        file.elements(channel.index).map_err(|e| e.to_string())?;
     }
     Ok(())
 }

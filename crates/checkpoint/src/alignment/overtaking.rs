@@ -295,12 +295,7 @@ impl Overtaking {
     }
 
     /// The barrier overtakes what is before it.
-    fn overtake(
-        &mut self,
-        barrier: Barrier,
-        last: Option<usize>,
-        effects: &mut Vec<AlignEffect>,
-    ) {
+    fn overtake(&mut self, barrier: Barrier, last: Option<usize>, effects: &mut Vec<AlignEffect>) {
         effects.push(AlignEffect::Overtake(barrier));
         self.current = Some(Current {
             barrier,

@@ -1,5 +1,5 @@
-//! Cases C29, C30 and C32, and alignment against a naive model. C31 is in `tracking`, C33 and C34 are
-//! in `overtaking`.
+//! Cases C29, C30 and C32, and alignment against a naive model. C31 is in `tracking`, C33 and C34
+//! are in `overtaking`.
 
 use std::collections::VecDeque;
 

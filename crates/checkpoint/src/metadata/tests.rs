@@ -36,11 +36,13 @@ fn sample() -> Metadata {
             SubtaskMeta {
                 file: Some(file("count/0/state", 4711)),
                 shared: vec![],
+                channels: None,
                 finished: false,
             },
             SubtaskMeta {
                 file: None,
                 shared: vec![],
+                channels: None,
                 finished: true,
             },
         ],
@@ -338,9 +340,10 @@ prop_compose! {
     fn any_subtask()(
         file in prop::option::of(any_file("([a-z]{1,3}/[0-9]|\\.\\./shared/[a-z]/0/[1-9]-1)")),
         shared in prop::collection::vec(any_file("\\.\\./shared/[a-z]/0/[1-9]-1"), 0..3),
+        channels in prop::option::of(any_file("[a-z]{1,3}/[0-9]/channels")),
         finished in any::<bool>(),
     ) -> SubtaskMeta {
-        SubtaskMeta { file, shared, finished }
+        SubtaskMeta { file, shared, channels, finished }
     }
 }
 

@@ -75,6 +75,8 @@ struct Subtask {
     file: Option<File>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     shared: Vec<File>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    channels: Option<File>,
     finished: bool,
 }
 
@@ -148,6 +150,15 @@ pub(super) fn check(metadata: &Metadata) -> Result<(), MetadataError> {
         if let Some(file) = shared.find(|file| file.shared().is_none()) {
             let what = format!("`{}` is not the path of a shared file", file.path);
             return Err(MetadataError::Invalid(what));
+        }
+        for subtask in &operator.subtasks {
+            let mut states = subtask.file.iter().chain(&subtask.shared);
+            let holds = states.find(|file| file.holds_channels());
+            let lacks = subtask.channels.iter().find(|file| !file.holds_channels());
+            if let Some(file) = holds.or(lacks) {
+                let what = format!("`{}` is not where it could be", file.path);
+                return Err(MetadataError::Invalid(what));
+            }
         }
         for file in operator.subtasks.iter().flat_map(SubtaskMeta::files) {
             if !is_relative(&file.path) && SharedFile::parse(&file.path).is_none() {
@@ -298,6 +309,7 @@ impl From<&OperatorMeta> for Operator {
         let subtask = |subtask: &SubtaskMeta| Subtask {
             file: subtask.file.as_ref().map(File::from),
             shared: subtask.shared.iter().map(File::from).collect(),
+            channels: subtask.channels.as_ref().map(File::from),
             finished: subtask.finished,
         };
         Self {
@@ -332,6 +344,7 @@ impl TryFrom<Operator> for OperatorMeta {
                     Ok(SubtaskMeta {
                         file,
                         shared: shared.collect::<Result<_, _>>()?,
+                        channels: subtask.channels.map(FileRef::try_from).transpose()?,
                         finished: subtask.finished,
                     })
                 })

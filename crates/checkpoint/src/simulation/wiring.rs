@@ -163,6 +163,7 @@ pub(super) fn metadata(
         operator.subtasks.push(SubtaskMeta {
             file: ack.file,
             shared: ack.shared,
+            channels: None,
             finished: ack.finished,
         });
         if let Some(source) = metadata.sources.get_mut(&name) {

@@ -7,11 +7,11 @@ use weir_checkpoint::{CheckpointMode, TaskId, TwoPhase};
 use weir_graph::{Chain as Chained, Edge, EdgeId, Link, NodeKind, Partitioning, Plan, Port};
 use weir_model::{Attempt, EventTime, Name, Parallelism, ProcessingTime};
 use weir_operator::{Context, Failure, Metrics, TaskInfo};
-use weir_state::{BaseIndex, KeyedState, OperatorState};
+use weir_state::{BaseIndex, ChannelInput, KeyedState, OperatorState};
 
-use super::restore::Restored;
+use super::{in_flight::Deals, restore::Restored};
 use crate::{
-    clock::Clock,
+    clock::{Clock, Monotonic},
     deployment::Deployment,
     exchange::{EdgeOut, Gate, Target},
     letters::{BadRows, Letters},
@@ -19,7 +19,7 @@ use crate::{
     meters::NodeMeters,
     task::{
         Bases, Beginning, Chain, Holds, Kind, Lane, LaneSink, Node, OperatorNode, Pace, SinkNode,
-        Slicer, SourceHead, Storage, Task, Transactions,
+        Slicer, SourceHead, Storage, Task, Transactions, Wires,
     },
 };
 
@@ -37,6 +37,10 @@ pub(crate) struct Shared {
     pub(crate) mode: CheckpointMode,
     /// Whether checkpoints may refer to earlier ones.
     pub(crate) increments: bool,
+    /// Whether barriers may overtake (D5).
+    pub(crate) overtaking: bool,
+    /// The time of the protocols.
+    pub(crate) monotonic: Monotonic,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) events: mpsc::UnboundedSender<FromTask>,
 }
@@ -48,7 +52,8 @@ type OutEdge = (EdgeId, Vec<Target>, Arc<NodeMeters>);
 pub(crate) struct Wiring {
     pub(crate) id: TaskId,
     gate: Gate,
-    input_of: Vec<u32>,
+    /// Of each channel its input and the subtask that sends.
+    channels: Vec<(u32, u32)>,
     wake: Arc<Notify>,
     control: mpsc::UnboundedReceiver<Control>,
     /// The targets of each edge out of the task, in the order of the plan's edges, and what the
@@ -64,7 +69,8 @@ pub(crate) struct Reach {
 }
 
 /// Makes all channels of a plan.
-pub(crate) fn wire(deployment: &Deployment) -> (Vec<Wiring>, HashMap<TaskId, Reach>) {
+pub(crate) fn wire(shared: &Shared) -> (Vec<Wiring>, HashMap<TaskId, Reach>) {
+    let deployment = &shared.deployment;
     let plan = &deployment.plan;
     let mut wirings = Vec::new();
     let mut reach = HashMap::new();
@@ -76,13 +82,12 @@ pub(crate) fn wire(deployment: &Deployment) -> (Vec<Wiring>, HashMap<TaskId, Rea
             let wake = Arc::new(Notify::new());
             let (sender, control) = mpsc::unbounded_channel();
             reach.insert(id, Reach { control: sender });
-            let gate = Gate::new(wake.clone());
-            let input_of = Vec::new();
+            let gate = Gate::new(wake.clone(), shared.overtaking);
             let head = NodeMeters::new(chain.name.clone(), subtask);
             wirings.push(Wiring {
                 id,
                 gate,
-                input_of,
+                channels: Vec::new(),
                 wake,
                 control,
                 edges: Vec::new(),
@@ -105,7 +110,7 @@ pub(crate) fn wire(deployment: &Deployment) -> (Vec<Wiring>, HashMap<TaskId, Rea
             let wake = wirings[producer].wake.clone();
             let targets = reached.map(|to| {
                 let consumer = &mut wirings[first_of[edge.to.0] + to];
-                consumer.input_of.push(edge.input);
+                consumer.channels.push((edge.input, from as u32));
                 Target::new(consumer.gate.channel(CHANNEL_BYTES, wake.clone()))
             });
             let targets = targets.collect();
@@ -121,12 +126,16 @@ pub(crate) fn wire(deployment: &Deployment) -> (Vec<Wiring>, HashMap<TaskId, Rea
 /// A task, and what its nodes count.
 pub(crate) type Built = (Task, Vec<Arc<NodeMeters>>);
 
-/// Makes one task: blocking, for it restores state.
-pub(crate) fn build(shared: &Shared, wiring: Wiring) -> Result<Built, (Name, Failure)> {
+/// Makes one task: blocking, for it restores state. `deals` says which reader gets which split.
+pub(crate) fn build(
+    shared: &Shared,
+    wiring: Wiring,
+    deals: &Deals,
+) -> Result<Built, (Name, Failure)> {
     let Wiring {
         id,
-        gate,
-        input_of,
+        mut gate,
+        mut channels,
         wake,
         control,
         edges,
@@ -138,7 +147,16 @@ pub(crate) fn build(shared: &Shared, wiring: Wiring) -> Result<Built, (Name, Fai
         .restored
         .as_ref()
         .is_some_and(|r| r.is_finished(chain));
-    let (outputs, local) = outputs(&shared.deployment, edges)?;
+    let (outputs, local) = outputs(shared, edges)?;
+    let stay_aligned = stay_aligned(shared, chain, &channels);
+    if let Some(restored) = shared.restored.as_ref().filter(|_| !finished) {
+        let in_flight = restored.in_flight(&shared.deployment, id, deals);
+        let in_flight = in_flight.map_err(|failure| (chain.name.clone(), failure))?;
+        for one in in_flight {
+            channels.push((one.input, one.producer));
+            gate.recover(one.elements);
+        }
+    }
     let mut made = Made::default();
     for at in 0..chain.nodes.len() {
         let node = Placed {
@@ -151,35 +169,66 @@ pub(crate) fn build(shared: &Shared, wiring: Wiring) -> Result<Built, (Name, Fai
     if let Some(source) = &mut made.source {
         source.wakes(wake.clone());
     }
-    let lane = Lane {
-        task: id,
-        name: chain.name.clone(),
-        subtask: id.subtask,
-        attempt: shared.attempt,
-        storage: shared.storage.clone(),
-        bases: Bases::new(shared.restored.as_ref().map(|r| r.id), made.base),
-        sinks: made.sinks,
-        events: shared.events.clone(),
+    let wires = Wires {
+        inputs: channel_inputs(&shared.deployment, chain),
+        channels: channels.clone(),
     };
+    let lane = lane(shared, id, (made.sinks, made.base), wires);
     let task = Task {
         id,
         chain: Chain {
             nodes: made.nodes,
+            keeps_lineage: outputs.iter().any(EdgeOut::keeps_lineage),
             outputs,
             clock: shared.clock.clone(),
         },
         source: made.source,
         gate,
-        input_of,
+        input_of: channels.iter().map(|(input, _)| *input).collect(),
         wake,
         control,
         events: shared.events.clone(),
         lane: lane.start(),
         mode: shared.mode,
         increments: shared.increments,
+        stay_aligned,
+        monotonic: shared.monotonic,
         finished,
     };
     Ok((task, made.meters))
+}
+
+fn lane(
+    shared: &Shared,
+    id: TaskId,
+    (sinks, base): (Vec<LaneSink>, BaseIndex),
+    wires: Wires,
+) -> Lane {
+    Lane {
+        task: id,
+        name: shared.deployment.plan.chains[id.vertex].name.clone(),
+        subtask: id.subtask,
+        attempt: shared.attempt,
+        storage: shared.storage.clone(),
+        bases: Bases::new(shared.restored.as_ref().map(|r| r.id), base),
+        sinks,
+        wires,
+        events: shared.events.clone(),
+    }
+}
+
+/// Of each channel of a chain, given with its input, whether nothing overtakes on it (D9); `None`
+/// where nothing overtakes at all.
+fn stay_aligned(shared: &Shared, chain: &Chained, channels: &[(u32, u32)]) -> Option<Vec<bool>> {
+    if !shared.overtaking {
+        return None;
+    }
+    let plan = &shared.deployment.plan;
+    let edges = channels
+        .iter()
+        .map(|(input, _)| &plan.edges[chain.inputs[*input as usize].0]);
+    let stay = edges.map(|edge| matches!(edge.partitioning, Partitioning::Broadcast));
+    Some(stay.collect())
 }
 
 /// Makes one node of a task, whose head counts in `head`.
@@ -235,7 +284,8 @@ fn links(planned: &[(u32, Link)], local: &HashMap<EdgeId, EdgeId>) -> Vec<(u32, 
 type Outputs = (Vec<EdgeOut>, HashMap<EdgeId, EdgeId>);
 
 /// The producing ends of the edges out of a task.
-fn outputs(deployment: &Deployment, edges: Vec<OutEdge>) -> Result<Outputs, (Name, Failure)> {
+fn outputs(shared: &Shared, edges: Vec<OutEdge>) -> Result<Outputs, (Name, Failure)> {
+    let deployment = &shared.deployment;
     let plan = &deployment.plan;
     let numbers = edges.iter().enumerate();
     let local: HashMap<EdgeId, EdgeId> = numbers
@@ -258,14 +308,18 @@ fn outputs(deployment: &Deployment, edges: Vec<OutEdge>) -> Result<Outputs, (Nam
             | Partitioning::Broadcast
             | Partitioning::Global => BadRows::Fail,
         };
-        outputs.push(EdgeOut::new(
+        let mut out = EdgeOut::new(
             edge.partitioning.clone(),
             bad_rows,
             plan.max_parallelism,
             to.parallelism,
             targets,
             consumer,
-        ));
+        );
+        if shared.overtaking {
+            out.keep_lineage();
+        }
+        outputs.push(out);
     }
     Ok((outputs, local))
 }
@@ -305,6 +359,33 @@ impl Placed<'_> {
         });
         feeding.collect()
     }
+}
+
+/// Before the node whose dead letters an input carries.
+pub(super) const LETTERS: &str = "dead letters of ";
+
+/// The inputs of a chain, as channel state describes them.
+pub(super) fn channel_inputs(deployment: &Deployment, chain: &Chained) -> Vec<ChannelInput> {
+    let edges = chain.inputs.iter().map(|id| &deployment.plan.edges[id.0]);
+    edges
+        .map(|edge| {
+            let from = port_name(deployment, edge);
+            ChannelInput {
+                from: match edge.port {
+                    Port::Output(_) => from,
+                    Port::DeadLetters => format!("{LETTERS}{from}"),
+                },
+                partitioning: edge.partitioning.as_str().to_owned(),
+                key: match &edge.partitioning {
+                    Partitioning::Hash(key) => Some(key.describe()),
+                    Partitioning::Forward
+                    | Partitioning::Rebalance
+                    | Partitioning::Broadcast
+                    | Partitioning::Global => None,
+                },
+            }
+        })
+        .collect()
 }
 
 /// What an edge carries, as the job file spells it.

@@ -89,7 +89,7 @@ fn state_meta(decl: &StateDecl) -> StateMeta {
 }
 
 /// The metadata of a checkpoint. All nodes are named, sources and sinks too, for each says whether
-/// it had finished; only operators with state have a file.
+/// it had finished; only operators with state have a file, and heads what was in flight.
 pub(crate) fn metadata(
     described: &Described,
     attempt: Attempt,
@@ -109,11 +109,8 @@ pub(crate) fn metadata(
                 None => without_files(snapshot.finished.contains(&task)),
             })
             .collect();
-        for node in &chain.nodes {
-            let subtasks = subtasks.iter().map(|subtask| match node.in_file {
-                true => subtask.clone(),
-                false => without_files(subtask.finished),
-            });
+        for (at, node) in chain.nodes.iter().enumerate() {
+            let subtasks = subtasks.iter().map(|subtask| node.share(at, subtask));
             let meta = OperatorMeta {
                 parallelism: chain.parallelism,
                 states: node.states.clone(),
@@ -159,10 +156,26 @@ pub(crate) fn metadata(
     }
 }
 
+impl DescribedNode {
+    /// What its task has saved of it, at this place in the chain.
+    fn share(&self, at: usize, subtask: &SubtaskMeta) -> SubtaskMeta {
+        let state = match self.in_file {
+            true => subtask.clone(),
+            false => without_files(subtask.finished),
+        };
+        SubtaskMeta {
+            // Channels lead to the head.
+            channels: subtask.channels.clone().filter(|_| at == 0),
+            ..state
+        }
+    }
+}
+
 fn of_ack(ack: &Ack) -> SubtaskMeta {
     SubtaskMeta {
         file: ack.file.clone(),
         shared: ack.shared.clone(),
+        channels: ack.channels.clone(),
         finished: ack.finished,
     }
 }
@@ -171,6 +184,7 @@ fn without_files(finished: bool) -> SubtaskMeta {
     SubtaskMeta {
         file: None,
         shared: Vec::new(),
+        channels: None,
         finished,
     }
 }

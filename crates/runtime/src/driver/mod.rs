@@ -6,6 +6,7 @@ mod claim;
 mod deploy;
 mod document;
 mod fit;
+mod in_flight;
 mod persist;
 mod restore;
 mod sources;
@@ -38,6 +39,7 @@ use self::{
     claim::Claim,
     deploy::Shared,
     document::Described,
+    in_flight::Deals,
     persist::Persist,
     restore::{NoRestore, Restored},
     sources::{Found, Sources},
@@ -45,7 +47,7 @@ use self::{
 use crate::{
     clock::Monotonic,
     control::StopDone,
-    deployment::{Deployment, Foreign, JobEvent, JobOptions, SinkDeployment},
+    deployment::{CheckpointOptions, Deployment, Foreign, JobEvent, JobOptions, SinkDeployment},
     meters::NodeMeters,
     report::{JobFailure, Outcome, Place, Report},
     task::Storage,
@@ -353,28 +355,24 @@ impl Job {
         survey: &Survey,
         restored: Option<Arc<Restored>>,
     ) -> Result<End, Early> {
-        let config = match &self.options.checkpoints {
-            Some(checkpoints) => checkpoints.config.clone(),
-            None => Config::default(),
-        };
+        let checkpoints = self.options.checkpoints.as_ref();
+        let config = checkpoints.map_or_else(Config::default, |c| c.config.clone());
         let (events_out, events) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             deployment: self.deployment.clone(),
             attempt,
             restored,
             storage: self.storage.clone(),
-            mode: self
-                .options
-                .checkpoints
-                .as_ref()
-                .map_or(CheckpointMode::ExactlyOnce, |c| c.mode),
+            mode: checkpoints.map_or(CheckpointMode::ExactlyOnce, |c| c.mode),
+            overtaking: checkpoints.is_some_and(CheckpointOptions::overtakes),
             increments: config.incremental,
+            monotonic: self.monotonic,
             clock: self.options.clock.clone(),
             events: events_out,
         });
         let sources = self.sources(&shared).await?;
-        let (wirings, reach) = deploy::wire(&self.deployment);
-        let (mut tasks, names) = self.start(&shared, wirings).await?;
+        let (wirings, reach) = deploy::wire(&shared);
+        let (mut tasks, names) = self.start(&shared, wirings, sources.deals()).await?;
         if let Some(restored) = &shared.restored {
             restored.release();
         }
@@ -510,14 +508,17 @@ impl Job {
         &mut self,
         shared: &Arc<Shared>,
         wirings: Vec<deploy::Wiring>,
+        deals: Deals,
     ) -> Result<(JoinSet<()>, HashMap<weir_checkpoint::TaskId, Name>), Early> {
+        let deals = Arc::new(deals);
         let mut building = JoinSet::new();
         let mut names = HashMap::new();
         for wiring in wirings {
             let chain = &self.deployment.plan.chains[wiring.id.vertex];
             names.insert(wiring.id, chain.name.clone());
             let (shared, subtask) = (shared.clone(), wiring.id.subtask);
-            let build = move || deploy::build(&shared, wiring).map_err(|e| (e, subtask));
+            let deals = deals.clone();
+            let build = move || deploy::build(&shared, wiring, &deals).map_err(|e| (e, subtask));
             building.spawn_blocking_on(build, &self.tasks);
         }
         let mut ready = Vec::new();

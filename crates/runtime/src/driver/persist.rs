@@ -97,10 +97,8 @@ impl Persist {
     /// is nothing to write: the checkpoint serves only to commit.
     pub(crate) fn store(&mut self, snapshot: Snapshot<Ack>, enumerators: BTreeMap<Name, Value>) {
         let id = snapshot.id;
-        let files = snapshot
-            .acks
-            .iter()
-            .filter_map(|(_, ack)| ack.file.as_ref());
+        let acks = snapshot.acks.iter();
+        let files = acks.flat_map(|(_, ack)| ack.file.iter().chain(&ack.channels));
         let bytes = files.map(|file| file.length).sum();
         let alignment = snapshot
             .acks

@@ -13,7 +13,7 @@ use weir_graph::Chain;
 use weir_model::{CheckpointId, Name, ProcessingTime};
 use weir_operator::{Descriptor, Failure, SavedSource, Sealed, TaskInfo};
 use weir_state::{
-    Backend, BaseIndex, NativeReaders, Reference, SavedOperatorState, StateFileReader,
+    Backend, BaseIndex, ChannelFile, NativeReaders, Reference, SavedOperatorState, StateFileReader,
     redistribute, redistribute_finished,
 };
 
@@ -46,6 +46,9 @@ pub(crate) struct Restored {
     files: Mutex<HashMap<String, Arc<Vec<u8>>>>,
     /// The state files among them that are not there for others only: chained operators share one.
     readers: Mutex<HashMap<String, OpenFile>>,
+    /// What was in flight, by the path of its file: the tasks of a rescaled job take their shares
+    /// out of all.
+    channels: Mutex<HashMap<String, Arc<ChannelFile>>>,
     /// What was saved of each operator's state without keys, by old subtask: each new subtask takes
     /// its share of all.
     operator_states: Mutex<HashMap<Name, Arc<Vec<SavedOperatorState>>>>,
@@ -145,6 +148,7 @@ impl Restored {
             folder,
             files: Mutex::default(),
             readers: Mutex::default(),
+            channels: Mutex::default(),
             operator_states: Mutex::default(),
         })
     }
@@ -186,8 +190,12 @@ impl Restored {
             if let Some(file) = &part.file {
                 self.reader(file, &part.shared)?;
             }
+            if let Some(file) = &part.channels {
+                self.open_channels(file)?;
+            }
         }
-        self.judge_raw(deployment)
+        self.judge_raw(deployment)?;
+        self.judge_in_flight(deployment)
     }
 
     /// Judges what components had said themselves: it must be told to somebody.
@@ -422,6 +430,24 @@ impl Restored {
         Ok(reader)
     }
 
+    /// Opens what was in flight to a task, and reads all of it once.
+    pub(super) fn open_channels(&self, file: &FileRef) -> Result<Arc<ChannelFile>, NoRestore> {
+        if let Some(open) = lock(&self.channels).get(&file.path) {
+            return Ok(open.clone());
+        }
+        let damaged = |error: weir_state::Error| {
+            let message = format!("{}/{}: {error}", self.location, file.path);
+            NoRestore::Unreadable(Failure::Restore { message })
+        };
+        let channels = ChannelFile::open(self.bytes(file)?.to_vec()).map_err(damaged)?;
+        for channel in channels.channels() {
+            channels.elements(channel.index).map_err(damaged)?;
+        }
+        let channels = Arc::new(channels);
+        lock(&self.channels).insert(file.path.clone(), channels.clone());
+        Ok(channels)
+    }
+
     /// The bytes of a file, found whole.
     fn bytes(&self, file: &FileRef) -> Result<Arc<Vec<u8>>, NoRestore> {
         let FileRef {
@@ -463,6 +489,7 @@ impl Restored {
     /// Lets the files go, once all state is loaded.
     pub(crate) fn release(&self) {
         lock(&self.files).clear();
+        lock(&self.channels).clear();
         lock(&self.readers).clear();
         lock(&self.operator_states).clear();
     }

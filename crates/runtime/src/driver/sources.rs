@@ -7,10 +7,10 @@ use std::{
 
 use serde_json::Value;
 use weir_checkpoint::TaskId;
-use weir_model::{CheckpointId, Name, SubtaskIndex};
+use weir_model::{CheckpointId, Name, SubtaskIndex, hash64};
 use weir_operator::{Discovery, Enumerator, Failure, SourceFactory, Split};
 
-use super::restore::Restored;
+use super::{in_flight::Deals, restore::Restored};
 use crate::messages::Control;
 
 /// One message to one reader.
@@ -68,6 +68,17 @@ impl Found {
 }
 
 impl Sources {
+    /// Which reader gets which split first, by the hash of its name.
+    pub(crate) fn deals(&self) -> Deals {
+        let dealt = self.by_vertex.values().flat_map(|source| {
+            let mut enumerator = source.enumerator.clone();
+            enumerator.deal(source.readers)
+        });
+        dealt
+            .map(|(reader, split)| (hash64(split.id.as_bytes()), reader))
+            .collect()
+    }
+
     /// Enumerators that go on where the restored ones were.
     pub(crate) fn new(
         found: Vec<Found>,

@@ -1,7 +1,7 @@
 //! Collecting rows for one target until the batch is worth handing over.
 
 use hashbrown::HashTable;
-use weir_model::{Batch, Column, Keyed, same_key};
+use weir_model::{Batch, Column, Keyed, Lineage, same_key};
 
 /// Rows under way to one target.
 #[derive(Default)]
@@ -11,6 +11,7 @@ pub(crate) struct BatchBuilder {
     keys: Column,
     hashes: Vec<u64>,
     key_of_row: Vec<u32>,
+    lineage: Vec<Lineage>,
     /// Index of each distinct key, found by its hash.
     index: HashTable<u32>,
 }
@@ -34,6 +35,11 @@ impl BatchBuilder {
     pub(crate) fn push(&mut self, value: &[u8], timestamp: Option<i64>) {
         self.values.push(value);
         self.timestamps.extend(timestamp);
+    }
+
+    /// Adds where the last row came from, on an edge that keeps it of all its rows.
+    pub(crate) fn push_lineage(&mut self, lineage: Lineage) {
+        self.lineage.push(lineage);
     }
 
     /// Adds a row with its key and the key's hash.
@@ -83,6 +89,7 @@ impl BatchBuilder {
             values,
             timestamps,
             keyed,
+            lineage: take_leaving_room(&mut self.lineage),
         }
     }
 }

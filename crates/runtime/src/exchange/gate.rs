@@ -4,7 +4,15 @@
 //! never suspends inside a call), and then takes no further batch until the channel is below its
 //! budget again. That is the only back-pressure there is.
 //!
-//! INVARIANT: elements of one channel come out in the order in which they went in.
+//! Barriers that may overtake are announced as soon as they are put in. What a checkpoint records
+//! of a channel is what was taken out of it since its snapshot and what waits in it before the
+//! barrier: batches by reference, so no row is copied (D5).
+//!
+//! What was in flight when a checkpoint was taken that the job begins with is in *recovery
+//! channels*, which come behind the others, without a sender.
+//!
+//! INVARIANT: elements of one channel come out in the order in which they went in; a barrier is not
+//! announced before those in front of it were announced or taken.
 
 use std::{
     collections::VecDeque,
@@ -15,7 +23,9 @@ use std::{
 };
 
 use tokio::sync::Notify;
-use weir_model::Element;
+use weir_model::{Barrier, CheckpointId, Element, Passage};
+
+use super::recording::{Recorded, Recording};
 
 /// What an element without rows counts against the budget, so that a channel of nothing but
 /// watermarks is bounded as well.
@@ -27,6 +37,16 @@ pub(crate) struct Gate {
     /// Where the last element came from; the next look begins behind it, so that no channel
     /// starves.
     last: usize,
+    /// What was in flight, by recovery channel; each ends with [`Element::EndOfChannel`].
+    recovery: Vec<VecDeque<Element>>,
+    recording: Option<Recording>,
+}
+
+/// An element that was announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Announced {
+    Barrier(Barrier),
+    Cancel(CheckpointId),
 }
 
 /// The sending end of one channel.
@@ -40,10 +60,16 @@ struct Shared {
     channels: Mutex<Vec<Channel>>,
     /// Wakes the receiving task.
     wake: Arc<Notify>,
+    /// Whether barriers are announced.
+    announces: bool,
+    /// Whether there is something to announce.
+    news: AtomicBool,
 }
 
 struct Channel {
     queue: VecDeque<Element>,
+    /// The barriers and cancel markers in the queue that were not announced, in order.
+    marks: VecDeque<Announced>,
     bytes: usize,
     budget: usize,
     /// Whether the sender was told that it is over budget.
@@ -53,15 +79,20 @@ struct Channel {
 }
 
 impl Gate {
-    /// A gate without channels; `wake` is notified when there is something new.
-    pub(crate) fn new(wake: Arc<Notify>) -> Self {
+    /// A gate without channels; `wake` is notified when there is something new. Barriers that may
+    /// overtake are announced if it `announces`.
+    pub(crate) fn new(wake: Arc<Notify>, announces: bool) -> Self {
         let shared = Shared {
             channels: Mutex::new(Vec::new()),
             wake,
+            announces,
+            news: AtomicBool::new(false),
         };
         Self {
             shared: Arc::new(shared),
             last: 0,
+            recovery: Vec::new(),
+            recording: None,
         }
     }
 
@@ -71,6 +102,7 @@ impl Gate {
         let mut channels = self.shared.lock();
         channels.push(Channel {
             queue: VecDeque::new(),
+            marks: VecDeque::new(),
             bytes: 0,
             budget,
             over: over.clone(),
@@ -83,14 +115,54 @@ impl Gate {
         }
     }
 
-    /// Number of channels.
+    /// Number of channels, those of recovery left out.
     pub(crate) fn channels(&self) -> usize {
         self.shared.lock().len()
     }
 
+    /// Adds a recovery channel, numbered behind all others; when its last element was taken it
+    /// gives [`Element::EndOfChannel`].
+    pub(crate) fn recover(&mut self, elements: impl IntoIterator<Item = Element>) {
+        let ended = elements.into_iter().chain([Element::EndOfChannel]);
+        self.recovery.push(ended.collect());
+    }
+
     /// The next element of a channel that is not `blocked`; where `batches` is false, a channel
-    /// with a batch at its head is passed over.
+    /// with a batch at its head is passed over. What is recovered comes first.
     pub(crate) fn next(
+        &mut self,
+        blocked: impl Fn(usize) -> bool,
+        batches: bool,
+    ) -> Option<(usize, Element)> {
+        let (channel, element) = match self.recovered(batches) {
+            Some(recovered) => recovered,
+            None => self.received(blocked, batches)?,
+        };
+        if let Some(recording) = &mut self.recording {
+            recording.taken(channel, &element);
+        }
+        Some((channel, element))
+    }
+
+    fn recovered(&mut self, batches: bool) -> Option<(usize, Element)> {
+        if self.recovery.is_empty() {
+            return None;
+        }
+        let takes = |queue: &VecDeque<Element>| match queue.front() {
+            Some(Element::Batch(_)) => batches,
+            other => other.is_some(),
+        };
+        let Some(at) = self.recovery.iter().position(takes) else {
+            if self.recovery.iter().all(VecDeque::is_empty) {
+                self.recovery.clear();
+            }
+            return None;
+        };
+        let element = self.recovery[at].pop_front()?;
+        Some((self.channels() + at, element))
+    }
+
+    fn received(
         &mut self,
         blocked: impl Fn(usize) -> bool,
         batches: bool,
@@ -112,11 +184,66 @@ impl Gate {
                     channel.over.store(false, Ordering::Release);
                     channel.sender.notify_one();
                 }
+                if channel.took(&element) {
+                    self.shared.news.store(true, Ordering::Release);
+                }
                 self.last = index;
                 return Some((index, element));
             }
         }
         None
+    }
+
+    /// Whether something is to be announced.
+    pub(crate) fn has_news(&self) -> bool {
+        self.shared.news.load(Ordering::Acquire)
+    }
+
+    /// What was put in since it was last asked: barriers that may overtake, and cancel markers.
+    pub(crate) fn announcements(&mut self) -> Vec<(usize, Announced)> {
+        let mut channels = self.shared.lock();
+        self.shared.news.store(false, Ordering::Release);
+        let mut all = Vec::new();
+        for (index, channel) in channels.iter_mut().enumerate() {
+            while let Some(mark) = channel.marks.pop_front_if(|mark| mark.is_told()) {
+                all.push((index, mark));
+            }
+        }
+        all
+    }
+
+    /// Begins to record for a checkpoint: what is recovered at once, other channels as they are
+    /// [named](Self::record). `in_hand` is what of its batch the task has not processed.
+    pub(crate) fn begin_recording(&mut self, id: CheckpointId, in_hand: Option<(usize, Recorded)>) {
+        let channels = self.channels();
+        let mut recording = Recording::new(id, channels + self.recovery.len(), in_hand);
+        (channels..channels + self.recovery.len()).for_each(|channel| recording.begin(channel));
+        self.recording = Some(recording);
+    }
+
+    /// Records a channel up to the barrier, from now on.
+    pub(crate) fn record(&mut self, channel: usize) {
+        if let Some(recording) = &mut self.recording {
+            recording.begin(channel);
+        }
+    }
+
+    /// What was recorded of each channel, and what waits there before the barrier.
+    pub(crate) fn end_recording(&mut self) -> Vec<(usize, Vec<Recorded>)> {
+        let Some(mut recording) = self.recording.take() else {
+            return Vec::new();
+        };
+        let channels = self.shared.lock();
+        let queues = channels.iter().map(|channel| &channel.queue);
+        for (index, queue) in queues.chain(&self.recovery).enumerate() {
+            recording.waiting(index, queue);
+        }
+        recording.finish()
+    }
+
+    /// Drops what was recorded.
+    pub(crate) fn drop_recording(&mut self) {
+        self.recording = None;
     }
 }
 
@@ -127,12 +254,16 @@ impl Sender {
         let channel = &mut channels[self.channel];
         channel.bytes += weight(&element);
         let was_empty = channel.queue.is_empty();
+        let is_news = self.shared.announces && channel.mark(&element);
         channel.queue.push_back(element);
         if channel.bytes >= channel.budget {
             channel.over.store(true, Ordering::Release);
         }
+        if is_news {
+            self.shared.news.store(true, Ordering::Release);
+        }
         drop(channels);
-        if was_empty {
+        if was_empty || is_news {
             self.shared.wake.notify_one();
         }
     }
@@ -147,6 +278,49 @@ impl Shared {
     /// No code between lock and unlock can panic half way through a change.
     fn lock(&self) -> MutexGuard<'_, Vec<Channel>> {
         self.channels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Announced {
+    fn of(element: &Element) -> Option<Self> {
+        match element {
+            Element::Barrier(barrier) => Some(Self::Barrier(*barrier)),
+            Element::Cancel(id) => Some(Self::Cancel(*id)),
+            Element::Batch(_)
+            | Element::Watermark(_)
+            | Element::Idle(_)
+            | Element::EndOfData
+            | Element::EndOfChannel => None,
+        }
+    }
+
+    /// Whether it is told before it is taken. An aligned barrier is not, and so nothing behind it.
+    fn is_told(&self) -> bool {
+        match self {
+            Self::Barrier(barrier) => barrier.passage != Passage::Aligned,
+            Self::Cancel(_) => true,
+        }
+    }
+}
+
+impl Channel {
+    /// Notes an element that is put in; gives back whether it is to be announced at once.
+    fn mark(&mut self, element: &Element) -> bool {
+        let Some(mark) = Announced::of(element) else {
+            return false;
+        };
+        self.marks.push_back(mark);
+        self.marks.iter().all(Announced::is_told)
+    }
+
+    /// An element was taken out; gives back whether there is something to announce behind it.
+    fn took(&mut self, element: &Element) -> bool {
+        let mark = Announced::of(element);
+        if mark.is_none() || self.marks.front() != mark.as_ref() {
+            return false;
+        }
+        self.marks.pop_front();
+        self.marks.front().is_some_and(Announced::is_told)
     }
 }
 

@@ -3,9 +3,11 @@
 mod builder;
 mod gate;
 mod output;
+mod recording;
 
-pub(crate) use gate::{Gate, Sender};
+pub(crate) use gate::{Announced, Gate, Sender};
 pub(crate) use output::{EdgeOut, Target, TimedRows};
+pub(crate) use recording::Recorded;
 
 #[cfg(test)]
 mod tests;

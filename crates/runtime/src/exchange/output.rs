@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use weir_graph::{EdgeId, Partitioning};
-use weir_model::{Batch, Column, ColumnView, Element, MaxParallelism, Parallelism, hash64};
+use weir_model::{
+    Batch, Column, ColumnView, Element, Lineage, MaxParallelism, Parallelism, hash64,
+};
 use weir_operator::{BadKey, Failure, RowInfo};
 
 use super::{Sender, builder::BatchBuilder};
@@ -24,6 +26,8 @@ const WHOLE_FROM: usize = 256;
 pub(crate) struct TimedRows<'a> {
     pub(crate) values: ColumnView<'a>,
     pub(crate) timestamps: &'a [i64],
+    /// Where each row came from; empty where it is not known.
+    pub(crate) lineage: &'a [Lineage],
 }
 
 /// One receiving subtask of an edge.
@@ -50,6 +54,9 @@ pub(crate) struct EdgeOut {
     parallelism: Parallelism,
     /// The receiving subtasks in order; on a forward edge the only one.
     targets: Vec<Target>,
+    /// Whether rows go on with their lineage: on a forward edge of a job whose rows may become
+    /// channel state (D10).
+    keeps_lineage: bool,
     /// Which target a rebalanced batch goes to next.
     turn: usize,
     /// Since when the oldest row waits.
@@ -76,12 +83,24 @@ impl EdgeOut {
             max,
             parallelism,
             targets,
+            keeps_lineage: false,
             turn: 0,
             waiting: None,
             keys: Column::new(),
             bad: Vec::new(),
             consumer,
         }
+    }
+
+    /// Whether rows go on with their lineage.
+    pub(crate) fn keeps_lineage(&self) -> bool {
+        self.keeps_lineage
+    }
+
+    /// Rows go on with their lineage, if this is a forward edge: on the others a row itself says
+    /// where it belongs, or it belongs nowhere.
+    pub(crate) fn keep_lineage(&mut self) {
+        self.keeps_lineage = matches!(self.partitioning, Partitioning::Forward);
     }
 
     /// Whether a channel of this edge is over its budget.
@@ -112,6 +131,7 @@ impl EdgeOut {
         &mut self,
         values: Column,
         timestamps: Vec<i64>,
+        mut lineage: Vec<Lineage>,
     ) -> Result<(), Failure> {
         let whole = values.len() >= WHOLE_FROM
             && values.len() <= Batch::MAX_ROWS
@@ -120,7 +140,12 @@ impl EdgeOut {
             return self.push(TimedRows {
                 values: values.view(),
                 timestamps: &timestamps,
+                lineage: &lineage,
             });
+        }
+        match self.keeps_lineage {
+            true => lineage.resize(values.len(), Lineage::None),
+            false => lineage.clear(),
         }
         let at = self.plain_target();
         self.hand_over_at(at);
@@ -130,6 +155,7 @@ impl EdgeOut {
                 values,
                 timestamps,
                 keyed: None,
+                lineage,
             },
         );
         Ok(())
@@ -155,6 +181,9 @@ impl EdgeOut {
             }
             let builder = &mut self.targets[at].builder;
             builder.push(value, rows.timestamps.get(row).copied());
+            if self.keeps_lineage {
+                builder.push_lineage(rows.lineage.get(row).copied().unwrap_or_default());
+            }
             if builder.is_full() {
                 self.hand_over_at(at);
             }

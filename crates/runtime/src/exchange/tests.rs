@@ -44,7 +44,7 @@ struct Edge {
 fn edge(partitioning: Partitioning, bad_rows: BadRows, consumers: u32) -> Edge {
     let wake = Arc::new(Notify::new());
     let gates: Vec<Gate> = (0..consumers)
-        .map(|_| Gate::new(Arc::new(Notify::new())))
+        .map(|_| Gate::new(Arc::new(Notify::new()), false))
         .collect();
     let targets = gates
         .iter()
@@ -78,6 +78,7 @@ impl Edge {
         self.out.push(TimedRows {
             values: values.view(),
             timestamps: &[],
+            lineage: &[],
         })
     }
 
@@ -220,7 +221,7 @@ fn a_large_column_is_handed_over_as_it_is_and_in_order() {
     edge.push(&["first"]).unwrap();
     let large: Vec<String> = (0..1000).map(|i| i.to_string()).collect();
     let large: Column = large.iter().map(|r| r.as_bytes()).collect();
-    edge.out.push_owned(large, vec![]).unwrap();
+    edge.out.push_owned(large, vec![], vec![]).unwrap();
     edge.push(&["last"]).unwrap();
     edge.out.hand_over_all();
     let rows = edge.rows(0);
@@ -238,6 +239,7 @@ fn rows_with_and_without_event_time_do_not_share_a_batch() {
             .push(TimedRows {
                 values: values.view(),
                 timestamps,
+                lineage: &[],
             })
             .unwrap();
     }
@@ -256,7 +258,7 @@ fn rows_with_and_without_event_time_do_not_share_a_batch() {
 #[test]
 fn a_sender_learns_when_it_is_over_its_budget_and_when_there_is_room_again() {
     let (wake, room) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let mut gate = Gate::new(wake);
+    let mut gate = Gate::new(wake, false);
     let sender = gate.channel(1000, room.clone());
     let batch = Arc::new(Batch {
         values: column(&[&"x".repeat(600)]),
@@ -275,7 +277,7 @@ fn a_sender_learns_when_it_is_over_its_budget_and_when_there_is_room_again() {
 
 #[test]
 fn blocked_channels_and_batches_are_passed_over_and_no_channel_starves() {
-    let mut gate = Gate::new(Arc::new(Notify::new()));
+    let mut gate = Gate::new(Arc::new(Notify::new()), false);
     let room = Arc::new(Notify::new());
     let senders: Vec<_> = (0..3)
         .map(|_| gate.channel(1 << 20, room.clone()))

@@ -7,7 +7,7 @@ use std::{ops::Range, sync::Arc};
 
 use tokio::time::Instant;
 use weir_graph::{EdgeId, Link};
-use weir_model::{CheckpointId, Column, Element, EventTime, Name, Rows};
+use weir_model::{CheckpointId, Column, Element, EventTime, Lineage, Name, Rows};
 use weir_operator::{Emitted, Failure, Poison};
 
 use super::{
@@ -50,6 +50,15 @@ pub(crate) struct Chain {
     pub(crate) nodes: Vec<Node>,
     pub(crate) outputs: Vec<EdgeOut>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Whether it matters where rows came from, because some edge keeps it (D10).
+    pub(crate) keeps_lineage: bool,
+}
+
+/// What emitted rows inherit from those they come from: one of each a row, or none at all.
+#[derive(Clone, Copy, Default)]
+struct Inherited<'a> {
+    timestamps: &'a [i64],
+    lineage: &'a [Lineage],
 }
 
 impl Chain {
@@ -74,6 +83,7 @@ impl Chain {
         at: usize,
         input: u32,
         rows: Rows<'_>,
+        lineage: &[Lineage],
     ) -> Result<(), NodeFailure> {
         let mut from = 0;
         let all = rows.len();
@@ -85,18 +95,18 @@ impl Chain {
                 Kind::Operator(op) => op.pace.rows(all - from),
                 Kind::Source | Kind::Sink(_) => all - from,
             };
-            from = self.process_from(at, input, rows, from..from + count)?;
+            from = self.process_from(at, input, (rows, lineage), from..from + count)?;
         }
         Ok(())
     }
 
-    /// Runs the rows `range` of `rows` through a node, in one call; gives back the row to go on
+    /// Runs the rows `range` of some rows through a node, in one call; gives back the row to go on
     /// with: behind the range, or behind a row that was left out.
     fn process_from(
         &mut self,
         at: usize,
         input: u32,
-        rows: Rows<'_>,
+        (rows, lineage): (Rows<'_>, &[Lineage]),
         range: Range<usize>,
     ) -> Result<usize, NodeFailure> {
         let now = self.clock.now();
@@ -120,6 +130,10 @@ impl Chain {
                 let began = Instant::now();
                 let mut slicer = std::mem::take(&mut op.slicer);
                 let slice = slicer.cut(rows, range.clone());
+                let inherited = Inherited {
+                    timestamps: slice.timestamps,
+                    lineage: lineage.get(range.clone()).unwrap_or_default(),
+                };
                 op.begin_rows(now, input, slice);
                 let result = op.operator.process(&mut op.cx, input, slice);
                 // A refused row ends its call: where there are many, calls get short.
@@ -143,7 +157,7 @@ impl Chain {
                     leave_out(op, meters, &mut self.outputs, bad).map_err(fail)?;
                     next = start + poison.row as usize + 1;
                 }
-                self.dispatch(at, outcome.emitted, slice.timestamps)?;
+                self.dispatch(at, outcome.emitted, inherited)?;
                 if let Kind::Operator(op) = &mut self.nodes[at].kind {
                     op.slicer = slicer;
                 }
@@ -157,11 +171,15 @@ impl Chain {
         &mut self,
         at: usize,
         emitted: Vec<Emitted>,
-        input_times: &[i64],
+        input: Inherited<'_>,
     ) -> Result<(), NodeFailure> {
         for mut one in emitted {
-            let timestamps = timestamps_of(&mut one, input_times);
-            self.emit(at, one.output, one.values, timestamps)?;
+            let timestamps = timestamps_of(&mut one, input.timestamps);
+            let lineage = match self.keeps_lineage {
+                true => lineage_of(&one, input.lineage),
+                false => Vec::new(),
+            };
+            self.emit(at, one.output, one.values, timestamps, lineage)?;
         }
         Ok(())
     }
@@ -173,6 +191,7 @@ impl Chain {
         output: u32,
         values: Column,
         timestamps: Vec<i64>,
+        lineage: Vec<Lineage>,
     ) -> Result<(), NodeFailure> {
         self.nodes[at].meters.rows_out.add(values.len());
         let links: Vec<Link> = self.nodes[at].links_of(output).collect();
@@ -186,12 +205,13 @@ impl Chain {
                 TimedRows {
                     values: values.view(),
                     timestamps: &timestamps,
+                    lineage: &lineage,
                 },
             )?;
         }
         match *last {
             Link::Edge(edge) => {
-                let pushed = self.outputs[edge.0].push_owned(values, timestamps);
+                let pushed = self.outputs[edge.0].push_owned(values, timestamps, lineage);
                 self.pushed(at, edge, pushed)
             }
             Link::Chained(_) => self.emit_shared(
@@ -200,6 +220,7 @@ impl Chain {
                 TimedRows {
                     values: values.view(),
                     timestamps: &timestamps,
+                    lineage: &lineage,
                 },
             ),
         }
@@ -217,12 +238,13 @@ impl Chain {
                 self.pushed(at, edge, pushed)
             }
             Link::Chained(next) => {
+                let lineage = rows.lineage;
                 let rows = Rows {
                     values: rows.values,
                     timestamps: rows.timestamps,
                     keyed: None,
                 };
-                self.process(next, 0, rows)
+                self.process(next, 0, rows, lineage)
             }
         }
     }
@@ -237,7 +259,9 @@ impl Chain {
     ) -> Result<(), NodeFailure> {
         let sent = pushed.and_then(|()| match self.outputs[edge.0].letters() {
             None => Ok(()),
-            Some((to, lines, timestamps)) => self.outputs[to.0].push_owned(lines, timestamps),
+            Some((to, lines, timestamps)) => {
+                self.outputs[to.0].push_owned(lines, timestamps, Vec::new())
+            }
         });
         sent.map_err(|failure| NodeFailure {
             node: self.nodes[at].name.clone(),
@@ -258,7 +282,7 @@ impl Chain {
             node: name.clone(),
             failure,
         })?;
-        self.dispatch(at, emitted, &[])
+        self.dispatch(at, emitted, Inherited::default())
     }
 
     /// All inputs of a node have ended: it finishes, and with it what is chained behind it.
@@ -281,7 +305,7 @@ impl Chain {
                 node: name.clone(),
                 failure,
             })?;
-            self.dispatch(at, emitted, &[])?;
+            self.dispatch(at, emitted, Inherited::default())?;
         }
         for next in next {
             self.end_of_input(next, 0)?;
@@ -425,4 +449,20 @@ fn timestamps_of(emitted: &mut Emitted, input: &[i64]) -> Vec<i64> {
         .iter()
         .map(|&row| input[row as usize])
         .collect()
+}
+
+/// Where emitted rows came from, by the same rule as their event times.
+fn lineage_of(emitted: &Emitted, input: &[Lineage]) -> Vec<Lineage> {
+    if input.is_empty() {
+        return Vec::new();
+    }
+    if emitted.origin.is_empty() {
+        return if emitted.values.len() == input.len() {
+            input.to_vec()
+        } else {
+            Vec::new()
+        };
+    }
+    let origin = emitted.origin.iter();
+    origin.map(|&row| input[row as usize]).collect()
 }

@@ -19,8 +19,11 @@ use weir_model::{Attempt, CheckpointId, Name, ProcessingTime, SubtaskIndex};
 use weir_operator::{PreCommit, SinkFactory};
 use weir_state::{OperatorSnapshot, Snapshot, StateDecl, StateFileWriter};
 
-use super::{bases::Bases, sink::Transactions};
-use crate::messages::{Ack, Event, FromTask, TaskFailure};
+use super::{bases::Bases, sink::Transactions, wires::Wires};
+use crate::{
+    exchange::Recorded,
+    messages::{Ack, Event, FromTask, TaskFailure},
+};
 
 #[cfg(test)]
 mod tests;
@@ -53,6 +56,8 @@ pub(crate) struct Part {
     pub(crate) states: Vec<NodeState>,
     /// What each sink has sealed.
     pub(crate) sinks: Vec<Epoch>,
+    /// What was in flight, by channel.
+    pub(crate) channels: Vec<(usize, Vec<Recorded>)>,
     pub(crate) ack: Ack,
 }
 
@@ -137,6 +142,8 @@ pub(crate) struct Lane {
     /// `None` where the job keeps no checkpoints: then nothing is written.
     pub(crate) storage: Option<Storage>,
     pub(crate) sinks: Vec<LaneSink>,
+    /// What its channels are, to be written beside what is in flight in them.
+    pub(crate) wires: Wires,
     pub(crate) events: mpsc::UnboundedSender<FromTask>,
 }
 
@@ -217,6 +224,7 @@ impl Lane {
             now,
             states,
             sinks,
+            channels,
             mut ack,
         } = part;
         match self.seal(id, now, sinks) {
@@ -225,8 +233,17 @@ impl Lane {
         }
         let mut states = states;
         states.extend(self.logs(id));
-        match self.write(id, base, tracked, states) {
-            Ok((file, shared)) => {
+        // First, for a state file that may outlive its checkpoint cannot be taken back.
+        let written = self.write_channels(id, channels).and_then(|channels| {
+            let state = self.write(id, base, tracked, states);
+            if let (Err(_), Some(channels)) = (&state, &channels) {
+                self.remove(id, &channels.path);
+            }
+            state.map(|(file, shared)| (file, shared, channels))
+        });
+        match written {
+            Ok((file, shared, channels)) => {
+                ack.channels = channels;
                 ack.file = file;
                 ack.shared = shared;
                 Event::Ack(id, Box::new(ack))
@@ -308,15 +325,7 @@ impl Lane {
         let mut file = writer.finish().map_err(|e| e.to_string())?;
         let inside = self.path(id, tracked);
         let chunks = std::mem::take(&mut file.chunks);
-        let path = storage.paths.in_checkpoint(id, &inside);
-        storage.store.put(&path, chunks).map_err(|e| {
-            // It may be there all the same, and the checkpoint may have been given up already: then
-            // nobody else removes it. What was there before is not ours.
-            if !e.is_already_exists() {
-                let _ = storage.store.delete(&path);
-            }
-            e.told()
-        })?;
+        put(storage, id, &inside, chunks)?;
         if tracked {
             self.bases.put(id, file.index(&inside));
         }
@@ -331,6 +340,33 @@ impl Lane {
             crc32c: file.crc32c,
         };
         Ok((Some(file), shared.collect()))
+    }
+
+    /// Writes what is in flight, in an object of this checkpoint alone.
+    fn write_channels(
+        &self,
+        id: CheckpointId,
+        channels: Vec<(usize, Vec<Recorded>)>,
+    ) -> Result<Option<FileRef>, String> {
+        let Some(storage) = self.storage.as_ref().filter(|_| !channels.is_empty()) else {
+            return Ok(None);
+        };
+        let file = self.wires.pack(channels).map_err(|e| e.to_string())?;
+        let inside = JobPaths::channels_file(&self.name, self.subtask);
+        put(storage, id, &inside, file.chunks)?;
+        Ok(Some(FileRef {
+            path: inside,
+            length: file.length,
+            crc32c: file.crc32c,
+        }))
+    }
+
+    /// Removes what was written for a checkpoint that is then declined.
+    fn remove(&self, id: CheckpointId, inside: &str) {
+        if let Some(storage) = &self.storage {
+            let path = storage.paths.in_checkpoint(id, inside);
+            let _ = storage.store.delete(&path);
+        }
     }
 
     /// Where the file of a checkpoint lies: beside it, if it may outlive it.
@@ -363,4 +399,21 @@ impl Lane {
         }
         Ok(())
     }
+}
+
+fn put(
+    storage: &Storage,
+    id: CheckpointId,
+    inside: &str,
+    chunks: Vec<Vec<u8>>,
+) -> Result<(), String> {
+    let path = storage.paths.in_checkpoint(id, inside);
+    storage.store.put(&path, chunks).map_err(|e| {
+        // It may be there all the same, and the checkpoint may have been given up already: then
+        // nobody else removes it. What was there before is not ours.
+        if !e.is_already_exists() {
+            let _ = storage.store.delete(&path);
+        }
+        e.told()
+    })
 }

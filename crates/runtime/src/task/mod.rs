@@ -9,12 +9,14 @@ mod chain;
 mod isolate;
 mod lane;
 mod operator;
+mod overtaken;
 mod sink;
 mod slicer;
 mod source;
 mod watermarks;
+mod wires;
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{ops::Range, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt;
 
@@ -23,7 +25,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use weir_checkpoint::{AlignEffect, Alignment, CheckpointMode, FailureReason, TaskId};
-use weir_model::{Barrier, BarrierKind, Batch, Element, EventTime};
+use weir_model::{Barrier, BarrierKind, Batch, Element, EventTime, Lineage};
 use weir_operator::Failure;
 
 pub(crate) use bases::Bases;
@@ -33,14 +35,17 @@ pub(crate) use operator::{Beginning, Holds, OperatorNode};
 pub(crate) use sink::{SinkNode, Transactions};
 pub(crate) use slicer::{Pace, Slicer};
 pub(crate) use source::SourceHead;
+pub(crate) use wires::Wires;
 
 use self::{
     lane::{Epoch, Part, Work},
     operator::{Fate, NotFrozen, request},
+    overtaken::Overtaken,
     source::Read,
     watermarks::{Change, Watermarks},
 };
 use crate::{
+    clock::Monotonic,
     exchange::Gate,
     messages::{Ack, Control, Event, FromTask, TaskFailure},
 };
@@ -54,7 +59,7 @@ pub(crate) struct Task {
     pub(crate) chain: Chain,
     pub(crate) source: Option<SourceHead>,
     pub(crate) gate: Gate,
-    /// The input of the head that each channel belongs to.
+    /// The input of the head that each channel belongs to, those of recovery at the end.
     pub(crate) input_of: Vec<u32>,
     pub(crate) wake: Arc<Notify>,
     pub(crate) control: mpsc::UnboundedReceiver<Control>,
@@ -64,6 +69,10 @@ pub(crate) struct Task {
     pub(crate) increments: bool,
     /// Whether barriers block.
     pub(crate) mode: CheckpointMode,
+    /// Where barriers may overtake: of each channel, whether they do not on it (D9).
+    pub(crate) stay_aligned: Option<Vec<bool>>,
+    /// The time of the protocols.
+    pub(crate) monotonic: Monotonic,
     /// Restored from a checkpoint that was taken after it had finished: nothing is opened, read or
     /// finished again.
     pub(crate) finished: bool,
@@ -74,19 +83,27 @@ struct Running {
     task: Task,
     alignment: Alignment,
     aligning_since: Option<Instant>,
+    /// When the alignment under way has taken too long.
+    deadline: Option<Instant>,
+    /// A checkpoint whose channel state is being recorded.
+    overtaken: Option<Overtaken>,
+    /// Of each input, the channels of recovery that are not empty yet: what is new waits for them.
+    recovering: Vec<usize>,
     watermarks: Watermarks,
     /// Channels of each input that still have rows to come.
     with_data: Vec<usize>,
     in_hand: Option<InHand>,
     pace: Pace,
     slicer: Slicer,
+    /// Where the rows of the slice came from, where it matters.
+    lineage: Vec<Lineage>,
     finished: bool,
 }
 
 /// A batch that is being processed slice by slice.
 struct InHand {
     batch: Arc<Batch>,
-    input: u32,
+    channel: usize,
     next: usize,
 }
 
@@ -153,20 +170,33 @@ impl Running {
             .iter()
             .max()
             .map_or(0, |&last| last as usize + 1);
-        let mut with_data = vec![0; inputs];
-        for &input in &task.input_of {
-            with_data[input as usize] += 1;
+        let (mut with_data, mut recovering) = (vec![0; inputs], vec![0; inputs]);
+        for (channel, &input) in task.input_of.iter().enumerate() {
+            let count = match channel < channels {
+                true => &mut with_data,
+                false => &mut recovering,
+            };
+            count[input as usize] += 1;
         }
-        let (finished, mode) = (task.finished, task.mode);
+        let finished = task.finished;
+        let alignment = match &task.stay_aligned {
+            Some(stay_aligned) => Alignment::overtaking(stay_aligned),
+            None => Alignment::new(channels, task.mode),
+        };
+        let watermarks = Watermarks::new(task.input_of.len());
         Self {
             task,
-            alignment: Alignment::new(channels, mode),
+            alignment,
             aligning_since: None,
-            watermarks: Watermarks::new(channels),
+            deadline: None,
+            overtaken: None,
+            recovering,
+            watermarks,
             with_data,
             in_hand: None,
             pace: Pace::new(),
             slicer: Slicer::default(),
+            lineage: Vec::new(),
             finished,
         }
     }
@@ -213,6 +243,7 @@ impl Running {
     }
 
     async fn wait(&mut self, until: Option<Instant>) -> Result<Option<bool>, NodeFailure> {
+        let until = until.into_iter().chain(self.deadline).min();
         let timer = async {
             match until {
                 Some(until) => sleep_until(until).await,
@@ -229,11 +260,11 @@ impl Running {
     }
 
     fn step(&mut self) -> Result<Step, NodeFailure> {
+        self.look_ahead()?;
         if self.task.chain.is_over() {
             // No batch while an output is full, but barriers and the like still pass (D5).
-            let blocked = |channel| self.alignment.is_blocked(channel);
             if self.in_hand.is_none()
-                && let Some((channel, element)) = self.task.gate.next(blocked, false)
+                && let Some((channel, element)) = self.next(false)
             {
                 self.element(channel, element)?;
                 return Ok(Step::Worked);
@@ -247,14 +278,22 @@ impl Running {
         if self.task.source.is_some() {
             return self.read();
         }
-        let blocked = |channel| self.alignment.is_blocked(channel);
-        match self.task.gate.next(blocked, true) {
+        match self.next(true) {
             Some((channel, element)) => {
                 self.element(channel, element)?;
                 Ok(Step::Worked)
             }
             None => Ok(Step::Wait(None)),
         }
+    }
+
+    /// The next element of a channel that waits for nothing.
+    fn next(&mut self, batches: bool) -> Option<(usize, Element)> {
+        let waits = |channel: usize| {
+            let input = self.task.input_of[channel] as usize;
+            self.alignment.is_blocked(channel) || self.recovering[input] > 0
+        };
+        self.task.gate.next(waits, batches)
     }
 
     /// Processes the next slice of the batch in hand (D6).
@@ -264,7 +303,13 @@ impl Running {
         let range = in_hand.next..in_hand.next + count;
         let slice = self.slicer.cut(rows, range);
         let began = Instant::now();
-        self.task.chain.process(0, in_hand.input, slice)?;
+        let input = self.task.input_of[in_hand.channel];
+        self.lineage.clear();
+        if self.task.chain.keeps_lineage {
+            let range = in_hand.next..in_hand.next + count;
+            add_lineage(&mut self.lineage, &in_hand.batch, range);
+        }
+        self.task.chain.process(0, input, slice, &self.lineage)?;
         let ended = Instant::now();
         self.pace.learn(count, ended.duration_since(began));
         in_hand.next += count;
@@ -288,6 +333,10 @@ impl Running {
         };
         // What is chained behind the source runs before the next barrier is looked for (D6).
         let most = self.pace.rows(Batch::MAX_ROWS);
+        let split = match self.task.chain.keeps_lineage {
+            true => source.only_split(),
+            false => None,
+        };
         let read = source.read(now, most).map_err(fail)?;
         self.task.chain.nodes[0]
             .meters
@@ -310,7 +359,10 @@ impl Running {
         };
         let count = rows.values.len();
         if count > 0 {
-            self.task.chain.emit(0, 0, rows.values, rows.timestamps)?;
+            let lineage = split.map(|split| vec![Lineage::Split(split); count]);
+            let lineage = lineage.unwrap_or_default();
+            let chain = &mut self.task.chain;
+            chain.emit(0, 0, rows.values, rows.timestamps, lineage)?;
             let ended = Instant::now();
             self.pace.learn(count, ended.duration_since(now));
             self.task.chain.hand_over_old(ended);
@@ -320,14 +372,11 @@ impl Running {
 
     fn element(&mut self, channel: usize, element: Element) -> Result<(), NodeFailure> {
         match element {
-            Element::Batch(batch) => {
-                let input = self.task.input_of[channel];
-                self.slice(InHand {
-                    batch,
-                    input,
-                    next: 0,
-                })
-            }
+            Element::Batch(batch) => self.slice(InHand {
+                batch,
+                channel,
+                next: 0,
+            }),
             Element::Watermark(watermark) => {
                 let change = self.watermarks.watermark(channel, watermark);
                 self.time_changed(change);
@@ -347,6 +396,10 @@ impl Running {
                 self.aligned(effects)
             }
             Element::EndOfData => self.channel_has_no_more_data(channel),
+            Element::EndOfChannel if channel >= self.task.gate.channels() => {
+                self.recovered(channel);
+                Ok(())
+            }
             Element::EndOfChannel => {
                 let effects = self.alignment.end(channel);
                 self.aligned(effects)
@@ -374,7 +427,15 @@ impl Running {
                     self.aligning_since.get_or_insert_with(Instant::now);
                 }
                 AlignEffect::UnblockAll => {}
-                AlignEffect::Trigger(barrier) => self.checkpoint(barrier)?,
+                AlignEffect::Trigger(barrier) => {
+                    if let Some(part) = self.checkpoint(barrier)? {
+                        self.snapshot(part);
+                    }
+                }
+                AlignEffect::Overtake(barrier) => self.overtake(barrier)?,
+                AlignEffect::Record(channel) => self.task.gate.record(channel),
+                AlignEffect::Recorded(id) => self.recorded(id),
+                AlignEffect::Discard(id) => self.discard(id),
                 AlignEffect::Abort { id, reason } => {
                     self.aligning_since = None;
                     self.tell(Event::Declined(id, reason, String::new()));
@@ -385,6 +446,8 @@ impl Running {
                 }
             }
         }
+        let deadline = self.alignment.next_deadline();
+        self.deadline = deadline.map(|at| self.task.monotonic.instant_of(at));
         Ok(())
     }
 
@@ -423,7 +486,11 @@ impl Running {
     fn control(&mut self, message: Control) -> Result<Option<bool>, NodeFailure> {
         let name = self.task.chain.nodes[0].name.clone();
         match message {
-            Control::Trigger(barrier) => self.checkpoint(barrier)?,
+            Control::Trigger(barrier) => {
+                if let Some(part) = self.checkpoint(barrier)? {
+                    self.snapshot(part);
+                }
+            }
             Control::Complete { id, kind } => {
                 let _ = self.task.lane.work.send(Work::Commit(id));
                 self.task.chain.told(id, Fate::Complete)?;
@@ -468,8 +535,8 @@ impl Running {
     }
 
     /// Takes this task's part of a checkpoint: builders and barrier first, then the synchronous
-    /// part of the snapshot; the rest goes to the lane (D4).
-    fn checkpoint(&mut self, barrier: Barrier) -> Result<(), NodeFailure> {
+    /// part of the snapshot; the rest is for the lane (D4). `None` where it was declined.
+    fn checkpoint(&mut self, barrier: Barrier) -> Result<Option<Box<Part>>, NodeFailure> {
         let alignment = self.aligning_since.take().map(|since| since.elapsed());
         let began = Instant::now();
         self.task.chain.send_all(&Element::Barrier(barrier));
@@ -480,6 +547,7 @@ impl Running {
             now: self.task.chain.clock.now(),
             states: Vec::new(),
             sinks: Vec::new(),
+            channels: Vec::new(),
             ack: Ack {
                 finished: self.finished,
                 ..Ack::default()
@@ -496,14 +564,19 @@ impl Running {
                 part.ack.sync_ms = began.elapsed().as_secs_f64() * 1e3;
                 part.ack.alignment_ms =
                     alignment.map_or(0, |a| u64::try_from(a.as_millis()).unwrap_or(u64::MAX));
-                let _ = self.task.lane.work.send(Work::Snapshot(Box::new(part)));
+                Ok(Some(Box::new(part)))
             }
-            Flow::End => self
-                .task
-                .chain
-                .send_all(&Element::Cancel(barrier.checkpoint)),
+            Flow::End => {
+                let cancel = Element::Cancel(barrier.checkpoint);
+                self.task.chain.send_all(&cancel);
+                Ok(None)
+            }
         }
-        Ok(())
+    }
+
+    /// Leaves the rest to the lane.
+    fn snapshot(&self, part: Box<Part>) {
+        let _ = self.task.lane.work.send(Work::Snapshot(part));
     }
 
     /// The synchronous part of a snapshot; `End` where the checkpoint was declined.
@@ -569,5 +642,16 @@ impl Running {
             task: self.task.id,
             event,
         });
+    }
+}
+
+/// Where some rows of a batch came from: what it says itself, or the keys that it was dealt out by.
+fn add_lineage(lineage: &mut Vec<Lineage>, batch: &Batch, range: Range<usize>) {
+    match &batch.keyed {
+        Some(keyed) => {
+            let keys = keyed.key_of_row[range].iter();
+            lineage.extend(keys.map(|&key| Lineage::Key(keyed.hashes[key as usize])));
+        }
+        None => lineage.extend_from_slice(batch.lineage.get(range).unwrap_or_default()),
     }
 }

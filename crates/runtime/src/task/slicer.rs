@@ -141,6 +141,7 @@ mod tests {
             values,
             timestamps,
             keyed: Some(keyed),
+            ..Batch::default()
         }
     }
 

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::Notify, time::Instant};
-use weir_model::CheckpointId;
+use weir_model::{CheckpointId, hash64};
 use weir_operator::{Failure, ReadStatus, SourceReader, SourceRows, Split};
 
 use crate::messages::ReaderPart;
@@ -15,7 +15,8 @@ const BURST: Duration = Duration::from_millis(100);
 /// A reader and what is known of its splits.
 pub(crate) struct SourceHead {
     reader: Box<dyn SourceReader>,
-    open: usize,
+    /// The names of the splits that are being read.
+    open: Vec<String>,
     /// Splits read to their end since the start.
     ended: Vec<String>,
     /// No more splits will come.
@@ -43,7 +44,7 @@ impl SourceHead {
     pub(crate) fn new(reader: Box<dyn SourceReader>, rate: Option<f64>) -> Self {
         Self {
             reader,
-            open: 0,
+            open: Vec::new(),
             ended: Vec::new(),
             complete: false,
             stopped: None,
@@ -57,9 +58,10 @@ impl SourceHead {
     }
 
     pub(crate) fn add_split(&mut self, split: Split) -> Result<(), Failure> {
+        let id = split.id.clone();
         self.reader.add_split(split)?;
-        self.open += 1;
-        self.share(self.open.max(1));
+        self.open.push(id);
+        self.share(self.open.len());
         Ok(())
     }
 
@@ -70,7 +72,7 @@ impl SourceHead {
     /// The source has `all` open splits: this reader gets its share of the rate (D25).
     pub(crate) fn share(&mut self, all: usize) {
         if let Some(pace) = &mut self.pace {
-            pace.share = self.open as f64 / all.max(1) as f64;
+            pace.share = self.open.len() as f64 / all.max(1) as f64;
         }
     }
 
@@ -100,12 +102,20 @@ impl SourceHead {
         })
     }
 
+    /// The hash of the split that the next rows are of, if it is known.
+    pub(crate) fn only_split(&self) -> Option<u64> {
+        match &self.open[..] {
+            [split] => Some(hash64(split.as_bytes())),
+            _ => None,
+        }
+    }
+
     /// Reads at most `most` rows.
     pub(crate) fn read(&mut self, now: Instant, most: usize) -> Result<Read, Failure> {
         if self.stopped.is_some() {
             return Ok(Read::Nothing);
         }
-        if self.open == 0 {
+        if self.open.is_empty() {
             return Ok(if self.complete {
                 Read::End
             } else {
@@ -128,7 +138,7 @@ impl SourceHead {
             ReadStatus::More => Read::Rows(rows),
             ReadStatus::Dry { retry_ms } => Read::Wait(rows, now + Duration::from_millis(retry_ms)),
             ReadStatus::SplitEnded(id) => {
-                self.open = self.open.saturating_sub(1);
+                self.open.retain(|open| *open != id);
                 self.ended.push(id.clone());
                 Read::SplitEnded(rows, id)
             }

@@ -23,6 +23,8 @@ pub(crate) struct Watermarks {
 
 #[derive(Clone, Copy)]
 struct Channel {
+    /// Nothing comes any more, and nobody waits for it.
+    is_gone: bool,
     watermark: EventTime,
     idle: bool,
     /// Whether it has reached the output since it was last idle.
@@ -33,6 +35,7 @@ impl Watermarks {
     /// All channels active and at the beginning.
     pub(crate) fn new(channels: usize) -> Self {
         let channel = Channel {
+            is_gone: false,
             watermark: EventTime::MIN,
             idle: false,
             aligned: true,
@@ -66,10 +69,10 @@ impl Watermarks {
         }
         channel.idle = idle;
         channel.aligned = !idle && channel.watermark >= out;
-        let all_idle = self.channels.iter().all(|c| c.idle);
+        let all_idle = self.all_idle();
         let mut changes = Vec::new();
         let next = if all_idle {
-            self.channels.iter().map(|c| c.watermark).max()
+            self.present().map(|c| c.watermark).max()
         } else if idle {
             self.least()
         } else {
@@ -83,9 +86,33 @@ impl Watermarks {
         changes
     }
 
+    /// A channel has ended before others that take its place: it counts no more.
+    pub(crate) fn remove(&mut self, channel: usize) -> Vec<Change> {
+        self.channels[channel].is_gone = true;
+        let all_idle = self.all_idle();
+        let next = match all_idle {
+            true => None,
+            false => self.least(),
+        };
+        let rises = next.and_then(|watermark| self.rise(watermark));
+        let mut changes: Vec<_> = rises.map(Change::Watermark).into_iter().collect();
+        if self.idle != all_idle {
+            self.idle = all_idle;
+            changes.push(Change::Idle(all_idle));
+        }
+        changes
+    }
+
+    fn present(&self) -> impl Iterator<Item = &Channel> {
+        self.channels.iter().filter(|channel| !channel.is_gone)
+    }
+
+    fn all_idle(&self) -> bool {
+        self.present().all(|channel| channel.idle)
+    }
+
     fn least(&self) -> Option<EventTime> {
-        self.channels
-            .iter()
+        self.present()
             .filter(|c| c.aligned && !c.idle)
             .map(|c| c.watermark)
             .min()
@@ -141,6 +168,21 @@ mod tests {
         ] {
             assert_eq!(at(&mut w, channel, time), out, "{channel} {time}");
         }
+    }
+
+    #[test]
+    fn a_channel_that_was_removed_holds_nothing_back() {
+        let mut w = Watermarks::new(3);
+        at(&mut w, 0, 15);
+        at(&mut w, 1, 10);
+        assert_eq!(w.remove(2), [Change::Watermark(EventTime(10))]);
+        assert_eq!(at(&mut w, 1, 18), Some(15));
+        assert_eq!(w.idle(0, true), [Change::Watermark(EventTime(18))]);
+        assert_eq!(w.remove(1), [Change::Idle(true)]);
+        let mut w = Watermarks::new(2);
+        assert_eq!(w.idle(1, true), []);
+        assert_eq!(w.remove(1), []);
+        assert_eq!(at(&mut w, 0, 3), Some(3));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod logs;
 mod modes;
 mod own_state;
 mod restore;
+mod unaligned;
 
 use std::sync::{
     Arc,

@@ -3,10 +3,11 @@
 use weir_model::{ColumnView, EventTime, KeyedView, Lineage, Rows};
 
 use super::{
-    BLOCK_BYTES, ChannelInput, IDLE, KEYS, LINEAGE, MAGIC, ROWS, TIMESTAMPS, VERSION, WATERMARK,
+    BLOCK_BYTES, ChannelInput, IDLE, KEYS, LINEAGE, MAGIC, PackedChannels, ROWS, TIMESTAMPS,
+    VERSION, WATERMARK,
     footer::{BlockEntry, ChannelEntry, Footer},
 };
-use crate::{Error, StateFile};
+use crate::Error;
 
 /// Packs what is in flight in the channels of one task.
 #[derive(Debug)]
@@ -128,7 +129,7 @@ impl ChannelFileWriter {
     ///
     /// # Errors
     /// [`Error::TooLarge`].
-    pub fn finish(mut self) -> Result<StateFile, Error> {
+    pub fn finish(mut self) -> Result<PackedChannels, Error> {
         self.close_block()?;
         let footer = postcard::to_stdvec(&self.footer)
             .map_err(|error| super::damaged(format!("the footer cannot be encoded: {error}")))?;
@@ -140,7 +141,7 @@ impl ChannelFileWriter {
         end.extend_from_slice(&VERSION.to_le_bytes());
         end.extend_from_slice(MAGIC);
         self.push(end);
-        Ok(StateFile {
+        Ok(PackedChannels {
             chunks: self.chunks,
             length: self.length,
             crc32c: self.crc,

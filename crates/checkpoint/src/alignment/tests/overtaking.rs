@@ -25,6 +25,8 @@ struct Overtaken {
     /// Checkpoints with whether they overtook, and how much was processed before.
     snapshots: Vec<(u64, bool, Vec<usize>)>,
     aborted: Vec<u64>,
+    /// By the coordinator.
+    given_up: Vec<u64>,
     discarded: Vec<u64>,
     forwarded: Vec<u64>,
 }
@@ -57,6 +59,7 @@ impl Overtaken {
             recorded: vec![],
             snapshots: vec![],
             aborted: vec![],
+            given_up: vec![],
             discarded: vec![],
             forwarded: vec![],
         }
@@ -325,7 +328,10 @@ fn c34_cancel_markers_before_the_timer() {
     task.run("r0 B1@0 C1@1 T20");
     task.tick();
     task.check(&[]);
-    assert_eq!((&task.aborted[..], &task.forwarded[..]), (&[1][..], &[1][..]));
+    assert_eq!(
+        (&task.aborted[..], &task.forwarded[..]),
+        (&[1][..], &[1][..])
+    );
     assert_eq!(task.alignment.next_deadline(), None);
 }
 
@@ -383,7 +389,10 @@ fn a_newer_checkpoint_ends_what_is_recorded() {
     task.run("B1@0 r1 p0");
     task.passage = Passage::Aligned;
     task.run("B2@0 p0");
-    assert_eq!((&task.aborted[..], &task.discarded[..]), (&[1][..], &[1][..]));
+    assert_eq!(
+        (&task.aborted[..], &task.discarded[..]),
+        (&[1][..], &[1][..])
+    );
     assert!(task.alignment.is_blocked(0));
     task.run("p1 B2@1 p1");
     task.check(&[(1, true), (2, false)]);
@@ -395,7 +404,10 @@ fn what_the_coordinator_gave_up_is_not_recorded_any_more() {
     task.run("B1@0");
     let effects = task.alignment.abort(CheckpointId(1));
     task.apply(&effects);
-    assert_eq!((&task.discarded[..], &task.forwarded[..]), (&[1][..], &[1][..]));
+    assert_eq!(
+        (&task.discarded[..], &task.forwarded[..]),
+        (&[1][..], &[1][..])
+    );
     assert!(task.aborted.is_empty(), "the coordinator knows");
     task.run("p0 B1@1 p1");
     task.check(&[(1, true)]);
@@ -414,6 +426,52 @@ enum Event {
     Time(u64),
     /// The coordinator gives up what is under way.
     Abort,
+}
+
+impl Overtaken {
+    fn happen(&mut self, event: Event, left: &mut [VecDeque<Option<u64>>], passages: &[Passage]) {
+        match event {
+            Event::Put(channel) => match left[channel].front().copied() {
+                Some(None) => {
+                    left[channel].pop_front();
+                    self.put_row(channel);
+                }
+                Some(Some(id)) if (1..id).all(|older| self.is_over(older)) => {
+                    left[channel].pop_front();
+                    let passage = passages[id as usize - 1];
+                    let barrier = super::barrier(id);
+                    self.put(channel, Barrier { passage, ..barrier });
+                }
+                None | Some(Some(_)) => {}
+            },
+            Event::Take(channel) => {
+                if !self.queues[channel].is_empty() && !self.alignment.is_blocked(channel) {
+                    self.take(channel);
+                }
+            }
+            Event::Time(ms) => {
+                self.now = self.now.plus_ms(ms);
+                self.tick();
+            }
+            Event::Abort => {
+                if let Some(id) = self.alignment.current() {
+                    self.given_up.push(id.0);
+                    let effects = self.alignment.abort(id);
+                    self.apply(&effects);
+                }
+            }
+        }
+    }
+
+    /// One is under way at a time: the next begins when this is over everywhere.
+    fn is_over(&self, id: u64) -> bool {
+        self.given_up.contains(&id)
+            || self.recorded.iter().any(|(recorded, _)| *recorded == id)
+            || self
+                .snapshots
+                .iter()
+                .any(|&(taken, overtook, _)| taken == id && !overtook)
+    }
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -455,50 +513,14 @@ proptest! {
         let cuts = |channel: usize, id: u64| -> usize {
             scripts[channel][..id as usize].iter().sum()
         };
-        let mut given_up = vec![];
         // At the end everything is put in and taken.
         let drain = (0..3).map(Event::Put).chain((0..3).map(Event::Take));
         let drain: Vec<_> = drain.collect();
         let rest = std::iter::repeat_n(drain, 200).flatten();
         for event in events.into_iter().chain(rest) {
-            match event {
-                Event::Put(channel) => match left[channel].front().copied() {
-                    None => {}
-                    Some(None) => {
-                        left[channel].pop_front();
-                        task.put_row(channel);
-                    }
-                    Some(Some(id)) => {
-                        // One at a time: the one before is over everywhere.
-                        let is_over = |id: u64| {
-                            given_up.contains(&id)
-                                || task.recorded.iter().any(|(r, _)| *r == id)
-                                || task.snapshots.iter().any(|(s, o, _)| *s == id && !*o)
-                        };
-                        let older = (1..id).all(is_over);
-                        if older {
-                            left[channel].pop_front();
-                            let passage = passages[id as usize - 1];
-                            task.put(channel, Barrier { passage, ..super::barrier(id) });
-                        }
-                    }
-                },
-                Event::Take(channel) => {
-                    if !task.queues[channel].is_empty() && !task.alignment.is_blocked(channel) {
-                        task.take(channel);
-                    }
-                }
-                Event::Time(ms) => {
-                    task.now = task.now.plus_ms(ms);
-                    task.tick();
-                }
-                Event::Abort => if let Some(id) = task.alignment.current() {
-                    given_up.push(id.0);
-                    let effects = task.alignment.abort(id);
-                    task.apply(&effects);
-                },
-            }
+            task.happen(event, &mut left, &passages);
         }
+        let given_up = &task.given_up;
         prop_assert!(left.iter().all(VecDeque::is_empty), "stuck with {:?}", left);
         prop_assert!(task.queues.iter().all(VecDeque::is_empty));
         prop_assert!(task.recording.is_none());

@@ -19,6 +19,7 @@ fn lane(store: &Arc<MemoryStore>) -> Lane {
             paths: JobPaths::new(&Name::new("test").unwrap()),
         }),
         sinks: Vec::new(),
+        wires: Wires::default(),
         events,
     }
 }
