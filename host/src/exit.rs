@@ -34,6 +34,9 @@ impl Exit {
             | Failure::Restore { .. }
             | Failure::Existing { .. }
             | Failure::Superseded { .. }
+            | Failure::Target { .. }
+            | Failure::RefusedRow { .. }
+            | Failure::LostTransaction { .. }
             | Failure::Internal { .. } => Self::Failed,
         }
     }

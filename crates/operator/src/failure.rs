@@ -86,8 +86,8 @@ pub enum Failure {
     },
     /// A job that starts anew would mix its results with others (D23).
     #[error(
-        "`{location}` holds committed files already ({committed}): the job starts anew and would mix \
-         its results with them; empty the folder, or set `on-existing: append` or `replace` for \
+        "`{location}` holds committed results already ({committed}): the job starts anew and would \
+         mix its own with them; empty it, or set `on-existing: append` or `replace` for \
          sink `{sink}`"
     )]
     Existing {
@@ -102,6 +102,33 @@ pub enum Failure {
     #[error("{message}")]
     Superseded {
         /// Who runs it now, and what that means.
+        message: String,
+    },
+    /// What a sink writes to is not as it must be: a table, a column, a setting of a server. A
+    /// restart does not help.
+    #[error("{what}: {message}")]
+    Target {
+        /// What it is.
+        what: String,
+        /// What is wrong with it, and what to do.
+        message: String,
+    },
+    /// A row that the receiver of a sink does not take, or that cannot be told it.
+    #[error("{at} does not take a row: {message}{}", shown(.row.as_deref()))]
+    RefusedRow {
+        /// Where it was to go.
+        at: String,
+        /// Which part of it, and why.
+        message: String,
+        /// Its beginning, where it is known.
+        row: Option<String>,
+    },
+    /// What was sealed for a checkpoint is not there any more, and was not committed.
+    #[error("{what}: {message}")]
+    LostTransaction {
+        /// Which.
+        what: String,
+        /// How that can be.
         message: String,
     },
     /// A bug of the host.
@@ -126,8 +153,12 @@ impl Failure {
             | Self::Restore { .. }
             | Self::Unfit { .. }
             | Self::Claimed { .. }
-            | Self::Existing { .. } => Domain::User,
-            Self::External { .. } | Self::Superseded { .. } => Domain::External,
+            | Self::Existing { .. }
+            | Self::Target { .. }
+            | Self::RefusedRow { .. } => Domain::User,
+            Self::External { .. } | Self::Superseded { .. } | Self::LostTransaction { .. } => {
+                Domain::External
+            }
             Self::Internal { .. } => Domain::Internal,
         }
     }
@@ -148,6 +179,9 @@ impl Failure {
             Self::Unfit { .. } => "W0110",
             Self::Superseded { .. } => "W0134",
             Self::Claimed { .. } => "W0120",
+            Self::Target { .. } => "W0150",
+            Self::RefusedRow { .. } => "W0151",
+            Self::LostTransaction { .. } => "W0152",
             Self::Internal { .. } => "W0199",
         }
     }
@@ -166,6 +200,11 @@ impl Failure {
             message: error.to_string(),
         }
     }
+}
+
+/// The row behind a message.
+fn shown(row: Option<&str>) -> String {
+    row.map_or_else(String::new, |row| format!("\n  row: {row}"))
 }
 
 impl From<weir_state::Error> for Failure {

@@ -30,6 +30,7 @@ const NEEDS: [(&str, &[&str]); 17] = [
     // leaves
     ("component", &["model", "state", "operator"]),
     ("connectors", &["model", "operator", "formats"]),
+    ("connector-postgres", &["model", "operator", "formats"]),
     ("snapshot-store", &["model", "checkpoint"]),
     ("state-rocksdb", &["model", "state"]),
     // drivers
@@ -87,13 +88,15 @@ const NEEDS: [(&str, &[&str]); 17] = [
 ];
 
 /// Heavy dependencies, by the start of their name, and the crates that may have them.
-const OWNED: [(&str, &[&str]); 6] = [
+const OWNED: [(&str, &[&str]); 8] = [
     ("wasmtime", &["component"]),
     ("wit-", &["component"]),
     ("object_store", &["snapshot-store"]),
     ("rocksdb", &["state-rocksdb"]),
     ("rust-rocksdb", &["state-rocksdb"]),
     ("miette", &["job-file"]),
+    ("tokio-postgres", &["connector-postgres"]),
+    ("postgres-", &["connector-postgres"]),
 ];
 
 /// What crates that decide may not need, by the start of the name.

@@ -638,7 +638,9 @@ fn is_hopeless(failure: &Failure) -> bool {
         | Failure::Unfit { .. }
         | Failure::Claimed { .. }
         | Failure::Existing { .. }
-        | Failure::Superseded { .. } => true,
+        | Failure::Superseded { .. }
+        | Failure::Target { .. }
+        | Failure::LostTransaction { .. } => true,
         Failure::Guest { .. }
         | Failure::Trap(_)
         | Failure::Limit(_)
@@ -646,6 +648,7 @@ fn is_hopeless(failure: &Failure) -> bool {
         | Failure::BadRow { .. }
         | Failure::BadKey { .. }
         | Failure::External { .. }
+        | Failure::RefusedRow { .. }
         | Failure::Internal { .. } => false,
     }
 }

@@ -70,6 +70,9 @@ impl OperatorNode {
             | Failure::Superseded { .. }
             | Failure::Claimed { .. }
             | Failure::Existing { .. }
+            | Failure::Target { .. }
+            | Failure::RefusedRow { .. }
+            | Failure::LostTransaction { .. }
             | Failure::Internal { .. } => {}
         }
         Err(failure)
@@ -199,6 +202,9 @@ fn cause_of(failure: &Failure) -> String {
         | Failure::Superseded { .. }
         | Failure::Claimed { .. }
         | Failure::Existing { .. }
+        | Failure::Target { .. }
+        | Failure::RefusedRow { .. }
+        | Failure::LostTransaction { .. }
         | Failure::Internal { .. } => failure.to_string(),
     }
 }

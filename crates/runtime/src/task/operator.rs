@@ -172,6 +172,9 @@ impl OperatorNode {
                     | Failure::Superseded { .. }
                     | Failure::Claimed { .. }
                     | Failure::Existing { .. }
+                    | Failure::Target { .. }
+                    | Failure::RefusedRow { .. }
+                    | Failure::LostTransaction { .. }
                     | Failure::Internal { .. } => NotFrozen::Failed(failure),
                 })?
             }
