@@ -18,6 +18,8 @@ then := quote(just_executable()) + ' --justfile ' + quote(justfile()) + ' --no-d
 clippy := 'cargo clippy --workspace --all-targets --all-features'
 clippy_guests := clippy + ' --target-dir ' + quote(CARGO_TARGET_DIR / 'guest-sdk') + ' --manifest-path'
 
+on_postgres := '--features weir-connector-postgres/server --test server'
+
 simulation := 'cargo test --release --quiet -p weir-checkpoint --lib -- --nocapture simulation::every'
 
 [private]
@@ -31,6 +33,10 @@ demo *options: setup
 # All tests, guests and tools included; prints how many passed
 test: setup
     @{{ then }} _test
+
+# The PostgreSQL sinks on a real server, which is started for it and stopped again
+test-postgres: setup
+    @{{ then }} _test-postgres
 
 # Checkpoints under random faults, other schedules every day; prints what failed, by seed
 simulate schedules='100000' first_seed='': setup
@@ -80,7 +86,7 @@ doc: setup
 # What CI runs: all steps, so that one that fails hides nothing, and the tests last
 ci: setup
     @failed=; \
-    for step in lint build demo; do {{ then }} $step || failed="$failed $step"; done; \
+    for step in lint build demo test-postgres; do {{ then }} $step || failed="$failed $step"; done; \
     ./jw test || failed="$failed test"; \
     if [ -n "$failed" ]; then echo "ci: failed:$failed" >&2; exit 1; fi
 
@@ -118,3 +124,8 @@ _bench *options:
 _test:
     @cargo xtask guests
     @cargo xtask test
+
+[private]
+_test-postgres:
+    @cargo xtask guests
+    @sh scripts/postgres.sh run cargo test --workspace {{ on_postgres }}

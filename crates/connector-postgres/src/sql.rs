@@ -287,7 +287,7 @@ mod tests {
             prop_assert_eq!(outside(&sql, '\''), Some("COMMIT PREPARED E".to_owned()));
             // No backslash can take a quote out of it.
             let inner = sql.trim_start_matches("COMMIT PREPARED E'");
-            prop_assert!(inner.matches('\\').count() % 2 == 0);
+            prop_assert!(inner.matches('\\').count().is_multiple_of(2));
         }
     }
 }
