@@ -91,7 +91,7 @@ impl Committer {
                 Some(link) => link,
                 None => self.dial.connect(None)?,
             };
-            // Only a connection on which all went well is kept: no other is in the middle of nothing.
+            // Only one on which all went well is kept: another may be in the middle of something.
             let link = held.insert(link);
             match work(link) {
                 Ok(done) => return Ok(done),

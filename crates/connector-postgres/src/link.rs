@@ -1,8 +1,8 @@
 //! A connection, used by threads that may block. Each has a runtime of its own: what speaks to the
 //! server runs while it is waited for, and only then.
 //!
-//! INVARIANT: a wait ends when its owner is asked to end; the runtime is never waited for when it is
-//! dropped, so a connection may be dropped anywhere.
+//! INVARIANT: a wait ends when its owner is asked to end; the runtime is never waited for when it
+//! is dropped, so a connection may be dropped anywhere.
 
 use std::{pin::pin, time::Duration};
 

@@ -158,8 +158,8 @@ pub(crate) fn mark(commits: &Table) -> String {
     )
 }
 
-/// The highest mark of a writer `$1`. A writer's transactions are committed in order, so the highest
-/// stands for all below.
+/// The highest mark of a writer `$1`. A writer's transactions are committed in order, so it stands
+/// for all below.
 pub(crate) fn marked(commits: &Table) -> String {
     let commits = commits.quoted();
     format!("SELECT max(checkpoint) FROM {commits} WHERE writer = $1")
@@ -209,8 +209,8 @@ pub(crate) fn rollback_prepared(gid: &str) -> String {
 }
 
 /// What a session of ours wants of the server. A transaction of ours may be open for as long as it
-/// is between two checkpoints; one that waits for a lock longer than this waits for ever: what holds
-/// it may be a prepared one that only a restart drops; and what we call committed is on disk.
+/// is between two checkpoints; one that waits for a lock longer than this waits for ever: what
+/// holds it may be a prepared one that only a restart drops; and what we call committed is on disk.
 pub(crate) const SESSION: &str = "SET idle_in_transaction_session_timeout = 0;\n\
      SET lock_timeout = '60s';\n\
      SET client_min_messages = warning;\n\
@@ -275,7 +275,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_name_stays_one_identifier(name in any::<String>()) {
-            // A doubled quote closes and opens again with nothing between, so all of the name is inside.
+            // A doubled quote closes and opens again with nothing between.
             prop_assert_eq!(outside(&ident(&name), '"'), Some(String::new()));
             let inner = ident(&name);
             prop_assert_eq!(inner[1..inner.len() - 1].replace("\"\"", "\""), name);

@@ -223,7 +223,11 @@ fn sessions_that_are_killed_at_any_moment_cost_a_restart_and_no_row() {
             let number = seen.fetch_add(1, Ordering::Relaxed);
             opened.open_to(40 + 40 * u64::from(number));
             if number < 8 {
-                let limit = if number.is_multiple_of(2) { "LIMIT 1" } else { "" };
+                let limit = if number.is_multiple_of(2) {
+                    "LIMIT 1"
+                } else {
+                    ""
+                };
                 killer.lock().unwrap().run(&format!(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name \
                      = 'weir:job:out' AND datname = current_database() {limit}"
