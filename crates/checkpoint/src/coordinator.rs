@@ -325,6 +325,11 @@ impl<A> Coordinator<A> {
         self.completed.last().copied()
     }
 
+    /// The completed ones that are kept, in order.
+    pub fn kept(&self) -> impl Iterator<Item = CheckpointId> + '_ {
+        self.completed.iter().copied()
+    }
+
     /// When checkpoints are taken, as it was changed last.
     #[must_use]
     pub fn config(&self) -> &Config {

@@ -6,6 +6,7 @@
 mod draw;
 mod logical;
 mod physical;
+mod regions;
 mod show;
 mod validate;
 

@@ -64,6 +64,18 @@ pub enum JobCommand {
 }
 
 impl JobCommand {
+    /// Where the savepoint is to go, if there is to be one.
+    pub(crate) fn target(&self) -> Option<&SavepointTarget> {
+        match self {
+            Self::Savepoint { target, .. } => Some(target),
+            Self::Stop { savepoint, .. } => savepoint.as_ref().map(|(target, _)| target),
+            Self::Checkpoint { .. }
+            | Self::Cancel { .. }
+            | Self::Status { .. }
+            | Self::SetInterval { .. } => None,
+        }
+    }
+
     /// Answers that it is not carried out.
     pub(crate) fn refuse(self, error: CommandError) {
         match self {
@@ -87,6 +99,16 @@ pub struct SavepointTarget {
     pub folder: String,
     /// The same for people: what `--restore` takes.
     pub location: String,
+}
+
+impl SavepointTarget {
+    /// What the paths of all its objects begin with.
+    pub(crate) fn prefix(&self) -> String {
+        match self.folder.trim_end_matches('/') {
+            "" => String::new(),
+            folder => format!("{folder}/"),
+        }
+    }
 }
 
 impl fmt::Debug for SavepointTarget {
@@ -135,6 +157,9 @@ pub enum CommandError {
          anew"
     )]
     NoCheckpoints,
+    /// The target of a savepoint is the root of a store.
+    #[error("a savepoint needs a folder of its own")]
+    NoFolder,
     /// The coordinator does not take the request.
     #[error("the request was refused: {0}")]
     Refused(FailureReason),
@@ -169,8 +194,6 @@ pub enum JobState {
     Finishing,
     /// It was told to stop.
     Stopping,
-    /// It was told to end at once.
-    Cancelling,
 }
 
 impl JobState {
@@ -184,7 +207,6 @@ impl JobState {
             Self::Restarting => "restarting",
             Self::Finishing => "finishing",
             Self::Stopping => "stopping",
-            Self::Cancelling => "cancelling",
         }
     }
 }

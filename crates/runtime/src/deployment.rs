@@ -210,7 +210,14 @@ pub enum JobEvent {
     },
     /// A checkpoint is complete.
     Checkpoint(CheckpointStats),
-    /// A checkpoint was given up.
+    /// A savepoint is complete.
+    Savepoint {
+        /// Where it lies.
+        location: String,
+        /// Its number, time and size.
+        stats: CheckpointStats,
+    },
+    /// A checkpoint or savepoint was given up.
     CheckpointFailed {
         /// Which.
         id: CheckpointId,

@@ -23,6 +23,8 @@ pub(crate) enum Control {
     AddSplit(Split),
     /// There will be no more splits for this reader.
     NoMoreSplits,
+    /// The source reads no further, as if its splits had ended here; they stay open all the same.
+    Drain,
     /// How many splits of the source are open in all, to share its rate by.
     OpenSplits(usize),
     /// Stop at once; the job failed or was cancelled.

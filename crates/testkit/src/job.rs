@@ -9,7 +9,7 @@ use std::{
 };
 
 use indexmap::IndexMap;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use weir_checkpoint::{
     CheckpointMode, Config, JobPaths, Restart, RestartStrategy, SnapshotStore, TwoPhaseOptions,
     testing::MemoryStore,
@@ -22,7 +22,9 @@ use weir_operator::{BadKey, Failure, KeySelector, OperatorFactory, SinkFactory, 
 use weir_runtime::{
     BackendFactory, CheckpointOptions, Claims, Deployment, Foreign, JobEvent, JobListener,
     JobOptions, Mapping, OnExisting, Opener, OperatorDeployment, Report, RestoreFrom,
-    SinkDeployment, SystemClock, run,
+    SinkDeployment, SystemClock,
+    control::{CommandError, JobCommand},
+    run,
 };
 use weir_state::{Backend, HeapBackend, StateDecl};
 
@@ -91,6 +93,55 @@ pub struct TestJob {
     /// Whether nobody can ask it to stop.
     pub unstoppable: bool,
     stop: watch::Sender<bool>,
+    /// Who tells it something while it runs.
+    pub commands: Commander,
+}
+
+/// Tells a job something while it runs: the run that began last, or the next one.
+#[derive(Clone, Default)]
+pub struct Commander(Arc<Mutex<Ends>>);
+
+#[derive(Default)]
+struct Ends {
+    sender: Option<mpsc::UnboundedSender<JobCommand>>,
+    receiver: Option<mpsc::UnboundedReceiver<JobCommand>>,
+}
+
+impl Commander {
+    /// Says it; the answer comes by what is given back, which is empty if the job is gone.
+    pub fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, CommandError>>) -> JobCommand,
+    ) -> oneshot::Receiver<Result<T, CommandError>> {
+        let (reply, answer) = oneshot::channel();
+        let mut ends = self.0.lock().unwrap();
+        if ends
+            .sender
+            .as_ref()
+            .is_none_or(mpsc::UnboundedSender::is_closed)
+        {
+            let (sender, receiver) = mpsc::unbounded_channel();
+            *ends = Ends {
+                sender: Some(sender),
+                receiver: Some(receiver),
+            };
+        }
+        if let Some(sender) = &ends.sender {
+            let _ = sender.send(command(reply));
+        }
+        answer
+    }
+
+    /// A run begins.
+    fn begin(&self) -> mpsc::UnboundedReceiver<JobCommand> {
+        let mut ends = self.0.lock().unwrap();
+        if let Some(receiver) = ends.receiver.take() {
+            return receiver;
+        }
+        let (sender, receiver) = mpsc::unbounded_channel();
+        ends.sender = Some(sender);
+        receiver
+    }
 }
 
 impl TestJob {
@@ -124,6 +175,7 @@ impl TestJob {
             events: Events::default(),
             unstoppable: false,
             stop: watch::Sender::new(false),
+            commands: Commander::default(),
         }
     }
 
@@ -251,6 +303,12 @@ impl TestJob {
         }
     }
 
+    /// Tells it something while it runs.
+    #[must_use]
+    pub fn commander(&self) -> Commander {
+        self.commands.clone()
+    }
+
     /// Runs it as a process of its own would.
     ///
     /// # Panics
@@ -302,7 +360,7 @@ impl TestJob {
                 true => watch::channel(false).1,
                 false => self.stop.subscribe(),
             },
-            commands: mpsc::unbounded_channel().1,
+            commands: self.commands.begin(),
             claims: Some(Claims {
                 owner: self.owner.clone(),
                 opener: self.opener(),

@@ -15,7 +15,7 @@ mod operator;
 mod sink;
 mod source;
 
-pub use job::{Events, TestJob};
+pub use job::{Commander, Events, TestJob};
 pub use operator::{Closures, counter, map_rows};
 pub use sink::{Ledger, LedgerSink};
 pub use source::{MemorySource, Valve};

@@ -48,6 +48,7 @@ impl Progress {
             }
             JobEvent::Running { .. }
             | JobEvent::Checkpoint(_)
+            | JobEvent::Savepoint { .. }
             | JobEvent::CheckpointFailed { .. }
             | JobEvent::Failed(_)
             | JobEvent::Restarting { .. }
@@ -77,6 +78,11 @@ impl JobListener for Progress {
             JobEvent::Checkpoint(stats) => format!(
                 "{job}: checkpoint {} in {}, {}",
                 stats.id,
+                duration(stats.duration_ms as f64),
+                size(stats.bytes)
+            ),
+            JobEvent::Savepoint { location, stats } => format!(
+                "{job}: savepoint {location} in {}, {}",
                 duration(stats.duration_ms as f64),
                 size(stats.bytes)
             ),

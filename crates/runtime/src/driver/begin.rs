@@ -21,6 +21,7 @@ use super::{
     restore::{NoRestore, Restored},
 };
 use crate::{
+    control::SavepointTarget,
     deployment::{Foreign, JobEvent, OnExisting, RestoreFrom, SinkDeployment},
     task::Storage,
 };
@@ -294,6 +295,30 @@ impl Job {
         let _ = blocking(delete).await;
     }
 
+    /// Deletes all checkpoints of a job that was cancelled, if it is not to keep them. One that
+    /// cannot be deleted is no reason to fail.
+    pub(super) async fn delete_cancelled(&self) {
+        let (Some(storage), Some(checkpoints)) = (self.storage.clone(), &self.options.checkpoints)
+        else {
+            return;
+        };
+        if checkpoints.config.retain_on_cancel {
+            return;
+        }
+        let registry = self.registry.clone();
+        let spared: Vec<_> = self.named.into_iter().collect();
+        let delete = move || {
+            let root = storage.paths.root();
+            let objects = storage.store.list(root).map_err(|e| outside(root, &e))?;
+            let survey = Survey::of(&storage.paths, &objects);
+            for id in survey.completed.iter().filter(|id| !spared.contains(id)) {
+                let _ = storage.delete_checkpoint(*id, &registry);
+            }
+            Ok(())
+        };
+        let _ = blocking(delete).await;
+    }
+
     /// Writes down where the job begins, so that a crash before its next checkpoint does not send
     /// it elsewhere; it has not finished any more then (D23).
     async fn say_begin(&mut self, latest: &Latest) -> Result<(), Failure> {
@@ -415,9 +440,15 @@ impl Job {
     /// before the job goes on from it. The mark says up to where each sink has shown something, for
     /// D20.
     pub(super) async fn write_committed(&self) -> Result<(), Failure> {
-        let (Some(storage), Some(Latest::Own(id))) = (self.storage.clone(), self.latest.clone())
-        else {
-            return Ok(());
+        let (store, path) = match (self.storage.clone(), self.latest.clone()) {
+            (Some(storage), Some(Latest::Own(id))) => (storage.store, storage.paths.committed(id)),
+            // The savepoint that it stopped with. Another one is somebody else's.
+            (Some(_), Some(Latest::Foreign(foreign))) if self.stopped.is_some() => {
+                let folder = foreign.folder.trim_end_matches('/');
+                let path = format!("{folder}/{}", JobPaths::committed_inside());
+                (foreign.store, path)
+            }
+            (None, _) | (_, Some(Latest::Foreign(_) | Latest::Beginning) | None) => return Ok(()),
         };
         let mut text = String::new();
         for (name, sink) in &self.deployment.sinks {
@@ -427,7 +458,7 @@ impl Job {
                 text.push_str(&format!("{name} {last}\n"));
             }
         }
-        blocking(move || put_once(&storage, &storage.paths.committed(id), text)).await
+        blocking(move || put_once(&*store, &path, text)).await
     }
 
     /// The highest checkpoint that any sink has committed something of.
@@ -555,6 +586,14 @@ pub enum From {
 impl Begin {
     const VERSION: u64 = 1;
 
+    /// The job stopped with a savepoint: what is older than that would repeat results.
+    pub(super) fn stopped(with: CheckpointId, at: &SavepointTarget) -> Self {
+        Self {
+            above: with,
+            from: From::Foreign(at.location.clone()),
+        }
+    }
+
     fn is_at(&self, id: CheckpointId) -> bool {
         self.from == From::Own(id)
     }
@@ -600,7 +639,7 @@ impl Begin {
     }
 
     /// Writes it beside what was written before, which then goes. Blocking.
-    fn write(&self, storage: &Storage) -> Result<(), Failure> {
+    pub(super) fn write(&self, storage: &Storage) -> Result<(), Failure> {
         let root = storage.paths.root();
         let before = storage.store.list(root).map_err(|e| outside(root, &e))?;
         let number = numbers(storage, &before).max().map_or(1, |last| last + 1);
@@ -674,8 +713,9 @@ fn reason(failure: Failure) -> String {
 fn not_begun(location: &str, claim: &str) -> Failure {
     Failure::Restore {
         message: format!(
-            "the job was told to begin at {location} and has completed no checkpoint since: say so \
-             again (`--restore {location}{claim}`), or where else to begin"
+            "the job was told to begin at {location}, or stopped with that savepoint, and has \
+             completed no checkpoint since: say so again (`--restore {location}{claim}`), or where \
+             else to begin"
         ),
     }
 }

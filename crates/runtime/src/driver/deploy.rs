@@ -9,7 +9,7 @@ use weir_model::{Attempt, EventTime, Name, Parallelism, ProcessingTime};
 use weir_operator::{Context, Failure, Metrics, TaskInfo};
 use weir_state::{BaseIndex, ChannelInput, KeyedState, OperatorState};
 
-use super::{in_flight::Deals, restore::Restored};
+use super::{desk::Targets, in_flight::Deals, restore::Restored};
 use crate::{
     clock::{Clock, Monotonic},
     deployment::Deployment,
@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) attempt: Attempt,
     pub(crate) restored: Option<Arc<Restored>>,
     pub(crate) storage: Option<Storage>,
+    /// Where savepoints go.
+    pub(crate) targets: Targets,
     /// Whether barriers block.
     pub(crate) mode: CheckpointMode,
     /// Whether checkpoints may refer to earlier ones.
@@ -68,8 +70,27 @@ pub(crate) struct Reach {
     pub(crate) control: mpsc::UnboundedSender<Control>,
 }
 
-/// Makes all channels of a plan.
-pub(crate) fn wire(shared: &Shared) -> (Vec<Wiring>, HashMap<TaskId, Reach>) {
+impl Shared {
+    /// For tasks that begin later than their attempt, from another checkpoint.
+    pub(crate) fn again(&self, attempt: Attempt, restored: Option<Arc<Restored>>) -> Self {
+        Self {
+            deployment: self.deployment.clone(),
+            attempt,
+            restored,
+            storage: self.storage.clone(),
+            targets: self.targets.clone(),
+            mode: self.mode,
+            increments: self.increments,
+            overtaking: self.overtaking,
+            monotonic: self.monotonic,
+            clock: self.clock.clone(),
+            events: self.events.clone(),
+        }
+    }
+}
+
+/// Makes all channels between these chains of a plan. No edge leads out of them.
+pub(crate) fn wire(shared: &Shared, vertices: &[usize]) -> (Vec<Wiring>, HashMap<TaskId, Reach>) {
     let deployment = &shared.deployment;
     let plan = &deployment.plan;
     let mut wirings = Vec::new();
@@ -77,6 +98,9 @@ pub(crate) fn wire(shared: &Shared) -> (Vec<Wiring>, HashMap<TaskId, Reach>) {
     let mut first_of = Vec::new();
     for (vertex, chain) in plan.chains.iter().enumerate() {
         first_of.push(wirings.len());
+        if !vertices.contains(&vertex) {
+            continue;
+        }
         for subtask in chain.parallelism.subtasks() {
             let id = TaskId { vertex, subtask };
             let wake = Arc::new(Notify::new());
@@ -95,7 +119,8 @@ pub(crate) fn wire(shared: &Shared) -> (Vec<Wiring>, HashMap<TaskId, Reach>) {
             });
         }
     }
-    for (number, edge) in plan.edges.iter().enumerate() {
+    let edges = plan.edges.iter().enumerate();
+    for (number, edge) in edges.filter(|(_, edge)| vertices.contains(&edge.from.0)) {
         let producers = plan.chains[edge.from.0].parallelism.get() as usize;
         let consumers = plan.chains[edge.to.0].parallelism.get() as usize;
         for from in 0..producers {
@@ -210,6 +235,7 @@ fn lane(
         subtask: id.subtask,
         attempt: shared.attempt,
         storage: shared.storage.clone(),
+        targets: shared.targets.clone(),
         bases: Bases::new(shared.restored.as_ref().map(|r| r.id), base),
         sinks,
         wires,

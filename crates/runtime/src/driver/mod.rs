@@ -3,53 +3,61 @@
 mod attempt;
 mod begin;
 mod claim;
+mod commands;
 mod deploy;
+mod desk;
 mod document;
 mod fit;
 mod in_flight;
+mod launch;
 mod persist;
+mod regions;
 mod restore;
 mod sources;
+mod status;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashSet},
+    future::Future,
     hash::{BuildHasher, Hasher, RandomState},
+    pin::pin,
     sync::{Arc, Mutex},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::{
     runtime::{Builder, Handle, Runtime},
-    sync::mpsc,
-    task::{JoinSet, spawn_blocking},
+    sync::{mpsc, watch},
+    task::spawn_blocking,
     time::sleep,
 };
 use weir_checkpoint::{
-    CheckpointMode, Config, Coordinator, OnCommitError, RestartDecision, SharedRegistry, Survey,
-    Transaction,
+    CheckpointMode, Config, Coordinator, RestartDecision, SharedRegistry, SnapshotStore, Survey,
 };
-use weir_graph::NodeKind;
-use weir_model::{Attempt, CheckpointId, MaxParallelism, Name, ProcessingTime};
-use weir_operator::{Failure, Recovered, Sealed};
+use weir_model::{Attempt, CheckpointId, MaxParallelism, Name};
+use weir_operator::Failure;
 use weir_state::Verdict;
 
 pub use self::begin::{Begin, From as BeginFrom, finished};
+pub(crate) use self::desk::Targets;
 use self::{
-    attempt::{AttemptDriver, Counts, End},
+    attempt::{AttemptDriver, Counts, End, Prospect},
     claim::Claim,
     deploy::Shared,
+    desk::Desk,
     document::Described,
-    in_flight::Deals,
+    launch::Launched,
     persist::Persist,
     restore::{NoRestore, Restored},
-    sources::{Found, Sources},
+    sources::Sources,
 };
 use crate::{
     clock::Monotonic,
-    control::StopDone,
-    deployment::{CheckpointOptions, Deployment, Foreign, JobEvent, JobOptions, SinkDeployment},
+    control::{JobState, JobStatus, StopDone},
+    deployment::{CheckpointOptions, Deployment, Foreign, JobEvent, JobListener, JobOptions},
+    messages::FromTask,
     meters::NodeMeters,
-    report::{JobFailure, Outcome, Place, Report},
+    report::{JobFailure, Outcome, Report},
     task::Storage,
 };
 
@@ -57,7 +65,7 @@ use crate::{
 ///
 /// # Errors
 /// [`Failure::Internal`] where no threads can be had. That the job failed is an [`Outcome`].
-pub fn run(deployment: Deployment, options: JobOptions) -> Result<Report, Failure> {
+pub fn run(deployment: Deployment, mut options: JobOptions) -> Result<Report, Failure> {
     let internal = |e: std::io::Error| Failure::io("cannot start threads", &e);
     let data = Builder::new_multi_thread()
         .worker_threads(options.workers.max(1))
@@ -69,7 +77,9 @@ pub fn run(deployment: Deployment, options: JobOptions) -> Result<Report, Failur
         .enable_time()
         .build()
         .map_err(internal)?;
-    let report = control.block_on(Job::new(deployment, options, &data).run());
+    let commands = std::mem::replace(&mut options.commands, mpsc::unbounded_channel().1);
+    let job = Job::new(deployment, options, &data);
+    let report = control.block_on(job.run(Desk::new(commands)));
     data.shutdown_background();
     Ok(report)
 }
@@ -131,10 +141,14 @@ struct Job {
     monotonic: Monotonic,
     counts: Counts,
     meters: Vec<Arc<NodeMeters>>,
-    restarts: u32,
+    /// The attempt that runs or ran last.
+    attempt: Option<Attempt>,
     restored: Option<(CheckpointId, String)>,
     startup_ms: Option<f64>,
-    recovered: u64,
+    /// Where savepoints go.
+    targets: Targets,
+    /// The stop that is complete: only what it holds is left to be committed.
+    stopped: Option<StopDone>,
     /// What this process has restored from or completed last; `None` before the first attempt.
     latest: Option<Latest>,
     /// The id of the next checkpoint is above this one (D24).
@@ -160,6 +174,16 @@ enum Latest {
     Foreign(Foreign),
 }
 
+impl Latest {
+    /// A checkpoint is complete, perhaps after a newer one.
+    fn or_newer(&self, completed: CheckpointId) -> Self {
+        match self {
+            Self::Own(id) => Self::Own(completed.max(*id)),
+            Self::Beginning | Self::Foreign(_) => Self::Own(completed),
+        }
+    }
+}
+
 /// A failure before the tasks of an attempt ran, or an early end.
 enum Early {
     Failed(JobFailure),
@@ -167,6 +191,20 @@ enum Early {
     Refused(JobFailure),
     /// Everything had finished: there is nothing to run.
     AllFinished,
+    /// It had stopped; what that left to be committed is.
+    Stopped(StopDone),
+    /// Somebody asked the job to end at once.
+    Cancelled,
+}
+
+/// An attempt whose tasks can run.
+struct Prepared {
+    began: tokio::time::Instant,
+    survey: Survey,
+    shared: Arc<Shared>,
+    sources: Sources,
+    launched: Launched,
+    events: mpsc::UnboundedReceiver<FromTask>,
 }
 
 impl Job {
@@ -184,10 +222,11 @@ impl Job {
             monotonic: Monotonic::new(),
             counts: Counts::default(),
             meters: Vec::new(),
-            restarts: 0,
+            attempt: None,
             restored: None,
             startup_ms: None,
-            recovered: 0,
+            targets: Targets::default(),
+            stopped: None,
             latest: None,
             highest: CheckpointId(0),
             named: None,
@@ -197,29 +236,39 @@ impl Job {
         }
     }
 
-    async fn run(mut self) -> Report {
+    async fn run(mut self, mut desk: Desk) -> Report {
+        let outcome = self.attempts(&mut desk).await;
+        if matches!(outcome, Outcome::Cancelled) && desk.is_cancelled() {
+            self.delete_cancelled().await;
+        }
+        desk.close(&outcome);
+        self.report(outcome)
+    }
+
+    /// Attempt after attempt, until the job has ended.
+    async fn attempts(&mut self, desk: &mut Desk) -> Outcome {
         match self.finished_before().await {
             Ok(None) => {}
-            Ok(Some(checkpoint)) => return self.report(Outcome::AlreadyFinished(checkpoint)),
-            Err(failure) => return self.fail(failure),
+            Ok(Some(checkpoint)) => return Outcome::AlreadyFinished(checkpoint),
+            Err(failure) => return failed(failure),
         }
         loop {
-            let (failure, hopeless) = match self.attempt().await {
+            let end = self.attempt(desk).await;
+            desk.attempt_ended(self.stopped.is_some());
+            let (failure, hopeless) = match end {
                 Ok(End::Finished) | Err(Early::AllFinished) => {
                     return match self.write_finished().await {
-                        Ok(()) => self.report(Outcome::Finished),
-                        Err(failure) => self.fail(failure),
+                        Ok(()) => Outcome::Finished,
+                        Err(failure) => failed(failure),
                     };
                 }
-                Ok(End::Stopped(id)) => {
-                    let done = StopDone {
-                        checkpoint: self.storage.as_ref().map(|_| id),
-                        savepoint: None,
-                        drained: false,
-                    };
-                    return self.report(Outcome::Stopped(done));
+                Ok(End::Stopped(done)) | Err(Early::Stopped(done)) => {
+                    return self.ended_stopped(done).await;
                 }
-                Ok(End::Cancelled) => return self.report(Outcome::Cancelled),
+                Ok(End::Cancelled) | Err(Early::Cancelled) => return Outcome::Cancelled,
+                Ok(End::GivenUp(failure)) => return Outcome::Failed(failure),
+                // What its operators did when they finished belongs to no checkpoint.
+                Ok(End::Undrained) => continue,
                 Ok(End::Failed(failure)) => {
                     let hopeless = is_hopeless(&failure.failure);
                     (failure, hopeless)
@@ -228,46 +277,32 @@ impl Job {
                 Err(Early::Refused(failure)) => (failure, true),
             };
             if hopeless {
-                return self.report(Outcome::Failed(failure));
+                return Outcome::Failed(failure);
             }
             let now = self.monotonic.now();
             let decision = self.options.restart.on_failure(now, random());
-            let RestartDecision::Restart {
-                after_ms,
-                attempt,
-                of,
-            } = decision
-            else {
-                return self.report(Outcome::Failed(failure));
+            let RestartDecision::Restart { after_ms, .. } = decision else {
+                return Outcome::Failed(failure);
             };
-            self.options.listener.event(&JobEvent::Failed(failure));
-            self.restarts += 1;
-            let number = attempt;
-            self.options.listener.event(&JobEvent::Restarting {
-                number,
-                of,
-                after_ms,
-            });
-            if self.sleep_or_stop(after_ms).await {
-                return self.report(Outcome::Cancelled);
+            self.counts.failed(&failure);
+            say_restart(&*self.options.listener, failure, decision);
+            let status = self.status(JobState::Restarting);
+            let stop = &mut self.options.stop;
+            let slept = meanwhile(desk, status, sleep_or_stop(stop, after_ms)).await;
+            if slept != Some(false) {
+                return Outcome::Cancelled;
             }
         }
     }
 
-    /// Waits before a restart; `true` where the job was asked to stop meanwhile.
-    async fn sleep_or_stop(&mut self, ms: u64) -> bool {
-        tokio::select! {
-            biased;
-            Ok(()) = self.options.stop.changed() => true,
-            () = sleep(std::time::Duration::from_millis(ms)) => false,
+    /// All is committed. A job that was drained has finished.
+    async fn ended_stopped(&self, done: StopDone) -> Outcome {
+        if done.drained
+            && let Err(failure) = self.write_finished().await
+        {
+            return failed(failure);
         }
-    }
-
-    fn fail(self, failure: Failure) -> Report {
-        self.report(Outcome::Failed(JobFailure {
-            place: None,
-            failure,
-        }))
+        Outcome::Stopped(done)
     }
 
     fn report(self, outcome: Outcome) -> Report {
@@ -280,14 +315,56 @@ impl Job {
             last: self.counts.last,
             restored: self.restored,
             startup_ms: self.startup_ms.unwrap_or(0.0),
-            restarts: self.restarts,
-            recovered: self.recovered,
+            restarts: self.counts.restarts,
+            recovered: self.counts.recovered,
             duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
         }
     }
 
+    /// How the job is while no task runs.
+    fn status(&self, state: JobState) -> impl Fn() -> JobStatus + use<> {
+        let usual = self.options.checkpoints.as_ref();
+        let interval_ms = usual.and_then(|checkpoints| checkpoints.config.interval_ms);
+        let nothing = HashSet::new();
+        let nodes = status::nodes(&self.deployment.plan, &self.meters, &nothing, &nothing);
+        let status = JobStatus {
+            state,
+            attempt: self.attempt,
+            restarts: self.counts.restarts,
+            uptime_ms: 0,
+            restored: self.restored.clone(),
+            failure: self.counts.last_failure.clone(),
+            checkpoints: self.counts.status(interval_ms, Vec::new()),
+            nodes,
+        };
+        let began = self.began;
+        move || JobStatus {
+            uptime_ms: status::millis(began.elapsed()),
+            ..status.clone()
+        }
+    }
+
     /// One attempt, from restore to end.
-    async fn attempt(&mut self) -> Result<End, Early> {
+    async fn attempt(&mut self, desk: &mut Desk) -> Result<End, Early> {
+        let state = match self.attempt {
+            None => JobState::Starting,
+            Some(_) => JobState::Restarting,
+        };
+        let status = self.status(state);
+        let prepared = meanwhile(desk, status, self.prepare()).await;
+        let end = match prepared.unwrap_or(Err(Early::Cancelled)) {
+            Ok(prepared) => self.run_tasks(prepared, desk).await,
+            Err(Early::Stopped(done)) => End::Stopped(done),
+            Err(early) => return Err(early),
+        };
+        if matches!(end, End::Finished | End::Stopped(_)) {
+            self.mark_committed().await;
+        }
+        Ok(end)
+    }
+
+    /// Everything until the tasks of an attempt can run.
+    async fn prepare(&mut self) -> Result<Prepared, Early> {
         let began = tokio::time::Instant::now();
         let failed = |failure| {
             early(JobFailure {
@@ -296,24 +373,60 @@ impl Job {
             })
         };
         let attempt = (self.options.attempts)().map_err(failed)?;
+        self.attempt = Some(attempt);
         self.meters = NodeMeters::folded(&self.meters);
         let mut survey = self.survey().await.map_err(failed)?;
         let restored = self.restore(&mut survey).await.map_err(failed)?;
-        let restored = restored.map(Arc::new);
         self.delete_claimed_before().await;
-        self.recover(attempt, restored.as_ref()).await?;
-        if restored.as_ref().is_some_and(|r| r.all_finished()) {
-            // It died just behind its final checkpoint: what was left to do then is done now.
+        let (events_out, events) = mpsc::unbounded_channel();
+        let checkpoints = self.options.checkpoints.as_ref();
+        let shared = Arc::new(Shared {
+            deployment: self.deployment.clone(),
+            attempt,
+            restored: restored.map(Arc::new),
+            storage: self.storage.clone(),
+            targets: self.targets.clone(),
+            mode: checkpoints.map_or(CheckpointMode::ExactlyOnce, |c| c.mode),
+            increments: checkpoints.is_some_and(|c| c.config.incremental),
+            overtaking: checkpoints.is_some_and(CheckpointOptions::overtakes),
+            monotonic: self.monotonic,
+            clock: self.options.clock.clone(),
+            events: events_out,
+        });
+        let all: Vec<usize> = (0..self.deployment.plan.chains.len()).collect();
+        let fork = matches!(self.latest, Some(Latest::Foreign(_)));
+        let recovery = launch::recover(&shared, &all, fork).await?;
+        self.counts.recovered += recovery.committed;
+        self.say(recovery.notes);
+        // It died just behind its last checkpoint: what was left to do then is done now.
+        if let Some(done) = self.stopped.clone() {
+            return Err(Early::Stopped(done));
+        }
+        if shared.restored.as_ref().is_some_and(|r| r.all_finished()) {
             self.mark_committed().await;
             self.delete_excess(&survey).await;
             return Err(Early::AllFinished);
         }
-        self.say_lost(restored.as_deref());
-        let end = self.run_tasks(attempt, began, &survey, restored).await?;
-        if matches!(end, End::Finished | End::Stopped(_)) {
-            self.mark_committed().await;
+        // No row is read before all tasks of an attempt run.
+        self.say(launch::lost(&shared, &all, self.startup_ms.is_some()));
+        let mut sources = Sources::default();
+        let ready = launch::look(&shared, &all).await?;
+        let launched = launch::make(&shared, &all, &ready, &self.tasks).await?;
+        sources.set(ready);
+        Ok(Prepared {
+            began,
+            survey,
+            shared,
+            sources,
+            launched,
+            events,
+        })
+    }
+
+    fn say(&self, notes: Vec<String>) {
+        for note in notes {
+            self.options.listener.event(&JobEvent::Note(note));
         }
-        Ok(end)
     }
 
     async fn mark_committed(&self) {
@@ -324,234 +437,69 @@ impl Job {
         }
     }
 
-    /// Says which sources do not give again what they gave since where this attempt begins.
-    fn say_lost(&self, restored: Option<&Restored>) {
-        let since = match restored {
-            Some(restored) => format!("after checkpoint {}", restored.id),
-            // No row is read before all tasks of an attempt run.
-            None if self.startup_ms.is_some() => "before the restart".to_owned(),
-            None => return,
-        };
-        for chain in &self.deployment.plan.chains {
-            let Some(source) = self.deployment.sources.get(&chain.name) else {
-                continue;
-            };
-            let has_ended = restored.is_some_and(|restored| restored.is_finished(chain));
-            if !source.replayable() && !has_ended {
-                let note = format!(
-                    "rows that source `{}` gave {since}, if any, are lost: it cannot go back",
-                    chain.name
-                );
-                self.options.listener.event(&JobEvent::Note(note));
-            }
-        }
-    }
-
-    /// Makes the tasks of an attempt and runs them to their end.
-    async fn run_tasks(
-        &mut self,
-        attempt: Attempt,
-        began: tokio::time::Instant,
-        survey: &Survey,
-        restored: Option<Arc<Restored>>,
-    ) -> Result<End, Early> {
-        let checkpoints = self.options.checkpoints.as_ref();
-        let config = checkpoints.map_or_else(Config::default, |c| c.config.clone());
-        let (events_out, events) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared {
-            deployment: self.deployment.clone(),
-            attempt,
-            restored,
-            storage: self.storage.clone(),
-            mode: checkpoints.map_or(CheckpointMode::ExactlyOnce, |c| c.mode),
-            overtaking: checkpoints.is_some_and(CheckpointOptions::overtakes),
-            increments: config.incremental,
-            monotonic: self.monotonic,
-            clock: self.options.clock.clone(),
-            events: events_out,
-        });
-        let sources = self.sources(&shared).await?;
-        let (wirings, reach) = deploy::wire(&shared);
-        let (mut tasks, names) = self.start(&shared, wirings, sources.deals()).await?;
-        if let Some(restored) = &shared.restored {
-            restored.release();
-        }
-        let mut driver = AttemptDriver {
-            attempt,
-            names,
-            reach,
-            events,
-            coordinator: Coordinator::new(config, self.highest.next()),
-            sources,
-            persist: Persist::new(
-                self.storage.clone(),
-                Described::new(&self.deployment),
-                attempt,
-                self.options.clock.clone(),
-                self.registry.clone(),
-            ),
-            monotonic: self.monotonic,
-            listener: self.options.listener.clone(),
-            stop: self.options.stop.clone(),
-            commands: std::mem::replace(&mut self.options.commands, mpsc::unbounded_channel().1),
-            counts: std::mem::take(&mut self.counts),
+    /// Runs the tasks of an attempt to their end.
+    async fn run_tasks(&mut self, prepared: Prepared, desk: &mut Desk) -> End {
+        let Prepared {
             began,
-            owned: survey
-                .completed
-                .iter()
-                .copied()
-                .filter(|id| !self.is_spared(*id))
-                .collect(),
+            survey,
+            shared,
+            sources,
+            launched,
+            events,
+        } = prepared;
+        let owned = survey.completed.iter().copied();
+        let owned = owned.filter(|id| !self.is_spared(*id)).collect();
+        let persist = Persist::new(
+            self.storage.clone(),
+            Described::new(&self.deployment),
+            self.targets.clone(),
+            self.options.clock.clone(),
+            self.registry.clone(),
+        );
+        let driver = AttemptDriver::new(Prospect {
+            coordinator: Coordinator::new(self.config(desk), self.highest.next()),
+            shared,
+            events,
+            sources,
+            persist,
+            desk,
+            options: &mut self.options,
+            monotonic: self.monotonic,
+            handle: self.tasks.clone(),
+            counts: std::mem::take(&mut self.counts),
+            meters: std::mem::take(&mut self.meters),
+            job_began: self.began,
+            began,
+            restored: self.restored.clone(),
+            latest: self.latest.clone().unwrap_or(Latest::Beginning),
+            owned,
             claim: self.claim.take(),
-            kinds: HashMap::new(),
-            stopped: None,
-            startup_ms: None,
             highest: self.highest,
+        });
+        let left = driver.run(launched).await;
+        self.counts = left.counts;
+        self.meters = left.meters;
+        self.highest = left.highest;
+        self.startup_ms = self.startup_ms.or(left.startup_ms);
+        self.attempt = Some(left.attempt);
+        self.latest = Some(left.latest);
+        self.claim = left.claim;
+        self.stopped = left.stopped;
+        left.end
+    }
+
+    /// When checkpoints are taken in the next attempt.
+    fn config(&self, desk: &Desk) -> Config {
+        let Some(checkpoints) = &self.options.checkpoints else {
+            return Config::default();
         };
-        let end = driver.run(&mut tasks).await;
-        self.take_over(driver, survey);
-        Ok(end)
-    }
-
-    /// Keeps what an attempt leaves to the next one.
-    fn take_over(&mut self, driver: AttemptDriver, survey: &Survey) {
-        self.counts = driver.counts;
-        self.options.commands = driver.commands;
-        self.highest = driver.highest;
-        self.claim = driver.claim;
-        self.startup_ms = self.startup_ms.or(driver.startup_ms);
-        if let Some(last) = driver.coordinator.latest_completed()
-            && self.storage.is_some()
-            && !survey.completed.contains(&last)
-        {
-            self.latest = Some(Latest::Own(last));
+        let usual = checkpoints.config.clone();
+        Config {
+            interval_ms: desk.interval(usual.interval_ms),
+            // Nothing is blocked, so nothing need be overtaken (semantics 1.14).
+            unaligned: checkpoints.overtakes(),
+            ..usual
         }
-    }
-
-    /// Commits what the restored checkpoint holds, and removes what older attempts left open (D21).
-    async fn recover(
-        &mut self,
-        attempt: Attempt,
-        restored: Option<&Arc<Restored>>,
-    ) -> Result<(), Early> {
-        let fork = matches!(self.latest, Some(Latest::Foreign(_)));
-        for (name, sink) in &self.deployment.sinks {
-            let (sink, now) = (sink.clone(), self.options.clock.now());
-            let (restored, of) = (restored.cloned(), name.clone());
-            let result = blocking(move || {
-                let sealed = restored.map_or(Ok(Vec::new()), |r| r.sealed(&of, fork))?;
-                recover_sink(&sink, sealed, now)
-            })
-            .await;
-            let place = Place {
-                node: name.clone(),
-                subtask: weir_model::SubtaskIndex(0),
-                attempt,
-            };
-            let (recovered, lost) = result.map_err(|failure| {
-                Early::Failed(JobFailure {
-                    place: Some(place),
-                    failure,
-                })
-            })?;
-            self.recovered += recovered.committed;
-            for message in lost {
-                let note = format!("sink `{name}`: {message}");
-                self.options.listener.event(&JobEvent::Note(note));
-            }
-        }
-        Ok(())
-    }
-
-    /// Finds the splits of all sources.
-    async fn sources(&self, shared: &Shared) -> Result<Sources, Early> {
-        let attempt = shared.attempt;
-        let failed = |(node, failure): (Name, Failure)| {
-            let place = Place {
-                node,
-                subtask: weir_model::SubtaskIndex(0),
-                attempt,
-            };
-            Early::Failed(JobFailure {
-                place: Some(place),
-                failure,
-            })
-        };
-        let mut found = Vec::new();
-        for (vertex, chain) in self.deployment.plan.chains.iter().enumerate() {
-            let head = &chain.nodes[0];
-            let NodeKind::Source { .. } = head.kind else {
-                continue;
-            };
-            let Some(factory) = self.deployment.sources.get(&head.name).cloned() else {
-                continue;
-            };
-            let (name, readers) = (head.name.clone(), chain.parallelism.get());
-            if shared
-                .restored
-                .as_ref()
-                .is_some_and(|r| r.is_finished(chain))
-            {
-                // Its readers have said that they are done: what is there now is not for them.
-                found.push(Found::nothing(vertex, name, readers));
-                continue;
-            }
-            let one = spawn_blocking(move || Found::look(vertex, name, readers, &factory)).await;
-            let one = one.unwrap_or_else(|e| Err((head.name.clone(), panicked(&e))));
-            found.push(one.map_err(failed)?);
-        }
-        Sources::new(found, shared.restored.as_deref()).map_err(failed)
-    }
-
-    /// Makes all tasks, restoring their state side by side, and starts them.
-    async fn start(
-        &mut self,
-        shared: &Arc<Shared>,
-        wirings: Vec<deploy::Wiring>,
-        deals: Deals,
-    ) -> Result<(JoinSet<()>, HashMap<weir_checkpoint::TaskId, Name>), Early> {
-        let deals = Arc::new(deals);
-        let mut building = JoinSet::new();
-        let mut names = HashMap::new();
-        for wiring in wirings {
-            let chain = &self.deployment.plan.chains[wiring.id.vertex];
-            names.insert(wiring.id, chain.name.clone());
-            let (shared, subtask) = (shared.clone(), wiring.id.subtask);
-            let deals = deals.clone();
-            let build = move || deploy::build(&shared, wiring, &deals).map_err(|e| (e, subtask));
-            building.spawn_blocking_on(build, &self.tasks);
-        }
-        let mut ready = Vec::new();
-        while let Some(built) = building.join_next().await {
-            match built {
-                Ok(Ok((task, meters))) => {
-                    self.meters.extend(meters);
-                    ready.push(task);
-                }
-                Ok(Err(((node, failure), subtask))) => {
-                    let place = Place {
-                        node,
-                        subtask,
-                        attempt: shared.attempt,
-                    };
-                    return Err(early(JobFailure {
-                        place: Some(place),
-                        failure,
-                    }));
-                }
-                Err(e) => {
-                    return Err(Early::Failed(JobFailure {
-                        place: None,
-                        failure: panicked(&e),
-                    }));
-                }
-            }
-        }
-        let mut tasks = JoinSet::new();
-        for task in ready {
-            tasks.spawn_on(task.run(), &self.tasks);
-        }
-        Ok((tasks, names))
     }
 
     /// Says for ever that the job has finished (D23).
@@ -561,17 +509,17 @@ impl Job {
         };
         let last = match &self.latest {
             Some(Latest::Own(id)) => storage.paths.checkpoint(*id),
-            Some(Latest::Foreign(foreign)) => foreign.store.describe(),
+            Some(Latest::Foreign(foreign)) => foreign.place(),
             Some(Latest::Beginning) | None => String::new(),
         };
         let path = storage.paths.finished();
-        blocking(move || put_once(&storage, &path, format!("{last}\n"))).await
+        blocking(move || put_once(&*storage.store, &path, format!("{last}\n"))).await
     }
 }
 
 /// Writes a mark that may be there already. Blocking.
-fn put_once(storage: &Storage, path: &str, text: String) -> Result<(), Failure> {
-    match storage.store.put(path, vec![text.into_bytes()]) {
+fn put_once(store: &dyn SnapshotStore, path: &str, text: String) -> Result<(), Failure> {
+    match store.put(path, vec![text.into_bytes()]) {
         Ok(()) => Ok(()),
         Err(e) if e.is_already_exists() => Ok(()),
         Err(e) => Err(Failure::External {
@@ -581,40 +529,58 @@ fn put_once(storage: &Storage, path: &str, text: String) -> Result<(), Failure> 
     }
 }
 
-/// Recovers one sink. Transactions that can no longer be committed are given up where its options
-/// allow that (D22); what is said of them comes back beside the result. Blocking.
-fn recover_sink(
-    sink: &SinkDeployment,
-    mut transactions: Vec<(Transaction, Vec<Sealed>)>,
-    now: ProcessingTime,
-) -> Result<(Recovered, Vec<String>), Failure> {
-    let all = |transactions: &[(Transaction, Vec<Sealed>)]| -> Vec<Sealed> {
-        let sealed = transactions.iter().flat_map(|(_, sealed)| sealed);
-        sealed.cloned().collect()
-    };
-    let failure = match sink.factory.recover(&all(&transactions)) {
-        Ok(recovered) => return Ok((recovered, Vec::new())),
-        Err(failure) => failure,
-    };
-    let mut lost = Vec::new();
-    transactions.retain(|(transaction, sealed)| {
-        let decision = sink.transactions.on_commit_error(now, transaction.started);
-        if decision == OnCommitError::Fail {
-            return true;
+/// Does something before all tasks run, and answers commands meanwhile. `None` where one of them
+/// ended the job.
+async fn meanwhile<T>(
+    desk: &mut Desk,
+    status: impl Fn() -> JobStatus,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let mut work = pin!(work);
+    loop {
+        tokio::select! {
+            biased;
+            command = desk.next() => {
+                if desk.answer_idle(command, &status()) {
+                    return None;
+                }
+            }
+            done = &mut work => return Some(done),
         }
-        let Err(failure) = sink.factory.commit(sealed) else {
-            return true;
-        };
-        lost.push(format!(
-            "the transaction of checkpoint {} timed out and is lost: {failure}",
-            transaction.checkpoint
-        ));
-        false
-    });
-    if lost.is_empty() {
-        return Err(failure);
     }
-    Ok((sink.factory.recover(&all(&transactions))?, lost))
+}
+
+/// Waits before a restart; `true` where the job was asked to stop meanwhile.
+async fn sleep_or_stop(stop: &mut watch::Receiver<bool>, ms: u64) -> bool {
+    tokio::select! {
+        biased;
+        Ok(()) = stop.changed() => true,
+        () = sleep(Duration::from_millis(ms)) => false,
+    }
+}
+
+/// Tells that something starts again.
+fn say_restart(listener: &dyn JobListener, failure: JobFailure, decision: RestartDecision) {
+    listener.event(&JobEvent::Failed(failure));
+    if let RestartDecision::Restart {
+        after_ms,
+        attempt: number,
+        of,
+    } = decision
+    {
+        listener.event(&JobEvent::Restarting {
+            number,
+            of,
+            after_ms,
+        });
+    }
+}
+
+fn failed(failure: Failure) -> Outcome {
+    Outcome::Failed(JobFailure {
+        place: None,
+        failure,
+    })
 }
 
 /// Any number: every hasher of the standard library is seeded anew.

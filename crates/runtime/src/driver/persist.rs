@@ -15,11 +15,14 @@ use weir_checkpoint::{Completed, FileRef, SharedRegistry, Snapshot, SnapshotStor
 use weir_model::{Attempt, Barrier, CheckpointId, Name};
 
 use super::{
+    begin::Begin,
     claim::Claim,
+    desk::Targets,
     document::{self, Described},
 };
 use crate::{
     clock::Clock,
+    control::SavepointTarget,
     deployment::CheckpointStats,
     messages::Ack,
     task::{Storage, lock},
@@ -35,7 +38,8 @@ pub(crate) struct Stored {
 pub(crate) struct Persist {
     storage: Option<Storage>,
     described: Arc<Described>,
-    attempt: Attempt,
+    /// Where savepoints go.
+    targets: Targets,
     clock: Arc<dyn Clock>,
     done: (
         mpsc::UnboundedSender<Stored>,
@@ -55,14 +59,14 @@ impl Persist {
     pub(crate) fn new(
         storage: Option<Storage>,
         described: Described,
-        attempt: Attempt,
+        targets: Targets,
         clock: Arc<dyn Clock>,
         registry: Arc<Mutex<SharedRegistry>>,
     ) -> Self {
         Self {
             storage,
             described: Arc::new(described),
-            attempt,
+            targets,
             clock,
             done: mpsc::unbounded_channel(),
             sizes: HashMap::new(),
@@ -84,18 +88,29 @@ impl Persist {
 
     /// A checkpoint begins. What its base names is kept until it has come to its end.
     pub(crate) fn triggered(&mut self, barrier: &Barrier) {
+        if barrier.savepoint.is_some() {
+            return; // it shares nothing with anybody
+        }
         lock(&self.registry).triggered(barrier.checkpoint, barrier.base);
     }
 
     /// A task has acknowledged a checkpoint; whether anybody waits for it is another matter.
     pub(crate) fn acked(&mut self, id: CheckpointId, ack: &Ack) {
+        if self.targets.get(id).is_some() {
+            return;
+        }
         let shared = ack.files().filter_map(FileRef::shared);
         lock(&self.registry).acked(id, shared);
     }
 
     /// Writes the metadata of a checkpoint that all tasks have acknowledged. Without a store there
     /// is nothing to write: the checkpoint serves only to commit.
-    pub(crate) fn store(&mut self, snapshot: Snapshot<Ack>, enumerators: BTreeMap<Name, Value>) {
+    pub(crate) fn store(
+        &mut self,
+        attempt: Attempt,
+        snapshot: Snapshot<Ack>,
+        enumerators: BTreeMap<Name, Value>,
+    ) {
         let id = snapshot.id;
         let acks = snapshot.acks.iter();
         let files = acks.flat_map(|(_, ack)| ack.file.iter().chain(&ack.channels));
@@ -118,12 +133,26 @@ impl Persist {
             return;
         };
         let described = self.described.clone();
-        let (attempt, now) = (self.attempt, self.clock.now());
+        let now = self.clock.now();
+        let target = self.targets.get(id);
         let writing = spawn_blocking(move || {
+            let is_last = snapshot.kind.is_last();
             let metadata = document::metadata(&described, attempt, now, snapshot, enumerators);
-            let path = storage.paths.metadata(id);
             let bytes = metadata.encode().map_err(|e| e.to_string())?;
-            put(&*storage.store, &path, bytes)
+            let Some(target) = target else {
+                return put(&*storage.store, &storage.paths.metadata(id), bytes);
+            };
+            put(
+                &*target.store,
+                &format!("{}_metadata", target.prefix()),
+                bytes,
+            )?;
+            match is_last {
+                true => Begin::stopped(id, &target)
+                    .write(&storage)
+                    .map_err(|e| e.to_string()),
+                false => Ok(()),
+            }
         });
         tokio::spawn(async move {
             // Whoever waits for the result gets one, come what may.
@@ -135,6 +164,9 @@ impl Persist {
     /// A checkpoint is complete: what it names is kept as long as it is, and what only its base
     /// named goes, if that is gone.
     pub(crate) fn completed(&mut self, id: CheckpointId) {
+        if self.targets.get(id).is_some() {
+            return;
+        }
         let gone = lock(&self.registry).completed(id);
         if !gone.is_empty() {
             self.later(move |storage| storage.delete_shared(&gone));
@@ -157,6 +189,10 @@ impl Persist {
     /// deleted before.
     pub(crate) fn delete(&mut self, id: CheckpointId) {
         self.sizes.remove(&id);
+        if let Some(target) = self.targets.get(id) {
+            self.later(move |_| delete_savepoint(&target));
+            return;
+        }
         let (registry, undeleted) = (self.registry.clone(), self.undeleted.clone());
         self.later(move |storage| {
             let mut undeleted = undeleted.lock().unwrap_or_else(PoisonError::into_inner);
@@ -177,12 +213,11 @@ impl Persist {
             .files()
             .map(|file| (file.shared(), file.path.clone()))
             .partition(|(shared, _)| shared.is_some());
-        let registry = self.registry.clone();
+        let (registry, targets) = (self.registry.clone(), self.targets.clone());
         self.later(move |storage| {
             for (_, inside) in own {
-                let _ = storage
-                    .store
-                    .delete(&storage.paths.in_checkpoint(id, &inside));
+                let (store, path) = targets.place(storage, id, &inside);
+                let _ = store.delete(&path);
             }
             let shared = shared.into_iter().filter_map(|(shared, _)| shared);
             let gone = lock(&registry).discarded(shared);
@@ -210,6 +245,16 @@ impl Persist {
             }
             let _ = spawn_blocking(move || delete(&storage)).await;
         }));
+    }
+}
+
+/// Deletes everything of a savepoint that was given up, its metadata first. Blocking.
+fn delete_savepoint(target: &SavepointTarget) {
+    let folder = target.prefix();
+    let _ = target.store.delete(&format!("{folder}_metadata"));
+    let inside = target.store.list(&folder);
+    for object in inside.into_iter().flatten() {
+        let _ = target.store.delete(&object.path);
     }
 }
 

@@ -17,6 +17,7 @@ use crate::messages::Control;
 pub(crate) type Word = (TaskId, Control);
 
 /// The enumerators by source, and what they looked like when a pending checkpoint began.
+#[derive(Default)]
 pub(crate) struct Sources {
     by_vertex: BTreeMap<usize, Source>,
     /// Snapshots taken before the barrier, by checkpoint.
@@ -67,53 +68,59 @@ impl Found {
     }
 }
 
-impl Sources {
-    /// Which reader gets which split first, by the hash of its name.
-    pub(crate) fn deals(&self) -> Deals {
-        let dealt = self.by_vertex.values().flat_map(|source| {
-            let mut enumerator = source.enumerator.clone();
-            enumerator.deal(source.readers)
-        });
-        dealt
-            .map(|(reader, split)| (hash64(split.id.as_bytes()), reader))
-            .collect()
-    }
+/// Which reader gets which split first, by the hash of its name.
+pub(crate) fn deals(ready: &[Ready]) -> Deals {
+    let dealt = ready.iter().flat_map(|Ready { source, .. }| {
+        let mut enumerator = source.enumerator.clone();
+        enumerator.deal(source.readers)
+    });
+    dealt
+        .map(|(reader, split)| (hash64(split.id.as_bytes()), reader))
+        .collect()
+}
 
-    /// Enumerators that go on where the restored ones were.
-    pub(crate) fn new(
-        found: Vec<Found>,
-        restored: Option<&Restored>,
-    ) -> Result<Self, (Name, Failure)> {
-        let mut by_vertex = BTreeMap::new();
-        for Found {
+/// A source that can begin.
+pub(crate) struct Ready {
+    vertex: usize,
+    source: Source,
+}
+
+impl Ready {
+    /// Goes on where the restored enumerator was.
+    pub(crate) fn new(found: Found, restored: Option<&Restored>) -> Result<Self, (Name, Failure)> {
+        let Found {
             vertex,
             name,
             readers,
             discovery,
-        } in found
-        {
-            let saved = restored.and_then(|r| r.source(&name));
-            let enumerator =
-                Enumerator::new(discovery, saved).map_err(|failure| (name.clone(), failure))?;
-            by_vertex.insert(
-                vertex,
-                Source {
-                    name,
-                    readers,
-                    enumerator,
-                },
-            );
-        }
-        Ok(Self {
-            by_vertex,
-            saved: HashMap::new(),
-        })
+        } = found;
+        let saved = restored.and_then(|r| r.source(&name));
+        let enumerator =
+            Enumerator::new(discovery, saved).map_err(|failure| (name.clone(), failure))?;
+        let source = Source {
+            name,
+            readers,
+            enumerator,
+        };
+        Ok(Self { vertex, source })
+    }
+}
+
+impl Sources {
+    /// Adds sources, or begins them anew.
+    pub(crate) fn set(&mut self, ready: Vec<Ready>) {
+        self.by_vertex.extend(
+            ready
+                .into_iter()
+                .map(|Ready { vertex, source }| (vertex, source)),
+        );
     }
 
-    /// What to tell the readers to begin with.
-    pub(crate) fn start(&mut self) -> Vec<Word> {
+    /// What to tell the readers of these chains to begin with.
+    pub(crate) fn start(&mut self, vertices: &[usize]) -> Vec<Word> {
         let mut words = Vec::new();
-        for (&vertex, source) in &mut self.by_vertex {
+        let begun = self.by_vertex.iter_mut();
+        for (&vertex, source) in begun.filter(|(vertex, _)| vertices.contains(vertex)) {
             let dealt = source.enumerator.deal(source.readers);
             let mut idle: Vec<bool> = vec![true; source.readers as usize];
             for (subtask, split) in dealt {

@@ -21,6 +21,7 @@ use weir_state::{OperatorSnapshot, Snapshot, StateDecl, StateFileWriter};
 
 use super::{bases::Bases, sink::Transactions, wires::Wires};
 use crate::{
+    driver::Targets,
     exchange::Recorded,
     messages::{Ack, Event, FromTask, TaskFailure},
 };
@@ -141,6 +142,8 @@ pub(crate) struct Lane {
     pub(crate) bases: Bases,
     /// `None` where the job keeps no checkpoints: then nothing is written.
     pub(crate) storage: Option<Storage>,
+    /// Where savepoints go.
+    pub(crate) targets: Targets,
     pub(crate) sinks: Vec<LaneSink>,
     /// What its channels are, to be written beside what is in flight in them.
     pub(crate) wires: Wires,
@@ -325,7 +328,7 @@ impl Lane {
         let mut file = writer.finish().map_err(|e| e.to_string())?;
         let inside = self.path(id, tracked);
         let chunks = std::mem::take(&mut file.chunks);
-        put(storage, id, &inside, chunks)?;
+        put(self.targets.place(storage, id, &inside), chunks)?;
         if tracked {
             self.bases.put(id, file.index(&inside));
         }
@@ -353,7 +356,7 @@ impl Lane {
         };
         let file = self.wires.pack(channels).map_err(|e| e.to_string())?;
         let inside = JobPaths::channels_file(&self.name, self.subtask);
-        put(storage, id, &inside, file.chunks)?;
+        put(self.targets.place(storage, id, &inside), file.chunks)?;
         Ok(Some(FileRef {
             path: inside,
             length: file.length,
@@ -402,17 +405,14 @@ impl Lane {
 }
 
 fn put(
-    storage: &Storage,
-    id: CheckpointId,
-    inside: &str,
+    (store, path): (Arc<dyn SnapshotStore>, String),
     chunks: Vec<Vec<u8>>,
 ) -> Result<(), String> {
-    let path = storage.paths.in_checkpoint(id, inside);
-    storage.store.put(&path, chunks).map_err(|e| {
+    store.put(&path, chunks).map_err(|e| {
         // It may be there all the same, and the checkpoint may have been given up already: then
         // nobody else removes it. What was there before is not ours.
         if !e.is_already_exists() {
-            let _ = storage.store.delete(&path);
+            let _ = store.delete(&path);
         }
         e.told()
     })

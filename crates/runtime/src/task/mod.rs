@@ -524,6 +524,11 @@ impl Running {
                     source.no_more_splits();
                 }
             }
+            Control::Drain => {
+                if let Some(source) = &mut self.task.source {
+                    source.drain();
+                }
+            }
             Control::OpenSplits(all) => {
                 if let Some(source) = &mut self.task.source {
                     source.share(all);

@@ -21,6 +21,8 @@ pub(crate) struct SourceHead {
     ended: Vec<String>,
     /// No more splits will come.
     complete: bool,
+    /// Nothing is read any more, as if everything had been read.
+    drained: bool,
     /// After a stop barrier nothing is read any more.
     stopped: Option<CheckpointId>,
     pace: Option<RateLimit>,
@@ -47,6 +49,7 @@ impl SourceHead {
             open: Vec::new(),
             ended: Vec::new(),
             complete: false,
+            drained: false,
             stopped: None,
             pace: rate.map(RateLimit::new),
         }
@@ -67,6 +70,11 @@ impl SourceHead {
 
     pub(crate) fn no_more_splits(&mut self) {
         self.complete = true;
+    }
+
+    /// Reads no further: the operators behind it are to finish. Its splits stay open in snapshots.
+    pub(crate) fn drain(&mut self) {
+        self.drained = true;
     }
 
     /// The source has `all` open splits: this reader gets its share of the rate (D25).
@@ -114,6 +122,9 @@ impl SourceHead {
     pub(crate) fn read(&mut self, now: Instant, most: usize) -> Result<Read, Failure> {
         if self.stopped.is_some() {
             return Ok(Read::Nothing);
+        }
+        if self.drained {
+            return Ok(Read::End);
         }
         if self.open.is_empty() {
             return Ok(if self.complete {

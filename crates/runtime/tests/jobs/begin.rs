@@ -657,7 +657,8 @@ fn notes_of_a_restart(source: MemorySource, checkpoints: Option<Config>) -> (Rep
         | JobEvent::Checkpoint(_)
         | JobEvent::CheckpointFailed { .. }
         | JobEvent::Failed(_)
-        | JobEvent::Restarting { .. } => None,
+        | JobEvent::Restarting { .. }
+        | JobEvent::Savepoint { .. } => None,
     };
     let notes = job.events.all().into_iter().filter_map(note);
     (report, notes.collect())

@@ -7,11 +7,13 @@
 )]
 
 mod begin;
+mod commands;
 mod increments;
 mod letters;
 mod logs;
 mod modes;
 mod own_state;
+mod regions;
 mod restore;
 mod unaligned;
 

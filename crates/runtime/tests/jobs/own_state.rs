@@ -55,7 +55,7 @@ type Seen = dyn Fn(&Log) + Send + Sync;
 /// An operator that keeps the rows of its first input in lists and in its own memory, and those of
 /// its second, a broadcast one, in broadcast state.
 #[derive(Clone)]
-struct Keeper {
+pub(super) struct Keeper {
     descriptor: Descriptor,
     log: Arc<Log>,
     refuse: Arc<Refuse>,
@@ -65,7 +65,7 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn new(inputs: u32) -> Self {
+    pub(super) fn new(inputs: u32) -> Self {
         let state = |name: &str, kind| StateDecl {
             name: name.into(),
             kind,
@@ -97,6 +97,26 @@ impl Keeper {
     fn seeing(mut self, seen: impl Fn(&Log) + Send + Sync + 'static) -> Self {
         self.seen = Arc::new(seen);
         self
+    }
+
+    /// Does this when it is asked for a snapshot.
+    pub(super) fn refusing(
+        mut self,
+        refuse: impl Fn(CheckpointId) -> Result<(), Failure> + Send + Sync + 'static,
+    ) -> Self {
+        self.refuse = Arc::new(refuse);
+        self
+    }
+
+    /// What it was called for, but for rows.
+    pub(super) fn calls_without_rows(&self) -> Vec<String> {
+        let calls = self.log.calls().into_iter();
+        calls.filter(|call| call != "row").collect()
+    }
+
+    /// How often it was called for this.
+    pub(super) fn count(&self, call: &str) -> usize {
+        self.log.count(call)
     }
 
     fn called(&self, call: impl Into<String>) {
@@ -246,7 +266,7 @@ impl Stop {
     }
 }
 
-fn numbered(prefix: &str, count: usize) -> Vec<String> {
+pub(super) fn numbered(prefix: &str, count: usize) -> Vec<String> {
     (0..count).map(|i| format!("{prefix}{i}")).collect()
 }
 
@@ -274,7 +294,7 @@ fn stopped(report: &Report) {
 }
 
 #[track_caller]
-fn finished(report: &Report) {
+pub(super) fn finished(report: &Report) {
     let finished = matches!(report.outcome, Ended::Finished);
     assert!(finished, "{:?}", report.outcome);
 }
@@ -464,6 +484,7 @@ fn a_snapshot_that_is_refused_declines_the_checkpoint_and_leaves_no_trace() {
             | JobEvent::Running { .. }
             | JobEvent::Failed(_)
             | JobEvent::Restarting { .. }
+            | JobEvent::Savepoint { .. }
             | JobEvent::Note(_) => {}
         }));
     job.checkpoints = Some(Config {

@@ -18,6 +18,7 @@ fn lane(store: &Arc<MemoryStore>) -> Lane {
             store: store.clone(),
             paths: JobPaths::new(&Name::new("test").unwrap()),
         }),
+        targets: Targets::default(),
         sinks: Vec::new(),
         wires: Wires::default(),
         events,
