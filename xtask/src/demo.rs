@@ -6,6 +6,7 @@
 
 mod checkpoints;
 mod committed;
+pub(crate) mod crash;
 mod expected;
 pub(crate) mod figures;
 mod moment;
@@ -71,6 +72,8 @@ struct Job {
     rate: Option<u64>,
     /// Folder for all that the job writes.
     scratch: PathBuf,
+    /// Other keys of the job file and their values.
+    options: Vec<(&'static str, String)>,
 }
 
 /// What a kill left behind.
@@ -111,6 +114,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
             file: file.clone(),
             rate,
             scratch: scratch.path().to_path_buf(),
+            options: Vec::new(),
         };
         let kill_after = kill_after(options, &expected, &mut moments)?;
         let outcome = demonstrate(&job, &expected, kill_after);
@@ -251,6 +255,9 @@ impl Job {
         }
         if let Some(rate) = self.rate {
             set("sources.flights.rate", rate.to_string());
+        }
+        for (key, value) in &self.options {
+            set(key, value.clone());
         }
         arguments
     }

@@ -27,6 +27,8 @@ enum Task {
     Guests,
     /// Run the flights job, kill it in the middle, run it again, and compare what came out.
     Demo(demo::Options),
+    /// Kill the flights job again and again at random moments, and compare what came out.
+    Crash(demo::crash::Options),
     /// Measure speed, size and start-up of the release build, and print a table for the README.
     Figures(demo::figures::Options),
     /// Build everything, run all tests, and print how many passed.
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
     let done = match Task::parse() {
         Task::Guests => guests::build().map(|()| true),
         Task::Demo(options) => demo::run(&options),
+        Task::Crash(options) => demo::crash::run(&options),
         Task::Figures(options) => demo::figures::run(&options).map(|()| true),
         Task::Test => suite::run(),
         Task::Tidy => tidy::run(),

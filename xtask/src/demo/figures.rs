@@ -117,6 +117,7 @@ fn job(weir: &Path, file: &Path, rate: Option<u64>, scratch: &Path) -> Job {
         file: file.to_path_buf(),
         rate,
         scratch: scratch.to_path_buf(),
+        options: Vec::new(),
     }
 }
 

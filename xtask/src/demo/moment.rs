@@ -23,6 +23,11 @@ impl Moments {
         let unit = (mixed >> 11) as f64 / (1_u64 << 53) as f64;
         from + unit * (to - from)
     }
+
+    /// A whole number below `end`.
+    pub(super) fn below(&mut self, end: u64) -> u64 {
+        (self.between(0.0, 1.0) * end as f64) as u64
+    }
 }
 
 /// A seed that differs from run to run and is short enough to be typed.

@@ -29,6 +29,7 @@ pub(super) enum End {
 /// A process of `weir run`.
 pub(super) struct Run {
     child: Child,
+    began: Instant,
     /// The folders where the first row shows.
     sinks: Vec<PathBuf>,
     stdout: PathBuf,
@@ -52,6 +53,7 @@ impl Run {
         let progress = Progress::new(job.checkpoints(), number);
         Ok(Self {
             child,
+            began: Instant::now(),
             sinks,
             stdout,
             stderr,
@@ -92,6 +94,25 @@ impl Run {
         self.child.wait()?;
         self.progress.clear();
         Ok(End::Killed { after })
+    }
+
+    /// Kills the process with SIGKILL at once.
+    pub(super) fn kill_now(&mut self) -> Result<End> {
+        self.child.kill().context("killing weir")?;
+        let after = self.began.elapsed();
+        self.child.wait()?;
+        Ok(End::Killed { after })
+    }
+
+    /// Its exit status if it has ended.
+    pub(super) fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
+    /// Whether a word stands in its log.
+    pub(super) fn says(&self, word: &str) -> bool {
+        let log = fs::read(&self.stderr).unwrap_or_default();
+        String::from_utf8_lossy(&log).contains(word)
     }
 
     /// Waits for the end of the process.

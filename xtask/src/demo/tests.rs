@@ -58,6 +58,7 @@ impl StandIn {
             file: folder.join("job.yaml"),
             rate: Some(1_000_000),
             scratch: folder.join("scratch"),
+            options: Vec::new(),
         };
         fs::create_dir(&job.scratch).unwrap();
         demonstrate(&job, &slice_expected(), Some(Duration::from_millis(1)))
