@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use weir_model::Name;
 use weir_operator::Descriptor;
-use weir_state::{StateDecl, StateKind};
+use weir_state::{StateDecl, StateKind, Ttl};
 
 use crate::{Error, bindings::weir::operator::data, interfaces};
 
@@ -119,18 +119,17 @@ fn check_state(declared: data::StateDecl) -> Result<StateDecl, Error> {
             "a time to live for state `{name}`, but it is a {kind} state; keyed state can have one"
         )));
     }
-    if declared.ttl.is_some() {
-        return Err(Error::Unsupported {
-            what: format!("state `{name}` has a time to live"),
-        });
-    }
     Ok(StateDecl {
         name: declared.name,
         kind,
         format: declared.format,
         version: declared.version,
         prefetch: declared.prefetch,
-        ttl: None,
+        ttl: declared.ttl.map(|ttl| Ttl {
+            duration_ms: ttl.duration_ms,
+            on_read: ttl.on_read,
+            return_expired: ttl.return_expired,
+        }),
     })
 }
 

@@ -6,6 +6,7 @@
 
 mod big;
 mod chunks;
+mod cleanup;
 mod delta;
 mod epoch;
 mod list;
@@ -20,13 +21,16 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use weir_model::{CheckpointId, Column, ColumnView, KeyGroup, KeyGroupRange, OptionalColumn};
+use weir_model::{
+    CheckpointId, Column, ColumnView, KeyGroup, KeyGroupRange, OptionalColumn, ProcessingTime,
+};
 
 use crate::{
     Backend, EntriesColumn, Error, KeyBatch, ListWrites, MapWrites, NestedColumn, Snapshot,
     SnapshotFormat, SnapshotRequest, StateDecl, StateIndex, ValueWrites, Which, Writes, limits,
 };
 pub(crate) use chunks::MapChunks;
+use cleanup::Cursor;
 use epoch::Epochs;
 pub use snapshot::BLOCK_BYTES;
 use snapshot::{Alive, HeapSnapshot, StateSnapshot};
@@ -39,6 +43,8 @@ pub struct HeapBackend {
     decls: Vec<StateDecl>,
     states: Vec<HeapState>,
     epochs: Epochs,
+    /// What time it is, where that was said.
+    now: Option<ProcessingTime>,
     probes: Vec<Probe>,
     scratch: Vec<u8>,
 }
@@ -49,6 +55,9 @@ struct HeapState {
     shape: Shape,
     table: Table,
     entries: u64,
+    cursor: Cursor,
+    /// How many keys were accessed since it was cleaned up.
+    accesses: usize,
 }
 
 /// How the values of a state are laid out.
@@ -95,6 +104,8 @@ impl HeapBackend {
                 shape,
                 table: Table::new(range, shape != Shape::Cell, epochs.now()),
                 entries: 0,
+                cursor: Cursor::default(),
+                accesses: 0,
             });
         }
         Ok(Self {
@@ -102,9 +113,41 @@ impl HeapBackend {
             decls,
             states,
             epochs,
+            now: None,
             probes: Vec::new(),
             scratch: Vec::new(),
         })
+    }
+
+    /// Keys of a state were accessed.
+    fn accessed(&mut self, state: StateIndex, keys: usize) {
+        if let Some(state) = self.states.get_mut(state.0 as usize) {
+            state.accesses += keys;
+        }
+    }
+
+    /// Removes some of what has expired, by what was accessed. Not when it is read: a call that is
+    /// rolled back and run again must find the same.
+    fn clean(&mut self) {
+        let Some(now) = self.now else { return };
+        for (state, decl) in self.states.iter_mut().zip(&self.decls) {
+            let keys = std::mem::take(&mut state.accesses);
+            let Some(ttl) = decl.ttl.filter(|_| keys > 0) else {
+                continue;
+            };
+            let alive = Alive {
+                ttl: Some(ttl),
+                now,
+            };
+            let HeapState {
+                shape,
+                table,
+                cursor,
+                ..
+            } = state;
+            let change = cleanup::step(*shape, table, cursor, alive, keys, &mut self.scratch);
+            state.count(change, self.epochs.now());
+        }
     }
 
     /// Begins the epoch after one that has ended.
@@ -236,6 +279,7 @@ impl Backend for HeapBackend {
             .state(state, Shape::Cell)
             .and_then(|found| found.table.get(keys, which, &mut probes, out));
         self.probes = probes;
+        self.accessed(state, which.len(keys.keys.len()));
         result
     }
 
@@ -248,7 +292,9 @@ impl Backend for HeapBackend {
     ) -> Result<(), Error> {
         self.check_batch(keys)?;
         self.check_keys(keys, which)?;
-        list::get(&self.state(state, Shape::List)?.table, keys, which, out)
+        list::get(&self.state(state, Shape::List)?.table, keys, which, out)?;
+        self.accessed(state, which.len(keys.keys.len()));
+        Ok(())
     }
 
     fn get_entries(
@@ -264,7 +310,9 @@ impl Backend for HeapBackend {
         let len = which.len(keys.keys.len());
         check_lengths("map keys of keys", map_keys.len(), len)?;
         let found = self.state(state, Shape::Map)?;
-        map::get(&found.table, keys, which, map_keys, out)
+        map::get(&found.table, keys, which, map_keys, out)?;
+        self.accessed(state, map_keys.len());
+        Ok(())
     }
 
     fn scan_entries(
@@ -313,8 +361,22 @@ impl Backend for HeapBackend {
             let change = map::apply(&mut state.table, keys, writes, &mut self.scratch);
             state.count(change, epoch);
         }
+        for (state, writes) in &writes.values {
+            self.accessed(*state, writes.keys.len());
+        }
+        for (state, writes) in &writes.lists {
+            self.accessed(*state, writes.keys.len());
+        }
+        for (state, writes) in &writes.maps {
+            self.accessed(*state, writes.keys.len());
+        }
+        self.clean();
         limits::recycle(&mut self.scratch);
         Ok(())
+    }
+
+    fn set_time(&mut self, now: ProcessingTime) {
+        self.now = Some(self.now.map_or(now, |before| before.max(now)));
     }
 
     fn snapshot(&mut self, request: &SnapshotRequest) -> Result<Box<dyn Snapshot>, Error> {

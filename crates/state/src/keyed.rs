@@ -8,12 +8,14 @@
 
 mod cells;
 mod lists;
+mod lived;
 mod maps;
 #[cfg(test)]
 mod tests;
 
 use weir_model::{
     CheckpointId, Column, ColumnView, KeyGroup, KeyedView, MaxParallelism, OptionalColumn,
+    ProcessingTime,
 };
 
 use crate::{
@@ -22,6 +24,7 @@ use crate::{
 };
 use cells::Cells;
 use lists::Lists;
+use lived::Lived;
 use maps::Maps;
 
 /// The keyed state of one operator and subtask, as its calls see it.
@@ -61,11 +64,34 @@ use maps::Maps;
 /// assert_eq!((read.get(0), read.get(1)), (None, Some(&b"1"[..])));
 /// ```
 pub struct KeyedState {
-    backend: Box<dyn Backend>,
+    backend: Layers,
     max: MaxParallelism,
     call: Call,
     overlays: Vec<Overlay>,
     writes: Writes,
+}
+
+/// What a call reads and writes.
+enum Layers {
+    Plain(Box<dyn Backend>),
+    /// Some states have a time to live.
+    Lived(Box<Lived>),
+}
+
+impl Layers {
+    fn as_mut(&mut self) -> &mut dyn Backend {
+        match self {
+            Self::Plain(backend) => backend.as_mut(),
+            Self::Lived(lived) => lived.as_mut(),
+        }
+    }
+
+    fn states(&self) -> &[StateDecl] {
+        match self {
+            Self::Plain(backend) => backend.states(),
+            Self::Lived(lived) => lived.states(),
+        }
+    }
 }
 
 /// The keys of the call in hand, in buffers that are used again.
@@ -109,6 +135,10 @@ impl KeyedState {
     #[must_use]
     pub fn new(backend: Box<dyn Backend>, max: MaxParallelism) -> Self {
         let overlays = backend.states().iter().map(Overlay::of).collect();
+        let backend = match Lived::over(backend) {
+            Ok(lived) => Layers::Lived(Box::new(lived)),
+            Err(backend) => Layers::Plain(backend),
+        };
         Self {
             backend,
             max,
@@ -122,6 +152,12 @@ impl KeyedState {
     #[must_use]
     pub fn states(&self) -> &[StateDecl] {
         self.backend.states()
+    }
+
+    /// The processing time at which the calls that follow are judged: what has expired by it is not
+    /// there, or is given back once more, and what is written gets it (D16).
+    pub fn set_time(&mut self, now: ProcessingTime) {
+        self.backend.as_mut().set_time(now);
     }
 
     /// Starts a call on these keys, or on none. Drops what a call before it wrote and did not
@@ -318,12 +354,20 @@ impl KeyedState {
                 Overlay::Foreign => {}
             }
         }
+        let prepared = match &mut self.backend {
+            Layers::Plain(_) => Ok(()),
+            Layers::Lived(lived) => lived.prepare(&self.call.batch(), &mut self.writes),
+        };
+        if prepared.is_err() {
+            self.rollback();
+            return prepared;
+        }
         let writes = &self.writes;
         let idle = writes.values.is_empty() && writes.lists.is_empty() && writes.maps.is_empty();
         let result = if idle {
             Ok(())
         } else {
-            self.backend.apply(&self.call.batch(), writes)
+            self.backend.as_mut().apply(&self.call.batch(), writes)
         };
         self.rollback();
         result
@@ -332,6 +376,9 @@ impl KeyedState {
     /// Drops what the call wrote. The call may go on as if it had just begun.
     pub fn rollback(&mut self) {
         self.reclaim();
+        if let Layers::Lived(lived) = &mut self.backend {
+            lived.forget();
+        }
         for overlay in &mut self.overlays {
             match overlay {
                 Overlay::Cells(cells) => cells.reset(),
@@ -347,22 +394,25 @@ impl KeyedState {
     /// # Errors
     /// [`Error`] where the backend fails.
     pub fn snapshot(&mut self, request: &SnapshotRequest) -> Result<Box<dyn Snapshot>, Error> {
-        self.backend.snapshot(request)
+        self.backend.as_mut().snapshot(request)
     }
 
     /// The checkpoint is complete.
     pub fn completed(&mut self, id: CheckpointId) {
-        self.backend.completed(id);
+        self.backend.as_mut().completed(id);
     }
 
     /// The checkpoint was given up.
     pub fn aborted(&mut self, id: CheckpointId) {
-        self.backend.aborted(id);
+        self.backend.as_mut().aborted(id);
     }
 
-    /// The backend, to be restored before the first call.
+    /// The backend, to be restored before the first call. It holds values as they are stored.
     pub fn backend_mut(&mut self) -> &mut dyn Backend {
-        self.backend.as_mut()
+        match &mut self.backend {
+            Layers::Plain(backend) => backend.as_mut(),
+            Layers::Lived(lived) => lived.inner.as_mut(),
+        }
     }
 
     /// Gives the buffers of the last commit back to the overlays they came from.

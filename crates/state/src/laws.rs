@@ -15,6 +15,7 @@ mod increments;
 mod model;
 mod saved;
 mod steps;
+pub mod ttl;
 
 use std::io;
 
@@ -31,7 +32,7 @@ use crate::{
 use model::{Batch, Call, World};
 
 /// How a law gets a backend.
-type Make<'a> = &'a dyn Fn(Vec<StateDecl>, KeyGroupRange) -> Box<dyn Backend>;
+pub type Make<'a> = &'a dyn Fn(Vec<StateDecl>, KeyGroupRange) -> Box<dyn Backend>;
 
 /// The number of key groups in the laws: not a power of two, more than a table has pages.
 const MAX: u32 = 40;
@@ -50,12 +51,24 @@ pub fn check_backend(make: impl Fn(Vec<StateDecl>, KeyGroupRange) -> Box<dyn Bac
     random_histories(&make);
     increments::any_checkpoints(&make);
     increments::large_values_in_increments(&make);
+    check_ttl(&make);
     many_keys_and_large_values(&make);
     one_crowded_key_group(&make);
     a_refused_call_changes_nothing(&make);
     states_are_used_as_declared(&make);
     state_without_keys_is_not_kept(&make);
     damaged_rows_are_refused(&make);
+}
+
+/// Checks what a time to live asks of a backend: C13 to C16, and any calls against a model.
+pub fn check_ttl(make: Make<'_>) {
+    ttl::c13_strict_timeline(make);
+    ttl::c14_relaxed_and_on_read(make);
+    ttl::c14_a_call_that_is_rolled_back_refreshes_nothing(make);
+    ttl::c15_per_element_and_per_entry(make);
+    ttl::c16_migration(make);
+    ttl::c16_full_snapshots_leave_out_what_has_expired(make);
+    ttl::any_calls(make);
 }
 
 /// Those laws that many keys with colliding hashes might break.

@@ -20,7 +20,7 @@ use weir_graph::{
 use weir_model::{Attempt, ColumnView, KeyGroupRange, MaxParallelism, Name, Parallelism};
 use weir_operator::{BadKey, Failure, KeySelector, OperatorFactory, SinkFactory, SourceFactory};
 use weir_runtime::{
-    BackendFactory, CheckpointOptions, Claims, Deployment, Foreign, JobEvent, JobListener,
+    BackendFactory, CheckpointOptions, Claims, Clock, Deployment, Foreign, JobEvent, JobListener,
     JobOptions, Mapping, OnExisting, Opener, OperatorDeployment, Report, RestoreFrom,
     SinkDeployment, SystemClock,
     control::{CommandError, JobCommand},
@@ -90,6 +90,8 @@ pub struct TestJob {
     pub on_existing: OnExisting,
     /// Who is told.
     pub events: Events,
+    /// Its processing time.
+    pub clock: Arc<dyn Clock>,
     /// Whether nobody can ask it to stop.
     pub unstoppable: bool,
     stop: watch::Sender<bool>,
@@ -173,6 +175,7 @@ impl TestJob {
             owner: "job `test`".into(),
             on_existing: OnExisting::Refuse,
             events: Events::default(),
+            clock: Arc::new(SystemClock),
             unstoppable: false,
             stop: watch::Sender::new(false),
             commands: Commander::default(),
@@ -354,7 +357,7 @@ impl TestJob {
             restart: Restart::new(self.restart),
             restore: self.restore.clone(),
             attempts: Box::new(move || Ok(Attempt(attempts.fetch_add(1, Ordering::Relaxed) + 1))),
-            clock: Arc::new(SystemClock),
+            clock: self.clock.clone(),
             listener: Arc::new(self.events.clone()),
             stop: match self.unstoppable {
                 true => watch::channel(false).1,

@@ -6,7 +6,7 @@ use weir_model::{CheckpointId, Column, OptionalColumn, Rows};
 use weir_operator::{
     Context, Descriptor, Emitted, Failure, Operator, OperatorFactory, Outcome, TaskInfo, Trap,
 };
-use weir_state::{StateDecl, StateIndex, StateKind, Which};
+use weir_state::{StateDecl, StateIndex, StateKind, Ttl, Which};
 
 type Process = dyn Fn(&mut Context, u32, Rows<'_>) -> Result<Outcome, Failure> + Send + Sync;
 type Finish = dyn Fn(&mut Context) -> Result<Vec<Emitted>, Failure> + Send + Sync;
@@ -51,6 +51,19 @@ impl Closures {
             ttl: None,
             prefetch: false,
         });
+        self
+    }
+
+    /// Lets all states that were declared so far live that long after they were last written.
+    #[must_use]
+    pub fn living(mut self, duration_ms: u64) -> Self {
+        for state in &mut self.descriptor.states {
+            state.ttl = Some(Ttl {
+                duration_ms,
+                on_read: false,
+                return_expired: false,
+            });
+        }
         self
     }
 

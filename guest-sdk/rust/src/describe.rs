@@ -471,8 +471,8 @@ impl MapState<'_> {
 macro_rules! ttl {
     ($($state:ident),+) => {$(
         impl $state<'_> {
-            /// Lets values expire that long after they were last written. A host that has no
-            /// expiry yet refuses the operator.
+            /// Lets values expire that long after they were last written, by processing time: of a
+            /// list each element, of a map each entry. Writing the same value again counts.
             pub fn ttl(self, after: Duration) -> Self {
                 self.ttl_with(after, TtlOptions::default())
             }

@@ -223,7 +223,7 @@ fn only_cells_are_prefetched() {
 }
 
 #[test]
-fn a_time_to_live_is_nonsense_or_not_available() {
+fn c16_a_time_to_live_is_taken_over_and_is_more_than_nothing() {
     let ttl = |duration_ms| {
         Some(data::Ttl {
             duration_ms,
@@ -236,10 +236,12 @@ fn a_time_to_live_is_nonsense_or_not_available() {
         "`describe` declares a time to live of 0 ms for state `count`",
         |d| d.states[0].ttl = ttl(0),
     );
-    check_refused(
-        "W0312",
-        "state `count` has a time to live, which this version of the host does not run",
-        |d| d.states[0].ttl = ttl(1),
+    let mut descriptor = declared();
+    descriptor.states[0].ttl = ttl(1);
+    let taken = check(descriptor, &[]).unwrap().states[0].ttl.unwrap();
+    assert_eq!(
+        (taken.duration_ms, taken.on_read, taken.return_expired),
+        (1, false, false)
     );
 }
 

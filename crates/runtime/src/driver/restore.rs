@@ -307,6 +307,7 @@ impl Restored {
         let failed = |message: String| Failure::Restore {
             message: format!("{}: operator `{operator}`: {message}", self.location),
         };
+        backend.set_time(now);
         let mut parts = Vec::new();
         for (subtask, part) in saved.parallelism.subtasks().zip(&saved.subtasks) {
             let Some(file) = &part.file else { continue };

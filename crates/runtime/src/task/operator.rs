@@ -80,14 +80,20 @@ pub(crate) enum Fate {
 impl OperatorNode {
     /// Begins a call without rows.
     pub(crate) fn begin(&mut self, now: ProcessingTime) {
-        self.cx.processing_time = now;
+        self.set_time(now);
         self.begin_writes(None, false);
     }
 
     /// Begins a call that processes rows of an input.
     pub(crate) fn begin_rows(&mut self, now: ProcessingTime, input: u32, rows: Rows<'_>) {
-        self.cx.processing_time = now;
+        self.set_time(now);
         self.begin_writes(rows.keyed, self.is_broadcast(input));
+    }
+
+    /// The one reading of the clock that a call has (D16).
+    fn set_time(&mut self, now: ProcessingTime) {
+        self.cx.processing_time = now;
+        self.cx.state.set_time(now);
     }
 
     pub(crate) fn is_broadcast(&self, input: u32) -> bool {

@@ -15,6 +15,7 @@ mod modes;
 mod own_state;
 mod regions;
 mod restore;
+mod ttl;
 mod unaligned;
 
 use std::sync::{

@@ -148,13 +148,7 @@ pub(super) fn apply(
     for &key in &writes.clear {
         let key = key as usize;
         let (group, hash) = (keys.groups[key], keys.hashes[key]);
-        let key = keys.keys.get(key);
-        if let Some(segment) = table.segment(group, hash)
-            && let Some(at) = segment.find(hash, key)
-        {
-            change -= entries(segment, at) as i64;
-            table.remove(group, hash, key);
-        }
+        change += clear(table, group, hash, keys.keys.get(key));
     }
     for (row, &key) in writes.keys.iter().enumerate() {
         let key = key as usize;
@@ -166,6 +160,19 @@ pub(super) fn apply(
         };
     }
     change
+}
+
+/// Removes a map; gives back by how much the number of entries changes.
+pub(super) fn clear(table: &mut Table, group: KeyGroup, hash: u64, key: &[u8]) -> i64 {
+    let Some(segment) = table.segment(group, hash) else {
+        return 0;
+    };
+    let Some(at) = segment.find(hash, key) else {
+        return 0;
+    };
+    let gone = entries(segment, at) as i64;
+    table.remove(group, hash, key);
+    -gone
 }
 
 /// Puts one entry; gives back by how much the number of entries changes.
@@ -201,7 +208,7 @@ pub(super) fn put(
 }
 
 /// Removes one entry; gives back by how much the number of entries changes.
-fn remove(
+pub(super) fn remove(
     table: &mut Table,
     group: KeyGroup,
     hash: u64,

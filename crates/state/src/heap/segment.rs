@@ -167,6 +167,18 @@ impl Segment {
         big
     }
 
+    /// What is in a place of the index, with the hash of its key: [`At::NONE`] where it is empty,
+    /// `None` behind the last.
+    pub(super) fn at_place(&self, place: usize) -> Option<(At, u64)> {
+        let cell = self.index.get(place)?;
+        if cell.at == u32::MAX {
+            return Some((At::NONE, 0));
+        }
+        let at = At(cell.at);
+        let low = record::low_hash(&self.arena, at.byte());
+        Some((at, u64::from(cell.tag) << 32 | u64::from(low)))
+    }
+
     /// All records, in no order.
     pub(super) fn records(&self) -> impl Iterator<Item = At> {
         self.index

@@ -83,6 +83,11 @@ impl Table {
         self.pages.iter_mut().for_each(|page| page.enter(epoch));
     }
 
+    /// A page, by its number.
+    pub(super) fn page(&self, number: usize) -> Option<&Page> {
+        self.pages.get(number)
+    }
+
     /// The key groups of a page.
     pub(super) fn groups_of(&self, page: usize) -> KeyGroupRange {
         let first = usize::from(self.range.start.0) + (page << self.shift);

@@ -4,6 +4,7 @@ mod chunks;
 mod collisions;
 mod increments;
 mod memory;
+mod ttl;
 
 use crate::{HeapBackend, laws};
 

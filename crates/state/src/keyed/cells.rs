@@ -91,11 +91,15 @@ impl Cells {
         // Slots come once a call; were they to come twice, the last count.
         self.dirty.clear();
         self.written.clear();
+        // With a time to live, to write the same again is an access.
+        let decl = access.backend.states().get(access.state.0 as usize);
+        let lives = decl.is_some_and(|decl| decl.ttl.is_some());
         for key in 0..values.len() {
-            let unchanged = match self.slots[key] {
-                Slot::Clean(row) => self.read.get(row as usize) == values.get(key),
-                Slot::Unread | Slot::Dirty(_) => false,
-            };
+            let unchanged = !lives
+                && match self.slots[key] {
+                    Slot::Clean(row) => self.read.get(row as usize) == values.get(key),
+                    Slot::Unread | Slot::Dirty(_) => false,
+                };
             if !unchanged {
                 self.slots[key] = Slot::Dirty(self.dirty.len() as u32);
                 self.dirty.push(key as u32);

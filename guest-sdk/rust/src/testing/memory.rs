@@ -19,8 +19,12 @@ pub(super) struct Memory {
     pub(super) config: String,
     pub(super) states: Vec<StateDecl>,
     pub(super) held: AllHeld,
-    /// `held` as it was before the call.
-    before: AllHeld,
+    /// When what is held was last accessed, where it has a time to live.
+    pub(super) accessed: Accessed,
+    /// `held` and `accessed` as they were before the call.
+    before: (AllHeld, Accessed),
+    /// What the call in hand has read and found expired: it goes when the call ends.
+    expired: BTreeSet<Access>,
     /// The distinct keys of the call in hand.
     keys: Vec<Bytes>,
     /// Which state of the subtask the call in hand may use.
@@ -51,6 +55,20 @@ pub(super) enum Held {
 /// All that is held, by state and key.
 pub(super) type AllHeld = BTreeMap<(u32, Bytes), Held>;
 
+/// What has a time of last access: a value, an element or an entry.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    Value,
+    Item(usize),
+    Entry(Bytes),
+}
+
+/// Which part of what is held of a state under a key.
+pub(super) type Access = ((u32, Bytes), Part);
+
+/// All times of last access.
+pub(super) type Accessed = BTreeMap<Access, i64>;
+
 pub(super) struct MemoryHost(pub(super) Rc<RefCell<Memory>>);
 
 impl Memory {
@@ -59,7 +77,9 @@ impl Memory {
             config: config.to_owned(),
             states: Vec::new(),
             held: BTreeMap::new(),
-            before: BTreeMap::new(),
+            accessed: Accessed::new(),
+            before: (AllHeld::new(), Accessed::new()),
+            expired: BTreeSet::new(),
             keys: Vec::new(),
             scope: Scope::Nothing,
             subtask: 0,
@@ -83,7 +103,8 @@ impl Memory {
     pub(super) fn begin(&mut self, scope: Scope, keys: &BytesColumn) -> Vec<Slots> {
         self.keys = rows(keys);
         self.scope = scope;
-        self.before.clone_from(&self.held);
+        self.before = (self.held.clone(), self.accessed.clone());
+        self.expired.clear();
         self.metrics_before.clone_from(&self.metrics);
         self.put.clear();
         let prefetched = self
@@ -93,17 +114,18 @@ impl Memory {
             .filter(|(_, decl)| decl.prefetch);
         let prefetched: Vec<u32> = prefetched.map(|(state, _)| state as u32).collect();
         let all: Vec<u32> = (0..self.keys.len() as u32).collect();
-        let slots = |state| Slots {
-            state,
-            values: self.values(state, &all),
-        };
-        prefetched.into_iter().map(slots).collect()
+        let mut slots = Vec::new();
+        for state in prefetched {
+            let values = self.values(state, &all);
+            slots.push(Slots { state, values });
+        }
+        slots
     }
 
     /// Ends a call: takes in the slots it returned, or drops what it did.
     pub(super) fn end(&mut self, slots: std::result::Result<&[Slots], ()>) {
         let Ok(slots) = slots else {
-            self.held = std::mem::take(&mut self.before);
+            (self.held, self.accessed) = std::mem::take(&mut self.before);
             self.metrics = std::mem::take(&mut self.metrics_before);
             return;
         };
@@ -115,6 +137,7 @@ impl Memory {
                 self.put_value(slots.state, key as u32, value);
             }
         }
+        self.drop_expired();
     }
 
     pub(super) fn held(&self, state: u32) -> usize {
@@ -171,18 +194,22 @@ impl Memory {
         (state, self.keys[key as usize].clone())
     }
 
-    fn values(&self, state: u32, keys: &[u32]) -> OptionalColumn {
-        optional_column(
-            keys.iter()
-                .map(|key| match self.held.get(&self.slot(state, *key)) {
-                    Some(Held::Value(value)) => Some(value.clone()),
-                    Some(Held::List(_) | Held::Map(_)) | None => None,
-                }),
-        )
+    fn values(&mut self, state: u32, keys: &[u32]) -> OptionalColumn {
+        let mut values = Vec::new();
+        for key in keys {
+            let slot = self.slot(state, *key);
+            let value = match self.held.get(&slot) {
+                Some(Held::Value(value)) => Some(value.clone()),
+                Some(Held::List(_) | Held::Map(_)) | None => None,
+            };
+            values.push(value.filter(|_| self.is_read((slot, Part::Value))));
+        }
+        optional_column(values.into_iter())
     }
 
     fn put_value(&mut self, state: u32, key: u32, value: Option<Bytes>) {
         let slot = self.slot(state, key);
+        self.is_written((slot.clone(), Part::Value));
         match value {
             Some(value) => self.held.insert(slot, Held::Value(value)),
             None => self.held.remove(&slot),
@@ -210,6 +237,62 @@ impl Memory {
         {
             Held::Map(entries) => entries,
             Held::Value(_) | Held::List(_) => unreachable!("kinds are checked"),
+        }
+    }
+}
+
+impl Memory {
+    /// Whether what is there is given to a reader. What has expired is not, or once more, and goes
+    /// when the call ends.
+    fn is_read(&mut self, access: Access) -> bool {
+        let Some(ttl) = self.states[access.0.0 as usize].ttl else {
+            return true;
+        };
+        let last = self.accessed.get(&access).copied();
+        let last = last.unwrap_or(self.processing_time);
+        if last.saturating_add_unsigned(ttl.duration_ms) <= self.processing_time {
+            self.expired.insert(access);
+            return ttl.return_expired;
+        }
+        if ttl.on_read {
+            self.accessed.insert(access, self.processing_time);
+        }
+        true
+    }
+
+    fn is_written(&mut self, access: Access) {
+        if self.states[access.0.0 as usize].ttl.is_some() {
+            self.expired.remove(&access);
+            self.accessed.insert(access, self.processing_time);
+        }
+    }
+
+    /// Removes what reads have found expired, of a list from its end.
+    fn drop_expired(&mut self) {
+        for access in std::mem::take(&mut self.expired).into_iter().rev() {
+            self.accessed.remove(&access);
+            let (slot, part) = access;
+            let empty = match (self.held.get_mut(&slot), part) {
+                (Some(Held::Value(_)), Part::Value) => true,
+                (Some(Held::List(items)), Part::Item(n)) => {
+                    items.remove(n);
+                    for n in n..items.len() {
+                        if let Some(last) = self.accessed.remove(&(slot.clone(), Part::Item(n + 1)))
+                        {
+                            self.accessed.insert((slot.clone(), Part::Item(n)), last);
+                        }
+                    }
+                    items.is_empty()
+                }
+                (Some(Held::Map(entries)), Part::Entry(map_key)) => {
+                    entries.remove(&map_key);
+                    entries.is_empty()
+                }
+                _ => false,
+            };
+            if empty {
+                self.held.remove(&slot);
+            }
         }
     }
 }
@@ -250,8 +333,11 @@ impl Host for MemoryHost {
             elements: column::with_room(0, 0),
         };
         for key in keys {
-            for item in memory.list(state, *key).iter() {
-                expect(column::push(&mut nested.elements, item));
+            for (n, item) in memory.list(state, *key).clone().iter().enumerate() {
+                let slot = memory.slot(state, *key);
+                if memory.is_read((slot, Part::Item(n))) {
+                    expect(column::push(&mut nested.elements, item));
+                }
             }
             nested.ends.push(nested.elements.ends.len() as u32);
         }
@@ -264,7 +350,10 @@ impl Host for MemoryHost {
         let values = rows(values);
         assert_eq!(values.len(), keys.len());
         for (key, value) in keys.iter().zip(values) {
+            let n = memory.list(state, *key).len();
             memory.list(state, *key).push(value);
+            let slot = memory.slot(state, *key);
+            memory.is_written((slot, Part::Item(n)));
         }
     }
 
@@ -277,6 +366,12 @@ impl Host for MemoryHost {
         for (key, end) in keys.iter().zip(&values.ends) {
             let count = (end - start) as usize;
             *memory.list(state, *key) = items.by_ref().take(count).collect();
+            let slot = memory.slot(state, *key);
+            memory.accessed.retain(|(held, _), _| *held != slot);
+            memory.expired.retain(|(held, _)| *held != slot);
+            for n in 0..count {
+                memory.is_written((slot.clone(), Part::Item(n)));
+            }
             start = *end;
         }
         assert_eq!(items.next(), None, "items of no list");
@@ -288,8 +383,13 @@ impl Host for MemoryHost {
         memory.read += keys.len();
         let entries: Vec<_> = keys.iter().copied().zip(rows(map_keys)).collect();
         assert_eq!(entries.len(), map_keys.ends.len());
-        let get = |(key, map_key)| memory.map(state, key).get(&map_key).cloned();
-        optional_column(entries.into_iter().map(get))
+        let mut get = |(key, map_key): (u32, Bytes)| {
+            let value = memory.map(state, key).get(&map_key).cloned()?;
+            let access = (memory.slot(state, key), Part::Entry(map_key));
+            memory.is_read(access).then_some(value)
+        };
+        let values: Vec<_> = entries.into_iter().map(&mut get).collect();
+        optional_column(values.into_iter())
     }
 
     fn map_put(&self, state: u32, keys: &[u32], map_keys: &BytesColumn, values: &OptionalColumn) {
@@ -298,6 +398,8 @@ impl Host for MemoryHost {
         let (map_keys, values) = (rows(map_keys), optional_rows(values));
         assert_eq!((map_keys.len(), values.len()), (keys.len(), keys.len()));
         for ((key, map_key), value) in keys.iter().zip(map_keys).zip(values) {
+            let access = (memory.slot(state, *key), Part::Entry(map_key.clone()));
+            memory.is_written(access);
             let map = memory.map(state, *key);
             match value {
                 Some(value) => map.insert(map_key, value),
@@ -317,7 +419,22 @@ impl Host for MemoryHost {
     fn map_scan(&self, state: u32, key: u32, after: Option<&[u8]>, limit: u32) -> EntriesColumn {
         let mut memory = self.0.borrow_mut();
         memory.called("map-scan", state, &[StateKind::Map]);
-        let page = page(memory.map(state, key), after, limit);
+        let after = after.map(<[u8]>::to_vec);
+        let map = memory.map(state, key).clone();
+        let mut alive = BTreeMap::new();
+        for (map_key, value) in map {
+            if alive.len() == limit as usize {
+                break;
+            }
+            if after.as_ref().is_some_and(|after| map_key <= *after) {
+                continue;
+            }
+            let slot = memory.slot(state, key);
+            if memory.is_read((slot, Part::Entry(map_key.clone()))) {
+                alive.insert(map_key, value);
+            }
+        }
+        let page = page(&alive, None, limit);
         memory.read += page.keys.ends.len();
         page
     }

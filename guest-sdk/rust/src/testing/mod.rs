@@ -177,7 +177,11 @@ impl Harness {
     /// What the operator's `initialize` or `open` returned.
     pub fn restore(&mut self, saved: &Saved) -> Result<(), String> {
         self.logic = (self.make)(Box::new(MemoryHost(Rc::clone(&self.memory))));
-        self.memory.borrow_mut().held = saved.held.clone();
+        {
+            let mut memory = self.memory.borrow_mut();
+            memory.held = saved.held.clone();
+            memory.accessed = saved.accessed.clone();
+        }
         self.begin_life(Some(saved.raw.clone()))
     }
 
@@ -198,7 +202,7 @@ impl Harness {
     }
 
     /// Sets what the operator sees as the time of the wall clock, in milliseconds since the Unix
-    /// epoch. It begins at 0.
+    /// epoch, and by which state with a time to live expires. It begins at 0.
     pub fn set_processing_time(&mut self, now: i64) {
         self.memory.borrow_mut().processing_time = now;
     }

@@ -1,6 +1,6 @@
 //! What a checkpoint saved, and how it is dealt out to as many subtasks as one likes.
 
-use super::memory::{AllHeld, Held, Memory};
+use super::memory::{Accessed, AllHeld, Held, Memory};
 use super::{Harness, Make};
 use crate::bindings::weir::operator::data::{StateDecl, StateKind};
 
@@ -12,6 +12,7 @@ pub struct Saved {
     states: Vec<StateDecl>,
     pub(super) checkpoint: u64,
     pub(super) held: AllHeld,
+    pub(super) accessed: Accessed,
     pub(super) raw: Vec<Vec<u8>>,
 }
 
@@ -23,6 +24,7 @@ impl Saved {
             states: memory.states.clone(),
             checkpoint,
             held: memory.held.clone(),
+            accessed: memory.accessed.clone(),
             raw,
         }
     }
@@ -70,6 +72,8 @@ impl Saved {
             memory.subtask = subtask;
             memory.parallelism = parallelism;
             memory.held = held(old, subtask as usize, parallelism as usize);
+            let accessed = old.iter().flat_map(|saved| saved.accessed.clone());
+            memory.accessed = accessed.collect();
             let raw: Vec<&[Vec<u8>]> = old.iter().map(|saved| &saved.raw[..]).collect();
             let raw = share(&raw, subtask as usize, parallelism as usize);
             let mut harness = Harness::start(first.make, memory, Some(raw))?;

@@ -2,10 +2,12 @@
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, Location};
+use std::time::Duration;
 
 use super::*;
 use crate::{
-    Counter, Ctx, Describe, KeyedDescribe, KeyedProcess, Process, Result, Row, SideOutput, Value,
+    Counter, Ctx, Describe, Error, KeyedDescribe, KeyedProcess, List, Map, Process, Result, Row,
+    SideOutput, TtlOptions, Value,
 };
 
 /// Numbers the rows of a key, in state and in a field.
@@ -141,4 +143,64 @@ fn a_call_that_fails_at_its_end_counts_nothing() {
     assert_eq!(times.metric("rows"), None);
     assert_eq!(times.rows(["timed"]).unwrap().side("timed"), ["timed"]);
     assert_eq!(times.metric("rows"), Some(1.0));
+}
+
+/// Remembers rows, and what it knows of them.
+#[derive(Default)]
+struct Forgetting {
+    last: Value<String>,
+    all: List<String>,
+    by_name: Map<String, u64>,
+}
+
+impl KeyedProcess for Forgetting {
+    type In = String;
+    type Out = String;
+
+    fn describe(&mut self, d: &mut KeyedDescribe) {
+        let life = Duration::from_millis(100);
+        d.value("last", &mut self.last).ttl(life).prefetch();
+        d.list("all", &mut self.all).ttl(life);
+        let options = TtlOptions {
+            on_read: true,
+            return_expired: false,
+        };
+        d.map("by-name", &mut self.by_name).ttl_with(life, options);
+    }
+
+    fn process(&mut self, row: Row<String>, ctx: &mut Ctx<String>) -> Result<()> {
+        let row = row.to_string();
+        let last = self.last.get()?.cloned().unwrap_or_default();
+        let count = self.by_name.get("rows")?.copied().unwrap_or(0) + 1;
+        if row == "?" {
+            let all = self.all.get()?.join("+");
+            return ctx.emit(format_args!("{last} {all} {}", count - 1));
+        }
+        if row == "!" {
+            return Err(Error::fatal("what was read is forgotten"));
+        }
+        self.last.set(row.clone())?;
+        self.all.add(row)?;
+        self.by_name.put("rows", count)
+    }
+}
+
+#[test]
+fn c13_c15_state_expires_as_on_a_host() {
+    let mut harness = Harness::open::<Forgetting, _>("null").unwrap();
+    let mut at = |now: i64, row: &str| {
+        harness.set_processing_time(now);
+        let out = harness.keyed([("k", row)]);
+        out.map(|out| out.main().first().cloned().unwrap_or_default())
+    };
+    assert_eq!(at(0, "a").unwrap(), "");
+    assert_eq!(at(50, "b").unwrap(), "");
+    assert_eq!(at(99, "?").unwrap(), "b a+b 2");
+    assert_eq!(at(100, "?").unwrap(), "b b 2");
+    assert!(at(149, "!").is_err());
+    // What counts the rows was read at 100; that it was read at 149 is forgotten.
+    assert_eq!(at(150, "?").unwrap(), "  2");
+    assert_eq!(at(250, "?").unwrap(), "  0");
+    assert_eq!(harness.held("all"), 0);
+    assert_eq!(harness.held("by-name"), 0);
 }
