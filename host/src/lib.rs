@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 mod assemble;
 mod cli;
 mod config;
+mod control;
 #[cfg(test)]
 mod deployments;
 mod exit;

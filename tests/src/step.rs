@@ -110,9 +110,14 @@ fn first() -> u32 {
 #[serde(deny_unknown_fields)]
 struct Meanwhile {
     after: String,
-    step: Step,
+    /// The calls, one after the other.
+    #[serde(default)]
+    steps: Vec<Step>,
+    #[serde(default)]
+    step: Option<Step>,
     /// Sent to the first call afterwards.
-    send: String,
+    #[serde(default)]
+    send: Option<String>,
 }
 
 impl Step {
@@ -137,6 +142,7 @@ impl Step {
             .env(AS_PROGRAM, "1")
             .env("WEIR_CACHE_DIR", cache)
             .env("WEIR_CONFIG", "none")
+            .env("XDG_RUNTIME_DIR", runtime_dir(place)?)
             .stdin(Stdio::null())
             .stdout(match &self.stdout_to {
                 Some(path) => fs::File::options().write(true).open(path)?.into(),
@@ -229,8 +235,13 @@ impl Step {
                 send(child.id(), &now.send)?;
             }
             if let Some(now) = meanwhile.take_if(|m| line.contains(&m.after)) {
-                now.step.run(place, cache).context("meanwhile")?;
-                send(child.id(), &now.send)?;
+                for (number, step) in now.step.iter().chain(&now.steps).enumerate() {
+                    let what = || format!("call {number} meanwhile");
+                    step.run(place, cache).with_context(what)?;
+                }
+                if let Some(signal) = &now.send {
+                    send(child.id(), signal)?;
+                }
             }
         }
         ensure!(
@@ -290,6 +301,13 @@ impl Damage {
         }
         Ok(fs::write(&path, bytes)?)
     }
+}
+
+/// Where the program has its control sockets: a place for each test.
+fn runtime_dir(place: &Path) -> Result<PathBuf> {
+    let folder = place.join("runtime");
+    fs::create_dir_all(&folder)?;
+    Ok(folder)
 }
 
 /// Sends a signal to the program with this process id.

@@ -94,6 +94,7 @@ pub(crate) fn run(path: &Path) -> Result<()> {
 /// Makes the folder of the sessions, and one with the program.
 fn prepare(place: &Path) -> Result<()> {
     fs::create_dir(place.join("bin"))?;
+    fs::create_dir(place.join("runtime"))?;
     symlink(std::env::current_exe()?, place.join("bin/weir"))?;
     let components = place.join("home/components");
     fs::create_dir_all(&components)?;
@@ -124,6 +125,7 @@ fn call(place: &Path, line: &str) -> Result<(i32, Vec<String>)> {
         .env("LC_ALL", "C")
         .env("WEIR_CACHE_DIR", case::cache())
         .env("WEIR_CONFIG", "none")
+        .env("XDG_RUNTIME_DIR", place.join("runtime"))
         .env_remove("XDG_CONFIG_HOME")
         .env(AS_PROGRAM, "1")
         .env_remove("WEIR_LOG")

@@ -29,6 +29,7 @@ pub use model::{
     Reconnect, Sink, SinkConnector, SocketSource, Source, SourceConnector, StateBackend, TimePlace,
     Timestamp,
 };
+pub use read::duration_ms;
 pub use reference::{host_reference, reference};
 pub use schema::{host_schema, schema};
 pub use spot::Spot;

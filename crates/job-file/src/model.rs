@@ -113,6 +113,8 @@ pub enum StateBackend {
 pub struct Checkpoint {
     /// `dir`: the folder in which each job has a folder of its name.
     pub dir: PathBuf,
+    /// `savepoint-dir`: the folder that savepoints go to where nobody says another.
+    pub savepoint_dir: Option<PathBuf>,
     /// `mode`: what a row counts after a failure.
     pub mode: CheckpointMode,
     /// `interval`; `None` = only a final one, and on request.

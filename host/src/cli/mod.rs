@@ -5,6 +5,7 @@ mod checkpoints;
 mod completion;
 mod graph;
 mod inspect;
+mod remote;
 mod run;
 mod schema;
 
@@ -104,6 +105,11 @@ pub(crate) enum Output {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Run(Box<run::Run>),
+    Status(remote::StatusVerb),
+    Savepoint(remote::Savepoint),
+    Checkpoint(remote::Checkpoint),
+    Stop(remote::Stop),
+    Cancel(remote::Cancel),
     Check(check::Check),
     Graph(graph::Graph),
     Inspect(inspect::Inspect),
@@ -175,6 +181,11 @@ impl Cli {
         let shared = self.shared();
         match self.verb {
             Verb::Run(verb) => verb.run(&shared),
+            Verb::Status(verb) => verb.run(&shared),
+            Verb::Savepoint(verb) => verb.run(&shared),
+            Verb::Checkpoint(verb) => verb.run(&shared),
+            Verb::Stop(verb) => verb.run(&shared),
+            Verb::Cancel(verb) => verb.run(&shared),
             Verb::Check(verb) => verb.run(&shared),
             Verb::Graph(verb) => verb.run(&shared),
             Verb::Inspect(verb) => verb.run(&shared),

@@ -9,11 +9,12 @@ use weir_checkpoint::Restart;
 use weir_job_file::JobFile;
 use weir_model::JobName;
 use weir_operator::Failure;
-use weir_runtime::{JobOptions, Outcome, Report, RestoreFrom, SystemClock};
+use weir_runtime::{JobOptions, Outcome, Report, RestoreFrom, SystemClock, control::JobCommand};
 
 use super::{JobArgs, NonRestored, Output, Shared};
 use crate::{
     assemble::{Assembly, assemble},
+    control::{self, Identity, Savepoints, Server},
     exit::Exit,
     load::{load, refuse},
     render::{Progress, error, finished_text, json_report, say, tell, text_report},
@@ -88,6 +89,8 @@ impl Run {
             return Exit::Failed;
         }
         let claims = storage::claims(&assembly.job);
+        let (commands, listening) = mpsc::unbounded_channel();
+        let served = serve(&assembly.job, commands);
         let options = JobOptions {
             workers: thread::available_parallelism().map_or(1, usize::from),
             checkpoints: storage.checkpoints,
@@ -101,7 +104,7 @@ impl Run {
                 shared.terminal,
             )),
             stop,
-            commands: mpsc::unbounded_channel().1,
+            commands: listening,
             claims,
         };
         let report = match weir_runtime::run(assembly.deployment.clone(), options) {
@@ -111,6 +114,8 @@ impl Run {
                 return Exit::Failed;
             }
         };
+        // Whoever asked for the end is told of it before the process ends.
+        drop(served);
         print(&assembly, &report, shared);
         match &report.outcome {
             Outcome::Finished | Outcome::AlreadyFinished(_) | Outcome::Stopped(_) => Exit::Done,
@@ -146,6 +151,27 @@ impl Run {
         })?;
         let assembly = assemble(job, shared).map_err(|wrong| refuse(&wrong, shared))?;
         Ok((assembly, restore))
+    }
+}
+
+/// Makes the job reachable from outside; it runs without that where it cannot be.
+fn serve(job: &JobFile, commands: mpsc::UnboundedSender<JobCommand>) -> Option<Server> {
+    let identity = Identity {
+        job: job.job.to_string(),
+        dir: control::directory_of(job),
+    };
+    let usual = job.checkpoint.as_ref();
+    let usual = usual.and_then(|checkpoint| checkpoint.savepoint_dir.as_deref());
+    let savepoints = Savepoints::new(job.job.to_string(), usual.map(control::absolute));
+    match Server::start(identity, commands, savepoints) {
+        Ok(server) => Some(server),
+        Err(why) => {
+            say(&format!(
+                "{}: cannot be reached by other commands: {why}",
+                job.job
+            ));
+            None
+        }
     }
 }
 

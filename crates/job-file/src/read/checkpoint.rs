@@ -38,6 +38,7 @@ pub(super) const KEYS: Keys = Keys {
             &ALIGNED_TIMEOUT,
             &INCREMENTAL,
             &RETAIN,
+            &SAVEPOINT_DIR,
         ],
     )
     .about(
@@ -172,6 +173,14 @@ const NONE_WORD: &str = "NO_EXTERNALIZED_CHECKPOINTS";
 /// The shortest interval and timeout (semantics 1.12).
 const SHORTEST: Duration = Duration::from_millis(10);
 
+const SAVEPOINT_DIR: Key<Place> = Key::of("savepoint-dir", Place)
+    .about(
+        "The folder that savepoints go to when whoever asks for one names none. Each has a folder \
+         of its own in it.",
+    )
+    .without("`weir savepoint` must say `--to`")
+    .example("/backup/savepoints");
+
 /// What `mode` says.
 #[derive(Clone, Copy)]
 enum Mode {
@@ -275,6 +284,8 @@ fn at_most_once(fields: &Fields<'_>, report: &mut Report) {
 
 fn taken(fields: &Fields<'_>, mode: CheckpointMode, origin: &Origin, report: &mut Report) -> Read {
     let dir = fields.path(&DIR, origin, "checkpoints go to a local folder", report);
+    let instead = "savepoints go to a local folder";
+    let savepoint_dir = fields.path(&SAVEPOINT_DIR, origin, instead, report);
     let usual = Config::default();
     let interval = not_too_short(fields, &INTERVAL, report);
     let timeout = not_too_short(fields, &TIMEOUT, report);
@@ -289,6 +300,7 @@ fn taken(fields: &Fields<'_>, mode: CheckpointMode, origin: &Origin, report: &mu
     let Some(dir) = dir else { return Read::Wrong };
     Read::Taken(Box::new(Checkpoint {
         dir,
+        savepoint_dir,
         mode,
         interval,
         min_pause: min_pause.unwrap_or_default(),

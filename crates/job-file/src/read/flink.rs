@@ -98,6 +98,12 @@ const NAMES: &[(&str, &str, Kind)] = &[
     ("execution.checkpointing.dir", "checkpoint.dir", Same),
     ("state.checkpoints.dir", "checkpoint.dir", Same),
     ("state.backend.fs.checkpointdir", "checkpoint.dir", Same),
+    (
+        "execution.checkpointing.savepoint-dir",
+        "checkpoint.savepoint-dir",
+        Same,
+    ),
+    ("state.savepoints.dir", "checkpoint.savepoint-dir", Same),
     ("execution.checkpointing.storage", "checkpoint.dir", Storage),
     ("state.checkpoint-storage", "checkpoint.dir", Storage),
     ("state.backend.type", "state.backend", Same),

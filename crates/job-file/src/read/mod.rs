@@ -174,6 +174,18 @@ impl JobFile {
     }
 }
 
+/// A duration as it is written in job files, in milliseconds.
+///
+/// # Errors
+/// What is wrong with it, and how one is written.
+pub fn duration_ms(text: &str) -> Result<u64, String> {
+    let read = quantity::duration(text).map(crate::model::millis);
+    read.map_err(|wrong| match wrong.help {
+        Some(help) => format!("{}; {help}", wrong.label),
+        None => wrong.label,
+    })
+}
+
 /// The text of a file, without what editors put before it; an error where it is too large.
 fn readable<'a>(what: &str, name: &str, text: &'a str) -> Result<&'a str, Diagnostics> {
     if text.len() > yaml::MAX_BYTES {

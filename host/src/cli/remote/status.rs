@@ -1,0 +1,150 @@
+//! `weir status`: how running jobs are.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use hyper::Method;
+use serde_json::json;
+
+use super::{JobName, print, told};
+use crate::{
+    cli::Shared,
+    control::{Job, Status, ask, running},
+    exit::Exit,
+    render::{duration, grouped, size},
+};
+
+/// Shows how a running job is; without a name, which jobs are running.
+///
+/// Rows are counted over all attempts of the process that runs the job.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  weir status
+  weir status flights
+  weir status job.yaml --output json")]
+pub(crate) struct StatusVerb {
+    /// The name of the job, or its job file; by default all that run are listed.
+    #[arg(value_name = "JOB")]
+    job: Option<String>,
+
+    /// The checkpoint directory of the job, where several of that name are
+    /// running.
+    #[arg(long, value_name = "DIR", requires = "job")]
+    dir: Option<PathBuf>,
+}
+
+impl StatusVerb {
+    pub(crate) fn run(self, shared: &Shared) -> Exit {
+        let Some(job) = self.job else {
+            return list(shared);
+        };
+        let name = JobName { job, dir: self.dir };
+        let job = match name.find(shared) {
+            Ok(job) => job,
+            Err(exit) => return exit,
+        };
+        match ask::<Status>(&job, Method::GET, "", None) {
+            Ok(status) => print(shared, &text(&status), json!(status)),
+            Err(why) => told(&why, shared),
+        }
+    }
+}
+
+fn list(shared: &Shared) -> Exit {
+    let jobs = match running() {
+        Ok(jobs) => jobs,
+        Err(why) => return told(&why, shared),
+    };
+    let line = |job: &Job| {
+        let dir = job.named.dir.as_deref().unwrap_or("no checkpoints");
+        format!("{:<16} {dir}", job.named.job)
+    };
+    let text = match jobs.is_empty() {
+        true => "no job of yours is running on this machine".to_owned(),
+        false => jobs.iter().map(line).collect::<Vec<_>>().join("\n"),
+    };
+    let jobs: Vec<_> = jobs.iter().map(|job| &job.named).collect();
+    print(shared, &text, json!({ "jobs": jobs }))
+}
+
+fn text(status: &Status) -> String {
+    let attempt = status
+        .attempt
+        .map(|attempt| format!(" (attempt {attempt})"));
+    let mut lines = vec![format!(
+        "{}: {} for {}{}",
+        status.named.job,
+        status.state,
+        duration(status.uptime_ms as f64),
+        attempt.unwrap_or_default()
+    )];
+    let mut line = |what: &str, text: String| lines.push(format!("  {what:<16} {text}"));
+    line(
+        "begun",
+        match &status.restored_from {
+            Some(from) => format!("with checkpoint {} ({})", from.id, from.path),
+            None => "anew".to_owned(),
+        },
+    );
+    if status.restarts > 0 {
+        line("restarts", status.restarts.to_string());
+    }
+    if let Some(failure) = &status.failure {
+        line("last failure", failure.clone());
+    }
+    if status.named.dir.is_some() {
+        let of = &status.checkpoints;
+        let last = of.last.as_ref().map(|last| {
+            let took = duration(last.duration_ms as f64);
+            format!(
+                "; the last, {}, took {took} and has {}",
+                last.id,
+                size(last.size_bytes)
+            )
+        });
+        let last = last.unwrap_or_default();
+        line(
+            "checkpoints",
+            format!("{} complete, {} failed{last}", of.completed, of.failed),
+        );
+        line(
+            "interval",
+            match of.interval_ms {
+                Some(ms) => duration(ms as f64),
+                None => "none".to_owned(),
+            },
+        );
+        if let Some(failure) = &of.last_failure {
+            line("last given up", failure.clone());
+        }
+        for one in &of.in_progress {
+            let age = duration(one.age_ms as f64);
+            let missing = one.missing;
+            line(
+                "under way",
+                format!(
+                    "{} ({}) for {age}, {missing} tasks to come",
+                    one.id, one.kind
+                ),
+            );
+        }
+    }
+    for node in &status.nodes {
+        let left_out = match node.skipped + node.dead_lettered {
+            0 => String::new(),
+            n => format!(", {} left out", grouped(n)),
+        };
+        line(
+            &node.name,
+            format!(
+                "{} rows in, {} out{left_out}; {} of {} running, {} ended",
+                grouped(node.rows_in),
+                grouped(node.rows_out),
+                node.running,
+                node.parallelism,
+                node.ended
+            ),
+        );
+    }
+    lines.join("\n")
+}
