@@ -18,7 +18,7 @@ then := quote(just_executable()) + ' --justfile ' + quote(justfile()) + ' --no-d
 clippy := 'cargo clippy --workspace --all-targets --all-features'
 clippy_guests := clippy + ' --target-dir ' + quote(CARGO_TARGET_DIR / 'guest-sdk') + ' --manifest-path'
 
-on_postgres := '--features weir-connector-postgres/server --test server'
+on_postgres := '--features weir-connector-postgres/server,weir-tests/postgres --test server --test postgres'
 
 simulation := 'cargo test --release --quiet -p weir-checkpoint --lib -- --nocapture simulation::every'
 

@@ -4,6 +4,7 @@
 //! told, as far as one thing does not hide another.
 
 mod components;
+mod postgres;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -321,22 +322,30 @@ fn deploy_sink(job: &JobFile, name: &Name, sink: &Sink) -> Result<SinkDeployment
             })?;
             sink.check()?;
             let factory: Arc<dyn SinkFactory> = Arc::new(sink);
-            let on_existing = match file.on_existing {
-                weir_job_file::OnExisting::Refuse => OnExisting::Refuse,
-                weir_job_file::OnExisting::Append => OnExisting::Append,
-                weir_job_file::OnExisting::Replace => OnExisting::Replace,
-            };
             Ok(SinkDeployment {
                 factory,
-                on_existing,
+                on_existing: on_existing(file.on_existing),
                 transactions: file.transactions,
             })
         }
+        SinkConnector::Postgres(sink) => Ok(SinkDeployment {
+            factory: postgres::factory(&job.job, name, sink),
+            on_existing: on_existing(sink.on_existing),
+            transactions: sink.transactions,
+        }),
         SinkConnector::Stdout => Ok(SinkDeployment {
             factory: Arc::new(StdoutSink::new(name.clone(), std::io::stdout())),
             on_existing: OnExisting::Append,
             transactions: TwoPhaseOptions::default(),
         }),
+    }
+}
+
+fn on_existing(what: weir_job_file::OnExisting) -> OnExisting {
+    match what {
+        weir_job_file::OnExisting::Refuse => OnExisting::Refuse,
+        weir_job_file::OnExisting::Append => OnExisting::Append,
+        weir_job_file::OnExisting::Replace => OnExisting::Replace,
     }
 }
 

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, fmt};
 
 use weir_graph::{Link, NodeKind, Plan};
 use weir_model::Name;
-use weir_operator::SinkGuarantee;
+use weir_operator::Delivery;
 
 /// How often a row counts in spite of failures, weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +19,8 @@ use weir_operator::SinkGuarantee;
 pub(crate) enum Level {
     AtMostOnce,
     AtLeastOnce,
+    /// A row may be shown again, and changes nothing then.
+    EffectivelyOnce,
     ExactlyOnce,
 }
 
@@ -27,6 +29,7 @@ impl Level {
         match self {
             Self::AtMostOnce => "at-most-once",
             Self::AtLeastOnce => "at-least-once",
+            Self::EffectivelyOnce => "effectively-once",
             Self::ExactlyOnce => "exactly-once",
         }
     }
@@ -61,7 +64,8 @@ pub(crate) struct SourceFacts {
 #[derive(Clone, Debug)]
 pub(crate) struct SinkFacts {
     pub(crate) name: Name,
-    pub(crate) guarantee: SinkGuarantee,
+    /// How it comes to what it guarantees.
+    pub(crate) delivery: Delivery,
     /// The sources whose rows reach it.
     pub(crate) sources: BTreeSet<Name>,
 }
@@ -172,7 +176,7 @@ fn least<'a>(parts: impl Iterator<Item = &'a OfPart> + Clone) -> (Level, Vec<OfP
     let level = level.unwrap_or(Level::ExactlyOnce);
     let weakest = match level {
         Level::ExactlyOnce => Vec::new(),
-        Level::AtMostOnce | Level::AtLeastOnce => {
+        Level::AtMostOnce | Level::AtLeastOnce | Level::EffectivelyOnce => {
             parts.filter(|part| part.level == level).cloned().collect()
         }
     };
@@ -222,12 +226,20 @@ fn of_checkpoints(checkpoints: Checkpoints) -> OfPart {
 }
 
 fn of_sink(sink: &SinkFacts) -> OfPart {
-    let (level, because) = match sink.guarantee {
-        SinkGuarantee::ExactlyOnce => (
+    let (level, because) = match sink.delivery {
+        Delivery::TwoPhaseCommit => (
             Level::ExactlyOnce,
             "transactional: rows are shown once, with their checkpoint",
         ),
-        SinkGuarantee::AtLeastOnce => (
+        Delivery::WriteAheadLog => (
+            Level::ExactlyOnce,
+            "write-ahead log: rows are written once, out of their checkpoint",
+        ),
+        Delivery::Idempotent => (
+            Level::EffectivelyOnce,
+            "idempotent: a row that is shown again replaces itself by its key",
+        ),
+        Delivery::Plain => (
             Level::AtLeastOnce,
             "not transactional: after a failure rows are shown again",
         ),
@@ -282,11 +294,12 @@ mod tests {
     }
 
     /// A job of sources `name` or `name!`, which is not replayable, and of sinks
-    /// `name < sources`, or `name! < sources`, which is not transactional.
+    /// `name < sources`, or `name! < sources`, which is not transactional, `name~` idempotent, and
+    /// `name+` has a write-ahead log.
     fn judged(sources: &str, checkpoints: Checkpoints, sinks: &[&str]) -> Guarantees {
         let weak = |text: &str| match text.trim().strip_suffix('!') {
             Some(text) => (name(text), true),
-            None => (name(text.trim()), false),
+            None => (name(text.trim().trim_end_matches(['~', '+'])), false),
         };
         let sources = sources.split(' ').map(|source| {
             let (name, weak) = weak(source);
@@ -297,15 +310,17 @@ mod tests {
         });
         let sinks = sinks.iter().map(|sink| {
             let (own, sources) = sink.split_once('<').unwrap();
-            let (own, weak) = weak(own);
-            let guarantee = match weak {
-                true => SinkGuarantee::AtLeastOnce,
-                false => SinkGuarantee::ExactlyOnce,
+            let delivery = match own.trim().chars().last() {
+                Some('!') => Delivery::Plain,
+                Some('~') => Delivery::Idempotent,
+                Some('+') => Delivery::WriteAheadLog,
+                _ => Delivery::TwoPhaseCommit,
             };
+            let (own, _) = weak(own);
             let sources = sources.split_whitespace().map(name).collect();
             SinkFacts {
                 name: own,
-                guarantee,
+                delivery,
                 sources,
             }
         });
@@ -326,12 +341,17 @@ mod tests {
 
     #[test]
     fn a_job_is_as_good_as_its_weakest_link() {
-        use Level::{AtLeastOnce, AtMostOnce, ExactlyOnce};
+        use Level::{AtLeastOnce, AtMostOnce, EffectivelyOnce, ExactlyOnce};
         let (exactly, least) = (Checkpoints::ExactlyOnce, Checkpoints::AtLeastOnce);
         let none = Checkpoints::None;
         for (sources, checkpoints, sink, level, weakest) in [
             ("s", exactly, "k < s", ExactlyOnce, ""),
             ("s", exactly, "k! < s", AtLeastOnce, "sink k"),
+            ("s", exactly, "k+ < s", ExactlyOnce, ""),
+            ("s", exactly, "k~ < s", EffectivelyOnce, "sink k"),
+            ("s", least, "k~ < s", AtLeastOnce, "checkpoints"),
+            ("s", none, "k~ < s", AtMostOnce, "checkpoints"),
+            ("s!", exactly, "k~ < s", AtMostOnce, "source s"),
             ("s", least, "k < s", AtLeastOnce, "checkpoints"),
             ("s", least, "k! < s", AtLeastOnce, "checkpoints, sink k"),
             ("s", none, "k < s", AtMostOnce, "checkpoints"),

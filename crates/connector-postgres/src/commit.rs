@@ -166,9 +166,9 @@ impl Committer {
         gid: &str,
     ) -> Result<Done, Trouble> {
         // A checkpoint is input: it must not name transactions of somebody else.
-        if !names::is_gid(gid, &self.options.job, &self.options.sink) {
+        if !names::is_of_job(gid, &self.options.job) {
             let message = format!(
-                "the checkpoint names transaction `{gid}`, which is none of sink `{}` of job `{}`",
+                "the checkpoint names transaction `{gid}` for sink `{}`, which is none of job `{}`",
                 self.options.sink, self.options.job
             );
             return Err(Failure::Restore { message }.into());

@@ -35,6 +35,12 @@ pub(crate) fn gid(
     gid
 }
 
+/// Whether a name can be that of a prepared transaction of this job, whatever the sink was called
+/// when it was prepared.
+pub(crate) fn is_of_job(gid: &str, job: &JobName) -> bool {
+    gid.len() <= GID_BYTES_MAX && gid.starts_with(&format!("weir:{job}:"))
+}
+
 /// Whether a name can be that of a prepared transaction of this job and sink.
 pub(crate) fn is_gid(gid: &str, job: &JobName, sink: &SinkName) -> bool {
     gid.len() <= GID_BYTES_MAX && gid.starts_with(&gid_prefix(job, sink))
@@ -110,6 +116,10 @@ mod tests {
                 !is_gid(&of("a", "b"), &name(job), &name(sink)),
                 "{job} {sink}"
             );
+        }
+        assert!(is_of_job(&of("a", "b-c"), &name("a")));
+        for other in ["a-b", "ab", "b"] {
+            assert!(!is_of_job(&of(other, "b"), &name("a")), "{other}");
         }
         // What somebody else has prepared, with wildcards or not.
         for foreign in [

@@ -431,8 +431,93 @@ pub struct Sink {
 pub enum SinkConnector {
     /// `file`.
     File(FileSink),
+    /// `postgres`.
+    Postgres(Box<PostgresSink>),
     /// `stdout`: at least once.
     Stdout,
+}
+
+/// The options of a PostgreSQL sink.
+#[derive(Clone, Debug)]
+pub struct PostgresSink {
+    /// `host`, or that of `url`: a name, an address, or the folder of a Unix socket.
+    pub host: String,
+    /// `port`, or that of `url`.
+    pub port: u16,
+    /// `user`, or that of `url`.
+    pub user: String,
+    /// `database`, or that of `url`.
+    pub database: String,
+    /// `password-env` or `password-file`.
+    pub password: PostgresPassword,
+    /// The schema in `table`.
+    pub schema: Option<String>,
+    /// The name in `table`.
+    pub table: String,
+    /// `columns`, in order; `None` = the fields of a row by their names.
+    pub columns: Option<Vec<(String, PostgresTake)>>,
+    /// `missing`: whether a row without a value for a column gives null, and is not refused.
+    pub missing_null: bool,
+    /// `guarantee`, `by` and `upsert`.
+    pub mode: PostgresMode,
+    /// `batch.rows`.
+    pub batch_rows: u64,
+    /// `batch.size` in bytes.
+    pub batch_bytes: u64,
+    /// `log-size` in bytes.
+    pub log_bytes: u64,
+    /// `reconnect`.
+    pub reconnect: Reconnect,
+    /// `on-existing`: what happens to results that are there when the job starts anew (D23).
+    pub on_existing: OnExisting,
+    /// `transaction-timeout`, `ignore-commit-errors-after-timeout`, `warn-ratio` (D22).
+    pub transactions: TwoPhaseOptions,
+}
+
+impl PostgresSink {
+    /// `batch.rows` where it is missing.
+    pub const BATCH_ROWS: u64 = 10_000;
+    /// `batch.size` where it is missing.
+    pub const BATCH_BYTES: u64 = 1 << 20;
+    /// `log-size` where it is missing.
+    pub const LOG_BYTES: u64 = 128 << 20;
+}
+
+/// Where a password is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PostgresPassword {
+    /// There is none.
+    None,
+    /// `password-env`: in a variable of the environment.
+    Variable(String),
+    /// `password-file`: in a file.
+    File(PathBuf),
+}
+
+/// What of a row goes into a column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PostgresTake {
+    /// `row`: its text.
+    Row,
+    /// What a JSON row has at a place.
+    At(Pointer),
+}
+
+/// How rows come into a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PostgresMode {
+    /// As they come.
+    AtLeastOnce {
+        /// `upsert.keys`; none = rows are added.
+        keys: Vec<String>,
+    },
+    /// In transactions that are prepared at the barrier.
+    TwoPhaseCommit,
+    /// Out of the checkpoint when it is complete.
+    WriteAheadLog {
+        /// As above.
+        keys: Vec<String>,
+    },
 }
 
 /// The options of a file sink.

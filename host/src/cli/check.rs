@@ -107,11 +107,11 @@ fn guarantees(assembly: &Assembly) -> Guarantees {
             .is_some_and(|source| source.replayable()),
     });
     let sinks = assembly.job.sinks.keys().filter_map(|name| {
-        let guarantee = deployment.sinks.get(name)?.factory.guarantee();
+        let delivery = deployment.sinks.get(name)?.factory.delivery();
         let sources = sources_of(&deployment.plan, name);
         Some(SinkFacts {
             name: name.clone(),
-            guarantee,
+            delivery,
             sources,
         })
     });

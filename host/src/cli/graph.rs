@@ -94,6 +94,7 @@ pub(super) fn notes(assembly: &Assembly) -> Notes {
                 let folder = file.folder.file_name().unwrap_or(file.folder.as_os_str());
                 format!("file {}/", folder.to_string_lossy())
             }
+            SinkConnector::Postgres(sink) => format!("postgres {}", sink.table),
             SinkConnector::Stdout => "stdout".to_owned(),
         };
         notes.nodes.insert(name.clone(), note);

@@ -64,6 +64,7 @@ const NEEDS: [(&str, &[&str]); 18] = [
             "graph",
             "component",
             "connectors",
+            "connector-postgres",
             "snapshot-store",
             "runtime",
             "job-file",

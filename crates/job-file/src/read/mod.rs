@@ -14,6 +14,7 @@ mod kinds;
 mod names;
 mod operator;
 mod place;
+mod postgres;
 mod quantity;
 mod renamed;
 mod restart;

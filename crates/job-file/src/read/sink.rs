@@ -11,6 +11,7 @@ use super::{
     job::Around,
     keys::{AnyKey, Key, Keys},
     kinds::{Flag, Place, Real, Size, Special, Time, Whole, Words},
+    postgres,
     renamed::{self, RENAMED_FROM},
     source::LATER,
 };
@@ -18,6 +19,7 @@ use crate::{
     code,
     model::{FileSink, Input, OnExisting, Sink, SinkConnector, millis},
     report::Report,
+    source::Span,
     wording::quote,
     yaml::Entry,
 };
@@ -31,7 +33,11 @@ pub(super) const KEYS: Keys = Keys {
             "belongs to an operator: `on-error: { dead-letter: … }`",
         ),
     ],
-    variants: &[("file", &FILE), ("stdout", &STDOUT)],
+    variants: &[
+        ("file", &FILE),
+        ("postgres", &postgres::KEYS),
+        ("stdout", &STDOUT),
+    ],
     ..Keys::of(
         "sink",
         &[
@@ -59,6 +65,11 @@ const CONNECTORS: Words<Which> = Words {
     later: &LATER,
     ..Words::of(&[
         ("file", Which::File, "files in a folder"),
+        (
+            "postgres",
+            Which::Postgres,
+            "a table of a PostgreSQL server",
+        ),
         ("stdout", Which::Stdout, "standard output"),
     ])
 };
@@ -114,7 +125,7 @@ const GUARANTEE: Key<Words<SinkGuarantee>> = Key::of("guarantee", GUARANTEES)
     .without("what the job promises and the sink can keep")
     .example("at-least-once");
 
-const GUARANTEES: Words<SinkGuarantee> = Words::of(&[
+pub(super) const GUARANTEES: Words<SinkGuarantee> = Words::of(&[
     (
         "exactly-once",
         SinkGuarantee::ExactlyOnce,
@@ -132,7 +143,7 @@ const ROLL_SIZE: Key<Size> = Key::of("roll-size", Size)
     .without("one file for each checkpoint and writer")
     .example("10MiB");
 
-const ON_EXISTING: Key<Words<OnExisting>> = Key::of("on-existing", EXISTING)
+pub(super) const ON_EXISTING: Key<Words<OnExisting>> = Key::of("on-existing", EXISTING)
     .about("What happens to results that are there when the job begins anew.")
     .usual("refuse")
     .example("replace");
@@ -150,12 +161,12 @@ const EXISTING: Words<OnExisting> = Words {
     ])
 };
 
-const TIMEOUT: Key<Time> = Key::of("transaction-timeout", Time::FROM_ZERO)
+pub(super) const TIMEOUT: Key<Time> = Key::of("transaction-timeout", Time::FROM_ZERO)
     .about("After this a transaction that could not be committed counts as lost.")
     .without("none: it is tried again for as long as it takes")
     .example("1h");
 
-const IGNORE: Key<Flag> = Key::of("ignore-commit-errors-after-timeout", Flag::ANY)
+pub(super) const IGNORE: Key<Flag> = Key::of("ignore-commit-errors-after-timeout", Flag::ANY)
     .about(
         "Whether the job goes on without what could not be committed after \
          `transaction-timeout`, which it needs.",
@@ -163,7 +174,7 @@ const IGNORE: Key<Flag> = Key::of("ignore-commit-errors-after-timeout", Flag::AN
     .usual("false")
     .example("true");
 
-const RATIO: Key<Real> = Key::of("warn-ratio", Real { zero: true })
+pub(super) const RATIO: Key<Real> = Key::of("warn-ratio", Real { zero: true })
     .about(
         "After this part of `transaction-timeout`, which it needs, a warning is logged; between 0 \
          and 1.",
@@ -174,6 +185,7 @@ const RATIO: Key<Real> = Key::of("warn-ratio", Real { zero: true })
 #[derive(Clone, Copy)]
 enum Which {
     File,
+    Postgres,
     Stdout,
 }
 
@@ -198,6 +210,9 @@ pub(super) fn read(
     let renamed_from = renamed::read(&fields, around, report);
     let connector = match which? {
         Which::File => SinkConnector::File(file(&fields, around, report)?),
+        Which::Postgres => {
+            SinkConnector::Postgres(Box::new(postgres::read(&fields, around, report)?))
+        }
         Which::Stdout => {
             if guarantee(&fields, around, report) == Some(SinkGuarantee::ExactlyOnce)
                 && let Some(entry) = fields.entry(&GUARANTEE)
@@ -261,6 +276,17 @@ fn guarantee(
 ) -> Option<SinkGuarantee> {
     let guarantee = fields.word(&GUARANTEE, report)?;
     let span = fields.entry(&GUARANTEE)?.key_span;
+    check_guarantee(guarantee, span, around, report);
+    Some(guarantee)
+}
+
+/// Whether the job can keep what is promised at a place.
+pub(super) fn check_guarantee(
+    guarantee: SinkGuarantee,
+    span: Span,
+    around: &Around<'_>,
+    report: &mut Report,
+) {
     match (guarantee, around.checkpoints) {
         (_, None) => {
             let message = "a guarantee needs checkpoints, and the job has none";
@@ -282,7 +308,6 @@ fn guarantee(
         (SinkGuarantee::AtLeastOnce, Some(_))
         | (SinkGuarantee::ExactlyOnce, Some(CheckpointMode::ExactlyOnce)) => {}
     }
-    Some(guarantee)
 }
 
 fn file(fields: &Fields<'_>, around: &Around<'_>, report: &mut Report) -> Option<FileSink> {
@@ -318,7 +343,7 @@ fn extension(fields: &Fields<'_>, report: &mut Report) -> Option<String> {
     None
 }
 
-fn transactions(fields: &Fields<'_>, report: &mut Report) -> TwoPhaseOptions {
+pub(super) fn transactions(fields: &Fields<'_>, report: &mut Report) -> TwoPhaseOptions {
     let timeout = fields.duration(&TIMEOUT, report).map(millis);
     let ignore = fields.boolean(&IGNORE, report);
     let ratio = fields.number(&RATIO, report);

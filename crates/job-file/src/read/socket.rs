@@ -86,7 +86,7 @@ const AT_ENDS: Words<AtEnd> = Words::of(&[
     ("finish", AtEnd::Finish, "that was all: the source ends"),
 ]);
 
-const RECONNECT: Key<Within> = Key::of("reconnect", Within(&RECONNECT_KEYS))
+pub(super) const RECONNECT: Key<Within> = Key::of("reconnect", Within(&RECONNECT_KEYS))
     .about("How to try again where there is no connection.")
     .without("the defaults of its keys")
     .example("{ attempts: 20, backoff: 250ms, max-backoff: 30s }");
@@ -133,7 +133,7 @@ pub(super) fn read(fields: &Fields<'_>, report: &mut Report) -> Option<SocketSou
     })
 }
 
-fn reconnect(fields: &Fields<'_>, report: &mut Report) -> Option<Reconnect> {
+pub(super) fn reconnect(fields: &Fields<'_>, report: &mut Report) -> Option<Reconnect> {
     let own = fields.within(&RECONNECT, report)?;
     let usual = Reconnect::default();
     let attempts = own.int(&ATTEMPTS, report);

@@ -94,6 +94,10 @@ fn base() -> Json {
         "sinks": {
             "out": { "connector": "file", "from": "cart", "path": "out" },
             "shown": { "connector": "stdout", "from": "cart" },
+            "table": {
+                "connector": "postgres", "from": "cart", "url": "postgres://me@db/shop",
+                "table": "t", "upsert": { "keys": [ "k" ] }, "batch": {},
+            },
             "refused": { "connector": "stdout" },
         },
     })
@@ -119,12 +123,35 @@ fn place(id: &str) -> &'static str {
         "limits" => "/operators/cart/limits",
         "sink" | "file-sink" => "/sinks/out",
         "stdout-sink" => "/sinks/shown",
+        "postgres-sink" => "/sinks/table",
+        "upsert" => "/sinks/table/upsert",
+        "batch" => "/sinks/table/batch",
         other => panic!("where does `{other}` stand?"),
     }
 }
 
 fn remake_restart(set: &mut impl FnMut(&str, &str, Json), strategy: &str) {
     set("/restart", "strategy", strategy.into());
+}
+
+/// What a key of a PostgreSQL sink needs beside it.
+fn beside_in_table(set: &mut impl FnMut(&str, &str, Json), key: &str) {
+    let at = "/sinks/table";
+    match key {
+        "host" | "port" | "user" | "database" => {
+            for (key, value) in [("host", "db"), ("user", "me"), ("database", "shop")] {
+                set(at, key, value.into());
+            }
+        }
+        "guarantee" | "log-size" | "on-existing" | "transaction-timeout" => {
+            set(at, "by", "write-ahead-log".into());
+        }
+        "ignore-commit-errors-after-timeout" | "warn-ratio" => {
+            set(at, "by", "write-ahead-log".into());
+            set(at, "transaction-timeout", "1h".into());
+        }
+        _ => {}
+    }
 }
 
 /// [`base`] without a key, and with what it needs beside it or not beside it.
@@ -154,6 +181,7 @@ fn without(id: &str, key: &str) -> Json {
         ("file-sink", "ignore-commit-errors-after-timeout" | "warn-ratio") => {
             set("/sinks/out", "transaction-timeout", "1h".into());
         }
+        ("postgres-sink", key) => beside_in_table(&mut set, key),
         _ => {}
     }
     let mut remove = |at: &str, key: &str| {
@@ -165,6 +193,17 @@ fn without(id: &str, key: &str) -> Json {
         ("key", "json" | "row") => remove("/operators/cart/inputs/0/key", "columns"),
         ("input", "partitioning" | "broadcast") => remove("/operators/cart/inputs/0", "key"),
         ("sink", "key" | "partitioning" | "broadcast") => {}
+        ("postgres-sink", "host" | "port" | "user" | "database") => remove("/sinks/table", "url"),
+        ("postgres-sink", "by") => remove("/sinks/table", "upsert"),
+        (
+            "postgres-sink",
+            "guarantee"
+            | "log-size"
+            | "on-existing"
+            | "transaction-timeout"
+            | "ignore-commit-errors-after-timeout"
+            | "warn-ratio",
+        ) => remove("/sinks/table", "batch"),
         ("job", "sources") => {
             remove("", "operators");
             remove("", "sinks");
@@ -296,6 +335,10 @@ fn what_need_not_be_written_can_be_left_out() {
         ("timestamp", "column"),
         ("timestamp", "json"),
         ("sink", "from"),
+        ("postgres-sink", "url"),
+        ("postgres-sink", "host"),
+        ("postgres-sink", "user"),
+        ("postgres-sink", "database"),
     ];
     for (keys, key) in each_key().filter(|(_, key)| !key.needed()) {
         let (id, name) = (keys.id, key.name());

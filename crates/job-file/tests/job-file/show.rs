@@ -73,6 +73,7 @@ pub(crate) fn job(job: &JobFile, graph: &LogicalGraph) -> String {
         line(out, 1, "input", &input);
         let connector = match &sink.connector {
             SinkConnector::File(file) => format!("{file:?}"),
+            SinkConnector::Postgres(sink) => format!("{sink:?}"),
             SinkConnector::Stdout => "Stdout".to_owned(),
         };
         line(out, 1, "connector", &connector);
