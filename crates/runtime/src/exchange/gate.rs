@@ -121,7 +121,7 @@ impl Gate {
     }
 
     /// Adds a recovery channel, numbered behind all others; when its last element was taken it
-    /// gives [`Element::EndOfChannel`].
+    /// gives [`Element::EndOfChannel`]. One is emptied before the next is begun.
     pub(crate) fn recover(&mut self, elements: impl IntoIterator<Item = Element>) {
         let ended = elements.into_iter().chain([Element::EndOfChannel]);
         self.recovery.push(ended.collect());
@@ -238,7 +238,7 @@ impl Gate {
         for (index, queue) in queues.chain(&self.recovery).enumerate() {
             recording.waiting(index, queue);
         }
-        recording.finish()
+        recording.finish(channels.len())
     }
 
     /// Drops what was recorded.

@@ -70,19 +70,22 @@ impl Recording {
         }
     }
 
-    /// What was recorded, by channel. One without rows is left out: its watermarks alone hold
-    /// nothing back that comes later.
-    pub(crate) fn finish(self) -> Vec<(usize, Vec<Recorded>)> {
+    /// What was recorded, by channel: first those of recovery, which are the ones from `recovery`
+    /// on, for what is new waits behind them, and will when this is recovered in its turn. One
+    /// without rows is left out: its watermarks alone hold nothing back that comes later.
+    pub(crate) fn finish(self, recovery: usize) -> Vec<(usize, Vec<Recorded>)> {
         let has_rows = |elements: &[Recorded]| {
             elements
                 .iter()
                 .any(|element| matches!(element, Recorded::Rows(..)))
         };
         let channels = self.channels.into_iter().enumerate();
-        channels
+        let recorded = channels
             .filter_map(|(index, channel)| Some((index, channel?.elements)))
-            .filter(|(_, elements)| has_rows(elements))
-            .collect()
+            .filter(|(_, elements)| has_rows(elements));
+        let (mut first, then): (Vec<_>, Vec<_>) = recorded.partition(|(at, _)| *at >= recovery);
+        first.extend(then);
+        first
     }
 }
 

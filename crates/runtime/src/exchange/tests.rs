@@ -6,12 +6,12 @@ use proptest::prelude::*;
 use tokio::sync::Notify;
 use weir_graph::Partitioning;
 use weir_model::{
-    Barrier, Batch, CheckpointId, Column, ColumnView, Element, MaxParallelism, Name, Parallelism,
-    SubtaskIndex, hash64,
+    Barrier, Batch, CheckpointId, Column, ColumnView, Element, EventTime, MaxParallelism, Name,
+    Parallelism, Passage, SubtaskIndex, hash64,
 };
 use weir_operator::{BadKey, Failure, KeySelector};
 
-use super::{EdgeOut, Gate, Target, TimedRows};
+use super::{Announced, EdgeOut, Gate, Recorded, Sender, Target, TimedRows};
 use crate::{letters::BadRows, meters::NodeMeters};
 
 /// The first byte of a row is its key; an empty row has none.
@@ -301,4 +301,121 @@ fn blocked_channels_and_batches_are_passed_over_and_no_channel_starves() {
         gate.next(|_| false, false).is_none(),
         "a batch is at the head of channel 1"
     );
+}
+
+fn overtaking(id: u64) -> Element {
+    Element::Barrier(Barrier {
+        passage: Passage::Unaligned,
+        ..Barrier::periodic(CheckpointId(id))
+    })
+}
+
+fn rows_of(values: &[&str]) -> Element {
+    Element::Batch(Arc::new(Batch {
+        values: column(values),
+        ..Batch::default()
+    }))
+}
+
+/// A gate that announces, with so many channels.
+fn announcing(channels: usize) -> (Gate, Vec<Sender>) {
+    let gate = Gate::new(Arc::new(Notify::new()), true);
+    let room = Arc::new(Notify::new());
+    let senders = (0..channels).map(|_| gate.channel(1 << 20, room.clone()));
+    let senders = senders.collect();
+    (gate, senders)
+}
+
+fn announced(gate: &mut Gate) -> Vec<(usize, u64)> {
+    assert!(gate.has_news());
+    let all = gate.announcements().into_iter();
+    all.map(|(channel, what)| match what {
+        Announced::Barrier(barrier) => (channel, barrier.checkpoint.0),
+        Announced::Cancel(id) => (channel, 100 + id.0),
+    })
+    .collect()
+}
+
+#[test]
+fn a_barrier_that_overtakes_is_announced_at_once_and_never_past_an_aligned_one() {
+    let (mut gate, senders) = announcing(2);
+    senders[0].send(rows_of(&["a"]));
+    assert!(!gate.has_news());
+    senders[0].send(overtaking(1));
+    senders[1].send(barrier());
+    senders[1].send(overtaking(8));
+    senders[1].send(Element::Cancel(CheckpointId(9)));
+    assert_eq!(announced(&mut gate), [(0, 1)]);
+    assert!(!gate.has_news());
+    // Behind the aligned one, once that is taken.
+    assert!(matches!(
+        gate.next(|c| c == 0, true),
+        Some((1, Element::Barrier(_)))
+    ));
+    assert_eq!(announced(&mut gate), [(1, 8), (1, 109)]);
+    // They still come where they are.
+    assert!(matches!(
+        gate.next(|c| c == 1, true),
+        Some((0, Element::Batch(_)))
+    ));
+    assert!(matches!(
+        gate.next(|c| c == 1, true),
+        Some((0, Element::Barrier(_)))
+    ));
+    assert!(!gate.has_news());
+}
+
+#[test]
+fn a_gate_that_does_not_announce_keeps_its_barriers_where_they_are() {
+    let mut gate = Gate::new(Arc::new(Notify::new()), false);
+    let sender = gate.channel(1 << 20, Arc::new(Notify::new()));
+    sender.send(overtaking(1));
+    assert!(!gate.has_news());
+    assert!(gate.announcements().is_empty());
+}
+
+/// What is recorded, as words: rows, `|` a watermark.
+fn words(recorded: Vec<(usize, Vec<Recorded>)>) -> Vec<(usize, String)> {
+    let word = |one: Recorded| match one {
+        Recorded::Rows(batch, from) => (from..batch.len())
+            .map(|row| String::from_utf8_lossy(batch.values.get(row)).into_owned())
+            .collect::<String>(),
+        Recorded::Watermark(_) => "|".into(),
+        Recorded::Idle(idle) => format!("{idle}"),
+    };
+    let channels = recorded.into_iter();
+    channels
+        .map(|(channel, all)| (channel, all.into_iter().map(word).collect()))
+        .collect()
+}
+
+#[test]
+fn what_is_recorded_is_what_comes_before_the_barrier_and_what_is_recovered_before_all() {
+    let (mut gate, senders) = announcing(3);
+    let time = Element::Watermark(EventTime(7));
+    gate.recover([rows_of(&["o"]), rows_of(&["p"])]);
+    gate.recover([time.clone()]);
+    senders[0].send(rows_of(&["a", "b"]));
+    senders[0].send(time);
+    senders[0].send(overtaking(1));
+    senders[0].send(rows_of(&["c"]));
+    senders[1].send(rows_of(&["d"]));
+    senders[2].send(rows_of(&["x"]));
+    // The first batch that is recovered is in hand, its row processed but for nothing.
+    let Some((3, Element::Batch(batch))) = gate.next(|_| true, true) else {
+        panic!("what is recovered comes first");
+    };
+    gate.begin_recording(CheckpointId(1), Some((3, Recorded::Rows(batch, 0))));
+    gate.record(0);
+    gate.record(1);
+    // Taken while it is recorded, some behind the barrier.
+    while gate.next(|channel| channel != 0, true).is_some() {}
+    assert!(gate.next(|channel| channel != 1, true).is_some());
+    senders[1].send(rows_of(&["e"]));
+    senders[1].send(overtaking(1));
+    senders[1].send(rows_of(&["f"]));
+    let expected = [(3, "op"), (0, "ab|"), (1, "de")];
+    let expected: Vec<_> = expected.map(|(c, words)| (c, words.to_owned())).into();
+    assert_eq!(words(gate.end_recording()), expected);
+    assert!(gate.end_recording().is_empty());
 }
