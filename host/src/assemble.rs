@@ -24,7 +24,7 @@ use weir_job_file::{
     SourceConnector, Spot, StateBackend, code,
 };
 use weir_model::{KeyGroupRange, Name};
-use weir_operator::{Failure, SinkFactory, SourceFactory};
+use weir_operator::{Failure, SinkFactory, SourceFactory, TaskInfo};
 use weir_runtime::{
     BackendFactory, Deployment, Mapping, OnExisting, OperatorDeployment, SinkDeployment,
 };
@@ -350,6 +350,7 @@ struct Heap;
 impl BackendFactory for Heap {
     fn create(
         &self,
+        _task: &TaskInfo,
         states: &[StateDecl],
         range: KeyGroupRange,
     ) -> Result<Box<dyn Backend>, Failure> {

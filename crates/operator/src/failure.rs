@@ -61,6 +61,15 @@ pub enum Failure {
         /// What came back.
         message: String,
     },
+    /// The local database that keeps state failed: its disk is full or gone. The checkpoints are not
+    /// there, so a restart may go on elsewhere.
+    #[error("the local state database: cannot {what}: {message}")]
+    LocalState {
+        /// What was being done.
+        what: String,
+        /// What came back.
+        message: String,
+    },
     /// A checkpoint that is damaged, or a source that has changed since: a restart does not help.
     #[error("cannot restore: {message}")]
     Restore {
@@ -127,7 +136,9 @@ impl Failure {
             | Self::Unfit { .. }
             | Self::Claimed { .. }
             | Self::Existing { .. } => Domain::User,
-            Self::External { .. } | Self::Superseded { .. } => Domain::External,
+            Self::External { .. } | Self::LocalState { .. } | Self::Superseded { .. } => {
+                Domain::External
+            }
             Self::Internal { .. } => Domain::Internal,
         }
     }
@@ -148,6 +159,7 @@ impl Failure {
             Self::Unfit { .. } => "W0110",
             Self::Superseded { .. } => "W0134",
             Self::Claimed { .. } => "W0120",
+            Self::LocalState { .. } => "W0145",
             Self::Internal { .. } => "W0199",
         }
     }
@@ -170,8 +182,11 @@ impl Failure {
 
 impl From<weir_state::Error> for Failure {
     fn from(error: weir_state::Error) -> Self {
-        Self::Contract {
-            message: error.to_string(),
+        match error {
+            weir_state::Error::Local { what, message } => Self::LocalState { what, message },
+            error => Self::Contract {
+                message: error.to_string(),
+            },
         }
     }
 }

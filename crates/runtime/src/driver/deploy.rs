@@ -446,7 +446,7 @@ fn keyed_state(
         .map_err(|e| Failure::Internal {
             message: e.to_string(),
         })?;
-    let mut backend = deployment.backend.create(states, range)?;
+    let mut backend = deployment.backend.create(info, states, range)?;
     if let Some(restored) = &shared.restored
         && !states.is_empty()
     {

@@ -645,6 +645,7 @@ fn is_hopeless(failure: &Failure) -> bool {
         | Failure::BadRow { .. }
         | Failure::BadKey { .. }
         | Failure::External { .. }
+        | Failure::LocalState { .. }
         | Failure::Internal { .. } => false,
     }
 }
