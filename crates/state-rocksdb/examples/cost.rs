@@ -23,7 +23,9 @@ const ROWS: u64 = 4096;
 
 fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1);
-    let keys = arguments.next().map_or(Ok(1_000_000), |text| text.parse())?;
+    let keys = arguments
+        .next()
+        .map_or(Ok(1_000_000), |text| text.parse())?;
     let megabytes: usize = arguments.next().map_or(Ok(256), |text| text.parse())?;
     let place = std::env::temp_dir();
     let database = RocksDb::new(RocksDbOptions {

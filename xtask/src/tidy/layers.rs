@@ -64,6 +64,7 @@ const NEEDS: [(&str, &[&str]); 17] = [
             "component",
             "connectors",
             "snapshot-store",
+            "state-rocksdb",
             "runtime",
             "job-file",
         ],
