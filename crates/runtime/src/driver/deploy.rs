@@ -451,6 +451,7 @@ fn keyed_state(
         && !states.is_empty()
     {
         let now = shared.clock.now();
+        backend.set_time(now);
         restored.load(&info.operator, backend.as_mut(), now, base)?;
         if shared.increments {
             backend.restored(restored.id);

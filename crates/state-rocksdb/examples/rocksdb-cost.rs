@@ -1,4 +1,4 @@
-//! What keyed state in RocksDB costs: `cargo run --release -p weir-state-rocksdb --example cost`,
+//! What keyed state in RocksDB costs: `cargo run --release -p weir-state-rocksdb --example rocksdb-cost`,
 //! with the number of keys and of megabytes of memory as arguments (1,000,000 and 256).
 
 #![expect(
