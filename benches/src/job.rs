@@ -22,7 +22,7 @@ use weir_graph::{
     Endpoint, Input, LogicalGraph, OnError, OperatorNode, Partitioning, SinkNode, SourceNode, plan,
 };
 use weir_model::{Attempt, KeyGroupRange, MaxParallelism, Name, Parallelism};
-use weir_operator::{Failure, OperatorFactory, SinkFactory, SourceFactory};
+use weir_operator::{Failure, OperatorFactory, SinkFactory, SourceFactory, TaskInfo};
 use weir_runtime::{
     BackendFactory, CheckpointOptions, CheckpointStats, Deployment, JobEvent, JobListener,
     JobOptions, Mapping, OnExisting, OperatorDeployment, Outcome, RestoreFrom, SinkDeployment,
@@ -281,6 +281,7 @@ struct Heap;
 impl BackendFactory for Heap {
     fn create(
         &self,
+        _task: &TaskInfo,
         states: &[StateDecl],
         range: KeyGroupRange,
     ) -> Result<Box<dyn Backend>, Failure> {

@@ -3,6 +3,7 @@
 //! Nothing of the outside is changed here, so `weir check` does exactly this. All that is wrong is
 //! told, as far as one thing does not hide another.
 
+mod backend;
 mod components;
 mod postgres;
 
@@ -22,14 +23,11 @@ use weir_connectors::{
 use weir_graph::plan;
 use weir_job_file::{
     Diagnostic, Diagnostics, Distribution, Format, JobFile, Resolve, Sink, SinkConnector,
-    SourceConnector, Spot, StateBackend, code,
+    SourceConnector, Spot, code,
 };
-use weir_model::{KeyGroupRange, Name};
+use weir_model::Name;
 use weir_operator::{Failure, SinkFactory, SourceFactory};
-use weir_runtime::{
-    BackendFactory, Deployment, Mapping, OnExisting, OperatorDeployment, SinkDeployment,
-};
-use weir_state::{Backend, HeapBackend, StateDecl};
+use weir_runtime::{Deployment, Mapping, OnExisting, OperatorDeployment, SinkDeployment};
 
 use self::components::{limits_of, load_components};
 use crate::cli::Shared;
@@ -103,9 +101,7 @@ pub(crate) fn assemble(job: JobFile, shared: &Shared) -> Result<Assembly, Diagno
             },
         );
     }
-    let backend: Arc<dyn BackendFactory> = match job.backend {
-        StateBackend::Heap => Arc::new(Heap),
-    };
+    let backend = backend::factory(&job.backend);
     let deployment = Deployment {
         plan,
         sources,
@@ -351,19 +347,6 @@ fn on_existing(what: weir_job_file::OnExisting) -> OnExisting {
 
 fn not_made(job: &JobFile, spot: &Spot, failure: &Failure) -> Diagnostic {
     job.diagnose(spot, failure.code(), failure.to_string(), "here", None)
-}
-
-/// Keyed state in memory.
-struct Heap;
-
-impl BackendFactory for Heap {
-    fn create(
-        &self,
-        states: &[StateDecl],
-        range: KeyGroupRange,
-    ) -> Result<Box<dyn Backend>, Failure> {
-        Ok(Box::new(HeapBackend::new(states.to_vec(), range)?))
-    }
 }
 
 #[cfg(test)]

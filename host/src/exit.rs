@@ -31,6 +31,7 @@ impl Exit {
             | Failure::BadRow { .. }
             | Failure::BadKey { .. }
             | Failure::External { .. }
+            | Failure::LocalState { .. }
             | Failure::Restore { .. }
             | Failure::Existing { .. }
             | Failure::Superseded { .. }

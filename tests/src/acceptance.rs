@@ -76,9 +76,10 @@ fn jobs() -> Result<Vec<Trial>> {
     for entry in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        for (variant, what) in matrix::VARIANTS {
+        for (variant, what, set) in matrix::VARIANTS {
             let path = path.clone();
-            let run = move || matrix::run(&path, what).map_err(|e| Failed::from(format!("{e:#}")));
+            let run =
+                move || matrix::run(&path, what, set).map_err(|e| Failed::from(format!("{e:#}")));
             trials.push(Trial::test(format!("{name}/{variant}"), run));
         }
     }

@@ -49,16 +49,17 @@ pub(crate) enum Variant {
     },
 }
 
-/// All that is done to each job, by name.
-pub(crate) const VARIANTS: [(&str, Variant); 6] = [
-    ("whole", Variant::Whole { parallelism: 1 }),
-    ("whole-at-3", Variant::Whole { parallelism: 3 }),
+/// All that is done to each job, by name, and what is set beside it.
+pub(crate) const VARIANTS: [(&str, Variant, &[&str]); 8] = [
+    ("whole", Variant::Whole { parallelism: 1 }, &[]),
+    ("whole-at-3", Variant::Whole { parallelism: 3 }, &[]),
     (
         "killed",
         Variant::Ended {
             signals: &["KILL"],
             parallelisms: &[2, 2],
         },
+        &[],
     ),
     (
         "killed-again",
@@ -66,6 +67,7 @@ pub(crate) const VARIANTS: [(&str, Variant); 6] = [
             signals: &["KILL", "KILL", "KILL"],
             parallelisms: &[2, 2, 2, 2],
         },
+        &[],
     ),
     (
         "scaled-up",
@@ -73,6 +75,7 @@ pub(crate) const VARIANTS: [(&str, Variant); 6] = [
             signals: &["INT"],
             parallelisms: &[1, 3],
         },
+        &[],
     ),
     (
         "scaled-down-and-up",
@@ -80,18 +83,35 @@ pub(crate) const VARIANTS: [(&str, Variant); 6] = [
             signals: &["KILL", "INT"],
             parallelisms: &[3, 1, 2],
         },
+        &[],
+    ),
+    (
+        "killed-on-rocksdb",
+        Variant::Ended {
+            signals: &["KILL", "KILL"],
+            parallelisms: &[2, 2, 2],
+        },
+        &["state.backend=rocksdb", "checkpoint.incremental=true"],
+    ),
+    (
+        "scaled-on-rocksdb",
+        Variant::Ended {
+            signals: &["KILL", "INT"],
+            parallelisms: &[3, 1, 2],
+        },
+        &["state.backend=rocksdb"],
     ),
 ];
 
 /// Runs one variant of the job in `folder`, and the whole job to compare with.
-pub(crate) fn run(folder: &Path, variant: Variant) -> Result<()> {
+pub(crate) fn run(folder: &Path, variant: Variant, set: &[&str]) -> Result<()> {
     let text = fs::read_to_string(folder.join("matrix.json")).context("matrix.json")?;
     let matrix: Matrix = serde_json::from_str(&text).context("matrix.json")?;
-    let about = || format!("{variant:?} of: {}", matrix.about);
-    let results = matrix.results(folder, variant).with_context(about)?;
+    let about = || format!("{variant:?} with {set:?} of: {}", matrix.about);
+    let results = matrix.results(folder, variant, set).with_context(about)?;
     let whole = match variant {
         Variant::Whole { .. } => matrix.expected(folder)?,
-        Variant::Ended { .. } => matrix.results(folder, Variant::Whole { parallelism: 2 })?,
+        Variant::Ended { .. } => matrix.results(folder, Variant::Whole { parallelism: 2 }, &[])?,
     };
     for (sink, rows) in &whole {
         let found = &results[sink];
@@ -128,7 +148,12 @@ impl Matrix {
     }
 
     /// What is committed in each sink in the end, sorted.
-    fn results(&self, folder: &Path, variant: Variant) -> Result<BTreeMap<String, Vec<String>>> {
+    fn results(
+        &self,
+        folder: &Path,
+        variant: Variant,
+        set: &[&str],
+    ) -> Result<BTreeMap<String, Vec<String>>> {
         let place = case::place(folder)?;
         let cache = case::cache();
         let (signals, parallelisms) = match variant {
@@ -139,7 +164,7 @@ impl Matrix {
             } => (signals, parallelisms.to_vec()),
         };
         for (run, parallelism) in parallelisms.iter().enumerate() {
-            let step = self.step(*parallelism, signals.get(run).copied());
+            let step = self.step(*parallelism, signals.get(run).copied(), set);
             let step: Step = serde_json::from_value(step)?;
             step.run(place.path(), &cache)
                 .with_context(|| format!("run {run}"))?;
@@ -164,7 +189,7 @@ impl Matrix {
 
     /// One run: with a signal it is paced and ends after its second checkpoint, without one it goes
     /// to its end.
-    fn step(&self, parallelism: u32, signal: Option<&str>) -> Value {
+    fn step(&self, parallelism: u32, signal: Option<&str>, set: &[&str]) -> Value {
         let mut run = vec![
             "run".to_owned(),
             "job.yaml".to_owned(),
@@ -173,6 +198,9 @@ impl Matrix {
             "--set".to_owned(),
             "checkpoint.interval=20ms".to_owned(),
         ];
+        for set in set {
+            run.extend(["--set".to_owned(), (*set).to_owned()]);
+        }
         let Some(signal) = signal else {
             return json!({ "run": run, "exit": 0, "stderr": ["finished"] });
         };

@@ -84,6 +84,14 @@ impl FailedCall<'_> {
 
     fn breach(self, breach: &Breach, backtrace: Vec<String>) -> Failure {
         match breach {
+            // Not the guest's doing.
+            Breach::State {
+                error: weir_state::Error::Local { what, message },
+                ..
+            } => Failure::LocalState {
+                what: what.clone(),
+                message: message.clone(),
+            },
             Breach::Contract { .. } | Breach::State { .. } => Failure::Contract {
                 message: breach.to_string() + &in_lines(&backtrace),
             },

@@ -101,11 +101,27 @@ pub struct Bounds {
 }
 
 /// Where keyed state is kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum StateBackend {
-    /// In memory; a checkpoint writes all of it.
+    /// In memory.
     #[default]
     Heap,
+    /// In databases on the local disk.
+    RocksDb(RocksDb),
+}
+
+/// How keyed state is kept in databases.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RocksDb {
+    /// `memory`: bytes for all databases of the job.
+    pub memory: u64,
+    /// `local-dir`: the folder for them; `None` = the system's for temporary files.
+    pub local_dir: Option<PathBuf>,
+}
+
+impl RocksDb {
+    /// The memory of a job that says nothing.
+    pub const MEMORY: u64 = 256 << 20;
 }
 
 /// `checkpoint`.

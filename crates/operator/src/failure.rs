@@ -61,6 +61,15 @@ pub enum Failure {
         /// What came back.
         message: String,
     },
+    /// The local database that keeps state failed: its disk is full or gone. The checkpoints are not
+    /// there, so a restart may go on elsewhere.
+    #[error("the local state database: cannot {what}: {message}")]
+    LocalState {
+        /// What was being done.
+        what: String,
+        /// What came back.
+        message: String,
+    },
     /// A checkpoint that is damaged, or a source that has changed since: a restart does not help.
     #[error("cannot restore: {message}")]
     Restore {
@@ -156,9 +165,10 @@ impl Failure {
             | Self::Existing { .. }
             | Self::Target { .. }
             | Self::RefusedRow { .. } => Domain::User,
-            Self::External { .. } | Self::Superseded { .. } | Self::LostTransaction { .. } => {
-                Domain::External
-            }
+            Self::External { .. }
+            | Self::LocalState { .. }
+            | Self::Superseded { .. }
+            | Self::LostTransaction { .. } => Domain::External,
             Self::Internal { .. } => Domain::Internal,
         }
     }
@@ -182,6 +192,7 @@ impl Failure {
             Self::Target { .. } => "W0150",
             Self::RefusedRow { .. } => "W0151",
             Self::LostTransaction { .. } => "W0152",
+            Self::LocalState { .. } => "W0145",
             Self::Internal { .. } => "W0199",
         }
     }
@@ -209,8 +220,11 @@ fn shown(row: Option<&str>) -> String {
 
 impl From<weir_state::Error> for Failure {
     fn from(error: weir_state::Error) -> Self {
-        Self::Contract {
-            message: error.to_string(),
+        match error {
+            weir_state::Error::Local { what, message } => Self::LocalState { what, message },
+            error => Self::Contract {
+                message: error.to_string(),
+            },
         }
     }
 }

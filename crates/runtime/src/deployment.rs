@@ -8,7 +8,7 @@ use std::{
 use weir_checkpoint::{CheckpointMode, Config, JobPaths, Restart, SnapshotStore, TwoPhaseOptions};
 use weir_graph::Plan;
 use weir_model::{Attempt, CheckpointId, KeyGroupRange, Name};
-use weir_operator::{Failure, OperatorFactory, SinkFactory, SourceFactory};
+use weir_operator::{Failure, OperatorFactory, SinkFactory, SourceFactory, TaskInfo};
 use weir_state::{Backend, StateDecl};
 
 use crate::{clock::Clock, control::JobCommand};
@@ -83,6 +83,7 @@ pub trait BackendFactory: Send + Sync {
     /// [`Failure`] where it cannot be made.
     fn create(
         &self,
+        task: &TaskInfo,
         states: &[StateDecl],
         range: KeyGroupRange,
     ) -> Result<Box<dyn Backend>, Failure>;

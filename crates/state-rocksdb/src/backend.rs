@@ -246,6 +246,10 @@ impl Backend for RocksDbBackend {
         })
     }
 
+    fn may_block(&self) -> bool {
+        true
+    }
+
     fn import(&mut self, files: &mut dyn NativeFiles) -> Result<(), Error> {
         restore::import(
             &mut self.database,

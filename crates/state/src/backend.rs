@@ -244,6 +244,12 @@ pub trait Backend: Send {
     /// [`Error`] where the backend fails.
     fn snapshot(&mut self, request: &SnapshotRequest) -> Result<Box<dyn Snapshot>, Error>;
 
+    /// Whether the synchronous part of a snapshot may block for longer than a task should: then it
+    /// is to be called where that holds nobody else up (D18).
+    fn may_block(&self) -> bool {
+        false
+    }
+
     /// The checkpoint is complete and may be the base of a later one.
     fn completed(&mut self, id: CheckpointId) {
         let _ = id;

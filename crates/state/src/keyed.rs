@@ -389,6 +389,12 @@ impl KeyedState {
         }
     }
 
+    /// Whether [`snapshot`](Self::snapshot) may block for long.
+    #[must_use]
+    pub fn may_block(&self) -> bool {
+        self.backend.may_block()
+    }
+
     /// The synchronous part of a snapshot of what was committed.
     ///
     /// # Errors

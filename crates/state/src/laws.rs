@@ -48,8 +48,17 @@ const AGGREGATING: StateIndex = StateIndex(4);
 /// Checks all laws on the backends that `make` makes, each empty and holding the given states and
 /// key groups. Panics where a law is broken, with the smallest history found.
 pub fn check_backend(make: impl Fn(Vec<StateDecl>, KeyGroupRange) -> Box<dyn Backend>) {
-    random_histories(&make);
-    increments::any_checkpoints(&make);
+    check(CASES, make);
+}
+
+/// The same with fewer random histories, for a backend that takes its time to begin.
+pub fn check_slow_backend(make: impl Fn(Vec<StateDecl>, KeyGroupRange) -> Box<dyn Backend>) {
+    check(CASES / 4, make);
+}
+
+fn check(cases: u32, make: impl Fn(Vec<StateDecl>, KeyGroupRange) -> Box<dyn Backend>) {
+    random_histories(cases, &make);
+    increments::any_checkpoints(cases, &make);
     increments::large_values_in_increments(&make);
     check_ttl(&make);
     many_keys_and_large_values(&make);
@@ -74,13 +83,13 @@ pub fn check_ttl(make: Make<'_>) {
 /// Those laws that many keys with colliding hashes might break.
 #[cfg(test)]
 pub(crate) fn check_crowds(make: impl Fn(Vec<StateDecl>, KeyGroupRange) -> Box<dyn Backend>) {
-    random_histories(&make);
+    random_histories(CASES, &make);
     one_crowded_key_group(&make);
 }
 
 /// Any history of calls, snapshots and restores is what the model says.
-fn random_histories(make: Make<'_>) {
-    run(steps::history(), |history| {
+fn random_histories(cases: u32, make: Make<'_>) {
+    run(cases, steps::history(), |history| {
         let mut world = World::new(make);
         for step in history {
             world.step(step);
@@ -90,9 +99,9 @@ fn random_histories(make: Make<'_>) {
 }
 
 /// Runs random histories, the same each time. Panics with the smallest that breaks a law.
-fn run<S: Strategy>(histories: S, law: impl Fn(S::Value)) {
+fn run<S: Strategy>(cases: u32, histories: S, law: impl Fn(S::Value)) {
     let config = Config {
-        cases: CASES,
+        cases,
         failure_persistence: None,
         ..Config::default()
     };

@@ -18,7 +18,9 @@ use weir_graph::{
     Endpoint, Input, LogicalGraph, OnError, OperatorNode, Partitioning, SinkNode, SourceNode, plan,
 };
 use weir_model::{Attempt, ColumnView, KeyGroupRange, MaxParallelism, Name, Parallelism};
-use weir_operator::{BadKey, Failure, KeySelector, OperatorFactory, SinkFactory, SourceFactory};
+use weir_operator::{
+    BadKey, Failure, KeySelector, OperatorFactory, SinkFactory, SourceFactory, TaskInfo,
+};
 use weir_runtime::{
     BackendFactory, CheckpointOptions, Claims, Clock, Deployment, Foreign, JobEvent, JobListener,
     JobOptions, Mapping, OnExisting, Opener, OperatorDeployment, Report, RestoreFrom,
@@ -424,6 +426,7 @@ struct Heap;
 impl BackendFactory for Heap {
     fn create(
         &self,
+        _task: &TaskInfo,
         states: &[StateDecl],
         range: KeyGroupRange,
     ) -> Result<Box<dyn Backend>, Failure> {

@@ -66,6 +66,7 @@ const NEEDS: [(&str, &[&str]); 18] = [
             "connectors",
             "connector-postgres",
             "snapshot-store",
+            "state-rocksdb",
             "runtime",
             "job-file",
         ],

@@ -108,6 +108,7 @@ const NAMES: &[(&str, &str, Kind)] = &[
     ("state.checkpoint-storage", "checkpoint.dir", Storage),
     ("state.backend.type", "state.backend", Same),
     ("state.backend", "state.backend", Same),
+    ("state.backend.rocksdb.localdir", "state.local-dir", Same),
     ("restart-strategy.type", "restart.strategy", Same),
     ("restart-strategy", "restart.strategy", Same),
     (

@@ -9,7 +9,7 @@ use super::{
     keys::{AnyKey, Key, Keys},
     kinds::Within,
     operator::{self, LIMITS_KEYS, MEMORY, OUTPUT, TIME_PER_CALL},
-    readable, restart,
+    readable, restart, state,
 };
 use crate::{
     Bounds, Diagnostics, HostFile, Limits, code,
@@ -39,7 +39,7 @@ pub(crate) const KEYS: Keys = Keys {
             &job::API_VERSION,
             &job::PARALLELISM,
             &job::MAX_PARALLELISM,
-            &job::STATE,
+            &state::STATE,
             &CHECKPOINT,
             &job::RESTART,
             &LIMITS,
@@ -154,7 +154,6 @@ fn read(host: &mut HostFile, root: &Node, report: &mut Report) {
     fields.check_keys(&KEYS, None, report);
     fields.parallelism(&job::PARALLELISM, report);
     fields.int(&job::MAX_PARALLELISM, report);
-    job::backend(&fields, false, report);
     // Only paths need to know where the file lies.
     let origin = Origin {
         documents: Vec::new(),
@@ -162,6 +161,7 @@ fn read(host: &mut HostFile, root: &Node, report: &mut Report) {
         host_folder: host.folder.clone(),
         root: root.clone(),
     };
+    state::read(&fields, false, &origin, report);
     if let Some(entry) = fields.entry(&CHECKPOINT) {
         checkpoint::check_defaults(entry, &origin, report);
     }

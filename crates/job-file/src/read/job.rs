@@ -9,15 +9,16 @@ use weir_model::{MaxParallelism, Name, Parallelism};
 
 use super::{
     checkpoint,
-    fields::{Fields, name_of, text_of, this_is, unavailable},
+    fields::{Fields, name_of, text_of, this_is},
     keys::{Key, Keys},
-    kinds::{Flag, NameText, Named, Special, Whole, Within, Words},
+    kinds::{Flag, NameText, Named, Special, Whole, Within},
     names::Names,
     operator, restart, sink, source,
+    state::{self, STATE},
 };
 use crate::{
     HostFile, code,
-    model::{FromHost, JobFile, StateBackend},
+    model::{FromHost, JobFile},
     report::Report,
     source::{FILE, Origin, Span},
     wording::{all_of, nearest, quote},
@@ -86,40 +87,6 @@ pub(super) const MAX_PARALLELISM: Key<Whole> = Key::of(
 .without("1.5 times the largest parallelism, rounded up to a power of two, at least 128")
 .example("256");
 
-pub(super) const STATE: Key<Within> = Key::of("state", Within(&STATE_KEYS))
-    .about("Where state is kept while the job runs.")
-    .without("the defaults of its keys")
-    .example("{ backend: heap }");
-
-const STATE_KEYS: Keys =
-    Keys::of("state", &[&BACKEND]).about("`state`", "Where state is kept while the job runs.");
-
-const BACKEND: Key<Words<Backend>> = Key::of("backend", BACKENDS)
-    .about(
-        "What keeps keyed state. Flink's names are taken, too: `hashmap`, `fs` and `filesystem` \
-         for `heap`; `memory` and `jobmanager` in a job that takes no checkpoints, because they \
-         would keep them in memory.",
-    )
-    .usual("heap")
-    .example("heap");
-
-const BACKENDS: Words<Backend> = Words {
-    // The names that Flink has had for it (D30).
-    aliases: &[
-        ("hashmap", Backend::Heap),
-        ("fs", Backend::Heap),
-        ("filesystem", Backend::Heap),
-        ("memory", Backend::Memory),
-        ("jobmanager", Backend::Memory),
-    ],
-    later: &[("rocksdb", "state is kept in memory: `backend: heap`")],
-    ..Words::of(&[(
-        "heap",
-        Backend::Heap,
-        "in memory; a checkpoint writes all of it to `checkpoint.dir`",
-    )])
-};
-
 const CHECKPOINT: Key<Within> = Key::of("checkpoint", Within(&checkpoint::KEYS))
     .about("When checkpoints are taken and where they are kept.")
     .without("none are taken")
@@ -172,14 +139,6 @@ const SINKS: Key<Named> = Key::of(
 .without("none: what nobody reads is dropped")
 .example("{ out: { connector: stdout, from: cart } }");
 
-/// What `state.backend` says.
-#[derive(Clone, Copy)]
-enum Backend {
-    Heap,
-    /// In memory, checkpoints too.
-    Memory,
-}
-
 /// The version of the format that is read here.
 const VERSION: &str = "weir/v1";
 const BEGIN: &str = "a job file begins with `apiVersion: weir/v1`";
@@ -224,7 +183,7 @@ pub(super) fn read(
         parallelism,
         checkpoints: checkpoint::mode_of(checkpoint),
     };
-    let backend = backend(&fields, around.checkpoints.is_some(), report);
+    let backend = state::read(&fields, around.checkpoints.is_some(), origin, report);
     let allow = fields.boolean(&ALLOW_NON_RESTORED_STATE, report);
     let checkpoint = checkpoint.map(|entry| checkpoint::read(entry, origin, report));
     let checkpoint = match checkpoint {
@@ -362,37 +321,5 @@ fn nothing_to_read(sources: Option<&Entry>, report: &mut Report) {
     {
         let error = report.error(code::NOTHING_TO_READ, "the job has no source");
         error.at(entry.node.span, "this is empty");
-    }
-}
-
-/// Reads `state`; `takes` says whether the job takes checkpoints.
-pub(super) fn backend(fields: &Fields<'_>, takes: bool, report: &mut Report) -> StateBackend {
-    let usual = StateBackend::default();
-    let Some(state) = fields.within(&STATE, report) else {
-        return usual;
-    };
-    if let Some(entry) = state.entry(&BACKEND)
-        && let Value::Text(text) = &entry.node.value
-        && text.contains('.')
-    {
-        let message = format!("the factory class {} cannot be loaded", quote(text));
-        report
-            .error(code::BAD_VALUE, message)
-            .at(entry.node.span, "this is no JVM")
-            .help("state is kept in memory: `backend: heap`");
-        return usual;
-    }
-    match state.word(&BACKEND, report) {
-        Some(Backend::Memory) if takes => {
-            if let Some((text, span)) = state.text(&BACKEND, report) {
-                let what = format!("`backend: {text}`, which keeps checkpoints in memory,");
-                let instead = "with `backend: heap` state is in memory and checkpoints go to \
-                               `checkpoint.dir`";
-                unavailable(report, &what, span, instead);
-            }
-            usual
-        }
-        Some(Backend::Heap | Backend::Memory) => StateBackend::Heap,
-        None => usual,
     }
 }

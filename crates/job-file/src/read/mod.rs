@@ -22,6 +22,7 @@ mod set;
 mod sink;
 mod socket;
 mod source;
+mod state;
 
 use std::{
     path::{Path, PathBuf},

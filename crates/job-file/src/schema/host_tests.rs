@@ -15,7 +15,7 @@ use crate::{HostFile, JobFile};
 fn base() -> Json {
     json!({
         "apiVersion": "weir/v1",
-        "state": {},
+        "state": { "backend": "rocksdb" },
         "checkpoint": { "retain": {} },
         "restart": { "strategy": "fixed-delay" },
         "limits": {},

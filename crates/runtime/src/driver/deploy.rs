@@ -553,11 +553,12 @@ fn keyed_state(
         .map_err(|e| Failure::Internal {
             message: e.to_string(),
         })?;
-    let mut backend = deployment.backend.create(states, range)?;
+    let mut backend = deployment.backend.create(info, states, range)?;
     if let Some(restored) = &shared.restored
         && !states.is_empty()
     {
         let now = shared.clock.now();
+        backend.set_time(now);
         restored.load(&info.operator, backend.as_mut(), now, base)?;
         if shared.increments {
             backend.restored(restored.id);

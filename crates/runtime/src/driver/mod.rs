@@ -615,6 +615,7 @@ fn is_hopeless(failure: &Failure) -> bool {
         | Failure::BadKey { .. }
         | Failure::External { .. }
         | Failure::RefusedRow { .. }
+        | Failure::LocalState { .. }
         | Failure::Internal { .. } => false,
     }
 }

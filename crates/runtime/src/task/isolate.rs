@@ -65,6 +65,7 @@ impl OperatorNode {
             | Failure::BadRow { .. }
             | Failure::BadKey { .. }
             | Failure::External { .. }
+            | Failure::LocalState { .. }
             | Failure::Restore { .. }
             | Failure::Unfit { .. }
             | Failure::Superseded { .. }
@@ -197,6 +198,7 @@ fn cause_of(failure: &Failure) -> String {
         | Failure::BadRow { .. }
         | Failure::BadKey { .. }
         | Failure::External { .. }
+        | Failure::LocalState { .. }
         | Failure::Restore { .. }
         | Failure::Unfit { .. }
         | Failure::Superseded { .. }

@@ -173,6 +173,7 @@ impl OperatorNode {
                     | Failure::BadRow { .. }
                     | Failure::BadKey { .. }
                     | Failure::External { .. }
+                    | Failure::LocalState { .. }
                     | Failure::Restore { .. }
                     | Failure::Unfit { .. }
                     | Failure::Superseded { .. }
@@ -191,7 +192,12 @@ impl OperatorNode {
         }
         let keyed = match keyed {
             true => {
-                let snapshot = self.cx.state.snapshot(request);
+                let state = &mut self.cx.state;
+                // Other tasks of this thread go on meanwhile.
+                let snapshot = match state.may_block() {
+                    true => tokio::task::block_in_place(|| state.snapshot(request)),
+                    false => state.snapshot(request),
+                };
                 Some(snapshot.map_err(|error| NotFrozen::Declined(error.into()))?)
             }
             false => None,

@@ -77,8 +77,8 @@ struct Job<'a> {
 
 const NOW: ProcessingTime = ProcessingTime(0);
 
-pub(super) fn any_checkpoints(make: Make<'_>) {
-    run(vec(step(), 1..30), |history| {
+pub(super) fn any_checkpoints(cases: u32, make: Make<'_>) {
+    run(cases, vec(step(), 1..30), |history| {
         let mut job = Job::new(make, &[]);
         for step in history {
             job.step(step);

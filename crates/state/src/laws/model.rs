@@ -12,8 +12,8 @@ use super::{
     steps::Step,
 };
 use crate::{
-    Backend, EntriesColumn, Error, KeyBatch, NestedColumn, Snapshot, SnapshotRequest,
-    StateFileReader, StateFileWriter, StateIndex, Which, Writes,
+    Backend, EntriesColumn, Error, KeyBatch, NativeReaders, NestedColumn, Snapshot,
+    SnapshotRequest, StateFileReader, StateFileWriter, StateIndex, Which, Writes,
 };
 
 type Bytes = Vec<u8>;
@@ -350,7 +350,7 @@ impl<'a> World<'a> {
     /// those as a whole; with `adopt` the history goes on from there.
     pub(super) fn finish(&mut self, which: usize, cuts: &[u16], adopt: bool) {
         let (snapshot, model) = self.pending.remove(which);
-        let file = save(snapshot);
+        let file = [(self.range, save(snapshot))];
         let mut parts = Vec::new();
         let mut start = self.range.start;
         let ends = cuts
@@ -361,20 +361,18 @@ impl<'a> World<'a> {
             if start <= end && end <= self.range.end {
                 let range = KeyGroupRange { start, end };
                 let mut part = (self.make)(decls(), range);
-                load(&file, part.as_mut(), range);
+                load(&file, part.as_mut());
                 model.within(range).check(part.as_mut(), range);
                 parts.push(part);
                 start = KeyGroup(end.0 + 1);
             }
         }
         let mut whole = (self.make)(decls(), self.range);
-        for mut part in parts {
-            load(
-                &save(part.snapshot(&request()).unwrap()),
-                whole.as_mut(),
-                self.range,
-            );
-        }
+        let saved = parts.iter_mut().map(|part| {
+            let snapshot = part.snapshot(&request()).unwrap();
+            (part.key_groups(), save(snapshot))
+        });
+        load(&saved.collect::<Vec<_>>(), whole.as_mut());
         model.check(whole.as_mut(), self.range);
         if adopt {
             self.backend = whole;
@@ -414,9 +412,19 @@ fn save(snapshot: Box<dyn Snapshot>) -> Bytes {
     writer.finish().unwrap().chunks.concat()
 }
 
-fn load(file: &[u8], backend: &mut dyn Backend, range: KeyGroupRange) {
-    let mut reader = StateFileReader::open(file.to_vec()).unwrap();
-    reader
-        .load(&operator(), backend, range, ProcessingTime(0))
-        .unwrap();
+/// Restores a backend from the files of those who held these key groups.
+fn load(files: &[(KeyGroupRange, Bytes)], backend: &mut dyn Backend) {
+    let mut readers: Vec<_> = files
+        .iter()
+        .map(|(range, file)| (*range, StateFileReader::open(file.clone()).unwrap()))
+        .collect();
+    let natives = readers.iter_mut().map(|(range, reader)| (*range, reader));
+    if let Some(mut native) = NativeReaders::of(&operator(), natives.collect()) {
+        return backend.import(&mut native).unwrap();
+    }
+    let range = backend.key_groups();
+    for (_, reader) in &mut readers {
+        let loaded = reader.load(&operator(), backend, range, ProcessingTime(0));
+        loaded.unwrap();
+    }
 }
