@@ -7,6 +7,7 @@ mod deploy;
 mod document;
 mod fit;
 mod in_flight;
+mod migrate;
 mod persist;
 mod restore;
 mod sources;

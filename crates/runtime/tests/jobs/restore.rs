@@ -2,6 +2,7 @@
 
 use weir_checkpoint::{Metadata, testing::MemoryStore};
 use weir_model::Name;
+use weir_operator::Part;
 use weir_runtime::Mapping;
 
 use super::{
@@ -404,4 +405,80 @@ fn a_job_that_died_before_its_first_checkpoint_begins_at_its_claim_again() {
     assert!(at.ends_with(&first.folder), "{at}");
     first.counted_on(&ledger);
     assert!(!is_there(&first), "{:?}", first.store.paths());
+}
+
+/// The same job with this operator.
+fn with_operator(first: &Stopped, operator: Closures) -> (TestJob, Ledger) {
+    let ledger = Ledger::default();
+    let source = MemorySource::of(&first.splits).behind(first.valve.clone());
+    let mut job = TestJob::new()
+        .max_parallelism(SHAPE.max)
+        .source("rows", 2, source)
+        .operator("count", 3, "rows", TestJob::by_prefix(), operator)
+        .sink(
+            "out",
+            3,
+            "count",
+            Partitioning::Forward,
+            LedgerSink::new(&ledger),
+        );
+    job.restore = RestoreFrom::Checkpoint(first.foreign());
+    (job, ledger)
+}
+
+#[test]
+fn state_of_an_older_version_is_migrated_by_its_component() {
+    let first = Stopped::of(&SHAPE);
+    // Each count is 1,000 higher from here on.
+    let later = |_: Part, from: u32, value: &[u8]| {
+        let count = u64::from_le_bytes(value.try_into().map_err(|_| "eight bytes")?);
+        assert_eq!(from, 1);
+        Ok((count + 1_000).to_le_bytes().to_vec())
+    };
+    let (job, ledger) = with_operator(&first, counter().evolving(2, later));
+    finishes(&job);
+    let saved = Metadata::decode(&job.store.get(&latest(&job)).unwrap()).unwrap();
+    assert_eq!(saved.operators["count"].states[0].version, 2);
+    let mut all = first.ledger.rows();
+    all.extend(ledger.rows().iter().map(|row| {
+        let (key, count) = row.split_once('=').unwrap();
+        let count: u64 = count.parse().unwrap();
+        // A key that was not there before begins at one.
+        format!(
+            "{key}={}",
+            if count > 1_000 { count - 1_000 } else { count }
+        )
+    }));
+    all.sort();
+    assert_eq!(all, counted(&first.splits));
+    assert!(ledger.rows().iter().any(|row| row.contains("=10")));
+}
+
+#[test]
+fn a_migration_that_fails_is_told_and_changes_nothing() {
+    let first = Stopped::of(&SHAPE);
+    let before = first.store.paths();
+    let refusing = |part: Part, from: u32, _: &[u8]| Err(format!("{part:?} of {from} is unknown"));
+    let (mut job, ledger) = with_operator(&first, counter().evolving(2, refusing));
+    job.restart = RESTARTS;
+    let text = failure(&job.run());
+    let words = "state `count` cannot be migrated from version 1 of its format to 2 (value): the \
+                 component reports: Value of 1 is unknown";
+    assert!(text.contains(words), "{text}");
+    assert_eq!((first.store.paths(), ledger.rows().len()), (before, 0));
+    // Without the interface it is not even tried.
+    let (job, _) = with_operator(&first, {
+        let mut plain = counter();
+        plain.version(2);
+        plain
+    });
+    let text = failure(&job.run());
+    assert!(
+        text.contains("does not export `weir:operator/evolving`"),
+        "{text}"
+    );
+    // The component that wrote it goes on from it.
+    let (fork, ledger) = first.fork(&SHAPE);
+    finishes(&fork);
+    first.counted_on(&ledger);
 }
