@@ -4,8 +4,11 @@
 //! INVARIANT: a checkpoint that is removed while it is looked at is no damaged one: its metadata
 //! goes first, so whoever misses a file looks for them again.
 
+mod content;
 mod listing;
 mod place;
+mod savepoint;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -25,8 +28,11 @@ use weir_state::StateFileReader;
 use crate::storage::store_of;
 
 pub(crate) use self::{
+    content::{Content, Entry, Held, declared},
     listing::{JobListing, Listed, State, Told},
-    place::{Place, Wrong},
+    place::{JobFolder, Place, Wrong},
+    savepoint::{NewSavepoint, NotMade},
+    shown::{KeyLook, Look, bytes_of, object},
     verify::{Verified, verify},
 };
 
@@ -113,6 +119,17 @@ impl Saved {
         resolve(&self.folder, &file.path).unwrap_or_else(|| file.path.clone())
     }
 
+    /// Opens one of its state files, to be read piece by piece.
+    fn open(&self, file: &FileRef) -> Result<StateFileReader<'_>, String> {
+        let object = self.object(file);
+        let read = move |range: std::ops::Range<u64>| {
+            let length = range.end - range.start;
+            let bytes = self.store.get_range(&object, range.start, length);
+            bytes.map_err(|e| e.to_string())
+        };
+        StateFileReader::open_ranged(file.length, read).map_err(|e| e.to_string())
+    }
+
     /// The bytes of its files, as `weir run` counts them.
     pub(crate) fn size(&self) -> u64 {
         size_of(&self.metadata)
@@ -124,14 +141,7 @@ impl Saved {
         let mut rows = BTreeMap::new();
         let mut problems = Vec::new();
         for file in self.metadata.files() {
-            let object = self.object(file);
-            let read = |range: std::ops::Range<u64>| {
-                let bytes = self
-                    .store
-                    .get_range(&object, range.start, range.end - range.start);
-                bytes.map_err(|e| e.to_string())
-            };
-            match StateFileReader::open_ranged(file.length, read) {
+            match self.open(file) {
                 Ok(reader) => {
                     for operator in reader.operators() {
                         for state in reader.states(operator).unwrap_or_default() {
@@ -140,7 +150,7 @@ impl Saved {
                         }
                     }
                 }
-                Err(e) => problems.push(Problem::new(&file.path, e.to_string())),
+                Err(e) => problems.push(Problem::new(&file.path, e)),
             }
         }
         (rows, problems)

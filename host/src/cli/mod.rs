@@ -7,6 +7,7 @@ mod graph;
 mod inspect;
 mod run;
 mod schema;
+mod state;
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -108,6 +109,7 @@ enum Verb {
     Graph(graph::Graph),
     Inspect(inspect::Inspect),
     Checkpoints(checkpoints::Checkpoints),
+    State(state::State),
     Schema(schema::Schema),
     Completion(completion::Completion),
 }
@@ -179,6 +181,7 @@ impl Cli {
             Verb::Graph(verb) => verb.run(&shared),
             Verb::Inspect(verb) => verb.run(&shared),
             Verb::Checkpoints(verb) => verb.run(&shared),
+            Verb::State(verb) => verb.run(&shared),
             Verb::Schema(verb) => verb.run(&shared),
             Verb::Completion(verb) => verb.run(&shared),
         }

@@ -60,6 +60,7 @@ const NEEDS: [(&str, &[&str]); 17] = [
             "state",
             "checkpoint",
             "operator",
+            "formats",
             "graph",
             "component",
             "connectors",
