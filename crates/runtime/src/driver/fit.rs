@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use weir_checkpoint::{Metadata, OperatorMeta, StateMeta};
 use weir_model::Name;
-use weir_state::{Change, SavedState, StateDecl, StateKind, Verdict, compare};
+use weir_state::{Change, SavedState, StateKind, Verdict, compare};
 
 use crate::deployment::{Deployment, OperatorDeployment};
 
@@ -150,20 +150,11 @@ pub(crate) fn verdicts(
 ) -> BTreeMap<Name, Vec<Verdict>> {
     let of = |(name, operator): (&Name, &OperatorDeployment)| {
         let declared = &operator.factory.descriptor().states;
-        (name.clone(), verdicts_of(metadata, name, declared))
+        let saved = metadata.operators.get(name);
+        let saved = saved_states(saved.map_or(&[], |saved| saved.states.as_slice()));
+        (name.clone(), compare(declared, &saved))
     };
     deployment.operators.iter().map(of).collect()
-}
-
-/// The same of the `declared` states of one operator.
-pub(crate) fn verdicts_of(
-    metadata: &Metadata,
-    operator: &Name,
-    declared: &[StateDecl],
-) -> Vec<Verdict> {
-    let saved = metadata.operators.get(operator);
-    let saved = saved_states(saved.map_or(&[], |saved| saved.states.as_slice()));
-    compare(declared, &saved)
 }
 
 /// Whether anything in a checkpoint is an operator's own. What a component had said itself is no
@@ -240,7 +231,7 @@ fn changed_key(metadata: &Metadata, deployment: &Deployment) -> Option<String> {
 }
 
 /// Saved states as `weir-state` compares them.
-fn saved_states(saved: &[StateMeta]) -> Vec<SavedState> {
+pub(crate) fn saved_states(saved: &[StateMeta]) -> Vec<SavedState> {
     let of = |meta: &StateMeta| {
         Some(SavedState {
             name: meta.name.clone(),

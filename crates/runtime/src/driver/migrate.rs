@@ -12,9 +12,9 @@ use std::collections::BTreeSet;
 use weir_model::{Column, ColumnView, KeyGroup, KeyGroupRange, OptionalColumn};
 use weir_operator::{Evolve, Failure, OperatorFactory, Part};
 use weir_state::{
-    Backend, Change, EntriesColumn, Error, KeyBatch, NativeFiles, NestedColumn, Row, RowValue,
+    Backend, EntriesColumn, Error, KeyBatch, NativeFiles, NestedColumn, Row, RowValue,
     SavedOperatorState, SavedState, Snapshot, SnapshotRequest, StateDecl, StateIndex, StateKind,
-    Verdict, Which, Writes,
+    Which, Writes,
 };
 
 /// The time of last access before each value of a state with a time to live (D16).
@@ -26,39 +26,40 @@ pub(crate) struct Migration {
     declared: Vec<StateDecl>,
     /// The version that was saved of each that has another one now.
     from: Vec<Option<u32>>,
+    /// As they were saved.
+    as_saved: Vec<StateDecl>,
     evolve: Box<dyn Evolve>,
 }
 
 impl Migration {
-    /// What is to be migrated of an operator, given what became of its states; `None` where that is
+    /// What is to be migrated of an operator, given what was saved of it; `None` where that is
     /// nothing.
     ///
     /// # Errors
     /// [`Failure`] where the operator cannot be asked.
     pub(crate) fn of(
         factory: &dyn OperatorFactory,
-        verdicts: &[Verdict],
+        saved: &[SavedState],
     ) -> Result<Option<Self>, Failure> {
         let declared = factory.descriptor().states.clone();
-        let from = |decl: &StateDecl| {
-            let mut verdicts = verdicts.iter();
-            let verdict = verdicts.find(|verdict| verdict.state == decl.name)?;
-            match verdict.change {
-                Change::Version { saved, .. } => Some(saved),
-                Change::Same
-                | Change::New
-                | Change::Missing
-                | Change::Kind { .. }
-                | Change::Format { .. } => None,
-            }
-        };
-        let from: Vec<Option<u32>> = declared.iter().map(from).collect();
+        let (mut from, mut as_saved) = (Vec::new(), Vec::new());
+        for decl in &declared {
+            let saved = saved.iter().find(|saved| saved.name == decl.name);
+            let older = saved.filter(|saved| saved.version != decl.version);
+            from.push(older.map(|saved| saved.version));
+            as_saved.push(StateDecl {
+                format: older.map_or(&decl.format, |saved| &saved.format).clone(),
+                version: older.map_or(decl.version, |saved| saved.version),
+                ..decl.clone()
+            });
+        }
         if from.iter().all(Option::is_none) {
             return Ok(None);
         }
         Ok(factory.evolve()?.map(|evolve| Self {
             declared,
             from,
+            as_saved,
             evolve,
         }))
     }
@@ -158,13 +159,8 @@ pub(crate) struct Migrating<'a> {
 
 impl<'a> Migrating<'a> {
     pub(crate) fn new(backend: &'a mut dyn Backend, migration: &'a mut Migration) -> Self {
-        let as_saved = |(decl, from): (&StateDecl, &Option<u32>)| StateDecl {
-            version: from.unwrap_or(decl.version),
-            ..decl.clone()
-        };
-        let states = migration.declared.iter().zip(&migration.from);
         Self {
-            states: states.map(as_saved).collect(),
+            states: migration.as_saved.clone(),
             backend,
             migration,
             failure: None,
@@ -197,8 +193,8 @@ impl<'a> Migrating<'a> {
             | StateKind::Broadcast => Part::Value,
         };
         let migration = &mut *self.migration;
-        let values = migration.migrate(state, part, from, &parts.values)?;
         let map_keys = migration.migrate(state, Part::MapKey, from, &parts.map_keys)?;
+        let values = migration.migrate(state, part, from, &parts.values)?;
         let mut made = Made {
             stamps: parts.stamps.into_iter(),
             values: values.iter(),

@@ -301,11 +301,9 @@ impl Restored {
         operator: &Name,
         factory: &dyn OperatorFactory,
     ) -> Result<Option<Migration>, Failure> {
-        let declared = &factory.descriptor().states;
-        Migration::of(
-            factory,
-            &fit::verdicts_of(&self.metadata, operator, declared),
-        )
+        let saved = self.metadata.operators.get(operator);
+        let saved = fit::saved_states(saved.map_or(&[], |saved| saved.states.as_slice()));
+        Migration::of(factory, &saved)
     }
 
     /// Restores the key groups of a backend for an operator, and adds to `base` what the checkpoint
