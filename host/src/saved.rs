@@ -121,13 +121,39 @@ impl Saved {
 
     /// Opens one of its state files, to be read piece by piece.
     fn open(&self, file: &FileRef) -> Result<StateFileReader<'_>, String> {
+        let reader = StateFileReader::open_ranged(file.length, self.ranges_of(file));
+        reader.map_err(|e| e.to_string())
+    }
+
+    /// Opens the state file of a subtask with those that it refers to.
+    fn open_part(&self, file: &FileRef, shared: &[FileRef]) -> Result<StateFileReader<'_>, String> {
+        let mut reader = self.open(file)?;
+        let references: Vec<_> = reader.references().collect();
+        for (n, reference) in references.iter().enumerate() {
+            let path = &reference.path;
+            let known = shared.iter().find(|file| {
+                (&file.path, file.length, file.crc32c) == (path, reference.length, reference.crc32c)
+            });
+            let known =
+                known.ok_or_else(|| format!("it refers to `{path}`, which is not named"))?;
+            reader
+                .refer_ranged(n, known.length, self.ranges_of(known))
+                .map_err(|e| e.to_string())?;
+        }
+        Ok(reader)
+    }
+
+    /// Gives ranges of the bytes of a file.
+    fn ranges_of(
+        &self,
+        file: &FileRef,
+    ) -> impl FnMut(std::ops::Range<u64>) -> Result<Vec<u8>, String> + Send + use<'_> {
         let object = self.object(file);
-        let read = move |range: std::ops::Range<u64>| {
+        move |range| {
             let length = range.end - range.start;
             let bytes = self.store.get_range(&object, range.start, length);
             bytes.map_err(|e| e.to_string())
-        };
-        StateFileReader::open_ranged(file.length, read).map_err(|e| e.to_string())
+        }
     }
 
     /// The bytes of its files, as `weir run` counts them.

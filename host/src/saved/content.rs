@@ -18,6 +18,9 @@ use super::{Problem, Saved};
 /// In how many steps all key groups are gone through, where there are as many.
 const STEPS: u32 = 1024;
 
+/// The time of everything here: nothing expires.
+const LONG_AGO: ProcessingTime = ProcessingTime(i64::MIN);
+
 /// What one key has in one state.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Entry {
@@ -72,7 +75,7 @@ impl<'a> Content<'a> {
             let wrong = |what: String| Problem::new(&file.path, what);
             let range = max.range_of(subtask, meta.parallelism);
             let range = range.map_err(|e| wrong(e.to_string()))?;
-            let reader = saved.open(file).map_err(wrong)?;
+            let reader = saved.open_part(file, &part.shared).map_err(wrong)?;
             for state in reader.states(operator).unwrap_or_default() {
                 match content.states.iter_mut().find(|s| s.name == state.name) {
                     Some(known) => known.rows = known.rows.saturating_add(state.rows),
@@ -120,7 +123,9 @@ impl<'a> Content<'a> {
         let mut backend = HeapBackend::new(decls.clone(), range).map_err(own)?;
         for part in &mut self.parts {
             if part.range.start <= range.end && range.start <= part.range.end {
-                let loaded = part.reader.load(&self.operator, &mut backend, range);
+                let loaded = part
+                    .reader
+                    .load(&self.operator, &mut backend, range, LONG_AGO);
                 loaded.map_err(|e| Problem::new(&part.path, e.to_string()))?;
             }
         }
@@ -161,7 +166,7 @@ impl<'a> Content<'a> {
 pub(crate) fn request() -> SnapshotRequest {
     SnapshotRequest {
         format: SnapshotFormat::Canonical,
-        ..SnapshotRequest::full(CheckpointId(0), ProcessingTime(i64::MIN))
+        ..SnapshotRequest::full(CheckpointId(0), LONG_AGO)
     }
 }
 

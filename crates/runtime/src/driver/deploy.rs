@@ -543,9 +543,6 @@ fn keyed_state(
             // What is in the files is not what is in the backend: nothing refers to them.
             let loaded = load(&mut migrating, &mut BaseIndex::default());
             migrating.into_failure().map_or(loaded, Err)?;
-        } else if restored.renamed.contains_key(&info.operator) {
-            // In the files it has its old name.
-            load(backend.as_mut(), &mut BaseIndex::default())?;
         } else {
             load(backend.as_mut(), base)?;
             if shared.increments {

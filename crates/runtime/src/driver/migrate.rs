@@ -12,13 +12,10 @@ use std::collections::BTreeSet;
 use weir_model::{Column, ColumnView, KeyGroup, KeyGroupRange, OptionalColumn};
 use weir_operator::{Evolve, Failure, OperatorFactory, Part};
 use weir_state::{
-    Backend, EntriesColumn, Error, KeyBatch, NativeFiles, NestedColumn, Row, RowValue,
+    Backend, EntriesColumn, Error, KeyBatch, NativeFiles, NestedColumn, Row, RowValue, STAMP_BYTES,
     SavedOperatorState, SavedState, Snapshot, SnapshotRequest, StateDecl, StateIndex, StateKind,
     Which, Writes,
 };
-
-/// The time of last access before each value of a state with a time to live (D16).
-const STAMP_BYTES: usize = 8;
 
 /// The versions of an operator's states that are migrated, and who does it.
 pub(crate) struct Migration {
