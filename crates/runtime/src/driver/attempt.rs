@@ -330,7 +330,10 @@ impl AttemptDriver {
                     self.counts.completed += 1;
                     self.counts.last = Some(stats);
                     self.listener.event(&JobEvent::Checkpoint(stats));
-                    if let Some(over) = self.claim.take_if(Claim::completed) {
+                    // A job does not go on from a savepoint by itself.
+                    if !completed.is_savepoint
+                        && let Some(over) = self.claim.take_if(Claim::completed)
+                    {
                         self.persist.delete_claimed(over);
                     }
                 }
