@@ -125,6 +125,7 @@ impl From<NotMade> for Trouble {
                 message,
                 Some("`--to` names a folder that is not there yet".into()),
             ),
+            NotMade::InFlight(_) => Self::usage(NO_STATE, message, None),
             NotMade::Store(_) | NotMade::State(_) | NotMade::Metadata(_) => Self::storage(message),
         }
     }

@@ -26,6 +26,12 @@ pub(crate) enum NotMade {
     /// There is something already.
     #[error("`{0}` is there already, and not empty")]
     Exists(String),
+    /// What it is made of holds more than state.
+    #[error(
+        "it is made of a checkpoint that barriers overtook, with rows in flight to `{0}`, which would \
+         be lost; take a savepoint of the running job, or stop it with a checkpoint"
+    )]
+    InFlight(String),
     /// The storage failed.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -52,7 +58,10 @@ impl NewSavepoint {
             return Err(NotMade::Exists(folder.display().to_string()));
         }
         let mut metadata = like;
-        for operator in metadata.operators.values_mut() {
+        for (name, operator) in &mut metadata.operators {
+            if operator.subtasks.iter().any(|s| s.channels.is_some()) {
+                return Err(NotMade::InFlight(name.to_string()));
+            }
             for subtask in &mut operator.subtasks {
                 subtask.file = None;
                 subtask.shared.clear();

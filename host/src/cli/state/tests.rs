@@ -75,6 +75,7 @@ fn metadata(max: u32, json_keys: bool) -> Metadata {
     let subtask = || SubtaskMeta {
         file: None,
         shared: Vec::new(),
+        channels: None,
         finished: false,
     };
     let keys = if json_keys {
