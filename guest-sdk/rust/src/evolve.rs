@@ -11,7 +11,9 @@ use crate::map_key::MapKey;
 /// changes, and keep the old type to read what was written.
 ///
 /// ```
-/// use weir_guest::{Ctx, Evolve, Evolving, KeyedDescribe, KeyedProcess, Result, Row, Value, record};
+/// use weir_guest::{
+///     Ctx, Evolve, Evolving, KeyedDescribe, KeyedProcess, Result, Row, Value, record,
+/// };
 ///
 /// record! {
 ///     version 2;

@@ -9,7 +9,7 @@ use std::{
 
 use clap::Args;
 use serde_json::{Value, json};
-use weir_checkpoint::Metadata;
+use weir_checkpoint::{Metadata, StateMeta};
 use weir_model::{Column, OperatorName, Parallelism, SubtaskIndex, hash64};
 use weir_state::{
     Backend, HeapBackend, SavedOperatorState, SavedState, StateDecl, StateIndex, StateKind, Ttl,
@@ -152,27 +152,15 @@ impl Rows {
             Ok(())
         })?;
         for (name, meta) in &rows.metadata.operators {
-            let mut states = Vec::new();
-            for state in &meta.states {
-                let Some(kind) = StateKind::of(&state.kind) else {
-                    let what = format!("state `{}` has the kind `{}`", state.name, state.kind);
-                    return Err(wrong(path, 1, &what));
-                };
+            let of_operator = |state: &StateMeta| {
                 let ttl = stamped.contains(&(name.to_string(), state.name.clone()));
-                states.push(StateDecl {
-                    name: state.name.clone(),
-                    kind,
-                    format: state.format.clone(),
-                    version: state.version,
-                    prefetch: false,
-                    // Of the time itself only the declaration in force counts (D16).
-                    ttl: ttl.then_some(Ttl {
-                        duration_ms: i64::MAX as u64,
-                        on_read: false,
-                        return_expired: false,
-                    }),
-                });
-            }
+                declared(state, ttl).map_err(|what| wrong(path, 1, &what))
+            };
+            let states: Vec<StateDecl> = meta
+                .states
+                .iter()
+                .map(of_operator)
+                .collect::<Result<_, _>>()?;
             if states.is_empty() && !raw.contains(name.as_str()) {
                 continue;
             }
@@ -193,6 +181,25 @@ impl Rows {
         }
         Ok(())
     }
+}
+
+/// A state as the first line has it; `ttl`: its values have the time of their last access.
+fn declared(state: &StateMeta, ttl: bool) -> Result<StateDecl, String> {
+    let kind = StateKind::of(&state.kind)
+        .ok_or_else(|| format!("state `{}` has the kind `{}`", state.name, state.kind))?;
+    Ok(StateDecl {
+        name: state.name.clone(),
+        kind,
+        format: state.format.clone(),
+        version: state.version,
+        prefetch: false,
+        // Of the time itself only the declaration in force counts (D16).
+        ttl: ttl.then_some(Ttl {
+            duration_ms: i64::MAX as u64,
+            on_read: false,
+            return_expired: false,
+        }),
+    })
 }
 
 /// The lines of a file that are not empty.

@@ -298,49 +298,51 @@ fn rows_are_shown_by_their_formats() {
     }
 }
 
+/// Lines that fit nothing, and what is said of them.
+const WRONG: &[(&str, &str)] = &[
+    ("{", "this is no JSON"),
+    (r#"{"state":"sum"}"#, "it names no `operator`"),
+    (r#"{"operator":"x"}"#, "operator `x` has no state"),
+    (r#"{"operator":"count","state":"x"}"#, "has no state `x`"),
+    (
+        r#"{"operator":"count","state":"sum","value":1}"#,
+        "it has no `key`",
+    ),
+    (
+        r#"{"operator":"count","state":"sum","key":["a"]}"#,
+        "it has no `value`",
+    ),
+    (
+        r#"{"operator":"count","state":"sum","key":"a","value":1}"#,
+        "is no key",
+    ),
+    (
+        r#"{"operator":"count","state":"sum","key":["a"],"value":"b"}"#,
+        "is not what this format",
+    ),
+    (
+        r#"{"operator":"count","state":"sum","key":["a"],"value":{"$hex":"0"}}"#,
+        "hexadecimal",
+    ),
+    (
+        r#"{"operator":"count","state":"held","elements":[]}"#,
+        "`subtask` is a number below",
+    ),
+    (
+        r#"{"operator":"count","state":"by-day","key":["a"],"entries":[["k",1],["k",2]]}"#,
+        "a map key is there twice",
+    ),
+];
+
 #[test]
 fn lines_that_make_no_savepoint_are_told_and_nothing_is_written() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("sp");
     write(&some(), 8, &folder);
     let lines = exported(&folder);
-    let cases = [
-        ("{", "this is no JSON"),
-        (r#"{"state":"sum"}"#, "it names no `operator`"),
-        (r#"{"operator":"x"}"#, "operator `x` has no state"),
-        (r#"{"operator":"count","state":"x"}"#, "has no state `x`"),
-        (
-            r#"{"operator":"count","state":"sum","value":1}"#,
-            "it has no `key`",
-        ),
-        (
-            r#"{"operator":"count","state":"sum","key":["a"]}"#,
-            "it has no `value`",
-        ),
-        (
-            r#"{"operator":"count","state":"sum","key":"a","value":1}"#,
-            "is no key",
-        ),
-        (
-            r#"{"operator":"count","state":"sum","key":["a"],"value":"b"}"#,
-            "is not what this format",
-        ),
-        (
-            r#"{"operator":"count","state":"sum","key":["a"],"value":{"$hex":"0"}}"#,
-            "hexadecimal",
-        ),
-        (
-            r#"{"operator":"count","state":"held","elements":[]}"#,
-            "`subtask` is a number below",
-        ),
-        (
-            r#"{"operator":"count","state":"by-day","key":["a"],"entries":[["k",1],["k",2]]}"#,
-            "a map key is there twice",
-        ),
-    ];
-    for (line, message) in cases {
+    for (line, message) in WRONG {
         let mut lines = lines.clone();
-        lines.push(line.to_owned());
+        lines.push((*line).to_owned());
         let trouble = import(&lines, dir.path(), "new").unwrap_err();
         assert!(
             trouble.message.contains(message),
