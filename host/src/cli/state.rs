@@ -18,7 +18,7 @@ use super::Shared;
 use crate::{
     exit::Exit,
     render::error,
-    saved::{NotMade, Problem, Saved},
+    saved::{Content, NotMade, Problem, Saved},
     storage::{DAMAGED, NO_CHECKPOINT, NO_STORAGE, folder_of},
 };
 
@@ -150,6 +150,21 @@ fn saved(path: &Path) -> Result<Saved, Trouble> {
         Ok(Err(problem)) => Err(Trouble::damaged(folder, &problem)),
         Err(e) => Err(Trouble::storage(format!("`{}`: {e}", folder.display()))),
     }
+}
+
+/// What a checkpoint has of an operator, to be looked into.
+fn content<'a>(saved: &'a Saved, name: &OperatorName) -> Result<Content<'a>, Trouble> {
+    let content = Content::open(saved, name);
+    let content = content.map_err(|e| Trouble::damaged(&saved.path, &e))?;
+    if content.is_native() {
+        let message = format!(
+            "the state of operator `{name}` is in the files of its backend, which only that reads"
+        );
+        let help =
+            "take a canonical savepoint of the job: `weir savepoint`, or `weir stop` with one";
+        return Err(Trouble::usage(NO_STATE, message, Some(help.into())));
+    }
+    Ok(content)
 }
 
 /// Those operators of a checkpoint that have something in its files, or the one that is named.

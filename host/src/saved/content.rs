@@ -97,6 +97,12 @@ impl<'a> Content<'a> {
         &self.states
     }
 
+    /// Whether keyed state is in the files of its backend, which only that reads.
+    pub(crate) fn is_native(&self) -> bool {
+        let mut parts = self.parts.iter();
+        parts.any(|part| part.reader.native(&self.operator, part.range).is_some())
+    }
+
     /// All key groups, in ranges small enough to be looked at one after the other.
     pub(crate) fn ranges(&self) -> Vec<KeyGroupRange> {
         let max = self.saved.metadata.max_parallelism.get();

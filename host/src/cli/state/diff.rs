@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use weir_model::OperatorName;
 use weir_state::SavedState;
 
-use super::{NO_STATE, Trouble, operators, saved, show::Shower};
+use super::{NO_STATE, Trouble, content, operators, saved, show::Shower};
 use crate::{
     cli::{Output, Shared},
     exit::Exit,
     render::{grouped, tell},
-    saved::{Content, Entry, KeyLook, Saved},
+    saved::{Entry, KeyLook, Saved},
 };
 
 /// Compares the keyed state of two checkpoints: keys that were added, removed or changed.
@@ -99,12 +99,9 @@ impl Diff {
         rows: &mut Vec<Difference>,
     ) -> Result<(), Trouble> {
         let [before, after] = two;
-        let open = |saved: &'_ Saved| -> Result<Vec<SavedState>, Trouble> {
-            let content = Content::open(saved, name);
-            let content = content.map_err(|e| Trouble::damaged(&saved.path, &e))?;
-            Ok(content.states().to_vec())
-        };
-        let states = [open(before)?, open(after)?];
+        let mut left = content(before, name)?;
+        let mut right = content(after, name)?;
+        let states = [left.states().to_vec(), right.states().to_vec()];
         let keys = |saved: &Saved| {
             let operator = saved.metadata.operators.get(name);
             KeyLook::of(operator.map_or(&[], |operator| operator.keys.as_slice()))
@@ -117,8 +114,6 @@ impl Diff {
                 render: None,
             });
         let damaged = |saved: &Saved, e| Trouble::damaged(&saved.path, &e);
-        let mut left = Content::open(before, name).map_err(|e| damaged(before, e))?;
-        let mut right = Content::open(after, name).map_err(|e| damaged(after, e))?;
         for range in left.ranges() {
             let was = by_name(
                 left.entries(range).map_err(|e| damaged(before, e))?,

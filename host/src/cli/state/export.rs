@@ -6,14 +6,14 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{
-    Trouble, operators, saved,
+    Trouble, content, operators, saved,
     show::{Renderer, Shower},
 };
 use crate::{
     cli::Shared,
     exit::Exit,
     render::tell,
-    saved::{Content, KeyLook, Saved},
+    saved::{KeyLook, Saved},
 };
 
 /// The version of the form.
@@ -64,7 +64,7 @@ impl Export {
         take(&header(saved, self.operator.is_none())?);
         for name in operators(saved, self.operator.as_deref())? {
             let damaged = |e| Trouble::damaged(&saved.path, &e);
-            let mut content = Content::open(saved, &name).map_err(damaged)?;
+            let mut content = content(saved, &name)?;
             let render = match &self.component {
                 Some(path) => Some(Renderer::load(path, shared)?),
                 None => None,

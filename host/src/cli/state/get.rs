@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use weir_model::{KeyGroupRange, hash64};
 
 use super::{
-    NO_STATE, Trouble, operators, saved,
+    NO_STATE, Trouble, content, operators, saved,
     show::{Renderer, Shower},
 };
 use crate::{
     cli::{Output, Shared},
     exit::Exit,
     render::tell,
-    saved::{Content, KeyLook, bytes_of},
+    saved::{KeyLook, bytes_of},
 };
 
 /// Shows what one key has in the states of an operator.
@@ -61,7 +61,7 @@ impl Get {
         let looks = KeyLook::of(&saved.metadata.operators[&name].keys);
         let key = self.key(looks).map_err(wrong)?;
         let group = saved.metadata.max_parallelism.key_group_of(hash64(&key));
-        let mut content = Content::open(&saved, &name).map_err(damaged)?;
+        let mut content = content(&saved, &name)?;
         let states = content.states().to_vec();
         if let Some(named) = &self.state
             && states.iter().all(|state| state.name != *named)

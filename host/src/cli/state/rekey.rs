@@ -8,12 +8,12 @@ use weir_checkpoint::Metadata;
 use weir_model::{KeyGroup, MaxParallelism, OperatorName, hash64};
 use weir_state::{Backend, HeapBackend, StateDecl, StateIndex};
 
-use super::{NO_STATE, Trouble, operators, saved};
+use super::{NO_STATE, Trouble, content, operators, saved};
 use crate::{
     cli::{Output, Shared},
     exit::Exit,
     render::tell,
-    saved::{Content, NewSavepoint, Saved, declared},
+    saved::{NewSavepoint, Saved, declared},
 };
 
 /// Makes a savepoint with another `max-parallelism` out of a checkpoint or savepoint.
@@ -93,7 +93,7 @@ fn rekey(
     new: &mut NewSavepoint,
 ) -> Result<(), Trouble> {
     let damaged = |e| Trouble::damaged(&saved.path, &e);
-    let mut content = Content::open(saved, name).map_err(damaged)?;
+    let mut content = content(saved, name)?;
     let decls: Vec<StateDecl> = content.states().iter().map(declared).collect();
     let unkeyed = content.unkeyed().map_err(damaged)?;
     let parallelism = saved.metadata.operators[name].parallelism;
