@@ -17,11 +17,14 @@ generate() { # world, module
 }
 generate operator bindings
 generate checkpointed-part checkpointed_bindings
+generate evolving-part evolving_bindings
 
 if [ "${1:-}" = "--check" ]; then
     cmp "$out/operator.rs" src/bindings.rs
     cmp "$out/checkpointed_part.rs" src/checkpointed_bindings.rs
+    cmp "$out/evolving_part.rs" src/evolving_bindings.rs
 else
     cp "$out/operator.rs" src/bindings.rs
     cp "$out/checkpointed_part.rs" src/checkpointed_bindings.rs
+    cp "$out/evolving_part.rs" src/evolving_bindings.rs
 fi

@@ -4,8 +4,11 @@
 //! INVARIANT: a checkpoint that is removed while it is looked at is no damaged one: its metadata
 //! goes first, so whoever misses a file looks for them again.
 
+mod content;
 mod listing;
 mod place;
+mod savepoint;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -25,8 +28,11 @@ use weir_state::StateFileReader;
 use crate::storage::store_of;
 
 pub(crate) use self::{
+    content::{Content, Entry, Held, declared},
     listing::{JobListing, Listed, State, Told},
-    place::{Place, Wrong},
+    place::{JobFolder, Place, Wrong},
+    savepoint::{NewSavepoint, NotMade},
+    shown::{KeyLook, Look, bytes_of, object},
     verify::{Verified, verify},
 };
 
@@ -113,6 +119,43 @@ impl Saved {
         resolve(&self.folder, &file.path).unwrap_or_else(|| file.path.clone())
     }
 
+    /// Opens one of its state files, to be read piece by piece.
+    fn open(&self, file: &FileRef) -> Result<StateFileReader<'_>, String> {
+        let reader = StateFileReader::open_ranged(file.length, self.ranges_of(file));
+        reader.map_err(|e| e.to_string())
+    }
+
+    /// Opens the state file of a subtask with those that it refers to.
+    fn open_part(&self, file: &FileRef, shared: &[FileRef]) -> Result<StateFileReader<'_>, String> {
+        let mut reader = self.open(file)?;
+        let references: Vec<_> = reader.references().collect();
+        for (n, reference) in references.iter().enumerate() {
+            let path = &reference.path;
+            let known = shared.iter().find(|file| {
+                (&file.path, file.length, file.crc32c) == (path, reference.length, reference.crc32c)
+            });
+            let known =
+                known.ok_or_else(|| format!("it refers to `{path}`, which is not named"))?;
+            reader
+                .refer_ranged(n, known.length, self.ranges_of(known))
+                .map_err(|e| e.to_string())?;
+        }
+        Ok(reader)
+    }
+
+    /// Gives ranges of the bytes of a file.
+    fn ranges_of(
+        &self,
+        file: &FileRef,
+    ) -> impl FnMut(std::ops::Range<u64>) -> Result<Vec<u8>, String> + Send + use<'_> {
+        let object = self.object(file);
+        move |range| {
+            let length = range.end - range.start;
+            let bytes = self.store.get_range(&object, range.start, length);
+            bytes.map_err(|e| e.to_string())
+        }
+    }
+
     /// The bytes of its files, as `weir run` counts them.
     pub(crate) fn size(&self) -> u64 {
         size_of(&self.metadata)
@@ -124,14 +167,7 @@ impl Saved {
         let mut rows = BTreeMap::new();
         let mut problems = Vec::new();
         for file in self.metadata.files() {
-            let object = self.object(file);
-            let read = |range: std::ops::Range<u64>| {
-                let bytes = self
-                    .store
-                    .get_range(&object, range.start, range.end - range.start);
-                bytes.map_err(|e| e.to_string())
-            };
-            match StateFileReader::open_ranged(file.length, read) {
+            match self.open(file) {
                 Ok(reader) => {
                     for operator in reader.operators() {
                         for state in reader.states(operator).unwrap_or_default() {
@@ -140,7 +176,7 @@ impl Saved {
                         }
                     }
                 }
-                Err(e) => problems.push(Problem::new(&file.path, e.to_string())),
+                Err(e) => problems.push(Problem::new(&file.path, e)),
             }
         }
         (rows, problems)

@@ -230,6 +230,27 @@ impl Metadata {
         Ok(metadata)
     }
 
+    /// What the metadata say, without the line with the checksum: for tools.
+    ///
+    /// # Errors
+    /// [`MetadataError::Invalid`] where they make no sense.
+    pub fn document(&self) -> Result<Value, MetadataError> {
+        wire::check(self)?;
+        let document = serde_json::to_value(wire::Document::from(self));
+        document.map_err(|error| MetadataError::Invalid(error.to_string()))
+    }
+
+    /// Reads what [`document`](Self::document) gave.
+    ///
+    /// # Errors
+    /// [`MetadataError::Unknown`] or [`MetadataError::Invalid`].
+    pub fn of_document(document: Value) -> Result<Self, MetadataError> {
+        let document = wire::Document::parse(document.to_string().as_bytes())?;
+        let metadata = Self::try_from(document)?;
+        wire::check(&metadata)?;
+        Ok(metadata)
+    }
+
     /// The version that says all of it.
     fn version(&self) -> u32 {
         let names_shared = self.files().into_iter().any(|file| file.shared().is_some());

@@ -17,6 +17,7 @@ mod keyed;
 pub mod laws;
 mod limits;
 mod operator_state;
+mod row;
 mod rows;
 mod snapshot;
 mod ttl;
@@ -39,6 +40,7 @@ pub use keyed::KeyedState;
 pub use operator_state::{
     OperatorSnapshot, OperatorState, SavedOperatorState, redistribute, redistribute_finished,
 };
+pub use row::{Row, RowValue};
 pub use snapshot::{
     Chain, NativeFiles, NativePart, Snapshot, SnapshotFormat, SnapshotRequest, SnapshotSink,
 };

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use weir_model::{CheckpointId, Column, OptionalColumn, Rows};
 use weir_operator::{
-    Context, Descriptor, Emitted, Failure, Operator, OperatorFactory, Outcome, TaskInfo, Trap,
+    Context, Descriptor, Emitted, Evolve, Failure, Operator, OperatorFactory, Outcome, Part,
+    TaskInfo, Trap,
 };
 use weir_state::{StateDecl, StateIndex, StateKind, Ttl, Which};
 
 type Process = dyn Fn(&mut Context, u32, Rows<'_>) -> Result<Outcome, Failure> + Send + Sync;
 type Finish = dyn Fn(&mut Context) -> Result<Vec<Emitted>, Failure> + Send + Sync;
 type Snapshot = dyn Fn(&mut Context, CheckpointId) -> Result<Vec<Vec<u8>>, Failure> + Send + Sync;
+type Migrate = dyn Fn(Part, u32, &[u8]) -> Result<Vec<u8>, String> + Send + Sync;
 
 /// An operator that keeps nothing of its own: all it has are closures and state of the host.
 #[derive(Clone)]
@@ -19,6 +21,7 @@ pub struct Closures {
     process: Arc<Process>,
     finish: Arc<Finish>,
     snapshot: Arc<Snapshot>,
+    migrate: Option<Arc<Migrate>>,
 }
 
 impl Closures {
@@ -37,6 +40,7 @@ impl Closures {
             process: Arc::new(process),
             finish: Arc::new(|_| Ok(Vec::new())),
             snapshot: Arc::new(|_, _| Ok(Vec::new())),
+            migrate: None,
         }
     }
 
@@ -136,6 +140,51 @@ impl Closures {
     }
 }
 
+impl Closures {
+    /// Declares this version of all states so far.
+    pub fn version(&mut self, version: u32) {
+        for state in &mut self.descriptor.states {
+            state.version = version;
+        }
+    }
+
+    /// Declares this version of all states so far, and migrates older ones so, value by value.
+    #[must_use]
+    pub fn evolving(
+        mut self,
+        version: u32,
+        migrate: impl Fn(Part, u32, &[u8]) -> Result<Vec<u8>, String> + Send + Sync + 'static,
+    ) -> Self {
+        self.version(version);
+        self.descriptor.evolving = true;
+        self.migrate = Some(Arc::new(migrate));
+        self
+    }
+}
+
+struct Evolving(Arc<Migrate>);
+
+impl Evolve for Evolving {
+    fn migrate(
+        &mut self,
+        _: StateIndex,
+        part: Part,
+        from: u32,
+        values: &Column,
+    ) -> Result<Column, Failure> {
+        let mut out = Column::new();
+        for value in values.iter() {
+            let migrated = (self.0)(part, from, value);
+            out.push(&migrated.map_err(|message| Failure::Guest { message, row: None })?);
+        }
+        Ok(out)
+    }
+
+    fn render(&mut self, _: StateIndex, _: Part, values: &Column) -> Result<Vec<String>, Failure> {
+        Ok(values.iter().map(|value| format!("{value:?}")).collect())
+    }
+}
+
 impl OperatorFactory for Closures {
     fn descriptor(&self) -> &Descriptor {
         &self.descriptor
@@ -143,6 +192,12 @@ impl OperatorFactory for Closures {
 
     fn create(&self, _task: &TaskInfo) -> Result<Box<dyn Operator>, Failure> {
         Ok(Box::new(self.clone()))
+    }
+
+    fn evolve(&self) -> Result<Option<Box<dyn Evolve>>, Failure> {
+        let evolve =
+            |migrate: &Arc<Migrate>| -> Box<dyn Evolve> { Box::new(Evolving(migrate.clone())) };
+        Ok(self.migrate.as_ref().map(evolve))
     }
 }
 

@@ -7,6 +7,10 @@ use crate::bindings::weir::operator::data::{Batch, Descriptor, Emitted, Outcome,
 use crate::checkpointed::Checkpointed;
 use crate::checkpointed_bindings::exports::weir::operator::checkpointed;
 use crate::driver::{make, make_checkpointed};
+use crate::error::Error;
+use crate::evolve::{Evolve, Evolving};
+use crate::evolving_bindings::exports::weir::operator::evolving;
+use crate::evolving_bindings::weir::operator::data::BytesColumn as Column;
 use crate::host::{Host, Imports, Level};
 use crate::operator::IntoOperator;
 
@@ -26,6 +30,17 @@ pub trait Component {
 
 /// A component made by [`operator!`](crate::operator) of an operator that is [`Checkpointed`].
 pub trait CheckpointedComponent: Component {}
+
+/// A component made by [`operator!`](crate::operator) of an operator that is [`Evolving`].
+pub trait EvolvingComponent: Component {
+    /// Asks the operator what it knows.
+    fn evolve() -> Evolve;
+}
+
+/// What an operator knows of its state.
+pub fn evolve<T: Evolving>() -> Evolve {
+    Evolve::of::<T>()
+}
 
 /// Makes an operator on the imports of the component.
 pub fn make_component<T: IntoOperator<Kind>, Kind>() -> Box<dyn Logic> {
@@ -98,6 +113,59 @@ impl<C: CheckpointedComponent> checkpointed::Guest for C {
     }
 }
 
+thread_local! {
+    /// What the operator knows of its state, once the host has asked.
+    static EVOLVE: RefCell<Option<Evolve>> = const { RefCell::new(None) };
+}
+
+/// Asks what is known of a state, value by value.
+fn ask<C: EvolvingComponent, T>(
+    state: u32,
+    values: &Column,
+    mut answer: impl FnMut(&Evolve, &str, &[u8]) -> Result<T, Error>,
+) -> Result<Vec<T>, String> {
+    let declared = with::<C, _>(|logic| logic.describe())?;
+    let Some(decl) = declared.states.get(state as usize) else {
+        return Err(format!("state {state} is not declared"));
+    };
+    EVOLVE.with_borrow_mut(|evolve| {
+        let evolve = evolve.get_or_insert_with(C::evolve);
+        let mut from = 0;
+        let mut answers = Vec::with_capacity(values.ends.len());
+        for &end in &values.ends {
+            let value = values.bytes.get(from..end as usize);
+            let value = value.ok_or("malformed column from the host")?;
+            from = end as usize;
+            answers.push(answer(evolve, &decl.name, value).map_err(Error::into_message)?);
+        }
+        Ok(answers)
+    })
+}
+
+impl<C: EvolvingComponent> evolving::Guest for C {
+    fn migrate(
+        state: u32,
+        part: evolving::Part,
+        from_version: u32,
+        values: Column,
+    ) -> Result<Column, String> {
+        let keys = part == evolving::Part::MapKey;
+        let mut bytes = Vec::with_capacity(values.bytes.len());
+        let ends = ask::<C, _>(state, &values, |evolve, name, value| {
+            evolve.migrated(name, keys, from_version, value, &mut bytes)?;
+            Ok(bytes.len() as u32)
+        })?;
+        Ok(Column { bytes, ends })
+    }
+
+    fn render(state: u32, part: evolving::Part, values: Column) -> Result<Vec<String>, String> {
+        let keys = part == evolving::Part::MapKey;
+        ask::<C, _>(state, &values, |evolve, name, value| {
+            evolve.shown(name, keys, value)
+        })
+    }
+}
+
 #[expect(
     clippy::panic,
     reason = "the contract gives these functions no other way to fail; the host shows the message"
@@ -110,7 +178,9 @@ fn fail_by_panic(result: Result<(), String>) {
 
 /// Makes a type the operator of this component: one that implements one of the traits for
 /// operators, such as [`KeyedProcess`](crate::KeyedProcess) or [`Process`](crate::Process). With
-/// `operator!(Type, checkpointed)` it is [`Checkpointed`](crate::Checkpointed) as well.
+/// `operator!(Type, checkpointed)` it is [`Checkpointed`](crate::Checkpointed) as well, with
+/// `operator!(Type, evolving)` [`Evolving`](crate::Evolving), with `operator!(Type, checkpointed,
+/// evolving)` both.
 #[macro_export]
 macro_rules! operator {
     ($operator:ty) => {
@@ -118,13 +188,39 @@ macro_rules! operator {
     };
     ($operator:ty, checkpointed) => {
         $crate::operator!(@component $operator, make_checkpointed_component, {
-            impl $crate::export::CheckpointedComponent for TheOperator {}
-
-            #[cfg(target_family = "wasm")]
-            $crate::checkpointed_bindings::export! {
-                TheOperator with_types_in $crate::checkpointed_bindings
-            }
+            $crate::operator!(@checkpointed);
         });
+    };
+    ($operator:ty, evolving) => {
+        $crate::operator!(@component $operator, make_component, {
+            $crate::operator!(@evolving $operator);
+        });
+    };
+    ($operator:ty, checkpointed, evolving) => {
+        $crate::operator!(@component $operator, make_checkpointed_component, {
+            $crate::operator!(@checkpointed);
+            $crate::operator!(@evolving $operator);
+        });
+    };
+    (@checkpointed) => {
+        impl $crate::export::CheckpointedComponent for TheOperator {}
+
+        #[cfg(target_family = "wasm")]
+        $crate::checkpointed_bindings::export! {
+            TheOperator with_types_in $crate::checkpointed_bindings
+        }
+    };
+    (@evolving $operator:ty) => {
+        impl $crate::export::EvolvingComponent for TheOperator {
+            fn evolve() -> $crate::Evolve {
+                $crate::export::evolve::<$operator>()
+            }
+        }
+
+        #[cfg(target_family = "wasm")]
+        $crate::evolving_bindings::export! {
+            TheOperator with_types_in $crate::evolving_bindings
+        }
     };
     (@component $operator:ty, $make:ident, { $($more:item)* }) => {
         const _: () = {

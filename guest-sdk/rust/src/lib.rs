@@ -91,6 +91,21 @@ mod ctx;
 mod describe;
 mod driver;
 mod error;
+mod evolve;
+#[allow(
+    clippy::all,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    unsafe_code,
+    unreachable_pub,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    reason = "generated; see regenerate.sh"
+)]
+#[rustfmt::skip]
+#[doc(hidden)]
+pub mod evolving_bindings;
 #[doc(hidden)]
 pub mod export;
 mod handles;
@@ -119,6 +134,7 @@ pub use csv::{Column, Csv, CsvRow};
 pub use ctx::{Ctx, Env};
 pub use describe::{CellState, Describe, KeyedDescribe, ListState, MapState, TtlOptions};
 pub use error::{Context, Error, Result};
+pub use evolve::{Evolve, Evolving};
 pub use host::{Level, Task};
 pub use inputs::Inputs;
 #[cfg(feature = "json")]

@@ -1,6 +1,7 @@
-//! `weir checkpoints`: looks into durable checkpoints. No job is started and nothing is changed; it
-//! may be done while the job runs.
+//! `weir checkpoints`: looks into durable checkpoints. No job is started, and but for `delete`
+//! nothing is changed: it may be done while the job runs.
 
+mod delete;
 mod inspect;
 mod list;
 mod verify;
@@ -19,10 +20,10 @@ use crate::{
     storage::{NO_CHECKPOINT, NO_STORAGE},
 };
 
-/// Lists, shows and verifies checkpoints, with no job running.
+/// Lists, shows, verifies and deletes checkpoints, with no job running.
 ///
 /// Paths are a job file, a checkpoint directory, the folder of a job in it, or one checkpoint.
-/// Nothing is locked or changed: all of this may be done while the job runs.
+/// But for `delete` nothing is locked or changed: it may be done while the job runs.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   weir checkpoints list job.yaml
@@ -38,6 +39,7 @@ enum Verb {
     List(list::List),
     Inspect(inspect::Inspect),
     Verify(verify::Verify),
+    Delete(delete::Delete),
 }
 
 impl Checkpoints {
@@ -46,6 +48,7 @@ impl Checkpoints {
             Verb::List(verb) => verb.run(shared),
             Verb::Inspect(verb) => verb.run(shared),
             Verb::Verify(verb) => verb.run(shared),
+            Verb::Delete(verb) => verb.run(shared),
         }
     }
 }

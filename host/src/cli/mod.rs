@@ -8,6 +8,7 @@ mod inspect;
 mod remote;
 mod run;
 mod schema;
+mod state;
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -114,6 +115,7 @@ enum Verb {
     Graph(graph::Graph),
     Inspect(inspect::Inspect),
     Checkpoints(checkpoints::Checkpoints),
+    State(state::State),
     Schema(schema::Schema),
     Completion(completion::Completion),
 }
@@ -190,6 +192,7 @@ impl Cli {
             Verb::Graph(verb) => verb.run(&shared),
             Verb::Inspect(verb) => verb.run(&shared),
             Verb::Checkpoints(verb) => verb.run(&shared),
+            Verb::State(verb) => verb.run(&shared),
             Verb::Schema(verb) => verb.run(&shared),
             Verb::Completion(verb) => verb.run(&shared),
         }

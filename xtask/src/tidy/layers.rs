@@ -61,6 +61,7 @@ const NEEDS: [(&str, &[&str]); 18] = [
             "state",
             "checkpoint",
             "operator",
+            "formats",
             "graph",
             "component",
             "connectors",

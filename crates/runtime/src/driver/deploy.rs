@@ -7,9 +7,9 @@ use weir_checkpoint::{CheckpointMode, TaskId, TwoPhase};
 use weir_graph::{Chain as Chained, Edge, EdgeId, Link, NodeKind, Partitioning, Plan, Port};
 use weir_model::{Attempt, EventTime, Name, Parallelism, ProcessingTime};
 use weir_operator::{Context, Failure, Metrics, TaskInfo};
-use weir_state::{BaseIndex, ChannelInput, KeyedState, OperatorState};
+use weir_state::{Backend, BaseIndex, ChannelInput, KeyedState, OperatorState};
 
-use super::{desk::Targets, in_flight::Deals, restore::Restored};
+use super::{desk::Targets, in_flight::Deals, migrate::Migrating, restore::Restored};
 use crate::{
     clock::{Clock, Monotonic},
     deployment::Deployment,
@@ -509,6 +509,9 @@ fn operator(
     {
         beginning.restored = true;
         beginning.raw = std::mem::take(&mut saved.raw);
+        if let Some(mut migration) = restored.migration(&info.operator, &*deployed.factory)? {
+            migration.unkeyed(&mut saved)?;
+        }
         operator_state.restore(saved)?;
     }
     let cx = Context {
@@ -559,9 +562,19 @@ fn keyed_state(
     {
         let now = shared.clock.now();
         backend.set_time(now);
-        restored.load(&info.operator, backend.as_mut(), now, base)?;
-        if shared.increments {
-            backend.restored(restored.id);
+        let load = |backend: &mut dyn Backend, base: &mut BaseIndex| {
+            restored.load(&info.operator, backend, now, base)
+        };
+        if let Some(mut migration) = restored.migration(&info.operator, &*operator.factory)? {
+            let mut migrating = Migrating::new(backend.as_mut(), &mut migration);
+            // What is in the files is not what is in the backend: nothing refers to them.
+            let loaded = load(&mut migrating, &mut BaseIndex::default());
+            migrating.into_failure().map_or(loaded, Err)?;
+        } else {
+            load(backend.as_mut(), base)?;
+            if shared.increments {
+                backend.restored(restored.id);
+            }
         }
     }
     Ok(KeyedState::new(backend, info.max_parallelism))

@@ -231,7 +231,7 @@ fn changed_key(metadata: &Metadata, deployment: &Deployment) -> Option<String> {
 }
 
 /// Saved states as `weir-state` compares them.
-fn saved_states(saved: &[StateMeta]) -> Vec<SavedState> {
+pub(crate) fn saved_states(saved: &[StateMeta]) -> Vec<SavedState> {
     let of = |meta: &StateMeta| {
         Some(SavedState {
             name: meta.name.clone(),

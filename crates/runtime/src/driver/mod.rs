@@ -10,6 +10,7 @@ mod document;
 mod fit;
 mod in_flight;
 mod launch;
+mod migrate;
 mod persist;
 mod regions;
 mod restore;

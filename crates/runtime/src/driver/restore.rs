@@ -11,7 +11,7 @@ use weir_checkpoint::{
 };
 use weir_graph::Chain;
 use weir_model::{CheckpointId, Name, ProcessingTime};
-use weir_operator::{Descriptor, Failure, SavedSource, Sealed, TaskInfo};
+use weir_operator::{Descriptor, Failure, OperatorFactory, SavedSource, Sealed, TaskInfo};
 use weir_state::{
     Backend, BaseIndex, ChannelFile, NativeReaders, Reference, SavedOperatorState, StateFileReader,
     redistribute, redistribute_finished,
@@ -19,6 +19,7 @@ use weir_state::{
 
 use super::{
     fit::{self, Fit},
+    migrate::Migration,
     sources::split,
 };
 use crate::{
@@ -289,6 +290,20 @@ impl Restored {
             (transaction, sealed)
         };
         Ok(transactions.into_iter().map(join).collect())
+    }
+
+    /// What of an operator's state is of an older version, to be migrated when it is loaded.
+    ///
+    /// # Errors
+    /// [`Failure`] where the operator cannot be asked.
+    pub(crate) fn migration(
+        &self,
+        operator: &Name,
+        factory: &dyn OperatorFactory,
+    ) -> Result<Option<Migration>, Failure> {
+        let saved = self.metadata.operators.get(operator);
+        let saved = fit::saved_states(saved.map_or(&[], |saved| saved.states.as_slice()));
+        Migration::of(factory, &saved)
     }
 
     /// Restores the key groups of a backend for an operator, and adds to `base` what the checkpoint

@@ -2,6 +2,7 @@
 
 use weir_checkpoint::{Metadata, testing::MemoryStore};
 use weir_model::Name;
+use weir_operator::Part;
 use weir_runtime::Mapping;
 
 use super::{
@@ -404,4 +405,191 @@ fn a_job_that_died_before_its_first_checkpoint_begins_at_its_claim_again() {
     assert!(at.ends_with(&first.folder), "{at}");
     first.counted_on(&ledger);
     assert!(!is_there(&first), "{:?}", first.store.paths());
+}
+
+/// The same job with this operator.
+fn with_operator(first: &Stopped, operator: Closures) -> (TestJob, Ledger) {
+    let ledger = Ledger::default();
+    let source = MemorySource::of(&first.splits).behind(first.valve.clone());
+    let mut job = TestJob::new()
+        .max_parallelism(SHAPE.max)
+        .source("rows", 2, source)
+        .operator("count", 3, "rows", TestJob::by_prefix(), operator)
+        .sink(
+            "out",
+            3,
+            "count",
+            Partitioning::Forward,
+            LedgerSink::new(&ledger),
+        );
+    job.restore = RestoreFrom::Checkpoint(first.foreign());
+    (job, ledger)
+}
+
+#[test]
+fn state_of_an_older_version_is_migrated_by_its_component() {
+    let first = Stopped::of(&SHAPE);
+    // Each count is 1,000 higher from here on.
+    let later = |_: Part, from: u32, value: &[u8]| {
+        let count = u64::from_le_bytes(value.try_into().map_err(|_| "eight bytes")?);
+        assert_eq!(from, 1);
+        Ok((count + 1_000).to_le_bytes().to_vec())
+    };
+    let (job, ledger) = with_operator(&first, counter().evolving(2, later));
+    finishes(&job);
+    let saved = Metadata::decode(&job.store.get(&latest(&job)).unwrap()).unwrap();
+    assert_eq!(saved.operators["count"].states[0].version, 2);
+    let mut all = first.ledger.rows();
+    all.extend(ledger.rows().iter().map(|row| {
+        let (key, count) = row.split_once('=').unwrap();
+        let count: u64 = count.parse().unwrap();
+        // A key that was not there before begins at one.
+        format!(
+            "{key}={}",
+            if count > 1_000 { count - 1_000 } else { count }
+        )
+    }));
+    all.sort();
+    assert_eq!(all, counted(&first.splits));
+    assert!(ledger.rows().iter().any(|row| row.contains("=10")));
+}
+
+#[test]
+fn a_migration_that_fails_is_told_and_changes_nothing() {
+    let first = Stopped::of(&SHAPE);
+    let before = first.store.paths();
+    let refusing = |part: Part, from: u32, _: &[u8]| Err(format!("{part:?} of {from} is unknown"));
+    let (mut job, ledger) = with_operator(&first, counter().evolving(2, refusing));
+    job.restart = RESTARTS;
+    let text = failure(&job.run());
+    let words = "state `count` cannot be migrated from version 1 of its format to 2 (value): the \
+                 component reports: Value of 1 is unknown";
+    assert!(text.contains(words), "{text}");
+    assert_eq!((first.store.paths(), ledger.rows().len()), (before, 0));
+    // Without the interface it is not even tried.
+    let (job, _) = with_operator(&first, {
+        let mut plain = counter();
+        plain.version(2);
+        plain
+    });
+    let text = failure(&job.run());
+    assert!(
+        text.contains("does not export `weir:operator/evolving`"),
+        "{text}"
+    );
+    // The component that wrote it goes on from it.
+    let (fork, ledger) = first.fork(&SHAPE);
+    finishes(&fork);
+    first.counted_on(&ledger);
+}
+
+#[test]
+fn a_flipped_bit_in_any_file_is_found_before_anything_starts() {
+    let first = Stopped::of(&SHAPE);
+    let folder = format!("{}/", first.folder);
+    let files = first.store.list(&folder).unwrap();
+    let mut tried = 0;
+    for file in files.iter().filter(|file| file.length > 0) {
+        // The mark is a note of what was shown, and read where one falls back.
+        if file.path.ends_with("_committed") {
+            continue;
+        }
+        let bits = usize::try_from(file.length * 8).unwrap();
+        // Many places, the same each time, the first and the last bytes among them.
+        let step = (bits / 61).max(1);
+        for bit in (0..bits).step_by(step).chain([bits - 1]) {
+            assert!(first.store.flip(&file.path, bit));
+            let (fork, ledger) = first.fork(&SHAPE);
+            let text = failure(&fork.run());
+            let name = file.path.strip_prefix(&folder).unwrap();
+            assert!(text.contains(name), "bit {bit} of {name}: {text}");
+            assert!(ledger.rows().is_empty() && fork.store.paths().is_empty());
+            assert!(first.store.flip(&file.path, bit));
+            tried += 1;
+        }
+    }
+    assert!(tried > 120, "{tried}");
+    let (fork, ledger) = first.fork(&SHAPE);
+    finishes(&fork);
+    first.counted_on(&ledger);
+}
+
+/// The checkpoint in another store, with one file as `change` makes it; without it where that gives
+/// nothing.
+fn changed(
+    first: &Stopped,
+    name: &str,
+    change: impl Fn(Vec<u8>) -> Option<Vec<u8>>,
+) -> Arc<MemoryStore> {
+    let store = Arc::new(MemoryStore::new());
+    for object in first.store.list(&format!("{}/", first.folder)).unwrap() {
+        let bytes = first.store.get(&object.path).unwrap();
+        let is_it = object.path == format!("{}/{name}", first.folder);
+        let bytes = match is_it {
+            true => change(bytes),
+            false => Some(bytes),
+        };
+        if let Some(bytes) = bytes {
+            store.put(&object.path, vec![bytes]).unwrap();
+        }
+    }
+    store
+}
+
+#[test]
+fn a_checkpoint_that_is_not_whole_newer_or_another_jobs_is_told_as_what_it_is() {
+    let first = Stopped::of(&SHAPE);
+    let text_of = |store: Arc<MemoryStore>| {
+        let (mut fork, ledger) = first.fork(&SHAPE);
+        fork.restore = RestoreFrom::Checkpoint(Foreign {
+            store,
+            folder: first.folder.clone(),
+        });
+        let text = failure(&fork.run());
+        assert!(ledger.rows().is_empty());
+        text
+    };
+    let state = "count/0/state";
+    let cut = |mut bytes: Vec<u8>| {
+        bytes.truncate(bytes.len() / 2);
+        Some(bytes)
+    };
+    let newer = |bytes: Vec<u8>| {
+        let text = String::from_utf8(bytes).unwrap();
+        let (head, rest) = text.split_once(" crc32c").unwrap();
+        let (begin, _) = head.rsplit_once('v').unwrap();
+        Some(format!("{begin}v99 crc32c{rest}").into_bytes())
+    };
+    let others = |bytes: Vec<u8>| {
+        let mut metadata = Metadata::decode(&bytes).unwrap();
+        metadata.job = Name::new("other").unwrap();
+        Some(metadata.encode().unwrap())
+    };
+    let missing = text_of(changed(&first, state, |_| None));
+    assert!(
+        missing.contains(state) && missing.contains("does not exist"),
+        "{missing}"
+    );
+    let short = text_of(changed(&first, state, cut));
+    assert!(
+        short.contains("bytes, ") && short.contains("were written"),
+        "{short}"
+    );
+    let short = text_of(changed(&first, "_metadata", cut));
+    assert!(short.contains("truncated"), "{short}");
+    let newer = text_of(changed(&first, "_metadata", newer));
+    assert!(
+        newer.contains("version 99, this host reads up to"),
+        "{newer}"
+    );
+    let others = text_of(changed(&first, "_metadata", others));
+    assert!(
+        others.contains("a checkpoint of job `other`, not of `test`"),
+        "{others}"
+    );
+    let nothing = text_of(changed(&first, "_metadata", |_| None));
+    assert!(
+        nothing.contains("_metadata") && nothing.contains("does not exist"),
+        "{nothing}"
+    );
 }

@@ -28,14 +28,14 @@ pub enum Change {
         /// The kind the component declares.
         declared: StateKind,
     },
-    /// Another format of values: it cannot be restored.
+    /// Another format of values in the same version: it cannot be restored.
     Format {
         /// The format in the file.
         saved: String,
         /// The format the component declares.
         declared: String,
     },
-    /// Another version of the format: the component may know how to migrate.
+    /// Another version, whatever the formats are called: the component may know how to migrate.
     Version {
         /// The version in the file.
         saved: u32,
@@ -72,15 +72,15 @@ pub(crate) fn change_of(decl: &StateDecl, saved: &SavedState) -> Change {
             saved: saved.kind,
             declared: decl.kind,
         }
-    } else if decl.format != saved.format {
-        Change::Format {
-            saved: saved.format.clone(),
-            declared: decl.format.clone(),
-        }
     } else if decl.version != saved.version {
         Change::Version {
             saved: saved.version,
             declared: decl.version,
+        }
+    } else if decl.format != saved.format {
+        Change::Format {
+            saved: saved.format.clone(),
+            declared: decl.format.clone(),
         }
     } else {
         Change::Same

@@ -1,5 +1,7 @@
 //! What was saved of the state of a subtask, and what is to be.
 
+use weir_model::Column;
+
 use super::{SharedList, SharedMap};
 use crate::{Error, SavedState, StateDecl};
 
@@ -72,6 +74,39 @@ impl SavedOperatorState {
         match self.content(name)? {
             Content::List(_) => None,
             Content::Map(map) => Some(map.iter()),
+        }
+    }
+
+    /// Puts a list in the place of the state of that name, or beside the others.
+    pub fn set_list(&mut self, state: SavedState, items: Column) {
+        self.set(state, Content::List(SharedList::new(items)));
+    }
+
+    /// Puts a broadcast state in the place of the state of that name, or beside the others.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] where the map keys do not rise.
+    pub fn set_entries(
+        &mut self,
+        state: SavedState,
+        entries: &[(&[u8], &[u8])],
+    ) -> Result<(), Error> {
+        let mut map = SharedMap::default();
+        let in_order = |(map_key, value): &(&[u8], &[u8])| map.push(map_key, value);
+        if !entries.iter().all(in_order) {
+            let what = format!("the map keys of state `{}` do not rise", state.name);
+            return Err(Error::Damaged(what));
+        }
+        self.set(state, Content::Map(map));
+        Ok(())
+    }
+
+    fn set(&mut self, state: SavedState, content: Content) {
+        let saved = SavedContent { state, content };
+        let mut known = self.states.iter_mut();
+        match known.find(|known| known.state.name == saved.state.name) {
+            Some(known) => *known = saved,
+            None => self.states.push(saved),
         }
     }
 

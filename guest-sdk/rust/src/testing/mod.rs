@@ -28,6 +28,7 @@
 //! show is what the sandbox and the limits of the job allow. That is what running the component is
 //! for.
 
+mod evolved;
 mod memory;
 mod saved;
 
@@ -46,6 +47,7 @@ use crate::key::Key;
 use crate::operator::IntoOperator;
 use memory::{Memory, MemoryHost};
 
+pub use evolved::Evolved;
 pub use saved::Saved;
 
 /// Makes an operator on a host.
