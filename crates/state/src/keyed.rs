@@ -92,6 +92,13 @@ impl Layers {
             Self::Lived(lived) => lived.states(),
         }
     }
+
+    fn may_block(&self) -> bool {
+        match self {
+            Self::Plain(backend) => backend.may_block(),
+            Self::Lived(lived) => lived.may_block(),
+        }
+    }
 }
 
 /// The keys of the call in hand, in buffers that are used again.

@@ -393,7 +393,7 @@ fn not_done(error: &CommandError) -> (StatusCode, Problem) {
         | CommandError::Ending(_)
         | CommandError::NoCheckpoints
         | CommandError::Refused(_) => StatusCode::CONFLICT,
-        CommandError::Interval(_) => StatusCode::BAD_REQUEST,
+        CommandError::Interval(_) | CommandError::NoFolder => StatusCode::BAD_REQUEST,
         CommandError::Failed { .. } | CommandError::Ended(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };
     (status, problem(NOT_DONE, error.to_string(), None))

@@ -144,7 +144,7 @@ fn look(shape: Shape, segment: &Segment, at: At, alive: Alive) -> (i64, Option<E
                 }
             }
             let all = gone.len() as i64 == items;
-            let expired = (!gone.is_empty()).then(|| match all {
+            let expired = (!gone.is_empty()).then_some(match all {
                 true => Expired::All,
                 false => Expired::Entries(gone),
             });

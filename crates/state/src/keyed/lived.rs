@@ -547,6 +547,10 @@ impl Backend for Lived {
         self.inner.snapshot(request)
     }
 
+    fn may_block(&self) -> bool {
+        self.inner.may_block()
+    }
+
     fn completed(&mut self, id: CheckpointId) {
         self.inner.completed(id);
     }

@@ -9,7 +9,7 @@ use weir_model::{
 };
 
 use super::{
-    MAX, Make, all, run,
+    CASES, MAX, Make, all, run,
     saved::{Files, Part},
 };
 use crate::{
@@ -451,41 +451,45 @@ const LIFE: i64 = 20;
 /// Any calls do what the model says, wherever they are saved and restored and whichever of them are
 /// rolled back.
 pub(super) fn any_calls(make: Make<'_>) {
-    run((any::<bool>(), vec(step(), 1..30)), |(on_read, history)| {
-        let declared = Ttl {
-            on_read,
-            ..ttl(LIFE as u64)
-        };
-        let mut line = Timeline::new(make, Some(declared));
-        let mut model = Lives::default();
-        let mut now = 0;
-        for step in history {
-            match step {
-                Step::Restore => line.restore(now, Some(declared)),
-                Step::Call {
-                    later,
-                    key,
-                    deeds,
-                    commits,
-                } => {
-                    now += later;
-                    let mut then = model.clone();
-                    begin(&mut line.state, now, &format!("key {key}"));
-                    for deed in deeds {
-                        let told = act(&mut line.state, &deed);
-                        let expected = then.act(key, &deed, now, on_read);
-                        assert_eq!(told, expected, "{deed:?} of {key} at {now}");
-                    }
-                    if commits {
-                        line.state.commit().unwrap();
-                        model = then;
-                    } else {
-                        line.state.rollback();
+    run(
+        CASES,
+        (any::<bool>(), vec(step(), 1..30)),
+        |(on_read, history)| {
+            let declared = Ttl {
+                on_read,
+                ..ttl(LIFE as u64)
+            };
+            let mut line = Timeline::new(make, Some(declared));
+            let mut model = Lives::default();
+            let mut now = 0;
+            for step in history {
+                match step {
+                    Step::Restore => line.restore(now, Some(declared)),
+                    Step::Call {
+                        later,
+                        key,
+                        deeds,
+                        commits,
+                    } => {
+                        now += later;
+                        let mut then = model.clone();
+                        begin(&mut line.state, now, &format!("key {key}"));
+                        for deed in deeds {
+                            let told = act(&mut line.state, &deed);
+                            let expected = then.act(key, &deed, now, on_read);
+                            assert_eq!(told, expected, "{deed:?} of {key} at {now}");
+                        }
+                        if commits {
+                            line.state.commit().unwrap();
+                            model = then;
+                        } else {
+                            line.state.rollback();
+                        }
                     }
                 }
             }
-        }
-    });
+        },
+    );
 }
 
 fn step() -> impl Strategy<Value = Step> {
