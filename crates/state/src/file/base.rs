@@ -12,7 +12,7 @@ use super::{
     footer::{BlobEntry, BlockEntry, FileEntry, Footer, OperatorEntry, StateEntry},
     verdict::{Change, change_of},
 };
-use crate::{Chain, Error, StateDecl};
+use crate::{Chain, Error, StateDecl, StateKind};
 
 /// A file of which less than one part in so many is in use is not worth being kept: so all files of
 /// a checkpoint together are at most so many times what it has.
@@ -106,7 +106,9 @@ impl BaseIndex {
             }
         };
         let own = &mut self.operators[at];
-        for state in &operator.states {
+        // State without keys is written anew each time.
+        let keyed = |state: &&StateEntry| StateKind::from(state.kind).is_keyed();
+        for state in operator.states.iter().filter(keyed) {
             let blocks = state.blocks.iter().filter(|block| inside(block.group));
             let blocks = blocks.filter_map(|block| {
                 let file = number(&mut self.files, block.file)?;

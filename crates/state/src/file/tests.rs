@@ -1,6 +1,7 @@
 //! State files: case C04, what damage does, and what a restore reads.
 
 mod liars;
+mod references;
 
 use std::{cell::RefCell, ops::Range};
 
@@ -247,6 +248,30 @@ fn fill(backend: &mut HeapBackend) {
         maps.map_keys.push(b"map key");
         maps.values.push(Some(b"value"));
     }
+    writes.values.push((StateIndex(0), values));
+    writes.lists.push((StateIndex(1), lists));
+    writes.maps.push((StateIndex(2), maps));
+    backend.apply(&ints.batch(), &writes).unwrap();
+}
+
+/// Changes something of every keyed kind: a key is written, one removed, the others stay.
+fn touch(backend: &mut HeapBackend) {
+    let ints = Ints::of(0..4);
+    let mut writes = Writes::default();
+    let mut values = ValueWrites::default();
+    values.keys.extend([0, 1]);
+    values.values.push(Some(&[b'w'; 40]));
+    values.values.push(None);
+    let mut lists = ListWrites::default();
+    lists.keys.push(2);
+    lists.replace.push(0);
+    lists.lists.elements.push(b"another");
+    lists.lists.ends.push(1);
+    let mut maps = MapWrites::default();
+    maps.clear.push(3);
+    maps.keys.push(3);
+    maps.map_keys.push(b"another");
+    maps.values.push(Some(b"value"));
     writes.values.push((StateIndex(0), values));
     writes.lists.push((StateIndex(1), lists));
     writes.maps.push((StateIndex(2), maps));

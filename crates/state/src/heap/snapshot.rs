@@ -60,6 +60,9 @@ impl Snapshot for HeapSnapshot {
                 pages,
                 removed,
             } = state;
+            if shape == Shape::Foreign {
+                continue;
+            }
             let increment = match (base, &removed) {
                 (Some((_, base)), Some(logs)) => Some(delta::Increment {
                     state: state_index,

@@ -226,18 +226,13 @@ fn cells(
     own.values = values;
 }
 
-/// What is written to lists: those that are to be cleaned are replaced.
-fn list_writes(
-    own: &mut ListWrites,
-    due: &[u32],
-    (state, keys): (StateIndex, &KeyBatch<'_>),
-    (ttl, now): (Ttl, ProcessingTime),
-    inner: &mut dyn Backend,
-    base: &mut NestedColumn,
-    buffer: &mut Vec<u8>,
-) -> Result<(), Error> {
-    const NONE: u32 = u32::MAX;
-    let mut row_of = vec![NONE; if due.is_empty() { 0 } else { keys.keys.len() }];
+/// In place of a row: none.
+const NONE: u32 = u32::MAX;
+
+/// Which lists are to be read and cleaned: of each key the row among them, and their keys. Not
+/// those that the call has replaced.
+fn to_clean(own: &ListWrites, due: &[u32], keys: usize) -> (Vec<u32>, Vec<u32>) {
+    let mut row_of = vec![NONE; if due.is_empty() { 0 } else { keys }];
     for &key in due {
         row_of[key as usize] = 0;
     }
@@ -255,6 +250,20 @@ fn list_writes(
             wanted.push(key);
         }
     }
+    (row_of, wanted)
+}
+
+/// What is written to lists: those that are to be cleaned are replaced.
+fn list_writes(
+    own: &mut ListWrites,
+    due: &[u32],
+    (state, keys): (StateIndex, &KeyBatch<'_>),
+    (ttl, now): (Ttl, ProcessingTime),
+    inner: &mut dyn Backend,
+    base: &mut NestedColumn,
+    buffer: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let (mut row_of, wanted) = to_clean(own, due, keys.keys.len());
     base.clear();
     if !wanted.is_empty() {
         inner.get_lists(state, keys, Which::Some(&wanted), base)?;

@@ -13,7 +13,7 @@ use super::{
 use crate::{Error, OperatorState, StateFileReader, StateKind};
 
 /// A file of these bytes and this footer, with checksums as they should be.
-fn sealed(data: &[u8], footer: &Footer) -> Vec<u8> {
+pub(super) fn sealed(data: &[u8], footer: &Footer) -> Vec<u8> {
     let footer = postcard::to_stdvec(footer).unwrap();
     let mut file = MAGIC.to_vec();
     file.extend_from_slice(data);
@@ -26,7 +26,7 @@ fn sealed(data: &[u8], footer: &Footer) -> Vec<u8> {
 }
 
 /// The block of all of `data`, which says that it unpacks to so many bytes.
-fn block(data: &[u8], unpacked: u32) -> BlockEntry {
+pub(super) fn block(data: &[u8], unpacked: u32) -> BlockEntry {
     BlockEntry {
         group: 3,
         rows: 1,
@@ -40,7 +40,7 @@ fn block(data: &[u8], unpacked: u32) -> BlockEntry {
 }
 
 /// A footer with these blocks of one of the states.
-fn footer(state: usize, blocks: &[BlockEntry]) -> Footer {
+pub(super) fn footer(state: usize, blocks: &[BlockEntry]) -> Footer {
     let mut states: Vec<StateEntry> = decls().iter().map(StateEntry::new).collect();
     states[state].blocks = blocks.to_vec();
     let name = "op".to_owned();
