@@ -127,7 +127,7 @@ impl Run {
     /// Puts the job together and finds where it begins, unless there is nothing to run.
     fn begin(&self, job: JobFile, shared: &Shared) -> Result<(Assembly, RestoreFrom), Exit> {
         // A finished job needs nothing any more: neither its input nor its components.
-        if self.restore == Restore::Latest {
+        if self.restore == Restore::Latest && !self.claim {
             match storage::finished(&job) {
                 Ok(None) => {}
                 Ok(Some(checkpoint)) => {

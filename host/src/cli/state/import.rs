@@ -30,9 +30,8 @@ use crate::{
 /// in memory.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  weir state export checkpoints/flights/chk-7 > rows.jsonl
   weir state import rows.jsonl --to savepoint-edited
-  weir run job.yaml --restore savepoint-edited")]
+  weir state import rows.jsonl --to savepoint-edited --output json")]
 pub(super) struct Import {
     /// The file of JSON lines.
     #[arg(value_name = "ROWS")]

@@ -23,8 +23,8 @@ use crate::{
 /// number or left out.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  weir state rekey checkpoints/flights/chk-7 --max-parallelism 512 --to savepoint-512
-  weir run job.yaml --restore savepoint-512")]
+  weir state rekey checkpoints/flights/chk-7 --max-parallelism 512 --to wider
+  weir state rekey /backup/savepoint-flights-3 --max-parallelism 64 --to narrower")]
 pub(super) struct Rekey {
     /// The folder of a checkpoint or savepoint, or its `_metadata`.
     #[arg(value_name = "SAVEPOINT")]

@@ -354,7 +354,10 @@ fn lines_that_make_no_savepoint_are_told_and_nothing_is_written() {
         assert!(!dir.path().join("new").exists(), "{line}");
     }
     // A key that is there twice is found when it is put where it belongs.
-    let again = lines.iter().find(|line| line.contains("\"sum\"")).unwrap();
+    let again = lines
+        .iter()
+        .find(|line| line.contains("\"state\":\"sum\""))
+        .unwrap();
     let twice = [lines.as_slice(), std::slice::from_ref(again)].concat();
     let trouble = import(&twice, dir.path(), "twice").unwrap_err();
     assert!(
