@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use weir_job_file::JobFile;
 
 pub(crate) use client::{AskError, Job, ask, find, running};
+pub(crate) use folder::path as folder;
 pub(crate) use protocol::{
     CheckpointAsked, Completed, Format, IntervalAsked, JobChange, Saved, SavepointAsked, Status,
     StopAsked, Stopped, Wanted,
@@ -37,3 +38,6 @@ pub(crate) fn directory(path: &Path) -> String {
 pub(crate) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
+
+#[cfg(test)]
+mod tests;

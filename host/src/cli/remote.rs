@@ -42,15 +42,16 @@ impl JobName {
     /// Finds it among those that are running.
     fn find(&self, shared: &Shared) -> Result<Job, Exit> {
         let dir = self.dir.as_deref().map(control::directory);
+        let folder = control::folder();
         let path = Path::new(&self.job);
         let is_file = self.job.contains('/') || path.extension().is_some() || path.is_file();
         let found = if is_file {
             let job = load_file(path, &[], &shared.config);
             let job = job.map_err(|wrong| refuse(&wrong, shared))?;
             let dir = dir.or_else(|| control::directory_of(&job));
-            control::find(job.job.as_str(), dir.as_deref())
+            control::find(&folder, job.job.as_str(), dir.as_deref())
         } else {
-            control::find(&self.job, dir.as_deref())
+            control::find(&folder, &self.job, dir.as_deref())
         };
         found.map_err(|why| told(&why, shared))
     }

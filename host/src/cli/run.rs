@@ -163,7 +163,7 @@ fn serve(job: &JobFile, commands: mpsc::UnboundedSender<JobCommand>) -> Option<S
     let usual = job.checkpoint.as_ref();
     let usual = usual.and_then(|checkpoint| checkpoint.savepoint_dir.as_deref());
     let savepoints = Savepoints::new(job.job.to_string(), usual.map(control::absolute));
-    match Server::start(identity, commands, savepoints) {
+    match Server::start(&control::folder(), identity, commands, savepoints) {
         Ok(server) => Some(server),
         Err(why) => {
             say(&format!(

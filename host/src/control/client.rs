@@ -46,13 +46,12 @@ pub(crate) struct AskError {
     pub(crate) usage: bool,
 }
 
-/// All jobs of this user that run on this machine.
+/// All jobs with a socket in that folder: those of this user that run on this machine.
 ///
 /// # Errors
 /// Where the sockets cannot be looked at.
-pub(crate) fn running() -> Result<Vec<Job>, AskError> {
-    let folder = folder::path();
-    let sockets = folder::sockets(&folder).map_err(unusable)?;
+pub(crate) fn running(folder: &Path) -> Result<Vec<Job>, AskError> {
+    let sockets = folder::sockets(folder).map_err(unusable)?;
     let mut jobs = Vec::new();
     for socket in sockets {
         let seen = folder::inode(&socket);
@@ -78,8 +77,8 @@ pub(crate) fn running() -> Result<Vec<Job>, AskError> {
 ///
 /// # Errors
 /// Where there is none, or there are several.
-pub(crate) fn find(name: &str, dir: Option<&str>) -> Result<Job, AskError> {
-    let all = running()?;
+pub(crate) fn find(folder: &Path, name: &str, dir: Option<&str>) -> Result<Job, AskError> {
+    let all = running(folder)?;
     let shown = |jobs: &[Job]| {
         let one = |job: &Job| match &job.named.dir {
             Some(dir) => format!("`{}` in {dir}", job.named.job),

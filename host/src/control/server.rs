@@ -82,18 +82,18 @@ struct Served {
 }
 
 impl Server {
-    /// Begins to serve.
+    /// Begins to serve, by a socket in that folder.
     ///
     /// # Errors
     /// Why the job cannot be reached from outside.
     pub(crate) fn start(
+        folder: &Path,
         identity: Identity,
         commands: mpsc::UnboundedSender<JobCommand>,
         savepoints: Savepoints,
     ) -> Result<Self, String> {
-        let folder = folder::path();
-        folder::make(&folder).map_err(|error| error.to_string())?;
-        let path = folder::socket(&folder, &identity.job, &identity.place());
+        folder::make(folder).map_err(|error| error.to_string())?;
+        let path = folder::socket(folder, &identity.job, &identity.place());
         let listener = bind(&path).map_err(|error| format!("`{}`: {error}", path.display()))?;
         let inode = folder::inode(&path);
         let runtime = Builder::new_current_thread().enable_all().build();

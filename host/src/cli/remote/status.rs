@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{JobName, print, told};
 use crate::{
     cli::Shared,
-    control::{Job, Status, ask, running},
+    control::{Job, Status, ask, folder, running},
     exit::Exit,
     render::{duration, grouped, size},
 };
@@ -51,7 +51,7 @@ impl StatusVerb {
 }
 
 fn list(shared: &Shared) -> Exit {
-    let jobs = match running() {
+    let jobs = match running(&folder()) {
         Ok(jobs) => jobs,
         Err(why) => return told(&why, shared),
     };
