@@ -306,7 +306,7 @@ pub(super) fn read(
     })
 }
 
-/// What is guaranteed and how, and whether all that is written has to do with it.
+/// What is guaranteed and how.
 fn mode(fields: &Fields<'_>, around: &Around<'_>, report: &mut Report) -> Option<PostgresMode> {
     let way = fields.word(&BY, report);
     let said = fields.word(&GUARANTEE, report);
@@ -318,28 +318,21 @@ fn mode(fields: &Fields<'_>, around: &Around<'_>, report: &mut Report) -> Option
     {
         check_guarantee(promised, entry.key_span, around, report);
     }
-    let contradiction = |message: &str, key: &dyn AnyKey, label: &str, report: &mut Report| {
-        if let Some(entry) = fields.entry(key) {
-            let error = report.error(code::CONTRADICTION, message);
-            error.at(entry.key_span, label);
-        }
-    };
     match (said, by) {
         (Some(SinkGuarantee::ExactlyOnce), None) => {
             if let Some(entry) = fields.entry(&GUARANTEE) {
+                let message = "an exactly-once PostgreSQL sink says how";
                 report
-                    .error(
-                        code::CONTRADICTION,
-                        "an exactly-once PostgreSQL sink says how",
-                    )
+                    .error(code::CONTRADICTION, message)
                     .at(entry.node.span, "needs `by`")
                     .help("`by: two-phase-commit`, or `by: write-ahead-log`");
             }
             return None;
         }
-        (Some(SinkGuarantee::AtLeastOnce), Some(_)) => {
+        (Some(SinkGuarantee::AtLeastOnce), Some(by)) => {
             let message = "`by` says how a sink is exactly-once, and this one is at-least-once";
-            contradiction(message, &BY, "leave it out, or `guarantee`", report);
+            let error = report.error(code::CONTRADICTION, message);
+            error.at(by.key_span, "leave it out, or `guarantee`");
         }
         (Some(_), Some(_)) | (Some(SinkGuarantee::AtLeastOnce), None) | (None, _) => {}
     }
@@ -350,55 +343,47 @@ fn mode(fields: &Fields<'_>, around: &Around<'_>, report: &mut Report) -> Option
     if by.is_some() && way.is_none() {
         return None;
     }
-    if way == Some(Way::TwoPhaseCommit) {
-        let message = "rows cannot replace each other with `by: two-phase-commit`: one would wait \
-                       for the transaction that holds the other, which waits for its checkpoint";
-        let label = "only with `write-ahead-log`, or `at-least-once`";
-        contradiction(message, &UPSERT, label, report);
-    }
-    let elsewhere: [(&dyn AnyKey, bool, &str); 6] = [
-        (
-            &BATCH,
-            way == Some(Way::WriteAheadLog),
-            "all rows of a checkpoint are written at once",
-        ),
-        (
-            &LOG_SIZE,
-            way != Some(Way::WriteAheadLog),
-            "belongs to `by: write-ahead-log`",
-        ),
-        (
-            &ON_EXISTING,
-            way.is_none(),
-            "nobody knows what was written before",
-        ),
-        (
-            &TIMEOUT,
-            way.is_none(),
-            "there are no transactions to commit later",
-        ),
-        (
-            &IGNORE,
-            way.is_none(),
-            "there are no transactions to commit later",
-        ),
-        (
-            &RATIO,
-            way.is_none(),
-            "there are no transactions to commit later",
-        ),
-    ];
-    for (key, idle, label) in elsewhere {
-        if idle {
-            let message = format!("`{}` does nothing here", key.name());
-            contradiction(&message, key, label, report);
-        }
-    }
+    check_idle(fields, way, report);
     Some(match way {
         None => PostgresMode::AtLeastOnce { keys },
         Some(Way::TwoPhaseCommit) => PostgresMode::TwoPhaseCommit,
         Some(Way::WriteAheadLog) => PostgresMode::WriteAheadLog { keys },
     })
+}
+
+/// Reports what has nothing to do with the way that is written.
+fn check_idle(fields: &Fields<'_>, way: Option<Way>, report: &mut Report) {
+    if way == Some(Way::TwoPhaseCommit)
+        && let Some(upsert) = fields.entry(&UPSERT)
+    {
+        let message = "rows cannot replace each other with `by: two-phase-commit`: one would wait \
+                       for the transaction that holds the other, which waits for its checkpoint";
+        let error = report.error(code::CONTRADICTION, message);
+        let label = "only with `write-ahead-log`, or `at-least-once`";
+        error.at(upsert.key_span, label);
+    }
+    let logs = way == Some(Way::WriteAheadLog);
+    let later = "there are no transactions to commit later";
+    let elsewhere: [(&dyn AnyKey, bool, &str); 6] = [
+        (&BATCH, logs, "all rows of a checkpoint are written at once"),
+        (&LOG_SIZE, !logs, "belongs to `by: write-ahead-log`"),
+        (
+            &ON_EXISTING,
+            way.is_none(),
+            "nobody knows what was written before",
+        ),
+        (&TIMEOUT, way.is_none(), later),
+        (&IGNORE, way.is_none(), later),
+        (&RATIO, way.is_none(), later),
+    ];
+    let idle = elsewhere.into_iter().filter(|(_, idle, _)| *idle);
+    for (key, _, label) in idle {
+        if let Some(entry) = fields.entry(key) {
+            let message = format!("`{}` does nothing here", key.name());
+            let error = report.error(code::CONTRADICTION, message);
+            error.at(entry.key_span, label);
+        }
+    }
 }
 
 fn keys(upsert: &Fields<'_>, report: &mut Report) -> Option<Vec<String>> {
