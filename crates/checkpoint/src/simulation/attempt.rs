@@ -15,8 +15,8 @@ use super::{
     world::{World, note},
 };
 use crate::{
-    CheckpointKind, Coordinator, Effect, FileRef, Metadata, Request, SharedFile, SharedRegistry,
-    SnapshotStore, TaskId, testing::Fault,
+    CheckpointKind, Completed, Coordinator, Effect, FileRef, Metadata, Request, SharedFile,
+    SharedRegistry, SnapshotStore, TaskId, testing::Fault,
 };
 
 mod disturb;
@@ -46,6 +46,8 @@ pub(super) struct Running<'a> {
     /// The enumerators when a checkpoint was triggered.
     saved: BTreeMap<CheckpointId, BTreeMap<usize, Value>>,
     kinds: BTreeMap<CheckpointId, BarrierKind>,
+    /// What is under way, and what it may refer to.
+    bases: BTreeMap<CheckpointId, Option<CheckpointId>>,
     owned: Vec<CheckpointId>,
     /// The checkpoint that the tasks began with.
     base: Option<CheckpointId>,
@@ -109,8 +111,11 @@ impl<'a> Running<'a> {
             enumerators,
             saved: BTreeMap::new(),
             kinds: BTreeMap::new(),
+            bases: BTreeMap::new(),
             owned,
-            base: restored.map(|metadata| metadata.checkpoint),
+            base: restored
+                .filter(|metadata| metadata.savepoint.is_none())
+                .map(|metadata| metadata.checkpoint),
             storing: VecDeque::new(),
             deletions: VecDeque::new(),
             registry,
@@ -290,8 +295,10 @@ impl<'a> Running<'a> {
                     let again = Event::Ack(id, ack.clone());
                     self.tasks[index].events.push_back(again);
                 }
-                self.registry
-                    .acked(id, files(&ack).filter_map(FileRef::shared));
+                if !self.world.storage.targets.contains_key(&id) {
+                    self.registry
+                        .acked(id, files(&ack).filter_map(FileRef::shared));
+                }
                 self.coordinator.ack(id, task, ack)
             }
             Event::Declined(id, reason) => {
@@ -331,12 +338,22 @@ impl<'a> Running<'a> {
             self.world.storage.store.inject(1, Fault::Tear);
         }
         let storage = &self.world.storage;
-        let path = storage.paths.metadata(id);
-        let result = storage.store.put(&path, vec![metadata.encode().unwrap()]);
+        let path = storage.path(id, "_metadata");
+        let mut result = storage.store.put(&path, vec![metadata.encode().unwrap()]);
         note!(self.world, "metadata of {id} is written: {result:?}");
         if let Ok(metadata) = self.world.storage.read(id) {
-            self.world.folders.name(&metadata);
+            // A savepoint with which the job goes on commits nothing.
+            if metadata.kind != CheckpointKind::Savepoint {
+                self.world.folders.name(&metadata);
+            }
             self.world.check_state(&metadata)?;
+        }
+        if result.is_ok() && metadata.savepoint.is_some() && metadata.kind.is_last() {
+            result = self.world.storage.say_stopped(id);
+            note!(
+                self.world,
+                "it is written down that the job stopped: {result:?}"
+            );
         }
         if self.dies_storing {
             self.has_crashed = true;
@@ -374,23 +391,30 @@ impl<'a> Running<'a> {
         self.world.see(Seen::Deleted);
         if let Deletion::One(_, file) = deletion {
             let storage = &self.world.storage;
-            let path = storage.paths.in_checkpoint(id, &file.path);
+            let path = storage.path(id, &file.path);
             // Whether it worked is not asked: the next start looks again.
             let _ = storage.store.delete(&path);
             return self.world.check_store();
         }
         let storage = &self.world.storage;
-        if storage.store.delete(&storage.paths.metadata(id)).is_err() {
+        if storage
+            .store
+            .delete(&storage.path(id, "_metadata"))
+            .is_err()
+        {
             return Ok(());
         }
-        let gone = self.registry.removed(id);
+        let gone = match storage.targets.contains_key(&id) {
+            true => Vec::new(),
+            false => self.registry.removed(id),
+        };
         self.world.check_store()?;
         self.delete_shared(&gone)?;
         if is_lost(self.world) {
             return Ok(());
         }
         let storage = &self.world.storage;
-        let folder = storage.paths.checkpoint(id);
+        let folder = storage.path(id, "");
         for object in storage.store.list(&folder).unwrap_or_default() {
             let _ = storage.store.delete(&object.path);
         }
@@ -428,21 +452,25 @@ impl<'a> Running<'a> {
                     if kind != BarrierKind::Periodic {
                         self.last = Some(kind);
                     }
-                    let gone = self.registry.completed(id);
-                    self.deletions.push_back(Deletion::Shared(gone));
+                    if !self.world.storage.targets.contains_key(&id) {
+                        let gone = self.registry.completed(id);
+                        self.deletions.push_back(Deletion::Shared(gone));
+                    }
                     self.tell_all(|| Control::Complete(id, kind));
                 }
                 Effect::NotifyAborted(aborted) => {
                     note!(self.world, "given up: {aborted}");
                     self.world.see(Seen::Aborted);
                     self.saved.remove(&aborted.id);
+                    self.bases.remove(&aborted.id);
                     self.tell_all(|| Control::Aborted(aborted.id));
                 }
-                Effect::Completed(completed) => {
-                    self.world.see(Seen::Completed);
-                    self.world.complete = self.world.complete.max(Some(completed.id));
-                }
-                Effect::DiscardFiles(id) | Effect::DeleteCheckpoint(id) => {
+                Effect::Completed(completed) => self.completed(&completed),
+                Effect::DiscardFiles(id) => self.deletions.push_back(Deletion::All(id)),
+                Effect::DeleteCheckpoint(id) => {
+                    if self.bases.values().any(|base| *base == Some(id)) {
+                        return Err(format!("{id} is deleted, and one under way refers to it"));
+                    }
                     self.deletions.push_back(Deletion::All(id));
                 }
                 Effect::DiscardLateAck { id, ack, .. } => {
@@ -461,6 +489,48 @@ impl<'a> Running<'a> {
         Ok(())
     }
 
+    fn completed(&mut self, completed: &Completed) {
+        self.bases.remove(&completed.id);
+        if !completed.is_savepoint {
+            self.world.see(Seen::Completed);
+            self.world.complete = self.world.complete.max(Some(completed.id));
+            return;
+        }
+        let folder = self.world.storage.path(completed.id, "");
+        self.world.savepoints.push(folder);
+        self.world.see(match completed.kind.is_last() {
+            true => Seen::StoppedWithSavepoint,
+            false => Seen::Savepoint,
+        });
+    }
+
+    /// Where a checkpoint goes, and what it may refer to.
+    fn place(&mut self, barrier: &Barrier) -> Result<(), Broken> {
+        let id = barrier.checkpoint;
+        if barrier.savepoint.is_some() {
+            self.world.folders_given += 1;
+            let folder = format!("savepoint-sim-{}/", self.world.folders_given);
+            self.world.storage.targets.insert(id, folder);
+        } else {
+            self.world.storage.targets.remove(&id);
+            self.registry.triggered(id, barrier.base);
+        }
+        self.bases.insert(id, barrier.base);
+        match barrier.base {
+            Some(base) if barrier.savepoint.is_some() => {
+                Err(format!("savepoint {id} is based on {base}"))
+            }
+            Some(base)
+                if !self.world.is_frozen()
+                    && self.world.storage.read(base).is_err()
+                    && !self.world.damaged.contains(&base) =>
+            {
+                Err(format!("{id} is based on {base}, which cannot be read"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Enumerators are snapshotted before the barrier goes out (D25).
     fn trigger(&mut self, barrier: Barrier) -> Result<(), Broken> {
         let id = barrier.checkpoint;
@@ -472,7 +542,7 @@ impl<'a> Running<'a> {
         let saved = self.enumerators.iter().map(|(&v, e)| (v, e.snapshot()));
         self.saved.insert(id, saved.collect());
         self.kinds.insert(id, barrier.kind);
-        self.registry.triggered(id, barrier.base);
+        self.place(&barrier)?;
         for task in self.tasks.iter_mut().filter(|t| t.channels.is_empty()) {
             task.control.push_back(Control::Trigger(barrier));
         }

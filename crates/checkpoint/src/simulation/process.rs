@@ -6,7 +6,7 @@ use super::{
     attempt::{End, Running},
     folders::Broken,
     seen::Seen,
-    world::{World, note},
+    world::{Stopped, World, note},
 };
 use crate::{
     CheckpointKind, Coordinator, Fallback, Metadata, Restart, RestartDecision, Shown,
@@ -35,8 +35,7 @@ enum Begin {
 
 pub(super) fn run(world: &mut World) -> Result<Exit, Broken> {
     let mut restart = Restart::new(world.plan.restart);
-    world.highest = world.storage.highest();
-    let next_id = world.storage.survey().next_id();
+    let next_id = next_id(world);
     let mut coordinator = Coordinator::new(world.plan.config.clone(), next_id);
     loop {
         let survey = world.storage.survey();
@@ -101,6 +100,15 @@ pub(super) fn run(world: &mut World) -> Result<Exit, Broken> {
             coordinator = Coordinator::new(world.plan.config.clone(), next_id);
         }
     }
+}
+
+/// The first number of a process: above all that there is anything of, and above what the job
+/// stopped with.
+fn next_id(world: &mut World) -> CheckpointId {
+    world.storage.targets.clear();
+    let stopped = world.storage.said().map(|said| said.above);
+    world.highest = world.storage.highest().max(stopped);
+    world.highest.map_or(CheckpointId(1), CheckpointId::next)
 }
 
 /// Says for ever that the job has finished (D23). A write that is lost is made good by the next
@@ -169,6 +177,21 @@ fn begin(world: &mut World, survey: &Survey) -> Result<Begin, Broken> {
 }
 
 fn restore(world: &mut World, survey: &Survey) -> Result<Begin, Broken> {
+    if let Some(Stopped { above, folder }) = world.storage.stopped() {
+        // The user says so; nothing older is gone on from.
+        note!(world, "goes on from {folder}");
+        world.see(Seen::FromSavepoint);
+        world.storage.targets.insert(above, folder.clone());
+        let metadata = world.storage.read_at(&folder);
+        let metadata = metadata.map_err(|e| format!("the job stopped with {folder}: {e}"))?;
+        world.check_state(&metadata)?;
+        return Ok(Begin::At(Some(Box::new(metadata))));
+    }
+    let mut survey = survey.clone();
+    if let Some(said) = world.storage.said() {
+        survey.completed.retain(|id| *id > said.above);
+    }
+    let survey = &survey;
     let Some(mut id) = survey.latest() else {
         return Ok(Begin::At(None));
     };

@@ -16,6 +16,10 @@ pub(super) enum Seen {
     Refused,
     Rescaled,
     Stop,
+    Savepoint,
+    StoppedWithSavepoint,
+    FromSavepoint,
+    Interval,
     AtLeastOnce,
     Finished,
     // What was made to go wrong.
@@ -35,7 +39,7 @@ pub(super) enum Seen {
 }
 
 impl Seen {
-    pub(super) const ALL: [Self; 27] = [
+    pub(super) const ALL: [Self; 31] = [
         Self::Completed,
         Self::Aborted,
         Self::LateAck,
@@ -48,6 +52,10 @@ impl Seen {
         Self::Refused,
         Self::Rescaled,
         Self::Stop,
+        Self::Savepoint,
+        Self::StoppedWithSavepoint,
+        Self::FromSavepoint,
+        Self::Interval,
         Self::AtLeastOnce,
         Self::Finished,
         Self::Crash,

@@ -30,6 +30,15 @@ pub(super) use note;
 pub(super) struct Storage {
     pub(super) store: MemoryStore,
     pub(super) paths: JobPaths,
+    /// The folders of savepoints, by their numbers, which the next process may give out again.
+    pub(super) targets: BTreeMap<CheckpointId, String>,
+}
+
+/// With which savepoint the job stopped, as it was written down beside its checkpoints.
+pub(super) struct Stopped {
+    /// Nothing up to this number is gone on from.
+    pub(super) above: CheckpointId,
+    pub(super) folder: String,
 }
 
 impl Storage {
@@ -63,13 +72,61 @@ impl Storage {
         self.survey().highest
     }
 
-    /// The metadata of a checkpoint, if it and all that it names can be read.
+    /// The path of an object of a checkpoint or savepoint.
+    pub(super) fn path(&self, id: CheckpointId, inside: &str) -> String {
+        match self.targets.get(&id) {
+            Some(folder) => format!("{folder}{inside}"),
+            None => self.paths.in_checkpoint(id, inside),
+        }
+    }
+
+    /// What the job stopped with last, whatever it has done since.
+    pub(super) fn said(&self) -> Option<Stopped> {
+        let objects = self.store.list(self.paths.root()).unwrap();
+        let numbers = objects.iter().filter_map(|o| self.paths.begin_of(&o.path));
+        let bytes = self.store.get(&self.paths.begin(numbers.max()?)).unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        let (above, folder) = text.split_once(' ')?;
+        Some(Stopped {
+            above: CheckpointId(above.parse().unwrap()),
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// The savepoint that the job stopped with, unless it has completed a checkpoint since.
+    pub(super) fn stopped(&self) -> Option<Stopped> {
+        let latest = self.survey().latest();
+        self.said().filter(|said| latest <= Some(said.above))
+    }
+
+    /// Writes down that the job stopped with a savepoint, before anything of it is committed.
+    pub(super) fn say_stopped(&self, id: CheckpointId) -> Result<(), StoreError> {
+        let objects = self.store.list(self.paths.root()).unwrap();
+        let numbers = objects.iter().filter_map(|o| self.paths.begin_of(&o.path));
+        let path = self.paths.begin(numbers.max().map_or(1, |last| last + 1));
+        let text = format!("{id} {}", self.path(id, ""));
+        let written = self.store.put(&path, vec![text.into_bytes()]);
+        written.inspect_err(|_| {
+            let _ = self.store.delete(&path);
+        })
+    }
+
+    /// The metadata of a checkpoint or savepoint, if it and all that it names can be read.
     pub(super) fn read(&self, id: CheckpointId) -> Result<Metadata, String> {
+        self.read_by(|inside| self.path(id, inside))
+    }
+
+    /// As `read`, of what lies in a folder and refers to nothing outside of it.
+    pub(super) fn read_at(&self, folder: &str) -> Result<Metadata, String> {
+        self.read_by(|inside| format!("{folder}{inside}"))
+    }
+
+    fn read_by(&self, path: impl Fn(&str) -> String) -> Result<Metadata, String> {
         let get = |path: &str| self.store.get(path).map_err(|e: StoreError| e.to_string());
-        let bytes = get(&self.paths.metadata(id))?;
+        let bytes = get(&path("_metadata"))?;
         let metadata = Metadata::decode(&bytes).map_err(|e| e.to_string())?;
         for file in metadata.files() {
-            let bytes = get(&self.paths.in_checkpoint(id, &file.path))?;
+            let bytes = get(&path(&file.path))?;
             if bytes.len() as u64 != file.length || crc32c::crc32c(&bytes) != file.crc32c {
                 return Err(format!("{} is damaged", file.path));
             }
@@ -97,6 +154,10 @@ pub(super) struct World {
     pub(super) undeleted: BTreeSet<CheckpointId>,
     /// The same of shared files.
     pub(super) lost: BTreeSet<SharedFile>,
+    /// The folders of all savepoints that were ever said to be complete.
+    pub(super) savepoints: Vec<String>,
+    /// How many savepoints were begun.
+    pub(super) folders_given: u32,
     /// What a crash has damaged.
     pub(super) damaged: BTreeSet<CheckpointId>,
     /// Whether the last process found everything done.
@@ -118,6 +179,7 @@ impl World {
             storage: Storage {
                 store: MemoryStore::new(),
                 paths: JobPaths::new(&plan.job),
+                targets: BTreeMap::new(),
             },
             folders: Folders::new(&plan.job, &plan),
             plan,
@@ -127,6 +189,8 @@ impl World {
             highest: None,
             undeleted: BTreeSet::new(),
             lost: BTreeSet::new(),
+            savepoints: Vec::new(),
+            folders_given: 0,
             damaged: BTreeSet::new(),
             was_done: false,
             fired_before: 0,
@@ -248,6 +312,11 @@ impl World {
         if self.storage.store.is_frozen() {
             return Ok(());
         }
+        for folder in &self.savepoints {
+            if let Err(error) = self.storage.read_at(folder) {
+                return Err(format!("{folder} is the user's, and gone: {error}"));
+            }
+        }
         let survey = self.storage.survey();
         let mut latest = None;
         for &id in &survey.completed {
@@ -311,10 +380,10 @@ impl World {
     /// The counts that each subtask of a vertex had saved.
     pub(super) fn counts(&self, metadata: &Metadata, vertex: usize) -> Vec<BTreeMap<u64, u64>> {
         let saved = &metadata.operators[&self.plan.vertices[vertex].name];
-        let Storage { store, paths } = &self.storage;
+        let storage = &self.storage;
         let read = |file: &FileRef| -> BTreeMap<u64, u64> {
-            let path = paths.in_checkpoint(metadata.checkpoint, &file.path);
-            serde_json::from_slice(&store.get(&path).unwrap()).unwrap()
+            let path = storage.path(metadata.checkpoint, &file.path);
+            serde_json::from_slice(&storage.store.get(&path).unwrap()).unwrap()
         };
         let counts = saved.subtasks.iter().map(|subtask| {
             let file = subtask.file.as_ref().unwrap();
@@ -374,7 +443,11 @@ impl World {
         let leaked: Vec<_> = survey
             .shared_orphans(&mut self.storage.registry())
             .into_iter()
-            .filter(|file| !self.lost.contains(file) && !self.undeleted.contains(&file.checkpoint))
+            // What was not deleted is thought to use what its base does.
+            .filter(|file| {
+                let is_used = |id: &CheckpointId| file.checkpoint <= *id;
+                !self.lost.contains(file) && !self.undeleted.iter().any(is_used)
+            })
             .collect();
         if !leaked.is_empty() {
             return Err(format!("nobody names {leaked:?}"));

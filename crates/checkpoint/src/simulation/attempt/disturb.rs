@@ -1,5 +1,7 @@
 //! What goes wrong, and what somebody asks for, while an attempt runs.
 
+use weir_model::SavepointFormat;
+
 use super::{End, Running};
 use crate::{
     CheckpointKind, Request,
@@ -10,7 +12,7 @@ impl Running<'_> {
     /// One thing goes wrong, or somebody asks for something.
     pub(super) fn disturb(&mut self) -> Result<Option<End>, Broken> {
         self.world.faults_left -= 1;
-        match self.world.rng.below(16) {
+        match self.world.rng.below(20) {
             0 | 1 => return Ok(Some(End::Crashed)),
             2 => {
                 note!(self.world, "a task fails");
@@ -37,18 +39,38 @@ impl Running<'_> {
             }
             12 => self.loses_ack = true,
             13 => self.repeats_ack = true,
-            14 => return self.ask_for(CheckpointKind::Manual),
-            _ => {
+            14 => return self.ask_for(Request::of(CheckpointKind::Manual)),
+            15 => {
                 self.world.see(Seen::Stop);
-                return self.ask_for(CheckpointKind::Stop);
+                return self.ask_for(Request::of(CheckpointKind::Stop));
+            }
+            16 | 17 => {
+                let is_forced = self.world.rng.one_in(2);
+                return self.ask_for(Request {
+                    is_forced,
+                    ..Request::savepoint(SavepointFormat::Canonical)
+                });
+            }
+            18 => {
+                let interval = self.world.rng.pick(&[None, Some(3), Some(50)]);
+                note!(self.world, "the interval is now {interval:?}");
+                self.world.see(Seen::Interval);
+                let effects = self.coordinator.set_interval(self.world.now, interval);
+                self.carry_out(effects)?;
+            }
+            _ => {
+                return self.ask_for(Request {
+                    kind: CheckpointKind::Stop,
+                    ..Request::savepoint(SavepointFormat::Native)
+                });
             }
         }
         Ok(None)
     }
 
-    fn ask_for(&mut self, kind: CheckpointKind) -> Result<Option<End>, Broken> {
-        note!(self.world, "somebody asks for {kind:?}");
-        let effects = self.coordinator.request(self.world.now, Request::of(kind));
+    fn ask_for(&mut self, request: Request) -> Result<Option<End>, Broken> {
+        note!(self.world, "somebody asks for {request:?}");
+        let effects = self.coordinator.request(self.world.now, request);
         self.carry_out(effects)?;
         Ok(None)
     }

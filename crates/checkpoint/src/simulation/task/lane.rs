@@ -13,7 +13,7 @@ use crate::{
         folders::Broken,
         plan::Role,
         seen::Seen,
-        world::{Storage, World, note},
+        world::{World, note},
     },
 };
 
@@ -127,8 +127,8 @@ impl Task {
             length: bytes.len() as u64,
             crc32c: crc32c::crc32c(&bytes),
         };
-        let Storage { store, paths } = &world.storage;
-        let path = paths.in_checkpoint(id, &file.path);
+        let store = &world.storage.store;
+        let path = world.storage.path(id, &file.path);
         if store.put(&path, vec![bytes]).is_err() {
             // It may be there all the same, and the checkpoint may be gone: nobody else removes
             // it.
@@ -136,6 +136,9 @@ impl Task {
             return Err(());
         }
         files.push(file);
+        if world.storage.targets.contains_key(&id) {
+            return Ok(files); // nothing is built on a savepoint
+        }
         let written = Written {
             counts,
             files: files.clone(),
@@ -148,7 +151,8 @@ impl Task {
     fn path(&self, world: &World, id: CheckpointId) -> String {
         let TaskId { vertex, subtask } = self.id;
         let head = world.plan.vertices[vertex].name.clone();
-        if !world.plan.config.incremental {
+        let is_savepoint = world.storage.targets.contains_key(&id);
+        if is_savepoint || !world.plan.config.incremental {
             return JobPaths::state_file(&head, subtask);
         }
         let file = SharedFile {
