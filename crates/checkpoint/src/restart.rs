@@ -79,8 +79,8 @@ impl RestartStrategy {
 }
 
 impl Default for RestartStrategy {
-    /// Of a job with checkpoints whose file has no `restart`: exponential-delay, as in Flink. A job
-    /// without checkpoints is not restarted unless its file says so: it would begin anew.
+    /// Flink's where checkpoints are taken: exponential delay without end (semantics 1.16). What a
+    /// job file means that says nothing is for its reader to say.
     fn default() -> Self {
         Self::EXPONENTIAL_DELAY
     }
