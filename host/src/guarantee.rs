@@ -46,6 +46,8 @@ impl fmt::Display for Level {
 pub(crate) enum Checkpoints {
     /// None are taken.
     None,
+    /// They are gone with the process.
+    InMemory,
     /// Rows may be in them and come again.
     AtLeastOnce,
     /// Each row is in them or comes again.
@@ -208,6 +210,10 @@ fn of_checkpoints(checkpoints: Checkpoints) -> OfPart {
             Level::AtMostOnce,
             "none are taken, so a failure loses the state",
         ),
+        Checkpoints::InMemory => (
+            Level::AtLeastOnce,
+            "kept in memory: a process that ends begins anew, and sinks show everything again",
+        ),
         Checkpoints::AtLeastOnce => (
             Level::AtLeastOnce,
             "barriers are not aligned: a row may be in the state and come again",
@@ -354,6 +360,13 @@ mod tests {
             ("s!", exactly, "k~ < s", AtMostOnce, "source s"),
             ("s", least, "k < s", AtLeastOnce, "checkpoints"),
             ("s", least, "k! < s", AtLeastOnce, "checkpoints, sink k"),
+            (
+                "s",
+                Checkpoints::InMemory,
+                "k < s",
+                AtLeastOnce,
+                "checkpoints",
+            ),
             ("s", none, "k < s", AtMostOnce, "checkpoints"),
             ("s", none, "k! < s", AtMostOnce, "checkpoints"),
             ("s!", exactly, "k < s", AtMostOnce, "source s"),

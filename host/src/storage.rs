@@ -9,12 +9,12 @@ use std::{
     },
 };
 
-use weir_checkpoint::{JobPaths, Refusal};
-use weir_job_file::JobFile;
+use weir_checkpoint::{JobPaths, Refusal, SnapshotStore, StoreError};
+use weir_job_file::{JobFile, Location};
 use weir_model::{Attempt, CheckpointId, Name};
 use weir_operator::Failure;
 use weir_runtime::{CheckpointOptions, Claims, Foreign, RestoreFrom};
-use weir_snapshot_store::{JobLock, LocalStore, LockError};
+use weir_snapshot_store::{EpochLock, JobLock, LocalStore, LockError, MemoryStore};
 
 /// The code of a checkpoint that is named and not there.
 pub(crate) const NO_CHECKPOINT: &str = "W0002";
@@ -99,7 +99,8 @@ impl Restore {
 
 /// The number of a checkpoint of this job, where the path leads to one in the job's own directory.
 fn own(path: &Path, job: &JobFile) -> Option<CheckpointId> {
-    let dir = job.checkpoint.as_ref()?.dir.join(job.job.as_str());
+    let dir = job.checkpoint.as_ref()?.dir.folder()?;
+    let dir = dir.join(job.job.as_str());
     let inside = folder_of(path).canonicalize().ok()?;
     let inside = inside.strip_prefix(dir.canonicalize().ok()?).ok()?;
     let name = format!("{}/{}/_metadata", job.job, inside.to_str()?);
@@ -122,23 +123,30 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
 /// # Errors
 /// [`Failure`] where the directory cannot be read.
 pub(crate) fn finished(job: &JobFile) -> Result<Option<String>, Failure> {
-    match &job.checkpoint {
-        Some(checkpoint) => {
-            weir_runtime::finished(&LocalStore::new(&checkpoint.dir), &JobPaths::new(&job.job))
-        }
-        None => Ok(None),
-    }
+    let Some(checkpoint) = &job.checkpoint else {
+        return Ok(None);
+    };
+    let store: Arc<dyn SnapshotStore> = match &checkpoint.dir {
+        Location::Folder(folder) => Arc::new(LocalStore::new(folder)),
+        // What another process has done is not in the memory of this one.
+        Location::Memory { .. } => return Ok(None),
+        Location::S3 { bucket, prefix } => bucket_store(bucket, prefix).map_err(|error| {
+            let what = checkpoint.dir.to_string();
+            let message = error.told();
+            Failure::External { what, message }
+        })?,
+    };
+    weir_runtime::finished(&*store, &JobPaths::new(&job.job))
 }
 
 /// How a job claims checkpoints; nobody can claim without keeping checkpoints.
 pub(crate) fn claims(job: &JobFile) -> Option<Claims> {
-    let dir = absolute(&job.checkpoint.as_ref()?.dir).ok()?;
+    let dir = match &job.checkpoint.as_ref()?.dir {
+        Location::Folder(folder) => absolute(folder).ok()?.display().to_string(),
+        other @ (Location::Memory { .. } | Location::S3 { .. }) => other.to_string(),
+    };
     Some(Claims {
-        owner: format!(
-            "job `{}`, with its checkpoints in {}",
-            job.job,
-            dir.display()
-        ),
+        owner: format!("job `{}`, with its checkpoints in {dir}", job.job),
         opener: Arc::new(|place: &str| checkpoint_at(Path::new(place))),
     })
 }
@@ -205,8 +213,17 @@ pub(crate) type Attempts = Box<dyn FnMut() -> Result<Attempt, Failure> + Send>;
 pub(crate) struct Storage {
     pub(crate) checkpoints: Option<CheckpointOptions>,
     pub(crate) attempts: Attempts,
-    /// Held while the job runs.
+    /// Held while the job runs, where it is one that ends with the process.
     lock: Option<Arc<Mutex<JobLock>>>,
+}
+
+/// The store in a bucket.
+fn bucket_store(bucket: &str, _prefix: &str) -> Result<Arc<dyn SnapshotStore>, StoreError> {
+    Err(StoreError::Failed {
+        operation: "use",
+        path: format!("s3://{bucket}"),
+        message: "this program was built without the feature `s3`".into(),
+    })
 }
 
 impl Storage {
@@ -216,32 +233,46 @@ impl Storage {
     /// [`LockError`] where somebody runs the job, or the directory cannot be used.
     pub(crate) fn open(job: &JobFile) -> Result<Self, LockError> {
         let Some(checkpoint) = &job.checkpoint else {
-            let count = AtomicU32::new(0);
-            let next = move || Ok(Attempt(count.fetch_add(1, Ordering::Relaxed) + 1));
             return Ok(Self {
                 checkpoints: None,
-                attempts: Box::new(next),
+                attempts: counted(),
                 lock: None,
             });
         };
-        let store = LocalStore::new(&checkpoint.dir);
         let paths = JobPaths::new(&job.job);
-        let lock = Arc::new(Mutex::new(JobLock::acquire(&store, &paths)?));
-        let counting = lock.clone();
-        let next = move || {
-            let mut lock = counting.lock().unwrap_or_else(PoisonError::into_inner);
-            lock.next_attempt().map_err(|error| not_begun(&error))
+        let mut held = None;
+        let (store, attempts): (Arc<dyn SnapshotStore>, Attempts) = match &checkpoint.dir {
+            Location::Folder(folder) => {
+                let store = LocalStore::new(folder);
+                let lock = Arc::new(Mutex::new(JobLock::acquire(&store, &paths)?));
+                held = Some(lock.clone());
+                let next = move || {
+                    let mut lock = lock.lock().unwrap_or_else(PoisonError::into_inner);
+                    lock.next_attempt().map_err(|error| not_begun(&error))
+                };
+                (Arc::new(store), Box::new(next))
+            }
+            // Nobody else sees it.
+            Location::Memory { max_state_size } => {
+                (Arc::new(MemoryStore::new(*max_state_size)), counted())
+            }
+            Location::S3 { bucket, prefix } => {
+                let lock = EpochLock::acquire(bucket_store(bucket, prefix)?, &paths)?;
+                let store = lock.store();
+                let next = move || lock.next_attempt().map_err(|error| not_begun(&error));
+                (store, Box::new(next))
+            }
         };
         let options = CheckpointOptions {
             config: checkpoint.config(),
             mode: checkpoint.mode,
-            store: Arc::new(store),
+            store,
             paths,
         };
         Ok(Self {
             checkpoints: Some(options),
-            attempts: Box::new(next),
-            lock: Some(lock),
+            attempts,
+            lock: held,
         })
     }
 
@@ -249,6 +280,12 @@ impl Storage {
     pub(crate) fn guard(&self) -> Option<Arc<Mutex<JobLock>>> {
         self.lock.clone()
     }
+}
+
+/// Numbers from 1 on, where nobody else takes any.
+fn counted() -> Attempts {
+    let count = AtomicU32::new(0);
+    Box::new(move || Ok(Attempt(count.fetch_add(1, Ordering::Relaxed) + 1)))
 }
 
 /// Why no attempt was begun.

@@ -25,7 +25,7 @@ pub use graph::Resolve;
 pub use host::HostFile;
 pub use model::{
     AtEnd, Bounds, Checkpoint, ColumnRef, Distribution, FileSink, FileSource, Format, FromHost,
-    Generator, Input, JobFile, Key, Limits, OnBadRow, OnExisting, Operator, Partitioning,
+    Generator, Input, JobFile, Key, Limits, Location, OnBadRow, OnExisting, Operator, Partitioning,
     PostgresMode, PostgresPassword, PostgresSink, PostgresTake, Reconnect, RocksDb, Sink,
     SinkConnector, SocketSource, Source, SourceConnector, StateBackend, TimePlace, Timestamp,
 };

@@ -1,6 +1,12 @@
 //! What a job file says, as plain values: every default filled in, every path resolved.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use indexmap::IndexMap;
 use weir_checkpoint::{CheckpointMode, Config, RestartStrategy, TwoPhaseOptions};
@@ -124,13 +130,54 @@ impl RocksDb {
     pub const MEMORY: u64 = 256 << 20;
 }
 
+/// Where checkpoints are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// In a folder, in which each job has a folder of its name.
+    Folder(PathBuf),
+    /// In the memory of the process, as far as they are small.
+    Memory {
+        /// `max-state-size`: the most bytes of what one task writes for one checkpoint.
+        max_state_size: u64,
+    },
+    /// In a bucket of S3, or of what speaks like it.
+    S3 {
+        /// The name of the bucket.
+        bucket: String,
+        /// What all objects begin with, without `/` at its ends; may be empty.
+        prefix: String,
+    },
+}
+
+impl Location {
+    /// The folder, if it is one.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Folder(folder) => Some(folder),
+            Self::Memory { .. } | Self::S3 { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(folder) => write!(f, "{}", folder.display()),
+            Self::Memory { .. } => f.write_str("memory:"),
+            Self::S3 { bucket, prefix } if prefix.is_empty() => write!(f, "s3://{bucket}"),
+            Self::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
+        }
+    }
+}
+
 /// `checkpoint`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// `dir`: the folder in which each job has a folder of its name.
-    pub dir: PathBuf,
     /// `savepoint-dir`: the folder that savepoints go to where nobody says another.
     pub savepoint_dir: Option<PathBuf>,
+    /// `dir`: where they are kept.
+    pub dir: Location,
     /// `mode`: what a row counts after a failure.
     pub mode: CheckpointMode,
     /// `interval`; `None` = only a final one, and on request.

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use weir_checkpoint::{CheckpointMode, RestartStrategy};
 use weir_graph::OnError;
-use weir_job_file::FromHost;
+use weir_job_file::{FromHost, Location};
 use weir_runtime::{Examined, examine};
 
 use super::{JobArgs, NonRestored, Output, Shared, graph};
@@ -117,9 +117,10 @@ fn guarantees(assembly: &Assembly) -> Guarantees {
     });
     let checkpoints = match &assembly.job.checkpoint {
         None => Checkpoints::None,
-        Some(checkpoint) => match checkpoint.mode {
-            CheckpointMode::ExactlyOnce => Checkpoints::ExactlyOnce,
-            CheckpointMode::AtLeastOnce => Checkpoints::AtLeastOnce,
+        Some(checkpoint) => match (&checkpoint.dir, checkpoint.mode) {
+            (Location::Memory { .. }, _) => Checkpoints::InMemory,
+            (_, CheckpointMode::ExactlyOnce) => Checkpoints::ExactlyOnce,
+            (_, CheckpointMode::AtLeastOnce) => Checkpoints::AtLeastOnce,
         },
     };
     judge(

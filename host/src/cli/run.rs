@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use weir_checkpoint::Restart;
-use weir_job_file::JobFile;
+use weir_job_file::{JobFile, Location};
 use weir_model::JobName;
 use weir_operator::Failure;
 use weir_runtime::{JobOptions, Outcome, Report, RestoreFrom, SystemClock, control::JobCommand};
@@ -66,8 +66,8 @@ impl Run {
         let storage = match Storage::open(&assembly.job) {
             Ok(storage) => storage,
             Err(wrong) => {
-                let dir = assembly.job.checkpoint.as_ref().map(|c| c.dir.display());
-                let dir = dir.map(|d| d.to_string()).unwrap_or_default();
+                let dir = assembly.job.checkpoint.as_ref().map(|c| c.dir.to_string());
+                let dir = dir.unwrap_or_default();
                 let message = format!("checkpoint.dir `{dir}`: {wrong}");
                 error(shared, storage::code_of(&wrong), &message, None);
                 return Exit::Failed;
@@ -117,6 +117,14 @@ impl Run {
         // Whoever asked for the end is told of it before the process ends.
         drop(served);
         print(&assembly, &report, shared);
+        let in_memory = assembly
+            .job
+            .checkpoint
+            .as_ref()
+            .is_some_and(|checkpoint| matches!(checkpoint.dir, Location::Memory { .. }));
+        if in_memory && matches!(report.outcome, Outcome::Stopped(_)) {
+            say("its checkpoints were kept in memory and are gone; a savepoint stays");
+        }
         match &report.outcome {
             Outcome::Finished | Outcome::AlreadyFinished(_) | Outcome::Stopped(_) => Exit::Done,
             Outcome::Failed(failed) => Exit::of_failure(&failed.failure),

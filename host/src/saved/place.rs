@@ -125,7 +125,19 @@ fn of_job(path: &Path, config: &Config) -> Result<Place, Wrong> {
             help: None,
         });
     };
-    let path: PathBuf = checkpoint.dir.components().collect();
+    let Some(folder) = checkpoint.dir.folder() else {
+        let message = format!(
+            "job `{}` keeps its checkpoints in `{}`, where this does not look",
+            job.job, checkpoint.dir
+        );
+        let help = "name a folder: one that a savepoint of it was written to, or a copy of the \
+                    checkpoint";
+        return Err(Wrong::Nothing {
+            message,
+            help: Some(help.to_owned()),
+        });
+    };
+    let path: PathBuf = folder.components().collect();
     let path = path.join(job.job.as_str());
     if !path.is_dir() {
         let shown = path.display();

@@ -8,13 +8,14 @@ use weir_checkpoint::{CheckpointMode, Config};
 use super::{
     fields::Fields,
     keys::{Key, Keys},
-    kinds::{Flag, Place, Special, Time, Whole, Within, Words},
+    kinds::{Flag, Place, Size, Special, Time, Whole, Within, Words},
+    place::Store,
 };
 use crate::{
     code,
-    model::Checkpoint,
+    model::{Checkpoint, Location},
     report::Report,
-    source::Origin,
+    source::{Origin, Span},
     yaml::{Entry, Value},
 };
 
@@ -28,6 +29,7 @@ pub(super) const KEYS: Keys = Keys {
         "checkpoint",
         &[
             &DIR,
+            &MAX_STATE_SIZE,
             &INTERVAL,
             &MODE,
             &MIN_PAUSE,
@@ -55,9 +57,27 @@ pub(super) const HOST_KEYS: Keys = Keys {
 };
 
 const DIR: Key<Place> = Key::of("dir", Place)
-    .about("The folder that checkpoints go to; each job has a folder of its name in it.")
-    .without("needed, unless `mode` is `at-most-once`")
+    .about(
+        "Where checkpoints go: a folder, in which each job has a folder of its name; \
+         `s3://bucket/prefix`, a bucket of S3 or of what speaks like it; or `memory:`, the memory \
+         of the process, with which they go.",
+    )
+    .without(
+        "needed, unless `mode` is `at-most-once`; `memory:` with `state.backend: memory` or \
+         `jobmanager`",
+    )
     .example("./checkpoints");
+
+const MAX_STATE_SIZE: Key<Size> = Key::of("max-state-size", Size)
+    .about(
+        "With `dir: memory:`: the most that one task may write for one checkpoint. One in which a \
+         task has more fails.",
+    )
+    .usual("5MiB")
+    .example("20MiB");
+
+/// The limit of Flink's `MemoryStateBackend` (semantics 1.17).
+const USUAL_STATE_SIZE: u64 = 5 << 20;
 
 const INTERVAL: Key<Time> = Key::of("interval", Time::ABOVE_ZERO)
     .about("How often a checkpoint is begun.")
@@ -210,18 +230,41 @@ pub(super) fn mode_of(entry: Option<&Entry>) -> Option<CheckpointMode> {
     }
 }
 
-/// A folder is needed where checkpoints are taken, and nothing but the mode where not.
-fn rules() -> Vec<Json> {
-    let at_most_once = json!({
+fn takes_none() -> Json {
+    json!({
         "properties": { "mode": { "const": "at-most-once" } },
         "required": ["mode"],
+    })
+}
+
+/// Nothing but the mode is written where no checkpoints are taken.
+fn rules() -> Vec<Json> {
+    vec![json!({ "if": takes_none(), "then": { "maxProperties": 1 } })]
+}
+
+/// Of a whole job: a place is needed where checkpoints are taken, unless the backend says it.
+pub(super) fn rules_of_job() -> Vec<Json> {
+    let in_memory = json!({
+        "properties": {
+            "state": {
+                "properties": { "backend": { "enum": IN_MEMORY } },
+                "required": ["backend"],
+            },
+        },
+        "required": ["state"],
     });
+    let with_dir = json!({ "if": takes_none(), "else": { "required": ["dir"] } });
     vec![json!({
-        "if": at_most_once,
-        "then": { "maxProperties": 1 },
-        "else": { "required": ["dir"] },
+        "if": in_memory,
+        "else": { "properties": { "checkpoint": with_dir } },
     })]
 }
+
+/// Names of backends of Flink's that keep checkpoints in memory, too (D30).
+pub(super) const IN_MEMORY: [&str; 2] = ["memory", "jobmanager"];
+
+/// Those that keep them in a folder.
+pub(super) const IN_FOLDERS: [&str; 2] = ["fs", "filesystem"];
 
 /// Reads what a host file says for all jobs.
 pub(super) fn check_defaults(entry: &Entry, origin: &Origin, report: &mut Report) {
@@ -238,18 +281,31 @@ pub(super) fn check_defaults(entry: &Entry, origin: &Origin, report: &mut Report
                     .help("a job takes no checkpoints where neither its file nor this one has a `dir`");
             }
         }
-        Some(Mode::Taken(mode)) => drop(taken(&fields, mode, origin, report)),
-        None => drop(taken(&fields, CheckpointMode::default(), origin, report)),
+        Some(Mode::Taken(mode)) => drop(taken(&fields, mode, None, origin, report)),
+        None => drop(taken(
+            &fields,
+            CheckpointMode::default(),
+            None,
+            origin,
+            report,
+        )),
     }
 }
 
-pub(super) fn read(entry: &Entry, origin: &Origin, report: &mut Report) -> Read {
+/// Reads `checkpoint`; `backend` is what `state.backend` says, and where.
+pub(super) fn read(
+    entry: &Entry,
+    backend: Option<(&str, Span)>,
+    origin: &Origin,
+    report: &mut Report,
+) -> Read {
     let name = entry.key_span;
     let Some(fields) = Fields::open("`checkpoint`", &entry.node, name, &KEYS, report) else {
         return Read::Wrong;
     };
     let mode = fields.word(&MODE, report);
-    let needs_dir = !matches!(mode, Some(Mode::AtMostOnce));
+    let in_memory = backend.is_some_and(|(backend, _)| IN_MEMORY.contains(&backend));
+    let needs_dir = !matches!(mode, Some(Mode::AtMostOnce)) && !in_memory;
     if needs_dir && fields.misspelled(&DIR, &KEYS).is_none() {
         fields.required(&DIR, report);
     }
@@ -258,8 +314,8 @@ pub(super) fn read(entry: &Entry, origin: &Origin, report: &mut Report) -> Read 
             at_most_once(&fields, report);
             Read::AtMostOnce
         }
-        Some(Mode::Taken(mode)) => taken(&fields, mode, origin, report),
-        None => taken(&fields, CheckpointMode::default(), origin, report),
+        Some(Mode::Taken(mode)) => taken(&fields, mode, backend, origin, report),
+        None => taken(&fields, CheckpointMode::default(), backend, origin, report),
     }
 }
 
@@ -282,8 +338,14 @@ fn at_most_once(fields: &Fields<'_>, report: &mut Report) {
     }
 }
 
-fn taken(fields: &Fields<'_>, mode: CheckpointMode, origin: &Origin, report: &mut Report) -> Read {
-    let dir = fields.path(&DIR, origin, "checkpoints go to a local folder", report);
+fn taken(
+    fields: &Fields<'_>,
+    mode: CheckpointMode,
+    backend: Option<(&str, Span)>,
+    origin: &Origin,
+    report: &mut Report,
+) -> Read {
+    let dir = location(fields, backend, origin, report);
     let instead = "savepoints go to a local folder";
     let savepoint_dir = fields.path(&SAVEPOINT_DIR, origin, instead, report);
     let usual = Config::default();
@@ -315,6 +377,54 @@ fn taken(fields: &Fields<'_>, mode: CheckpointMode, origin: &Origin, report: &mu
         retained: narrow(retained).unwrap_or(usual.retained),
         retain_on_cancel: on_cancel.unwrap_or(usual.retain_on_cancel),
     }))
+}
+
+/// Where checkpoints go. Some names of backends say so, too.
+fn location(
+    fields: &Fields<'_>,
+    backend: Option<(&str, Span)>,
+    origin: &Origin,
+    report: &mut Report,
+) -> Option<Location> {
+    let size = fields.size(&MAX_STATE_SIZE, report);
+    let memory = Location::Memory {
+        max_state_size: size.unwrap_or(USUAL_STATE_SIZE),
+    };
+    let backend = backend.filter(|(name, _)| IN_MEMORY.contains(name) || IN_FOLDERS.contains(name));
+    let by_backend = backend.map(|(name, _)| IN_MEMORY.contains(&name));
+    let (dir, span) = match fields.store(&DIR, origin, report) {
+        Some((Store::Memory, span)) => (memory.clone(), span),
+        Some((Store::Folder(folder), span)) => (Location::Folder(folder), span),
+        Some((Store::S3 { bucket, prefix }, span)) => (Location::S3 { bucket, prefix }, span),
+        None if fields.entry(&DIR).is_none() && by_backend == Some(true) => return Some(memory),
+        None => return None,
+    };
+    let is_memory = matches!(dir, Location::Memory { .. });
+    if let Some((name, said)) = backend
+        && by_backend != Some(is_memory)
+    {
+        // What a job says itself overrides what the host says for all.
+        match (span.is_of_host(), said.is_of_host()) {
+            (true, false) if by_backend == Some(true) => return Some(memory),
+            (false, true) => return Some(dir),
+            _ => {}
+        }
+        let message = match is_memory {
+            true => format!("`backend: {name}` keeps checkpoints in a folder"),
+            false => format!("`backend: {name}` keeps checkpoints in memory"),
+        };
+        report
+            .error(code::CONTRADICTION, message)
+            .at(span, "and this is another place")
+            .at(
+                said,
+                "`heap` keeps state in memory, and leaves the place to `dir`",
+            );
+    }
+    if size.is_some() && !is_memory {
+        report.note("`max-state-size` does nothing: checkpoints are not kept in memory");
+    }
+    Some(dir)
 }
 
 /// An interval or a timeout.

@@ -161,7 +161,7 @@ fn read(host: &mut HostFile, root: &Node, report: &mut Report) {
         host_folder: host.folder.clone(),
         root: root.clone(),
     };
-    state::read(&fields, false, &origin, report);
+    state::read(&fields, &origin, report);
     if let Some(entry) = fields.entry(&CHECKPOINT) {
         checkpoint::check_defaults(entry, &origin, report);
     }

@@ -39,6 +39,7 @@ pub(crate) const KEYS: Keys = Keys {
         ),
         ("sink", "did you mean `sinks`, with a name for each?"),
     ],
+    rules: checkpoint::rules_of_job,
     ..Keys::of(
         "job",
         &[
@@ -183,9 +184,10 @@ pub(super) fn read(
         parallelism,
         checkpoints: checkpoint::mode_of(checkpoint),
     };
-    let backend = state::read(&fields, around.checkpoints.is_some(), origin, report);
+    let backend = state::read(&fields, origin, report);
     let allow = fields.boolean(&ALLOW_NON_RESTORED_STATE, report);
-    let checkpoint = checkpoint.map(|entry| checkpoint::read(entry, origin, report));
+    let checkpoint =
+        checkpoint.map(|entry| checkpoint::read(entry, state::backend(&fields), origin, report));
     let checkpoint = match checkpoint {
         Some(checkpoint::Read::Taken(checkpoint)) => Some(*checkpoint),
         Some(checkpoint::Read::AtMostOnce | checkpoint::Read::Wrong) | None => None,

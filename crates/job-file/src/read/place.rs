@@ -13,14 +13,52 @@ use crate::{
     report::Report,
     source::{Origin, Span},
     wording::quote,
+    yaml::Value,
 };
 
 /// Schemes of addresses that are written without `//`, too.
-const SCHEMES: [&str; 9] = [
-    "file", "memory", "oci", "hdfs", "s3", "s3a", "gs", "http", "https",
+const SCHEMES: [&str; 11] = [
+    "file", "memory", "oci", "hdfs", "s3", "s3a", "s3n", "s3p", "gs", "http", "https",
 ];
 
+/// What an address or a path names, where checkpoints can go.
+pub(super) enum Store {
+    Folder(PathBuf),
+    Memory,
+    S3 { bucket: String, prefix: String },
+}
+
 impl<'a> Fields<'a> {
+    /// Where checkpoints can go: a path, `memory:` or a bucket.
+    pub(super) fn store(
+        &self,
+        key: &Key<Place>,
+        origin: &Origin,
+        report: &mut Report,
+    ) -> Option<(Store, Span)> {
+        let entry = self.entry(key)?;
+        let span = entry.node.span;
+        let address = match &entry.node.value {
+            Value::Text(text) => scheme(text),
+            _ => None,
+        };
+        let store = match address {
+            Some(("memory", "" | "//")) => Store::Memory,
+            Some(("memory", _)) => {
+                let error = report.error(code::BAD_VALUE, "there are no places in memory");
+                error.at(span, "must be `memory:`");
+                return None;
+            }
+            // Flink has had more than one client.
+            Some(("s3" | "s3a" | "s3n" | "s3p", rest)) => bucket(rest, span, report)?,
+            Some(_) | None => {
+                let instead = "checkpoints go to a folder, to `s3://bucket/prefix` or to `memory:`";
+                Store::Folder(self.path(key, origin, instead, report)?)
+            }
+        };
+        Some((store, span))
+    }
+
     /// A path, resolved.
     pub(super) fn path(
         &self,
@@ -83,6 +121,38 @@ impl<'a> Fields<'a> {
             }
         }
     }
+}
+
+/// The bucket and the prefix behind `s3:`.
+fn bucket(rest: &str, span: Span, report: &mut Report) -> Option<Store> {
+    let mut bad = |message: &str| {
+        report
+            .error(code::BAD_VALUE, message)
+            .at(span, "must be `s3://bucket/prefix`");
+        None
+    };
+    let Some(rest) = rest.strip_prefix("//") else {
+        return bad("this names no bucket");
+    };
+    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    let is_fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c);
+    let ends = [bucket.chars().next(), bucket.chars().last()];
+    let ends_well = ends.iter().flatten().all(char::is_ascii_alphanumeric);
+    if !(3..=63).contains(&bucket.len()) || !bucket.chars().all(is_fine) || !ends_well {
+        return bad("a bucket has 3 to 63 small letters, digits, `.` and `-`");
+    }
+    let prefix = prefix.trim_end_matches('/');
+    let is_plain = |part: &str| {
+        let inside = |c: char| c.is_ascii_alphanumeric() || "-_.=+".contains(c);
+        !matches!(part, "" | "." | "..") && part.chars().all(inside)
+    };
+    if !prefix.is_empty() && !prefix.split('/').all(is_plain) {
+        return bad("a prefix has letters, digits, `-`, `_`, `.`, `=` and `+` between its `/`");
+    }
+    Some(Store::S3 {
+        bucket: bucket.to_owned(),
+        prefix: prefix.to_owned(),
+    })
 }
 
 /// The folder that a relative path starts from: that of the file it is written in, or the working

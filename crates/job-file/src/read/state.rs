@@ -1,7 +1,7 @@
 //! `state`: where keyed state is kept while the job runs.
 
 use super::{
-    fields::{Fields, unavailable},
+    fields::Fields,
     keys::{Key, Keys},
     kinds::{Place, Size, Within, Words},
 };
@@ -9,7 +9,7 @@ use crate::{
     code,
     model::{RocksDb, StateBackend},
     report::Report,
-    source::Origin,
+    source::{Origin, Span},
     wording::quote,
     yaml::{Entry, Value},
 };
@@ -25,8 +25,7 @@ const KEYS: Keys = Keys::of("state", &[&BACKEND, &MEMORY, &LOCAL_DIR])
 const BACKEND: Key<Words<Backend>> = Key::of("backend", BACKENDS)
     .about(
         "What keeps keyed state. Flink's names are taken, too: `hashmap`, `fs` and `filesystem` \
-         for `heap`; `memory` and `jobmanager` in a job that takes no checkpoints, because they \
-         would keep them in memory.",
+         for `heap`; `memory` and `jobmanager` for `heap` with `checkpoint.dir: memory:`.",
     )
     .usual("heap")
     .example("heap");
@@ -37,8 +36,8 @@ const BACKENDS: Words<Backend> = Words {
         ("hashmap", Backend::Heap),
         ("fs", Backend::Heap),
         ("filesystem", Backend::Heap),
-        ("memory", Backend::Memory),
-        ("jobmanager", Backend::Memory),
+        ("memory", Backend::Heap),
+        ("jobmanager", Backend::Heap),
     ],
     ..Words::of(&[
         ("heap", Backend::Heap, "in memory"),
@@ -54,8 +53,6 @@ const BACKENDS: Words<Backend> = Words {
 #[derive(Clone, Copy)]
 enum Backend {
     Heap,
-    /// In memory, checkpoints too.
-    Memory,
     RocksDb,
 }
 
@@ -78,10 +75,18 @@ const LOCAL_DIR: Key<Place> = Key::of("local-dir", Place)
 /// The least of `state.memory`: below, every few writes would be a file.
 const LEAST_MEMORY: u64 = 8 << 20;
 
-/// Reads `state`; `takes` says whether the job takes checkpoints.
+/// What `state.backend` says, and where: some names say where checkpoints are kept.
+pub(super) fn backend<'a>(fields: &Fields<'a>) -> Option<(&'a str, Span)> {
+    let entry = fields.entry(&STATE)?.node.entry(BACKEND.name)?;
+    match &entry.node.value {
+        Value::Text(text) => Some((text, entry.node.span)),
+        _ => None,
+    }
+}
+
+/// Reads `state`.
 pub(super) fn read(
     fields: &Fields<'_>,
-    takes: bool,
     origin: &Origin,
     report: &mut Report,
 ) -> StateBackend {
@@ -111,15 +116,7 @@ pub(super) fn read(
     }
     match state.word(&BACKEND, report) {
         Some(Backend::RocksDb) => return StateBackend::RocksDb(rocksdb),
-        Some(Backend::Memory) if takes => {
-            if let Some((text, span)) = state.text(&BACKEND, report) {
-                let what = format!("`backend: {text}`, which keeps checkpoints in memory,");
-                let instead = "with `backend: heap` state is in memory and checkpoints go to \
-                               `checkpoint.dir`";
-                unavailable(report, &what, span, instead);
-            }
-        }
-        Some(Backend::Heap | Backend::Memory) | None => {}
+        Some(Backend::Heap) | None => {}
     }
     idle(&state, report);
     usual

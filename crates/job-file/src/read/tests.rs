@@ -28,6 +28,10 @@ fn load(text: &str, sets: &[&str]) -> Result<JobFile, Diagnostics> {
     JobFile::load(text, Path::new("jobs/case.yaml"), &sets)
 }
 
+fn folder_of(job: &JobFile) -> &Path {
+    job.checkpoint.as_ref().unwrap().dir.folder().unwrap()
+}
+
 fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
@@ -137,15 +141,15 @@ fn what_came_from_an_argument_is_shown_there() {
 fn relative_paths_start_at_the_file_or_where_the_command_was_given() {
     let job = load(TEXT, &["operators.op.component=op.wasm"]).unwrap();
     assert_eq!(job.operators[&name("op")].component, Path::new("op.wasm"));
-    assert_eq!(job.checkpoint.unwrap().dir, Path::new("jobs/checkpoints"));
+    assert_eq!(folder_of(&job), Path::new("jobs/checkpoints"));
     let job = load(TEXT, &["checkpoint={ dir: /abs/c }"]).unwrap();
-    assert_eq!(job.checkpoint.unwrap().dir, Path::new("/abs/c"));
+    assert_eq!(folder_of(&job), Path::new("/abs/c"));
     assert_eq!(
         job.operators[&name("op")].component,
         Path::new("jobs/op.wasm")
     );
     let job = JobFile::load(TEXT, Path::new("case.yaml"), &[]).unwrap();
-    assert_eq!(job.checkpoint.unwrap().dir, Path::new("checkpoints"));
+    assert_eq!(folder_of(&job), Path::new("checkpoints"));
 }
 
 #[test]
