@@ -19,6 +19,7 @@ clippy := 'cargo clippy --workspace --all-targets --all-features'
 clippy_guests := clippy + ' --target-dir ' + quote(CARGO_TARGET_DIR / 'guest-sdk') + ' --manifest-path'
 
 on_postgres := '--features weir-connector-postgres/server,weir-tests/postgres --test server --test postgres'
+on_s3 := '--features weir-snapshot-store-s3/server --test bucket'
 
 simulation := 'cargo test --release --quiet -p weir-checkpoint --lib -- --nocapture simulation::every'
 
@@ -37,6 +38,10 @@ test: setup
 # The PostgreSQL sinks on a real server, which is started for it and stopped again
 test-postgres: setup
     @{{ then }} _test-postgres
+
+# Checkpoints in a bucket, on a real server, which is started for it and stopped again
+test-s3: setup
+    @{{ then }} _test-s3
 
 # Checkpoints under random faults, other schedules every day; prints what failed, by seed
 simulate schedules='100000' first_seed='': setup
@@ -86,7 +91,7 @@ doc: setup
 # What CI runs: all steps, so that one that fails hides nothing, and the tests last
 ci: setup
     @failed=; \
-    for step in lint build demo test-postgres; do {{ then }} $step || failed="$failed $step"; done; \
+    for step in lint build demo test-postgres test-s3; do {{ then }} $step || failed="$failed $step"; done; \
     ./jw test || failed="$failed test"; \
     if [ -n "$failed" ]; then echo "ci: failed:$failed" >&2; exit 1; fi
 
@@ -124,6 +129,10 @@ _bench *options:
 _test:
     @cargo xtask guests
     @cargo xtask test
+
+[private]
+_test-s3:
+    @sh scripts/s3.sh cargo test --workspace {{ on_s3 }}
 
 [private]
 _test-postgres:

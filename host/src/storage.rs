@@ -218,6 +218,14 @@ pub(crate) struct Storage {
 }
 
 /// The store in a bucket.
+#[cfg(feature = "s3")]
+fn bucket_store(bucket: &str, prefix: &str) -> Result<Arc<dyn SnapshotStore>, StoreError> {
+    let options = weir_snapshot_store_s3::S3Options::new(bucket, prefix);
+    Ok(Arc::new(weir_snapshot_store_s3::S3Store::new(&options)?))
+}
+
+/// As above, of a program without a client for it.
+#[cfg(not(feature = "s3"))]
 fn bucket_store(bucket: &str, _prefix: &str) -> Result<Arc<dyn SnapshotStore>, StoreError> {
     Err(StoreError::Failed {
         operation: "use",

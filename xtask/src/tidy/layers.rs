@@ -19,7 +19,7 @@ pub(crate) struct Package {
 
 /// For each crate of ours, which of ours it depends on, no more and no less: an edge that comes or
 /// goes is to be seen in review. Every crate is listed, lowest layer first.
-const NEEDS: [(&str, &[&str]); 18] = [
+const NEEDS: [(&str, &[&str]); 19] = [
     // words, and what decides
     ("model", &[]),
     ("state", &["model"]),
@@ -32,6 +32,7 @@ const NEEDS: [(&str, &[&str]); 18] = [
     ("connectors", &["model", "operator", "formats"]),
     ("connector-postgres", &["model", "operator", "formats"]),
     ("snapshot-store", &["model", "checkpoint"]),
+    ("snapshot-store-s3", &["checkpoint"]),
     ("state-rocksdb", &["model", "state"]),
     // drivers
     (
@@ -68,6 +69,7 @@ const NEEDS: [(&str, &[&str]); 18] = [
             "connector-postgres",
             "snapshot-store",
             "state-rocksdb",
+            "snapshot-store-s3",
             "runtime",
             "job-file",
         ],
@@ -91,10 +93,12 @@ const NEEDS: [(&str, &[&str]); 18] = [
 ];
 
 /// Heavy dependencies, by the start of their name, and the crates that may have them.
-const OWNED: [(&str, &[&str]); 8] = [
+const OWNED: [(&str, &[&str]); 10] = [
     ("wasmtime", &["component"]),
     ("wit-", &["component"]),
-    ("object_store", &["snapshot-store"]),
+    ("object_store", &["snapshot-store-s3"]),
+    ("reqwest", &["snapshot-store-s3"]),
+    ("rustls", &["snapshot-store-s3"]),
     ("rocksdb", &["state-rocksdb"]),
     ("rust-rocksdb", &["state-rocksdb"]),
     ("miette", &["job-file"]),
