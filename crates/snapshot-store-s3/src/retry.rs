@@ -59,9 +59,9 @@ impl Policy {
         total_ms: 60_000,
     };
 
-    /// The pause before the next try in milliseconds, `None` to give up. `tries` have been made, the
-    /// first one `elapsed_ms` ago. `dice` is any number: half of the pause is left to chance, so
-    /// that tasks that failed together do not try again together.
+    /// The pause before the next try in milliseconds, `None` to give up. `tries` have been made,
+    /// the first one `elapsed_ms` ago. `dice` is any number: half of the pause is left to chance,
+    /// so that tasks that failed together do not try again together.
     pub(crate) fn pause(
         &self,
         trouble: Trouble,

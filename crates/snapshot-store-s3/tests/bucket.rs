@@ -1,5 +1,11 @@
 //! The store on a real server, whose address is in `WEIR_S3`: `./jw test-s3` starts one.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "what the tests share is a test, too"
+)]
+
 use std::{
     io::{Read, Write},
     net::TcpStream,

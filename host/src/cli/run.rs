@@ -117,14 +117,6 @@ impl Run {
         // Whoever asked for the end is told of it before the process ends.
         drop(served);
         print(&assembly, &report, shared);
-        let in_memory = assembly
-            .job
-            .checkpoint
-            .as_ref()
-            .is_some_and(|checkpoint| matches!(checkpoint.dir, Location::Memory { .. }));
-        if in_memory && matches!(report.outcome, Outcome::Stopped(_)) {
-            say("its checkpoints were kept in memory and are gone; a savepoint stays");
-        }
         match &report.outcome {
             Outcome::Finished | Outcome::AlreadyFinished(_) | Outcome::Stopped(_) => Exit::Done,
             Outcome::Failed(failed) => Exit::of_failure(&failed.failure),
@@ -204,5 +196,11 @@ fn print(assembly: &Assembly, report: &Report, shared: &Shared) {
         Output::Json if assembly.prints_rows() => say(&json_report(plan, report).to_string()),
         Output::Json => tell(&json_report(plan, report).to_string()),
         Output::Text => say(&text_report(plan, report, &assembly.components)),
+    }
+    let in_memory = assembly.job.checkpoint.as_ref();
+    let in_memory =
+        in_memory.is_some_and(|checkpoint| matches!(checkpoint.dir, Location::Memory { .. }));
+    if in_memory && matches!(report.outcome, Outcome::Stopped(_)) {
+        say("its checkpoints were kept in memory and are gone; a savepoint stays");
     }
 }
