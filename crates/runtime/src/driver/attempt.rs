@@ -24,7 +24,7 @@ use super::{
     deploy::{Reach, Shared},
     desk::Desk,
     launch::Launched,
-    persist::{Persist, Stored},
+    persist::{NotStored, Persist, Stored},
     regions::{Regions, Revival},
     sources::{Sources, Word},
 };
@@ -464,7 +464,17 @@ impl<'a> AttemptDriver<'a> {
         let now = self.monotonic.now();
         let effects = match stored.result {
             Ok(()) => self.coordinator.stored(now, stored.id),
-            Err(message) => self.coordinator.store_failed(now, stored.id, message),
+            Err(NotStored::Failed(message)) => {
+                self.coordinator.store_failed(now, stored.id, message)
+            }
+            // However many failures are tolerated: nothing of this process counts any more.
+            Err(NotStored::Superseded(message)) => {
+                let effects = self
+                    .coordinator
+                    .store_failed(now, stored.id, message.as_str());
+                let _ = self.carry_out(effects);
+                return Some(self.failed(Failure::Superseded { message }));
+            }
         };
         self.carry_out(effects).or_else(|| self.revive())
     }

@@ -11,7 +11,7 @@ use tokio::{
     sync::mpsc,
     task::{JoinHandle, spawn_blocking},
 };
-use weir_checkpoint::{Completed, FileRef, SharedRegistry, Snapshot, SnapshotStore};
+use weir_checkpoint::{Completed, FileRef, Refusal, SharedRegistry, Snapshot, SnapshotStore};
 use weir_model::{Attempt, Barrier, CheckpointId, Name};
 
 use super::{
@@ -31,7 +31,20 @@ use crate::{
 /// The result of writing metadata.
 pub(crate) struct Stored {
     pub(crate) id: CheckpointId,
-    pub(crate) result: Result<(), String>,
+    pub(crate) result: Result<(), NotStored>,
+}
+
+/// Why metadata was not written.
+pub(crate) enum NotStored {
+    Failed(String),
+    /// Another process runs the job by now (D28).
+    Superseded(String),
+}
+
+impl From<String> for NotStored {
+    fn from(message: String) -> Self {
+        Self::Failed(message)
+    }
 }
 
 /// Writes and deletes checkpoints.
@@ -150,13 +163,13 @@ impl Persist {
             match is_last {
                 true => Begin::stopped(id, &target)
                     .write(&storage)
-                    .map_err(|e| e.to_string()),
+                    .map_err(|e| e.to_string().into()),
                 false => Ok(()),
             }
         });
         tokio::spawn(async move {
             // Whoever waits for the result gets one, come what may.
-            let result = writing.await.unwrap_or_else(|e| Err(e.to_string()));
+            let result = writing.await.unwrap_or_else(|e| Err(e.to_string().into()));
             let _ = done.send(Stored { id, result });
         });
     }
@@ -258,6 +271,9 @@ fn delete_savepoint(target: &SavepointTarget) {
     }
 }
 
-fn put(store: &dyn SnapshotStore, path: &str, bytes: Vec<u8>) -> Result<(), String> {
-    store.put(path, vec![bytes]).map_err(|e| e.told())
+fn put(store: &dyn SnapshotStore, path: &str, bytes: Vec<u8>) -> Result<(), NotStored> {
+    store.put(path, vec![bytes]).map_err(|e| match e.refusal() {
+        Some(Refusal::Superseded { .. }) => NotStored::Superseded(e.to_string()),
+        Some(_) | None => NotStored::Failed(e.told()),
+    })
 }

@@ -16,6 +16,7 @@ mod own_state;
 mod regions;
 mod restore;
 mod ttl;
+mod storage;
 mod unaligned;
 
 use std::sync::{
