@@ -25,11 +25,18 @@ pub(crate) use target::Savepoints;
 /// The checkpoint directory of a job, as it is named on both sides; `None` = it has none.
 pub(crate) fn directory_of(job: &JobFile) -> Option<String> {
     let dir = &job.checkpoint.as_ref()?.dir;
-    Some(directory(dir))
+    Some(match dir.folder() {
+        Some(folder) => directory(folder),
+        None => dir.to_string(),
+    })
 }
 
 /// A checkpoint directory, one way to write it for each.
 pub(crate) fn directory(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    if text.starts_with("s3://") || text == "memory:" {
+        return text.trim_end_matches('/').to_owned();
+    }
     let whole = path.canonicalize().unwrap_or_else(|_| absolute(path));
     whole.display().to_string()
 }

@@ -85,11 +85,7 @@ pub(super) fn backend<'a>(fields: &Fields<'a>) -> Option<(&'a str, Span)> {
 }
 
 /// Reads `state`.
-pub(super) fn read(
-    fields: &Fields<'_>,
-    origin: &Origin,
-    report: &mut Report,
-) -> StateBackend {
+pub(super) fn read(fields: &Fields<'_>, origin: &Origin, report: &mut Report) -> StateBackend {
     let usual = StateBackend::default();
     let Some(state) = fields.within(&STATE, report) else {
         return usual;

@@ -15,8 +15,9 @@ mod modes;
 mod own_state;
 mod regions;
 mod restore;
-mod ttl;
+
 mod storage;
+mod ttl;
 mod unaligned;
 
 use std::sync::{
