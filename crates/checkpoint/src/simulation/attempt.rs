@@ -269,7 +269,7 @@ impl<'a> Running<'a> {
 
     fn deliver(&mut self, task: usize) {
         for (to, channel, item) in std::mem::take(&mut self.tasks[task].sent) {
-            self.tasks[to].channels[channel].push_back(item);
+            self.tasks[to].put(channel, item);
         }
     }
 
@@ -558,5 +558,5 @@ impl<'a> Running<'a> {
 
 /// All files that a task names in its part of a checkpoint.
 fn files(ack: &Ack) -> impl Iterator<Item = &FileRef> {
-    ack.file.iter().chain(&ack.shared)
+    ack.file.iter().chain(&ack.shared).chain(&ack.channels)
 }

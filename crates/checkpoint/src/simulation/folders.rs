@@ -220,12 +220,12 @@ impl Folders {
     pub(super) fn check_rows(
         &self,
         plan: &Plan,
-        read: impl Fn(usize) -> BTreeSet<u64>,
+        read: impl Fn(&[usize]) -> BTreeSet<u64>,
     ) -> Result<(), Broken> {
         for (&vertex, folder) in &self.all {
             let mut expected = 0;
             for way in plan.ways(vertex) {
-                for row in read(way[0]) {
+                for row in read(&way) {
                     expected += 1;
                     if !folder.rows.contains_key(&(way.clone(), row)) {
                         return Err(format!("{}: row {row} by {way:?} was lost", folder.name));
@@ -247,7 +247,7 @@ impl Folders {
     /// The job says that it has finished: every row is there, nothing else, and nothing is left
     /// open. Where nothing ever failed nothing came again, whatever the sinks promise.
     pub(super) fn judge(&self, plan: &Plan, has_failed: bool) -> Result<(), Broken> {
-        self.check_rows(plan, |source| plan.rows(source).into_iter().collect())?;
+        self.check_rows(plan, |way| plan.rows(way[0]).into_iter().collect())?;
         for (&vertex, folder) in &self.all {
             self.check_nothing_open(vertex)?;
             let ways = plan.ways(vertex);

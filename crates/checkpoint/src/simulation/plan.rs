@@ -61,6 +61,8 @@ pub(super) struct Plan {
     pub(super) channel: usize,
     /// Whether some parallelism is another than it was once.
     pub(super) was_rescaled: bool,
+    /// Whether nothing overtakes on some edges.
+    pub(super) has_aligned: bool,
 }
 
 impl Plan {
@@ -110,7 +112,18 @@ impl Plan {
             restart: restart(rng),
             channel: rng.within(1, 8),
             was_rescaled: false,
+            has_aligned: rng.one_in(3),
         }
+    }
+
+    /// Whether barriers may overtake.
+    pub(super) fn overtakes(&self) -> bool {
+        self.config.unaligned && self.mode == CheckpointMode::ExactlyOnce
+    }
+
+    /// Whether they do not on some input.
+    pub(super) fn stays_aligned(&self, vertex: usize, input: usize) -> bool {
+        self.has_aligned && (vertex + input).is_multiple_of(3)
     }
 
     /// The user gives some vertices another parallelism. Those that a forward edge joins keep the
@@ -130,6 +143,9 @@ impl Plan {
             if group.len() == before {
                 break;
             }
+        }
+        if rng.one_in(4) {
+            self.config.unaligned = !self.config.unaligned;
         }
         let parallelism = rng.within(1, 4) as u32;
         for index in group {
@@ -266,6 +282,8 @@ fn config(rng: &mut Rng) -> Config {
         tolerable_failures: rng.pick(&[0, 1, 1000]),
         retained: rng.within(1, 3),
         incremental: rng.one_in(2),
+        unaligned: rng.one_in(2),
+        aligned_timeout_ms: rng.pick(&[0, 0, 2, 50]),
         ..Config::default()
     }
 }

@@ -168,11 +168,17 @@ fn begin(world: &mut World, survey: &Survey) -> Result<Begin, Broken> {
             return Ok(Begin::Failed);
         }
     }
-    world.folders.check_rows(&world.plan, |source| {
-        restored.as_ref().map_or_else(Default::default, |metadata| {
-            world.read_rows(metadata, source)
-        })
+    world.folders.check_rows(&world.plan, |way| {
+        restored
+            .as_ref()
+            .map_or_else(Default::default, |metadata| world.arrived(metadata, way))
     })?;
+    if let Some(metadata) = restored {
+        let mut vertices = 0..world.plan.vertices.len();
+        if vertices.any(|vertex| !world.in_flight(metadata, vertex).is_empty()) {
+            world.see(Seen::InFlight);
+        }
+    }
     Ok(begin)
 }
 

@@ -21,6 +21,8 @@ pub(super) enum Seen {
     FromSavepoint,
     Interval,
     AtLeastOnce,
+    Overtaken,
+    InFlight,
     Finished,
     // What was made to go wrong.
     Crash,
@@ -39,7 +41,7 @@ pub(super) enum Seen {
 }
 
 impl Seen {
-    pub(super) const ALL: [Self; 31] = [
+    pub(super) const ALL: [Self; 33] = [
         Self::Completed,
         Self::Aborted,
         Self::LateAck,
@@ -57,6 +59,8 @@ impl Seen {
         Self::FromSavepoint,
         Self::Interval,
         Self::AtLeastOnce,
+        Self::Overtaken,
+        Self::InFlight,
         Self::Finished,
         Self::Crash,
         Self::PowerLoss,

@@ -22,7 +22,10 @@ use crate::{
     TwoPhaseOptions,
 };
 
+pub(super) mod flight;
 mod lane;
+
+use flight::{Flight, InFlight};
 
 pub(super) enum Item {
     Row(Row),
@@ -54,6 +57,7 @@ pub(super) struct Ack {
     pub(super) file: Option<FileRef>,
     /// The files that it builds on, oldest first.
     pub(super) shared: Vec<FileRef>,
+    pub(super) channels: Option<FileRef>,
     pub(super) open: Vec<Split>,
     pub(super) ended: Vec<String>,
     pub(super) transactions: Vec<Transaction>,
@@ -72,6 +76,7 @@ pub(super) struct Part {
     base: Option<CheckpointId>,
     counts: BTreeMap<u64, u64>,
     epoch: Option<Epoch>,
+    in_flight: InFlight,
     ack: Ack,
 }
 
@@ -88,6 +93,12 @@ pub(super) struct Epoch {
     /// When its first row was written.
     opened: Option<ProcessingTime>,
     pre_commit: PreCommit,
+}
+
+/// On which channels barriers never overtake.
+pub(super) enum Aligned {
+    All(CheckpointMode),
+    Some(Vec<bool>),
 }
 
 pub(super) struct Output {
@@ -124,6 +135,9 @@ pub(super) struct Task {
     pub(super) written: BTreeMap<CheckpointId, Written>,
     pub(super) finished: bool,
     alignment: Alignment,
+    /// Whether barriers may overtake.
+    overtakes: bool,
+    flight: Flight,
     with_data: usize,
     reader: Reader,
     transactions: TwoPhase,
@@ -137,10 +151,15 @@ impl Task {
     pub(super) fn new(
         id: TaskId,
         role: Role,
-        mode: CheckpointMode,
-        channels: usize,
+        aligned: Aligned,
+        inputs: Vec<usize>,
         outputs: Vec<Output>,
     ) -> Self {
+        let channels = inputs.len();
+        let (alignment, overtakes) = match aligned {
+            Aligned::All(mode) => (Alignment::new(channels, mode), false),
+            Aligned::Some(stay) => (Alignment::overtaking(&stay), true),
+        };
         Self {
             id,
             role,
@@ -155,7 +174,9 @@ impl Task {
             counts: BTreeMap::new(),
             written: BTreeMap::new(),
             finished: false,
-            alignment: Alignment::new(channels, mode),
+            alignment,
+            overtakes,
+            flight: Flight::new(inputs),
             with_data: channels,
             reader: Reader::default(),
             transactions: TwoPhase::new(TwoPhaseOptions::default()),
@@ -186,8 +207,15 @@ impl Task {
             }
             return;
         }
+        self.look_ahead(world);
+        if self.flight.recovers() && !is_full && world.rng.one_in(2) {
+            if let Some(row) = self.next_recovered() {
+                self.process(world, row);
+            }
+            return;
+        }
         let channel = world.rng.below(self.channels.len());
-        if self.alignment.is_blocked(channel) {
+        if self.waits(channel) {
             return;
         }
         if is_full && matches!(self.channels[channel].front(), Some(Item::Row(_))) {
@@ -196,6 +224,7 @@ impl Task {
         let Some(item) = self.channels[channel].pop_front() else {
             return;
         };
+        self.flight.taken(channel, &item);
         match item {
             Item::Row(row) => self.process(world, row),
             Item::Barrier(barrier) => {
@@ -220,7 +249,7 @@ impl Task {
     }
 
     /// Takes a word of the driver.
-    pub(super) fn obey(&mut self, world: &World) {
+    pub(super) fn obey(&mut self, world: &mut World) {
         if self.is_dead {
             return;
         }
@@ -228,7 +257,7 @@ impl Task {
             return;
         };
         match word {
-            Control::Trigger(barrier) => self.checkpoint(world, barrier),
+            Control::Trigger(barrier) => self.part_of(world, barrier),
             Control::Complete(id, kind) => {
                 self.lane.push_back(Work::Commit(id));
                 if matches!(kind, BarrierKind::Stop | BarrierKind::Final) {
@@ -324,27 +353,35 @@ impl Task {
         self.events.push_back(Event::DataEnded);
     }
 
-    fn carry_out(&mut self, world: &World, effects: Vec<AlignEffect>) {
+    fn carry_out(&mut self, world: &mut World, effects: Vec<AlignEffect>) {
         for effect in effects {
             match effect {
                 AlignEffect::Block(_) | AlignEffect::UnblockAll => {}
-                AlignEffect::Trigger(barrier) => self.checkpoint(world, barrier),
+                AlignEffect::Trigger(barrier) => self.part_of(world, barrier),
                 AlignEffect::Abort { id, reason } => {
                     self.events.push_back(Event::Declined(id, reason));
                 }
                 AlignEffect::ForwardCancel(id) => self.send_all(|| Item::Cancel(id)),
-                AlignEffect::Overtake(_)
-                | AlignEffect::Record(_)
-                | AlignEffect::Recorded(_)
-                | AlignEffect::Discard(_) => {}
+                AlignEffect::Overtake(barrier) => self.overtake(world, barrier),
+                AlignEffect::Record(channel) => self.record(channel),
+                AlignEffect::Recorded(id) => self.recorded(world, id),
+                AlignEffect::Discard(id) => self.discard(id),
             }
         }
     }
 
-    /// Takes this task's part of a checkpoint: the barrier goes on first (D4).
-    fn checkpoint(&mut self, world: &World, barrier: Barrier) {
+    /// Takes this task's part of a checkpoint with nothing in flight.
+    fn part_of(&mut self, world: &World, barrier: Barrier) {
+        if let Some(part) = self.checkpoint(world, barrier) {
+            self.lane.push_back(Work::Part(barrier.checkpoint, part));
+        }
+    }
+
+    /// The synchronous part of a checkpoint: the barrier goes on first (D4). `None` where it was
+    /// declined.
+    fn checkpoint(&mut self, world: &World, barrier: Barrier) -> Option<Part> {
         if self.has_ended || self.is_dead {
-            return;
+            return None;
         }
         let id = barrier.checkpoint;
         note!(world, "{} takes its part of {id}", self.id);
@@ -355,7 +392,10 @@ impl Task {
                 opened: self.opened.take(),
                 pre_commit,
             }),
-            Some(Err(failure)) => return self.fail(failure.to_string()),
+            Some(Err(failure)) => {
+                self.fail(failure.to_string());
+                return None;
+            }
         };
         if barrier.kind == BarrierKind::Stop {
             self.reader.stopped = Some(id);
@@ -365,7 +405,7 @@ impl Task {
             let reason = FailureReason::CheckpointDeclined;
             self.events.push_back(Event::Declined(id, reason));
             self.send_all(|| Item::Cancel(id));
-            return;
+            return None;
         }
         let open = self.reader.open.iter().map(|(split, next, _)| Split {
             id: split.clone(),
@@ -377,13 +417,13 @@ impl Task {
             finished: self.finished,
             ..Ack::default()
         };
-        let part = Part {
+        Some(Part {
             base: barrier.base,
             counts: self.counts.clone(),
             epoch,
+            in_flight: Vec::new(),
             ack,
-        };
-        self.lane.push_back(Work::Part(id, part));
+        })
     }
 
     fn send_all(&mut self, item: impl Fn() -> Item) {

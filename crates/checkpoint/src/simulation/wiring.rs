@@ -8,8 +8,9 @@ use weir_model::SubtaskIndex;
 use weir_operator::{Failure, SavedSource, Split};
 
 use super::{
-    plan::{Plan, Role, Route, max_parallelism, parallelism, subtask_of},
-    task::{Ack, Output, Task, Written},
+    plan::{KEYS, Plan, Role, Route, max_parallelism, parallelism, subtask_of},
+    row::Row,
+    task::{Ack, Aligned, Output, Task, Written},
     world::World,
 };
 use crate::{Metadata, OpenSplit, OperatorMeta, Snapshot, SourceMeta, SubtaskMeta, TaskId};
@@ -22,10 +23,11 @@ pub(super) fn wire(plan: &Plan) -> Vec<Task> {
         first.push(count);
         count += vertex.parallelism as usize;
     }
-    let mut channels = vec![0; count];
+    // Of each task the inputs of its channels.
+    let mut channels: Vec<Vec<usize>> = vec![Vec::new(); count];
     let mut outputs: Vec<Vec<Output>> = (0..count).map(|_| Vec::new()).collect();
     for (to, vertex) in plan.vertices.iter().enumerate() {
-        for &(from, route) in &vertex.inputs {
+        for (input, &(from, route)) in vertex.inputs.iter().enumerate() {
             for sender in 0..plan.vertices[from].parallelism as usize {
                 let receivers: Vec<_> = match route {
                     Route::Forward => vec![first[to] + sender],
@@ -34,8 +36,8 @@ pub(super) fn wire(plan: &Plan) -> Vec<Task> {
                     }
                 };
                 let mut connect = |receiver: usize| {
-                    channels[receiver] += 1;
-                    (receiver, channels[receiver] - 1)
+                    channels[receiver].push(input);
+                    (receiver, channels[receiver].len() - 1)
                 };
                 let to = receivers.into_iter().map(&mut connect).collect();
                 outputs[first[from] + sender].push(Output { route, to });
@@ -52,7 +54,13 @@ pub(super) fn wire(plan: &Plan) -> Vec<Task> {
             };
             let role = vertex.role.clone();
             let own = outputs.next().unwrap();
-            tasks.push(Task::new(id, role, plan.mode, channels[tasks.len()], own));
+            let inputs = std::mem::take(&mut channels[tasks.len()]);
+            let stay = inputs.iter().map(|&input| plan.stays_aligned(index, input));
+            let aligned = match plan.overtakes() {
+                true => Aligned::Some(stay.collect()),
+                false => Aligned::All(plan.mode),
+            };
+            tasks.push(Task::new(id, role, aligned, inputs, own));
         }
     }
     tasks
@@ -99,9 +107,45 @@ pub(super) fn load(world: &World, metadata: &Metadata, index: usize, tasks: &mut
             }
         }
     }
+    recover(world, metadata, index, tasks);
     if saved.subtasks.iter().all(|subtask| subtask.finished) {
         let tasks = tasks.iter_mut().filter(|task| task.id.vertex == index);
         tasks.for_each(Task::skip_to_end);
+    }
+}
+
+/// Deals out what was in flight to the tasks of a vertex, as production does.
+fn recover(world: &World, metadata: &Metadata, index: usize, tasks: &mut [Task]) {
+    let vertex = &world.plan.vertices[index];
+    let was = metadata.operators[&vertex.name].parallelism.get();
+    let now = vertex.parallelism;
+    for (old, in_flight) in world.in_flight(metadata, index) {
+        let mut turn = old;
+        for (input, rows) in in_flight {
+            let (from, route) = vertex.inputs[input];
+            let by_key = match route {
+                Route::Hash => true,
+                Route::Forward => world.plan.is_by_key(from),
+                Route::Rebalance => false,
+            };
+            let mut dealt: BTreeMap<usize, Vec<Row>> = BTreeMap::new();
+            for row in rows {
+                let to = match (was == now, by_key) {
+                    (true, _) => old,
+                    (false, true) => subtask_of(row.number % KEYS, now),
+                    (false, false) => {
+                        turn += 1;
+                        turn % now as usize
+                    }
+                };
+                dealt.entry(to).or_default().push(row);
+            }
+            for (to, rows) in dealt {
+                let own = |task: &&mut Task| tasks_of(index, to)(task);
+                let task = tasks.iter_mut().find(own).unwrap();
+                task.recover(input, rows);
+            }
+        }
     }
 }
 
@@ -163,7 +207,7 @@ pub(super) fn metadata(
         operator.subtasks.push(SubtaskMeta {
             file: ack.file,
             shared: ack.shared,
-            channels: None,
+            channels: ack.channels,
             finished: ack.finished,
         });
         if let Some(source) = metadata.sources.get_mut(&name) {

@@ -10,6 +10,7 @@ use super::{
     plan::{KEYS, Plan, Role, SPLIT_STRIDE},
     rng::Rng,
     seen::{Seen, Tally},
+    task::flight::{InFlight, read},
 };
 use crate::{
     CheckpointMode, FileRef, JobPaths, Metadata, SharedFile, SharedRegistry, SnapshotStore,
@@ -350,7 +351,7 @@ impl World {
             }
             let mut expected = [0; KEYS as usize];
             for way in self.plan.ways(index) {
-                for row in self.read_rows(metadata, way[0]) {
+                for row in self.arrived(metadata, &way) {
                     expected[(row % KEYS) as usize] += 1;
                 }
             }
@@ -375,6 +376,37 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// The rows of a source that are behind a way when a checkpoint was taken: all that were read,
+    /// but those that were in flight on it.
+    pub(super) fn arrived(&self, metadata: &Metadata, way: &[usize]) -> BTreeSet<u64> {
+        let mut rows = self.read_rows(metadata, way[0]);
+        for (at, &vertex) in way.iter().enumerate() {
+            for (_, in_flight) in self.in_flight(metadata, vertex) {
+                for row in in_flight.iter().flat_map(|(_, rows)| rows) {
+                    if row.way() == way[..at] {
+                        rows.remove(&row.number);
+                    }
+                }
+            }
+        }
+        rows
+    }
+
+    /// What was in flight to each old subtask of a vertex.
+    pub(super) fn in_flight(&self, metadata: &Metadata, vertex: usize) -> Vec<(usize, InFlight)> {
+        let saved = &metadata.operators[&self.plan.vertices[vertex].name];
+        let files = saved.subtasks.iter().enumerate();
+        let files = files.filter_map(|(old, subtask)| Some((old, subtask.channels.as_ref()?)));
+        files
+            .map(|(old, file)| {
+                let paths = &self.storage.paths;
+                let path = paths.in_checkpoint(metadata.checkpoint, &file.path);
+                let bytes = self.storage.store.get(&path).unwrap();
+                (old, read(std::str::from_utf8(&bytes).unwrap()))
+            })
+            .collect()
     }
 
     /// The counts that each subtask of a vertex had saved.

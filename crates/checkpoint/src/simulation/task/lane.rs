@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use weir_model::CheckpointId;
 use weir_operator::Failure;
 
-use super::{Epoch, Event, Part, Task, Work, Written};
+use super::{
+    Epoch, Event, Part, Task, Work, Written,
+    flight::{InFlight, write},
+};
 use crate::{
     FailureReason, FileRef, JobPaths, SharedFile, SnapshotStore, TaskId,
     simulation::{
@@ -38,12 +41,13 @@ impl Task {
 
     /// A transaction that cannot be sealed fails the task, a file that cannot be written only
     /// declines the checkpoint.
-    fn part(&mut self, world: &mut World, id: CheckpointId, part: Part) {
+    fn part(&mut self, world: &mut World, id: CheckpointId, mut part: Part) {
         let event = match self.seal(world, id, part.epoch) {
             Err(failure) => Event::Failed(failure.to_string()),
-            Ok(()) => match self.write(world, id, part.base, part.counts) {
+            Ok(()) => match self.write_all(world, id, part.base, part.counts, &part.in_flight) {
                 Err(()) => Event::Declined(id, FailureReason::CheckpointAsyncException),
-                Ok(mut files) => {
+                Ok((mut files, channels)) => {
+                    part.ack.channels = channels;
                     let mut ack = part.ack;
                     ack.transactions = self.transactions.pending_up_to(id);
                     ack.file = files.pop();
@@ -53,6 +57,49 @@ impl Task {
             },
         };
         self.events.push_back(event);
+    }
+
+    /// Writes what is in flight, then the state. Where that fails, the first is taken back.
+    fn write_all(
+        &mut self,
+        world: &mut World,
+        id: CheckpointId,
+        base: Option<CheckpointId>,
+        counts: BTreeMap<u64, u64>,
+        in_flight: &InFlight,
+    ) -> Result<(Vec<FileRef>, Option<FileRef>), ()> {
+        let channels = match in_flight.is_empty() {
+            true => None,
+            false => Some(self.write_channels(world, id, in_flight)?),
+        };
+        let files = self.write(world, id, base, counts).inspect_err(|()| {
+            if let Some(channels) = &channels {
+                let Storage { store, paths } = &world.storage;
+                let _ = store.delete(&paths.in_checkpoint(id, &channels.path));
+            }
+        });
+        Ok((files?, channels))
+    }
+
+    fn write_channels(
+        &self,
+        world: &World,
+        id: CheckpointId,
+        in_flight: &InFlight,
+    ) -> Result<FileRef, ()> {
+        let TaskId { vertex, subtask } = self.id;
+        let bytes = write(in_flight).into_bytes();
+        let file = FileRef {
+            path: JobPaths::channels_file(&world.plan.vertices[vertex].name, subtask),
+            length: bytes.len() as u64,
+            crc32c: crc32c::crc32c(&bytes),
+        };
+        let Storage { store, paths } = &world.storage;
+        let path = paths.in_checkpoint(id, &file.path);
+        store.put(&path, vec![bytes]).map_err(|_| {
+            let _ = store.delete(&path);
+        })?;
+        Ok(file)
     }
 
     fn seal(
