@@ -276,7 +276,7 @@ impl JobListener for Listener {
 }
 
 /// Keyed state in memory.
-struct Heap;
+pub(crate) struct Heap;
 
 impl BackendFactory for Heap {
     fn create(

@@ -19,6 +19,7 @@ mod material;
 mod meter;
 mod native;
 mod oracle;
+mod pressure;
 mod record;
 mod report;
 mod sink;
@@ -96,12 +97,14 @@ fn run(options: &Options) -> Result<()> {
         .filter(|case| wanted(&case.name()))
         .collect();
     let with_start = wanted(start::NAME);
+    let with_pressure = wanted(pressure::NAME);
     if options.list {
         cases.iter().for_each(|case| println!("{}", case.name()));
         println!("{}", start::NAME);
+        println!("{}", pressure::NAME);
         return Ok(());
     }
-    if cases.is_empty() && !with_start {
+    if cases.is_empty() && !with_start && !with_pressure {
         let only = options.only.as_deref().unwrap_or_default();
         return Err(Error::new(format_args!(
             "no case has `{only}` in its name; `--list` shows all"
@@ -129,12 +132,17 @@ fn run(options: &Options) -> Result<()> {
         None
     };
 
+    let pressure = match with_pressure {
+        true => Some(pressure::measure(options.quick).context("measuring back pressure")?),
+        false => None,
+    };
     let results = Results {
         machine,
         command: std::env::args().skip(1).collect::<Vec<_>>().join(" "),
         repeats,
         records,
         start,
+        pressure,
     };
     println!("{}", results.table());
     if options.write {

@@ -8,6 +8,7 @@ use crate::{
     case::{Case, Maker, Work},
     error::{Context, Result},
     machine::Machine,
+    pressure::{Checkpoints, Pressure},
     record::{Record, Run},
     start::Start,
 };
@@ -24,6 +25,7 @@ pub(crate) struct Results {
     pub(crate) repeats: u32,
     pub(crate) records: Vec<Record>,
     pub(crate) start: Option<Start>,
+    pub(crate) pressure: Option<Pressure>,
 }
 
 impl Results {
@@ -83,15 +85,48 @@ impl Results {
                 start.compiled_anew
             )?;
         }
+        if let Some(Pressure {
+            disk,
+            memory,
+            aligned,
+        }) = &self.pressure
+        {
+            writeln!(
+                out,
+                "\nA checkpoint under full back pressure (a sink of 1 ms a row, 1,000 keys, \
+                 parallelism 2): unaligned **{:.0} ms** to a local disk (at most {} of {}), \
+                 **{:.0} ms** to `memory:` (at most {}), {:.0} KiB; aligned {:.1} s.",
+                disk.ms(),
+                disk.worst_ms(),
+                disk.0.len(),
+                memory.ms(),
+                memory.worst_ms(),
+                disk.bytes() / 1024.0,
+                aligned.ms() / 1e3,
+            )?;
+        }
         Ok(())
     }
 
     fn to_json(&self) -> Value {
+        let under_pressure = self.pressure.as_ref().map(|pressure| {
+            let ms = |of: &Checkpoints| {
+                let all = of.0.iter().map(|one| one.duration_ms);
+                all.collect::<Vec<_>>()
+            };
+            json!({
+                "unaligned_disk_ms": ms(&pressure.disk),
+                "unaligned_memory_ms": ms(&pressure.memory),
+                "unaligned_bytes": pressure.disk.bytes(),
+                "aligned_disk_ms": ms(&pressure.aligned),
+            })
+        });
         json!({
             "machine": self.machine.to_json(),
             "command": self.command,
             "repeats": self.repeats,
             "cases": self.records.iter().map(Record::to_json).collect::<Vec<_>>(),
+            "checkpoint_under_back_pressure": under_pressure,
             "start_to_first_row_ms": self.start.as_ref().map(|start| json!({
                 "cached": start.median(),
                 "cached_runs": start.cached,

@@ -24,6 +24,7 @@ fn everything_is_measured_once_and_is_exact() {
         "| keyed count, 1e3 keys | 1 | off |",
         "| keyed count, 1e6 keys | 2 | 1 s |",
         "Start of `weir run` to its first row",
+        "A checkpoint under full back pressure",
     ] {
         assert!(out.contains(line), "no `{line}` in\n{out}");
     }
