@@ -217,6 +217,18 @@ impl Alignment {
         }
     }
 
+    /// Whether the sender of `channel` must not be held up though the channel is blocked: a barrier
+    /// that overtakes waits for channels that stay aligned. Tasks between their senders and this
+    /// one have let it through already, so that what is before it there may have to pass them first
+    /// and with them this channel.
+    #[must_use]
+    pub fn is_relaxed(&self, channel: usize) -> bool {
+        match &self.0 {
+            Mode::Overtaking(overtaking) => overtaking.is_relaxed(channel),
+            Mode::ExactlyOnce(_) | Mode::AtLeastOnce(_) => false,
+        }
+    }
+
     /// The newest checkpoint that is being aligned, if any.
     #[must_use]
     pub fn current(&self) -> Option<CheckpointId> {

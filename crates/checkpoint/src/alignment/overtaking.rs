@@ -186,6 +186,11 @@ impl Overtaking {
         self.channels[channel].at == At::Blocked
     }
 
+    pub(super) fn is_relaxed(&self, channel: usize) -> bool {
+        let current = self.current.as_ref();
+        current.is_some_and(|current| current.phase == Phase::Waiting) && self.is_blocked(channel)
+    }
+
     pub(super) fn current(&self) -> Option<CheckpointId> {
         self.current.map(|current| current.barrier.checkpoint)
     }

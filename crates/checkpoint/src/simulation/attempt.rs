@@ -263,7 +263,7 @@ impl<'a> Running<'a> {
             let items = self.tasks[task].channels[channel].iter();
             // Barriers weigh nothing.
             let rows = items.filter(|item| matches!(item, Item::Row(_)));
-            rows.count() >= self.world.plan.channel
+            rows.count() >= self.world.plan.channel && !self.tasks[task].is_relaxed(channel)
         })
     }
 

@@ -66,7 +66,7 @@ pub(super) struct Ack {
 
 /// The rest of a checkpoint, done beside the task.
 pub(super) enum Work {
-    Part(CheckpointId, Part),
+    Part(CheckpointId, Box<Part>),
     /// The checkpoint was declined, but what was sealed for it must not be lost.
     Seal(CheckpointId, Option<Epoch>),
     Commit(CheckpointId),
@@ -373,7 +373,8 @@ impl Task {
     /// Takes this task's part of a checkpoint with nothing in flight.
     fn part_of(&mut self, world: &World, barrier: Barrier) {
         if let Some(part) = self.checkpoint(world, barrier) {
-            self.lane.push_back(Work::Part(barrier.checkpoint, part));
+            self.lane
+                .push_back(Work::Part(barrier.checkpoint, Box::new(part)));
         }
     }
 

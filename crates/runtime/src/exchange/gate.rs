@@ -72,6 +72,8 @@ struct Channel {
     marks: VecDeque<Announced>,
     bytes: usize,
     budget: usize,
+    /// Whether the sender goes on past its budget.
+    is_relaxed: bool,
     /// Whether the sender was told that it is over budget.
     over: Arc<AtomicBool>,
     /// Wakes the sending task.
@@ -105,6 +107,7 @@ impl Gate {
             marks: VecDeque::new(),
             bytes: 0,
             budget,
+            is_relaxed: false,
             over: over.clone(),
             sender,
         });
@@ -194,6 +197,24 @@ impl Gate {
         None
     }
 
+    /// Says of each channel whether its sender goes on past its budget while the channel is
+    /// blocked. What is put in meanwhile is as much as has to pass before the task goes on.
+    pub(crate) fn relax(&mut self, is_relaxed: impl Fn(usize) -> bool) {
+        let mut channels = self.shared.lock();
+        for (index, channel) in channels.iter_mut().enumerate() {
+            let relaxed = is_relaxed(index);
+            if channel.is_relaxed == relaxed {
+                continue;
+            }
+            channel.is_relaxed = relaxed;
+            let is_over = channel.bytes >= channel.budget && !relaxed;
+            channel.over.store(is_over, Ordering::Release);
+            if !is_over {
+                channel.sender.notify_one();
+            }
+        }
+    }
+
     /// Whether something is to be announced.
     pub(crate) fn has_news(&self) -> bool {
         self.shared.news.load(Ordering::Acquire)
@@ -256,7 +277,7 @@ impl Sender {
         let was_empty = channel.queue.is_empty();
         let is_news = self.shared.announces && channel.mark(&element);
         channel.queue.push_back(element);
-        if channel.bytes >= channel.budget {
+        if channel.bytes >= channel.budget && !channel.is_relaxed {
             channel.over.store(true, Ordering::Release);
         }
         if is_news {

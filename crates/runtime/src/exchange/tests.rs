@@ -419,3 +419,21 @@ fn what_is_recorded_is_what_comes_before_the_barrier_and_what_is_recovered_befor
     assert_eq!(words(gate.end_recording()), expected);
     assert!(gate.end_recording().is_empty());
 }
+
+#[test]
+fn a_sender_to_a_relaxed_channel_is_not_over_its_budget() {
+    let room = Arc::new(Notify::new());
+    let mut gate = Gate::new(Arc::new(Notify::new()), true);
+    let sender = gate.channel(1, room.clone());
+    sender.send(rows_of(&["a"]));
+    assert!(sender.is_over());
+    let mut waiting = Box::pin(room.notified());
+    assert!(!waiting.as_mut().enable());
+    gate.relax(|_| true);
+    assert!(!sender.is_over());
+    assert!(waiting.as_mut().enable(), "the sender is woken");
+    sender.send(rows_of(&["b"]));
+    assert!(!sender.is_over());
+    gate.relax(|_| false);
+    assert!(sender.is_over());
+}

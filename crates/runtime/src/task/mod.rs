@@ -446,6 +446,12 @@ impl Running {
                 }
             }
         }
+        if self.task.stay_aligned.is_some() {
+            let alignment = &self.alignment;
+            self.task
+                .gate
+                .relax(|channel| alignment.is_relaxed(channel));
+        }
         let deadline = self.alignment.next_deadline();
         self.deadline = deadline.map(|at| self.task.monotonic.instant_of(at));
         Ok(())

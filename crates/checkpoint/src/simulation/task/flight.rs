@@ -133,6 +133,11 @@ impl Task {
         self.alignment.is_blocked(channel) || self.flight.holds(channel)
     }
 
+    /// Whether its sender is not held up by a channel, however full that is.
+    pub(in crate::simulation) fn is_relaxed(&self, channel: usize) -> bool {
+        self.alignment.is_relaxed(channel)
+    }
+
     /// Takes the next row that is recovered, if there is one.
     pub(super) fn next_recovered(&mut self) -> Option<Row> {
         let flight = &mut self.flight;
@@ -187,7 +192,7 @@ impl Task {
         note!(world, "{} has recorded for {id}: {in_flight:?}", self.id);
         let mut part = recording.part;
         part.in_flight = in_flight;
-        self.lane.push_back(Work::Part(id, part));
+        self.lane.push_back(Work::Part(id, Box::new(part)));
     }
 
     /// The checkpoint was given up while it was recorded.

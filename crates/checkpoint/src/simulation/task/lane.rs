@@ -33,7 +33,7 @@ impl Task {
                     self.events.push_back(Event::Failed(failure.to_string()));
                 }
             }
-            Some(Work::Part(id, part)) => self.part(world, id, part),
+            Some(Work::Part(id, part)) => self.part(world, id, *part),
             Some(Work::Commit(id)) => self.commit(world, id)?,
         }
         world.folders.look()
