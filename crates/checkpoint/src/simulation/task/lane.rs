@@ -74,7 +74,7 @@ impl Task {
         };
         let files = self.write(world, id, base, counts).inspect_err(|()| {
             if let Some(channels) = &channels {
-                let Storage { store, paths } = &world.storage;
+                let (store, paths) = (&world.storage.store, &world.storage.paths);
                 let _ = store.delete(&paths.in_checkpoint(id, &channels.path));
             }
         });
@@ -94,7 +94,7 @@ impl Task {
             length: bytes.len() as u64,
             crc32c: crc32c::crc32c(&bytes),
         };
-        let Storage { store, paths } = &world.storage;
+        let (store, paths) = (&world.storage.store, &world.storage.paths);
         let path = paths.in_checkpoint(id, &file.path);
         store.put(&path, vec![bytes]).map_err(|_| {
             let _ = store.delete(&path);
