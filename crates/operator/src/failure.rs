@@ -61,8 +61,8 @@ pub enum Failure {
         /// What came back.
         message: String,
     },
-    /// The local database that keeps state failed: its disk is full or gone. The checkpoints are not
-    /// there, so a restart may go on elsewhere.
+    /// The local database that keeps state failed: its disk is full or gone. The checkpoints are
+    /// not there, so a restart may go on elsewhere.
     #[error("the local state database: cannot {what}: {message}")]
     LocalState {
         /// What was being done.

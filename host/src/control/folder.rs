@@ -1,8 +1,8 @@
 //! Where the sockets lie: a folder of their own that nobody else can look into, and a name by job
 //! and checkpoint directory (D28).
 //!
-//! INVARIANT: a socket is bound under another name and moved to its own when it listens; so one that
-//! nobody answers at belongs to a process that is dead.
+//! INVARIANT: a socket is bound under another name and moved to its own when it listens; so one
+//! that nobody answers at belongs to a process that is dead.
 
 use std::{
     env, fs, io,

@@ -67,6 +67,7 @@ fn list(shared: &Shared) -> Exit {
     print(shared, &text, json!({ "jobs": jobs }))
 }
 
+// tidy: long function, one line of the output after the other
 fn text(status: &Status) -> String {
     let attempt = status
         .attempt

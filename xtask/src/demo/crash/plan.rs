@@ -1,5 +1,5 @@
-//! What happens in one run, drawn from its seed before it begins: how often it is killed, where, and
-//! with which options each of its processes runs.
+//! What happens in one run, drawn from its seed before it begins: how often it is killed, where,
+//! and with which options each of its processes runs.
 
 use std::fmt;
 use std::time::Duration;
