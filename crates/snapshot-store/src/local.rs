@@ -64,8 +64,8 @@ impl LocalStore {
         &self.root
     }
 
-    /// Removes what puts of killed processes left under `prefix`, and says how many files that
-    /// were. Only for who alone writes there: a put under way would lose its file and fail.
+    /// Removes what puts and deletions of killed processes left under `prefix`, and says how many
+    /// files that were; folders in which nothing is left go, too. Only for who alone writes there: a put under way would lose its file and fail.
     ///
     /// # Errors
     /// [`StoreError::Failed`].
@@ -81,6 +81,7 @@ impl LocalStore {
             Ok(())
         })
         .map_err(failed)?;
+        folder::remove_all_empty(&start.under(&self.root));
         Ok(removed)
     }
 

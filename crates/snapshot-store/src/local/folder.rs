@@ -145,6 +145,22 @@ pub(super) fn remove_empty(path: &Path, root: &Path) {
     }
 }
 
+/// Removes all folders below a folder in which there is no file. What cannot be removed stays.
+pub(super) fn remove_all_empty(start: &Path) {
+    remove_below(start, MAX_DEPTH);
+}
+
+fn remove_below(folder: &Path, depth: u32) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries {
+        if depth > 0 && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_below(&entry.path(), depth - 1);
+            // It fails where something is in it.
+            let _ = fs::remove_dir(entry.path());
+        }
+    }
+}
+
 /// Shows `visit` all files below a folder, in no order. Links are passed over, and so is what
 /// vanishes meanwhile.
 pub(super) fn walk(

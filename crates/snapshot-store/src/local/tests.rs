@@ -124,7 +124,14 @@ fn what_a_killed_put_left_is_never_listed_and_goes_when_asked() {
         paths(&store, ""),
         ["job/chk-1/a/0/state", "other/chk-1/_metadata"]
     );
+    // Killed between the deletion of the last file and that of its folder.
+    let emptied = store.root().join("job/chk-2");
+    fs::create_dir_all(emptied.join("b/1")).unwrap();
+    fs::create_dir_all(store.root().join("other/chk-2/b")).unwrap();
+
     assert_eq!(store.remove_leftovers("job/").unwrap(), 2);
+    assert!(!emptied.exists());
+    assert!(store.root().join("other/chk-2/b").exists());
     assert_eq!(
         files(&store),
         [".notes", ".put-17-0", ".put-off", "_metadata", "state"]
