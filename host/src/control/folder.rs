@@ -32,8 +32,13 @@ pub(crate) fn path() -> PathBuf {
     let runtime = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     match runtime.filter(|path| path.is_absolute()) {
         Some(runtime) => runtime.join("weir"),
-        None => PathBuf::from(format!("/tmp/weir-{}/weir", geteuid().as_raw())),
+        None => in_tmp().join("weir"),
     }
+}
+
+/// The folder of this user where the system has none.
+fn in_tmp() -> PathBuf {
+    PathBuf::from(format!("/tmp/weir-{}", geteuid().as_raw()))
 }
 
 /// The path of the socket of a job, by what tells it from others.
@@ -48,9 +53,7 @@ pub(crate) fn socket(folder: &Path, job: &str, directory: &str) -> PathBuf {
 /// Where it cannot be made, or is not.
 pub(crate) fn make(folder: &Path) -> Result<(), FolderError> {
     // `/tmp` is everybody's: what is in it must be ours too. A runtime folder is by its nature.
-    let own = folder
-        .parent()
-        .filter(|parent| parent.parent() == Some(Path::new("/tmp")));
+    let own = folder.parent().filter(|parent| *parent == in_tmp());
     for folder in own.into_iter().chain([folder]) {
         let made = fs::DirBuilder::new().mode(0o700).create(folder);
         match made {

@@ -297,7 +297,7 @@ mod tests {
         assert_eq!(asked.savepoint, Some(SavepointAsked::default()));
         let asked = serde_json::from_str::<SavepointAsked>(r#"{"format":"native"}"#);
         assert_eq!(asked.unwrap().format, Format::Native);
-        for wrong in [r#"{"traget":"/a"}"#, r#"{"format":"Native"}"#, "[]"] {
+        for wrong in [r#"{"traget":"/a"}"#, r#"{"format":"Native"}"#] {
             assert!(
                 serde_json::from_str::<SavepointAsked>(wrong).is_err(),
                 "{wrong}"
