@@ -63,7 +63,7 @@ fn what_is_declared_is_taken_over() {
             ..state("seen")
         },
     ];
-    // Exports that need nothing of the host are no obstacle.
+    // Exports that need nothing of the host are no obstacle; `evolving` is taken note of.
     let checked = check(descriptor, &[interfaces::TIMED, "selector", "evolving"]).unwrap();
     let decl = |name: &str, kind, format: &str| StateDecl {
         name: name.into(),
@@ -85,7 +85,7 @@ fn what_is_declared_is_taken_over() {
         timers: false,
         keeps_memory: true,
         checkpointed: false,
-        evolving: false,
+        evolving: true,
     };
     assert_eq!(checked, expected);
 }
