@@ -31,6 +31,10 @@ default:
 demo *options: setup
     @{{ then }} _demo {{ options }}
 
+# The job again and again, killed at random moments until it is done (--help tells the options)
+crash *options: setup
+    @{{ then }} _crash {{ options }}
+
 # All tests, guests and tools included; prints how many passed
 test: setup
     @{{ then }} _test
@@ -91,7 +95,7 @@ doc: setup
 # What CI runs: all steps, so that one that fails hides nothing, and the tests last
 ci: setup
     @failed=; \
-    for step in lint build demo test-postgres test-s3; do {{ then }} $step || failed="$failed $step"; done; \
+    for step in lint build demo crash test-postgres test-s3; do {{ then }} $step || failed="$failed $step"; done; \
     ./jw test || failed="$failed test"; \
     if [ -n "$failed" ]; then echo "ci: failed:$failed" >&2; exit 1; fi
 
@@ -117,6 +121,12 @@ _demo *options:
     @cargo xtask guests
     @cargo build --workspace --bins
     @cargo xtask demo {{ options }}
+
+[private]
+_crash *options:
+    @cargo xtask guests
+    @cargo build --workspace --bins
+    @cargo xtask crash {{ options }}
 
 [private]
 _bench *options:

@@ -38,11 +38,13 @@ pub(super) enum Aim {
 
 impl Plan {
     pub(super) fn draw(moments: &mut Moments) -> Self {
+        // What a backend has written natively is read by no other.
+        let backend = ["heap", "heap", "rocksdb"][moments.below(3) as usize];
         let kills = moments.below(5) + 1;
         let killed: Vec<Start> = (0..kills)
             .map(|kill| Start {
                 aim: Aim::draw(moments, kill == 0),
-                options: options(moments),
+                options: options(moments, backend),
             })
             .collect();
         Self {
@@ -50,7 +52,7 @@ impl Plan {
             killed,
             last: Start {
                 aim: Aim::Anywhere(Duration::MAX),
-                options: options(moments),
+                options: options(moments, backend),
             },
         }
     }
@@ -70,13 +72,21 @@ impl Aim {
 }
 
 /// The options of a process: a job may be started with others each time.
-fn options(moments: &mut Moments) -> Vec<(&'static str, String)> {
+fn options(moments: &mut Moments, backend: &str) -> Vec<(&'static str, String)> {
     let parallelism = moments.below(4) + 1;
     let interval = 20 + moments.below(5) * 20;
-    vec![
+    let mut options = vec![
+        ("state.backend", backend.to_owned()),
         ("parallelism", parallelism.to_string()),
         ("checkpoint.interval", format!("{interval}ms")),
-    ]
+        ("checkpoint.incremental", (moments.below(2) == 1).to_string()),
+    ];
+    if moments.below(2) == 1 {
+        options.push(("checkpoint.unaligned", "true".to_owned()));
+        let timeout = moments.below(3) * 5;
+        options.push(("checkpoint.aligned-timeout", format!("{timeout}ms")));
+    }
+    options
 }
 
 impl fmt::Display for Plan {
