@@ -65,7 +65,8 @@ impl LocalStore {
     }
 
     /// Removes what puts and deletions of killed processes left under `prefix`, and says how many
-    /// files that were; folders in which nothing is left go, too. Only for who alone writes there: a put under way would lose its file and fail.
+    /// files that were; folders in which nothing is left go, too. Only for who alone writes there:
+    /// a put under way would lose its file and fail.
     ///
     /// # Errors
     /// [`StoreError::Failed`].

@@ -37,7 +37,10 @@ impl KeyedProcess for KeyedCount {
 }
 
 impl Evolving for KeyedCount {
-    #[expect(clippy::panic, reason = "what becomes of a migration that traps is tested with it")]
+    #[expect(
+        clippy::panic,
+        reason = "what becomes of a migration that traps is tested with it"
+    )]
     fn evolve(e: &mut Evolve) {
         e.migrate("count", 1, |rows: u64| match rows {
             // Nobody has counted so far: for tests of what becomes of a migration that fails.
