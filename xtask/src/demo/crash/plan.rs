@@ -79,7 +79,10 @@ fn options(moments: &mut Moments, backend: &str) -> Vec<(&'static str, String)> 
         ("state.backend", backend.to_owned()),
         ("parallelism", parallelism.to_string()),
         ("checkpoint.interval", format!("{interval}ms")),
-        ("checkpoint.incremental", (moments.below(2) == 1).to_string()),
+        (
+            "checkpoint.incremental",
+            (moments.below(2) == 1).to_string(),
+        ),
     ];
     if moments.below(2) == 1 {
         options.push(("checkpoint.unaligned", "true".to_owned()));
