@@ -54,9 +54,11 @@ fn damage(metadata: &[u8]) -> Option<String> {
     let line = metadata.iter().position(|&byte| byte == b'\n');
     let (line, body) = metadata.split_at(line.map_or(0, |at| at + 1));
     let (crc, length) = (crc32c::crc32c(body), body.len());
-    let expected = format!("weir-metadata v1 crc32c={crc:08x} length={length}\n");
-    if line != expected.as_bytes() {
-        let found = String::from_utf8_lossy(line);
+    // Version 2 names files that other checkpoints share.
+    let expected =
+        ["1", "2"].map(|v| format!("weir-metadata v{v} crc32c={crc:08x} length={length}\n"));
+    if !expected.iter().any(|expected| line == expected.as_bytes()) {
+        let (found, [expected, _]) = (String::from_utf8_lossy(line), expected);
         return Some(format!(
             "begins with {found:?}, its content says {expected:?}"
         ));
