@@ -346,8 +346,8 @@ fn logged(way: &'static str) -> Result<()> {
         let mut running = place.start(1 + round)?;
         running.checkpoints(1)?;
         if round > 0 {
-            // The mark cannot be set, so the write hangs; the checkpoint is complete before. What the
-            // process before had left is written already: this one has completed a checkpoint.
+            // The mark cannot be set, so the write hangs; the checkpoint is complete before. What
+            // the process before had left is written already: this one has completed one.
             place.run_sql("BEGIN; LOCK TABLE weir_commits IN SHARE MODE")?;
             let before = place.table()?.len();
             let waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND \
