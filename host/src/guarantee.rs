@@ -218,10 +218,7 @@ fn of_checkpoints(checkpoints: Checkpoints) -> OfPart {
             Level::AtLeastOnce,
             "barriers are not aligned: a row may be in the state and come again",
         ),
-        Checkpoints::ExactlyOnce => (
-            Level::ExactlyOnce,
-            "barriers are aligned: each row is in the state once",
-        ),
+        Checkpoints::ExactlyOnce => (Level::ExactlyOnce, "each row is in the state once"),
     };
     OfPart {
         part: Part::Checkpoints,

@@ -36,13 +36,16 @@ impl Ls {
             let content = content.map_err(|e| Trouble::damaged(&saved.path, &e))?;
             let operator = &saved.metadata.operators[&name];
             let files = operator.subtasks.iter().flat_map(|part| part.files());
+            // How many rows are in files of a backend, only that backend knows.
+            let native = content.is_native();
             let states: Vec<Value> = content
                 .states()
                 .iter()
                 .map(|state| {
                     json!({
                         "state": state.name, "kind": state.kind.as_str(), "format": state.format,
-                        "version": state.version, "rows": state.rows, "ttl": state.ttl.is_some(),
+                        "version": state.version, "ttl": state.ttl.is_some(),
+                        "rows": (!native || !state.kind.is_keyed()).then_some(state.rows),
                     })
                 })
                 .collect();
@@ -89,11 +92,14 @@ fn text(saved: &Saved, listed: &[Value]) -> String {
                 Some(true) => ", with a time to live",
                 Some(false) | None => "",
             };
+            let rows = match state["rows"].as_u64() {
+                Some(rows) => format!("{:>9} rows", grouped(rows)),
+                None => "in files of its backend".to_owned(),
+            };
             lines.push(format!(
-                "  {:<16} {:<14} {:>9} rows, {} version {}{ttl}",
+                "  {:<16} {:<14} {rows}, {} version {}{ttl}",
                 word(&state["state"]),
                 word(&state["kind"]),
-                grouped(number(&state["rows"])),
                 word(&state["format"]),
                 number(&state["version"])
             ));
