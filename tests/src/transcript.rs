@@ -71,8 +71,7 @@ pub(crate) fn run(path: &Path) -> Result<()> {
             Part::Call { line, exit, output } => {
                 let (code, printed) = call(&place, line)?;
                 if code != *exit || !same(output, &printed) {
-                    let shown = printed.join("\n");
-                    different.push(format!("$ {line}\n? {code}\n{shown}"));
+                    different.push(difference(line, (*exit, output), (code, &printed)));
                     (*exit, *output) = (code, printed);
                 }
             }
@@ -89,6 +88,16 @@ pub(crate) fn run(path: &Path) -> Result<()> {
         "{name} says otherwise; {WRITE}=write writes this down instead:\n{}",
         different.join("\n")
     )
+}
+
+/// What to show of a call that went otherwise: what was expected and what came, each line with a
+/// mark and an end that can be seen.
+fn difference(line: &str, expected: (i32, &[String]), found: (i32, &[String])) -> String {
+    let shown = |mark: char, (exit, output): (i32, &[String])| {
+        let line = |line: &String| format!("\n{mark} {}|", line.escape_debug());
+        format!("\n{mark} ? {exit}{}", output.iter().map(line).collect::<String>())
+    };
+    format!("$ {line}{}{}", shown('-', expected), shown('+', found))
 }
 
 /// Makes the folder of the sessions, and one with the program.

@@ -110,6 +110,8 @@ pub(crate) fn sockets(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
         }
     }
     all.sort();
+    // A folder that changes while it is read may name an entry twice.
+    all.dedup();
     Ok(all)
 }
 
