@@ -95,7 +95,10 @@ pub(crate) fn run(path: &Path) -> Result<()> {
 fn difference(line: &str, expected: (i32, &[String]), found: (i32, &[String])) -> String {
     let shown = |mark: char, (exit, output): (i32, &[String])| {
         let line = |line: &String| format!("\n{mark} {}|", line.escape_debug());
-        format!("\n{mark} ? {exit}{}", output.iter().map(line).collect::<String>())
+        format!(
+            "\n{mark} ? {exit}{}",
+            output.iter().map(line).collect::<String>()
+        )
     };
     format!("$ {line}{}{}", shown('-', expected), shown('+', found))
 }

@@ -8,6 +8,7 @@ use weir_model::{ColumnView, KeyGroup, KeyGroupRange, OptionalColumn, Processing
 use weir_state::{
     Backend, EntriesColumn, Error, KeyBatch, NativeFiles, NestedColumn, Snapshot, SnapshotFormat,
     SnapshotRequest, StateDecl, StateIndex, Which, Writes,
+    backends::{Holds, Shape, check_lengths},
 };
 
 use crate::{
@@ -16,7 +17,6 @@ use crate::{
     error::failed,
     keys::{self, Sorted},
     lists, load, maps, options, restore,
-    shape::{Holds, Shape, check_batch, check_lengths},
     snapshot::{self, Names},
     ttl::Clock,
 };
@@ -212,16 +212,7 @@ impl Backend for RocksDbBackend {
     }
 
     fn apply(&mut self, keys: &KeyBatch<'_>, writes: &Writes) -> Result<(), Error> {
-        check_batch(keys)?;
-        for (state, writes) in &writes.values {
-            self.holds.check_values(keys, *state, writes)?;
-        }
-        for (state, writes) in &writes.lists {
-            self.holds.check_lists(keys, *state, writes)?;
-        }
-        for (state, writes) in &writes.maps {
-            self.holds.check_maps(keys, *state, writes)?;
-        }
+        self.holds.check_writes(keys, writes)?;
         match self.fill(keys, writes) {
             Ok(()) => self.write(),
             Err(error) => {

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use rocksdb::{ColumnFamilyDescriptor, DB, DEFAULT_COLUMN_FAMILY_NAME as DEFAULT, Options};
-use weir_state::Error;
+use weir_state::{
+    Error,
+    backends::{Holds, Shape},
+};
 
 use crate::{
     Family, Shared,
     error::{disk, failed},
     options,
     scratch::Folder,
-    shape::{Holds, Shape},
     ttl::Clock,
 };
 

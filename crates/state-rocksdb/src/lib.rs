@@ -17,7 +17,6 @@ mod maps;
 mod options;
 mod restore;
 mod scratch;
-mod shape;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -73,7 +72,7 @@ impl RocksDb {
     /// names its folder, for people who look around.
     ///
     /// # Errors
-    /// [`Error::DuplicateName`]; [`Error::Local`] where the disk fails.
+    /// [`Error::DuplicateName`], [`Error::NoTime`]; [`Error::Local`] where the disk fails.
     pub fn create(
         &self,
         owner: &str,

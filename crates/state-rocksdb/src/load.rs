@@ -2,9 +2,12 @@
 
 use rocksdb::WriteBatch;
 use weir_model::KeyGroup;
-use weir_state::{Error, backends::Reader};
+use weir_state::{
+    Error,
+    backends::{Reader, Shape},
+};
 
-use crate::{Family, keys, shape::Shape};
+use crate::{Family, keys};
 
 /// Adds the rows of one key group to a batch. Rows of lists are appended to each other: a large
 /// list comes in several.

@@ -8,10 +8,11 @@ use rocksdb::{
     ReadOptions, SliceTransform, WriteBufferManager, WriteOptions,
 };
 
+use weir_state::backends::Shape;
+
 use crate::{
     keys,
     lists::concatenate,
-    shape::Shape,
     ttl::{Clock, ExpiredFactory},
 };
 

@@ -16,7 +16,7 @@ use rocksdb::{IngestExternalFileOptions, Options, SstFileWriter, WriteBatch};
 use weir_model::{KeyGroupRange, ProcessingTime};
 use weir_state::{
     Error, NativeFiles, NativePart,
-    backends::{Reader, put_bytes, put_uvarint},
+    backends::{Holds, Reader, Shape, put_bytes, put_uvarint},
 };
 
 use crate::{
@@ -24,7 +24,6 @@ use crate::{
     error::{damaged, disk, failed},
     keys, options,
     scratch::Folder,
-    shape::{Holds, Shape},
     snapshot::{Names, TABLE},
     ttl::STAMP_BYTES,
 };

@@ -17,7 +17,7 @@ use rocksdb::checkpoint::Checkpoint;
 use weir_model::{KeyGroup, ProcessingTime};
 use weir_state::{
     Error, Snapshot, SnapshotSink, StateIndex,
-    backends::{self, BLOCK_BYTES},
+    backends::{self, BLOCK_BYTES, Holds, Shape},
 };
 
 use crate::{
@@ -27,7 +27,6 @@ use crate::{
     keys, options,
     restore::Note,
     scratch::Folder,
-    shape::{Holds, Shape},
     ttl::{Clock, Expired, Left},
 };
 

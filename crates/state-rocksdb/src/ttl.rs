@@ -21,9 +21,7 @@ use rocksdb::{
     compaction_filter_factory::{CompactionFilterContext, CompactionFilterFactory},
 };
 use weir_model::ProcessingTime;
-use weir_state::backends::Reader;
-
-use crate::shape::Shape;
+use weir_state::backends::{Reader, Shape};
 
 /// The bytes of the time of last access.
 pub(crate) const STAMP_BYTES: usize = 8;

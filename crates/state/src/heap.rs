@@ -22,12 +22,14 @@ mod table;
 mod tests;
 
 use weir_model::{
-    CheckpointId, Column, ColumnView, KeyGroup, KeyGroupRange, OptionalColumn, ProcessingTime,
+    CheckpointId, ColumnView, KeyGroup, KeyGroupRange, OptionalColumn, ProcessingTime,
 };
 
 use crate::{
-    Backend, EntriesColumn, Error, KeyBatch, ListWrites, MapWrites, NestedColumn, Snapshot,
-    SnapshotFormat, SnapshotRequest, StateDecl, StateIndex, ValueWrites, Which, Writes, limits,
+    Backend, EntriesColumn, Error, KeyBatch, NestedColumn, Snapshot, SnapshotFormat,
+    SnapshotRequest, StateDecl, StateIndex, Which, Writes,
+    holds::{Holds, Shape, check_lengths},
+    limits,
 };
 pub(crate) use chunks::MapChunks;
 use cleanup::Cursor;
@@ -39,8 +41,7 @@ use table::{Probe, Table};
 /// Keyed state in memory.
 #[derive(Debug)]
 pub struct HeapBackend {
-    range: KeyGroupRange,
-    decls: Vec<StateDecl>,
+    holds: Holds,
     states: Vec<HeapState>,
     epochs: Epochs,
     /// What time it is, where that was said.
@@ -60,27 +61,6 @@ struct HeapState {
     accesses: usize,
 }
 
-/// How the values of a state are laid out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shape {
-    Cell,
-    List,
-    Map,
-    /// The state is not keyed: nothing of it is kept here.
-    Foreign,
-}
-
-impl Shape {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Cell => "value",
-            Self::List => "list",
-            Self::Map => "map",
-            Self::Foreign => "operator",
-        }
-    }
-}
-
 impl HeapBackend {
     /// A backend without entries for the keyed states among `decls` and the key groups `range`.
     ///
@@ -88,30 +68,17 @@ impl HeapBackend {
     /// [`Error::DuplicateName`], and [`Error::NoTime`] where a state is to live for no time.
     pub fn new(decls: Vec<StateDecl>, range: KeyGroupRange) -> Result<Self, Error> {
         let epochs = Epochs::new();
-        let mut states = Vec::with_capacity(decls.len());
-        for (i, decl) in decls.iter().enumerate() {
-            if decls[..i].iter().any(|other| other.name == decl.name) {
-                return Err(Error::DuplicateName {
-                    name: decl.name.clone(),
-                });
-            }
-            if decl.ttl.is_some_and(|ttl| ttl.duration_ms == 0) {
-                let name = decl.name.clone();
-                return Err(Error::NoTime { name });
-            }
-            let shape = shape_of(decl);
-            states.push(HeapState {
-                shape,
-                table: Table::new(range, shape != Shape::Cell, epochs.now()),
-                entries: 0,
-                cursor: Cursor::default(),
-                accesses: 0,
-            });
-        }
+        let holds = Holds::new(decls, range)?;
+        let states = holds.shapes.iter().map(|&shape| HeapState {
+            shape,
+            table: Table::new(range, shape != Shape::Cell, epochs.now()),
+            entries: 0,
+            cursor: Cursor::default(),
+            accesses: 0,
+        });
         Ok(Self {
-            range,
-            decls,
-            states,
+            states: states.collect(),
+            holds,
             epochs,
             now: None,
             probes: Vec::new(),
@@ -130,7 +97,7 @@ impl HeapBackend {
     /// rolled back and run again must find the same.
     fn clean(&mut self) {
         let Some(now) = self.now else { return };
-        for (state, decl) in self.states.iter_mut().zip(&self.decls) {
+        for (state, decl) in self.states.iter_mut().zip(&self.holds.decls) {
             let keys = std::mem::take(&mut state.accesses);
             let Some(ttl) = decl.ttl.filter(|_| keys > 0) else {
                 continue;
@@ -166,103 +133,32 @@ impl HeapBackend {
 
     /// The state, if it has this shape.
     fn state(&self, state: StateIndex, shape: Shape) -> Result<&HeapState, Error> {
-        let index = state.0 as usize;
-        let found = self.states.get(index).ok_or(Error::Undeclared {
-            index: state.0,
-            declared: self.states.len(),
-        })?;
-        if found.shape == shape {
-            Ok(found)
-        } else {
-            Err(Error::WrongKind {
-                name: self.decls[index].name.clone(),
-                kind: self.decls[index].kind,
-                used: shape.as_str(),
-            })
-        }
+        self.holds.check_state(state, shape)?;
+        let (index, declared) = (state.0, self.states.len());
+        let found = self.states.get(index as usize);
+        found.ok_or(Error::Undeclared { index, declared })
     }
 
-    fn check_batch(&self, keys: &KeyBatch<'_>) -> Result<(), Error> {
-        check_lengths("hashes of keys", keys.hashes.len(), keys.keys.len())?;
-        check_lengths("key groups of keys", keys.groups.len(), keys.keys.len())
-    }
-
-    /// Checks the key groups of the keys of an access.
-    fn check_keys(&self, keys: &KeyBatch<'_>, which: Which<'_>) -> Result<(), Error> {
-        match which {
-            Which::All => keys.groups.iter().try_for_each(|&g| self.check_group(g)),
-            Which::Some(some) => some.iter().try_for_each(|&key| {
-                let group = keys.groups.get(key as usize).ok_or(Error::NoSuchKey {
-                    index: key,
-                    keys: keys.groups.len(),
-                })?;
-                self.check_group(*group)
-            }),
-        }
-    }
-
-    #[inline]
-    fn check_group(&self, group: KeyGroup) -> Result<(), Error> {
-        if self.range.contains(group) {
-            Ok(())
-        } else {
-            Err(Error::KeyGroup {
-                group,
-                range: self.range,
-            })
-        }
-    }
-
-    fn check_values(
+    /// The table of a state, if a read of it with this shape may be answered.
+    fn readable(
         &self,
-        keys: &KeyBatch<'_>,
         state: StateIndex,
-        writes: &ValueWrites,
-    ) -> Result<(), Error> {
-        self.state(state, Shape::Cell)?;
-        check_lengths("values of keys", writes.values.len(), writes.keys.len())?;
-        check_bytes(writes.values.column())?;
-        self.check_keys(keys, Which::Some(&writes.keys))
-    }
-
-    fn check_lists(
-        &self,
+        shape: Shape,
         keys: &KeyBatch<'_>,
-        state: StateIndex,
-        writes: &ListWrites,
-    ) -> Result<(), Error> {
-        let found = self.state(state, Shape::List)?;
-        let lists = &writes.lists;
-        check_lengths("lists of keys", lists.ends.len(), writes.keys.len())?;
-        check_lengths("modes of keys", writes.replace.len(), writes.keys.len())?;
-        lists.check()?;
-        self.check_keys(keys, Which::Some(&writes.keys))?;
-        list::check(&found.table, keys, writes)
-    }
-
-    fn check_maps(
-        &self,
-        keys: &KeyBatch<'_>,
-        state: StateIndex,
-        writes: &MapWrites,
-    ) -> Result<(), Error> {
-        self.state(state, Shape::Map)?;
-        check_lengths("map keys of keys", writes.map_keys.len(), writes.keys.len())?;
-        check_lengths("values of keys", writes.values.len(), writes.keys.len())?;
-        check_bytes(&writes.map_keys)?;
-        check_bytes(writes.values.column())?;
-        self.check_keys(keys, Which::Some(&writes.clear))?;
-        self.check_keys(keys, Which::Some(&writes.keys))
+        which: Which<'_>,
+    ) -> Result<&Table, Error> {
+        self.holds.check_read(state, shape, keys, which)?;
+        self.state(state, shape).map(|found| &found.table)
     }
 }
 
 impl Backend for HeapBackend {
     fn key_groups(&self) -> KeyGroupRange {
-        self.range
+        self.holds.range
     }
 
     fn states(&self) -> &[StateDecl] {
-        &self.decls
+        &self.holds.decls
     }
 
     fn get_values(
@@ -272,12 +168,9 @@ impl Backend for HeapBackend {
         which: Which<'_>,
         out: &mut OptionalColumn,
     ) -> Result<(), Error> {
-        self.check_batch(keys)?;
-        self.check_keys(keys, which)?;
         let mut probes = std::mem::take(&mut self.probes);
-        let result = self
-            .state(state, Shape::Cell)
-            .and_then(|found| found.table.get(keys, which, &mut probes, out));
+        let found = self.readable(state, Shape::Cell, keys, which);
+        let result = found.and_then(|table| table.get(keys, which, &mut probes, out));
         self.probes = probes;
         self.accessed(state, which.len(keys.keys.len()));
         result
@@ -290,9 +183,8 @@ impl Backend for HeapBackend {
         which: Which<'_>,
         out: &mut NestedColumn,
     ) -> Result<(), Error> {
-        self.check_batch(keys)?;
-        self.check_keys(keys, which)?;
-        list::get(&self.state(state, Shape::List)?.table, keys, which, out)?;
+        let table = self.readable(state, Shape::List, keys, which)?;
+        list::get(table, keys, which, out)?;
         self.accessed(state, which.len(keys.keys.len()));
         Ok(())
     }
@@ -305,12 +197,10 @@ impl Backend for HeapBackend {
         map_keys: ColumnView<'_>,
         out: &mut OptionalColumn,
     ) -> Result<(), Error> {
-        self.check_batch(keys)?;
-        self.check_keys(keys, which)?;
+        let table = self.readable(state, Shape::Map, keys, which)?;
         let len = which.len(keys.keys.len());
         check_lengths("map keys of keys", map_keys.len(), len)?;
-        let found = self.state(state, Shape::Map)?;
-        map::get(&found.table, keys, which, map_keys, out)?;
+        map::get(table, keys, which, map_keys, out)?;
         self.accessed(state, map_keys.len());
         Ok(())
     }
@@ -324,23 +214,15 @@ impl Backend for HeapBackend {
         limit: usize,
         out: &mut EntriesColumn,
     ) -> Result<(), Error> {
-        self.check_batch(keys)?;
-        self.check_keys(keys, Which::Some(&[key]))?;
-        let found = self.state(state, Shape::Map)?;
-        map::scan(&found.table, keys, key as usize, after, limit, out)
+        let table = self.readable(state, Shape::Map, keys, Which::Some(&[key]))?;
+        map::scan(table, keys, key as usize, after, limit, out)
     }
 
     fn apply(&mut self, keys: &KeyBatch<'_>, writes: &Writes) -> Result<(), Error> {
         // Everything that can fail comes first, so that all is applied or nothing.
-        self.check_batch(keys)?;
-        for (state, writes) in &writes.values {
-            self.check_values(keys, *state, writes)?;
-        }
+        self.holds.check_writes(keys, writes)?;
         for (state, writes) in &writes.lists {
-            self.check_lists(keys, *state, writes)?;
-        }
-        for (state, writes) in &writes.maps {
-            self.check_maps(keys, *state, writes)?;
+            list::check(&self.state(*state, Shape::List)?.table, keys, writes)?;
         }
         let epoch = self.epochs.now();
         for (state, writes) in &writes.values {
@@ -386,7 +268,7 @@ impl Backend for HeapBackend {
         };
         let epoch = self.epochs.now();
         self.epochs.end(request.tracked.then_some(request.id));
-        let states = self.states.iter_mut().zip(&self.decls);
+        let states = self.states.iter_mut().zip(&self.holds.decls);
         let states = states.map(|(state, decl)| StateSnapshot {
             shape: state.shape,
             alive: Alive {
@@ -420,7 +302,7 @@ impl Backend for HeapBackend {
     }
 
     fn load(&mut self, state: StateIndex, group: KeyGroup, rows: &[u8]) -> Result<(), Error> {
-        self.check_group(group)?;
+        self.holds.check_group(group)?;
         let declared = self.states.len();
         let index = state.0;
         let state = self
@@ -448,30 +330,5 @@ impl HeapState {
     fn count(&mut self, change: i64, epoch: u64) {
         self.entries = self.entries.saturating_add_signed(change);
         self.table.removals.bound(self.entries, epoch);
-    }
-}
-
-fn shape_of(decl: &StateDecl) -> Shape {
-    use crate::StateKind::{
-        Aggregating, Broadcast, List, Map, OperatorList, OperatorUnion, Reducing, Value,
-    };
-    match decl.kind {
-        Value | Reducing | Aggregating => Shape::Cell,
-        List => Shape::List,
-        Map => Shape::Map,
-        OperatorList | OperatorUnion | Broadcast => Shape::Foreign,
-    }
-}
-
-/// What was written must fit the column in which it is read.
-fn check_bytes(column: &Column) -> Result<(), Error> {
-    limits::check_column("a column of writes", column.byte_len(), column.len())
-}
-
-fn check_lengths(what: &'static str, left: usize, right: usize) -> Result<(), Error> {
-    if left == right {
-        Ok(())
-    } else {
-        Err(Error::Mismatch { what, left, right })
     }
 }

@@ -20,7 +20,7 @@ use weir_model::{
 
 use crate::{
     Backend, EntriesColumn, Error, KeyBatch, NestedColumn, Snapshot, SnapshotRequest, StateDecl,
-    StateIndex, Which, Writes, limits,
+    StateIndex, Which, Writes, holds::check_lengths, limits,
 };
 use cells::Cells;
 use lists::Lists;
@@ -537,13 +537,5 @@ impl Access<'_> {
                 declared: self.backend.states().len(),
             },
         }
-    }
-}
-
-fn check_lengths(what: &'static str, left: usize, right: usize) -> Result<(), Error> {
-    if left == right {
-        Ok(())
-    } else {
-        Err(Error::Mismatch { what, left, right })
     }
 }

@@ -12,6 +12,7 @@ mod decl;
 mod error;
 mod file;
 mod heap;
+mod holds;
 mod keyed;
 #[cfg(any(test, feature = "laws"))]
 pub mod laws;

@@ -1,26 +1,29 @@
-//! How the values of a state lie in the database, and what each access is checked for.
+//! Which states and key groups a backend holds, and what each access is checked for.
 
 use weir_model::{Column, KeyGroup, KeyGroupRange};
-use weir_state::{
+
+use crate::{
     Error, KeyBatch, ListWrites, MapWrites, StateDecl, StateIndex, StateKind, ValueWrites, Which,
-    backends,
+    Writes, limits,
 };
 
-/// How the values of a state lie in its column family.
+/// What is kept of a key of a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shape {
-    /// A value a key.
+pub enum Shape {
+    /// A value.
     Cell,
-    /// A run of length-prefixed elements a key.
+    /// A list.
     List,
-    /// An entry of the database for each entry of a map.
+    /// A map.
     Map,
-    /// The state is not keyed: nothing of it is kept here.
+    /// The state is not keyed: nothing of it is kept in a backend.
     Foreign,
 }
 
 impl Shape {
-    pub(crate) fn of(decl: &StateDecl) -> Self {
+    /// The shape that a state has by its kind.
+    #[must_use]
+    pub fn of(decl: &StateDecl) -> Self {
         match decl.kind {
             StateKind::Value | StateKind::Reducing | StateKind::Aggregating => Self::Cell,
             StateKind::List => Self::List,
@@ -43,19 +46,30 @@ impl Shape {
 
 /// What a backend holds: which states and which key groups.
 #[derive(Debug)]
-pub(crate) struct Holds {
-    pub(crate) range: KeyGroupRange,
-    pub(crate) decls: Vec<StateDecl>,
-    pub(crate) shapes: Vec<Shape>,
+pub struct Holds {
+    /// The key groups.
+    pub range: KeyGroupRange,
+    /// The states, in order of their indices.
+    pub decls: Vec<StateDecl>,
+    /// The shape of each state.
+    pub shapes: Vec<Shape>,
 }
 
 impl Holds {
-    pub(crate) fn new(decls: Vec<StateDecl>, range: KeyGroupRange) -> Result<Self, Error> {
+    /// The keyed states among `decls` in the key groups `range`.
+    ///
+    /// # Errors
+    /// [`Error::DuplicateName`], and [`Error::NoTime`] where a state is to live for no time.
+    pub fn new(decls: Vec<StateDecl>, range: KeyGroupRange) -> Result<Self, Error> {
         for (i, decl) in decls.iter().enumerate() {
             if decls[..i].iter().any(|other| other.name == decl.name) {
                 return Err(Error::DuplicateName {
                     name: decl.name.clone(),
                 });
+            }
+            if decl.ttl.is_some_and(|ttl| ttl.duration_ms == 0) {
+                let name = decl.name.clone();
+                return Err(Error::NoTime { name });
             }
         }
         let shapes = decls.iter().map(Shape::of).collect();
@@ -66,8 +80,11 @@ impl Holds {
         })
     }
 
-    /// Checks that the state has this shape.
-    pub(crate) fn check_state(&self, state: StateIndex, shape: Shape) -> Result<(), Error> {
+    /// Checks that a state has this shape.
+    ///
+    /// # Errors
+    /// [`Error::Undeclared`] and [`Error::WrongKind`].
+    pub fn check_state(&self, state: StateIndex, shape: Shape) -> Result<(), Error> {
         let index = state.0 as usize;
         let found = self.shapes.get(index).ok_or(Error::Undeclared {
             index: state.0,
@@ -84,8 +101,12 @@ impl Holds {
         }
     }
 
-    /// Checks a read.
-    pub(crate) fn check_read(
+    /// Checks a read of a state that should have this shape.
+    ///
+    /// # Errors
+    /// As [`check_state`](Self::check_state) and [`check_group`](Self::check_group),
+    /// [`Error::NoSuchKey`], and [`Error::Mismatch`] where the columns do not fit each other.
+    pub fn check_read(
         &self,
         state: StateIndex,
         shape: Shape,
@@ -97,8 +118,42 @@ impl Holds {
         self.check_state(state, shape)
     }
 
-    /// Checks what a call wrote to a cell state.
-    pub(crate) fn check_values(
+    /// Checks what a call wrote.
+    ///
+    /// # Errors
+    /// As [`check_read`](Self::check_read), and [`Error::TooLarge`] where something could not be
+    /// read again in one column.
+    pub fn check_writes(&self, keys: &KeyBatch<'_>, writes: &Writes) -> Result<(), Error> {
+        check_batch(keys)?;
+        for (state, writes) in &writes.values {
+            self.check_values(keys, *state, writes)?;
+        }
+        for (state, writes) in &writes.lists {
+            self.check_lists(keys, *state, writes)?;
+        }
+        for (state, writes) in &writes.maps {
+            self.check_maps(keys, *state, writes)?;
+        }
+        Ok(())
+    }
+
+    /// Checks that a key group is held.
+    ///
+    /// # Errors
+    /// [`Error::KeyGroup`] where it is not.
+    #[inline]
+    pub fn check_group(&self, group: KeyGroup) -> Result<(), Error> {
+        if self.range.contains(group) {
+            Ok(())
+        } else {
+            Err(Error::KeyGroup {
+                group,
+                range: self.range,
+            })
+        }
+    }
+
+    fn check_values(
         &self,
         keys: &KeyBatch<'_>,
         state: StateIndex,
@@ -110,8 +165,7 @@ impl Holds {
         self.check_keys(keys, Which::Some(&writes.keys))
     }
 
-    /// Checks what a call wrote to a list state.
-    pub(crate) fn check_lists(
+    fn check_lists(
         &self,
         keys: &KeyBatch<'_>,
         state: StateIndex,
@@ -126,8 +180,7 @@ impl Holds {
         self.check_keys(keys, Which::Some(&writes.keys))
     }
 
-    /// Checks what a call wrote to a map state.
-    pub(crate) fn check_maps(
+    fn check_maps(
         &self,
         keys: &KeyBatch<'_>,
         state: StateIndex,
@@ -142,17 +195,7 @@ impl Holds {
         self.check_keys(keys, Which::Some(&writes.keys))
     }
 
-    pub(crate) fn check_group(&self, group: KeyGroup) -> Result<(), Error> {
-        if self.range.contains(group) {
-            Ok(())
-        } else {
-            Err(Error::KeyGroup {
-                group,
-                range: self.range,
-            })
-        }
-    }
-
+    /// Checks the key groups of the keys of an access.
     fn check_keys(&self, keys: &KeyBatch<'_>, which: Which<'_>) -> Result<(), Error> {
         match which {
             Which::All => keys.groups.iter().try_for_each(|&g| self.check_group(g)),
@@ -167,13 +210,11 @@ impl Holds {
     }
 }
 
-/// Checks that a batch is whole.
-pub(crate) fn check_batch(keys: &KeyBatch<'_>) -> Result<(), Error> {
-    check_lengths("hashes of keys", keys.hashes.len(), keys.keys.len())?;
-    check_lengths("key groups of keys", keys.groups.len(), keys.keys.len())
-}
-
-pub(crate) fn check_lengths(what: &'static str, left: usize, right: usize) -> Result<(), Error> {
+/// Checks that columns of an access are as long as each other.
+///
+/// # Errors
+/// [`Error::Mismatch`] where they are not.
+pub fn check_lengths(what: &'static str, left: usize, right: usize) -> Result<(), Error> {
     if left == right {
         Ok(())
     } else {
@@ -181,7 +222,13 @@ pub(crate) fn check_lengths(what: &'static str, left: usize, right: usize) -> Re
     }
 }
 
+/// Checks that a batch is whole.
+fn check_batch(keys: &KeyBatch<'_>) -> Result<(), Error> {
+    check_lengths("hashes of keys", keys.hashes.len(), keys.keys.len())?;
+    check_lengths("key groups of keys", keys.groups.len(), keys.keys.len())
+}
+
 /// What was written must fit the column in which it is read.
 fn check_bytes(column: &Column) -> Result<(), Error> {
-    backends::check_column("a column of writes", column.byte_len(), column.len())
+    limits::check_column("a column of writes", column.byte_len(), column.len())
 }
