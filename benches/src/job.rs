@@ -197,6 +197,7 @@ fn graph(
     let source = SourceNode {
         parallelism,
         rate: None,
+        watermarks: None,
     };
     let sink = SinkNode {
         parallelism,

@@ -166,6 +166,7 @@ fn deploy(rows: source::Rows, each: Duration) -> Result<Deployment> {
     let source = SourceNode {
         parallelism,
         rate: None,
+        watermarks: None,
     };
     let node = OperatorNode {
         parallelism,

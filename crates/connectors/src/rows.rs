@@ -279,5 +279,5 @@ fn leave_out(rows: &mut SourceRows, before: usize, bad: &[BadTimestamp]) {
             timestamps.push(*time);
         }
     }
-    *rows = SourceRows { values, timestamps };
+    (rows.values, rows.timestamps) = (values, timestamps);
 }

@@ -6,6 +6,7 @@
 use std::{fmt, sync::Arc};
 
 use indexmap::IndexMap;
+use weir_event_time::WatermarkStrategy;
 use weir_model::{JobName, MaxParallelism, Name, OperatorName, Parallelism, SinkName, SourceName};
 use weir_operator::KeySelector;
 
@@ -31,6 +32,8 @@ pub struct SourceNode {
     pub parallelism: Parallelism,
     /// The most rows per second of the whole source; `None` = as fast as it goes.
     pub rate: Option<f64>,
+    /// How its watermarks follow from the times of its rows; `None` = it makes none until its end.
+    pub watermarks: Option<WatermarkStrategy>,
 }
 
 /// An operator.

@@ -3,6 +3,7 @@
 //! INVARIANT: each input of the logical graph is in the plan once, as a link inside a chain or as
 //! an edge between two; a chain has one head, and all its nodes have its parallelism.
 
+use weir_event_time::WatermarkStrategy;
 use weir_model::{JobName, MaxParallelism, Name, Parallelism};
 
 use crate::{GraphError, LogicalGraph, OnError, Partitioning, validate::Nodes};
@@ -63,6 +64,8 @@ pub enum NodeKind {
     Source {
         /// Rows per second of the whole source.
         rate: Option<f64>,
+        /// How it makes watermarks.
+        watermarks: Option<WatermarkStrategy>,
     },
     /// An operator.
     Operator {

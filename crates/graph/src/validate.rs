@@ -132,7 +132,10 @@ impl<'g> Nodes<'g> {
             name,
             parallelism: source.parallelism,
             inputs: &[],
-            kind: NodeKind::Source { rate: source.rate },
+            kind: NodeKind::Source {
+                rate: source.rate,
+                watermarks: source.watermarks.clone(),
+            },
             letters: Vec::new(),
             outputs: 1,
             chain: false,

@@ -55,6 +55,7 @@ impl JobFile {
             let node = SourceNode {
                 parallelism: source.parallelism,
                 rate: source.rate,
+                watermarks: source.watermark.clone(),
             };
             graph.sources.insert(name.clone(), node);
         }

@@ -10,6 +10,7 @@ use std::{
 
 use indexmap::IndexMap;
 use weir_checkpoint::{CheckpointMode, Config, RestartStrategy, TwoPhaseOptions};
+use weir_event_time::WatermarkStrategy;
 use weir_formats::{Pointer, TimeUnit};
 use weir_graph::OnError;
 use weir_model::{JobName, MaxParallelism, Name, OperatorName, Parallelism, SinkName, SourceName};
@@ -234,6 +235,9 @@ pub struct Source {
     pub parallelism: Parallelism,
     /// `rate`: the most rows per second of the whole source; `None` = as fast as it goes.
     pub rate: Option<f64>,
+    /// `watermark`: how watermarks follow from the times of the rows; `None` = there are none until
+    /// the end of the source.
+    pub watermark: Option<WatermarkStrategy>,
     /// `connector` and what belongs to it.
     pub connector: SourceConnector,
 }

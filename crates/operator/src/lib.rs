@@ -21,5 +21,5 @@ pub use sink::{
 };
 pub use source::{
     Discovery, Enumerator, ReadStatus, SavedSource, SourceFactory, SourceReader, SourceRows, Split,
-    Waker,
+    SplitRun, Waker,
 };

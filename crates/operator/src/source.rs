@@ -36,6 +36,33 @@ pub struct SourceRows {
     pub values: Column,
     /// Event times in milliseconds, one a row; empty where the source has none.
     pub timestamps: Vec<i64>,
+    /// Which rows are of which split, in order and up to the last row. May be empty where the
+    /// reader has one split open.
+    pub runs: Vec<SplitRun>,
+}
+
+/// Rows of one split that follow each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SplitRun {
+    /// The name of the split.
+    pub split: Arc<str>,
+    /// The row behind its last one; it begins where the run before it ends.
+    pub end: usize,
+}
+
+impl SourceRows {
+    /// The rows up to here that are of no split yet are of this one.
+    pub fn end_run(&mut self, split: &Arc<str>) {
+        let end = self.values.len();
+        match self.runs.last_mut() {
+            Some(last) if last.split == *split => last.end = end,
+            last if last.as_ref().map_or(0, |last| last.end) == end => {}
+            Some(_) | None => self.runs.push(SplitRun {
+                split: Arc::clone(split),
+                end,
+            }),
+        }
+    }
 }
 
 /// What a read came to.
@@ -82,6 +109,13 @@ pub trait SourceReader: Send {
     /// # Errors
     /// [`Failure`]; the checkpoint is declined.
     fn snapshot(&mut self) -> Result<Vec<Split>, Failure>;
+
+    /// Leaves a split alone for now, or no longer: others are behind it in event time. Gives back
+    /// whether it can; who has one split at a time need not.
+    fn set_paused(&mut self, split: &str, paused: bool) -> bool {
+        let _ = (split, paused);
+        false
+    }
 
     /// How many malformed rows were skipped so far (`on-error: skip`).
     fn skipped(&self) -> u64;

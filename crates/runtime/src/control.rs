@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 
 use tokio::sync::oneshot;
 use weir_checkpoint::{CheckpointKind, FailureReason, SnapshotStore};
-use weir_model::{Attempt, CheckpointId, Name, Parallelism, SavepointFormat};
+use weir_model::{Attempt, CheckpointId, EventTime, Name, Parallelism, SavepointFormat};
 
 use crate::deployment::CheckpointStats;
 
@@ -287,4 +287,7 @@ pub struct NodeStatus {
     pub skipped: u64,
     /// Rows sent to a sink for dead letters.
     pub dead_lettered: u64,
+    /// The least watermark of its subtasks: for what comes before it nobody waits any more. `None`
+    /// = nothing is known yet.
+    pub watermark: Option<EventTime>,
 }

@@ -4,11 +4,11 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
 };
 
-use weir_model::{Name, SubtaskIndex};
+use weir_model::{EventTime, Name, SubtaskIndex};
 use weir_operator::RowInfo;
 
 /// A counter that only rises. Written once per batch by one task, read by anybody.
@@ -33,6 +33,28 @@ impl Meter {
     }
 }
 
+/// The watermark of a task. Written by the task, read by anybody.
+#[derive(Debug)]
+pub struct WatermarkGauge(AtomicI64);
+
+impl WatermarkGauge {
+    pub(crate) fn set(&self, to: EventTime) {
+        self.0.store(to.0, Ordering::Relaxed);
+    }
+
+    /// What it stands at: `MIN` where nothing is known yet.
+    #[must_use]
+    pub fn get(&self) -> EventTime {
+        EventTime(self.0.load(Ordering::Relaxed))
+    }
+}
+
+impl Default for WatermarkGauge {
+    fn default() -> Self {
+        Self(AtomicI64::new(EventTime::MIN.0))
+    }
+}
+
 /// What one subtask of a source, an operator or a sink counts.
 #[derive(Debug)]
 pub struct NodeMeters {
@@ -48,6 +70,10 @@ pub struct NodeMeters {
     pub skipped: Meter,
     /// Rows sent to a sink for dead letters, because they were refused or without a key.
     pub dead_lettered: Meter,
+    /// Its watermark: of all that it reads, and for a source of what it has given out.
+    pub watermark: WatermarkGauge,
+    /// Whether it is the sum of what earlier attempts counted.
+    is_past: bool,
 }
 
 impl NodeMeters {
@@ -75,7 +101,7 @@ impl NodeMeters {
         for one in all {
             let sum = sums
                 .entry((&one.name, one.subtask))
-                .or_insert_with(|| Self::new(one.name.clone(), one.subtask));
+                .or_insert_with(|| Self::of(one.name.clone(), one.subtask, true));
             for (sum, one) in [
                 (&sum.rows_in, &one.rows_in),
                 (&sum.rows_out, &one.rows_out),
@@ -88,7 +114,17 @@ impl NodeMeters {
         sums.into_values().collect()
     }
 
+    /// The watermark, unless it is that of an attempt that is over.
+    #[must_use]
+    pub fn present_watermark(&self) -> Option<EventTime> {
+        (!self.is_past).then(|| self.watermark.get())
+    }
+
     pub(crate) fn new(name: Name, subtask: SubtaskIndex) -> Arc<Self> {
+        Self::of(name, subtask, false)
+    }
+
+    fn of(name: Name, subtask: SubtaskIndex, is_past: bool) -> Arc<Self> {
         Arc::new(Self {
             name,
             subtask,
@@ -96,6 +132,8 @@ impl NodeMeters {
             rows_out: Meter::default(),
             skipped: Meter::default(),
             dead_lettered: Meter::default(),
+            watermark: WatermarkGauge::default(),
+            is_past,
         })
     }
 }

@@ -14,6 +14,7 @@ use weir_checkpoint::{
     CheckpointMode, Config, JobPaths, Restart, RestartStrategy, SnapshotStore, TwoPhaseOptions,
     testing::MemoryStore,
 };
+use weir_event_time::WatermarkStrategy;
 use weir_graph::{
     Endpoint, Input, LogicalGraph, OnError, OperatorNode, Partitioning, SinkNode, SourceNode, plan,
 };
@@ -195,10 +196,25 @@ impl TestJob {
         let node = SourceNode {
             parallelism: Parallelism::new(parallelism).unwrap(),
             rate: None,
+            watermarks: None,
         };
         self.graph.sources.insert(Name::new(name).unwrap(), node);
         self.sources
             .insert(Name::new(name).unwrap(), Arc::new(source));
+        self
+    }
+
+    /// Lets the source that was added last read at most so many rows a second.
+    #[must_use]
+    pub fn rate(mut self, rows_per_s: f64) -> Self {
+        self.graph.sources.last_mut().unwrap().1.rate = Some(rows_per_s);
+        self
+    }
+
+    /// Lets the source that was added last make watermarks.
+    #[must_use]
+    pub fn watermarks(mut self, strategy: WatermarkStrategy) -> Self {
+        self.graph.sources.last_mut().unwrap().1.watermarks = Some(strategy);
         self
     }
 

@@ -42,14 +42,18 @@ impl Valve {
     }
 }
 
+/// The event time of a row.
+type TimeOf = dyn Fn(&str) -> i64 + Send + Sync;
+
 /// A source over splits in memory.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct MemorySource {
     splits: Arc<Vec<(String, Vec<String>)>>,
     /// The most rows that one read gives.
     most: usize,
     valve: Valve,
     replayable: bool,
+    times: Option<Arc<TimeOf>>,
 }
 
 impl MemorySource {
@@ -61,6 +65,7 @@ impl MemorySource {
             most: usize::MAX,
             valve: Valve::open(),
             replayable: true,
+            times: None,
         }
     }
 
@@ -74,6 +79,13 @@ impl MemorySource {
                 .map(|(i, rows)| (name(i), rows.iter().map(S::to_string).collect()))
                 .collect(),
         )
+    }
+
+    /// Gives each row the time that this says of it, when it is read.
+    #[must_use]
+    pub fn timed(mut self, time: impl Fn(&str) -> i64 + Send + Sync + 'static) -> Self {
+        self.times = Some(Arc::new(time));
+        self
     }
 
     /// Gives at most so many rows a read.
@@ -162,6 +174,8 @@ impl SourceReader for Reader {
             .min(self.source.most);
         for row in &all[*next..*next + count] {
             push(&mut rows.values, row);
+            rows.timestamps
+                .extend(self.source.times.as_ref().map(|time| time(row)));
         }
         *next += count;
         if *next == all.len() {

@@ -171,6 +171,9 @@ pub(crate) struct Node {
     pub(crate) rows_out: u64,
     pub(crate) skipped: u64,
     pub(crate) dead_lettered: u64,
+    /// In milliseconds; those of hosts before it have none.
+    #[serde(default)]
+    pub(crate) watermark_ms: Option<i64>,
 }
 
 /// An error, in the form of those of all verbs.
@@ -249,6 +252,7 @@ impl Status {
             rows_out: node.rows_out,
             skipped: node.skipped,
             dead_lettered: node.dead_lettered,
+            watermark_ms: node.watermark.map(|watermark| watermark.0),
         };
         Self {
             named,

@@ -19,14 +19,15 @@ pub(crate) struct Package {
 
 /// For each crate of ours, which of ours it depends on, no more and no less: an edge that comes or
 /// goes is to be seen in review. Every crate is listed, lowest layer first.
-const NEEDS: [(&str, &[&str]); 19] = [
+const NEEDS: [(&str, &[&str]); 20] = [
     // words, and what decides
     ("model", &[]),
     ("state", &["model"]),
+    ("event-time", &["model"]),
     ("checkpoint", &["model"]),
     ("operator", &["model", "state"]),
     ("formats", &["model", "operator"]),
-    ("graph", &["model", "operator"]),
+    ("graph", &["model", "event-time", "operator"]),
     // leaves
     ("component", &["model", "state", "operator"]),
     ("connectors", &["model", "operator", "formats"]),
@@ -37,11 +38,25 @@ const NEEDS: [(&str, &[&str]); 19] = [
     // drivers
     (
         "runtime",
-        &["model", "state", "checkpoint", "operator", "graph"],
+        &[
+            "model",
+            "state",
+            "event-time",
+            "checkpoint",
+            "operator",
+            "graph",
+        ],
     ),
     (
         "job-file",
-        &["model", "checkpoint", "operator", "formats", "graph"],
+        &[
+            "model",
+            "event-time",
+            "checkpoint",
+            "operator",
+            "formats",
+            "graph",
+        ],
     ),
     // what assembles; the testkit is for the tests of others
     (
@@ -49,6 +64,7 @@ const NEEDS: [(&str, &[&str]); 19] = [
         &[
             "model",
             "state",
+            "event-time",
             "checkpoint",
             "operator",
             "graph",

@@ -157,6 +157,7 @@ pub(crate) fn random_graph() -> impl Strategy<Value = LogicalGraph> {
                 SourceNode {
                     parallelism,
                     rate: None,
+                    watermarks: None,
                 },
             );
         }

@@ -46,8 +46,12 @@ pub(crate) fn graph(text: &str) -> LogicalGraph {
             };
             graph.operators.insert(name, operator);
         } else {
-            let rate = None;
-            graph.sources.insert(name, SourceNode { parallelism, rate });
+            let node = SourceNode {
+                parallelism,
+                rate: None,
+                watermarks: None,
+            };
+            graph.sources.insert(name, node);
         }
     }
     graph

@@ -15,22 +15,28 @@ use crate::{
     yaml::Value,
 };
 
-pub(super) const KEYS: Keys = Keys::of(
-    "generator",
-    &[
-        &COUNT,
-        &KEY_COUNT,
-        &DISTRIBUTION,
-        &EXPONENT,
-        &PAYLOAD,
-        &SEED,
+pub(super) const KEYS: Keys = Keys {
+    elsewhere: &[
+        ("timestamp", "rows that are made up have no event time"),
+        ("watermark", "rows that are made up have no event time"),
     ],
-)
-.about(
-    "Sources with `connector: generator`",
-    "Rows that are made up: JSON, the same after every restart. For trying things out and for \
-     measuring.",
-);
+    ..Keys::of(
+        "generator",
+        &[
+            &COUNT,
+            &KEY_COUNT,
+            &DISTRIBUTION,
+            &EXPONENT,
+            &PAYLOAD,
+            &SEED,
+        ],
+    )
+    .about(
+        "Sources with `connector: generator`",
+        "Rows that are made up: JSON, the same after every restart. For trying things out and for \
+         measuring.",
+    )
+};
 
 const COUNT: Key<Whole> = Key::of("count", Whole::from(0))
     .about("How many rows there are over all readers.")

@@ -23,6 +23,7 @@ mod sink;
 mod socket;
 mod source;
 mod state;
+mod watermark;
 
 use std::{
     path::{Path, PathBuf},

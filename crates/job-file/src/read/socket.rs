@@ -8,8 +8,9 @@ use super::{
     keys::{Key, Keys},
     kinds::{Special, Time, Whole, Within, Words},
     source::{
-        DELIMITER, FORMATS, HEADER, ON_ERROR, TIMESTAMP, csv_only, on_error, timestamp, with_csv,
+        DELIMITER, FORMATS, HEADER, ON_ERROR, TIMESTAMP, of_rows, on_error, timestamp, with_csv,
     },
+    watermark::WATERMARK,
 };
 use crate::{
     code,
@@ -28,7 +29,7 @@ pub(super) const KEYS: Keys = Keys {
         ("column", "belongs in `timestamp`"),
         ("unit", "belongs in `timestamp`"),
     ],
-    rules: csv_only,
+    rules: of_rows,
     ..Keys::of(
         "socket-source",
         &[
@@ -38,6 +39,7 @@ pub(super) const KEYS: Keys = Keys {
             &DELIMITER,
             &ON_ERROR,
             &TIMESTAMP,
+            &WATERMARK,
             &AT_END,
             &RECONNECT,
         ],

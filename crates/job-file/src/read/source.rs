@@ -13,6 +13,7 @@ use super::{
     place::base_of,
     renamed::{self, RENAMED_FROM},
     socket,
+    watermark::{self, WATERMARK},
 };
 use crate::{
     code,
@@ -23,10 +24,6 @@ use crate::{
 };
 
 pub(super) const KEYS: Keys = Keys {
-    later: &[(
-        "watermark",
-        "rows carry their timestamps, but there are no watermarks yet",
-    )],
     elsewhere: &[(
         "dead-letter",
         "dead letters are for operators: `on-error: { dead-letter: … }`",
@@ -86,11 +83,11 @@ const FILE: Keys = Keys {
         ("column", "belongs in `timestamp`"),
         ("unit", "belongs in `timestamp`"),
     ],
-    rules: csv_only,
+    rules: of_rows,
     ..Keys::of(
         "file-source",
         &[
-            &PATH, &FORMAT, &HEADER, &DELIMITER, &FOLLOW, &ON_ERROR, &TIMESTAMP,
+            &PATH, &FORMAT, &HEADER, &DELIMITER, &FOLLOW, &ON_ERROR, &TIMESTAMP, &WATERMARK,
         ],
     )
     .about(
@@ -218,8 +215,16 @@ enum Which {
     Generator,
 }
 
+/// What holds for all sources that cut bytes into rows.
+pub(super) fn of_rows() -> Vec<Json> {
+    let mut rules = csv_only();
+    let timed = json!({ "dependentRequired": { (WATERMARK.name): [TIMESTAMP.name] } });
+    rules.push(timed);
+    rules
+}
+
 /// `header` and `delimiter` are for csv.
-pub(super) fn csv_only() -> Vec<Json> {
+fn csv_only() -> Vec<Json> {
     let known = FORMATS.names().into_iter().filter(|word| *word != "csv");
     let others: Vec<&str> = known.collect();
     vec![json!({
@@ -254,9 +259,15 @@ pub(super) fn read(
         Which::Socket => SourceConnector::Socket(socket::read(&fields, report)?),
         Which::Generator => SourceConnector::Generator(generator::read(&fields, report)?),
     };
+    let has_times = fields.entry(&TIMESTAMP).is_some();
+    let watermark = match which {
+        Which::File | Which::Socket => watermark::read(&fields, has_times, report),
+        Which::Generator => None,
+    };
     Some(Source {
         parallelism: parallelism.unwrap_or(around.parallelism),
         rate,
+        watermark,
         renamed_from,
         connector,
     })

@@ -74,6 +74,7 @@ fn base() -> Json {
         "sources": {
             "clicks": {
                 "connector": "file", "path": "a.csv", "format": "csv", "timestamp": { "column": 0 },
+                "watermark": { "monotonic": true, "alignment": { "group": "g", "max-drift": "1s" } },
             },
             "line": { "connector": "socket", "address": "localhost:9999", "reconnect": {} },
             "made": { "connector": "generator" },
@@ -114,6 +115,8 @@ fn place(id: &str) -> &'static str {
         "source" | "file-source" => "/sources/clicks",
         "generator" => "/sources/made",
         "timestamp" => "/sources/clicks/timestamp",
+        "watermark" => "/sources/clicks/watermark",
+        "alignment" => "/sources/clicks/watermark/alignment",
         "socket-source" => "/sources/line",
         "reconnect" => "/sources/line/reconnect",
         "operator" => "/operators/cart",
@@ -177,6 +180,10 @@ fn without(id: &str, key: &str) -> Json {
             | "jitter-factor"
             | "attempts-before-reset-backoff",
         ) => remake_restart(&mut set, "exponential-delay"),
+        ("socket-source", "watermark") => {
+            set("/sources/line", "format", "csv".into());
+            set("/sources/line", "timestamp", json!({ "column": 0 }));
+        }
         ("generator", "exponent") => set("/sources/made", "distribution", "zipf".into()),
         ("file-sink", "ignore-commit-errors-after-timeout" | "warn-ratio") => {
             set("/sinks/out", "transaction-timeout", "1h".into());
@@ -190,6 +197,9 @@ fn without(id: &str, key: &str) -> Json {
     };
     match (id, key) {
         ("timestamp", "json") => remove("/sources/clicks/timestamp", "column"),
+        ("watermark", "bounded-out-of-orderness") => {
+            remove("/sources/clicks/watermark", "monotonic");
+        }
         ("key", "json" | "row") => remove("/operators/cart/inputs/0/key", "columns"),
         ("input", "partitioning" | "broadcast") => remove("/operators/cart/inputs/0", "key"),
         ("sink", "key" | "partitioning" | "broadcast") => {}
@@ -334,6 +344,9 @@ fn what_need_not_be_written_can_be_left_out() {
         ("key", "row"),
         ("timestamp", "column"),
         ("timestamp", "json"),
+        ("file-source", "timestamp"),
+        ("watermark", "bounded-out-of-orderness"),
+        ("watermark", "monotonic"),
         ("sink", "from"),
         ("postgres-sink", "url"),
         ("postgres-sink", "host"),

@@ -46,6 +46,9 @@ pub(crate) fn job(job: &JobFile, graph: &LogicalGraph) -> String {
         line(out, 0, "source", name);
         line(out, 1, "parallelism", &source.parallelism);
         line(out, 1, "rate", &format!("{:?}", source.rate));
+        if let Some(watermark) = &source.watermark {
+            line(out, 1, "watermark", &format!("{watermark:?}"));
+        }
         let connector = match &source.connector {
             SourceConnector::File(file) => show_file(file),
             SourceConnector::Socket(socket) => show_socket(socket),

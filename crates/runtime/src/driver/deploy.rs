@@ -18,8 +18,8 @@ use crate::{
     messages::{Control, FromTask},
     meters::NodeMeters,
     task::{
-        Bases, Beginning, Chain, Holds, Kind, Lane, LaneSink, Node, OperatorNode, Pace, SinkNode,
-        Slicer, SourceHead, Storage, Task, Transactions, Wires,
+        Bases, Beginning, Chain, Drifts, EventTimes, Holds, Kind, Lane, LaneSink, Node,
+        OperatorNode, Pace, SinkNode, Slicer, SourceHead, Storage, Task, Transactions, Wires,
     },
 };
 
@@ -45,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) monotonic: Monotonic,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) events: mpsc::UnboundedSender<FromTask>,
+    /// Sources that stay near each other in event time.
+    pub(crate) drifts: Drifts,
 }
 
 /// An edge out of a task: its number, its targets, and what the consumer counts.
@@ -85,6 +87,7 @@ impl Shared {
             monotonic: self.monotonic,
             clock: self.clock.clone(),
             events: self.events.clone(),
+            drifts: self.drifts.clone(),
         }
     }
 }
@@ -456,12 +459,14 @@ fn kind(
     let deployment = &shared.deployment;
     let name = info.operator.clone();
     match &node.chain.nodes[node.at].kind {
-        NodeKind::Source { rate } => {
+        NodeKind::Source { rate, watermarks } => {
             let factory = deployment
                 .sources
                 .get(&name)
                 .ok_or_else(|| missing(&name))?;
-            made.source = Some(SourceHead::new(factory.reader(&info)?, *rate));
+            let times = watermarks.clone();
+            let times = times.map(|strategy| EventTimes::new(strategy, &shared.drifts));
+            made.source = Some(SourceHead::new(factory.reader(&info)?, *rate, times));
             Ok(Kind::Source)
         }
         NodeKind::Sink => {

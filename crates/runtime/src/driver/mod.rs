@@ -59,7 +59,7 @@ use crate::{
     messages::FromTask,
     meters::NodeMeters,
     report::{JobFailure, Outcome, Report},
-    task::Storage,
+    task::{Drifts, Storage},
 };
 
 /// Runs a job on threads of its own until it ends. Blocking.
@@ -393,6 +393,7 @@ impl Job {
             monotonic: self.monotonic,
             clock: self.options.clock.clone(),
             events: events_out,
+            drifts: Drifts::default(),
         });
         let all: Vec<usize> = (0..self.deployment.plan.chains.len()).collect();
         let fork = matches!(self.latest, Some(Latest::Foreign(_)));

@@ -8,7 +8,7 @@ use std::{
 
 use weir_checkpoint::TaskId;
 use weir_graph::Plan;
-use weir_model::Name;
+use weir_model::{EventTime, Name};
 
 use super::{attempt::Counts, deploy::tasks_of};
 use crate::{
@@ -67,6 +67,13 @@ pub(crate) fn nodes(
             *sum += counted;
         }
     }
+    let mut watermarks = BTreeMap::<&Name, EventTime>::new();
+    for meters in meters {
+        if let Some(watermark) = meters.present_watermark() {
+            let least = watermarks.entry(&meters.name).or_insert(watermark);
+            *least = watermark.min(*least);
+        }
+    }
     let mut nodes = Vec::new();
     for (vertex, chain) in plan.chains.iter().enumerate() {
         let count = |among: &HashSet<TaskId>| {
@@ -86,6 +93,10 @@ pub(crate) fn nodes(
                 rows_out,
                 skipped,
                 dead_lettered,
+                watermark: watermarks
+                    .get(&node.name)
+                    .copied()
+                    .filter(|&least| least > EventTime::MIN),
             });
         }
     }

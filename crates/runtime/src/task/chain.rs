@@ -372,6 +372,7 @@ impl Chain {
     /// The watermark of the task has risen.
     pub(crate) fn set_watermark(&mut self, watermark: EventTime) {
         for node in &mut self.nodes {
+            node.meters.watermark.set(watermark);
             if let Kind::Operator(op) = &mut node.kind {
                 op.cx.watermark = watermark;
             }

@@ -6,6 +6,7 @@
 
 mod bases;
 mod chain;
+mod event_time;
 mod isolate;
 mod lane;
 mod operator;
@@ -13,7 +14,6 @@ mod overtaken;
 mod sink;
 mod slicer;
 mod source;
-mod watermarks;
 mod wires;
 
 use std::{ops::Range, panic::AssertUnwindSafe, sync::Arc, time::Duration};
@@ -25,11 +25,13 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use weir_checkpoint::{AlignEffect, Alignment, CheckpointMode, FailureReason, TaskId};
-use weir_model::{Barrier, BarrierKind, Batch, Element, EventTime, Lineage};
-use weir_operator::Failure;
+use weir_event_time::{Change, Passed, Watermarks};
+use weir_model::{Barrier, BarrierKind, Batch, Element, EventTime, Lineage, hash64};
+use weir_operator::{Failure, SourceRows};
 
 pub(crate) use bases::Bases;
 pub(crate) use chain::{Chain, Kind, Node, NodeFailure};
+pub(crate) use event_time::{Drifts, EventTimes};
 pub(crate) use lane::{Lane, LaneHandle, LaneSink, Storage, lock};
 pub(crate) use operator::{Beginning, Holds, OperatorNode};
 pub(crate) use sink::{SinkNode, Transactions};
@@ -41,8 +43,7 @@ use self::{
     lane::{Epoch, Part, Work},
     operator::{Fate, NotFrozen, request},
     overtaken::Overtaken,
-    source::Read,
-    watermarks::{Change, Watermarks},
+    source::{Fetched, Read},
 };
 use crate::{
     clock::Monotonic,
@@ -231,6 +232,9 @@ impl Running {
                     turn = Instant::now();
                 }
                 Step::Full => {
+                    if let Some(source) = &mut self.task.source {
+                        source.hold_up();
+                    }
                     // Rows for those that have room do not wait for the one that has none (D7).
                     self.task.chain.flush()?;
                     if let Some(cancelled) = self.wait(None).await? {
@@ -333,21 +337,17 @@ impl Running {
         };
         // What is chained behind the source runs before the next barrier is looked for (D6).
         let most = self.pace.rows(Batch::MAX_ROWS);
-        let split = match self.task.chain.keeps_lineage {
-            true => source.only_split(),
-            false => None,
-        };
         let read = source.read(now, most).map_err(fail)?;
         self.task.chain.nodes[0]
             .meters
             .skipped
             .set(source.skipped());
-        let (rows, step) = match read {
-            Read::Rows(rows) => (rows, Step::Worked),
-            Read::Wait(rows, until) => (rows, Step::Wait(Some(until))),
-            Read::SplitEnded(rows, id) => {
+        let (fetched, step) = match read {
+            Read::Rows(fetched) => (fetched, Step::Worked),
+            Read::Wait(fetched, until) => (fetched, Step::Wait(until)),
+            Read::SplitEnded(fetched, id) => {
                 self.tell(Event::SplitEnded(id));
-                (rows, Step::Worked)
+                (fetched, Step::Worked)
             }
             Read::Nothing => return Ok(Step::Wait(None)),
             Read::End => {
@@ -357,16 +357,25 @@ impl Running {
                 return Ok(Step::Wait(None));
             }
         };
+        let Fetched { rows, .. } = fetched;
         let count = rows.values.len();
+        if fetched.was_idle {
+            self.time_changed([Change::Idle(false)]);
+        }
         if count > 0 {
-            let lineage = split.map(|split| vec![Lineage::Split(split); count]);
-            let lineage = lineage.unwrap_or_default();
             let chain = &mut self.task.chain;
+            let lineage = match chain.keeps_lineage {
+                true => lineage_of(&rows, fetched.split),
+                false => Vec::new(),
+            };
             chain.emit(0, 0, rows.values, rows.timestamps, lineage)?;
             let ended = Instant::now();
             self.pace.learn(count, ended.duration_since(now));
             self.task.chain.hand_over_old(ended);
         }
+        let Passed { watermark, idle } = fetched.passed;
+        self.time_changed(watermark.map(Change::Watermark));
+        self.time_changed(idle.then_some(Change::Idle(true)));
         Ok(step)
     }
 
@@ -657,6 +666,22 @@ impl Running {
 }
 
 /// Where some rows of a batch came from: what it says itself, or the keys that it was dealt out by.
+/// Where the rows of a source come from (D10): its splits, as far as they are known. `only` is the
+/// hash of the one that is open.
+fn lineage_of(rows: &SourceRows, only: Option<u64>) -> Vec<Lineage> {
+    let count = rows.values.len();
+    if rows.runs.is_empty() {
+        let lineage = only.map(|split| vec![Lineage::Split(split); count]);
+        return lineage.unwrap_or_default();
+    }
+    let mut lineage = Vec::with_capacity(count);
+    for run in &rows.runs {
+        let split = hash64(run.split.as_bytes());
+        lineage.resize(run.end, Lineage::Split(split));
+    }
+    lineage
+}
+
 fn add_lineage(lineage: &mut Vec<Lineage>, batch: &Batch, range: Range<usize>) {
     match &batch.keyed {
         Some(keyed) => {

@@ -3,9 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::Notify, time::Instant};
-use weir_model::{CheckpointId, hash64};
+use weir_event_time::Passed;
+use weir_model::{CheckpointId, ProcessingTime, hash64};
 use weir_operator::{Failure, ReadStatus, SourceReader, SourceRows, Split};
 
+use super::event_time::EventTimes;
 use crate::messages::ReaderPart;
 
 /// How much a paced source may catch up at once after it was held up: what it would have read in
@@ -26,24 +28,44 @@ pub(crate) struct SourceHead {
     /// After a stop barrier nothing is read any more.
     stopped: Option<CheckpointId>,
     pace: Option<RateLimit>,
+    /// Where it makes watermarks.
+    times: Option<EventTimes>,
+    /// What its times are reckoned from.
+    start: Option<Instant>,
 }
 
 /// What a read came to.
 pub(crate) enum Read {
     /// These rows; there may be more at once.
-    Rows(SourceRows),
-    /// These rows (perhaps none); nothing more before that time.
-    Wait(SourceRows, Instant),
+    Rows(Fetched),
+    /// These rows (perhaps none); nothing more before that time, or before somebody wakes the task.
+    Wait(Fetched, Option<Instant>),
     /// These rows, with which a split has ended.
-    SplitEnded(SourceRows, String),
+    SplitEnded(Fetched, String),
     /// No split to read: waits for one, or for a barrier.
     Nothing,
     /// All splits have ended and no more will come.
     End,
 }
 
+/// Rows, and what goes before and behind them.
+#[derive(Default)]
+pub(crate) struct Fetched {
+    pub(crate) rows: SourceRows,
+    /// The hash of the split that was the only one open.
+    pub(crate) split: Option<u64>,
+    /// Those downstream did not wait for this reader, and are to from now on.
+    pub(crate) was_idle: bool,
+    /// What follows the rows.
+    pub(crate) passed: Passed,
+}
+
 impl SourceHead {
-    pub(crate) fn new(reader: Box<dyn SourceReader>, rate: Option<f64>) -> Self {
+    pub(crate) fn new(
+        reader: Box<dyn SourceReader>,
+        rate: Option<f64>,
+        times: Option<EventTimes>,
+    ) -> Self {
         Self {
             reader,
             open: Vec::new(),
@@ -52,17 +74,25 @@ impl SourceHead {
             drained: false,
             stopped: None,
             pace: rate.map(RateLimit::new),
+            times,
+            start: None,
         }
     }
 
     /// Lets the reader end a wait of its task.
     pub(crate) fn wakes(&mut self, task: Arc<Notify>) {
+        if let Some(times) = &mut self.times {
+            times.wakes(task.clone());
+        }
         self.reader.set_waker(Arc::new(move || task.notify_one()));
     }
 
     pub(crate) fn add_split(&mut self, split: Split) -> Result<(), Failure> {
         let id = split.id.clone();
         self.reader.add_split(split)?;
+        if let Some(times) = &mut self.times {
+            times.add_split(&id);
+        }
         self.open.push(id);
         self.share(self.open.len());
         Ok(())
@@ -110,11 +140,10 @@ impl SourceHead {
         })
     }
 
-    /// The hash of the split that the next rows are of, if it is known.
-    pub(crate) fn only_split(&self) -> Option<u64> {
-        match &self.open[..] {
-            [split] => Some(hash64(split.as_bytes())),
-            _ => None,
+    /// Until the next read nobody would take a row: that makes no split idle.
+    pub(crate) fn hold_up(&mut self) {
+        if let Some(times) = &mut self.times {
+            times.hold_up();
         }
     }
 
@@ -123,35 +152,70 @@ impl SourceHead {
         if self.stopped.is_some() {
             return Ok(Read::Nothing);
         }
-        if self.drained {
+        if self.drained || self.open.is_empty() && self.complete {
+            if let Some(times) = &mut self.times {
+                times.end();
+            }
             return Ok(Read::End);
         }
         if self.open.is_empty() {
-            return Ok(if self.complete {
-                Read::End
-            } else {
-                Read::Nothing
-            });
+            return Ok(Read::Nothing);
         }
-        let most = match &mut self.pace {
-            None => most,
-            Some(pace) => match pace.allowance(now) {
-                Ok(rows) => rows.min(most),
-                Err(until) => return Ok(Read::Wait(SourceRows::default(), until)),
-            },
-        };
-        let mut rows = SourceRows::default();
-        let status = self.reader.read(&mut rows, most)?;
+        let mut most = most;
+        if let Some(times) = &mut self.times {
+            let start = *self.start.get_or_insert(now);
+            let ms = i64::try_from(now.duration_since(start).as_millis()).unwrap_or(i64::MAX);
+            most = most.min(times.room(ProcessingTime(ms), &mut *self.reader));
+            if most == 0 {
+                times.hold_up();
+                return Ok(Read::Wait(Fetched::default(), None));
+            }
+        }
         if let Some(pace) = &mut self.pace {
-            pace.spend(rows.values.len());
+            match pace.allowance(now) {
+                Ok(rows) => most = most.min(rows),
+                Err(until) => {
+                    self.hold_up();
+                    return Ok(Read::Wait(Fetched::default(), Some(until)));
+                }
+            }
+        }
+        self.fetch(now, most)
+    }
+
+    fn fetch(&mut self, now: Instant, most: usize) -> Result<Read, Failure> {
+        let only = match &self.open[..] {
+            [split] => Some(split.as_str()),
+            _ => None,
+        };
+        let mut fetched = Fetched {
+            split: only.map(|split| hash64(split.as_bytes())),
+            ..Fetched::default()
+        };
+        let status = self.reader.read(&mut fetched.rows, most)?;
+        if let Some(pace) = &mut self.pace {
+            pace.spend(fetched.rows.values.len());
+        }
+        if let Some(times) = &mut self.times {
+            fetched.was_idle = times.rows(&fetched.rows, only);
+            fetched.passed = match &status {
+                ReadStatus::SplitEnded(id) => times.end_split(id),
+                ReadStatus::More | ReadStatus::Dry { .. } | ReadStatus::NoSplit => {
+                    times.read(matches!(status, ReadStatus::Dry { .. }))
+                }
+            };
         }
         Ok(match status {
-            ReadStatus::More => Read::Rows(rows),
-            ReadStatus::Dry { retry_ms } => Read::Wait(rows, now + Duration::from_millis(retry_ms)),
+            ReadStatus::More => Read::Rows(fetched),
+            ReadStatus::Dry { retry_ms } => {
+                let idle = self.times.as_ref().and_then(EventTimes::idle_in_ms);
+                let wait_ms = idle.map_or(retry_ms, |idle_ms| idle_ms.max(1).min(retry_ms));
+                Read::Wait(fetched, Some(now + Duration::from_millis(wait_ms)))
+            }
             ReadStatus::SplitEnded(id) => {
                 self.open.retain(|open| *open != id);
                 self.ended.push(id.clone());
-                Read::SplitEnded(rows, id)
+                Read::SplitEnded(fetched, id)
             }
             ReadStatus::NoSplit => Read::Nothing,
         })

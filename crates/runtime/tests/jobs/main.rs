@@ -8,6 +8,7 @@
 
 mod begin;
 mod commands;
+mod event_time;
 mod increments;
 mod letters;
 mod logs;

@@ -11,7 +11,7 @@ use crate::{
     cli::Shared,
     control::{Job, Status, ask, folder, running},
     exit::Exit,
-    render::{duration, grouped, size},
+    render::{duration, grouped, size, utc},
 };
 
 /// Shows how a running job is; without a name, which jobs are running.
@@ -135,10 +135,15 @@ fn text(status: &Status) -> String {
             0 => String::new(),
             n => format!(", {} left out", grouped(n)),
         };
+        let watermark = match node.watermark_ms {
+            None => String::new(),
+            Some(i64::MAX) => "; watermark at the end".to_owned(),
+            Some(ms) => format!("; watermark {}", utc(ms)),
+        };
         line(
             &node.name,
             format!(
-                "{} rows in, {} out{left_out}; {} of {} running, {} ended",
+                "{} rows in, {} out{left_out}; {} of {} running, {} ended{watermark}",
                 grouped(node.rows_in),
                 grouped(node.rows_out),
                 node.running,

@@ -20,6 +20,8 @@ pub(super) struct FileReader {
     splits: Vec<OpenSplit>,
     /// Which one has its turn.
     turn: usize,
+    /// Those that others are behind of.
+    paused: Vec<String>,
     skipped: Skipped,
 }
 
@@ -29,6 +31,7 @@ impl FileReader {
             options,
             splits: Vec::new(),
             turn: 0,
+            paused: Vec::new(),
             skipped: Skipped::default(),
         }
     }
@@ -43,12 +46,21 @@ impl SourceReader for FileReader {
 
     fn read(&mut self, rows: &mut SourceRows, max_rows: usize) -> Result<ReadStatus, Failure> {
         let max_rows = rows.values.len().saturating_add(max_rows);
+        let several = self.splits.len() > 1;
         for _ in 0..self.splits.len() {
             self.turn %= self.splits.len().max(1);
             let Some(split) = self.splits.get_mut(self.turn) else {
                 break;
             };
-            match split.read(rows, max_rows, &mut self.skipped)? {
+            if self.paused.iter().any(|id| id == split.id()) {
+                self.turn += 1;
+                continue;
+            }
+            let progress = split.read(rows, max_rows, &mut self.skipped)?;
+            if several {
+                rows.end_run(split.name());
+            }
+            match progress {
                 Progress::More => {
                     self.turn += 1;
                     return Ok(ReadStatus::More);
@@ -69,6 +81,14 @@ impl SourceReader for FileReader {
 
     fn snapshot(&mut self) -> Result<Vec<Split>, Failure> {
         self.splits.iter_mut().map(OpenSplit::snapshot).collect()
+    }
+
+    fn set_paused(&mut self, split: &str, paused: bool) -> bool {
+        self.paused.retain(|id| id != split);
+        if paused {
+            self.paused.push(split.to_owned());
+        }
+        true
     }
 
     fn skipped(&self) -> u64 {

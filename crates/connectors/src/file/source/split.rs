@@ -26,6 +26,7 @@ pub(super) enum Progress {
 /// A file that is being read.
 pub(super) struct OpenSplit {
     options: Arc<FileSourceOptions>,
+    name: Arc<str>,
     path: PathBuf,
     window: Window,
     cutter: RowCutter,
@@ -75,6 +76,7 @@ impl OpenSplit {
         let on_the_way = position.offset > 0;
         Ok(Self {
             options,
+            name: id.as_str().into(),
             path,
             window,
             cutter,
@@ -86,6 +88,11 @@ impl OpenSplit {
     /// The id of the split.
     pub(super) fn id(&self) -> &str {
         &self.position.path
+    }
+
+    /// The id of the split, to be shared.
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.name
     }
 
     /// The split at its position behind the last row handed over.

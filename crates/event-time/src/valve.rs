@@ -7,7 +7,7 @@ use weir_model::EventTime;
 
 /// What changed for those downstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
+pub enum Change {
     /// The watermark has risen.
     Watermark(EventTime),
     /// All channels have turned idle, or the first is active again.
@@ -15,7 +15,7 @@ pub(crate) enum Change {
 }
 
 /// The watermarks of the channels of one task.
-pub(crate) struct Watermarks {
+pub struct Watermarks {
     channels: Vec<Channel>,
     out: EventTime,
     idle: bool,
@@ -33,7 +33,7 @@ struct Channel {
 
 impl Watermarks {
     /// All channels active and at the beginning.
-    pub(crate) fn new(channels: usize) -> Self {
+    pub fn new(channels: usize) -> Self {
         let channel = Channel {
             is_gone: false,
             watermark: EventTime::MIN,
@@ -48,7 +48,7 @@ impl Watermarks {
     }
 
     /// A watermark on a channel. One on an idle channel is ignored.
-    pub(crate) fn watermark(&mut self, channel: usize, watermark: EventTime) -> Option<Change> {
+    pub fn watermark(&mut self, channel: usize, watermark: EventTime) -> Option<Change> {
         let out = self.out;
         let channel = &mut self.channels[channel];
         if channel.idle || watermark <= channel.watermark {
@@ -61,7 +61,7 @@ impl Watermarks {
 
     /// A channel turns idle or active. When the last turns idle, the highest of all watermarks is
     /// given out first.
-    pub(crate) fn idle(&mut self, channel: usize, idle: bool) -> Vec<Change> {
+    pub fn idle(&mut self, channel: usize, idle: bool) -> Vec<Change> {
         let out = self.out;
         let channel = &mut self.channels[channel];
         if channel.idle == idle {
@@ -87,7 +87,7 @@ impl Watermarks {
     }
 
     /// A channel has ended before others that take its place: it counts no more.
-    pub(crate) fn remove(&mut self, channel: usize) -> Vec<Change> {
+    pub fn remove(&mut self, channel: usize) -> Vec<Change> {
         self.channels[channel].is_gone = true;
         let all_idle = self.all_idle();
         let next = match all_idle {

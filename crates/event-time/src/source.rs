@@ -1,0 +1,360 @@
+//! The watermarks of one reader: one of each of its splits, and the least of them (semantics 1.9,
+//! case C21).
+//!
+//! INVARIANT: a split says its watermark behind each [`SourceWatermarks::ROWS`] of its rows, when
+//! it has run dry and at its end, and at no other time (D15): what is late does not depend on how
+//! fast anybody was. So no read may go on past such a row: [`SourceWatermarks::room`].
+
+use weir_model::{EventTime, ProcessingTime};
+
+use crate::WatermarkStrategy;
+
+/// What goes downstream behind the rows of a read, in this order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// The watermark has risen.
+    pub watermark: Option<EventTime>,
+    /// All splits have turned idle.
+    pub idle: bool,
+}
+
+/// The watermarks of one reader of a source.
+#[derive(Clone, Debug)]
+pub struct SourceWatermarks {
+    strategy: WatermarkStrategy,
+    splits: Vec<SplitTime>,
+    out: EventTime,
+    is_idle: bool,
+    /// Milliseconds in which rows could have come: without those in which nobody downstream would
+    /// have taken any.
+    waited_ms: u64,
+    /// When `waited_ms` was reckoned.
+    reckoned: Option<ProcessingTime>,
+}
+
+#[derive(Clone, Debug)]
+struct SplitTime {
+    id: String,
+    /// The latest time of its rows.
+    highest: Option<i64>,
+    /// What it has said.
+    watermark: EventTime,
+    /// Rows since it last said something for their number.
+    rows: usize,
+    /// Of `waited_ms`, when its last row came.
+    since_ms: u64,
+    is_idle: bool,
+}
+
+impl SourceWatermarks {
+    /// Behind how many rows a split says its watermark.
+    pub const ROWS: usize = 1024;
+
+    /// A reader without splits.
+    #[must_use]
+    pub fn new(strategy: WatermarkStrategy) -> Self {
+        Self {
+            strategy,
+            splits: Vec::new(),
+            out: EventTime::MIN,
+            is_idle: false,
+            waited_ms: 0,
+            reckoned: None,
+        }
+    }
+
+    /// The reader has another split, which holds the watermark until it has said something.
+    pub fn add_split(&mut self, id: &str) {
+        self.splits.push(SplitTime {
+            id: id.to_owned(),
+            highest: None,
+            watermark: EventTime::MIN,
+            rows: 0,
+            since_ms: self.waited_ms,
+            is_idle: false,
+        });
+    }
+
+    /// How many rows may be read until a split is to say its watermark.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        let rows = self.splits.iter().map(|split| split.rows).max();
+        Self::ROWS - rows.unwrap_or(0).min(Self::ROWS - 1)
+    }
+
+    /// The time is `now`. Where nobody `could_read` since it was last told, that time is not held
+    /// against splits from which nothing came.
+    pub fn reckon(&mut self, now: ProcessingTime, could_read: bool) {
+        let before = self.reckoned.replace(now);
+        if let Some(before) = before.filter(|_| could_read) {
+            self.waited_ms = self.waited_ms.saturating_add(now.since(before));
+        }
+    }
+
+    /// Rows of a split with these times came; gives back whether the reader was idle before, which
+    /// those downstream are told before the rows.
+    pub fn rows(&mut self, split: &str, times: &[i64]) -> bool {
+        let waited_ms = self.waited_ms;
+        let Some(split) = self.splits.iter_mut().find(|known| known.id == split) else {
+            return false;
+        };
+        let Some(&latest) = times.iter().max() else {
+            return false;
+        };
+        split.highest = Some(split.highest.map_or(latest, |before| before.max(latest)));
+        split.rows += times.len();
+        split.since_ms = waited_ms;
+        split.is_idle = false;
+        std::mem::take(&mut self.is_idle)
+    }
+
+    /// A split has ended. What it says last counts, and then it holds nothing back any more.
+    pub fn end_split(&mut self, id: &str) -> Passed {
+        let strategy = &self.strategy;
+        if let Some(split) = self.splits.iter_mut().find(|split| split.id == id) {
+            split.say(strategy);
+        }
+        let mut passed = self.pass();
+        self.splits.retain(|split| split.id != id);
+        let without = self.pass();
+        passed.watermark = without.watermark.or(passed.watermark);
+        passed.idle |= without.idle;
+        passed
+    }
+
+    /// A read has ended; `is_dry` = no split has more now.
+    pub fn read(&mut self, is_dry: bool) -> Passed {
+        for split in &mut self.splits {
+            if is_dry || split.rows >= Self::ROWS {
+                split.say(&self.strategy);
+            }
+            if split.rows >= Self::ROWS {
+                split.rows = 0;
+            }
+            let silent_ms = self.waited_ms - split.since_ms;
+            split.is_idle |= self.strategy.idle_after_ms.is_some_and(|ms| silent_ms > ms);
+        }
+        self.pass()
+    }
+
+    /// In how many milliseconds a split turns idle if nothing comes.
+    #[must_use]
+    pub fn idle_in_ms(&self) -> Option<u64> {
+        let after_ms = self.strategy.idle_after_ms?;
+        let active = self.splits.iter().filter(|split| !split.is_idle);
+        let left = active.map(|split| {
+            let at_ms = split.since_ms.saturating_add(after_ms).saturating_add(1);
+            at_ms.saturating_sub(self.waited_ms)
+        });
+        left.min()
+    }
+
+    /// The watermark of the reader.
+    #[must_use]
+    pub fn watermark(&self) -> EventTime {
+        self.out
+    }
+
+    /// Whether nobody waits for the reader.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.is_idle
+    }
+
+    /// The watermarks of its splits.
+    pub fn splits(&self) -> impl Iterator<Item = (&str, EventTime)> {
+        let splits = self.splits.iter();
+        splits.map(|split| (split.id.as_str(), split.watermark))
+    }
+
+    fn pass(&mut self) -> Passed {
+        let active = self.splits.iter().filter(|split| !split.is_idle);
+        let least = active.map(|split| split.watermark).min();
+        let watermark = least.filter(|&least| least > self.out);
+        self.out = watermark.unwrap_or(self.out);
+        let was_idle = self.is_idle;
+        // Without any split there is nobody who might say something, and no reason to wait less.
+        self.is_idle = least.is_none() && (was_idle || !self.splits.is_empty());
+        Passed {
+            watermark,
+            idle: self.is_idle && !was_idle,
+        }
+    }
+}
+
+impl SplitTime {
+    fn say(&mut self, strategy: &WatermarkStrategy) {
+        if let Some(highest) = self.highest {
+            self.watermark = self.watermark.max(strategy.watermark(highest));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn strategy(bound: u64, idle_after_ms: Option<u64>) -> WatermarkStrategy {
+        WatermarkStrategy {
+            max_out_of_orderness_ms: bound,
+            idle_after_ms,
+            alignment: None,
+        }
+    }
+
+    fn source(bound: u64, idle_after_ms: Option<u64>, splits: &[&str]) -> SourceWatermarks {
+        let mut source = SourceWatermarks::new(strategy(bound, idle_after_ms));
+        source.reckon(ProcessingTime(0), true);
+        for split in splits {
+            source.add_split(split);
+        }
+        source
+    }
+
+    fn risen(to: i64) -> Passed {
+        Passed {
+            watermark: Some(EventTime(to)),
+            idle: false,
+        }
+    }
+
+    #[test]
+    fn c21_bounded_out_of_orderness() {
+        let mut source = source(5, None, &["a"]);
+        assert_eq!(source.read(true), Passed::default());
+        assert_eq!(source.watermark(), EventTime::MIN);
+        for (time, out) in [(10, 4), (7, 4), (20, 14)] {
+            source.rows("a", &[time]);
+            source.read(true);
+            assert_eq!(source.watermark(), EventTime(out), "behind {time}");
+        }
+    }
+
+    #[test]
+    fn c21_idleness() {
+        let mut source = source(0, Some(10), &["a"]);
+        assert!(!source.read(true).idle, "active at the start");
+        source.reckon(ProcessingTime(10), true);
+        assert_eq!(source.idle_in_ms(), Some(1));
+        assert!(!source.read(true).idle, "10 are not more than 10");
+        source.reckon(ProcessingTime(11), true);
+        assert!(source.read(true).idle);
+        assert_eq!(source.idle_in_ms(), None);
+        source.reckon(ProcessingTime(50), true);
+        assert!(!source.read(true).idle, "said once");
+        assert!(source.rows("a", &[3]), "active at once");
+        assert!(!source.is_idle());
+        assert_eq!(source.read(true), risen(2));
+    }
+
+    #[test]
+    fn time_in_which_nobody_would_have_taken_a_row_makes_nothing_idle() {
+        let mut source = source(0, Some(10), &["a"]);
+        source.reckon(ProcessingTime(1_000), false);
+        assert!(!source.read(true).idle);
+        source.reckon(ProcessingTime(1_010), true);
+        assert!(!source.read(true).idle);
+        source.reckon(ProcessingTime(1_011), true);
+        assert!(source.read(true).idle);
+    }
+
+    #[test]
+    fn a_split_speaks_behind_so_many_rows_or_when_it_has_no_more() {
+        let mut source = source(0, None, &["a"]);
+        source.rows("a", &[7; SourceWatermarks::ROWS - 1]);
+        assert_eq!(source.room(), 1);
+        assert_eq!(source.read(false), Passed::default());
+        source.rows("a", &[9]);
+        assert_eq!(source.read(false), risen(8));
+        assert_eq!(source.room(), SourceWatermarks::ROWS);
+        source.rows("a", &[12]);
+        assert_eq!(source.read(true), risen(11));
+        assert_eq!(
+            source.room(),
+            SourceWatermarks::ROWS - 1,
+            "what was said for another reason moves no mark"
+        );
+    }
+
+    #[test]
+    fn the_least_of_all_splits_counts_and_one_that_has_ended_does_not() {
+        let mut source = source(0, None, &["a", "b"]);
+        source.rows("a", &[10]);
+        assert_eq!(source.read(true), Passed::default(), "b has said nothing");
+        source.rows("b", &[5]);
+        assert_eq!(source.read(true), risen(4));
+        assert_eq!(source.end_split("b"), risen(9));
+        source.add_split("c");
+        source.rows("c", &[3]);
+        source.rows("a", &[20]);
+        assert_eq!(source.read(true), Passed::default(), "c holds it");
+        source.rows("c", &[30]);
+        assert_eq!(source.end_split("c"), risen(19));
+        source.rows("a", &[40]);
+        assert_eq!(source.end_split("a"), risen(39), "its last word");
+        assert!(!source.is_idle());
+    }
+
+    #[test]
+    fn an_idle_split_is_not_waited_for_and_all_idle_ones_make_the_reader_idle() {
+        let mut source = source(0, Some(10), &["a", "b"]);
+        source.rows("a", &[10]);
+        source.reckon(ProcessingTime(8), true);
+        source.rows("b", &[5]);
+        assert_eq!(source.read(true), risen(4));
+        source.reckon(ProcessingTime(11), true);
+        assert_eq!(source.read(true), Passed::default(), "a is idle, b is at 4");
+        source.rows("b", &[30]);
+        assert_eq!(source.read(true), risen(29));
+        assert!(!source.rows("a", &[12]), "the reader was not idle");
+        assert_eq!(source.read(true), Passed::default(), "it never goes back");
+        source.reckon(ProcessingTime(30), true);
+        assert!(source.read(true).idle);
+        assert!(source.rows("a", &[13]));
+    }
+
+    proptest! {
+        /// However the rows of a split are read, its watermarks come behind the same rows.
+        #[test]
+        fn what_is_said_does_not_depend_on_the_pace(
+            times in proptest::collection::vec(-50_i64..50, 0..5000),
+            most in proptest::collection::vec(1_usize..3000, 1..20),
+        ) {
+            let said = |most: &[usize]| {
+                let mut source = source(3, None, &["a"]);
+                let (mut at, mut said) = (0, Vec::new());
+                for &most in most.iter().cycle() {
+                    if at == times.len() {
+                        break;
+                    }
+                    let to = times.len().min(at + most.min(source.room()));
+                    source.rows("a", &times[at..to]);
+                    at = to;
+                    said.extend(source.read(false).watermark.map(|watermark| (at, watermark)));
+                }
+                said.extend(source.end_split("a").watermark.map(|watermark| (at, watermark)));
+                said
+            };
+            let whole = said(&[usize::MAX]);
+            prop_assert_eq!(said(&most), whole);
+        }
+
+        /// No row is late that is within the bound of all before it.
+        #[test]
+        fn a_row_within_the_bound_is_not_late(
+            steps in proptest::collection::vec((0_i64..20, 0_i64..8), 1..3000),
+        ) {
+            let mut source = source(7, None, &["a"]);
+            let mut highest = 0;
+            for (forward, back) in steps {
+                highest += forward;
+                let time = highest - back.min(7);
+                prop_assert!(EventTime(time) > source.watermark());
+                source.rows("a", &[time]);
+                source.read(time % 3 == 0);
+            }
+        }
+    }
+}

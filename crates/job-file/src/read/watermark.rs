@@ -1,0 +1,149 @@
+//! `watermark` of a source.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::{Value as Json, json};
+use weir_event_time::{DriftLimit, WatermarkStrategy};
+
+use super::{
+    fields::{Fields, name_of},
+    keys::{AnyKey, Key, Keys},
+    kinds::{Flag, NameText, Time, Within},
+};
+use crate::{code, model::millis, report::Report};
+
+pub(super) const WATERMARK: Key<Within> = Key::of("watermark", Within(&KEYS))
+    .about("Up to which event time all rows have come. Needs `timestamp`.")
+    .without("nothing is known of event time until the source has ended")
+    .example("{ bounded-out-of-orderness: 5s }");
+
+const KEYS: Keys = Keys {
+    rules: one_strategy,
+    ..Keys::of("watermark", &[&BOUND, &MONOTONIC, &IDLE_AFTER, &ALIGNMENT]).about(
+        "`watermark`",
+        "How the watermarks of a source follow from the times of its rows. Each split (a file, a \
+         connection) says its own behind each 1,024 of its rows, whenever it has no more for now, \
+         and at its end; the least of them counts. A row that is not later than the watermark when \
+         it arrives is late.",
+    )
+};
+
+const BOUND: Key<Time> = Key::of("bounded-out-of-orderness", Time::FROM_ZERO)
+    .about("How much earlier than the latest row before it a row may be without being late.")
+    .without("`monotonic` says so")
+    .example("5s");
+
+const MONOTONIC: Key<Flag> = Key::of("monotonic", Flag { only: Some(true) })
+    .about("The rows of each split come in the order of their times.")
+    .without("`bounded-out-of-orderness` says how far they do not")
+    .example("true");
+
+const IDLE_AFTER: Key<Time> = Key::of("idle-after", Time::ABOVE_ZERO)
+    .about(
+        "After how long without a row a split is idle: nobody waits for it until its next row. \
+         Time in which nobody downstream takes rows does not count.",
+    )
+    .without("a split without rows holds the watermark")
+    .example("30s");
+
+const ALIGNMENT: Key<Within> = Key::of("alignment", Within(&ALIGNMENT_KEYS))
+    .about("Keeps sources near each other in event time.")
+    .without("each reads as fast as it gets")
+    .example("{ group: orders, max-drift: 1m }");
+
+const ALIGNMENT_KEYS: Keys = Keys::of("alignment", &[&GROUP, &MAX_DRIFT]).about(
+    "`alignment`",
+    "Sources of a group wait for each other: a split is not read on while its watermark is further \
+     ahead of the least of the group than `max-drift`. Give `idle-after` too, or all wait for one \
+     that has no rows.",
+);
+
+const GROUP: Key<NameText> = Key::of("group", NameText)
+    .about("What the sources that wait for each other have in common.")
+    .needed()
+    .example("orders");
+
+const MAX_DRIFT: Key<Time> = Key::of("max-drift", Time::ABOVE_ZERO)
+    .about("How far a split may be ahead of the least watermark of the group.")
+    .needed()
+    .example("1m");
+
+fn one_strategy() -> Vec<Json> {
+    let one = |key: &dyn AnyKey| json!({ "required": [key.name()] });
+    vec![json!({ "oneOf": [one(&BOUND), one(&MONOTONIC)] })]
+}
+
+/// Reads `watermark` of a source whose rows have times, or have none.
+pub(super) fn read(
+    fields: &Fields<'_>,
+    has_times: bool,
+    report: &mut Report,
+) -> Option<WatermarkStrategy> {
+    let name = fields.entry(&WATERMARK)?.key_span;
+    let own = fields.within(&WATERMARK, report)?;
+    if !has_times {
+        let message = "watermarks follow from the times of rows, and these have none";
+        let error = report.error(code::CONTRADICTION, message);
+        error.at(name, "needs `timestamp` beside it");
+    }
+    // All are read, so that all errors are told.
+    let bound = bound(&own, report);
+    let idle_after = own.duration(&IDLE_AFTER, report);
+    let alignment = alignment(&own, report);
+    Some(WatermarkStrategy {
+        max_out_of_orderness_ms: millis(bound?),
+        idle_after_ms: idle_after.map(millis),
+        alignment,
+    })
+}
+
+/// How far rows may be out of order, by one of two keys.
+fn bound(own: &Fields<'_>, report: &mut Report) -> Option<Duration> {
+    let bound = own.duration(&BOUND, report);
+    let monotonic = own.boolean(&MONOTONIC, report);
+    match (own.entry(&BOUND), own.entry(&MONOTONIC)) {
+        (Some(_), None) => bound,
+        (Some(bound), Some(monotonic)) => {
+            report
+                .error(code::CONTRADICTION, "watermarks follow one rule")
+                .at(bound.key_span, "here")
+                .at(monotonic.key_span, "or here");
+            None
+        }
+        // Of a slip it is told as of one.
+        (None, None) if own.misspelled(&BOUND, &KEYS).is_some() => None,
+        (None, None) => {
+            report
+                .error(
+                    code::MISSING_KEY,
+                    "`watermark` does not say how late rows may be",
+                )
+                .at(
+                    own.name(),
+                    "needs `bounded-out-of-orderness` or `monotonic`",
+                );
+            None
+        }
+        (None, Some(_)) if monotonic?.0 => Some(Duration::ZERO),
+        (None, Some(said)) => {
+            report
+                .error(code::BAD_VALUE, "`monotonic: false` says nothing")
+                .at(said.node.span, "how far are rows out of order?")
+                .help("`bounded-out-of-orderness: 5s` waits 5 s for rows that come late");
+            None
+        }
+    }
+}
+
+fn alignment(own: &Fields<'_>, report: &mut Report) -> Option<DriftLimit> {
+    let fields = own.within(&ALIGNMENT, report)?;
+    fields.required(&GROUP, report);
+    fields.required(&MAX_DRIFT, report);
+    let group = fields.text(&GROUP, report);
+    let group = group.and_then(|(text, span)| name_of(text, span, report));
+    let max_drift = fields.duration(&MAX_DRIFT, report);
+    Some(DriftLimit {
+        group: Arc::from(group?.as_str()),
+        max_drift_ms: millis(max_drift?),
+    })
+}
