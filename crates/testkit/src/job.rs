@@ -74,6 +74,10 @@ pub struct TestJob {
     sinks: HashMap<Name, Arc<dyn SinkFactory>>,
     /// Where checkpoints go; shared by all runs of the job.
     pub store: Arc<MemoryStore>,
+    /// Where they go instead, if not there.
+    pub kept_in: Option<Arc<dyn SnapshotStore>>,
+    /// What keeps the state of its keys.
+    pub backend: Arc<dyn BackendFactory>,
     attempts: Arc<AtomicU32>,
     /// When checkpoints are taken; `None` = none are kept.
     pub checkpoints: Option<Config>,
@@ -165,6 +169,8 @@ impl TestJob {
             operators: HashMap::new(),
             sinks: HashMap::new(),
             store: Arc::new(MemoryStore::new()),
+            kept_in: None,
+            backend: Arc::new(Heap),
             attempts: Arc::default(),
             checkpoints: Some(Config {
                 interval_ms: Some(5),
@@ -360,7 +366,7 @@ impl TestJob {
                 .iter()
                 .map(|(n, f)| (n.clone(), sink(f)))
                 .collect(),
-            backend: Arc::new(Heap),
+            backend: self.backend.clone(),
             mapping: self.mapping.clone(),
         };
         let attempts = self.attempts.clone();
@@ -369,7 +375,10 @@ impl TestJob {
             checkpoints: self.checkpoints.clone().map(|config| CheckpointOptions {
                 config,
                 mode: self.mode,
-                store: self.store.clone(),
+                store: match &self.kept_in {
+                    Some(store) => store.clone(),
+                    None => self.store.clone(),
+                },
                 paths,
             }),
             restart: Restart::new(self.restart),
