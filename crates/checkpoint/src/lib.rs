@@ -34,7 +34,7 @@ pub use paths::{JobPaths, SharedFile, resolve};
 pub use restart::{Restart, RestartDecision, RestartStrategy};
 pub use restore::{Fallback, Shown, Survey};
 pub use shared::SharedRegistry;
-pub use store::{ObjectInfo, Refusal, SnapshotStore, StoreError};
+pub use store::{ObjectInfo, ObjectWriter, Refusal, SnapshotStore, StoreError};
 pub use two_phase::{
     OnCommitError, Transaction, TwoPhase, TwoPhaseOptions, TwoPhaseOptionsError, Warning,
 };

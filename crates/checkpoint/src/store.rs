@@ -17,11 +17,11 @@ pub struct ObjectInfo {
 pub enum Refusal {
     /// Checkpoints are kept in memory, where large ones are not wanted.
     #[error(
-        "it has {length} bytes, and what one task writes may have {limit} where checkpoints are \
-         kept in memory: raise `checkpoint.max-state-size`, or name a directory in `checkpoint.dir`"
+        "it has {length} bytes or more, and what one task writes may have {limit} where checkpoints \
+         are kept in memory: raise `checkpoint.max-state-size`, or name a directory in `checkpoint.dir`"
     )]
     TooLarge {
-        /// The bytes of the object.
+        /// The bytes of the object that had come when there were too many.
         length: u64,
         /// The most that it may have.
         limit: u64,
@@ -116,7 +116,7 @@ pub enum StoreError {
         /// Why.
         refusal: Refusal,
     },
-    /// The storage failed. A `put` or `delete` may have taken place all the same.
+    /// The storage failed. A `put`, `finish` or `delete` may have taken place all the same.
     #[error("cannot {operation} `{path}`: {message}")]
     Failed {
         /// What was tried: `write`, `read`, `list`, `delete`.
@@ -165,17 +165,46 @@ impl StoreError {
     }
 }
 
-/// A store of objects under paths with `/` between their parts. All methods block.
-pub trait SnapshotStore: Send + Sync {
-    /// Creates an object of all chunks end to end, durably, as a whole or not at all; never
+/// An object that is being written. Nobody sees anything of it before it is finished; dropped
+/// before that, nothing is left of it. All methods block.
+pub trait ObjectWriter: Send {
+    /// Adds bytes. After an error the object is given up, and no method may be called any more.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyExists`] where that is known early, [`StoreError::Refused`],
+    /// [`StoreError::Failed`]; the object is not there.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError>;
+
+    /// Creates the object of all that was written, durably, as a whole or not at all; never
     /// replaces one.
     ///
     /// # Errors
-    /// [`StoreError::AlreadyExists`], [`StoreError::Failed`]; after the latter the object may be
-    /// there.
-    fn put(&self, path: &str, chunks: Vec<Vec<u8>>) -> Result<(), StoreError>;
+    /// As [`SnapshotStore::put`].
+    fn finish(self: Box<Self>) -> Result<(), StoreError>;
+}
 
-    /// The whole object.
+/// A store of objects under paths with `/` between their parts. All methods block.
+pub trait SnapshotStore: Send + Sync {
+    /// Begins an object that is written piece by piece: it may be larger than memory.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyExists`] where that is known early, [`StoreError::Refused`],
+    /// [`StoreError::Failed`]; the object is not there.
+    fn create<'a>(&'a self, path: &str) -> Result<Box<dyn ObjectWriter + 'a>, StoreError>;
+
+    /// Creates a small object of all chunks end to end, durably, as a whole or not at all; never
+    /// replaces one.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyExists`], [`StoreError::Refused`], [`StoreError::Failed`]; after the
+    /// last the object may be there.
+    fn put(&self, path: &str, chunks: Vec<Vec<u8>>) -> Result<(), StoreError> {
+        let mut object = self.create(path)?;
+        chunks.iter().try_for_each(|chunk| object.write(chunk))?;
+        object.finish()
+    }
+
+    /// The whole of a small object.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Failed`].
@@ -186,6 +215,12 @@ pub trait SnapshotStore: Send + Sync {
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::OutOfRange`], [`StoreError::Failed`].
     fn get_range(&self, path: &str, offset: u64, length: u64) -> Result<Vec<u8>, StoreError>;
+
+    /// How many bytes the object has.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Failed`].
+    fn size(&self, path: &str) -> Result<u64, StoreError>;
 
     /// All objects whose path begins with `prefix`, which is empty or ends with `/`. In order of
     /// their paths.

@@ -10,12 +10,12 @@ use std::{
 
 pub use contract::contract;
 
-use crate::{ObjectInfo, SnapshotStore, StoreError};
+use crate::{ObjectInfo, ObjectWriter, SnapshotStore, StoreError};
 
-/// What goes wrong with one write.
+/// What goes wrong with the write of one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing is written, and the writer is told so.
+    /// Its first piece is not written, and the writer is told so.
     Refuse,
     /// It is written, but the writer is told that it failed.
     LoseReply,
@@ -49,6 +49,18 @@ struct Inner {
     writes: u64,
     faults: BTreeMap<u64, Fault>,
     frozen: bool,
+    /// How many bytes there may be in all.
+    room: Option<u64>,
+    /// The bytes of objects that are being written.
+    begun: u64,
+}
+
+/// An object that is being written.
+struct Writer<'a> {
+    store: &'a MemoryStore,
+    path: String,
+    bytes: Vec<u8>,
+    fault: Option<Fault>,
 }
 
 impl MemoryStore {
@@ -58,11 +70,23 @@ impl MemoryStore {
         Self::default()
     }
 
-    /// Lets `fault` befall the `n`-th write from now on, counted from 1.
+    /// Lets `fault` befall the `n`-th write of an object from now on, counted from 1.
     pub fn inject(&self, n: u64, fault: Fault) {
         let mut inner = self.lock();
         let at = inner.writes + n;
         inner.faults.insert(at, fault);
+    }
+
+    /// Lets so many bytes in all find room, those of objects in the making included, as on a disk
+    /// of that size; `None` = as many as come.
+    pub fn set_room(&self, room: Option<u64>) {
+        self.lock().room = room;
+    }
+
+    /// The bytes of all objects, those in the making included.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.lock().bytes()
     }
 
     /// How many writes were tried.
@@ -125,34 +149,85 @@ impl MemoryStore {
     }
 }
 
+impl Inner {
+    fn bytes(&self) -> u64 {
+        let objects = self.objects.values();
+        self.begun + objects.map(|bytes| bytes.len() as u64).sum::<u64>()
+    }
+
+    /// Never replaces an object.
+    fn vacant(&self, path: &str) -> Result<(), StoreError> {
+        if self.objects.contains_key(path) {
+            let path = path.to_owned();
+            return Err(StoreError::AlreadyExists { path });
+        }
+        Ok(())
+    }
+}
+
+impl ObjectWriter for Writer<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut inner = self.store.awake("write", &self.path)?;
+        if self.fault == Some(Fault::Refuse) {
+            return Err(failed("write", &self.path, "injected fault"));
+        }
+        let more = bytes.len() as u64;
+        if inner.room.is_some_and(|room| inner.bytes() + more > room) {
+            let message = "No space left on device (os error 28)";
+            return Err(failed("write", &self.path, message));
+        }
+        inner.begun += more;
+        drop(inner);
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<(), StoreError> {
+        let mut inner = self.store.awake("write", &self.path)?;
+        inner.vacant(&self.path)?;
+        let mut bytes = std::mem::take(&mut self.bytes);
+        inner.begun -= bytes.len() as u64;
+        let is_there = match self.fault {
+            None | Some(Fault::LoseReply) => true,
+            Some(Fault::Tear) => {
+                bytes.truncate(bytes.len() / 2);
+                true
+            }
+            Some(Fault::Refuse) => false,
+            Some(Fault::Freeze) => {
+                inner.frozen = true;
+                false
+            }
+        };
+        if is_there {
+            inner.objects.insert(self.path.clone(), bytes);
+        }
+        match self.fault {
+            None => Ok(()),
+            Some(_) => Err(failed("write", &self.path, "injected fault")),
+        }
+    }
+}
+
+impl Drop for Writer<'_> {
+    fn drop(&mut self) {
+        self.store.lock().begun -= self.bytes.len() as u64;
+    }
+}
+
 impl SnapshotStore for MemoryStore {
-    fn put(&self, path: &str, chunks: Vec<Vec<u8>>) -> Result<(), StoreError> {
+    fn create<'a>(&'a self, path: &str) -> Result<Box<dyn ObjectWriter + 'a>, StoreError> {
         let mut inner = self.awake("write", path)?;
         inner.writes += 1;
         let at = inner.writes;
         let fault = inner.faults.remove(&at);
-        if inner.objects.contains_key(path) {
-            return Err(StoreError::AlreadyExists {
-                path: path.to_owned(),
-            });
-        }
-        let mut bytes = chunks.concat();
-        match fault {
-            None => {
-                inner.objects.insert(path.to_owned(), bytes);
-                return Ok(());
-            }
-            Some(Fault::Refuse) => {}
-            Some(Fault::LoseReply) => {
-                inner.objects.insert(path.to_owned(), bytes);
-            }
-            Some(Fault::Tear) => {
-                bytes.truncate(bytes.len() / 2);
-                inner.objects.insert(path.to_owned(), bytes);
-            }
-            Some(Fault::Freeze) => inner.frozen = true,
-        }
-        Err(failed("write", path, "injected fault"))
+        inner.vacant(path)?;
+        Ok(Box::new(Writer {
+            store: self,
+            path: path.to_owned(),
+            bytes: Vec::new(),
+            fault,
+        }))
     }
 
     fn get(&self, path: &str) -> Result<Vec<u8>, StoreError> {
@@ -182,6 +257,13 @@ impl SnapshotStore for MemoryStore {
                 length,
                 size: bytes.len() as u64,
             })
+    }
+
+    fn size(&self, path: &str) -> Result<u64, StoreError> {
+        let inner = self.awake("read", path)?;
+        let object = inner.objects.get(path);
+        let size = object.map(|bytes| bytes.len() as u64);
+        size.ok_or_else(|| not_found(path))
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {
@@ -255,6 +337,22 @@ mod tests {
             store.get("a/1"),
             Err(StoreError::NotFound { path: "a/1".into() })
         );
+    }
+
+    #[test]
+    fn what_finds_no_room_is_not_there_and_takes_none() {
+        let store = MemoryStore::new();
+        put(&store, "a").unwrap();
+        store.set_room(Some(9));
+        let mut begun = store.create("b").unwrap();
+        begun.write(b"12345").unwrap();
+        assert_eq!(store.bytes(), 9);
+        assert!(put(&store, "c").is_err(), "what is begun takes room, too");
+        let error = begun.write(b"6").unwrap_err().to_string();
+        assert!(error.contains("No space left"), "{error}");
+        drop(begun);
+        assert_eq!((store.bytes(), store.paths()), (4, vec!["a".to_owned()]));
+        put(&store, "c").unwrap();
     }
 
     #[test]

@@ -13,6 +13,8 @@ mod client;
 mod options;
 mod retry;
 mod store;
+mod upload;
+mod writer;
 
 pub use options::{S3Credentials, S3Options};
 pub use store::S3Store;

@@ -10,24 +10,15 @@ use object_store::{
     ClientOptions, GetOptions, GetRange, ObjectStore, PutMode, PutOptions, PutPayload, RetryConfig,
     aws::{AmazonS3, AmazonS3Builder},
     list::{PaginatedListOptions, PaginatedListStore},
-    multipart::{MultipartStore, PartId},
     path::Path,
 };
 use tokio::runtime::{Builder, Runtime};
-use weir_checkpoint::{ObjectInfo, Refusal, SnapshotStore, StoreError};
+use weir_checkpoint::{ObjectInfo, ObjectWriter, Refusal, SnapshotStore, StoreError};
 
 use crate::{
-    S3Credentials, S3Options,
-    answer::{Answer, Failed},
-    client::Connector,
-    retry::Policy,
+    S3Credentials, S3Options, answer::Failed, client::Connector, retry::Policy, upload::Sizes,
+    writer::Writer,
 };
-
-/// Larger objects are uploaded in parts, each of which is tried again by itself.
-const WHOLE_BYTES_MAX: usize = 32 * 1024 * 1024;
-
-/// The size of a part; S3 takes none below 5 MiB but the last, and at most 10,000.
-const PART_BYTES: usize = 16 * 1024 * 1024;
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -43,8 +34,8 @@ pub struct S3Store {
     runtime: Option<Runtime>,
 }
 
-struct Inner {
-    client: AmazonS3,
+pub(crate) struct Inner {
+    pub(crate) client: AmazonS3,
     /// As the user writes it: `s3://bucket/prefix`.
     place: String,
     /// The bucket and where it is looked for.
@@ -52,8 +43,7 @@ struct Inner {
     /// Empty, or with `/` at its end.
     prefix: String,
     policy: Policy,
-    whole_bytes_max: usize,
-    part_bytes: usize,
+    pub(crate) sizes: Sizes,
 }
 
 impl std::fmt::Debug for S3Store {
@@ -79,15 +69,10 @@ impl S3Store {
     /// # Errors
     /// [`StoreError::Failed`] where the options, or the environment, make no sense.
     pub fn new(options: &S3Options) -> Result<Self, StoreError> {
-        Self::with(options, Policy::USUAL, WHOLE_BYTES_MAX, PART_BYTES)
+        Self::with(options, Policy::USUAL, Sizes::USUAL)
     }
 
-    fn with(
-        options: &S3Options,
-        policy: Policy,
-        whole_bytes_max: usize,
-        part_bytes: usize,
-    ) -> Result<Self, StoreError> {
+    fn with(options: &S3Options, policy: Policy, sizes: Sizes) -> Result<Self, StoreError> {
         let place = match options.prefix.is_empty() {
             true => format!("s3://{}", options.bucket),
             false => format!("s3://{}/{}", options.bucket, options.prefix),
@@ -122,32 +107,59 @@ impl S3Store {
                 server,
                 prefix,
                 policy,
-                whole_bytes_max,
-                part_bytes,
+                sizes,
             }),
             runtime: Some(runtime),
         })
     }
 
-    /// Runs requests to their end on the store's own thread.
-    fn wait<T: Send + 'static>(
+    /// Begins requests on the store's own thread; what comes of them is waited for later.
+    pub(crate) fn begin<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        path: &str,
+        work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<Answers<T>, StoreError> {
+        let gone = StoreError::Failed {
+            operation,
+            path: path.to_owned(),
+            message: "the thread of the store has ended".into(),
+        };
+        let Some(runtime) = &self.runtime else {
+            return Err(gone);
+        };
+        let (done, result) = mpsc::sync_channel(1);
+        runtime.spawn(async move {
+            // Whoever asked waits for it, or does not care any more.
+            let _ = done.send(work.await);
+        });
+        Ok(Answers { result, gone })
+    }
+
+    /// Runs requests to their end.
+    pub(crate) fn wait<T: Send + 'static>(
         &self,
         operation: &'static str,
         path: &str,
         work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let gone = || StoreError::Failed {
-            operation,
-            path: path.to_owned(),
-            message: "the thread of the store has ended".into(),
-        };
-        let runtime = self.runtime.as_ref().ok_or_else(gone)?;
-        let (done, result) = mpsc::sync_channel(1);
-        runtime.spawn(async move {
-            // Whoever asked waits for it.
-            let _ = done.send(work.await);
-        });
-        result.recv().map_err(|_| gone())?
+        self.begin(operation, path, work)?.wait()
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+}
+
+/// Where what comes of requests is waited for.
+pub(crate) struct Answers<T> {
+    result: mpsc::Receiver<Result<T, StoreError>>,
+    gone: StoreError,
+}
+
+impl<T> Answers<T> {
+    pub(crate) fn wait(self) -> Result<T, StoreError> {
+        self.result.recv().map_err(|_| self.gone)?
     }
 }
 
@@ -188,7 +200,7 @@ fn client(options: &S3Options) -> object_store::Result<AmazonS3> {
 }
 
 impl Inner {
-    fn path(&self, operation: &'static str, path: &str) -> Result<Path, StoreError> {
+    pub(crate) fn path(&self, operation: &'static str, path: &str) -> Result<Path, StoreError> {
         let whole = format!("{}{path}", self.prefix);
         let parsed = Path::parse(&whole).ok().filter(|parsed| {
             // One spelling for each object, and none for a prefix.
@@ -203,7 +215,10 @@ impl Inner {
 
     /// Tries until it works, or is not worth another try. Says whether an earlier try may have
     /// taken place.
-    async fn try_on<T, F>(&self, mut request: impl FnMut() -> F) -> (Result<T, Failed>, bool)
+    pub(crate) async fn try_on<T, F>(
+        &self,
+        mut request: impl FnMut() -> F,
+    ) -> (Result<T, Failed>, bool)
     where
         F: Future<Output = object_store::Result<T>>,
     {
@@ -232,7 +247,7 @@ impl Inner {
         }
     }
 
-    async fn ask<T, F>(
+    pub(crate) async fn ask<T, F>(
         &self,
         operation: &'static str,
         path: &str,
@@ -283,96 +298,58 @@ impl Inner {
         }
     }
 
-    async fn put(&self, path: &str, payload: PutPayload) -> Result<(), StoreError> {
+    /// Creates an object by one request.
+    pub(crate) async fn put(&self, path: &str, payload: PutPayload) -> Result<(), StoreError> {
         let object = self.path("write", path)?;
-        if payload.content_length() > self.whole_bytes_max {
-            return self.put_in_parts(path, &object, payload).await;
-        }
         let create = || PutOptions::from(PutMode::Create);
         let put = || self.client.put_opts(&object, payload.clone(), create());
         let (result, is_doubtful) = self.try_on(put).await;
-        self.written(path, result.map(|_| ()), is_doubtful, payload)
+        let mut written = Written::default();
+        payload.iter().for_each(|chunk| written.add(chunk));
+        self.written(path, result.map(|_| ()), is_doubtful, written)
             .await
-    }
-
-    /// In parts, so that one that is lost is sent again alone.
-    async fn put_in_parts(
-        &self,
-        path: &str,
-        object: &Path,
-        payload: PutPayload,
-    ) -> Result<(), StoreError> {
-        // Before anything is sent, for not every server looks when the parts are put together.
-        let look = GetOptions {
-            head: true,
-            ..GetOptions::default()
-        };
-        match self
-            .ask("write", path, || self.client.get_opts(object, look.clone()))
-            .await
-        {
-            Ok(_) => {
-                return Err(StoreError::AlreadyExists {
-                    path: path.to_owned(),
-                });
-            }
-            Err(e) if e.is_not_found() => {}
-            Err(e) => return Err(e),
-        }
-        let begin = || self.client.create_multipart(object);
-        let id = self.ask("write", path, begin).await?;
-        let mut done: Vec<PartId> = Vec::new();
-        for (index, part) in parts(&payload, self.part_bytes).into_iter().enumerate() {
-            let send = || self.client.put_part(object, &id, index, part.clone());
-            match self.ask("write", path, send).await {
-                Ok(part) => done.push(part),
-                Err(error) => {
-                    // What stays there costs money until somebody tidies up.
-                    let _ = self.client.abort_multipart(object, &id).await;
-                    return Err(error);
-                }
-            }
-        }
-        let complete = || self.client.complete_multipart(object, &id, done.clone());
-        let (result, is_doubtful) = self.try_on(complete).await;
-        // An upload that is complete is no longer known when it is asked for again.
-        let (result, is_doubtful) = match result {
-            Err(failed) if failed.is_missing() && is_doubtful => {
-                let answer = failed.answer.map(|answer| Answer {
-                    status: 412,
-                    ..answer
-                });
-                (Err(Failed { answer, ..failed }), true)
-            }
-            result => (result.map(|_| ()), is_doubtful),
-        };
-        if result.is_err() {
-            let _ = self.client.abort_multipart(object, &id).await;
-        }
-        self.written(path, result, is_doubtful, payload).await
     }
 
     /// What came of a write: where an earlier try may have taken place, an object that is there may
     /// be what was to be written.
-    async fn written(
+    pub(crate) async fn written(
         &self,
         path: &str,
         result: Result<(), Failed>,
         is_doubtful: bool,
-        payload: PutPayload,
+        written: Written,
     ) -> Result<(), StoreError> {
         match result {
             Ok(()) => Ok(()),
             Err(failed) if failed.is_taken() && is_doubtful => {
-                let there = self.get(path, None).await?;
-                let ours = payload.iter().flat_map(|chunk| chunk.iter());
-                match there.len() == payload.content_length() && there.iter().eq(ours) {
+                match self.holds(path, written).await? {
                     true => Ok(()),
                     false => Err(self.error("write", path, failed)),
                 }
             }
             Err(failed) => Err(self.error("write", path, failed)),
         }
+    }
+
+    /// Whether an object holds just that.
+    async fn holds(&self, path: &str, written: Written) -> Result<bool, StoreError> {
+        let (length, piece) = (written.length, self.sizes.part_bytes as u64);
+        if self.size(path).await? != length {
+            return Ok(false);
+        }
+        let mut there = Written::default();
+        if length <= piece {
+            there.add(&self.get(path, None).await?);
+        }
+        while there.length < length {
+            let end = length.min(there.length + piece);
+            let bytes = self.get(path, Some((there.length, end))).await?;
+            if bytes.is_empty() {
+                break; // it was replaced meanwhile: not by what was written
+            }
+            there.add(&bytes);
+        }
+        Ok(there == written)
     }
 
     /// An object, or a part of one.
@@ -394,7 +371,7 @@ impl Inner {
         }
     }
 
-    async fn size(&self, path: &str) -> Result<u64, StoreError> {
+    pub(crate) async fn size(&self, path: &str) -> Result<u64, StoreError> {
         let object = self.path("read", path)?;
         let look = GetOptions {
             head: true,
@@ -455,37 +432,24 @@ impl Inner {
     }
 }
 
-/// The bytes in parts of that size; only the last one is smaller.
-fn parts(payload: &PutPayload, part_bytes: usize) -> Vec<PutPayload> {
-    let mut parts = Vec::new();
-    let (mut part, mut room) = (Vec::new(), part_bytes);
-    for chunk in payload.iter() {
-        let mut chunk = chunk.clone();
-        while !chunk.is_empty() {
-            let piece = chunk.split_to(chunk.len().min(room));
-            room -= piece.len();
-            part.push(piece);
-            if room == 0 {
-                parts.push(std::mem::take(&mut part).into_iter().collect());
-                room = part_bytes;
-            }
-        }
+/// What was written of an object: enough to know it again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Written {
+    length: u64,
+    crc32c: u32,
+}
+
+impl Written {
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
+        self.length += bytes.len() as u64;
+        self.crc32c = crc32c::crc32c_append(self.crc32c, bytes);
     }
-    if !part.is_empty() {
-        parts.push(part.into_iter().collect());
-    }
-    parts
 }
 
 impl SnapshotStore for S3Store {
-    fn put(&self, path: &str, chunks: Vec<Vec<u8>>) -> Result<(), StoreError> {
-        let payload: PutPayload = chunks.into_iter().flat_map(PutPayload::from).collect();
-        let (inner, object) = (self.inner.clone(), path.to_owned());
-        self.wait(
-            "write",
-            path,
-            async move { inner.put(&object, payload).await },
-        )
+    fn create<'a>(&'a self, path: &str) -> Result<Box<dyn ObjectWriter + 'a>, StoreError> {
+        self.inner.path("write", path)?;
+        Ok(Box::new(Writer::new(self, path)))
     }
 
     fn get(&self, path: &str) -> Result<Vec<u8>, StoreError> {
@@ -514,6 +478,11 @@ impl SnapshotStore for S3Store {
                 size,
             })
         })
+    }
+
+    fn size(&self, path: &str) -> Result<u64, StoreError> {
+        let (inner, object) = (self.inner.clone(), path.to_owned());
+        self.wait("read", path, async move { inner.size(&object).await })
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {

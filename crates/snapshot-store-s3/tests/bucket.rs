@@ -80,6 +80,7 @@ fn a_large_object_goes_in_parts_and_is_not_replaced_either() {
     let chunks: Vec<Vec<u8>> = (0..34).map(|n| vec![n; 1 << 20]).collect();
     store.put("a/large", chunks.clone()).unwrap();
     assert_eq!(store.list("a/").unwrap()[0].length, 34 << 20);
+    assert_eq!(store.size("a/large").unwrap(), 34 << 20);
     let across = store.get_range("a/large", (16 << 20) - 1, 2).unwrap();
     assert_eq!(across, [15, 16]);
     assert!(store.get("a/large").unwrap() == chunks.concat());
@@ -89,6 +90,24 @@ fn a_large_object_goes_in_parts_and_is_not_replaced_either() {
             .unwrap_err()
             .is_already_exists()
     );
+}
+
+#[test]
+fn a_large_object_that_is_given_up_is_not_there() {
+    let store = store("given-up");
+    let mut object = store.create("a/large").unwrap();
+    (0..20).for_each(|n| object.write(&vec![n; 1 << 20]).unwrap());
+    drop(object);
+    assert_eq!(store.list("").unwrap(), []);
+    assert!(store.get("a/large").unwrap_err().is_not_found());
+    // Of two that are written at once the first one to be finished.
+    let mut first = store.create("a/large").unwrap();
+    let mut second = store.create("a/large").unwrap();
+    (0..9).for_each(|_| first.write(&vec![1; 1 << 20]).unwrap());
+    (0..9).for_each(|_| second.write(&vec![2; 1 << 20]).unwrap());
+    second.finish().unwrap();
+    assert!(first.finish().unwrap_err().is_already_exists());
+    assert_eq!(store.get_range("a/large", 0, 1).unwrap(), [2]);
 }
 
 #[test]

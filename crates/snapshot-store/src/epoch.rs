@@ -21,7 +21,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use weir_checkpoint::{JobPaths, ObjectInfo, Refusal, SnapshotStore, StoreError};
+use weir_checkpoint::{JobPaths, ObjectInfo, ObjectWriter, Refusal, SnapshotStore, StoreError};
 use weir_model::Attempt;
 
 use crate::{Holder, LockError};
@@ -197,14 +197,32 @@ impl Inner {
 /// A store that obeys its lock.
 struct Fenced(Arc<Inner>);
 
+/// Metadata that are being written.
+struct FencedMetadata<'a> {
+    object: Box<dyn ObjectWriter + 'a>,
+    inner: &'a Inner,
+}
+
+impl ObjectWriter for FencedMetadata<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.object.write(bytes)
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), StoreError> {
+        self.inner.check_current()?;
+        self.object.finish()?;
+        self.inner.check_current()
+    }
+}
+
 impl SnapshotStore for Fenced {
-    fn put(&self, path: &str, chunks: Vec<Vec<u8>>) -> Result<(), StoreError> {
+    fn create<'a>(&'a self, path: &str) -> Result<Box<dyn ObjectWriter + 'a>, StoreError> {
         if !JobPaths::is_metadata(path) {
-            return self.0.store.put(path, chunks);
+            return self.0.store.create(path);
         }
-        self.0.check_current()?;
-        self.0.store.put(path, chunks)?;
-        self.0.check_current()
+        let object = self.0.store.create(path)?;
+        let inner = &self.0;
+        Ok(Box::new(FencedMetadata { object, inner }))
     }
 
     fn get(&self, path: &str) -> Result<Vec<u8>, StoreError> {
@@ -213,6 +231,10 @@ impl SnapshotStore for Fenced {
 
     fn get_range(&self, path: &str, offset: u64, length: u64) -> Result<Vec<u8>, StoreError> {
         self.0.store.get_range(path, offset, length)
+    }
+
+    fn size(&self, path: &str) -> Result<u64, StoreError> {
+        self.0.store.size(path)
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {

@@ -22,7 +22,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use weir_checkpoint::{ObjectInfo, SnapshotStore, StoreError};
+use weir_checkpoint::{ObjectInfo, ObjectWriter, SnapshotStore, StoreError};
 
 pub(crate) use self::folder::is_absent;
 use self::{folder::Trouble, path::Checked};
@@ -122,8 +122,12 @@ impl LocalStore {
             .try_for_each(folder::sync)
     }
 
-    /// A new temporary file in `folder`, which is made where it is missing.
-    fn begin(&self, folder: &Path) -> Result<Temporary, Trouble> {
+    /// A new temporary file beside `target`, in a folder that is made where it is missing.
+    fn begin(&self, target: &Path) -> Result<Temporary, Trouble> {
+        let Some(folder) = target.parent() else {
+            let nowhere = io::ErrorKind::InvalidFilename.into();
+            return Err(Trouble::new("create", target, nowhere));
+        };
         let mut tries = 0;
         loop {
             match Temporary::create(folder) {
@@ -136,44 +140,109 @@ impl LocalStore {
         }
     }
 
-    fn create(&self, target: &Path, chunks: &[Vec<u8>]) -> Result<Created, Trouble> {
-        let Some(folder) = target.parent() else {
-            let nowhere = io::ErrorKind::InvalidFilename.into();
-            return Err(Trouble::new("create", target, nowhere));
-        };
-        let temporary = self.begin(folder)?;
-        temporary.write(chunks)?;
-        let created = temporary.link(target)?;
-        temporary.remove()?;
-        // Also where there is one already: whoever finds it there may rely on it.
-        self.sync_up(folder)?;
-        Ok(created)
+    /// On a disk that is full nothing must be left, and a folder may have been made.
+    fn tidy(&self, target: &Path) {
+        if let Some(folder) = target.parent() {
+            folder::remove_empty(folder, &self.root);
+        }
     }
 }
 
-/// What a put came to.
+/// What the creation of an object came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Created {
     Now,
     Before,
 }
 
+/// An object that is being written.
+struct Writer<'a> {
+    store: &'a LocalStore,
+    path: String,
+    target: PathBuf,
+    /// `None` when it has come to its end.
+    temporary: Option<Temporary>,
+}
+
+impl Writer<'_> {
+    fn failed(&self, trouble: Trouble) -> StoreError {
+        trouble.during("write", &self.path)
+    }
+
+    fn give_up(&mut self) {
+        if self.temporary.take().is_some() {
+            self.store.tidy(&self.target);
+        }
+    }
+
+    fn exists(&self) -> StoreError {
+        StoreError::AlreadyExists {
+            path: self.path.clone(),
+        }
+    }
+
+    fn over(&self) -> StoreError {
+        let over = io::Error::other("it was given up");
+        self.failed(Trouble::new("write", &self.target, over))
+    }
+
+    fn close(&self, mut temporary: Temporary) -> Result<Created, Trouble> {
+        temporary.sync()?;
+        let created = temporary.link(&self.target)?;
+        temporary.remove()?;
+        // Also where there is one already: whoever finds it there may rely on it.
+        if let Some(folder) = self.target.parent() {
+            self.store.sync_up(folder)?;
+        }
+        Ok(created)
+    }
+}
+
+impl ObjectWriter for Writer<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        let Some(temporary) = &mut self.temporary else {
+            return Err(self.over());
+        };
+        match temporary.write(bytes) {
+            Ok(()) => Ok(()),
+            Err(trouble) => {
+                // At once: others need its room.
+                self.give_up();
+                Err(self.failed(trouble))
+            }
+        }
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<(), StoreError> {
+        let temporary = self.temporary.take().ok_or_else(|| self.over())?;
+        let created = self.close(temporary);
+        if created.is_err() {
+            self.store.tidy(&self.target);
+        }
+        match created.map_err(|e| self.failed(e))? {
+            Created::Now => Ok(()),
+            Created::Before => Err(self.exists()),
+        }
+    }
+}
+
+impl Drop for Writer<'_> {
+    fn drop(&mut self) {
+        self.give_up();
+    }
+}
+
 impl SnapshotStore for LocalStore {
-    fn put(&self, path: &str, chunks: Vec<Vec<u8>>) -> Result<(), StoreError> {
+    fn create<'a>(&'a self, path: &str) -> Result<Box<dyn ObjectWriter + 'a>, StoreError> {
         let failed = |e: Trouble| e.during("write", path);
         let target = Checked::object(path).map_err(failed)?.under(&self.root);
-        let created = self.create(&target, &chunks).inspect_err(|_| {
-            // On a disk that is full nothing must be left, and a folder may have been made.
-            if let Some(folder) = target.parent() {
-                folder::remove_empty(folder, &self.root);
-            }
-        });
-        match created.map_err(failed)? {
-            Created::Now => Ok(()),
-            Created::Before => Err(StoreError::AlreadyExists {
-                path: path.to_owned(),
-            }),
-        }
+        let temporary = self.begin(&target).inspect_err(|_| self.tidy(&target));
+        Ok(Box::new(Writer {
+            store: self,
+            path: path.to_owned(),
+            temporary: Some(temporary.map_err(failed)?),
+            target,
+        }))
     }
 
     fn get(&self, path: &str) -> Result<Vec<u8>, StoreError> {
@@ -202,6 +271,11 @@ impl SnapshotStore for LocalStore {
         file.read_exact(&mut bytes)
             .map_err(|e| self.unread(path, e))?;
         Ok(bytes)
+    }
+
+    fn size(&self, path: &str) -> Result<u64, StoreError> {
+        let (_, size) = self.open(path)?;
+        Ok(size)
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {
@@ -296,7 +370,7 @@ fn not_found(path: &str) -> StoreError {
 /// A file that is not an object yet. Dropped before its time, it is removed.
 struct Temporary {
     path: PathBuf,
-    file: File,
+    file: BufWriter<File>,
     is_there: bool,
 }
 
@@ -310,7 +384,7 @@ impl Temporary {
                 Ok(file) => {
                     return Ok(Self {
                         path,
-                        file,
+                        file: BufWriter::with_capacity(BUFFER_BYTES, file),
                         is_there: true,
                     });
                 }
@@ -321,16 +395,17 @@ impl Temporary {
         }
     }
 
-    /// Writes all chunks and puts them on disk.
-    fn write(&self, chunks: &[Vec<u8>]) -> Result<(), Trouble> {
-        let mut out = BufWriter::with_capacity(BUFFER_BYTES, &self.file);
-        let written = chunks.iter().try_for_each(|chunk| out.write_all(chunk));
-        written
-            .and_then(|()| out.flush())
-            .map_err(|e| Trouble::new("write", &self.path, e))?;
-        self.file
-            .sync_all()
-            .map_err(|e| Trouble::new("fsync", &self.path, e))
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
+        let written = self.file.write_all(bytes);
+        written.map_err(|e| Trouble::new("write", &self.path, e))
+    }
+
+    /// Puts all that was written on disk.
+    fn sync(&mut self) -> Result<(), Trouble> {
+        let flushed = self.file.flush();
+        flushed.map_err(|e| Trouble::new("write", &self.path, e))?;
+        let synced = self.file.get_ref().sync_all();
+        synced.map_err(|e| Trouble::new("fsync", &self.path, e))
     }
 
     /// Gives the file its name too, unless there is such an object.

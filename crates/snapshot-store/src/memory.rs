@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, RwLock},
 };
 
-use weir_checkpoint::{JobPaths, ObjectInfo, Refusal, SnapshotStore, StoreError};
+use weir_checkpoint::{JobPaths, ObjectInfo, ObjectWriter, Refusal, SnapshotStore, StoreError};
 
 use crate::local::{checked_object, checked_prefix};
 
@@ -62,31 +62,65 @@ impl MemoryStore {
     }
 }
 
-impl SnapshotStore for MemoryStore {
-    fn put(&self, path: &str, chunks: Vec<Vec<u8>>) -> Result<(), StoreError> {
-        checked_object(path, "write")?;
-        let length: u64 = chunks.iter().map(|chunk| chunk.len() as u64).sum();
+/// An object that is being written.
+struct Writer<'a> {
+    store: &'a MemoryStore,
+    path: String,
+    bytes: Vec<u8>,
+}
+
+impl Writer<'_> {
+    fn exists(&self) -> StoreError {
+        StoreError::AlreadyExists {
+            path: self.path.clone(),
+        }
+    }
+}
+
+impl ObjectWriter for Writer<'_> {
+    /// Refuses what is too large as soon as it is: nothing beyond the limit is ever in memory.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        let (length, limit) = ((self.bytes.len() + bytes.len()) as u64, self.store.limit);
+        if length > limit && !JobPaths::is_metadata(&self.path) {
+            self.bytes = Vec::new();
+            return Err(StoreError::Refused {
+                operation: "write",
+                path: self.path.clone(),
+                refusal: Refusal::TooLarge { length, limit },
+            });
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), StoreError> {
         let mut objects = self
+            .store
             .objects
             .write()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if objects.contains_key(path) {
-            return Err(StoreError::AlreadyExists {
-                path: path.to_owned(),
-            });
+        if objects.contains_key(&self.path) {
+            return Err(self.exists());
         }
-        if length > self.limit && !JobPaths::is_metadata(path) {
-            return Err(StoreError::Refused {
-                operation: "write",
-                path: path.to_owned(),
-                refusal: Refusal::TooLarge {
-                    length,
-                    limit: self.limit,
-                },
-            });
-        }
-        objects.insert(path.to_owned(), chunks.concat().into());
+        objects.insert(self.path.clone(), self.bytes.as_slice().into());
         Ok(())
+    }
+}
+
+impl SnapshotStore for MemoryStore {
+    fn create<'a>(&'a self, path: &str) -> Result<Box<dyn ObjectWriter + 'a>, StoreError> {
+        checked_object(path, "write")?;
+        let writer = Writer {
+            store: self,
+            path: path.to_owned(),
+            bytes: Vec::new(),
+        };
+        let objects = self.objects.read();
+        let objects = objects.unwrap_or_else(std::sync::PoisonError::into_inner);
+        match objects.contains_key(path) {
+            true => Err(writer.exists()),
+            false => Ok(Box::new(writer)),
+        }
     }
 
     fn get(&self, path: &str) -> Result<Vec<u8>, StoreError> {
@@ -107,6 +141,10 @@ impl SnapshotStore for MemoryStore {
                 length,
                 size: bytes.len() as u64,
             })
+    }
+
+    fn size(&self, path: &str) -> Result<u64, StoreError> {
+        Ok(self.object(path)?.len() as u64)
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {

@@ -14,6 +14,7 @@ const NAMES: [&str; 3] = ["x", "y", "_metadata"];
 /// Where it breaks a promise.
 pub fn contract(store: &dyn SnapshotStore, seeds: u64) {
     laws(store);
+    pieces(store);
     for seed in 1..=seeds {
         agrees(store, seed);
         for object in store.list("").unwrap() {
@@ -28,11 +29,13 @@ fn laws(store: &dyn SnapshotStore) {
     let path = "job/chk-1/count/0/state";
     assert!(store.get(path).unwrap_err().is_not_found());
     assert!(store.get_range(path, 0, 1).unwrap_err().is_not_found());
+    assert!(store.size(path).unwrap_err().is_not_found());
     store.delete(path).unwrap();
     // Of many chunks, some of them empty.
     let chunks = vec![b"ab".to_vec(), Vec::new(), b"c".to_vec()];
     store.put(path, chunks).unwrap();
     assert_eq!(store.get(path).unwrap(), b"abc");
+    assert_eq!(store.size(path).unwrap(), 3);
     assert_eq!(store.get_range(path, 1, 2).unwrap(), b"bc");
     assert_eq!(store.get_range(path, 3, 0).unwrap(), b"");
     for (offset, length) in [(1, 3), (4, 0), (u64::MAX, 1), (0, u64::MAX)] {
@@ -54,6 +57,7 @@ fn laws(store: &dyn SnapshotStore) {
     // Nothing of nothing.
     store.put("job/chk-1/empty", Vec::new()).unwrap();
     assert_eq!(store.get("job/chk-1/empty").unwrap(), b"");
+    assert_eq!(store.size("job/chk-1/empty").unwrap(), 0);
     assert_eq!(store.get_range("job/chk-1/empty", 0, 0).unwrap(), b"");
     // A prefix ends where its folder does.
     store.put("job/chk-10/x", vec![vec![7; 5]]).unwrap();
@@ -76,6 +80,54 @@ fn laws(store: &dyn SnapshotStore) {
     assert!(!store.describe().is_empty());
 }
 
+/// The promises of objects that are written piece by piece.
+fn pieces(store: &dyn SnapshotStore) {
+    let path = "job/chk-2/count/0/state";
+    let hidden = |why: &str| {
+        assert!(store.get(path).unwrap_err().is_not_found(), "{why}");
+        assert_eq!(store.list("").unwrap(), [], "{why}");
+    };
+    // Nothing is seen of it before it is finished, and nothing is left if it never is.
+    let mut object = store.create(path).unwrap();
+    hidden("begun");
+    for piece in [&b"ab"[..], b"", b"c"] {
+        object.write(piece).unwrap();
+        hidden("half written");
+    }
+    drop(object);
+    hidden("given up");
+    // Of many pieces, of which none is as large as what a store may send at once.
+    let piece = |n: usize| vec![n as u8; 20_000 + n];
+    let mut object = store.create(path).unwrap();
+    (0..30).for_each(|n| object.write(&piece(n)).unwrap());
+    object.finish().unwrap();
+    let whole: Vec<u8> = (0..30).flat_map(piece).collect();
+    assert!(store.get(path).unwrap() == whole);
+    assert_eq!(store.size(path).unwrap(), whole.len() as u64);
+    // Never replaced, which is told at the end at the latest.
+    let again = store.create(path).and_then(|mut object| {
+        object.write(b"other")?;
+        object.finish()
+    });
+    assert!(again.unwrap_err().is_already_exists());
+    assert!(store.get(path).unwrap() == whole);
+    store.delete(path).unwrap();
+    // Of two the first one that is finished, whoever began.
+    let mut first = store.create(path).unwrap();
+    let mut second = store.create(path).unwrap();
+    first.write(b"first").unwrap();
+    second.write(b"second").unwrap();
+    second.finish().unwrap();
+    assert!(first.finish().unwrap_err().is_already_exists());
+    assert_eq!(store.get(path).unwrap(), b"second");
+    store.delete(path).unwrap();
+    // Of nothing.
+    store.create(path).unwrap().finish().unwrap();
+    assert_eq!(store.get(path).unwrap(), b"");
+    store.delete(path).unwrap();
+    hidden("deleted");
+}
+
 /// A random course of asks, answered by both alike.
 fn agrees(store: &dyn SnapshotStore, seed: u64) {
     let model = MemoryStore::new();
@@ -84,7 +136,7 @@ fn agrees(store: &dyn SnapshotStore, seed: u64) {
         let folder = dice.pick(&FOLDERS);
         let path = format!("{folder}{}", dice.pick(&NAMES));
         let place = format!("seed {seed}, step {step}: {path}");
-        match dice.below(9) {
+        match dice.below(10) {
             0..=3 => {
                 let chunks: Vec<_> = (0..dice.below(4))
                     .map(|_| vec![dice.below(256) as u8; dice.below(4)])
@@ -101,7 +153,8 @@ fn agrees(store: &dyn SnapshotStore, seed: u64) {
                 );
                 assert_eq!(answers.0, answers.1, "range, {place}");
             }
-            6 => assert_eq!(store.list(folder), model.list(folder), "list, {place}"),
+            6 => assert_eq!(store.size(&path), model.size(&path), "size, {place}"),
+            7 => assert_eq!(store.list(folder), model.list(folder), "list, {place}"),
             _ => assert_eq!(store.delete(&path), model.delete(&path), "delete, {place}"),
         }
     }

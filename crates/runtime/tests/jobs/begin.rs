@@ -1,6 +1,8 @@
 //! Where a job begins, and what was there before: each row once, whatever the user had in mind.
 
-use weir_checkpoint::{JobPaths, Metadata, ObjectInfo, StoreError, testing::MemoryStore};
+use weir_checkpoint::{
+    JobPaths, Metadata, ObjectInfo, ObjectWriter, StoreError, testing::MemoryStore,
+};
 use weir_model::{Column, ColumnView, Name};
 use weir_operator::{
     BadKey, Descriptor, KeySelector, Operator, OperatorFactory, SinkFactory, TaskInfo,
@@ -474,8 +476,12 @@ struct Stumbling {
 }
 
 impl SnapshotStore for Stumbling {
-    fn put(&self, path: &str, chunks: Vec<Vec<u8>>) -> Result<(), StoreError> {
-        self.store.put(path, chunks)
+    fn create<'a>(&'a self, path: &str) -> Result<Box<dyn ObjectWriter + 'a>, StoreError> {
+        self.store.create(path)
+    }
+
+    fn size(&self, path: &str) -> Result<u64, StoreError> {
+        self.store.size(path)
     }
 
     fn get(&self, path: &str) -> Result<Vec<u8>, StoreError> {

@@ -13,11 +13,13 @@ use super::*;
 #[derive(Clone, Debug)]
 enum Reply {
     Status(u16, &'static str),
+    /// Those bytes of an object of five, from an offset on.
+    Part(usize, &'static str),
     /// The connection is closed after the request was read.
     Hang,
 }
 
-use Reply::{Hang, Status};
+use Reply::{Hang, Part, Status};
 
 const OK: Reply = Status(200, "");
 
@@ -80,10 +82,17 @@ fn answer(connection: TcpStream, replies: &[Reply], log: &Mutex<Vec<String>>) {
         log.push(format!("{first}{conditional}"));
         replies[(log.len() - 1).min(replies.len() - 1)].clone()
     };
-    let Status(status, text) = reply else { return };
+    let (status, text, range) = match reply {
+        Status(status, text) => (status, text, String::new()),
+        Part(from, text) => {
+            let to = from + text.len() - 1;
+            (206, text, format!("content-range: bytes {from}-{to}/5\r\n"))
+        }
+        Hang => return,
+    };
     let mut connection = connection;
     let head = format!(
-        "HTTP/1.1 {status} X\r\ncontent-length: {}\r\netag: \"e\"\r\nlast-modified: Thu, 01 Jan \
+        "HTTP/1.1 {status} X\r\ncontent-length: {}\r\n{range}etag: \"e\"\r\nlast-modified: Thu, 01 Jan \
          1970 00:00:00 GMT\r\nconnection: close\r\n\r\n{text}",
         text.len()
     );
@@ -108,7 +117,11 @@ fn store(endpoint: &str) -> S3Store {
         first_ms: 1,
         ..Policy::USUAL
     };
-    S3Store::with(&options(endpoint), policy, 10, 4).unwrap()
+    let sizes = Sizes {
+        part_bytes: 4,
+        together: 1,
+    };
+    S3Store::with(&options(endpoint), policy, sizes).unwrap()
 }
 
 fn code(error: &StoreError) -> &'static str {
@@ -171,7 +184,8 @@ fn a_server_that_is_not_there_is_named_with_how_often_it_was_tried() {
 fn a_write_whose_answer_was_lost_is_done_if_what_is_there_is_what_was_written() {
     let taken = Status(412, "<Code>PreconditionFailed</Code>");
     for (there, is_ours) in [("abc", true), ("abd", false), ("ab", false)] {
-        let server = Server::with(vec![Hang, taken.clone(), Status(200, there)]);
+        let size = Status(200, there);
+        let server = Server::with(vec![Hang, taken.clone(), size, Status(200, there)]);
         let result = server
             .store()
             .put("a/x", vec![b"ab".to_vec(), b"c".to_vec()]);
@@ -225,6 +239,45 @@ fn large_objects_go_in_parts_under_the_same_condition() {
     assert_eq!(code(&error), "W0132");
     let last = server.asked().pop().unwrap();
     assert_eq!(last, format!("DELETE {path}?uploadId=u1"));
+}
+
+#[test]
+fn a_large_object_that_is_given_up_is_sent_as_it_comes_and_leaves_nothing() {
+    let begun = "<InitiateMultipartUploadResult><UploadId>u1</UploadId>\
+                 </InitiateMultipartUploadResult>";
+    let server = Server::with(vec![Status(404, ""), Status(200, begun), OK]);
+    let store = server.store();
+    let mut object = store.create("a/x").unwrap();
+    object.write(&[1; 4]).unwrap();
+    assert_eq!(server.asked(), [] as [&str; 0], "it may be a small one");
+    object.write(&[2; 4]).unwrap();
+    object.write(&[3; 4]).unwrap();
+    drop(object);
+    let path = "/bucket/some/prefix/a/x";
+    let asked = server.asked();
+    let sent = |line: &&String| line.contains("partNumber");
+    assert_eq!(asked.iter().filter(sent).count(), 2, "{asked:?}");
+    assert_eq!(*asked.last().unwrap(), format!("DELETE {path}?uploadId=u1"));
+}
+
+#[test]
+fn a_large_write_whose_answer_was_lost_is_done_if_what_is_there_is_what_was_written() {
+    let begun = "<InitiateMultipartUploadResult><UploadId>u1</UploadId>\
+                 </InitiateMultipartUploadResult>";
+    let gone = Status(404, "<Code>NoSuchUpload</Code>");
+    for (there, is_ours) in [("abcdef", false), ("abcde", true), ("abcdf", false)] {
+        let mut replies = vec![Status(404, ""), Status(200, begun), OK, OK];
+        // The parts are put together, the answer is lost, the upload is not known any more.
+        replies.extend([Hang, gone.clone(), OK, Status(200, there)]);
+        if there.len() == 5 {
+            replies.push(Part(0, &there[..4]));
+            replies.push(Part(4, &there[4..]));
+        }
+        let server = Server::with(replies);
+        let result = server.store().put("a/x", vec![b"abcde".to_vec()]);
+        assert_eq!(result.is_ok(), is_ours, "{there}: {result:?}");
+        assert!(is_ours || result.unwrap_err().is_already_exists());
+    }
 }
 
 #[test]
