@@ -14,16 +14,16 @@ mod tests;
 mod verify;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     path::{Path, PathBuf},
 };
 
 use weir_checkpoint::{
     CheckpointKind, FileRef, JobPaths, Metadata, SnapshotStore, StoreError, resolve,
 };
-use weir_model::OperatorName;
+use weir_model::{OperatorName, Parallelism, SubtaskIndex};
 use weir_snapshot_store::LocalStore;
-use weir_state::StateFileReader;
+use weir_state::{ChannelFile, InFlight, StateFileReader};
 
 use crate::storage::store_of;
 
@@ -161,25 +161,88 @@ impl Saved {
         size_of(&self.metadata)
     }
 
-    /// The number of rows of each state of an operator, from what its files say of themselves; what
-    /// cannot be read is told.
-    pub(crate) fn rows(&self) -> (BTreeMap<(OperatorName, String), u64>, Vec<Problem>) {
-        let mut rows = BTreeMap::new();
-        let mut problems = Vec::new();
-        for file in self.metadata.files() {
-            match self.open(file) {
-                Ok(reader) => {
-                    for operator in reader.operators() {
-                        for state in reader.states(operator).unwrap_or_default() {
-                            let key = (operator.clone(), state.name.clone());
-                            *rows.entry(key).or_default() += state.rows;
-                        }
-                    }
+    /// The number of rows of each state of an operator, from what its files say of themselves, and
+    /// what was in flight to it; what cannot be read is told. Of keyed state in the files of its
+    /// backend nobody else knows.
+    pub(crate) fn rows(&self) -> Rows {
+        let mut rows = Rows::default();
+        let mut seen = HashSet::new();
+        for (name, operator) in &self.metadata.operators {
+            for subtask in &operator.subtasks {
+                // Chained operators share a file.
+                if let Some(file) = &subtask.file
+                    && seen.insert(&file.path)
+                    && let Err(e) = self.rows_of(file, &mut rows.of_state)
+                {
+                    rows.problems.push(Problem::new(&file.path, e));
                 }
-                Err(e) => problems.push(Problem::new(&file.path, e)),
+                let Some(file) = &subtask.channels else {
+                    continue;
+                };
+                if !seen.insert(&file.path) {
+                    continue;
+                }
+                match self.in_flight(file) {
+                    Ok(count) => *rows.in_flight.entry(name.clone()).or_default() += count,
+                    Err(e) => rows.problems.push(Problem::new(&file.path, e)),
+                }
             }
         }
-        (rows, problems)
+        rows
+    }
+
+    fn rows_of(&self, file: &FileRef, rows: &mut RowsOfState) -> Result<(), String> {
+        let reader = self.open(file)?;
+        let all = self
+            .metadata
+            .max_parallelism
+            .range_of(SubtaskIndex(0), Parallelism::ONE);
+        let all = all.map_err(|e| e.to_string())?;
+        for operator in reader.operators() {
+            let is_native = reader.native(operator, all).is_some();
+            for state in reader.states(operator).unwrap_or_default() {
+                if is_native && state.kind.is_keyed() {
+                    continue;
+                }
+                let key = (operator.clone(), state.name.clone());
+                *rows.entry(key).or_default() += state.rows;
+            }
+        }
+        Ok(())
+    }
+
+    /// How many rows were in flight, by the file that has them.
+    fn in_flight(&self, file: &FileRef) -> Result<u64, String> {
+        let bytes = self.store.get(&self.object(file));
+        let file = ChannelFile::open(bytes.map_err(|e| e.to_string())?);
+        let file = file.map_err(|e| e.to_string())?;
+        let mut count = 0;
+        for channel in file.channels() {
+            let elements = file.elements(channel.index).map_err(|e| e.to_string())?;
+            count += elements.iter().map(rows_in).sum::<u64>();
+        }
+        Ok(count)
+    }
+}
+
+/// The number of rows of each state.
+pub(crate) type RowsOfState = BTreeMap<(OperatorName, String), u64>;
+
+/// How many rows a checkpoint has, and where.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    /// Of each state whose rows can be told.
+    pub(crate) of_state: RowsOfState,
+    /// In flight to each operator, or to the task that it heads.
+    pub(crate) in_flight: BTreeMap<OperatorName, u64>,
+    /// Files that cannot be looked into.
+    pub(crate) problems: Vec<Problem>,
+}
+
+fn rows_in(element: &InFlight) -> u64 {
+    match element {
+        InFlight::Rows(batch) => batch.len() as u64,
+        InFlight::Watermark(_) | InFlight::Idle(_) => 0,
     }
 }
 

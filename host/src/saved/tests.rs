@@ -115,9 +115,9 @@ fn a_whole_checkpoint_is_whole_and_its_rows_are_counted() {
     let folder = checkpoint(dir.path(), 1, WHOLE);
     assert_eq!(found(&folder), None);
     let saved = Saved::read(&folder).unwrap().unwrap();
-    let (rows, problems) = saved.rows();
-    assert_eq!(rows[&(name("op"), "count".to_owned())], 1);
-    assert_eq!(problems, []);
+    let rows = saved.rows();
+    assert_eq!(rows.of_state[&(name("op"), "count".to_owned())], 1);
+    assert_eq!(rows.problems, []);
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! `weir checkpoints inspect`: what one checkpoint holds.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
-use weir_checkpoint::{CheckpointKind, OperatorMeta, SourceMeta, Transaction};
+use weir_checkpoint::{CheckpointKind, Metadata, OperatorMeta, SourceMeta, Transaction};
 use weir_model::OperatorName;
 
 use super::{count, place, storage_failed};
@@ -12,7 +12,7 @@ use crate::{
     cli::{Output, Shared},
     exit::Exit,
     render::{error, grouped, size, tell, utc},
-    saved::{Place, Problem, Saved, kind},
+    saved::{Place, Problem, Rows, Saved, kind},
     storage::{DAMAGED, NO_CHECKPOINT},
 };
 
@@ -30,9 +30,6 @@ pub(super) struct Inspect {
     #[arg(value_name = "CHECKPOINT")]
     path: PathBuf,
 }
-
-/// The number of rows of each state, as far as they are known.
-type Rows = BTreeMap<(OperatorName, String), u64>;
 
 impl Inspect {
     pub(super) fn run(self, shared: &Shared) -> Exit {
@@ -62,10 +59,10 @@ impl Inspect {
             }
             Err(failure) => return storage_failed(&path, &failure, shared),
         };
-        let (rows, problems) = saved.rows();
+        let rows = saved.rows();
         match shared.output {
-            Output::Text => tell(&text(&saved, &rows, &problems)),
-            Output::Json => tell(&document(&saved, &rows, &problems).to_string()),
+            Output::Text => tell(&text(&saved, &rows)),
+            Output::Json => tell(&document(&saved, &rows).to_string()),
         }
         Exit::Done
     }
@@ -82,7 +79,7 @@ fn why(kind: CheckpointKind) -> &'static str {
     }
 }
 
-fn text(saved: &Saved, rows: &Rows, problems: &[Problem]) -> String {
+fn text(saved: &Saved, rows: &Rows) -> String {
     let metadata = &saved.metadata;
     let files = metadata.files();
     let of = count(files.len(), "file", "files");
@@ -102,19 +99,7 @@ fn text(saved: &Saved, rows: &Rows, problems: &[Problem]) -> String {
         format!("  max-parallelism  {}", metadata.max_parallelism),
         format!("  size             {} in {of}", size(saved.size())),
     ];
-    lines.push("operators".into());
-    for (name, operator) in &metadata.operators {
-        lines.push(operator_text(name, operator));
-        lines.extend(keys_text(&operator.keys));
-        for state in &operator.states {
-            let rows = rows.get(&(name.clone(), state.name.clone())).copied();
-            let rows = rows.map_or_else(|| "?".to_owned(), grouped);
-            lines.push(format!(
-                "    {:<16} {:<14} {rows:>9} rows, {} version {}",
-                state.name, state.kind, state.format, state.version
-            ));
-        }
-    }
+    operators_text(metadata, rows, &mut lines);
     lines.push("sources".into());
     metadata
         .sources
@@ -145,10 +130,33 @@ fn text(saved: &Saved, rows: &Rows, problems: &[Problem]) -> String {
     if files.is_empty() {
         lines.push("  none".into());
     }
-    for Problem { file, what } in problems {
+    for Problem { file, what } in &rows.problems {
         lines.push(format!("note: {file} cannot be looked into: {what}"));
     }
     lines.join("\n")
+}
+
+/// All operators, their states, and what is in flight to them.
+fn operators_text(metadata: &Metadata, rows: &Rows, lines: &mut Vec<String>) {
+    lines.push("operators".into());
+    for (name, operator) in &metadata.operators {
+        lines.push(operator_text(name, operator));
+        lines.extend(keys_text(&operator.keys));
+        for state in &operator.states {
+            let rows = rows
+                .of_state
+                .get(&(name.clone(), state.name.clone()))
+                .copied();
+            let rows = rows.map_or_else(|| "?".to_owned(), grouped);
+            lines.push(format!(
+                "    {:<16} {:<14} {rows:>9} rows, {} version {}",
+                state.name, state.kind, state.format, state.version
+            ));
+        }
+        if let Some(count) = rows.in_flight.get(name) {
+            lines.push(format!("    in flight        {} rows", grouped(*count)));
+        }
+    }
 }
 
 fn operator_text(name: &OperatorName, operator: &OperatorMeta) -> String {
@@ -260,7 +268,7 @@ fn sink_text(transactions: &[Transaction], saved: &Saved) -> String {
     )
 }
 
-fn document(saved: &Saved, rows: &Rows, problems: &[Problem]) -> Value {
+fn document(saved: &Saved, rows: &Rows) -> Value {
     let metadata = &saved.metadata;
     let operator = |(name, operator): (&OperatorName, &OperatorMeta)| {
         let state = |state: &weir_checkpoint::StateMeta| {
@@ -269,7 +277,7 @@ fn document(saved: &Saved, rows: &Rows, problems: &[Problem]) -> Value {
                 "kind": state.kind,
                 "format": state.format,
                 "version": state.version,
-                "rows": rows.get(&(name.clone(), state.name.clone())),
+                "rows": rows.of_state.get(&(name.clone(), state.name.clone())),
             })
         };
         json!({
@@ -277,6 +285,7 @@ fn document(saved: &Saved, rows: &Rows, problems: &[Problem]) -> Value {
             "parallelism": operator.parallelism.get(),
             "finished_subtasks": operator.subtasks.iter().filter(|s| s.finished).count(),
             "keys": operator.keys,
+            "rows_in_flight": rows.in_flight.get(name).copied().unwrap_or(0),
             "states": operator.states.iter().map(state).collect::<Vec<_>>(),
         })
     };
@@ -320,7 +329,7 @@ fn document(saved: &Saved, rows: &Rows, problems: &[Problem]) -> Value {
         "sources": metadata.sources.iter().map(source).collect::<Vec<_>>(),
         "sinks": metadata.sinks.iter().map(sink).collect::<Vec<_>>(),
         "files": metadata.files().into_iter().map(file).collect::<Vec<_>>(),
-        "problems": problems.iter().map(problem).collect::<Vec<_>>(),
+        "problems": rows.problems.iter().map(problem).collect::<Vec<_>>(),
         "errors": [],
     })
 }
