@@ -87,6 +87,11 @@ pub trait BackendFactory: Send + Sync {
         states: &[StateDecl],
         range: KeyGroupRange,
     ) -> Result<Box<dyn Backend>, Failure>;
+
+    /// Whether its backends can go on from files of their kind, which are written as they are.
+    fn has_files(&self) -> bool {
+        false
+    }
 }
 
 /// How a job is run.

@@ -53,4 +53,8 @@ impl BackendFactory for OnDisk {
         let owner = format!("{}-{}-{}", task.job, task.operator, task.subtask.0);
         Ok(Box::new(self.0.create(&owner, states.to_vec(), range)?))
     }
+
+    fn has_files(&self) -> bool {
+        true
+    }
 }

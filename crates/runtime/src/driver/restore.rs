@@ -13,8 +13,8 @@ use weir_graph::Chain;
 use weir_model::{CheckpointId, Name, ProcessingTime};
 use weir_operator::{Descriptor, Failure, OperatorFactory, SavedSource, Sealed, TaskInfo};
 use weir_state::{
-    Backend, BaseIndex, ChannelFile, NativeReaders, Reference, SavedOperatorState, StateFileReader,
-    redistribute, redistribute_finished,
+    Backend, BaseIndex, Change, ChannelFile, Error, NativeReaders, Reference, SavedOperatorState,
+    StateFileReader, Verdict, redistribute, redistribute_finished,
 };
 
 use super::{
@@ -196,7 +196,55 @@ impl Restored {
             }
         }
         self.judge_raw(deployment)?;
+        self.judge_native(deployment)?;
         self.judge_in_flight(deployment)
+    }
+
+    /// Judges keyed state in the files of a backend: nobody but that reads them, nobody migrates
+    /// what is in them.
+    fn judge_native(&mut self, deployment: &Deployment) -> Result<(), NoRestore> {
+        let verdicts = fit::verdicts(&self.metadata, deployment);
+        for (name, verdicts) in verdicts {
+            if !self.is_native(&name)? {
+                continue;
+            }
+            let is_older = |verdict: &Verdict| matches!(verdict.change, Change::Version { .. });
+            let why = if !deployment.backend.has_files() {
+                "another state backend, which only that reads"
+            } else if verdicts.iter().any(is_older) {
+                "its backend and of an older version, which nobody can migrate"
+            } else {
+                continue;
+            };
+            self.fit.problems.push(format!(
+                "the state of operator `{name}` is in the files of {why}: go on from a canonical \
+                 savepoint, taken with the job as it was"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether the keyed state of an operator is in the files of its backend.
+    fn is_native(&self, operator: &Name) -> Result<bool, NoRestore> {
+        let Some(saved) = self.metadata.operators.get(operator) else {
+            return Ok(false);
+        };
+        let max = self.metadata.max_parallelism;
+        for (subtask, part) in saved.parallelism.subtasks().zip(&saved.subtasks) {
+            let Some(file) = &part.file else { continue };
+            let held = max.range_of(subtask, saved.parallelism).map_err(|e| {
+                let message = format!("{}: operator `{operator}`: {e}", self.location);
+                NoRestore::Unreadable(Failure::Restore { message })
+            })?;
+            let reader = self.reader(file, &part.shared)?;
+            if lock(&reader)
+                .native(self.saved_name(operator), held)
+                .is_some()
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Judges what components had said themselves: it must be told to somebody.
@@ -351,9 +399,13 @@ impl Restored {
             .iter_mut()
             .map(|(_, held, reader)| (*held, &mut **reader));
         if let Some(mut native) = NativeReaders::of(saved_as, natives.collect()) {
-            return backend
-                .import(&mut native)
-                .map_err(|e| failed(e.to_string()));
+            return backend.import(&mut native).map_err(|e| match e {
+                // It is whole: the job may go on with that backend, and an older one is no better.
+                Error::OtherBackend => Failure::Unfit {
+                    message: format!("{}: operator `{operator}`: {e}", self.location),
+                },
+                e => failed(e.to_string()),
+            });
         }
         for (file, _, reader) in &mut open {
             let loaded = reader.load(saved_as, backend, range, now);
