@@ -7,10 +7,12 @@
 //! `@examples@` replaced in its YAML and JSON.
 //!
 //! Each Markdown file under `docs/transcripts/` is a test too: a session at a shell, with what it
-//! prints.
+//! prints. The table of one of them, of what savepoints and checkpoints can do, is tried cell by
+//! cell.
 //!
 //! The program is this binary itself, called with [`AS_PROGRAM`]: so it is never an old one.
 
+mod capabilities;
 mod case;
 mod documents;
 mod matrix;
@@ -66,6 +68,7 @@ fn trials() -> Result<Vec<Trial>> {
     let first = || documents::check_first_operator().map_err(|e| Failed::from(format!("{e:#}")));
     trials.push(Trial::test("document: the first operator", first));
     trials.extend(transcripts()?);
+    trials.extend(capabilities());
     Ok(trials)
 }
 
@@ -84,6 +87,19 @@ fn jobs() -> Result<Vec<Trial>> {
         }
     }
     Ok(trials)
+}
+
+/// Each column of the table of what savepoints and checkpoints can do.
+fn capabilities() -> Vec<Trial> {
+    let column = |kind: &capabilities::Kind| {
+        let kind = *kind;
+        let run = move || capabilities::run(kind).map_err(|e| Failed::from(format!("{e:#}")));
+        Trial::test(format!("capabilities::{}", kind.head()), run)
+    };
+    let shape = || capabilities::run_shape().map_err(|e| Failed::from(format!("{e:#}")));
+    let mut trials: Vec<Trial> = capabilities::Kind::ALL.iter().map(column).collect();
+    trials.push(Trial::test("capabilities::the table has its checks", shape));
+    trials
 }
 
 /// A path from the top folder.

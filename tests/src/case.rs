@@ -63,7 +63,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// With the places of this checkout filled in.
-fn filled(text: &str) -> String {
+pub(crate) fn filled(text: &str) -> String {
     let examples = root().join("guest-examples");
     text.replace("@guests@", &guests().display().to_string())
         .replace("@data@", &examples.join("data").display().to_string())

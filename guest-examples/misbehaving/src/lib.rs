@@ -46,6 +46,8 @@ enum Deed {
     FatState,
     /// Logs ten thousand lines.
     Chatter,
+    /// Takes its time, a millisecond or so.
+    Dawdle,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
@@ -113,6 +115,9 @@ fn act_alone(deed: Deed, env: &Env) -> Result<()> {
             }
         }
         Deed::Chatter => (0..10_000).for_each(|line| env.log(Level::Info, line)),
+        Deed::Dawdle => (0..3_000_000).for_each(|turn| {
+            black_box(turn);
+        }),
         Deed::Flood | Deed::LongRow | Deed::FatState => {
             bail!("{deed:?} needs a row in hand");
         }

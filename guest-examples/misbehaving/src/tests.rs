@@ -60,3 +60,10 @@ fn a_configuration_that_is_misspelled_is_refused() {
     let message = refused.err().unwrap();
     assert!(message.contains("unknown field `row-number`"), "{message}");
 }
+
+#[test]
+fn a_row_that_dawdles_counts_all_the_same() {
+    let mut guest = open(r#"{"do": "dawdle"}"#);
+    let out = guest.keyed([("a", "x"), ("a", "y")]).unwrap();
+    assert_eq!(out.main(), ["x=1", "y=2"]);
+}
