@@ -1,5 +1,5 @@
-//! The database of one operator and subtask behind the trait of all backends: one multi-get a
-//! read, one batch a call.
+//! The database of one operator and subtask behind the trait of all backends: what is not in memory
+//! before it is read by one multi-get, and written by one batch a call.
 
 use std::sync::Arc;
 
@@ -15,6 +15,8 @@ use crate::{
     Shared, cells,
     database::{Access, Database},
     error::failed,
+    front::Front,
+    jobs::Work,
     keys::{self, Sorted},
     lists, load, maps, options, restore,
     snapshot::{self, Names},
@@ -27,7 +29,8 @@ const KEEP_BYTES: usize = 4 << 20;
 /// Keyed state in RocksDB.
 pub struct RocksDbBackend {
     holds: Arc<Holds>,
-    database: Database,
+    database: Arc<Database>,
+    front: Front,
     owner: String,
     names: Names,
     lookups: ReadOptions,
@@ -45,11 +48,13 @@ impl RocksDbBackend {
         range: KeyGroupRange,
     ) -> Result<Self, Error> {
         let holds = Arc::new(Holds::new(decls, range)?);
+        let front = Front::new(&holds, shared.clone());
         let folder = shared.scratch.folder(owner);
         let database = Database::open(shared, folder, &holds, Clock::new(), Access::Write)?;
         Ok(Self {
             holds,
-            database,
+            database: Arc::new(database),
+            front,
             owner: owner.to_owned(),
             names: Names::default(),
             lookups: options::lookups(),
@@ -60,16 +65,22 @@ impl RocksDbBackend {
         })
     }
 
-    /// Gathers what a call wrote, in order of keys: what comes in order is taken in quickly.
+    /// Gathers what of a call goes to the database at once, in order of keys: what comes in order
+    /// is taken in quickly.
     fn fill(&mut self, keys: &KeyBatch<'_>, writes: &Writes) -> Result<(), Error> {
         let Self {
             database,
             batch,
             sorted,
             scratch,
+            front,
             ..
         } = self;
-        for (state, writes) in &writes.values {
+        let values = match front.writes_back() {
+            true => &[][..],
+            false => &writes.values,
+        };
+        for (state, writes) in values {
             let family = database.family(state.0 as usize)?;
             sorted.keys(keys, Which::Some(&writes.keys));
             cells::write(batch, &family, sorted, writes);
@@ -105,9 +116,16 @@ impl RocksDbBackend {
         }
     }
 
+    /// The bytes before the database.
+    #[cfg(test)]
+    pub(crate) fn held(&mut self) -> usize {
+        self.front.memory()
+    }
+
     /// Compacts everything, so that tests see what only compactions do.
     #[cfg(test)]
-    pub(crate) fn compact(&self) {
+    pub(crate) fn compact(&mut self) {
+        self.front.empty(&self.database).unwrap();
         for (state, shape) in self.holds.shapes.iter().enumerate() {
             if *shape != Shape::Foreign {
                 let family = self.database.family(state).unwrap();
@@ -142,15 +160,19 @@ impl Backend for RocksDbBackend {
         out: &mut OptionalColumn,
     ) -> Result<(), Error> {
         self.holds.check_read(state, Shape::Cell, keys, which)?;
-        self.sorted.keys(keys, which);
-        let family = self.database.family(state.0 as usize)?;
-        cells::read(
-            &self.database.db,
-            &family,
-            &self.lookups,
-            &mut self.sorted,
-            out,
-        )
+        self.front.make_room(&self.database)?;
+        let Self {
+            database,
+            front,
+            lookups,
+            sorted,
+            ..
+        } = self;
+        front.get(state, keys, which, out, |missing, out| {
+            sorted.keys(keys, Which::Some(missing));
+            let family = database.family(state.0 as usize)?;
+            cells::read(&database.db, &family, lookups, sorted, out)
+        })
     }
 
     fn get_lists(
@@ -212,14 +234,24 @@ impl Backend for RocksDbBackend {
     }
 
     fn apply(&mut self, keys: &KeyBatch<'_>, writes: &Writes) -> Result<(), Error> {
+        // Everything that can fail comes first, so that all is applied or nothing.
         self.holds.check_writes(keys, writes)?;
-        match self.fill(keys, writes) {
-            Ok(()) => self.write(),
-            Err(error) => {
-                self.empty();
-                Err(error)
+        self.front.make_room(&self.database)?;
+        if !self.front.writes_back() || !writes.lists.is_empty() || !writes.maps.is_empty() {
+            // A snapshot that is not made yet must not see what follows.
+            self.front.jobs.settle();
+            match self.fill(keys, writes) {
+                Ok(()) => self.write()?,
+                Err(error) => {
+                    self.empty();
+                    return Err(error);
+                }
             }
         }
+        for (state, writes) in &writes.values {
+            self.front.put(*state, keys, writes);
+        }
+        Ok(())
     }
 
     fn set_time(&mut self, now: ProcessingTime) {
@@ -228,20 +260,31 @@ impl Backend for RocksDbBackend {
 
     fn snapshot(&mut self, request: &SnapshotRequest) -> Result<Box<dyn Snapshot>, Error> {
         self.database.clock.set(request.now);
-        let frozen = snapshot::freeze(&self.database, &self.owner)?;
-        Ok(match request.format {
-            SnapshotFormat::Native => Box::new(snapshot::native(frozen, self.names.clone())),
-            SnapshotFormat::Canonical => {
-                Box::new(snapshot::canonical(frozen, self.holds.clone(), request.now))
+        let (names, holds, now) = (self.names.clone(), self.holds.clone(), request.now);
+        let format = request.format;
+        let then = move |frozen| -> Box<dyn Snapshot> {
+            match format {
+                SnapshotFormat::Native => Box::new(snapshot::native(frozen, names)),
+                SnapshotFormat::Canonical => Box::new(snapshot::canonical(frozen, holds, now)),
             }
-        })
+        };
+        if self.front.writes_back() {
+            let work = Work {
+                database: Arc::clone(&self.database),
+                cells: self.front.freeze(),
+                owner: self.owner.clone(),
+            };
+            return Ok(self.front.jobs.take(work, Box::new(then)));
+        }
+        snapshot::freeze(&self.database, &self.owner).map(then)
     }
 
     fn may_block(&self) -> bool {
-        true
+        !self.front.writes_back()
     }
 
     fn import(&mut self, files: &mut dyn NativeFiles) -> Result<(), Error> {
+        self.front.empty(&self.database)?;
         restore::import(
             &mut self.database,
             &self.holds,
@@ -260,6 +303,7 @@ impl Backend for RocksDbBackend {
             .shapes
             .get(index as usize)
             .ok_or(Error::Undeclared { index, declared })?;
+        self.front.empty(&self.database)?;
         let family = self.database.family(index as usize);
         let loaded = load::rows(shape, family, group, rows, &mut self.batch);
         match loaded {
@@ -275,10 +319,11 @@ impl Backend for RocksDbBackend {
         let estimate = rocksdb::properties::ESTIMATE_NUM_KEYS;
         let family = self.database.family(state.0 as usize);
         let keys = family.map(|f| self.database.db.property_int_value_cf(&f, estimate));
-        match keys {
+        let there = match keys {
             Ok(Ok(Some(keys))) => keys,
             Ok(Ok(None) | Err(_)) | Err(_) => 0,
-        }
+        };
+        there.max(self.front.entries(state))
     }
 
     fn counts(&self) -> bool {

@@ -1,10 +1,19 @@
 //! Values: an entry of the database a key.
 
 use rocksdb::{DB, ReadOptions, WriteBatch};
-use weir_model::OptionalColumn;
+use weir_model::{KeyGroup, OptionalColumn};
 use weir_state::{Error, ValueWrites, backends};
 
-use crate::{Family, error::failed, keys::Sorted};
+use crate::{
+    Family,
+    database::Database,
+    error::failed,
+    keys::{self, Sorted},
+    options,
+};
+
+/// What comes in order is written by the batch, each of so many bytes.
+const BATCH_BYTES: usize = 256 << 10;
 
 /// Appends the value of each key of an access to `out`: entries of maps are looked up as cells are.
 pub(crate) fn read(
@@ -60,5 +69,57 @@ pub(crate) fn write(
             Some(value) => batch.put_cf(family, key, value),
             None => batch.delete_cf(family, key),
         }
+    }
+}
+
+/// Writes cells of one state that come in order of their keys.
+pub(crate) struct CellWriter<'a> {
+    db: &'a DB,
+    family: Family<'a>,
+    batch: WriteBatch,
+    stored: Vec<u8>,
+}
+
+impl<'a> CellWriter<'a> {
+    pub(crate) fn new(database: &'a Database, state: usize) -> Result<Self, Error> {
+        Ok(Self {
+            db: &database.db,
+            family: database.family(state)?,
+            batch: WriteBatch::default(),
+            stored: Vec::new(),
+        })
+    }
+
+    /// Writes a value, or that there is none.
+    pub(crate) fn put(
+        &mut self,
+        group: KeyGroup,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<(), Error> {
+        self.stored.clear();
+        keys::put_key(&mut self.stored, group, key);
+        match value {
+            Some(value) => self.batch.put_cf(&self.family, &self.stored, value),
+            None => self.batch.delete_cf(&self.family, &self.stored),
+        }
+        if self.batch.size_in_bytes() >= BATCH_BYTES {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is left.
+    pub(crate) fn finish(mut self) -> Result<(), Error> {
+        self.flush()
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        if !self.batch.is_empty() {
+            let written = self.db.write_opt(&self.batch, &options::writes());
+            written.map_err(failed("write to it"))?;
+            self.batch.clear();
+        }
+        Ok(())
     }
 }

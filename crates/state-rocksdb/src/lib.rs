@@ -10,6 +10,8 @@ mod backend;
 mod cells;
 mod database;
 mod error;
+mod front;
+mod jobs;
 mod keys;
 mod lists;
 mod load;
@@ -40,7 +42,8 @@ type Family<'a> = Arc<rocksdb::BoundColumnFamily<'a>>;
 /// How a job keeps its state in RocksDB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RocksDbOptions {
-    /// Bytes of memory for blocks and write buffers of all databases of the job, at least 8 MiB.
+    /// Bytes of memory for all databases of the job, at least 8 MiB: for values before them, blocks
+    /// and write buffers.
     pub memory_bytes: usize,
     /// The folder in which the databases get a folder.
     pub local_dir: PathBuf,
@@ -49,6 +52,7 @@ pub struct RocksDbOptions {
 /// What the databases of a job share. Memory and disk are first used by the first backend.
 pub struct RocksDb {
     options: RocksDbOptions,
+    tuning: Tuning,
     shared: Mutex<Option<Arc<Shared>>>,
 }
 
@@ -56,6 +60,16 @@ pub struct RocksDb {
 pub(crate) struct Shared {
     pub(crate) memory: Memory,
     pub(crate) scratch: Arc<Scratch>,
+    pub(crate) tuning: Tuning,
+}
+
+/// What tests set otherwise.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tuning {
+    /// The bytes that each backend may hold before its database.
+    front: Option<usize>,
+    /// Whether what is written waits there.
+    write_back: Option<bool>,
 }
 
 impl RocksDb {
@@ -64,8 +78,19 @@ impl RocksDb {
     pub fn new(options: RocksDbOptions) -> Self {
         Self {
             options,
+            tuning: Tuning::default(),
             shared: Mutex::new(None),
         }
+    }
+
+    /// The same with other bytes for values before the databases, in which writes wait or do not.
+    #[cfg(test)]
+    pub(crate) fn tuned(self, front: usize, write_back: bool) -> Self {
+        let tuning = Tuning {
+            front: Some(front),
+            write_back: Some(write_back),
+        };
+        Self { tuning, ..self }
     }
 
     /// An empty database for the keyed states among `decls` and the key groups `range`. `owner`
@@ -92,6 +117,7 @@ impl RocksDb {
         let made = Arc::new(Shared {
             memory: Memory::new(self.options.memory_bytes),
             scratch: Arc::new(scratch),
+            tuning: self.tuning,
         });
         *shared = Some(made.clone());
         Ok(made)

@@ -1,7 +1,10 @@
 //! How the databases of a job are set up: memory that all share, and what fits each kind of state.
 //!
 //! INVARIANT: write buffers and blocks of all databases of a job are charged to one cache of a
-//! fixed size, so that memory does not grow with operators, subtasks or states.
+//! fixed size, and what is kept before them is divided by their number, so that memory does not
+//! grow with operators, subtasks or states.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rocksdb::{
     BlockBasedOptions, Cache, DBCompressionType, DataBlockIndexType, LogLevel, Options,
@@ -18,6 +21,8 @@ use crate::{
 
 /// The least memory a job can do with: below, every few writes would be a file.
 pub(crate) const LEAST_MEMORY: usize = 8 << 20;
+/// The most bytes of the write buffer of one state.
+const MAX_WRITE_BUFFER: usize = 64 << 20;
 /// Files that one database keeps open: many databases share what a process may open.
 const OPEN_FILES: i32 = 256;
 /// Bits of a bloom filter for each key.
@@ -33,26 +38,58 @@ const BYTES_PER_SYNC: u64 = 4 << 20;
 pub(crate) struct Memory {
     cache: Cache,
     buffers: WriteBufferManager,
-    write_buffer: usize,
+    bytes: usize,
+    /// How many backends keep values before their databases.
+    fronts: Mutex<usize>,
 }
 
 impl Memory {
-    /// Memory of so many bytes. The division is Flink's: buffers that are being written out come on
-    /// top of those in use, so a third is allowed for half.
+    /// Memory of so many bytes.
     pub(crate) fn new(bytes: usize) -> Self {
         let bytes = bytes.max(LEAST_MEMORY);
-        let cache = Cache::new_lru_cache(bytes / 6 * 5);
-        let for_buffers = bytes / 3;
+        let cache = Cache::new_lru_cache(for_cache(bytes));
         let buffers = WriteBufferManager::new_write_buffer_manager_with_cache(
-            for_buffers,
+            for_buffers(bytes),
             false,
             cache.clone(),
         );
         Self {
             cache,
             buffers,
-            write_buffer: (for_buffers / 2).min(64 << 20),
+            bytes,
+            fronts: Mutex::new(0),
         }
+    }
+
+    /// A backend that keeps values before its database: half of the memory is for all of them.
+    pub(crate) fn join(&self) {
+        let mut fronts = lock(&self.fronts);
+        *fronts += 1;
+        if *fronts == 1 {
+            let rest = self.bytes / 2;
+            self.buffers.set_buffer_size(for_buffers(rest));
+            self.cache.clone().set_capacity(for_cache(rest));
+        }
+    }
+
+    /// Such a backend is gone.
+    pub(crate) fn leave(&self) {
+        let mut fronts = lock(&self.fronts);
+        *fronts -= 1;
+        if *fronts == 0 {
+            self.cache.clone().set_capacity(for_cache(self.bytes));
+            self.buffers.set_buffer_size(for_buffers(self.bytes));
+        }
+    }
+
+    /// The bytes that one of those backends may hold before its database.
+    pub(crate) fn front(&self) -> usize {
+        self.bytes / 2 / (*lock(&self.fronts)).max(1)
+    }
+
+    /// The bytes of the write buffer of one state.
+    fn write_buffer(&self) -> usize {
+        (self.buffers.get_buffer_size() / 2).min(MAX_WRITE_BUFFER)
     }
 
     /// The bytes in use of the cache, to which buffers are charged too.
@@ -60,6 +97,21 @@ impl Memory {
     pub(crate) fn usage(&self) -> usize {
         self.cache.get_usage()
     }
+}
+
+fn lock(fronts: &Mutex<usize>) -> MutexGuard<'_, usize> {
+    fronts.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The division between blocks and buffers is Flink's: buffers that are being written out come on
+/// top of those in use, so a third is allowed for half.
+fn for_cache(bytes: usize) -> usize {
+    bytes / 6 * 5
+}
+
+/// See [`for_cache`].
+fn for_buffers(bytes: usize) -> usize {
+    bytes / 3
 }
 
 /// What holds for a whole database. There is no log of writes: what was not flushed is in no
@@ -103,8 +155,8 @@ pub(crate) fn family(memory: &Memory, shape: Shape, ttl_ms: Option<u64>, clock: 
     table.set_data_block_hash_ratio(0.75);
     options.set_block_based_table_factory(&table);
     options.set_compression_type(DBCompressionType::Lz4);
-    options.set_write_buffer_size(memory.write_buffer);
-    options.set_arena_block_size((memory.write_buffer / 64).clamp(16 << 10, 1 << 20));
+    options.set_write_buffer_size(memory.write_buffer());
+    options.set_arena_block_size((memory.write_buffer() / 64).clamp(16 << 10, 1 << 20));
     options.set_max_write_buffer_number(2);
     options.set_target_file_size_base(64 << 20);
     options.set_max_bytes_for_level_base(256 << 20);

@@ -95,7 +95,7 @@ enum Change {
 
 /// Fills an empty database with what the parts have of its key groups.
 pub(crate) fn import(
-    database: &mut Database,
+    database: &mut Arc<Database>,
     holds: &Arc<Holds>,
     owner: &str,
     names: &Names,
@@ -155,14 +155,14 @@ fn fetch(
 
 /// Goes on with the database of a part.
 fn adopt(
-    database: &mut Database,
+    database: &mut Arc<Database>,
     holds: &Arc<Holds>,
     owner: &str,
     part: &NativePart,
     folder: Folder,
 ) -> Result<(), Error> {
     let (shared, clock) = (database.shared.clone(), database.clock.clone());
-    *database = Database::open(shared, folder, holds, clock, Access::Write)?;
+    *database = Arc::new(Database::open(shared, folder, holds, clock, Access::Write)?);
     database.drop_undeclared()?;
     for state in 0..holds.decls.len() {
         if holds.shapes[state] == Shape::Foreign {

@@ -5,6 +5,7 @@
 //! of which keeps one invariant.
 
 mod big;
+mod cache;
 mod chunks;
 mod cleanup;
 mod delta;
@@ -31,6 +32,7 @@ use crate::{
     holds::{Holds, Shape, check_lengths},
     limits,
 };
+pub use cache::{CellCache, FrozenCells, PutCell};
 pub(crate) use chunks::MapChunks;
 use cleanup::Cursor;
 use epoch::Epochs;

@@ -16,7 +16,7 @@ use super::{
 use crate::{RocksDb, RocksDbBackend, RocksDbOptions, restore::Note};
 
 /// All key groups.
-fn all() -> KeyGroupRange {
+pub(super) fn all() -> KeyGroupRange {
     ranges(1)[0]
 }
 
@@ -36,14 +36,14 @@ fn stamped(last: i64, value: &[u8]) -> Vec<u8> {
 }
 
 /// Distinct keys as a call has them.
-struct Keys {
+pub(super) struct Keys {
     keys: Column,
     hashes: Vec<u64>,
     groups: Vec<weir_model::KeyGroup>,
 }
 
 impl Keys {
-    fn of(keys: impl IntoIterator<Item = Vec<u8>>) -> Self {
+    pub(super) fn of(keys: impl IntoIterator<Item = Vec<u8>>) -> Self {
         let mut column = Column::new();
         keys.into_iter().for_each(|key| column.push(&key));
         let hashes: Vec<u64> = column.iter().map(hash64).collect();
@@ -58,11 +58,11 @@ impl Keys {
         }
     }
 
-    fn numbered(numbers: std::ops::Range<u32>) -> Self {
+    pub(super) fn numbered(numbers: std::ops::Range<u32>) -> Self {
         Self::of(numbers.map(|n| format!("key-{n:08}").into_bytes()))
     }
 
-    fn batch(&self) -> KeyBatch<'_> {
+    pub(super) fn batch(&self) -> KeyBatch<'_> {
         KeyBatch {
             keys: self.keys.view(),
             hashes: &self.hashes,
@@ -72,7 +72,7 @@ impl Keys {
 }
 
 /// Puts one value under each key.
-fn put(backend: &mut RocksDbBackend, keys: &Keys, value: impl Fn(u32) -> Vec<u8>) {
+pub(super) fn put(backend: &mut RocksDbBackend, keys: &Keys, value: impl Fn(u32) -> Vec<u8>) {
     let mut writes = ValueWrites::default();
     for key in 0..keys.keys.len() as u32 {
         writes.keys.push(key);
@@ -111,7 +111,7 @@ fn put_all(backend: &mut RocksDbBackend, keys: &Keys, elements: &[Vec<u8>]) {
     backend.apply(&keys.batch(), &writes).unwrap();
 }
 
-fn value(backend: &mut RocksDbBackend, keys: &Keys) -> Option<Vec<u8>> {
+pub(super) fn value(backend: &mut RocksDbBackend, keys: &Keys) -> Option<Vec<u8>> {
     let mut out = OptionalColumn::new();
     let which = Which::Some(&[0]);
     backend
@@ -137,7 +137,7 @@ fn map(backend: &mut RocksDbBackend, keys: &Keys) -> Vec<Vec<u8>> {
     out.values.iter().map(<[u8]>::to_vec).collect()
 }
 
-fn restored(
+pub(super) fn restored(
     database: &RocksDb,
     saved_as: Vec<StateDecl>,
     saved: &Saved,

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, io};
 
 use weir_model::{CheckpointId, KeyGroup, KeyGroupRange, ProcessingTime};
 use weir_state::{
-    Backend, Chain, Error, NativeFiles, NativePart, SavedState, SnapshotFormat, SnapshotRequest,
-    SnapshotSink, StateDecl, StateIndex,
+    Backend, Chain, Error, NativeFiles, NativePart, SavedState, Snapshot, SnapshotFormat,
+    SnapshotRequest, SnapshotSink, StateDecl, StateIndex,
 };
 
 /// What one subtask saved.
@@ -36,15 +36,23 @@ impl Saved {
             format,
             now: ProcessingTime(now),
         };
-        let snapshot = backend.snapshot(&request).unwrap();
+        Self::written(backend.snapshot(&request).unwrap(), id, base).unwrap()
+    }
+
+    /// Writes a snapshot.
+    pub(super) fn written(
+        snapshot: Box<dyn Snapshot>,
+        id: u64,
+        base: Option<&Saved>,
+    ) -> Result<Self, Error> {
         let mut saved = Self {
-            id: Some(request.id),
+            id: Some(CheckpointId(id)),
             base: base.cloned().map(Box::new),
             ..Self::default()
         };
-        snapshot.write(&mut saved).unwrap();
+        snapshot.write(&mut saved)?;
         saved.base = None;
-        saved
+        Ok(saved)
     }
 
     pub(super) fn native(backend: &mut dyn Backend, id: u64, base: Option<&Saved>) -> Self {

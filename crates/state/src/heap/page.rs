@@ -68,6 +68,15 @@ impl Page {
         self.segments().map(of).sum()
     }
 
+    /// The bytes of this layer and those below, without what is kept outside of segments.
+    pub(super) fn held(&self) -> usize {
+        let own = self.segments.iter().flatten().map(Segment::buffers);
+        own.sum::<usize>()
+            + self.segments.capacity() * size_of::<Option<Segment>>()
+            + self.directory.capacity() * size_of::<u32>()
+            + self.base.as_deref().map_or(0, Self::held)
+    }
+
     /// The segment of a hash, to be written.
     #[inline]
     pub(super) fn segment_mut(&mut self, hash: u64) -> &mut Segment {

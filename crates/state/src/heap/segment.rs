@@ -83,6 +83,11 @@ impl Segment {
         }
     }
 
+    /// How many entries there are.
+    pub(super) fn len(&self) -> usize {
+        self.live as usize
+    }
+
     pub(super) fn depth(&self) -> u8 {
         self.depth
     }
@@ -203,6 +208,23 @@ impl Segment {
         }
     }
 
+    /// Inserts a value that was last changed in the epoch of this mark, where the key has none;
+    /// gives back whether it had none.
+    pub(super) fn remember(
+        &mut self,
+        hash: u64,
+        group: u16,
+        mark: u8,
+        key: &[u8],
+        value: &[u8],
+    ) -> bool {
+        let new = self.find_cell(tag_of(hash), key).is_none();
+        if new {
+            self.insert(hash, group, mark, key, value);
+        }
+        new
+    }
+
     /// Replaces a value where it is, if `at` is the record of `key` and the value fits; gives back
     /// whether it did. Not in a tagged segment, where a value may have to be let go of.
     #[inline]
@@ -294,14 +316,18 @@ impl Segment {
         high
     }
 
+    /// The bytes of its buffers.
+    pub(super) fn buffers(&self) -> usize {
+        self.index.capacity() * size_of::<Cell>()
+            + self.arena.capacity()
+            + self.bigs.capacity() * size_of::<Option<Arc<Big>>>()
+    }
+
     /// The bytes of its buffers and of what is kept outside of them.
     #[cfg(test)]
     pub(super) fn memory(&self) -> usize {
         let bigs = self.bigs.iter().flatten().map(|big| big.memory());
-        self.index.capacity() * size_of::<Cell>()
-            + self.arena.capacity()
-            + self.bigs.capacity() * size_of::<Option<Arc<Big>>>()
-            + bigs.sum::<usize>()
+        self.buffers() + bigs.sum::<usize>()
     }
 
     #[inline]

@@ -149,7 +149,7 @@ impl<'a> Sorted<'a> {
         self.segment.key(self.at)
     }
 
-    fn cmp(&self, other: &Self) -> Ordering {
+    pub(super) fn cmp(&self, other: &Self) -> Ordering {
         (self.group, self.prefix)
             .cmp(&(other.group, other.prefix))
             .then_with(|| self.key().cmp(other.key()))

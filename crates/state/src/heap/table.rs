@@ -41,8 +41,13 @@ pub(super) struct Table {
 impl Table {
     /// A table without entries; see [`Segment::new`] for `tagged`.
     pub(super) fn new(range: KeyGroupRange, tagged: bool, epoch: u64) -> Self {
+        Self::with_pages(range, MAX_PAGES, tagged, epoch)
+    }
+
+    /// The same, with up to so many pages.
+    pub(super) fn with_pages(range: KeyGroupRange, most: usize, tagged: bool, epoch: u64) -> Self {
         let groups = range.count();
-        let shift = groups.div_ceil(MAX_PAGES).next_power_of_two().ilog2();
+        let shift = groups.div_ceil(most).next_power_of_two().ilog2();
         let pages = groups.div_ceil(1 << shift);
         Self {
             range,
@@ -86,6 +91,21 @@ impl Table {
     /// A page, by its number.
     pub(super) fn page(&self, number: usize) -> Option<&Page> {
         self.pages.get(number)
+    }
+
+    /// Makes a page of a table without tags anew; gives back how many entries it had.
+    pub(super) fn empty(&mut self, page: usize, epoch: u64) -> usize {
+        let Some(page) = self.pages.get_mut(page) else {
+            return 0;
+        };
+        let entries = page.segments().map(Segment::len).sum();
+        *page = Page::new(false, epoch);
+        entries
+    }
+
+    /// How many pages there are.
+    pub(super) fn page_count(&self) -> usize {
+        self.pages.len()
     }
 
     /// The key groups of a page.
@@ -200,6 +220,11 @@ impl Table {
         let groups: Vec<_> = (0..self.pages.len()).map(|at| self.groups_of(at)).collect();
         let pages = self.pages.iter_mut().map(Page::freeze);
         groups.into_iter().zip(pages).collect()
+    }
+
+    /// The bytes that are held, in all layers.
+    pub(super) fn held(&self) -> usize {
+        self.pages.iter().map(Page::held).sum()
     }
 
     /// The bytes of all entries that are there now.

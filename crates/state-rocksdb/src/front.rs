@@ -1,0 +1,258 @@
+//! Values before the database: what was read or written last is in memory, as far as it may be.
+//!
+//! Where an operator has cells only, what a call writes stays here until it must give way or a
+//! checkpoint is written: a value that changes over and over goes to the database once for all
+//! that, and together with others, in order. At a barrier it is frozen, which takes microseconds
+//! whatever has changed, and written beside the data path. An operator that has lists or maps as
+//! well writes all of a call to the database at once, for what it appends and removes there is not
+//! kept here: then a snapshot must link the files while the task waits, and should not have to
+//! write first.
+//!
+//! INVARIANT: a value that is here is newer than that of the database, or the same. What the
+//! database does not have leaves only after it was written there.
+
+use std::sync::Arc;
+
+use weir_model::OptionalColumn;
+use weir_state::{
+    Error, KeyBatch, StateIndex, ValueWrites, Which,
+    backends::{self, CellCache, FrozenCells, Holds, Shape},
+};
+
+use crate::{Shared, cells::CellWriter, database::Database, jobs::Jobs};
+
+/// What is held is counted when this part of what is allowed was written since.
+const COUNT_EACH: usize = 64;
+/// What one large call needed more is given back.
+const KEEP_BYTES: usize = 4 << 20;
+/// What an entry takes beside its key and its value, about.
+const ENTRY_BYTES: usize = 32;
+
+/// The right of a backend to hold values before its database: those that have one share.
+struct Share {
+    shared: Arc<Shared>,
+    is_some: bool,
+}
+
+/// See the module.
+pub(crate) struct Front {
+    /// Of each state that has cells.
+    caches: Vec<Option<CellCache>>,
+    write_back: bool,
+    share: Share,
+    pub(crate) jobs: Jobs,
+    /// Bytes that were held when they were counted, and about those that were added since.
+    held: usize,
+    added: usize,
+    found: OptionalColumn,
+    missing: Vec<u32>,
+    read: OptionalColumn,
+}
+
+impl Front {
+    /// Nothing.
+    pub(crate) fn new(holds: &Holds, shared: Arc<Shared>) -> Self {
+        let direct = |shape| matches!(shape, &Shape::List | &Shape::Map);
+        let write_back = shared.tuning.write_back;
+        let write_back = write_back.unwrap_or_else(|| !holds.shapes.iter().any(direct));
+        let cache = |shape: &Shape| (*shape == Shape::Cell).then(|| CellCache::new(holds.range));
+        Self {
+            caches: holds.shapes.iter().map(cache).collect(),
+            write_back,
+            share: Share::new(shared, holds),
+            jobs: Jobs::default(),
+            held: 0,
+            added: 0,
+            found: OptionalColumn::new(),
+            missing: Vec::new(),
+            read: OptionalColumn::new(),
+        }
+    }
+
+    /// Whether what is written waits here.
+    pub(crate) fn writes_back(&self) -> bool {
+        self.write_back
+    }
+
+    /// Appends the value of each key to `out`; `look_up` appends those of some keys out of the
+    /// database, by their indices. The state has cells.
+    pub(crate) fn get(
+        &mut self,
+        state: StateIndex,
+        keys: &KeyBatch<'_>,
+        which: Which<'_>,
+        out: &mut OptionalColumn,
+        look_up: impl FnOnce(&[u32], &mut OptionalColumn) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let Some(Some(cache)) = self.caches.get_mut(state.0 as usize) else {
+            let declared = self.caches.len();
+            return Err(Error::Undeclared {
+                index: state.0,
+                declared,
+            });
+        };
+        recycle(&mut self.found);
+        self.missing.clear();
+        cache.get(keys, which, &mut self.found, &mut self.missing)?;
+        if self.missing.is_empty() {
+            if out.is_empty() {
+                std::mem::swap(out, &mut self.found);
+                return Ok(());
+            }
+            let bytes = out.column().byte_len() + self.found.column().byte_len();
+            backends::check_column("the column of values", bytes, out.len() + self.found.len())?;
+            out.extend_from(&self.found);
+            return Ok(());
+        }
+        let asked = self.missing.iter();
+        let indices: Vec<u32> = asked.map(|&at| which.get(at as usize) as u32).collect();
+        recycle(&mut self.read);
+        look_up(&indices, &mut self.read)?;
+        let mut bytes = out.column().byte_len();
+        let mut asked = self.missing.iter().zip(self.read.iter()).peekable();
+        for (position, value) in (0..).zip(self.found.iter()) {
+            let read = asked.next_if(|&(&at, _)| at == position);
+            let value = read.map_or(value, |(_, value)| value);
+            bytes += value.map_or(0, <[u8]>::len);
+            backends::check_column("the column of values", bytes, out.len())?;
+            out.push(value);
+        }
+        drop(asked);
+        cache.remember(keys, &indices, &self.read);
+        self.added += bytes_of(keys, &self.read);
+        Ok(())
+    }
+
+    /// Takes what a call wrote to a state, which was checked.
+    pub(crate) fn put(&mut self, state: StateIndex, keys: &KeyBatch<'_>, writes: &ValueWrites) {
+        if let Some(Some(cache)) = self.caches.get_mut(state.0 as usize) {
+            cache.put(keys, writes);
+            self.added += bytes_of(keys, &writes.values);
+        }
+    }
+
+    /// Freezes what the database does not have, by state.
+    pub(crate) fn freeze(&mut self) -> Vec<(usize, FrozenCells)> {
+        let caches = self.caches.iter_mut().enumerate();
+        caches
+            .filter_map(|(state, cache)| Some((state, cache.as_mut()?.freeze())))
+            .collect()
+    }
+
+    /// Makes room where there is more than `allowed` bytes. A quarter is kept for what is copied
+    /// while a snapshot is on its way; where that is not enough, this waits for it.
+    pub(crate) fn make_room(&mut self, database: &Database) -> Result<(), Error> {
+        let allowed = self.share.bytes();
+        if self.added <= allowed / COUNT_EACH {
+            return Ok(());
+        }
+        self.count();
+        if !self.jobs.are_settled() {
+            if self.held <= allowed {
+                return Ok(());
+            }
+            self.jobs.settle();
+            self.count();
+        }
+        self.shrink(database, allowed / 4 * 3)
+    }
+
+    /// Writes everything to the database, and keeps nothing.
+    pub(crate) fn empty(&mut self, database: &Database) -> Result<(), Error> {
+        if self.held + self.added == 0 {
+            return Ok(());
+        }
+        self.jobs.settle();
+        self.count();
+        self.shrink(database, 0)?;
+        self.held = 0;
+        Ok(())
+    }
+
+    /// Entries of a state that are here.
+    pub(crate) fn entries(&self, state: StateIndex) -> u64 {
+        let cache = self.caches.get(state.0 as usize);
+        cache.and_then(Option::as_ref).map_or(0, CellCache::entries)
+    }
+
+    /// The bytes that are held.
+    pub(crate) fn memory(&mut self) -> usize {
+        let caches = self.caches.iter_mut().flatten();
+        caches.map(CellCache::memory).sum()
+    }
+
+    fn count(&mut self) {
+        self.held = self.memory();
+        self.added = 0;
+    }
+
+    /// Lets go of one page after the other, of the state that has most, until no more than this is
+    /// held or every page had its turn.
+    fn shrink(&mut self, database: &Database, allowed: usize) -> Result<(), Error> {
+        let caches = self.caches.iter_mut().enumerate();
+        // How much each has, which it is, and how many of its pages have not had their turn.
+        let sized = |(state, cache): (usize, &mut Option<CellCache>)| {
+            let cache = cache.as_mut()?;
+            Some((cache.memory(), state, cache.pages()))
+        };
+        let mut caches: Vec<(usize, usize, usize)> = caches.filter_map(sized).collect();
+        while self.held > allowed {
+            let left = caches.iter_mut().filter(|(_, _, pages)| *pages > 0);
+            let Some((size, state, pages)) = left.max() else {
+                break;
+            };
+            let Some(Some(cache)) = self.caches.get_mut(*state) else {
+                break;
+            };
+            if self.write_back {
+                let mut writer = CellWriter::new(database, *state)?;
+                cache.write_page(&mut |group, key, value| writer.put(group, key, value))?;
+                writer.finish()?;
+            }
+            cache.drop_page();
+            *pages -= 1;
+            let rest = cache.memory();
+            self.held = self.held.saturating_sub(*size - rest.min(*size));
+            *size = rest;
+        }
+        Ok(())
+    }
+}
+
+impl Share {
+    /// A share for a backend that has cells.
+    fn new(shared: Arc<Shared>, holds: &Holds) -> Self {
+        let is_some = holds.shapes.contains(&Shape::Cell);
+        if is_some {
+            shared.memory.join();
+        }
+        Self { shared, is_some }
+    }
+
+    fn bytes(&self) -> usize {
+        let set = self.shared.tuning.front;
+        set.unwrap_or_else(|| self.shared.memory.front())
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        if self.is_some {
+            self.shared.memory.leave();
+        }
+    }
+}
+
+/// About what values take with their keys.
+fn bytes_of(keys: &KeyBatch<'_>, values: &OptionalColumn) -> usize {
+    keys.keys.contents().len() + values.column().byte_len() + values.len() * ENTRY_BYTES
+}
+
+/// Empties a buffer; one that a large call filled is given back.
+fn recycle(buffer: &mut OptionalColumn) {
+    if buffer.column().byte_len() > KEEP_BYTES {
+        *buffer = OptionalColumn::new();
+    } else {
+        buffer.clear();
+    }
+}
