@@ -98,6 +98,15 @@ fn capabilities() -> Vec<Trial> {
     };
     let shape = || capabilities::run_shape().map_err(|e| Failed::from(format!("{e:#}")));
     let mut trials: Vec<Trial> = capabilities::Kind::ALL.iter().map(column).collect();
+    for (kind, on_rocksdb) in [
+        (capabilities::Kind::Canonical, false),
+        (capabilities::Kind::Native, true),
+    ] {
+        let run = move || {
+            capabilities::run_broken(kind, on_rocksdb).map_err(|e| Failed::from(format!("{e:#}")))
+        };
+        trials.push(Trial::test(format!("a {} that is wrong", kind.head()), run));
+    }
     trials.push(Trial::test("capabilities::the table has its checks", shape));
     trials
 }

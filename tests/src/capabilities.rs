@@ -6,6 +6,7 @@
 //!
 //! INVARIANT: no cell without a check, no check without a cell.
 
+mod broken;
 mod checks;
 mod taken;
 
@@ -20,7 +21,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-pub(crate) use self::taken::Kind;
+pub(crate) use self::{broken::run as run_broken, taken::Kind};
 use self::{checks::CHECKS, taken::Column};
 
 /// The page with the table.
