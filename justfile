@@ -53,6 +53,12 @@ simulate schedules='100000' first_seed='': setup
     WEIR_SCHEDULES={{ quote(schedules) }} \
     WEIR_FIRST_SEED="${first:-$(( days * {{ schedules }} ))}" {{ simulation }}
 
+# Whole jobs on both backends, each with something that fails; prints the seed of one that goes wrong
+jobs count='1000' first_seed='': setup
+    @days=$(( $(date +%s) / 86400 )); first={{ quote(first_seed) }}; \
+    WEIR_JOBS={{ quote(count) }} WEIR_FIRST_SEED="${first:-$(( days * {{ count }} ))}" \
+        cargo test --release --quiet -p weir-state-rocksdb --test jobs
+
 # One of these schedules again, telling everything that happens
 replay seed: setup
     @WEIR_SEED={{ quote(seed) }} {{ simulation }}
