@@ -7,7 +7,7 @@ use rocksdb::{ReadOptions, WriteBatch, WriteOptions};
 use weir_model::{ColumnView, KeyGroup, KeyGroupRange, OptionalColumn, ProcessingTime};
 use weir_state::{
     Backend, EntriesColumn, Error, KeyBatch, NativeFiles, NestedColumn, Snapshot, SnapshotFormat,
-    SnapshotRequest, StateDecl, StateIndex, Which, Writes,
+    SnapshotRequest, StateDecl, StateIndex, TimerKind, Timers, Which, Writes,
     backends::{Holds, Shape, check_lengths},
 };
 
@@ -20,6 +20,7 @@ use crate::{
     keys::{self, Sorted},
     lists, load, maps, options, restore,
     snapshot::{self, Names},
+    timers,
     ttl::Clock,
 };
 
@@ -33,6 +34,7 @@ pub struct RocksDbBackend {
     front: Front,
     owner: String,
     names: Names,
+    timers: timers::Ahead,
     lookups: ReadOptions,
     writes: WriteOptions,
     batch: WriteBatch,
@@ -57,6 +59,7 @@ impl RocksDbBackend {
             front,
             owner: owner.to_owned(),
             names: Names::default(),
+            timers: timers::Ahead::empty(),
             lookups: options::lookups(),
             writes: options::writes(),
             batch: WriteBatch::default(),
@@ -69,6 +72,7 @@ impl RocksDbBackend {
     /// is taken in quickly.
     fn fill(&mut self, keys: &KeyBatch<'_>, writes: &Writes) -> Result<(), Error> {
         let Self {
+            holds,
             database,
             batch,
             sorted,
@@ -93,6 +97,10 @@ impl RocksDbBackend {
         for (state, writes) in &writes.maps {
             let family = database.family(state.0 as usize)?;
             maps::write(batch, &database.db, &family, sorted, keys, writes)?;
+        }
+        if !writes.timers.is_empty() {
+            let family = database.family(holds.timers()?)?;
+            timers::write(batch, &family, keys, &writes.timers, scratch);
         }
         Ok(())
     }
@@ -237,21 +245,50 @@ impl Backend for RocksDbBackend {
         // Everything that can fail comes first, so that all is applied or nothing.
         self.holds.check_writes(keys, writes)?;
         self.front.make_room(&self.database)?;
-        if !self.front.writes_back() || !writes.lists.is_empty() || !writes.maps.is_empty() {
+        let direct =
+            !(writes.lists.is_empty() && writes.maps.is_empty() && writes.timers.is_empty());
+        if !self.front.writes_back() || direct {
             // A snapshot that is not made yet must not see what follows.
             self.front.jobs.settle();
-            match self.fill(keys, writes) {
-                Ok(()) => self.write()?,
-                Err(error) => {
-                    self.empty();
-                    return Err(error);
-                }
+            if let Err(error) = self.fill(keys, writes) {
+                self.empty();
+                return Err(error);
             }
+            if let Err(error) = self.write() {
+                self.timers.forget();
+                return Err(error);
+            }
+            self.timers.written(keys, &writes.timers);
         }
         for (state, writes) in &writes.values {
             self.front.put(*state, keys, writes);
         }
         Ok(())
+    }
+
+    fn next_timer(&mut self, kind: TimerKind) -> Result<Option<i64>, Error> {
+        let Ok(at) = self.holds.timers() else {
+            return Ok(None);
+        };
+        let family = self.database.family(at)?;
+        let (db, range) = (&self.database.db, self.holds.range);
+        self.timers.next(kind, db, &family, range)
+    }
+
+    fn due_timers(
+        &mut self,
+        kind: TimerKind,
+        until: i64,
+        limit: usize,
+        out: &mut Timers,
+    ) -> Result<(), Error> {
+        let Ok(at) = self.holds.timers() else {
+            return Ok(());
+        };
+        let family = self.database.family(at)?;
+        let (db, range) = (&self.database.db, self.holds.range);
+        let which = (kind, until, limit);
+        self.timers.due(which, db, &family, range, out)
     }
 
     fn set_time(&mut self, now: ProcessingTime) {
@@ -284,6 +321,7 @@ impl Backend for RocksDbBackend {
     }
 
     fn import(&mut self, files: &mut dyn NativeFiles) -> Result<(), Error> {
+        self.timers.forget();
         self.front.empty(&self.database)?;
         restore::import(
             &mut self.database,
@@ -295,6 +333,7 @@ impl Backend for RocksDbBackend {
     }
 
     fn load(&mut self, state: StateIndex, group: KeyGroup, rows: &[u8]) -> Result<(), Error> {
+        self.timers.forget();
         self.holds.check_group(group)?;
         let declared = self.holds.shapes.len();
         let index = state.0;

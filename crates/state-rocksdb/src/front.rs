@@ -3,10 +3,10 @@
 //! Where an operator has cells only, what a call writes stays here until it must give way or a
 //! checkpoint is written: a value that changes over and over goes to the database once for all
 //! that, and together with others, in order. At a barrier it is frozen, which takes microseconds
-//! whatever has changed, and written beside the data path. An operator that has lists or maps as
-//! well writes all of a call to the database at once, for what it appends and removes there is not
-//! kept here: then a snapshot must link the files while the task waits, and should not have to
-//! write first.
+//! whatever has changed, and written beside the data path. An operator that has lists, maps or
+//! timers as well writes all of a call to the database at once, for what it appends and removes
+//! there is not kept here: then a snapshot must link the files while the task waits, and should not
+//! have to write first.
 //!
 //! INVARIANT: a value that is here is newer than that of the database, or the same. What the
 //! database does not have leaves only after it was written there.
@@ -52,7 +52,7 @@ pub(crate) struct Front {
 impl Front {
     /// Nothing.
     pub(crate) fn new(holds: &Holds, shared: Arc<Shared>) -> Self {
-        let direct = |shape| matches!(shape, &Shape::List | &Shape::Map);
+        let direct = |shape| matches!(shape, &Shape::List | &Shape::Map | &Shape::Timers);
         let write_back = shared.tuning.write_back;
         let write_back = write_back.unwrap_or_else(|| !holds.shapes.iter().any(direct));
         let cache = |shape: &Shape| (*shape == Shape::Cell).then(|| CellCache::new(holds.range));

@@ -22,6 +22,7 @@ mod scratch;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod timers;
 mod ttl;
 
 use std::{

@@ -66,7 +66,7 @@ fn row(
             });
             batch.merge_cf(family, stored, run?);
         }
-        Shape::Map => {
+        Shape::Map | Shape::Timers => {
             keys::put_map_prefix(stored, group, key);
             let prefix = stored.len();
             for _ in 0..reader.uvarint()? {

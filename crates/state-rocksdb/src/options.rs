@@ -165,7 +165,7 @@ pub(crate) fn family(memory: &Memory, shape: Shape, ttl_ms: Option<u64>, clock: 
     options.set_memtable_whole_key_filtering(true);
     options.set_memtable_batch_lookup_optimization(true);
     match shape {
-        Shape::Map => {
+        Shape::Map | Shape::Timers => {
             let prefix =
                 SliceTransform::create("weir.map", keys::map_prefix, Some(keys::is_of_map));
             options.set_prefix_extractor(prefix);
@@ -192,6 +192,13 @@ pub(crate) fn writes() -> WriteOptions {
 pub(crate) fn lookups() -> ReadOptions {
     let mut options = ReadOptions::default();
     options.set_verify_checksums(true);
+    options
+}
+
+/// How the next timers are read.
+pub(crate) fn timer_scan() -> ReadOptions {
+    let mut options = ReadOptions::default();
+    options.set_total_order_seek(true);
     options
 }
 

@@ -366,7 +366,7 @@ impl Change {
     fn apply(self, shape: Shape, value: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         out.clear();
         match shape {
-            Shape::Cell | Shape::Map => self.one(value, out),
+            Shape::Cell | Shape::Map | Shape::Timers => self.one(value, out),
             Shape::List => {
                 let mut element = Vec::new();
                 let mut reader = Reader::new(value);

@@ -237,7 +237,7 @@ impl<'a> Rows<'a> {
     }
 
     fn entry(&mut self, stored: &[u8], value: &[u8]) -> Result<(), Error> {
-        let map = self.shape == Shape::Map;
+        let map = matches!(self.shape, Shape::Map | Shape::Timers);
         let (group, map_key) =
             keys::split(stored, map, &mut self.next).ok_or_else(|| damaged("a key"))?;
         if self.items > 0 && (group != self.group || self.next != self.key) {
@@ -261,7 +261,7 @@ impl<'a> Rows<'a> {
                     self.item(&[element])?;
                 }
             }
-            Shape::Map => self.item(&[map_key, value])?,
+            Shape::Map | Shape::Timers => self.item(&[map_key, value])?,
             Shape::Foreign => {}
         }
         Ok(())

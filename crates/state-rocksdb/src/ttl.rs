@@ -118,7 +118,7 @@ impl Expired {
         };
         match self.shape {
             Shape::Cell | Shape::Map if expired(value) => Left::Nothing,
-            Shape::Cell | Shape::Map | Shape::Foreign => Left::All,
+            Shape::Cell | Shape::Map | Shape::Timers | Shape::Foreign => Left::All,
             Shape::List => {
                 self.kept.clear();
                 let mut reader = Reader::new(value);

@@ -7,7 +7,10 @@ use weir_model::{
     CheckpointId, Column, ColumnView, KeyGroup, KeyGroupRange, OptionalColumn, ProcessingTime,
 };
 
-use crate::{Error, NativeFiles, Snapshot, SnapshotRequest, StateDecl, StateIndex};
+use crate::{
+    Error, NativeFiles, Snapshot, SnapshotRequest, StateDecl, StateIndex, TimerKind, TimerWrites,
+    Timers,
+};
 
 /// The distinct keys of one call with what was computed about them once (D1).
 #[derive(Clone, Copy, Debug)]
@@ -152,6 +155,19 @@ pub struct Writes {
     pub lists: Vec<(StateIndex, ListWrites)>,
     /// Writes to map states.
     pub maps: Vec<(StateIndex, MapWrites)>,
+    /// What is done to timers.
+    pub timers: TimerWrites,
+}
+
+impl Writes {
+    /// Whether nothing is written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+            && self.lists.is_empty()
+            && self.maps.is_empty()
+            && self.timers.is_empty()
+    }
 }
 
 /// Keyed state of one operator and subtask.
@@ -224,6 +240,32 @@ pub trait Backend: Send {
     /// # Errors
     /// [`Error`] where a key is outside the range or the backend fails.
     fn apply(&mut self, keys: &KeyBatch<'_>, writes: &Writes) -> Result<(), Error>;
+
+    /// When the first timer of a kind is due; `None` where none is pending, or where timers are not
+    /// among the states.
+    ///
+    /// # Errors
+    /// [`Error`] where the backend fails.
+    fn next_timer(&mut self, kind: TimerKind) -> Result<Option<i64>, Error> {
+        let _ = kind;
+        Ok(None)
+    }
+
+    /// Appends to `out` the first timers of a kind that are due at `until`, up to `limit`, in the
+    /// order of [`Timers`]. They stay pending until they are deleted by [`apply`](Self::apply).
+    ///
+    /// # Errors
+    /// As [`next_timer`](Self::next_timer).
+    fn due_timers(
+        &mut self,
+        kind: TimerKind,
+        until: i64,
+        limit: usize,
+        out: &mut Timers,
+    ) -> Result<(), Error> {
+        let _ = (kind, until, limit, out);
+        Ok(())
+    }
 
     /// The time of the calls that follow, which never goes back. A backend may remove what has
     /// expired by it (D16); what has expired and is still there is for

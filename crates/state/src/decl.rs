@@ -21,11 +21,13 @@ pub enum StateKind {
     OperatorUnion,
     /// A map, the same in every subtask.
     Broadcast,
+    /// The pending timers of each key, which the host keeps (see [`timers`](StateDecl::timers)).
+    Timers,
 }
 
 impl StateKind {
     /// All kinds.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Value,
         Self::List,
         Self::Map,
@@ -34,6 +36,7 @@ impl StateKind {
         Self::OperatorList,
         Self::OperatorUnion,
         Self::Broadcast,
+        Self::Timers,
     ];
 
     /// The kind of this name; `None` where there is none.
@@ -46,7 +49,12 @@ impl StateKind {
     #[must_use]
     pub fn is_keyed(self) -> bool {
         match self {
-            Self::Value | Self::List | Self::Map | Self::Reducing | Self::Aggregating => true,
+            Self::Value
+            | Self::List
+            | Self::Map
+            | Self::Reducing
+            | Self::Aggregating
+            | Self::Timers => true,
             Self::OperatorList | Self::OperatorUnion | Self::Broadcast => false,
         }
     }
@@ -56,9 +64,12 @@ impl StateKind {
     pub fn is_cell(self) -> bool {
         match self {
             Self::Value | Self::Reducing | Self::Aggregating => true,
-            Self::List | Self::Map | Self::OperatorList | Self::OperatorUnion | Self::Broadcast => {
-                false
-            }
+            Self::List
+            | Self::Map
+            | Self::OperatorList
+            | Self::OperatorUnion
+            | Self::Broadcast
+            | Self::Timers => false,
         }
     }
 
@@ -74,6 +85,7 @@ impl StateKind {
             Self::OperatorList => "operator-list",
             Self::OperatorUnion => "operator-union",
             Self::Broadcast => "broadcast",
+            Self::Timers => "timers",
         }
     }
 }
@@ -110,6 +122,24 @@ pub struct StateDecl {
     pub prefetch: bool,
     /// How long values live; `None` for ever.
     pub ttl: Option<Ttl>,
+}
+
+impl StateDecl {
+    /// The name of the state in which an operator's timers are. No component may declare it.
+    pub const TIMERS: &str = "weir.timers";
+
+    /// The declaration of timers: it comes behind the states that the component declares.
+    #[must_use]
+    pub fn timers() -> Self {
+        Self {
+            name: Self::TIMERS.into(),
+            kind: StateKind::Timers,
+            format: "weir.timers".into(),
+            version: 1,
+            prefetch: false,
+            ttl: None,
+        }
+    }
 }
 
 /// The position of a state in the list that the component declared.

@@ -71,6 +71,14 @@ pub enum Error {
         /// The name of the state.
         name: String,
     },
+    /// Timers were used that were not declared.
+    #[error("timers were not declared: a component that uses them says so in `describe`")]
+    NoTimers,
+    /// Timers were used where there is no key.
+    #[error(
+        "timers belong to keys, they can be used only on a keyed input (`key:` in the job file)"
+    )]
+    TimersNotKeyed,
     /// Broadcast state was written where it can only be read: every subtask must write the same.
     #[error(
         "broadcast state `{name}` can be written only while rows of a broadcast input are \

@@ -14,7 +14,8 @@
 //! parallelism reads only what it needs. It is the whole index of the operators' state at this
 //! checkpoint: what has not changed since an earlier one lies in the file of that one, which the
 //! footer names with its length and CRC-32C (D11). Version 1 had no raw state in its footer,
-//! version 2 nothing that lies in other files, no deltas and no native files.
+//! version 2 nothing that lies in other files, no deltas and no native files, version 3 no timers; a file
+//! without them is still written as that.
 //!
 //! INVARIANT: a file that is damaged anywhere it is read gives an error, never other content.
 
@@ -43,8 +44,10 @@ pub use writer::{StateFile, StateFileWriter};
 use crate::Error;
 
 const MAGIC: &[u8; 8] = b"WEIRSTAT";
-/// The format version that this code writes, and the newest it reads.
-const VERSION: u32 = 3;
+/// The newest format version, which this code reads and writes.
+const VERSION: u32 = 4;
+/// That of a file without timers.
+const WITHOUT_TIMERS: u32 = 3;
 const TRAILER: usize = 20;
 
 fn damaged(what: impl Into<String>) -> Error {

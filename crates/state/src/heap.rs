@@ -21,6 +21,7 @@ mod snapshot;
 mod table;
 #[cfg(test)]
 mod tests;
+mod timers;
 
 use weir_model::{
     CheckpointId, ColumnView, KeyGroup, KeyGroupRange, OptionalColumn, ProcessingTime,
@@ -28,7 +29,7 @@ use weir_model::{
 
 use crate::{
     Backend, EntriesColumn, Error, KeyBatch, NestedColumn, Snapshot, SnapshotFormat,
-    SnapshotRequest, StateDecl, StateIndex, Which, Writes,
+    SnapshotRequest, StateDecl, StateIndex, TimerKind, TimerQueue, Timers, Which, Writes,
     holds::{Holds, Shape, check_lengths},
     limits,
 };
@@ -45,6 +46,9 @@ use table::{Probe, Table};
 pub struct HeapBackend {
     holds: Holds,
     states: Vec<HeapState>,
+    /// Where the timers are among the states, if the operator has any.
+    timers_at: Option<usize>,
+    timers: TimerQueue,
     epochs: Epochs,
     /// What time it is, where that was said.
     now: Option<ProcessingTime>,
@@ -79,8 +83,10 @@ impl HeapBackend {
             accesses: 0,
         });
         Ok(Self {
+            timers_at: holds.timers().ok(),
             states: states.collect(),
             holds,
+            timers: TimerQueue::new(),
             epochs,
             now: None,
             probes: Vec::new(),
@@ -245,6 +251,12 @@ impl Backend for HeapBackend {
             let change = map::apply(&mut state.table, keys, writes, &mut self.scratch);
             state.count(change, epoch);
         }
+        if let Some(at) = self.timers_at.filter(|_| !writes.timers.is_empty()) {
+            let state = &mut self.states[at];
+            let removals = &mut state.table.removals;
+            let change = timers::apply(&mut self.timers, removals, keys, &writes.timers, epoch);
+            state.count(change, epoch);
+        }
         for (state, writes) in &writes.values {
             self.accessed(*state, writes.keys.len());
         }
@@ -259,6 +271,20 @@ impl Backend for HeapBackend {
         Ok(())
     }
 
+    fn next_timer(&mut self, kind: TimerKind) -> Result<Option<i64>, Error> {
+        Ok(self.timers.next(kind))
+    }
+
+    fn due_timers(
+        &mut self,
+        kind: TimerKind,
+        until: i64,
+        limit: usize,
+        out: &mut Timers,
+    ) -> Result<(), Error> {
+        self.timers.due(kind, until, limit, out)
+    }
+
     fn set_time(&mut self, now: ProcessingTime) {
         self.now = Some(self.now.map_or(now, |before| before.max(now)));
     }
@@ -271,8 +297,10 @@ impl Backend for HeapBackend {
         let epoch = self.epochs.now();
         self.epochs.end(request.tracked.then_some(request.id));
         let states = self.states.iter_mut().zip(&self.holds.decls);
+        let (range, queue) = (self.holds.range, &self.timers);
         let states = states.map(|(state, decl)| StateSnapshot {
             shape: state.shape,
+            timers: (state.shape == Shape::Timers).then(|| (range, queue.clone())),
             alive: Alive {
                 ttl: decl.ttl,
                 now: request.now,
@@ -315,9 +343,14 @@ impl Backend for HeapBackend {
             let what = format!("it has rows of key group {group} for a state without keys");
             return Err(Error::Damaged(what));
         }
-        state.table.thaw();
-        let (change, result) = load::rows(state.shape, &mut state.table, group, rows);
-        state.count(change, self.epochs.now());
+        let epoch = self.epochs.now();
+        let (change, result) = if state.shape == Shape::Timers {
+            timers::load(&mut self.timers, group, rows, epoch)
+        } else {
+            state.table.thaw();
+            load::rows(state.shape, &mut state.table, group, rows)
+        };
+        state.count(change, epoch);
         result
     }
 

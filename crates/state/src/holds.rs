@@ -3,8 +3,8 @@
 use weir_model::{Column, KeyGroup, KeyGroupRange};
 
 use crate::{
-    Error, KeyBatch, ListWrites, MapWrites, StateDecl, StateIndex, StateKind, ValueWrites, Which,
-    Writes, limits,
+    Error, KeyBatch, ListWrites, MapWrites, StateDecl, StateIndex, StateKind, TimerWrites,
+    ValueWrites, Which, Writes, limits,
 };
 
 /// What is kept of a key of a state.
@@ -16,6 +16,8 @@ pub enum Shape {
     List,
     /// A map.
     Map,
+    /// Its timers; in rows a map for each time, of the keys that have one then.
+    Timers,
     /// The state is not keyed: nothing of it is kept in a backend.
     Foreign,
 }
@@ -28,6 +30,7 @@ impl Shape {
             StateKind::Value | StateKind::Reducing | StateKind::Aggregating => Self::Cell,
             StateKind::List => Self::List,
             StateKind::Map => Self::Map,
+            StateKind::Timers => Self::Timers,
             StateKind::OperatorList | StateKind::OperatorUnion | StateKind::Broadcast => {
                 Self::Foreign
             }
@@ -39,6 +42,7 @@ impl Shape {
             Self::Cell => "value",
             Self::List => "list",
             Self::Map => "map",
+            Self::Timers => "timers",
             Self::Foreign => "operator",
         }
     }
@@ -78,6 +82,16 @@ impl Holds {
             decls,
             shapes,
         })
+    }
+
+    /// Where the timers are among the states.
+    ///
+    /// # Errors
+    /// [`Error::NoTimers`] where they are not.
+    pub fn timers(&self) -> Result<usize, Error> {
+        let mut shapes = self.shapes.iter();
+        let at = shapes.position(|shape| *shape == Shape::Timers);
+        at.ok_or(Error::NoTimers)
     }
 
     /// Checks that a state has this shape.
@@ -134,7 +148,7 @@ impl Holds {
         for (state, writes) in &writes.maps {
             self.check_maps(keys, *state, writes)?;
         }
-        Ok(())
+        self.check_timers(keys, &writes.timers)
     }
 
     /// Checks that a key group is held.
@@ -192,6 +206,17 @@ impl Holds {
         check_bytes(&writes.map_keys)?;
         check_bytes(writes.values.column())?;
         self.check_keys(keys, Which::Some(&writes.clear))?;
+        self.check_keys(keys, Which::Some(&writes.keys))
+    }
+
+    fn check_timers(&self, keys: &KeyBatch<'_>, writes: &TimerWrites) -> Result<(), Error> {
+        if writes.is_empty() {
+            return Ok(());
+        }
+        self.timers()?;
+        check_lengths("keys of timers", writes.keys.len(), writes.when.len())?;
+        let what = "what is done to timers";
+        check_lengths(what, writes.set.len(), writes.when.len())?;
         self.check_keys(keys, Which::Some(&writes.keys))
     }
 

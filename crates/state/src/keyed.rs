@@ -12,6 +12,7 @@ mod lived;
 mod maps;
 #[cfg(test)]
 mod tests;
+mod timers;
 
 use weir_model::{
     CheckpointId, Column, ColumnView, KeyGroup, KeyedView, MaxParallelism, OptionalColumn,
@@ -68,6 +69,7 @@ pub struct KeyedState {
     max: MaxParallelism,
     call: Call,
     overlays: Vec<Overlay>,
+    timers: timers::Overlay,
     writes: Writes,
 }
 
@@ -126,7 +128,7 @@ enum Overlay {
     Lists(Lists),
     /// Boxed: it is much larger than the others.
     Maps(Box<Maps>),
-    /// The state is not keyed: it is not reached through here.
+    /// The state is not keyed, or has its own way in: it is not reached through here.
     Foreign,
 }
 
@@ -151,6 +153,7 @@ impl KeyedState {
             max,
             call: Call::default(),
             overlays,
+            timers: timers::Overlay::default(),
             writes: Writes::default(),
         }
     }
@@ -361,6 +364,7 @@ impl KeyedState {
                 Overlay::Foreign => {}
             }
         }
+        self.timers.drain_into(&mut self.writes.timers);
         let prepared = match &mut self.backend {
             Layers::Plain(_) => Ok(()),
             Layers::Lived(lived) => lived.prepare(&self.call.batch(), &mut self.writes),
@@ -370,8 +374,7 @@ impl KeyedState {
             return prepared;
         }
         let writes = &self.writes;
-        let idle = writes.values.is_empty() && writes.lists.is_empty() && writes.maps.is_empty();
-        let result = if idle {
+        let result = if writes.is_empty() {
             Ok(())
         } else {
             self.backend.as_mut().apply(&self.call.batch(), writes)
@@ -386,6 +389,7 @@ impl KeyedState {
         if let Layers::Lived(lived) = &mut self.backend {
             lived.forget();
         }
+        self.timers.reset();
         for overlay in &mut self.overlays {
             match overlay {
                 Overlay::Cells(cells) => cells.reset(),
@@ -430,6 +434,9 @@ impl KeyedState {
 
     /// Gives the buffers of the last commit back to the overlays they came from.
     fn reclaim(&mut self) {
+        limits::recycle(&mut self.writes.timers.when);
+        limits::recycle(&mut self.writes.timers.keys);
+        limits::recycle(&mut self.writes.timers.set);
         for (state, buffers) in self.writes.values.drain(..) {
             if let Some(Overlay::Cells(cells)) = self.overlays.get_mut(state.0 as usize) {
                 cells.reclaim(buffers);
@@ -497,13 +504,13 @@ impl KeyedState {
 impl Overlay {
     fn of(decl: &StateDecl) -> Self {
         use crate::StateKind::{
-            Aggregating, Broadcast, List, Map, OperatorList, OperatorUnion, Reducing, Value,
+            Aggregating, Broadcast, List, Map, OperatorList, OperatorUnion, Reducing, Timers, Value,
         };
         match decl.kind {
             Value | Reducing | Aggregating => Self::Cells(Cells::default()),
             List => Self::Lists(Lists::default()),
             Map => Self::Maps(Box::default()),
-            OperatorList | OperatorUnion | Broadcast => Self::Foreign,
+            OperatorList | OperatorUnion | Broadcast | Timers => Self::Foreign,
         }
     }
 }

@@ -27,7 +27,7 @@ use weir_model::{CheckpointId, KeyGroup, KeyGroupRange, MaxParallelism, Optional
 
 use crate::{
     Backend, Chain, Error, NestedColumn, Snapshot, SnapshotSink, StateDecl, StateIndex, StateKind,
-    ValueWrites, Which, Writes, rows::Reader,
+    TimerKind, ValueWrites, Which, Writes, rows::Reader,
 };
 use model::{Batch, Call, World};
 
@@ -44,6 +44,7 @@ const LIST: StateIndex = StateIndex(1);
 const MAP: StateIndex = StateIndex(2);
 const REDUCING: StateIndex = StateIndex(3);
 const AGGREGATING: StateIndex = StateIndex(4);
+const TIMERS: StateIndex = StateIndex(5);
 
 /// Checks all laws on the backends that `make` makes, each empty and holding the given states and
 /// key groups. Panics where a law is broken, with the smallest history found.
@@ -181,14 +182,18 @@ fn a_refused_call_changes_nothing(make: Make<'_>) {
         bad.values[0].insert(n, None);
         bad.lists.insert(n, (true, vec![]));
         bad.clears.insert(n);
+        let timer = (TimerKind::EventTime, i64::from(n), n);
+        good.timers.insert(timer, true);
+        bad.timers.insert(timer, false);
     }
     world.call(&good);
-    for which in 0..4 {
+    for which in 0..5 {
         let mut bad = bad.clone();
         match which {
             0 => drop(bad.values[0].insert(outside, Some(vec![]))),
             1 => drop(bad.lists.insert(outside, (false, vec![vec![]]))),
             2 => drop(bad.entries.insert((outside, vec![]), Some(vec![]))),
+            3 => drop(bad.timers.insert((TimerKind::EventTime, 1, outside), true)),
             _ => drop(bad.clears.insert(outside)),
         }
         let error = world.refused(&bad);
@@ -288,7 +293,7 @@ fn state_without_keys_is_not_kept(make: Make<'_>) {
 
 /// Rows that end too early or claim too much are an error and no panic.
 fn damaged_rows_are_refused(make: Make<'_>) {
-    for state in [VALUE, LIST, MAP] {
+    for state in [VALUE, LIST, MAP, TIMERS] {
         let mut backend = make(decls(), all());
         for rows in [
             &[0xff; 12][..],
@@ -308,7 +313,7 @@ fn damaged_rows_are_refused(make: Make<'_>) {
     }
 }
 
-/// One state of each keyed kind.
+/// One state of each keyed kind, timers at the end.
 fn decls() -> Vec<StateDecl> {
     [
         ("value", StateKind::Value),
@@ -325,7 +330,9 @@ fn decls() -> Vec<StateDecl> {
         prefetch: false,
         ttl: None,
     })
-    .into()
+    .into_iter()
+    .chain([StateDecl::timers()])
+    .collect()
 }
 
 fn all() -> KeyGroupRange {
@@ -394,7 +401,7 @@ impl SnapshotSink for OrderedSink<'_> {
             let kind = self.decls[state.0 as usize].kind;
             let items = match kind {
                 StateKind::List => reader.uvarint().unwrap(),
-                StateKind::Map => reader.uvarint().unwrap() * 2,
+                StateKind::Map | StateKind::Timers => reader.uvarint().unwrap() * 2,
                 _ => 1,
             };
             assert!(items > 0, "an empty list or map was saved");

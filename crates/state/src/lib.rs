@@ -21,6 +21,7 @@ mod operator_state;
 mod row;
 mod rows;
 mod snapshot;
+mod timers;
 mod ttl;
 
 pub use backend::{
@@ -45,4 +46,5 @@ pub use row::{Row, RowValue};
 pub use snapshot::{
     Chain, NativeFiles, NativePart, Snapshot, SnapshotFormat, SnapshotRequest, SnapshotSink,
 };
+pub use timers::{PendingTimer, TimerKind, TimerQueue, TimerWrites, Timers, When};
 pub use ttl::{STAMP_BYTES, split as split_stamp};

@@ -333,7 +333,8 @@ impl Place {
             | StateKind::List
             | StateKind::Map
             | StateKind::Reducing
-            | StateKind::Aggregating => Self::Foreign,
+            | StateKind::Aggregating
+            | StateKind::Timers => Self::Foreign,
         }
     }
 }

@@ -22,7 +22,8 @@ pub enum RowValue<'a> {
     Cell(&'a [u8]),
     /// The elements of a list, in order.
     List(Vec<&'a [u8]>),
-    /// The entries of a map, in byte order of their map keys.
+    /// The entries of a map, in byte order of their map keys; or what has a timer at the time that
+    /// the key says, see [`When`](crate::When).
     Map(Vec<(&'a [u8], &'a [u8])>),
 }
 
@@ -58,7 +59,7 @@ impl<'a> Row<'a> {
                     let elements = (0..count).map(|_| reader.bytes());
                     RowValue::List(elements.collect::<Option<_>>()?)
                 }
-                StateKind::Map => {
+                StateKind::Map | StateKind::Timers => {
                     let entries = (0..count).map(|_| Some((reader.bytes()?, reader.bytes()?)));
                     RowValue::Map(entries.collect::<Option<_>>()?)
                 }

@@ -3,7 +3,7 @@
 use weir_model::{ColumnView, KeyGroup, KeyGroupRange, OptionalColumn, ProcessingTime};
 use weir_state::{
     Backend, EntriesColumn, Error, KeyBatch, NestedColumn, Snapshot, SnapshotFormat,
-    SnapshotRequest, StateDecl, StateIndex, Which, Writes,
+    SnapshotRequest, StateDecl, StateIndex, TimerKind, Timers, Which, Writes,
 };
 
 pub(super) struct Canonical<B>(pub(super) B);
@@ -62,6 +62,20 @@ impl<B: Backend> Backend for Canonical<B> {
 
     fn apply(&mut self, keys: &KeyBatch<'_>, writes: &Writes) -> Result<(), Error> {
         self.0.apply(keys, writes)
+    }
+
+    fn next_timer(&mut self, kind: TimerKind) -> Result<Option<i64>, Error> {
+        self.0.next_timer(kind)
+    }
+
+    fn due_timers(
+        &mut self,
+        kind: TimerKind,
+        until: i64,
+        limit: usize,
+        out: &mut Timers,
+    ) -> Result<(), Error> {
+        self.0.due_timers(kind, until, limit, out)
     }
 
     fn set_time(&mut self, now: ProcessingTime) {

@@ -104,9 +104,9 @@ fn put_all(backend: &mut RocksDbBackend, keys: &Keys, elements: &[Vec<u8>]) {
         maps.values.push(Some(element));
     }
     let writes = Writes {
-        values: Vec::new(),
         lists: vec![(LIST, lists)],
         maps: vec![(MAP, maps)],
+        ..Writes::default()
     };
     backend.apply(&keys.batch(), &writes).unwrap();
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use weir_model::OperatorName;
 
-use super::{MAGIC, TRAILER, damaged};
+use super::{MAGIC, TRAILER, VERSION, WITHOUT_TIMERS, damaged};
 use crate::{Error, StateDecl, StateKind, Ttl};
 
 /// One block unpacks to at most this many times its bytes in the file: lz4 cannot do better.
@@ -114,6 +114,8 @@ pub(super) enum SavedKind {
     OperatorList,
     OperatorUnion,
     Broadcast,
+    /// Since version 4.
+    Timers,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -339,6 +341,16 @@ impl Room {
 }
 
 impl Footer {
+    /// The version of the format that a file with this footer has: the oldest that knows what is in
+    /// it, so that older hosts read what they can.
+    pub(super) fn format_version(&self) -> u32 {
+        let mut states = self.operators.iter().flat_map(|operator| &operator.states);
+        match states.any(|state| state.kind == SavedKind::Timers) {
+            true => VERSION,
+            false => WITHOUT_TIMERS,
+        }
+    }
+
     /// Checks what was read: that no name is there twice, and that the entries lie in their files
     /// and not over each other. `data` are the bytes of this file between magic and footer.
     pub(super) fn check(self, data: Range<u64>) -> Result<(Vec<FileEntry>, Vec<Operator>), Error> {
@@ -401,6 +413,7 @@ impl From<StateKind> for SavedKind {
             StateKind::OperatorList => Self::OperatorList,
             StateKind::OperatorUnion => Self::OperatorUnion,
             StateKind::Broadcast => Self::Broadcast,
+            StateKind::Timers => Self::Timers,
         }
     }
 }
@@ -416,6 +429,7 @@ impl From<SavedKind> for StateKind {
             SavedKind::OperatorList => Self::OperatorList,
             SavedKind::OperatorUnion => Self::OperatorUnion,
             SavedKind::Broadcast => Self::Broadcast,
+            SavedKind::Timers => Self::Timers,
         }
     }
 }

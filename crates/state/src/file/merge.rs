@@ -225,7 +225,7 @@ impl<'a> Changes<'a> {
             }
             Some(Change::Cell(_)) => return None,
             None => {
-                let parts = count.checked_mul(if self.kind == StateKind::Map { 2 } else { 1 })?;
+                let parts = count.checked_mul(if is_map(self.kind) { 2 } else { 1 })?;
                 for _ in 0..parts {
                     reader.bytes()?;
                 }
@@ -265,13 +265,18 @@ impl Change<'_> {
                 seen: 0,
                 then: Vec::new(),
             },
-            StateKind::Map => Self::Map {
+            kind if is_map(kind) => Self::Map {
                 cleared: true,
                 entries: BTreeMap::new(),
             },
             _ => Self::Cell(None),
         }
     }
+}
+
+/// Whether rows of this kind have entries.
+fn is_map(kind: StateKind) -> bool {
+    matches!(kind, StateKind::Map | StateKind::Timers)
 }
 
 /// Begins a row.

@@ -380,11 +380,43 @@ fn a_file_cut_anywhere_is_an_error() {
 }
 
 #[test]
+fn only_a_file_with_timers_asks_for_a_host_that_knows_them() {
+    let operator = OperatorName::new("op").unwrap();
+    for (decls, version) in [
+        (decls(), WITHOUT_TIMERS),
+        (
+            vec![decl("value", StateKind::Value), StateDecl::timers()],
+            VERSION,
+        ),
+    ] {
+        let range = KeyGroupRange {
+            start: KeyGroup(0),
+            end: KeyGroup(0),
+        };
+        let mut backend = HeapBackend::new(decls.clone(), range).unwrap();
+        let request = SnapshotRequest::full(CheckpointId(1), ProcessingTime(0));
+        let snapshot = backend.snapshot(&request).unwrap();
+        let mut writer = StateFileWriter::new();
+        writer.add(&operator, &decls, snapshot).unwrap();
+        let file = writer.finish().unwrap().chunks.concat();
+        assert_eq!(u32::from(file[file.len() - 12]), version);
+        let reader = StateFileReader::open(file).unwrap();
+        let kinds = reader.states(&operator).unwrap();
+        assert!(
+            kinds
+                .iter()
+                .map(|s| s.kind)
+                .eq(decls.iter().map(|d| d.kind))
+        );
+    }
+}
+
+#[test]
 fn a_file_of_a_newer_version_says_so() {
     let mut file = mixed_file();
     let at = file.len() - 12;
-    assert_eq!(file[at], VERSION as u8);
-    file[at] += 1;
+    assert_eq!(file[at], WITHOUT_TIMERS as u8);
+    file[at] = VERSION as u8 + 1;
     let newer = Error::NewerFormat {
         found: VERSION + 1,
         known: VERSION,

@@ -5,7 +5,7 @@ use std::{io, sync::Arc};
 use weir_model::{CheckpointId, KeyGroup, OperatorName};
 
 use super::{
-    MAGIC, VERSION,
+    MAGIC,
     base::{Base, BaseIndex, Reference},
     footer::{BlobEntry, BlockEntry, FileEntry, Footer, OperatorEntry, StateEntry},
     operator,
@@ -167,7 +167,7 @@ impl StateFileWriter {
         self.bytes.push(&footer);
         self.bytes.push(&length.to_le_bytes());
         self.bytes.push(&crc32c::crc32c(&footer).to_le_bytes());
-        self.bytes.push(&VERSION.to_le_bytes());
+        self.bytes.push(&self.footer.format_version().to_le_bytes());
         self.bytes.push(MAGIC);
         let references = self.footer.files.iter().map(|file| Reference {
             path: file.path.clone(),

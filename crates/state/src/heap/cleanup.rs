@@ -150,6 +150,6 @@ fn look(shape: Shape, segment: &Segment, at: At, alive: Alive) -> (i64, Option<E
             });
             (items, expired)
         }
-        Shape::Foreign => (1, None),
+        Shape::Timers | Shape::Foreign => (1, None),
     }
 }

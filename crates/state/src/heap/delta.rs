@@ -36,8 +36,41 @@ pub(super) struct Increment<'a> {
     pub(super) removed: Vec<Removed<'a>>,
 }
 
+/// What is to be written of a key group, as far as its chain decides that.
+pub(super) enum Rule {
+    /// Nothing is there.
+    Nothing,
+    Keep,
+    /// Changes on top of what is kept, as long as they take no more than this many bytes; else all.
+    Delta {
+        room: u64,
+    },
+    Full,
+}
+
+impl Rule {
+    /// Of a key group that has this chain in the base, in which something is there or not, and has
+    /// changed or not.
+    pub(super) fn of(chain: Chain, there: bool, changed: bool) -> Self {
+        if chain.files == 0 {
+            return if there { Self::Full } else { Self::Nothing };
+        }
+        if chain.sparse {
+            return Self::Full;
+        }
+        if !changed {
+            return Self::Keep;
+        }
+        let room = (chain.base_bytes / 2).saturating_sub(chain.delta_bytes);
+        if chain.files >= MAX_FILES || room == 0 {
+            return Self::Full;
+        }
+        Self::Delta { room }
+    }
+}
+
 /// Blocks of changes, each with its number of rows.
-type Changes = Vec<(u64, Vec<u8>)>;
+pub(super) type Changes = Vec<(u64, Vec<u8>)>;
 
 /// What is written of a key group.
 enum Plan {
@@ -110,25 +143,20 @@ impl Increment<'_> {
         there: bool,
         changed: &[Sorted<'_>],
     ) -> Result<Plan, Error> {
-        if chain.files == 0 {
-            return Ok(if there { Plan::Full } else { Plan::Nothing });
-        }
         let changed = of_group(changed, group);
         let from = self.removed.partition_point(|r| r.group < group.0);
         let to = self.removed.partition_point(|r| r.group <= group.0);
         let removed = &self.removed[from..to];
-        if chain.sparse {
-            return Ok(Plan::Full);
-        }
-        if changed.is_empty() && removed.is_empty() {
-            return Ok(Plan::Keep);
-        }
-        let room = (chain.base_bytes / 2).saturating_sub(chain.delta_bytes);
-        if chain.files >= MAX_FILES || room == 0 {
-            return Ok(Plan::Full);
-        }
-        let delta = self.delta(group, changed, removed, room)?;
-        Ok(delta.map_or(Plan::Full, Plan::Delta))
+        let is_changed = !(changed.is_empty() && removed.is_empty());
+        Ok(match Rule::of(chain, there, is_changed) {
+            Rule::Nothing => Plan::Nothing,
+            Rule::Keep => Plan::Keep,
+            Rule::Delta { room } => {
+                let delta = self.delta(group, changed, removed, room)?;
+                delta.map_or(Plan::Full, Plan::Delta)
+            }
+            Rule::Full => Plan::Full,
+        })
     }
 
     /// The changes of a key group; `None` where they take more than `room` bytes.
@@ -202,7 +230,7 @@ impl Increment<'_> {
                     cut.finish(block)
                 }
             },
-            Shape::Foreign => Ok(()),
+            Shape::Timers | Shape::Foreign => Ok(()),
         }
     }
 

@@ -45,7 +45,7 @@ pub(super) fn rows(
                     }
                     Some(new)
                 }
-                Shape::Foreign => None,
+                Shape::Timers | Shape::Foreign => None,
             }
         });
         match loaded {

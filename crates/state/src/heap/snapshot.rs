@@ -5,10 +5,11 @@ use std::{cmp::Ordering, sync::Arc};
 use weir_model::{CheckpointId, KeyGroup, KeyGroupRange, ProcessingTime};
 
 use super::{
-    Shape, delta, list, map, page::Page, record::prefix_of, removals, segment::At, segment::Segment,
+    Shape, delta, list, map, page::Page, record::prefix_of, removals, segment::At,
+    segment::Segment, timers,
 };
 use crate::{
-    Error, Snapshot, SnapshotSink, StateIndex, Ttl,
+    Error, Snapshot, SnapshotSink, StateIndex, TimerQueue, Ttl,
     rows::{self, Reader},
 };
 
@@ -31,6 +32,8 @@ pub(super) struct StateSnapshot {
     pub(super) pages: Vec<(KeyGroupRange, Arc<Page>)>,
     /// What was removed since the base, if that is known.
     pub(super) removed: Option<Vec<Arc<Vec<u8>>>>,
+    /// What is there of timers, and of which key groups; then no pages are.
+    pub(super) timers: Option<(KeyGroupRange, TimerQueue)>,
 }
 
 /// Which values are written: those that have not expired (D16).
@@ -59,8 +62,24 @@ impl Snapshot for HeapSnapshot {
                 alive,
                 pages,
                 removed,
+                timers,
             } = state;
             if shape == Shape::Foreign {
+                continue;
+            }
+            if let Some((range, queue)) = timers {
+                match (base, &removed) {
+                    (Some((_, base)), Some(logs)) => {
+                        let increment = timers::Increment {
+                            state: state_index,
+                            queue: &queue,
+                            base,
+                            removed: removals::sorted(logs),
+                        };
+                        increment.write(range, sink)?;
+                    }
+                    _ => timers::write(&queue, state_index, sink)?,
+                }
                 continue;
             }
             let increment = match (base, &removed) {
@@ -210,7 +229,7 @@ pub(super) fn write_full(
             })?;
             cut.finish(block)
         }
-        Shape::Foreign => Ok(()),
+        Shape::Timers | Shape::Foreign => Ok(()),
     }
 }
 

@@ -18,8 +18,8 @@ use weir_model::{
 
 use crate::{
     Backend, EntriesColumn, Error, KeyBatch, ListWrites, MapWrites, NativeFiles, NestedColumn,
-    Snapshot, SnapshotRequest, StateDecl, StateIndex, Ttl, ValueWrites, Which, Writes, limits,
-    ttl::split,
+    Snapshot, SnapshotRequest, StateDecl, StateIndex, TimerKind, Timers, Ttl, ValueWrites, Which,
+    Writes, limits, ttl::split,
 };
 
 /// See the module.
@@ -53,13 +53,13 @@ enum Due {
 impl Due {
     fn of(decl: &StateDecl) -> Self {
         use crate::StateKind::{
-            Aggregating, Broadcast, List, Map, OperatorList, OperatorUnion, Reducing, Value,
+            Aggregating, Broadcast, List, Map, OperatorList, OperatorUnion, Reducing, Timers, Value,
         };
         match decl.kind {
             Value | Reducing | Aggregating => Self::Cells(ValueWrites::default()),
             List => Self::Lists(Vec::new()),
             Map => Self::Maps(MapWrites::default()),
-            OperatorList | OperatorUnion | Broadcast => Self::Nothing,
+            OperatorList | OperatorUnion | Broadcast | Timers => Self::Nothing,
         }
     }
 
@@ -545,6 +545,20 @@ impl Backend for Lived {
 
     fn apply(&mut self, keys: &KeyBatch<'_>, writes: &Writes) -> Result<(), Error> {
         self.inner.apply(keys, writes)
+    }
+
+    fn next_timer(&mut self, kind: TimerKind) -> Result<Option<i64>, Error> {
+        self.inner.next_timer(kind)
+    }
+
+    fn due_timers(
+        &mut self,
+        kind: TimerKind,
+        until: i64,
+        limit: usize,
+        out: &mut Timers,
+    ) -> Result<(), Error> {
+        self.inner.due_timers(kind, until, limit, out)
     }
 
     fn set_time(&mut self, now: ProcessingTime) {

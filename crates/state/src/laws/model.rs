@@ -8,12 +8,13 @@ use weir_model::{
 };
 
 use super::{
-    AGGREGATING, LIST, MAP, Make, Ordered, REDUCING, VALUE, all, decls, group_of, key_of,
+    AGGREGATING, LIST, MAP, Make, Ordered, REDUCING, TIMERS, VALUE, all, decls, group_of, key_of,
     steps::Step,
 };
 use crate::{
     Backend, EntriesColumn, Error, KeyBatch, NativeReaders, NestedColumn, Snapshot,
-    SnapshotRequest, StateFileReader, StateFileWriter, StateIndex, Which, Writes,
+    SnapshotRequest, StateFileReader, StateFileWriter, StateIndex, TimerKind, Timers, When, Which,
+    Writes,
 };
 
 type Bytes = Vec<u8>;
@@ -27,6 +28,8 @@ pub(super) struct Call {
     pub(super) lists: BTreeMap<u16, (bool, Vec<Bytes>)>,
     pub(super) clears: BTreeSet<u16>,
     pub(super) entries: BTreeMap<(u16, Bytes), Option<Bytes>>,
+    /// Whether a timer is set or deleted: kind, time, and number of the key.
+    pub(super) timers: BTreeMap<(TimerKind, i64, u16), bool>,
 }
 
 /// What should be in a backend.
@@ -35,6 +38,7 @@ pub(super) struct Model {
     values: [BTreeMap<u16, Bytes>; 3],
     lists: BTreeMap<u16, Vec<Bytes>>,
     maps: BTreeMap<u16, BTreeMap<Bytes, Bytes>>,
+    timers: BTreeSet<(TimerKind, i64, u16)>,
 }
 
 /// Distinct keys as a call hands them to a backend.
@@ -91,16 +95,19 @@ impl Call {
         call.lists.retain(|&n, _| inside(n));
         call.clears.retain(|&n| inside(n));
         call.entries.retain(|&(n, _), _| inside(n));
+        call.timers.retain(|&(_, _, n), _| inside(n));
         call
     }
 
     pub(super) fn batch(&self) -> Batch {
         let values = self.values.iter().flat_map(BTreeMap::keys);
         let entries = self.entries.keys().map(|(n, _)| n);
+        let timers = self.timers.keys().map(|(_, _, n)| n);
         let all: BTreeSet<u16> = values
             .chain(self.lists.keys())
             .chain(&self.clears)
             .chain(entries)
+            .chain(timers)
             .copied()
             .collect();
         // Not in order of keys, as in a real call.
@@ -134,6 +141,11 @@ impl Call {
             maps.values.push(value.as_deref());
         }
         writes.maps.push((MAP, maps));
+        for (&(kind, at, n), &set) in &self.timers {
+            writes.timers.when.push(When { kind, at });
+            writes.timers.keys.push(batch.index(n));
+            writes.timers.set.push(u8::from(set));
+        }
         writes
     }
 }
@@ -165,6 +177,12 @@ impl Model {
                 None => drop(map.remove(map_key)),
             }
         }
+        for (&timer, &set) in &call.timers {
+            match set {
+                true => self.timers.insert(timer),
+                false => self.timers.remove(&timer),
+            };
+        }
         self.lists.retain(|_, list| !list.is_empty());
         self.maps.retain(|_, map| !map.is_empty());
     }
@@ -179,6 +197,7 @@ impl Model {
             .for_each(|m| m.retain(|&n, _| inside(n)));
         model.lists.retain(|&n, _| inside(n));
         model.maps.retain(|&n, _| inside(n));
+        model.timers.retain(|&(_, _, n)| inside(n));
         model
     }
 
@@ -201,6 +220,7 @@ impl Model {
         self.check_cells(backend, &batch, backwards);
         self.check_lists(backend, &batch, backwards);
         self.check_maps(backend, &batch);
+        self.check_timers(backend);
     }
 
     fn check_cells(&self, backend: &mut dyn Backend, batch: &Batch, backwards: &[u32]) {
@@ -238,6 +258,40 @@ impl Model {
         }
         assert_eq!(out, expected);
         check_count(backend, LIST, self.lists.len());
+    }
+
+    /// Of each kind: which comes first, and what is due at some times, all at once and some only.
+    fn check_timers(&self, backend: &mut dyn Backend) {
+        for kind in TimerKind::ALL {
+            let of_kind = self.timers.iter().filter(|(of, _, _)| *of == kind);
+            let mut expected: Vec<(i64, KeyGroup, Bytes)> = of_kind
+                .map(|&(_, at, n)| (at, group_of(n), key_of(n)))
+                .collect();
+            expected.sort_unstable();
+            let first = expected.first().map(|(at, _, _)| *at);
+            assert_eq!(backend.next_timer(kind).unwrap(), first);
+            for (until, limit) in [(i64::MIN, 9), (0, 9), (40, usize::MAX), (i64::MAX, 1000)] {
+                let mut due = Timers::default();
+                backend.due_timers(kind, until, limit, &mut due).unwrap();
+                let all = expected.iter().take_while(|(at, _, _)| *at <= until);
+                let all: Vec<_> = all.map(|(at, _, key)| (*at, key.as_slice())).collect();
+                let due: Vec<_> = due.at.iter().copied().zip(due.keys.iter()).collect();
+                assert_eq!(due, all[..due.len()], "{kind} until {until}");
+                let wanted = limit.min(all.len());
+                // A backend that keeps them elsewhere may give less, but not nothing.
+                let enough = if backend.counts() {
+                    wanted
+                } else {
+                    wanted.min(1)
+                };
+                assert!(
+                    (enough..=wanted).contains(&due.len()),
+                    "{} of {wanted}",
+                    due.len()
+                );
+            }
+        }
+        check_count(backend, TIMERS, self.timers.len());
     }
 
     fn check_maps(&self, backend: &mut dyn Backend, batch: &Batch) {

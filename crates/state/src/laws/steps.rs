@@ -7,6 +7,7 @@ use proptest::{
 };
 
 use super::{MAX, model::Call};
+use crate::TimerKind;
 
 /// One step of a history.
 #[derive(Clone, Debug)]
@@ -43,23 +44,39 @@ pub(super) fn call() -> impl Strategy<Value = Call> {
     let lists = btree_map(key(), (any::<bool>(), vec(bytes(), 0..5)), 0..10);
     let entry = proptest::option::weighted(0.7, bytes());
     let entries = btree_map((key(), map_key()), entry, 0..30);
+    let timers = btree_map(
+        (timer_kind(), time(), key()),
+        prop::bool::weighted(0.7),
+        0..30,
+    );
     (
         [cells(), cells(), cells()],
         lists,
         btree_set(key(), 0..3),
         entries,
+        timers,
     )
-        .prop_map(|(values, lists, clears, entries)| Call {
+        .prop_map(|(values, lists, clears, entries, timers)| Call {
             values,
             lists,
             clears,
             entries,
+            timers,
         })
 }
 
 /// Few keys, so that histories meet them again.
 fn key() -> impl Strategy<Value = u16> {
     prop_oneof![0..8u16, 0..50u16]
+}
+
+fn timer_kind() -> impl Strategy<Value = TimerKind> {
+    prop::sample::select(TimerKind::ALL.to_vec())
+}
+
+/// Few times, the first and last of all among them.
+fn time() -> impl Strategy<Value = i64> {
+    prop_oneof![8 => -3..60i64, 1 => Just(i64::MIN), 1 => Just(i64::MAX)]
 }
 
 fn map_key() -> impl Strategy<Value = Vec<u8>> {
@@ -84,6 +101,8 @@ pub(super) fn bulk_call(round: u16, part: u16) -> Call {
         let keep = round < 4 || mix < 3;
         let value = vec![n as u8; mix * usize::from(round + 1)];
         call.values[usize::from(n % 3)].insert(n, keep.then_some(value));
+        let timer = (TimerKind::EventTime, i64::from(n % 700) * 1000, n);
+        call.timers.insert(timer, keep);
         if mix == 1 {
             call.lists
                 .insert(n, (!keep, vec![vec![round as u8; mix * 5]]));
@@ -123,6 +142,10 @@ pub(super) fn crowd_call(round: u16, keys: &[u16]) -> Call {
             let entry = (i % 3 > 0).then_some(value);
             call.entries.insert((n, vec![map_key]), entry);
         }
+        for at in [round, i % 4] {
+            let timer = (TimerKind::ProcessingTime, i64::from(at), n);
+            call.timers.insert(timer, i % 3 > 0);
+        }
     }
     call
 }
@@ -136,6 +159,10 @@ pub(super) fn removal(keys: &[u16]) -> Call {
         }
         call.lists.insert(n, (true, vec![]));
         call.clears.insert(n);
+        for at in 0..10 {
+            call.timers
+                .insert((TimerKind::ProcessingTime, at, n), false);
+        }
     }
     call
 }

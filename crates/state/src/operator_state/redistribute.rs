@@ -119,7 +119,8 @@ impl Share {
                 | StateKind::List
                 | StateKind::Map
                 | StateKind::Reducing
-                | StateKind::Aggregating => return None,
+                | StateKind::Aggregating
+                | StateKind::Timers => return None,
             };
             let mut state = first.state.clone();
             state.rows = content.len();

@@ -5,7 +5,7 @@ use weir_model::{Column, ColumnView, KeyGroup, KeyGroupRange, OptionalColumn, ha
 
 use crate::{
     Backend, EntriesColumn, Error, HeapBackend, KeyBatch, NestedColumn, Snapshot, SnapshotRequest,
-    StateDecl, StateIndex, StateKind, Which, Writes, laws, rows::Reader,
+    StateDecl, StateIndex, StateKind, TimerKind, Timers, Which, Writes, laws, rows::Reader,
 };
 
 #[test]
@@ -165,11 +165,29 @@ impl Backend for Colliding {
         self.with(keys, |heap, keys| heap.apply(keys, writes))
     }
 
+    fn next_timer(&mut self, kind: TimerKind) -> Result<Option<i64>, Error> {
+        self.heap.next_timer(kind)
+    }
+
+    fn due_timers(
+        &mut self,
+        kind: TimerKind,
+        until: i64,
+        limit: usize,
+        out: &mut Timers,
+    ) -> Result<(), Error> {
+        self.heap.due_timers(kind, until, limit, out)
+    }
+
     fn snapshot(&mut self, request: &SnapshotRequest) -> Result<Box<dyn Snapshot>, Error> {
         self.heap.snapshot(request)
     }
 
     fn load(&mut self, state: StateIndex, group: KeyGroup, rows: &[u8]) -> Result<(), Error> {
+        // Timers are found by their order, and no hash is computed.
+        if self.heap.states()[state.0 as usize].kind == StateKind::Timers {
+            return self.heap.load(state, group, rows);
+        }
         let mut reader = Reader::new(rows);
         while !reader.is_empty() {
             self.load_row(state, group, &mut reader);
