@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use weir_state::TimerKind;
+
 /// Who can do something about a failure, which decides whether a restart makes sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Domain {
@@ -293,6 +295,9 @@ impl fmt::Display for Limit {
 /// The row that a failure is about, told for a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowInfo {
+    /// Of a timer, by which time it went; then the value is its key, and the event time when it was
+    /// due.
+    pub timer: Option<TimerKind>,
     /// The beginning of the row, lossily as text.
     pub value: String,
     /// Its event time in milliseconds, where the stream has one.
@@ -315,18 +320,32 @@ impl RowInfo {
             value.push('…');
         }
         Self {
+            timer: None,
             value,
             timestamp,
             key_hash,
+        }
+    }
+
+    /// Describes a timer that fires in place of a row.
+    #[must_use]
+    pub fn timer(kind: TimerKind, at: i64, key: &[u8], key_hash: u64) -> Self {
+        Self {
+            timer: Some(kind),
+            ..Self::new(key, Some(at), Some(key_hash))
         }
     }
 }
 
 impl fmt::Display for RowInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "  row: {:?}", self.value)?;
-        if let Some(ms) = self.timestamp {
-            write!(f, ", event time {ms}")?;
+        match (self.timer, self.timestamp) {
+            (Some(kind), Some(at)) => {
+                write!(f, "  {kind} timer at {at} of key {:?}", self.value)?;
+            }
+            (Some(kind), None) => write!(f, "  {kind} timer of key {:?}", self.value)?,
+            (None, Some(ms)) => write!(f, "  row: {:?}, event time {ms}", self.value)?,
+            (None, None) => write!(f, "  row: {:?}", self.value)?,
         }
         if let Some(hash) = self.key_hash {
             write!(f, ", key hash {hash:016x}")?;

@@ -14,7 +14,7 @@ mod source;
 pub use context::{Context, Metric, Metrics, TaskInfo};
 pub use evolve::{Evolve, Part};
 pub use failure::{Domain, Failure, Limit, RowInfo, Trap};
-pub use operator::{Descriptor, Emitted, Operator, OperatorFactory, Outcome, Poison};
+pub use operator::{Descriptor, Due, Emitted, Operator, OperatorFactory, Outcome, Poison};
 pub use selector::{BadKey, KeySelector};
 pub use sink::{
     Committable, Delivery, Existing, PreCommit, Recovered, Sealed, Sink, SinkFactory, SinkGuarantee,

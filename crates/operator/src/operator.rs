@@ -1,7 +1,7 @@
 //! The trait that the engine drives: a batch in, rows out, state on the side.
 
-use weir_model::{CheckpointId, Column, Rows};
-use weir_state::StateDecl;
+use weir_model::{CheckpointId, Column, KeyedView, Rows};
+use weir_state::{StateDecl, TimerKind};
 
 use crate::{Context, Evolve, Failure, TaskInfo};
 
@@ -14,7 +14,7 @@ pub struct Descriptor {
     pub inputs: u32,
     /// Its side outputs by name; output 0 is the main one, these are 1, 2, ...
     pub side_outputs: Vec<String>,
-    /// Whether it uses timers.
+    /// Whether it uses timers: then [`StateDecl::timers`] is the last of its states.
     pub timers: bool,
     /// Whether it keeps something in its own memory between calls that is part of its state.
     pub keeps_memory: bool,
@@ -60,6 +60,31 @@ pub struct Outcome {
     pub emitted: Vec<Emitted>,
     /// The first row that it refuses.
     pub poisoned: Option<Poison>,
+}
+
+/// Timers that fire in one call, in the order in which they are due.
+#[derive(Clone, Copy, Debug)]
+pub struct Due<'a> {
+    /// By which time they go: all by the same.
+    pub kind: TimerKind,
+    /// When each was due.
+    pub at: &'a [i64],
+    /// Their keys; `key_of_row` says which key each timer has.
+    pub keyed: KeyedView<'a>,
+}
+
+impl Due<'_> {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.at.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.at.is_empty()
+    }
 }
 
 /// One parallel instance of an operator. Calls never overlap.
@@ -108,6 +133,23 @@ pub trait Operator: Send {
         input: u32,
         rows: Rows<'_>,
     ) -> Result<Outcome, Failure>;
+
+    /// Timers fire (D14). They are no longer set in the transaction of the call. What is emitted
+    /// inherits from a timer as it does from a row: the event time is that of an event-time timer,
+    /// and there is none from a processing-time timer; a refused timer is `poisoned` by its place.
+    ///
+    /// One key may have several timers in a call, unless the operator keeps memory: as if each knew
+    /// what those before it did. Where the call sets a timer that should have fired before a later
+    /// one of the same key, or deletes a later one, nothing of it is kept and fewer come again.
+    ///
+    /// # Errors
+    /// As [`process`](Self::process).
+    fn on_timers(&mut self, cx: &mut Box<Context>, due: Due<'_>) -> Result<Outcome, Failure> {
+        let _ = cx;
+        Err(Failure::Internal {
+            message: format!("{} timers of an operator that has none fire", due.len()),
+        })
+    }
 
     /// One input has ended.
     ///

@@ -1,14 +1,24 @@
 //! Where the time comes from: injected, so that tests run in virtual time.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    pin::Pin,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use weir_model::ProcessingTime;
 
 /// A source of processing time.
 pub trait Clock: Send + Sync {
     /// The time now.
     fn now(&self) -> ProcessingTime;
+
+    /// Waits until that time has come, or about so: who waits looks at the time again. A clock that
+    /// does not go with the time of the machine says itself when that is.
+    fn reached(&self, at: ProcessingTime) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        let left = Duration::from_millis(at.since(self.now()));
+        Box::pin(sleep(left))
+    }
 }
 
 /// The clock of the machine.

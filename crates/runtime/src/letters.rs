@@ -7,6 +7,7 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use weir_graph::{EdgeId, OnError};
 use weir_model::{Column, Name};
 use weir_operator::Failure;
+use weir_state::TimerKind;
 
 use crate::exchange::TimedRows;
 
@@ -56,6 +57,8 @@ pub(crate) struct Cause<'a> {
 /// A row that could not be taken.
 #[derive(Clone, Copy)]
 pub(crate) struct BadRow<'a> {
+    /// Of a timer, by which time it went and when it was due; then the value is its key.
+    pub(crate) timer: Option<(TimerKind, i64)>,
     pub(crate) value: &'a [u8],
     pub(crate) timestamp: Option<i64>,
     pub(crate) key_hash: Option<u64>,
@@ -67,6 +70,8 @@ pub(crate) struct Letters {
     to: EdgeId,
     /// How the letters of each input begin.
     begin: Vec<Vec<u8>>,
+    /// How those begin that are of no input.
+    begin_timer: Vec<u8>,
     lines: Column,
     timestamps: Vec<i64>,
 }
@@ -78,9 +83,10 @@ impl Letters {
         operator: &Name,
         inputs: impl IntoIterator<Item = String>,
     ) -> Self {
+        let mut begin_timer = b"{\"operator\":".to_vec();
+        text(&mut begin_timer, operator.as_str());
         let begin = |input: String| {
-            let mut begin = b"{\"operator\":".to_vec();
-            text(&mut begin, operator.as_str());
+            let mut begin = begin_timer.clone();
             begin.extend_from_slice(b",\"input\":");
             text(&mut begin, &input);
             begin
@@ -88,6 +94,7 @@ impl Letters {
         Self {
             to,
             begin: inputs.into_iter().map(begin).collect(),
+            begin_timer,
             lines: Column::new(),
             timestamps: Vec::new(),
         }
@@ -126,21 +133,32 @@ impl Letters {
 
     /// Writes a letter. The rows between two [`clear`](Self::clear)s are of one batch: all of them
     /// have an event time, or none.
-    pub(crate) fn add(&mut self, input: usize, cause: Cause<'_>, row: BadRow<'_>) {
-        let begin = self.begin.get(input).map_or(&b"{"[..], Vec::as_slice);
+    pub(crate) fn add(&mut self, input: Option<usize>, cause: Cause<'_>, row: BadRow<'_>) {
+        let begin = input.and_then(|input| self.begin.get(input));
+        let begin = begin.unwrap_or(&self.begin_timer);
         self.lines.push_with(|line| {
             line.extend_from_slice(begin);
             line.extend_from_slice(b",\"code\":");
             text(line, cause.code);
             line.extend_from_slice(b",\"error\":");
             text(line, cause.error);
+            let what = match row.timer {
+                None => "row",
+                Some((kind, at)) => {
+                    let timer = format!(",\"timer\":\"{kind}\",\"at_ms\":{at}");
+                    line.extend_from_slice(timer.as_bytes());
+                    "key"
+                }
+            };
+            line.extend_from_slice(b",\"");
+            line.extend_from_slice(what.as_bytes());
             match std::str::from_utf8(row.value) {
                 Ok(value) => {
-                    line.extend_from_slice(b",\"row\":");
+                    line.extend_from_slice(b"\":");
                     text(line, value);
                 }
                 Err(_) => {
-                    line.extend_from_slice(b",\"row_base64\":\"");
+                    line.extend_from_slice(b"_base64\":\"");
                     line.extend_from_slice(BASE64_STANDARD.encode(row.value).as_bytes());
                     line.push(b'"');
                 }
@@ -185,11 +203,12 @@ mod tests {
     fn a_letter_says_where_what_and_why() {
         let mut letters = letters();
         let row = BadRow {
+            timer: None,
             value: "a,\"b\\,ü".as_bytes(),
             timestamp: Some(-5),
             key_hash: Some(0xbeef),
         };
-        letters.add(1, CAUSE, row);
+        letters.add(Some(1), CAUSE, row);
         let line = letters.rows().values.get(0);
         assert!(!line.contains(&b'\n'), "it is one line");
         assert_eq!(
@@ -204,6 +223,27 @@ mod tests {
     }
 
     #[test]
+    fn a_letter_of_a_timer_says_when_it_was_due_and_for_which_key() {
+        let mut letters = letters();
+        let timer = BadRow {
+            timer: Some((TimerKind::EventTime, 700)),
+            value: b"\x02UA",
+            timestamp: Some(700),
+            key_hash: Some(1),
+        };
+        letters.add(None, CAUSE, timer);
+        let line: Value = serde_json::from_slice(letters.rows().values.get(0)).unwrap();
+        assert_eq!(
+            line,
+            json!({
+                "operator": "cart", "code": "W0101", "error": CAUSE.error,
+                "timer": "event-time", "at_ms": 700, "key": "\u{2}UA",
+                "timestamp_ms": 700, "key_hash": "0000000000000001",
+            })
+        );
+    }
+
+    #[test]
     fn a_row_that_is_no_text_is_told_in_base64_and_what_there_is_not_is_left_out() {
         // Of RFC 4648, with a byte in front that is in no text.
         for (row, expected) in [
@@ -214,11 +254,12 @@ mod tests {
         ] {
             let mut letters = letters();
             let row = BadRow {
+                timer: None,
                 value: row,
                 timestamp: None,
                 key_hash: None,
             };
-            letters.add(0, CAUSE, row);
+            letters.add(Some(0), CAUSE, row);
             let line: Value = serde_json::from_slice(letters.rows().values.get(0)).unwrap();
             assert_eq!(
                 line,

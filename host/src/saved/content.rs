@@ -7,10 +7,13 @@
 //! INVARIANT: entries come in order of state, key group and key, each key once; nothing that a
 //! restore would refuse is shown.
 
+use std::collections::BTreeMap;
+
 use weir_model::{CheckpointId, KeyGroup, KeyGroupRange, OperatorName, ProcessingTime};
 use weir_state::{
     Backend, Chain, Error, HeapBackend, Row, RowValue, SavedOperatorState, SavedState,
     SnapshotFormat, SnapshotRequest, SnapshotSink, StateDecl, StateFileReader, StateIndex,
+    StateKind, When,
 };
 
 use super::{Problem, Saved};
@@ -37,6 +40,8 @@ pub(crate) enum Held {
     Cell(Vec<u8>),
     List(Vec<Vec<u8>>),
     Map(Vec<(Vec<u8>, Vec<u8>)>),
+    /// When its timers are due, in order.
+    Timers(Vec<When>),
 }
 
 /// The state of one operator in a checkpoint.
@@ -140,9 +145,10 @@ impl<'a> Content<'a> {
             decls: &decls,
             places: keyed.iter().map(|(at, _)| *at).collect(),
             entries: Vec::new(),
+            timers: BTreeMap::new(),
         };
         snapshot.write(&mut sink).map_err(own)?;
-        Ok(sink.entries)
+        Ok(sink.into_entries())
     }
 
     /// What each old subtask saved that belongs to no key.
@@ -195,6 +201,36 @@ struct Entries<'a> {
     /// Where each state stands among all of the operator.
     places: Vec<usize>,
     entries: Vec<Entry>,
+    /// Of each place, key group and key with timers: files have them by time.
+    timers: BTreeMap<(usize, u16, Vec<u8>), Vec<When>>,
+}
+
+impl Entries<'_> {
+    fn timers(&mut self, place: usize, group: KeyGroup, row: &Row<'_>) -> Result<(), Error> {
+        let wrong = || Error::Damaged("a time of timers that is none".into());
+        let when = When::decode(row.key).ok_or_else(wrong)?;
+        let RowValue::Map(keys) = &row.value else {
+            return Err(wrong());
+        };
+        for (key, _) in keys {
+            let of = (place, group.0, key.to_vec());
+            self.timers.entry(of).or_default().push(when);
+        }
+        Ok(())
+    }
+
+    fn into_entries(self) -> Vec<Entry> {
+        let timers = self.timers.into_iter();
+        let mut entries = self.entries;
+        entries.extend(timers.map(|((state, group, key), when)| Entry {
+            state,
+            group,
+            key,
+            value: Held::Timers(when),
+        }));
+        entries.sort_by_key(|entry| entry.state);
+        entries
+    }
 }
 
 impl SnapshotSink for Entries<'_> {
@@ -210,6 +246,10 @@ impl SnapshotSink for Entries<'_> {
             return Err(Error::Damaged("a state that was not declared".into()));
         };
         for row in Row::read_all(decl.kind, bytes)? {
+            if decl.kind == StateKind::Timers {
+                self.timers(place, group, &row)?;
+                continue;
+            }
             match self.entries.last_mut() {
                 // A large list or map comes in several rows.
                 Some(last) if last.state == place && last.key == row.key => {
@@ -278,16 +318,25 @@ impl Held {
         }
     }
 
-    /// As rows have it.
-    pub(crate) fn row<'a>(&'a self, key: &'a [u8]) -> Row<'a> {
+    /// Appends the rows of a key that has it to a block.
+    pub(crate) fn write(&self, key: &[u8], block: &mut Vec<u8>) {
         let value = match self {
+            Self::Timers(all) => {
+                for when in all {
+                    let (key, value) = (&when.encode(), RowValue::Map(vec![(key, b"")]));
+                    Row { key, value }.write(block);
+                }
+                return;
+            }
             Self::Cell(value) => RowValue::Cell(value),
             Self::List(all) => RowValue::List(all.iter().map(Vec::as_slice).collect()),
             Self::Map(all) => {
-                let pair = |(k, v): &'a (Vec<u8>, Vec<u8>)| (k.as_slice(), v.as_slice());
+                fn pair((k, v): &(Vec<u8>, Vec<u8>)) -> (&[u8], &[u8]) {
+                    (k.as_slice(), v.as_slice())
+                }
                 RowValue::Map(all.iter().map(pair).collect())
             }
         };
-        Row { key, value }
+        Row { key, value }.write(block);
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     messages::{Control, FromTask},
     meters::NodeMeters,
     task::{
-        Bases, Beginning, Chain, Drifts, EventTimes, Holds, Kind, Lane, LaneSink, Node,
+        Bases, Beginning, Chain, Drifts, EventTimes, Firing, Holds, Kind, Lane, LaneSink, Node,
         OperatorNode, Pace, SinkNode, Slicer, SourceHead, Storage, Task, Transactions, Wires,
     },
 };
@@ -540,6 +540,7 @@ fn operator(
         beginning,
         slicer: Slicer::default(),
         pace: Pace::new(),
+        firing: descriptor.timers.then(|| Box::new(Firing::new())),
     })
 }
 

@@ -187,7 +187,9 @@ impl<'a> Migrating<'a> {
             | StateKind::Reducing
             | StateKind::OperatorList
             | StateKind::OperatorUnion
-            | StateKind::Broadcast => Part::Value,
+            | StateKind::Broadcast
+            // Never of an older version: their format is the host's.
+            | StateKind::Timers => Part::Value,
         };
         let migration = &mut *self.migration;
         let map_keys = migration.migrate(state, Part::MapKey, from, &parts.map_keys)?;

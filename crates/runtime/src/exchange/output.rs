@@ -266,11 +266,12 @@ impl EdgeOut {
                         error: &bad.message,
                     };
                     let row = BadRow {
+                        timer: None,
                         value: rows.values.get(bad.row as usize),
                         timestamp: rows.timestamps.get(bad.row as usize).copied(),
                         key_hash: None,
                     };
-                    letters.add(0, cause, row);
+                    letters.add(Some(0), cause, row);
                 }
             }
         }

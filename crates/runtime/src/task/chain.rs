@@ -7,12 +7,13 @@ use std::{ops::Range, sync::Arc};
 
 use tokio::time::Instant;
 use weir_graph::{EdgeId, Link};
-use weir_model::{CheckpointId, Column, Element, EventTime, Lineage, Name, Rows};
-use weir_operator::{Emitted, Failure, Poison};
+use weir_model::{CheckpointId, Column, Element, Lineage, Name, Rows};
+use weir_operator::{Emitted, Failure, Outcome, Poison};
 
 use super::{
+    calling::Calling,
     isolate::REFUSED,
-    operator::{Fate, OperatorNode, bad_row, info_of},
+    operator::{Fate, OperatorNode},
     sink::SinkNode,
 };
 use crate::{
@@ -110,9 +111,7 @@ impl Chain {
         range: Range<usize>,
     ) -> Result<usize, NodeFailure> {
         let now = self.clock.now();
-        let Node {
-            name, kind, meters, ..
-        } = &mut self.nodes[at];
+        let Node { name, kind, .. } = &mut self.nodes[at];
         let fail = |failure| NodeFailure {
             node: name.clone(),
             failure,
@@ -129,41 +128,73 @@ impl Chain {
                 // Cutting counts: behind a refused row the rest is cut anew.
                 let began = Instant::now();
                 let mut slicer = std::mem::take(&mut op.slicer);
-                let slice = slicer.cut(rows, range.clone());
-                let inherited = Inherited {
-                    timestamps: slice.timestamps,
-                    lineage: lineage.get(range.clone()).unwrap_or_default(),
-                };
-                op.begin_rows(now, input, slice);
-                let result = op.operator.process(&mut op.cx, input, slice);
+                let rows = slicer.cut(rows, range.clone());
+                let calling = Calling::Rows { input, rows };
+                op.set_time(now);
+                op.begin_calling(calling).map_err(fail)?;
+                let result = op.call(calling);
                 // A refused row ends its call: where there are many, calls get short.
                 let refused = result.as_ref().ok().and_then(|o| o.poisoned.as_ref());
-                let done = refused.map_or(slice.len(), |poison| poison.row as usize + 1);
+                let done = refused.map_or(rows.len(), |poison| poison.row as usize + 1);
                 op.pace.learn(done, began.elapsed());
-                let (mut next, mut code) = (range.end, REFUSED);
-                let result = result.or_else(|failure| {
-                    let past = op.isolate(input, slice, failure)?;
-                    (next, code) = (start + past.rows, past.code);
-                    Ok(past.outcome)
-                });
-                let outcome = op.end(result).map_err(fail)?;
-                if let Some(poison) = &outcome.poisoned {
-                    let bad = Bad {
-                        input,
-                        rows: slice,
-                        poison,
-                        code,
-                    };
-                    leave_out(op, meters, &mut self.outputs, bad).map_err(fail)?;
-                    next = start + poison.row as usize + 1;
-                }
-                self.dispatch(at, outcome.emitted, inherited)?;
+                let lineage = lineage.get(range).unwrap_or_default();
+                let done = self.conclude(at, calling, lineage, result)?;
                 if let Kind::Operator(op) = &mut self.nodes[at].kind {
                     op.slicer = slicer;
                 }
-                Ok(next)
+                Ok(start + done)
             }
         }
+    }
+
+    /// Ends a call of an operator: what it did is kept or dropped, what it refused is left out or
+    /// fails the task, and what it emitted goes on. Gives back how many rows or timers are done
+    /// with.
+    pub(super) fn conclude(
+        &mut self,
+        at: usize,
+        calling: Calling<'_>,
+        lineage: &[Lineage],
+        result: Result<Outcome, Failure>,
+    ) -> Result<usize, NodeFailure> {
+        let Node {
+            name, kind, meters, ..
+        } = &mut self.nodes[at];
+        let fail = |failure| NodeFailure {
+            node: name.clone(),
+            failure,
+        };
+        let Kind::Operator(op) = kind else {
+            return Ok(calling.len());
+        };
+        let (mut done, mut code) = (calling.len(), REFUSED);
+        let result = result.or_else(|failure| {
+            let past = op.isolate(calling, failure)?;
+            (done, code) = (past.rows, past.code);
+            Ok(past.outcome)
+        });
+        if let Ok(outcome) = &result
+            && let Some(poison) = &outcome.poisoned
+        {
+            done = poison.row as usize + 1;
+            // Those behind a refused timer are still to fire.
+            op.cx.state.fired_only(done);
+        }
+        let outcome = op.end(result).map_err(fail)?;
+        if let Some(poison) = &outcome.poisoned {
+            let bad = Bad {
+                calling,
+                poison,
+                code,
+            };
+            leave_out(op, meters, &mut self.outputs, bad).map_err(fail)?;
+        }
+        let inherited = Inherited {
+            timestamps: calling.timestamps(),
+            lineage,
+        };
+        self.dispatch(at, outcome.emitted, inherited)?;
+        Ok(done)
     }
 
     /// Sends what a node emitted on to where its outputs lead.
@@ -368,16 +399,6 @@ impl Chain {
     pub(crate) fn is_over(&self) -> bool {
         self.outputs.iter().any(EdgeOut::is_over)
     }
-
-    /// The watermark of the task has risen.
-    pub(crate) fn set_watermark(&mut self, watermark: EventTime) {
-        for node in &mut self.nodes {
-            node.meters.watermark.set(watermark);
-            if let Kind::Operator(op) = &mut node.kind {
-                op.cx.watermark = watermark;
-            }
-        }
-    }
 }
 
 impl Node {
@@ -389,10 +410,9 @@ impl Node {
     }
 }
 
-/// A row of a call that an operator could not take.
+/// A row or timer of a call that an operator could not take.
 struct Bad<'a> {
-    input: u32,
-    rows: Rows<'a>,
+    calling: Calling<'a>,
     poison: &'a Poison,
     code: &'static str,
 }
@@ -406,26 +426,26 @@ fn leave_out(
     bad: Bad<'_>,
 ) -> Result<(), Failure> {
     let Bad {
-        input,
-        rows,
+        calling,
         poison,
         code,
     } = bad;
     let row = poison.row as usize;
     match &mut op.bad_rows {
         BadRows::Fail => {
-            let message = format!("{}\n{}", poison.message, info_of(rows, row));
+            let message = format!("{}\n{}", poison.message, calling.info(row));
             let row = Some(poison.row);
             Err(Failure::Guest { message, row })
         }
         BadRows::Skip => {
-            meters.skip(&poison.message, || info_of(rows, row));
+            meters.skip(&poison.message, || calling.info(row));
             Ok(())
         }
         BadRows::DeadLetter(letters) => {
             meters.dead_lettered.add(1);
             let error = &poison.message;
-            letters.add(input as usize, Cause { code, error }, bad_row(rows, row));
+            let input = calling.input().map(|input| input as usize);
+            letters.add(input, Cause { code, error }, calling.bad_row(row));
             let sent = outputs[letters.to().0].push(letters.rows());
             letters.clear();
             sent

@@ -3,13 +3,9 @@
 
 use std::{ops::Range, time::Duration};
 
-use weir_model::Rows;
 use weir_operator::{Failure, Limit, Outcome, Poison};
 
-use super::{
-    operator::{OperatorNode, info_of},
-    slicer::Slicer,
-};
+use super::{calling::Calling, operator::OperatorNode, slicer::Slicer};
 
 /// A deadline for the calls that look for a row, so that looking for one that loops stays short. A
 /// row that was found for taking too long is then run alone, with all the time there is.
@@ -33,30 +29,27 @@ impl OperatorNode {
     /// own memory can only fail (D13).
     pub(crate) fn isolate(
         &mut self,
-        input: u32,
-        rows: Rows<'_>,
+        calling: Calling<'_>,
         mut failure: Failure,
     ) -> Result<GotPast, Failure> {
         if !failure.lost_instance() {
             return Err(failure);
         }
-        // Of a row of a broadcast input all subtasks keep the same or they differ for ever, and
-        // whether a row traps or takes too long may differ: it is left out nowhere.
-        if self.bad_rows.leaves_out() && !self.keeps_memory && !self.is_broadcast(input) {
-            return self.get_past(input, rows, failure);
+        if self.may_leave_out(calling) {
+            return self.get_past(calling, failure);
         }
-        let row = if rows.len() == 1 {
+        let row = if calling.len() == 1 {
             Some(0)
         } else if self.keeps_memory {
             None
         } else {
-            let found = self.find_row(input, rows, &failure);
+            let found = self.find_row(calling, &failure);
             // Many rows that each take their time are no row that takes too long.
             found.filter(|&row| {
-                !is_too_long(&failure) || self.passes(input, rows, row..row + 1) == Some(false)
+                !is_too_long(&failure) || self.passes(calling, row..row + 1) == Some(false)
             })
         };
-        let info = row.map(|row| info_of(rows, row));
+        let info = row.map(|row| calling.info(row));
         match &mut failure {
             Failure::Trap(trap) => trap.row = info,
             Failure::Limit(limit) => limit.row = info,
@@ -82,21 +75,16 @@ impl OperatorNode {
     /// Goes on behind a trap or a limit: keeps the rows before the one that seems to be its cause;
     /// leaves out only a row that fails alone, on a fresh instance and with all the time there is.
     /// What many rows use up together is nobody's fault.
-    fn get_past(
-        &mut self,
-        input: u32,
-        rows: Rows<'_>,
-        failure: Failure,
-    ) -> Result<GotPast, Failure> {
-        let row = match rows.len() {
+    fn get_past(&mut self, calling: Calling<'_>, failure: Failure) -> Result<GotPast, Failure> {
+        let row = match calling.len() {
             1 => 0,
-            _ => match self.find_row(input, rows, &failure) {
+            _ => match self.find_row(calling, &failure) {
                 Some(row) => row,
                 None => return Err(failure),
             },
         };
         let count = row.max(1);
-        match self.run_anew(input, rows, 0..count)? {
+        match self.run_anew(calling, 0..count)? {
             Ok(outcome) => Ok(GotPast {
                 outcome,
                 rows: count,
@@ -105,7 +93,9 @@ impl OperatorNode {
             Err(again) if row == 0 && again.lost_instance() => {
                 self.roll_back();
                 self.operator.reset(&mut self.cx)?;
-                self.begin_writes(None, false);
+                // Nothing of it counts, but that a timer has fired.
+                let mut slicer = Slicer::default();
+                self.begin_calling(calling.cut(&mut slicer, 0..1))?;
                 let message = cause_of(&again);
                 let poisoned = Some(Poison { row: 0, message });
                 let outcome = Outcome {
@@ -128,16 +118,15 @@ impl OperatorNode {
     /// The outer one where there is no fresh instance.
     fn run_anew(
         &mut self,
-        input: u32,
-        rows: Rows<'_>,
+        calling: Calling<'_>,
         range: Range<usize>,
     ) -> Result<Result<Outcome, Failure>, Failure> {
         self.roll_back();
         self.operator.reset(&mut self.cx)?;
         let mut slicer = Slicer::default();
-        let some = slicer.cut(rows, range);
-        self.begin_writes(some.keyed, self.is_broadcast(input));
-        let mut result = self.operator.process(&mut self.cx, input, some);
+        let some = calling.cut(&mut slicer, range);
+        self.begin_calling(some)?;
+        let mut result = self.call(some);
         for emitted in result.iter_mut().flat_map(|outcome| &mut outcome.emitted) {
             // Empty says that row `i` comes from row `i`, of fewer rows than the call had.
             if emitted.origin.is_empty() {
@@ -149,14 +138,14 @@ impl OperatorNode {
 
     /// The last row of the shortest prefix that fails; the last of all where no shorter one does.
     /// `None` where there is no fresh instance.
-    fn find_row(&mut self, input: u32, rows: Rows<'_>, failure: &Failure) -> Option<usize> {
+    fn find_row(&mut self, calling: Calling<'_>, failure: &Failure) -> Option<usize> {
         // Looking for a row that loops stays short; whoever is found is given all the time then.
         self.cx.deadline = is_too_long(failure).then_some(ISOLATION_DEADLINE);
         // Invariant: a prefix of `good` rows passes, one of `bad` rows fails.
-        let (mut good, mut bad) = (0, rows.len());
+        let (mut good, mut bad) = (0, calling.len());
         while bad - good > 1 {
             let mid = good + (bad - good) / 2;
-            match self.passes(input, rows, 0..mid) {
+            match self.passes(calling, 0..mid) {
                 Some(true) => good = mid,
                 Some(false) => bad = mid,
                 None => {
@@ -170,9 +159,9 @@ impl OperatorNode {
     }
 
     /// Whether a fresh instance takes these rows; `None` where there is none.
-    fn passes(&mut self, input: u32, rows: Rows<'_>, range: Range<usize>) -> Option<bool> {
+    fn passes(&mut self, calling: Calling<'_>, range: Range<usize>) -> Option<bool> {
         self.cx.rehearsal = true;
-        let result = self.run_anew(input, rows, range);
+        let result = self.run_anew(calling, range);
         self.cx.rehearsal = false;
         Some(result.ok()?.is_ok())
     }

@@ -5,7 +5,9 @@
 //! builders: there is no lock on the data path but that of the channels, once per batch.
 
 mod bases;
+mod calling;
 mod chain;
+mod coming;
 mod event_time;
 mod isolate;
 mod lane;
@@ -14,9 +16,10 @@ mod overtaken;
 mod sink;
 mod slicer;
 mod source;
+mod timers;
 mod wires;
 
-use std::{ops::Range, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{collections::VecDeque, ops::Range, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt;
 
@@ -26,7 +29,9 @@ use tokio::{
 };
 use weir_checkpoint::{AlignEffect, Alignment, CheckpointMode, FailureReason, TaskId};
 use weir_event_time::{Change, Passed, Watermarks};
-use weir_model::{Barrier, BarrierKind, Batch, Element, EventTime, Lineage, hash64};
+use weir_model::{
+    Barrier, BarrierKind, Batch, CheckpointId, Element, EventTime, Lineage, ProcessingTime, hash64,
+};
 use weir_operator::{Failure, SourceRows};
 
 pub(crate) use bases::Bases;
@@ -37,9 +42,11 @@ pub(crate) use operator::{Beginning, Holds, OperatorNode};
 pub(crate) use sink::{SinkNode, Transactions};
 pub(crate) use slicer::{Pace, Slicer};
 pub(crate) use source::SourceHead;
+pub(crate) use timers::Firing;
 pub(crate) use wires::Wires;
 
 use self::{
+    coming::{Alarm, Coming},
     lane::{Epoch, Part, Work},
     operator::{Fate, NotFrozen, request},
     overtaken::Overtaken,
@@ -98,6 +105,11 @@ struct Running {
     slicer: Slicer,
     /// Where the rows of the slice came from, where it matters.
     lineage: Vec<Lineage>,
+    /// Time that has come, and what waits behind it.
+    coming: VecDeque<Coming>,
+    alarm: Alarm,
+    /// The stop barrier that has gone out.
+    stopping: Option<CheckpointId>,
     finished: bool,
 }
 
@@ -185,6 +197,7 @@ impl Running {
             None => Alignment::new(channels, task.mode),
         };
         let watermarks = Watermarks::new(task.input_of.len());
+        let alarm = Alarm::of(task.chain.with_timers().collect());
         Self {
             task,
             alignment,
@@ -198,6 +211,9 @@ impl Running {
             pace: Pace::new(),
             slicer: Slicer::default(),
             lineage: Vec::new(),
+            coming: VecDeque::new(),
+            alarm,
+            stopping: None,
             finished,
         }
     }
@@ -205,6 +221,10 @@ impl Running {
     /// The loop; gives back whether the task was cancelled.
     async fn drive(&mut self) -> Result<bool, NodeFailure> {
         if self.finished {
+            if self.task.source.is_some() {
+                let ended = Element::Watermark(EventTime::MAX);
+                self.task.chain.send_all(&ended);
+            }
             self.send_end_of_data();
         } else {
             self.task.chain.open()?;
@@ -226,7 +246,8 @@ impl Running {
                 }
                 Step::Wait(until) => {
                     self.task.chain.flush()?;
-                    if let Some(cancelled) = self.wait(until).await? {
+                    let alarm = self.next_alarm()?;
+                    if let Some(cancelled) = self.wait(until, alarm).await? {
                         return Ok(cancelled);
                     }
                     turn = Instant::now();
@@ -237,7 +258,8 @@ impl Running {
                     }
                     // Rows for those that have room do not wait for the one that has none (D7).
                     self.task.chain.flush()?;
-                    if let Some(cancelled) = self.wait(None).await? {
+                    // No timer fires before there is room for what it emits.
+                    if let Some(cancelled) = self.wait(None, None).await? {
                         return Ok(cancelled);
                     }
                     turn = Instant::now();
@@ -246,7 +268,18 @@ impl Running {
         }
     }
 
-    async fn wait(&mut self, until: Option<Instant>) -> Result<Option<bool>, NodeFailure> {
+    async fn wait(
+        &mut self,
+        until: Option<Instant>,
+        alarm: Option<ProcessingTime>,
+    ) -> Result<Option<bool>, NodeFailure> {
+        let clock = self.task.chain.clock.clone();
+        let alarm = async {
+            match alarm {
+                Some(at) => clock.reached(at).await,
+                None => std::future::pending().await,
+            }
+        };
         let until = until.into_iter().chain(self.deadline).min();
         let timer = async {
             match until {
@@ -259,6 +292,7 @@ impl Running {
             message = self.task.control.recv() => message.unwrap_or(Control::Cancel),
             () = self.task.wake.notified() => return Ok(None),
             () = timer => return Ok(None),
+            () = alarm => return Ok(None),
         };
         self.control(message)
     }
@@ -268,12 +302,19 @@ impl Running {
         if self.task.chain.is_over() {
             // No batch while an output is full, but barriers and the like still pass (D5).
             if self.in_hand.is_none()
+                && self.coming.is_empty()
                 && let Some((channel, element)) = self.next(false)
             {
                 self.element(channel, element)?;
                 return Ok(Step::Worked);
             }
             return Ok(Step::Full);
+        }
+        if let Some(step) = self.come()? {
+            return Ok(step);
+        }
+        if self.tick()? == Flow::On {
+            return Ok(Step::Worked);
         }
         if let Some(in_hand) = self.in_hand.take() {
             self.slice(in_hand)?;
@@ -351,16 +392,22 @@ impl Running {
             }
             Read::Nothing => return Ok(Step::Wait(None)),
             Read::End => {
-                if !self.finished {
-                    self.end_of_data()?;
+                if self.finished {
+                    return Ok(Step::Wait(None));
                 }
-                return Ok(Step::Wait(None));
+                let ended = Coming::Watermark {
+                    to: EventTime::MAX,
+                    node: 0,
+                };
+                self.coming.extend([ended, Coming::EndOfData]);
+                return Ok(Step::Worked);
             }
         };
         let Fetched { rows, .. } = fetched;
         let count = rows.values.len();
         if fetched.was_idle {
-            self.time_changed([Change::Idle(false)]);
+            // Before the rows: nothing waits to go out before it here.
+            self.task.chain.send_all(&Element::Idle(false));
         }
         if count > 0 {
             let chain = &mut self.task.chain;
@@ -376,6 +423,9 @@ impl Running {
         let Passed { watermark, idle } = fetched.passed;
         self.time_changed(watermark.map(Change::Watermark));
         self.time_changed(idle.then_some(Change::Idle(true)));
+        if !self.coming.is_empty() {
+            return Ok(Step::Worked);
+        }
         Ok(step)
     }
 
@@ -412,18 +462,6 @@ impl Running {
             Element::EndOfChannel => {
                 let effects = self.alignment.end(channel);
                 self.aligned(effects)
-            }
-        }
-    }
-
-    fn time_changed(&mut self, changes: impl IntoIterator<Item = Change>) {
-        for change in changes {
-            match change {
-                Change::Watermark(watermark) => {
-                    self.task.chain.set_watermark(watermark);
-                    self.task.chain.send_all(&Element::Watermark(watermark));
-                }
-                Change::Idle(idle) => self.task.chain.send_all(&Element::Idle(idle)),
             }
         }
     }
@@ -490,9 +528,6 @@ impl Running {
     }
 
     fn send_end_of_data(&mut self) {
-        if self.task.source.is_some() {
-            self.time_changed([Change::Watermark(EventTime::MAX)]);
-        }
         self.task.chain.send_all(&Element::EndOfData);
         self.tell(Event::DataEnded);
     }
@@ -518,6 +553,7 @@ impl Running {
                 }
             }
             Control::Aborted(id) => {
+                self.stopping = self.stopping.filter(|&at| at != id);
                 if let Some(source) = &mut self.task.source {
                     source.aborted(id);
                 }
@@ -574,6 +610,9 @@ impl Running {
             },
         };
         let frozen = self.freeze(barrier, &mut part)?;
+        if barrier.kind == BarrierKind::Stop {
+            self.stopping = Some(barrier.checkpoint);
+        }
         if barrier.kind == BarrierKind::Stop
             && let Some(source) = &mut self.task.source
         {

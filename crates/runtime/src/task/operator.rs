@@ -1,14 +1,15 @@
 //! An operator as a node of a chain, and its calls: each is a transaction.
 
-use weir_model::{Barrier, CheckpointId, KeyedView, Name, ProcessingTime, Rows, SavepointFormat};
-use weir_operator::{Context, Descriptor, Failure, Operator, RowInfo};
+use weir_model::{Barrier, CheckpointId, KeyedView, Name, ProcessingTime, SavepointFormat};
+use weir_operator::{Context, Descriptor, Failure, Operator};
 use weir_state::{SnapshotFormat, SnapshotRequest, StateDecl};
 
 use super::{
     lane::NodeState,
     slicer::{Pace, Slicer},
+    timers::Firing,
 };
-use crate::letters::{BadRow, BadRows};
+use crate::letters::BadRows;
 
 /// An operator with what it sees of the host.
 pub(crate) struct OperatorNode {
@@ -24,6 +25,8 @@ pub(crate) struct OperatorNode {
     pub(crate) slicer: Slicer,
     /// What a row costs here, whatever follows.
     pub(crate) pace: Pace,
+    /// `None` while its timers fire, and where it has none.
+    pub(crate) firing: Option<Box<Firing>>,
 }
 
 /// What of an operator a checkpoint holds.
@@ -84,14 +87,8 @@ impl OperatorNode {
         self.begin_writes(None, false);
     }
 
-    /// Begins a call that processes rows of an input.
-    pub(crate) fn begin_rows(&mut self, now: ProcessingTime, input: u32, rows: Rows<'_>) {
-        self.set_time(now);
-        self.begin_writes(rows.keyed, self.is_broadcast(input));
-    }
-
     /// The one reading of the clock that a call has (D16).
-    fn set_time(&mut self, now: ProcessingTime) {
+    pub(crate) fn set_time(&mut self, now: ProcessingTime) {
         self.cx.processing_time = now;
         self.cx.state.set_time(now);
     }
@@ -246,28 +243,4 @@ pub(crate) fn request(barrier: Barrier, increments: bool, now: ProcessingTime) -
         },
         now,
     }
-}
-
-/// A row of a call, as a letter tells it.
-pub(crate) fn bad_row(rows: Rows<'_>, row: usize) -> BadRow<'_> {
-    BadRow {
-        value: rows.values.get(row),
-        timestamp: rows.timestamps.get(row).copied(),
-        key_hash: key_hash(rows, row),
-    }
-}
-
-/// A row of a call, as a failure tells it.
-pub(crate) fn info_of(rows: Rows<'_>, row: usize) -> RowInfo {
-    RowInfo::new(
-        rows.values.get(row),
-        rows.timestamps.get(row).copied(),
-        key_hash(rows, row),
-    )
-}
-
-fn key_hash(rows: Rows<'_>, row: usize) -> Option<u64> {
-    let keyed = rows.keyed?;
-    let key = *keyed.key_of_row.get(row)? as usize;
-    keyed.hashes.get(key).copied()
 }

@@ -6,6 +6,7 @@
 use std::{ops::Range, time::Duration};
 
 use weir_model::{Column, KeyedView, Rows};
+use weir_operator::Due;
 
 /// What a call should take.
 const AIM: Duration = Duration::from_millis(5);
@@ -81,6 +82,18 @@ impl Slicer {
             values,
             timestamps,
             keyed,
+        }
+    }
+
+    /// The timers `range` of `due`, with only the keys that occur in them.
+    pub(crate) fn cut_timers<'a>(&'a mut self, due: Due<'a>, range: Range<usize>) -> Due<'a> {
+        if range.start == 0 && range.end == due.len() {
+            return due;
+        }
+        Due {
+            at: &due.at[range.clone()],
+            keyed: self.cut_keys(due.keyed, range),
+            ..due
         }
     }
 

@@ -142,6 +142,12 @@ impl KeyedState {
         Ok(())
     }
 
+    /// Of the timers of the call only the first `count` count as fired; the others stay set.
+    pub fn fired_only(&mut self, count: usize) {
+        let fired = &mut self.timers.fired;
+        fired.retain(|fired| (fired.place as usize) < count);
+    }
+
     /// Sets a timer for each of `keys`, which may repeat. One that is set already stays as it is.
     ///
     /// # Errors

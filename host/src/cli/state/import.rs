@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use weir_checkpoint::{Metadata, StateMeta};
 use weir_model::{Column, OperatorName, Parallelism, SubtaskIndex, hash64};
 use weir_state::{
-    Backend, HeapBackend, SavedOperatorState, SavedState, StateDecl, StateIndex, StateKind, Ttl,
+    Backend, HeapBackend, SavedOperatorState, SavedState, StateDecl, StateIndex, StateKind,
+    TimerKind, Ttl, When,
 };
 
 use super::{NO_ROWS, Trouble, export::VERSION};
@@ -345,6 +346,15 @@ impl Line<'_> {
                     }
                     Held::Map(entries)
                 }
+                StateKind::Timers => {
+                    let all = list(member("timers"), "`timers`")?;
+                    let mut all: Vec<When> = all.iter().map(timer).collect::<Result<_, _>>()?;
+                    all.sort_unstable();
+                    if all.windows(2).any(|two| two[0] == two[1]) {
+                        return Err("a timer is there twice".into());
+                    }
+                    Held::Timers(all)
+                }
                 StateKind::List
                 | StateKind::OperatorList
                 | StateKind::OperatorUnion
@@ -362,6 +372,23 @@ impl Line<'_> {
             Some(_) => Err("`accessed_ms` has more times than there are values".into()),
         }
     }
+}
+
+/// A timer as it is shown.
+fn timer(value: &Value) -> Result<When, String> {
+    let pair = value.as_array().map(Vec::as_slice);
+    let when = match pair {
+        Some([Value::String(kind), at]) => TimerKind::of(kind).zip(at.as_i64()),
+        Some(_) | None => None,
+    };
+    let when = when.map(|(kind, at)| When { kind, at });
+    when.ok_or_else(|| {
+        let kinds = TimerKind::ALL.map(|kind| format!("\"{kind}\""));
+        format!(
+            "a timer is a list of {} and a time in milliseconds",
+            kinds.join(" or ")
+        )
+    })
 }
 
 fn list<'a>(value: Option<&'a Value>, what: &str) -> Result<&'a [Value], String> {
@@ -402,10 +429,11 @@ impl Operator {
                     }
                     expected[state] += match &held {
                         Held::Map(entries) => entries.len() as u64,
+                        Held::Timers(all) => all.len() as u64,
                         Held::Cell(_) | Held::List(_) => 1,
                     };
                     block.clear();
-                    held.row(&key).write(&mut block);
+                    held.write(&key, &mut block);
                     let index = StateIndex(u32::try_from(state).unwrap_or(u32::MAX));
                     keyed
                         .load(index, group, &block)
@@ -458,7 +486,7 @@ impl Operator {
                 let set = unkeyed.set_entries(saved(entries.len()), &entries);
                 set.map_err(|e| line.wrong(&e.to_string()))
             }
-            Held::Cell(_) => Err(line.wrong("a value needs a key")),
+            Held::Cell(_) | Held::Timers(_) => Err(line.wrong("a value needs a key")),
         }
     }
 }

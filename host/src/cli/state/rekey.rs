@@ -111,7 +111,7 @@ fn rekey(
                     continue;
                 }
                 block.clear();
-                entry.value.row(&entry.key).write(&mut block);
+                entry.value.write(&entry.key, &mut block);
                 let state = StateIndex(u32::try_from(entry.state).unwrap_or(u32::MAX));
                 let loaded = backend.load(state, group, &block);
                 loaded.map_err(|e| failed(e.to_string()))?;

@@ -5,6 +5,7 @@
 //! {"operator":"count","state":"sum","key":["UA"],"value":17}
 //! {"operator":"count","state":"seen","key":["UA"],"elements":["a","b"]}
 //! {"operator":"count","state":"by-day","key":["UA"],"entries":[["mon",3],["tue",1]]}
+//! {"operator":"alert","state":"weir.timers","key":["UA"],"timers":[["event-time",1700000000000]]}
 //! {"operator":"rules","state":"rules","subtask":0,"entries":[["a","b"]]}
 //! {"operator":"batch","state":"held-back","subtask":1,"elements":["x"]}
 //! {"operator":"batch","subtask":1,"raw":[{"$hex":"00ff"}]}
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 use weir_component::{Component, Engine, EngineOptions, Limits};
 use weir_model::Column;
 use weir_operator::{Evolve, OperatorFactory, Part};
-use weir_state::{SavedOperatorState, SavedState, StateIndex, StateKind};
+use weir_state::{SavedOperatorState, SavedState, StateIndex, StateKind, When};
 
 use super::{NO_STATE, Trouble};
 use crate::{
@@ -162,12 +163,18 @@ fn shown(state: &SavedState, held: &Held) -> Vec<(&'static str, Value)> {
             let all: Vec<Value> = all.iter().map(pair).collect();
             ("entries", json!(all))
         }
+        Held::Timers(all) => {
+            let one = |when: &When| json!([when.kind.as_str(), when.at]);
+            ("timers", json!(all.iter().map(one).collect::<Vec<_>>()))
+        }
     };
     let mut members = vec![content];
     match (held, stamps.as_slice()) {
         (_, []) => {}
         (Held::Cell(_), [stamp, ..]) => members.push(("accessed_ms", json!(stamp))),
-        (Held::List(_) | Held::Map(_), stamps) => members.push(("accessed_ms", json!(stamps))),
+        (Held::List(_) | Held::Map(_) | Held::Timers(_), stamps) => {
+            members.push(("accessed_ms", json!(stamps)))
+        }
     }
     members
 }
@@ -197,5 +204,7 @@ fn words(render: &mut Renderer, state: &SavedState, held: &Held) -> Option<Value
             let (keys, values) = (say(Part::MapKey, &keys)?, say(Part::MapValue, &values)?);
             Some(json!(keys.into_iter().zip(values).collect::<Vec<_>>()))
         }
+        // They are the host's, and shown already.
+        Held::Timers(_) => None,
     }
 }

@@ -10,6 +10,7 @@ use weir_model::{
 };
 use weir_state::{
     Backend, HeapBackend, SavedOperatorState, SavedState, StateDecl, StateIndex, StateKind,
+    TimerKind, When,
 };
 
 use super::{export::Export, import::Import, rekey::Rekey, *};
@@ -28,6 +29,7 @@ struct Made {
     lists: Vec<(Bytes, Vec<Bytes>)>,
     maps: Vec<(Bytes, Vec<(Bytes, Bytes)>)>,
     items: Vec<Vec<Bytes>>,
+    timers: Vec<(Bytes, Vec<When>)>,
     broadcast: Vec<(Bytes, Bytes)>,
     raw: Vec<Bytes>,
 }
@@ -62,7 +64,8 @@ fn decls() -> Vec<StateDecl> {
         prefetch: false,
         ttl: None,
     };
-    STATES.into_iter().map(decl).collect()
+    let states = STATES.into_iter().map(decl);
+    states.chain([StateDecl::timers()]).collect()
 }
 
 fn metadata(max: u32, json_keys: bool) -> Metadata {
@@ -122,10 +125,12 @@ fn write(made: &Made, max: u32, folder: &Path) {
             .iter()
             .map(|(k, v)| (1, k, Held::List(v.clone())));
         let maps = made.maps.iter().map(|(k, v)| (2, k, Held::Map(v.clone())));
-        for (state, key, held) in cells.chain(lists).chain(maps) {
+        let timers = made.timers.iter();
+        let timers = timers.map(|(k, v)| (5, k, Held::Timers(v.clone())));
+        for (state, key, held) in cells.chain(lists).chain(maps).chain(timers) {
             let group = max.key_group_of(hash64(key));
             let mut block = Vec::new();
-            held.row(key).write(&mut block);
+            held.write(key, &mut block);
             if range.contains(group) {
                 backend.load(StateIndex(state), group, &block).unwrap();
             }
@@ -189,6 +194,13 @@ fn bytes() -> impl Strategy<Value = Bytes> {
     ]
 }
 
+fn timers() -> impl Strategy<Value = Vec<When>> {
+    let kind = prop::sample::select(TimerKind::ALL.to_vec());
+    let when = (kind, prop_oneof![0..3i64, any::<i64>()]);
+    let when = when.prop_map(|(kind, at)| When { kind, at });
+    prop::collection::btree_set(when, 1..4).prop_map(|all| all.into_iter().collect())
+}
+
 fn made() -> impl Strategy<Value = Made> {
     let map = || prop::collection::btree_map(bytes(), bytes(), 1..4);
     (
@@ -197,11 +209,12 @@ fn made() -> impl Strategy<Value = Made> {
         prop::collection::btree_map(key(), prop::collection::vec(bytes(), 1..4), 0..5),
         prop::collection::btree_map(key(), map(), 0..5),
         prop::collection::vec(prop::collection::vec(bytes(), 0..4), 2),
+        prop::collection::btree_map(key(), timers(), 0..5),
         map(),
         prop::collection::vec(bytes(), 0..3),
     )
         .prop_map(
-            |(json_keys, values, lists, maps, items, broadcast, raw)| Made {
+            |(json_keys, values, lists, maps, items, timers, broadcast, raw)| Made {
                 json_keys,
                 values: values.into_iter().collect(),
                 lists: lists.into_iter().collect(),
@@ -210,6 +223,7 @@ fn made() -> impl Strategy<Value = Made> {
                     .map(|(key, map)| (key, map.into_iter().collect()))
                     .collect(),
                 items,
+                timers: timers.into_iter().collect(),
                 broadcast: broadcast.into_iter().collect(),
                 raw,
             },
@@ -271,6 +285,19 @@ fn some() -> Made {
         lists: vec![(key("UA"), vec![b"a".to_vec(), b"b".to_vec()])],
         maps: vec![(key("UA"), vec![(b"mon".to_vec(), b"3".to_vec())])],
         items: vec![vec![vec![0]], vec![]],
+        timers: vec![(
+            key("DL"),
+            vec![
+                When {
+                    kind: TimerKind::EventTime,
+                    at: -1,
+                },
+                When {
+                    kind: TimerKind::ProcessingTime,
+                    at: 7,
+                },
+            ],
+        )],
         broadcast: vec![(b"a".to_vec(), b"b".to_vec())],
         raw: vec![],
     }
@@ -289,6 +316,7 @@ fn rows_are_shown_by_their_formats() {
         r#"{"key":["DL"],"operator":"count","state":"sum","value":-3}"#,
         r#"{"elements":["a","b"],"key":["UA"],"operator":"count","state":"seen"}"#,
         r#"{"entries":[["mon",3]],"key":["UA"],"operator":"count","state":"by-day"}"#,
+        r#"{"key":["DL"],"operator":"count","state":"weir.timers","timers":[["event-time",-1],["processing-time",7]]}"#,
         r#"{"elements":[{"$hex":"00"}],"operator":"count","state":"held","subtask":0}"#,
         r#"{"entries":[["a","b"]],"operator":"count","state":"rules","subtask":1}"#,
     ] {
@@ -331,6 +359,14 @@ const WRONG: &[(&str, &str)] = &[
     (
         r#"{"operator":"count","state":"by-day","key":["a"],"entries":[["k",1],["k",2]]}"#,
         "a map key is there twice",
+    ),
+    (
+        r#"{"operator":"count","state":"weir.timers","key":["a"],"timers":[["event-time",1],["event-time",1]]}"#,
+        "a timer is there twice",
+    ),
+    (
+        r#"{"operator":"count","state":"weir.timers","key":["a"],"timers":[["noon",1]]}"#,
+        "a timer is a list of",
     ),
 ];
 

@@ -1,0 +1,143 @@
+//! What a call of an operator is about: rows of an input, or timers that are due.
+
+use std::ops::Range;
+
+use weir_model::Rows;
+use weir_operator::{Due, Failure, Outcome, RowInfo};
+
+use super::{operator::OperatorNode, slicer::Slicer};
+use crate::letters::BadRow;
+
+/// See the module. Rows and timers are counted alike, and left out alike.
+#[derive(Clone, Copy)]
+pub(crate) enum Calling<'a> {
+    Rows { input: u32, rows: Rows<'a> },
+    Timers(Due<'a>),
+}
+
+impl<'a> Calling<'a> {
+    /// How many rows or timers it is about.
+    pub(crate) fn len(self) -> usize {
+        match self {
+            Self::Rows { rows, .. } => rows.len(),
+            Self::Timers(due) => due.len(),
+        }
+    }
+
+    /// A part of it, with only the keys that occur in that.
+    pub(crate) fn cut(self, slicer: &'a mut Slicer, range: Range<usize>) -> Self {
+        match self {
+            Self::Rows { input, rows } => Self::Rows {
+                input,
+                rows: slicer.cut(rows, range),
+            },
+            Self::Timers(due) => Self::Timers(slicer.cut_timers(due, range)),
+        }
+    }
+
+    /// The event times that emitted rows inherit.
+    pub(crate) fn timestamps(self) -> &'a [i64] {
+        match self {
+            Self::Rows { rows, .. } => rows.timestamps,
+            Self::Timers(due) => match due.kind {
+                weir_state::TimerKind::EventTime => due.at,
+                weir_state::TimerKind::ProcessingTime => &[],
+            },
+        }
+    }
+
+    /// The row or timer at a place, as a failure tells it.
+    pub(crate) fn info(self, at: usize) -> RowInfo {
+        match self {
+            Self::Rows { rows, .. } => RowInfo::new(
+                rows.values.get(at),
+                rows.timestamps.get(at).copied(),
+                key_hash(rows, at),
+            ),
+            Self::Timers(due) => {
+                let (key, hash) = key_of(due, at);
+                RowInfo::timer(due.kind, due.at[at], key, hash)
+            }
+        }
+    }
+
+    /// The row or timer at a place, as a letter tells it.
+    pub(crate) fn bad_row(self, at: usize) -> BadRow<'a> {
+        match self {
+            Self::Rows { rows, .. } => BadRow {
+                timer: None,
+                value: rows.values.get(at),
+                timestamp: rows.timestamps.get(at).copied(),
+                key_hash: key_hash(rows, at),
+            },
+            Self::Timers(due) => {
+                let (key, hash) = key_of(due, at);
+                BadRow {
+                    timer: Some((due.kind, due.at[at])),
+                    value: key,
+                    timestamp: self.timestamps().get(at).copied(),
+                    key_hash: Some(hash),
+                }
+            }
+        }
+    }
+
+    /// The input that rows came by.
+    pub(crate) fn input(self) -> Option<u32> {
+        match self {
+            Self::Rows { input, .. } => Some(input),
+            Self::Timers(_) => None,
+        }
+    }
+}
+
+impl OperatorNode {
+    /// Begins the transaction of a call.
+    ///
+    /// # Errors
+    /// Where timers are not of this operator.
+    pub(crate) fn begin_calling(&mut self, calling: Calling<'_>) -> Result<(), Failure> {
+        match calling {
+            Calling::Rows { input, rows } => {
+                self.begin_writes(rows.keyed, self.is_broadcast(input));
+                Ok(())
+            }
+            Calling::Timers(due) => {
+                self.begin_writes(Some(due.keyed), false);
+                let fired = self.cx.state.fire(due.kind, due.at, due.keyed.key_of_row);
+                fired.map_err(|error| Failure::Internal {
+                    message: format!("timers cannot fire: {error}"),
+                })
+            }
+        }
+    }
+
+    /// Makes the call.
+    pub(crate) fn call(&mut self, calling: Calling<'_>) -> Result<Outcome, Failure> {
+        match calling {
+            Calling::Rows { input, rows } => self.operator.process(&mut self.cx, input, rows),
+            Calling::Timers(due) => self.operator.on_timers(&mut self.cx, due),
+        }
+    }
+
+    /// Whether what is refused or traps in such a call may be left out, if the job says so. Of a row
+    /// of a broadcast input all subtasks keep the same or they differ for ever, and whether a row
+    /// traps or takes too long may differ: it is left out nowhere.
+    pub(crate) fn may_leave_out(&self, calling: Calling<'_>) -> bool {
+        let broadcast = calling
+            .input()
+            .is_some_and(|input| self.is_broadcast(input));
+        self.bad_rows.leaves_out() && !self.keeps_memory && !broadcast
+    }
+}
+
+fn key_hash(rows: Rows<'_>, row: usize) -> Option<u64> {
+    let keyed = rows.keyed?;
+    let key = *keyed.key_of_row.get(row)? as usize;
+    keyed.hashes.get(key).copied()
+}
+
+fn key_of(due: Due<'_>, at: usize) -> (&[u8], u64) {
+    let key = due.keyed.key_of_row[at] as usize;
+    (due.keyed.keys.get(key), due.keyed.hashes[key])
+}
