@@ -20,8 +20,7 @@ const MAX_NAME: usize = 255;
 /// Checks a declaration, given the optional interfaces that the component exports.
 ///
 /// # Errors
-/// [`Error::Descriptor`] where it makes no sense, [`Error::Unsupported`] where this host does not
-/// run it.
+/// [`Error::Descriptor`] where it makes no sense.
 pub(crate) fn check(declared: data::Descriptor, optional: &[&str]) -> Result<Descriptor, Error> {
     if declared.inputs == 0 || declared.inputs > MAX_INPUTS {
         let inputs = declared.inputs;
@@ -30,23 +29,27 @@ pub(crate) fn check(declared: data::Descriptor, optional: &[&str]) -> Result<Des
         )));
     }
     check_side_outputs(&declared.side_outputs)?;
-    let states = check_states(declared.states)?;
-    if declared.timers {
-        if !optional.contains(&interfaces::TIMED) {
-            return Err(nonsense(
-                "timers, but the component does not export `weir:operator/timed@0.1.0`".into(),
-            ));
+    let mut states = check_states(declared.states)?;
+    match (declared.timers, optional.contains(&interfaces::TIMED)) {
+        (true, true) => states.push(StateDecl::timers()),
+        (true, false) => {
+            let export = interfaces::TIMED_EXPORT;
+            let problem = format!("timers, but the component does not export `{export}`");
+            return Err(nonsense(problem));
         }
-        return Err(Error::Unsupported {
-            what: "the component uses timers".into(),
-        });
+        (false, true) => {
+            let export = interfaces::TIMED_EXPORT;
+            let problem = format!("no timers, but the component exports `{export}` for them");
+            return Err(nonsense(problem));
+        }
+        (false, false) => {}
     }
     let checkpointed = optional.contains(&interfaces::CHECKPOINTED);
     Ok(Descriptor {
         states,
         inputs: declared.inputs,
         side_outputs: declared.side_outputs,
-        timers: false,
+        timers: declared.timers,
         // What it holds between two checkpoints cannot be made anew.
         keeps_memory: declared.keeps_memory || checkpointed,
         checkpointed,
@@ -87,6 +90,13 @@ fn check_states(declared: Vec<data::StateDecl>) -> Result<Vec<StateDecl>, Error>
     let mut states = Vec::with_capacity(declared.len());
     for declared in declared {
         check_text("the name of a state", &declared.name)?;
+        if declared.name == StateDecl::TIMERS {
+            let problem = format!(
+                "the state `{}`, which is the name of what the host keeps of its timers",
+                declared.name
+            );
+            return Err(nonsense(problem));
+        }
         if !seen.insert(declared.name.clone()) {
             return Err(nonsense(format!("the state `{}` twice", declared.name)));
         }

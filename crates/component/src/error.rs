@@ -99,12 +99,6 @@ pub enum Error {
         /// What is wrong, with the name of what it is about.
         problem: String,
     },
-    /// `describe` declares what this version of the host does not run.
-    #[error("{what}, which this version of the host does not run")]
-    Unsupported {
-        /// What the component declares.
-        what: String,
-    },
     /// The engine could not be set up on this machine.
     #[error("the WebAssembly engine cannot be set up: {message}")]
     Engine {
@@ -129,7 +123,6 @@ impl Error {
             Self::Types { .. } => "W0309",
             Self::Describe { .. } | Self::Refused { .. } => "W0310",
             Self::Descriptor { .. } => "W0311",
-            Self::Unsupported { .. } => "W0312",
             Self::Engine { .. } => "W0313",
         }
     }
@@ -184,7 +177,6 @@ impl Error {
                 "build the component again; the file may be cut short, or made by tools newer \
                  than this host (`wasm-tools validate` tells which)",
             ),
-            Self::Unsupported { .. } => Some("leave it out of the component"),
             Self::Describe { .. } => Some(
                 "`describe` only declares: it has no state, no \
                  configuration and no context, and may only log",

@@ -25,6 +25,7 @@ pub(crate) enum Phase {
     Initialize,
     Open,
     Process,
+    OnTimers,
     EndOfInput,
     Finish,
     Snapshot,
@@ -42,6 +43,7 @@ impl fmt::Display for Phase {
             Self::Initialize => "`initialize`",
             Self::Open => "`open`",
             Self::Process => "`process`",
+            Self::OnTimers => "`on-timers`",
             Self::EndOfInput => "`end-of-input`",
             Self::Finish => "`finish`",
             Self::Snapshot => "`snapshot`",
@@ -110,7 +112,7 @@ impl Guest {
     /// The context, for what is about the keys of the call.
     pub(crate) fn keyed(&mut self, import: &'static str) -> Result<&mut Context, Breach> {
         match self.phase {
-            Phase::Process => self.context(import),
+            Phase::Process | Phase::OnTimers => self.context(import),
             Phase::Start | Phase::Describe | Phase::Migrate | Phase::Render => {
                 Err(self.misplaced(import))
             }
@@ -133,6 +135,7 @@ impl Guest {
             Phase::Initialize
             | Phase::Open
             | Phase::Process
+            | Phase::OnTimers
             | Phase::EndOfInput
             | Phase::Finish
             | Phase::Snapshot => self.context(import),
@@ -156,6 +159,7 @@ impl Guest {
             }
             Phase::Initialize
             | Phase::Open
+            | Phase::OnTimers
             | Phase::EndOfInput
             | Phase::Finish
             | Phase::Snapshot

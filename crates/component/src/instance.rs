@@ -19,6 +19,7 @@ use crate::{
     engine::TICK,
     evolving::Evolving,
     guest::{Guest, Phase},
+    timed::Timed,
     trap::FailedCall,
 };
 
@@ -37,6 +38,8 @@ pub(crate) struct Exports {
     pub(crate) checkpointed: Option<Checkpointed>,
     /// The other one.
     pub(crate) evolving: Option<Evolving>,
+    /// And one more.
+    pub(crate) timed: Option<Timed>,
 }
 
 /// An instance and its store.
@@ -154,7 +157,8 @@ impl Instance {
         limits: &Limits,
         function: impl FnOnce(&Exports, &mut Store<Guest>) -> wasmtime::Result<R>,
     ) -> Result<R, Failure> {
-        let deadline = cx.deadline.filter(|_| phase == Phase::Process);
+        let rows = matches!(phase, Phase::Process | Phase::OnTimers);
+        let deadline = cx.deadline.filter(|_| rows);
         let time = deadline.map_or(limits.time_per_call, |d| d.min(limits.time_per_call));
         let mut context = match self.spare.take() {
             Some(spare) => spare,
@@ -211,6 +215,7 @@ impl Exports {
             process,
             checkpointed: Checkpointed::of(component, store, instance)?,
             evolving: Evolving::of(component, store, instance)?,
+            timed: Timed::of(component, store, instance)?,
         })
     }
 

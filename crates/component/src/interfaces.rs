@@ -5,6 +5,8 @@
 pub(crate) const LOGIC: &str = "weir:operator/logic@0.1.0";
 /// The interface of a component that uses timers.
 pub(crate) const TIMED: &str = "timed";
+/// The same by its full name.
+pub(crate) const TIMED_EXPORT: &str = "weir:operator/timed@0.1.0";
 /// The interface of a component that saves and restores something of its own.
 pub(crate) const CHECKPOINTED: &str = "checkpointed";
 /// The same by its full name.

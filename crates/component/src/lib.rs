@@ -40,6 +40,7 @@ mod memory;
 mod operator;
 mod outcome;
 mod size;
+mod timed;
 mod trap;
 mod wasi;
 

@@ -7,7 +7,7 @@
 
 use wasmtime::{Store, error::Context as _};
 use weir_model::{CheckpointId, OptionalColumn, Rows};
-use weir_operator::{Context, Emitted, Failure, Operator, Outcome, TaskInfo};
+use weir_operator::{Context, Due, Emitted, Failure, Operator, Outcome, TaskInfo};
 use weir_state::{StateIndex, Which};
 
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
     log::cut,
     outcome::{self, Check, Checked, MAX_MESSAGE},
     size::Size,
+    timed::TimersIn,
 };
 
 /// One parallel instance of a component.
@@ -207,16 +208,73 @@ impl ComponentOperator {
         result
     }
 
-    /// What the results of a call are checked against.
-    fn check(&self, phase: Phase, rows: Option<Rows<'_>>) -> Check<'_> {
+    fn call_on_timers(
+        &mut self,
+        cx: &mut Box<Context>,
+        due: Due<'_>,
+    ) -> Result<data::Outcome, Failure> {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let states = self.component.clone();
+        let prefetched = states.prefetched().iter().zip(&scratch.slots);
+        let slots: Vec<SlotsIn<'_>> = prefetched
+            .map(|(&state, values)| SlotsIn {
+                state,
+                values: optional(values),
+            })
+            .collect();
+        let timers = TimersIn {
+            kind: due.kind.into(),
+            at: due.at,
+            keys: ColumnIn {
+                bytes: due.keyed.keys.contents(),
+                ends: due.keyed.keys.relative_ends(&mut scratch.keys),
+            },
+            key_of_timer: due.keyed.key_of_row,
+        };
+        let result = self.call(Phase::OnTimers, cx, |instance, cx, limits| {
+            instance.call_with(Phase::OnTimers, cx, limits, |exports, store| {
+                let missing = "`timed` was there when the component was loaded";
+                let timed = exports.timed.as_ref().context(missing)?;
+                timed.on_timers(store, timers, &slots)
+            })
+        });
+        drop(slots);
+        self.scratch = scratch;
+        result
+    }
+
+    /// Checks what a call about so many rows or timers and keys came to, and takes in its slots.
+    fn take_in(
+        &self,
+        cx: &mut Context,
+        phase: Phase,
+        (rows, keys): (usize, usize),
+        outcome: data::Outcome,
+    ) -> Result<Outcome, Failure> {
+        let check = Check {
+            rows: Some(rows),
+            keys,
+            ..self.check(phase)
+        };
+        let Checked { outcome, slots } = check.outcome(outcome)?;
+        for (state, values) in slots {
+            let put = cx.state.put_slots(state, &values);
+            put.map_err(|error| Failure::Contract {
+                message: format!("{phase} returned wrong `slots`: {error}"),
+            })?;
+        }
+        Ok(outcome)
+    }
+
+    /// What the results of a call without rows are checked against.
+    fn check(&self, phase: Phase) -> Check<'_> {
         let descriptor = self.component.descriptor();
-        let keyed = rows.and_then(|rows| rows.keyed);
         Check {
             phase,
             outputs: 1 + descriptor.side_outputs.len() as u32,
             states: descriptor.states.len(),
-            rows: rows.map(|rows| rows.len()),
-            keys: keyed.map_or(0, |keyed| keyed.keys.len()),
+            rows: None,
+            keys: 0,
             limits: &self.limits,
         }
     }
@@ -262,15 +320,16 @@ impl Operator for ComponentOperator {
             self.prefetch(cx)?;
         }
         let outcome = self.call_process(cx, input, rows)?;
-        let check = self.check(Phase::Process, Some(rows));
-        let Checked { outcome, slots } = check.outcome(outcome)?;
-        for (state, values) in slots {
-            let put = cx.state.put_slots(state, &values);
-            put.map_err(|error| Failure::Contract {
-                message: format!("{} returned wrong `slots`: {error}", Phase::Process),
-            })?;
-        }
-        Ok(outcome)
+        let keys = rows.keyed.map_or(0, |keyed| keyed.keys.len());
+        self.take_in(cx, Phase::Process, (rows.len(), keys), outcome)
+    }
+
+    fn on_timers(&mut self, cx: &mut Box<Context>, due: Due<'_>) -> Result<Outcome, Failure> {
+        self.renew(cx)?;
+        self.prefetch(cx)?;
+        let outcome = self.call_on_timers(cx, due)?;
+        let of = (due.len(), due.keyed.keys.len());
+        self.take_in(cx, Phase::OnTimers, of, outcome)
     }
 
     fn end_of_input(&mut self, cx: &mut Box<Context>, input: u32) -> Result<Vec<Emitted>, Failure> {
@@ -280,7 +339,7 @@ impl Operator for ComponentOperator {
                 exports.end_of_input(store, input)
             })
         })?;
-        self.check(Phase::EndOfInput, None).emitted(emitted)
+        self.check(Phase::EndOfInput).emitted(emitted)
     }
 
     fn finish(&mut self, cx: &mut Box<Context>) -> Result<Vec<Emitted>, Failure> {
@@ -290,7 +349,7 @@ impl Operator for ComponentOperator {
                 exports.finish(store)
             })
         })?;
-        self.check(Phase::Finish, None).emitted(emitted)
+        self.check(Phase::Finish).emitted(emitted)
     }
 
     fn snapshot(

@@ -14,8 +14,8 @@
 //! parallelism reads only what it needs. It is the whole index of the operators' state at this
 //! checkpoint: what has not changed since an earlier one lies in the file of that one, which the
 //! footer names with its length and CRC-32C (D11). Version 1 had no raw state in its footer,
-//! version 2 nothing that lies in other files, no deltas and no native files, version 3 no timers; a file
-//! without them is still written as that.
+//! version 2 nothing that lies in other files, no deltas and no native files, version 3 no timers;
+//! a file without them is still written as that.
 //!
 //! INVARIANT: a file that is damaged anywhere it is read gives an error, never other content.
 

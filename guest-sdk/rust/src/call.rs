@@ -176,6 +176,11 @@ impl Call {
         self.looking.get()
     }
 
+    /// The key whose state can be used.
+    pub(crate) fn key_in_hand(&self) -> Option<u32> {
+        self.key.get()
+    }
+
     pub(crate) fn number(&self) -> u64 {
         self.number.get()
     }

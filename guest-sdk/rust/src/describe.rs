@@ -19,6 +19,7 @@ use crate::output::SideOutput;
 use crate::state::{
     Aggregate, Aggregating, Broadcast, Fold, Handle, List, Map, OperatorList, Reducing, Value,
 };
+use crate::timers::Timers;
 use crate::type_name::short;
 
 /// What a handle is that has no place in the descriptor.
@@ -398,6 +399,14 @@ impl<'v> KeyedDescribe<'v> {
             self.0
                 .state::<A, Aggregating<A>>(name, StateKind::Aggregating, &mut state.cells),
         )
+    }
+
+    /// Declares timers: the operator is then `operator!(Type, timed)`, and has an `on_timer`.
+    pub fn timers(&mut self, timers: &mut Timers) {
+        if let Visit::Declare(declared) = &mut self.0.visit {
+            declared.descriptor.timers = true;
+        }
+        self.0.visit::<Timers>("handle", "timers", 0, timers);
     }
 
     /// Declares a list state: a list of values per key.

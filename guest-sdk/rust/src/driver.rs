@@ -17,6 +17,7 @@ use crate::inputs::Inputs;
 use crate::operator::{IntoOperator, Operator};
 use crate::output::Outputs;
 use crate::row::Row;
+use crate::timers::{Due, Timer, TimerKind};
 use crate::type_name::short_type_name;
 
 /// The exports of the contract, whatever the types of the operator.
@@ -41,6 +42,11 @@ pub trait Logic {
         rows: Batch,
         slots: Vec<Slots>,
     ) -> std::result::Result<Outcome, String>;
+    /// `timed.on-timers`
+    ///
+    /// # Errors
+    /// See the contract.
+    fn on_timers(&mut self, due: Due, slots: Vec<Slots>) -> std::result::Result<Outcome, String>;
     /// `logic.end-of-input`
     ///
     /// # Errors
@@ -237,6 +243,63 @@ impl<O: Operator> Driver<O> {
         Ok(None)
     }
 
+    fn run_timers(&mut self, due: &Due, slots: Vec<Slots>) -> Result<Outcome> {
+        let keys = due.keys.ends.len() as u32;
+        self.call.begin(Scope::Subtask, keys, slots);
+        let poisoned = self.fire(due)?;
+        self.call.leave_rows();
+        let slots = self.flush()?;
+        let timestamps = match due.kind {
+            TimerKind::EventTime => &due.at[..],
+            TimerKind::ProcessingTime => &[],
+        };
+        let emitted = self.outputs.take(due.at.len(), timestamps)?;
+        Ok(Outcome {
+            emitted,
+            slots,
+            poisoned,
+        })
+    }
+
+    /// Hands timers over up to the first that fails; only a fatal error is an error.
+    fn fire(&mut self, due: &Due) -> Result<Option<Poison>> {
+        for (index, &at) in due.at.iter().enumerate() {
+            let key = due.key_of_timer.get(index).copied();
+            let key = key.filter(|key| (*key as usize) < due.keys.ends.len());
+            let Some(key) = key else {
+                return Err(Error::fatal(format_args!(
+                    "malformed timers from the host: no key for timer {index}"
+                )));
+            };
+            self.call.enter_row(Some(key));
+            let place = index as u32;
+            let mut ctx = Ctx {
+                env: Env {
+                    host: &*self.call.host,
+                },
+                outputs: &mut self.outputs,
+                origin: Some(place),
+                key: column::row(&due.keys, key as usize)?,
+                input: 0,
+                types: PhantomData,
+            };
+            let timer = Timer { kind: due.kind, at };
+            let Err(error) = self.operator.on_timer(timer, &mut ctx) else {
+                continue;
+            };
+            if error.is_fatal() {
+                return Err(error);
+            }
+            self.operator.visit(Visit::Rollback);
+            self.outputs.rollback(place);
+            return Ok(Some(Poison {
+                row: place,
+                message: error.into_message(),
+            }));
+        }
+        Ok(None)
+    }
+
     fn flush(&mut self) -> Result<Vec<Slots>> {
         let mut slots = Vec::new();
         let visit = Visit::Flush {
@@ -330,6 +393,11 @@ impl<O: Operator> Logic for Driver<O> {
         slots: Vec<Slots>,
     ) -> std::result::Result<Outcome, String> {
         let result = self.run(input, &rows, slots);
+        self.finish_call(result)
+    }
+
+    fn on_timers(&mut self, due: Due, slots: Vec<Slots>) -> std::result::Result<Outcome, String> {
+        let result = self.run_timers(&due, slots);
         self.finish_call(result)
     }
 

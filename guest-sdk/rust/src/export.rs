@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 
 use crate::bindings::exports::weir::operator::logic::Guest;
-use crate::bindings::weir::operator::data::{Batch, Descriptor, Emitted, Outcome, Slots};
+use crate::bindings::weir::operator::data::{
+    Batch, BytesColumn, Descriptor, Emitted, OptionalColumn, Outcome, Slots,
+};
 use crate::checkpointed::Checkpointed;
 use crate::checkpointed_bindings::exports::weir::operator::checkpointed;
 use crate::driver::{make, make_checkpointed};
@@ -13,6 +15,9 @@ use crate::evolving_bindings::exports::weir::operator::evolving;
 use crate::evolving_bindings::weir::operator::data::BytesColumn as Column;
 use crate::host::{Host, Imports, Level};
 use crate::operator::IntoOperator;
+use crate::timed_bindings::exports::weir::operator::timed;
+use crate::timed_bindings::weir::operator::data as timed_data;
+use crate::timers::{Due, TimerKind};
 
 pub use crate::driver::Logic;
 
@@ -24,12 +29,18 @@ thread_local! {
 
 /// A component made by [`operator!`](crate::operator).
 pub trait Component {
+    /// Whether the component exports `timed`.
+    const TIMED: bool = false;
+
     /// Makes the operator, on the first call.
     fn make() -> Box<dyn Logic>;
 }
 
 /// A component made by [`operator!`](crate::operator) of an operator that is [`Checkpointed`].
 pub trait CheckpointedComponent: Component {}
+
+/// A component made by [`operator!`](crate::operator) of an operator with timers.
+pub trait TimedComponent: Component {}
 
 /// A component made by [`operator!`](crate::operator) of an operator that is [`Evolving`].
 pub trait EvolvingComponent: Component {
@@ -72,7 +83,13 @@ impl<C: Component> Guest for C {
     /// It has no way to fail. The host takes an error in the log, and then a trap, for the words of
     /// the component; a panic would be told as one, with where in the SDK it was.
     fn describe() -> Descriptor {
-        with::<C, _>(|logic| logic.describe()).unwrap_or_else(|mistakes| {
+        let described = with::<C, _>(|logic| logic.describe());
+        let described = described.and_then(|descriptor| match (descriptor.timers, C::TIMED) {
+            (true, false) => Err("timers are declared: it is `operator!(Type, timed)`".to_owned()),
+            (false, true) => Err("it is `operator!(Type, timed)`, and no timers are declared".to_owned()),
+            (true, true) | (false, false) => Ok(descriptor),
+        });
+        described.unwrap_or_else(|mistakes| {
             Imports.log(Level::Error, &mistakes);
             std::process::abort()
         })
@@ -93,6 +110,64 @@ impl<C: Component> Guest for C {
     fn finish() -> Result<Vec<Emitted>, String> {
         with::<C, _>(|logic| logic.finish())
     }
+}
+
+impl<C: TimedComponent> timed::Guest for C {
+    fn on_timers(
+        due: timed::TimerBatch,
+        slots: Vec<timed::Slots>,
+    ) -> Result<timed::Outcome, String> {
+        let due = Due {
+            kind: match due.kind {
+                timed_data::TimerKind::EventTime => TimerKind::EventTime,
+                timed_data::TimerKind::ProcessingTime => TimerKind::ProcessingTime,
+            },
+            at: due.at,
+            keys: column_in(due.keys),
+            key_of_timer: due.key_of_timer,
+        };
+        let slots = slots.into_iter().map(|slots| Slots {
+            state: slots.state,
+            values: OptionalColumn {
+                present: slots.values.present,
+                column: column_in(slots.values.column),
+            },
+        });
+        let outcome = with::<C, _>(|logic| logic.on_timers(due, slots.collect()))?;
+        let emitted = outcome.emitted.into_iter().map(|one| timed_data::Emitted {
+            output: one.output,
+            values: column_out(one.values),
+            origin: one.origin,
+            timestamps: one.timestamps,
+            keys: column_out(one.keys),
+        });
+        let slots = outcome.slots.into_iter().map(|slots| timed::Slots {
+            state: slots.state,
+            values: timed_data::OptionalColumn {
+                present: slots.values.present,
+                column: column_out(slots.values.column),
+            },
+        });
+        Ok(timed::Outcome {
+            emitted: emitted.collect(),
+            slots: slots.collect(),
+            poisoned: outcome.poisoned.map(|poison| timed_data::Poison {
+                row: poison.row,
+                message: poison.message,
+            }),
+        })
+    }
+}
+
+/// Bindings of their own have types of their own; the buffers change hands.
+fn column_in(column: timed_data::BytesColumn) -> BytesColumn {
+    let timed_data::BytesColumn { bytes, ends } = column;
+    BytesColumn { bytes, ends }
+}
+
+fn column_out(column: BytesColumn) -> timed_data::BytesColumn {
+    let BytesColumn { bytes, ends } = column;
+    timed_data::BytesColumn { bytes, ends }
 }
 
 impl<C: CheckpointedComponent> checkpointed::Guest for C {
@@ -178,29 +253,66 @@ fn fail_by_panic(result: Result<(), String>) {
 
 /// Makes a type the operator of this component: one that implements one of the traits for
 /// operators, such as [`KeyedProcess`](crate::KeyedProcess) or [`Process`](crate::Process). With
-/// `operator!(Type, checkpointed)` it is [`Checkpointed`](crate::Checkpointed) as well, with
-/// `operator!(Type, evolving)` [`Evolving`](crate::Evolving), with `operator!(Type, checkpointed,
-/// evolving)` both.
+/// `operator!(Type, timed)` it has [`Timers`](crate::Timers), with `operator!(Type, checkpointed)`
+/// it is [`Checkpointed`](crate::Checkpointed) as well, with `operator!(Type, evolving)`
+/// [`Evolving`](crate::Evolving); where it is several, they are named in this order:
+/// `operator!(Type, timed, checkpointed, evolving)`.
 #[macro_export]
 macro_rules! operator {
     ($operator:ty) => {
-        $crate::operator!(@component $operator, make_component, {});
+        $crate::operator!(@component $operator, make_component, {}, {});
+    };
+    ($operator:ty, timed) => {
+        $crate::operator!(@component $operator, make_component, { const TIMED: bool = true; }, {
+            $crate::operator!(@timed);
+        });
     };
     ($operator:ty, checkpointed) => {
-        $crate::operator!(@component $operator, make_checkpointed_component, {
+        $crate::operator!(@component $operator, make_checkpointed_component, {}, {
             $crate::operator!(@checkpointed);
         });
     };
     ($operator:ty, evolving) => {
-        $crate::operator!(@component $operator, make_component, {
+        $crate::operator!(@component $operator, make_component, {}, {
             $crate::operator!(@evolving $operator);
         });
     };
     ($operator:ty, checkpointed, evolving) => {
-        $crate::operator!(@component $operator, make_checkpointed_component, {
+        $crate::operator!(@component $operator, make_checkpointed_component, {}, {
             $crate::operator!(@checkpointed);
             $crate::operator!(@evolving $operator);
         });
+    };
+    ($operator:ty, timed, checkpointed) => {
+        $crate::operator!(
+            @component $operator, make_checkpointed_component, { const TIMED: bool = true; }, {
+                $crate::operator!(@timed);
+                $crate::operator!(@checkpointed);
+            }
+        );
+    };
+    ($operator:ty, timed, evolving) => {
+        $crate::operator!(@component $operator, make_component, { const TIMED: bool = true; }, {
+            $crate::operator!(@timed);
+            $crate::operator!(@evolving $operator);
+        });
+    };
+    ($operator:ty, timed, checkpointed, evolving) => {
+        $crate::operator!(
+            @component $operator, make_checkpointed_component, { const TIMED: bool = true; }, {
+                $crate::operator!(@timed);
+                $crate::operator!(@checkpointed);
+                $crate::operator!(@evolving $operator);
+            }
+        );
+    };
+    (@timed) => {
+        impl $crate::export::TimedComponent for TheOperator {}
+
+        #[cfg(target_family = "wasm")]
+        $crate::timed_bindings::export! {
+            TheOperator with_types_in $crate::timed_bindings
+        }
     };
     (@checkpointed) => {
         impl $crate::export::CheckpointedComponent for TheOperator {}
@@ -222,11 +334,13 @@ macro_rules! operator {
             TheOperator with_types_in $crate::evolving_bindings
         }
     };
-    (@component $operator:ty, $make:ident, { $($more:item)* }) => {
+    (@component $operator:ty, $make:ident, { $($part:item)* }, { $($more:item)* }) => {
         const _: () = {
             struct TheOperator;
 
             impl $crate::export::Component for TheOperator {
+                $($part)*
+
                 fn make() -> ::std::boxed::Box<dyn $crate::export::Logic> {
                     $crate::export::$make::<$operator, _>()
                 }

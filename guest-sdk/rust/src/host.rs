@@ -1,7 +1,7 @@
 //! What an operator may ask of its host, behind a trait, so that the batching is tested natively.
 
-use crate::bindings::weir::operator::data::{BytesColumn, OptionalColumn};
-use crate::bindings::weir::operator::{context, state, telemetry};
+use crate::bindings::weir::operator::data::{BytesColumn, OptionalColumn, TimerKind};
+use crate::bindings::weir::operator::{context, state, telemetry, timers};
 
 pub use context::Task;
 pub(crate) use state::{EntriesColumn, NestedColumn};
@@ -39,6 +39,10 @@ pub(crate) trait Host {
     fn broadcast_put(&self, state: u32, map_keys: &BytesColumn, values: &OptionalColumn);
     /// `state.broadcast-scan`
     fn broadcast_scan(&self, state: u32, after: Option<&[u8]>, limit: u32) -> EntriesColumn;
+    /// `timers.register`
+    fn timers_register(&self, kind: TimerKind, keys: &[u32], at: &[i64]);
+    /// `timers.delete`
+    fn timers_delete(&self, kind: TimerKind, keys: &[u32], at: &[i64]);
     /// `context.this-task`
     fn this_task(&self) -> Task;
     /// `context.config`
@@ -115,6 +119,14 @@ impl Host for Imports {
 
     fn broadcast_scan(&self, state: u32, after: Option<&[u8]>, limit: u32) -> EntriesColumn {
         state::broadcast_scan(state, after, limit)
+    }
+
+    fn timers_register(&self, kind: TimerKind, keys: &[u32], at: &[i64]) {
+        timers::register(kind, keys, at);
+    }
+
+    fn timers_delete(&self, kind: TimerKind, keys: &[u32], at: &[i64]) {
+        timers::delete(kind, keys, at);
     }
 
     fn this_task(&self) -> Task {

@@ -46,6 +46,7 @@
 //!   with the feature `json`
 //! - state of a key: [`Value`], [`List`], [`Map`], [`Reducing`], [`Aggregating`]; of the subtask:
 //!   [`OperatorList`], [`Broadcast`]; [`StateCodec`], [`record!`]
+//! - time: [`Timers`], [`Timer`]
 //! - checkpoints: [`Checkpointed`]
 //! - around: [`Ctx`], [`Env`], [`SideOutput`], [`Counter`], [`Gauge`], [`Histogram`]
 //! - errors: [`Error`], [`Context`], [`bail!`]
@@ -126,6 +127,21 @@ mod state;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 mod text;
+#[allow(
+    clippy::all,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    unsafe_code,
+    unreachable_pub,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    reason = "generated; see regenerate.sh"
+)]
+#[rustfmt::skip]
+#[doc(hidden)]
+pub mod timed_bindings;
+mod timers;
 mod type_name;
 
 pub use checkpointed::{Checkpointed, Initialize, Snapshot};
@@ -153,6 +169,7 @@ pub use state::{
     Reducing, Value,
 };
 pub use text::TextPart;
+pub use timers::{Timer, TimerKind, Timers};
 
 /// The guests in the README compile.
 #[cfg(all(doctest, feature = "json"))]
@@ -171,6 +188,8 @@ mod book {
     struct Inputs;
     #[doc = include_str!("../../../docs/operators/checkpointed.md")]
     struct OwnState;
+    #[doc = include_str!("../../../docs/operators/timers.md")]
+    struct TimersOfKeys;
     #[doc = include_str!("../../../docs/operators/testing.md")]
     struct Testing;
 }

@@ -120,8 +120,8 @@ fn inputs_misfit(
     Some(job.diagnose(&spot, "W0314", message, label, None))
 }
 
-/// Keyed state needs a key. One keyed input is enough: rows of another may come without a key and
-/// touch no state.
+/// Keyed state and timers need a key. One keyed input is enough: rows of another may come without a
+/// key and touch no state.
 fn no_key(
     job: &JobFile,
     name: &Name,
@@ -137,10 +137,11 @@ fn no_key(
         .inputs
         .iter()
         .position(|input| !is_broadcast(input));
-    let message = format!(
-        "operator `{name}` has keyed state (`{}`) and no input with a key",
-        state.name
-    );
+    let has = match state.kind {
+        StateKind::Timers => "timers".to_owned(),
+        _ => format!("keyed state (`{}`)", state.name),
+    };
+    let message = format!("operator `{name}` has {has} and no input with a key");
     let help = "give an input a `key`, such as `key: { columns: [0] }`".to_owned();
     let spot = Spot::OperatorInput(name.clone(), data.unwrap_or(0));
     Some(job.diagnose(&spot, "W0315", message, "this input has no key", Some(help)))

@@ -64,7 +64,7 @@ fn what_is_declared_is_taken_over() {
         },
     ];
     // Exports that need nothing of the host are no obstacle; `evolving` is taken note of.
-    let checked = check(descriptor, &[interfaces::TIMED, "selector", "evolving"]).unwrap();
+    let checked = check(descriptor, &["selector", "evolving"]).unwrap();
     let decl = |name: &str, kind, format: &str| StateDecl {
         name: name.into(),
         kind,
@@ -274,7 +274,7 @@ fn state_without_a_key_is_taken_over_and_does_not_expire() {
 }
 
 #[test]
-fn timers_need_their_interface_and_are_not_available() {
+fn timers_and_their_interface_need_each_other() {
     check_refused(
         "W0311",
         "`describe` declares timers, but the component does not export \
@@ -283,9 +283,25 @@ fn timers_need_their_interface_and_are_not_available() {
     );
     check_refused_with(
         &[interfaces::TIMED],
-        "W0312",
-        "the component uses timers, which this version of the host does not run",
-        |d| d.timers = true,
+        "W0311",
+        "`describe` declares no timers, but the component exports `weir:operator/timed@0.1.0` for \
+         them",
+        |_| (),
+    );
+    let descriptor = data::Descriptor {
+        timers: true,
+        ..declared()
+    };
+    let states = descriptor.states.len();
+    let checked = check(descriptor, &[interfaces::TIMED]).unwrap();
+    assert!(checked.timers);
+    assert_eq!(checked.states.len(), states + 1);
+    assert_eq!(checked.states.last(), Some(&StateDecl::timers()));
+    check_refused(
+        "W0311",
+        "`describe` declares the state `weir.timers`, which is the name of what the host keeps of \
+         its timers",
+        |d| d.states = vec![state(StateDecl::TIMERS)],
     );
 }
 

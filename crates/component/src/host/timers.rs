@@ -1,29 +1,52 @@
-//! `weir:operator/timers`: linked, since every operator imports it; a component that declares
-//! timers is refused when it is loaded.
+//! `weir:operator/timers`: set and deleted in the transaction of the call. Whether there are any,
+//! and the keys, are checked there.
+
+use weir_state::TimerKind;
 
 use crate::{
-    bindings::weir::operator::{data::TimerKind, timers::Host},
+    bindings::weir::operator::{data, timers::Host},
     breach::Breach,
     guest::Guest,
 };
 
-fn unavailable(import: &'static str) -> wasmtime::Error {
-    wasmtime::Error::new(Breach::Contract {
-        message: format!("`{import}`: timers are not available in this version of the host"),
-    })
+/// What a timer counts for that is set or deleted: a key and a time.
+const BYTES: usize = 16;
+
+fn kind(kind: data::TimerKind) -> TimerKind {
+    match kind {
+        data::TimerKind::EventTime => TimerKind::EventTime,
+        data::TimerKind::ProcessingTime => TimerKind::ProcessingTime,
+    }
+}
+
+fn breach(import: &'static str) -> impl Fn(weir_state::Error) -> Breach {
+    move |error| Breach::State { import, error }
 }
 
 impl Host for Guest {
     fn register(
         &mut self,
-        _kind: TimerKind,
-        _keys: Vec<u32>,
-        _at: Vec<i64>,
+        of: data::TimerKind,
+        keys: Vec<u32>,
+        at: Vec<i64>,
     ) -> wasmtime::Result<()> {
-        Err(unavailable("timers.register"))
+        const IMPORT: &str = "timers.register";
+        self.write(keys.len().saturating_mul(BYTES))?;
+        let state = &mut self.keyed(IMPORT)?.state;
+        let set = state.timers_set(kind(of), &keys, &at);
+        Ok(set.map_err(breach(IMPORT))?)
     }
 
-    fn delete(&mut self, _kind: TimerKind, _keys: Vec<u32>, _at: Vec<i64>) -> wasmtime::Result<()> {
-        Err(unavailable("timers.delete"))
+    fn delete(
+        &mut self,
+        of: data::TimerKind,
+        keys: Vec<u32>,
+        at: Vec<i64>,
+    ) -> wasmtime::Result<()> {
+        const IMPORT: &str = "timers.delete";
+        self.write(keys.len().saturating_mul(BYTES))?;
+        let state = &mut self.keyed(IMPORT)?.state;
+        let deleted = state.timers_delete(kind(of), &keys, &at);
+        Ok(deleted.map_err(breach(IMPORT))?)
     }
 }

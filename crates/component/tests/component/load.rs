@@ -265,15 +265,14 @@ fn a_declaration_that_makes_no_sense_is_refused() {
 }
 
 #[test]
-fn what_is_not_run_is_refused_with_advice() {
+fn timers_without_their_function_are_refused() {
     let hand = Hand {
         timers: true,
         exports: "(export \"weir:operator/timed@0.1.0\" (instance $logic))".into(),
         ..Hand::default()
     };
     let error = hand.load(&engine()).unwrap_err();
-    assert_error(&error, "W0312", &["timers", "does not run"]);
-    assert!(error.help().unwrap().contains("leave it out"));
+    assert_error(&error, "W0309", &["timed@0.1.0", "no function `on-timers`"]);
 }
 
 #[test]

@@ -120,9 +120,9 @@ impl OperatorNode {
         }
     }
 
-    /// Whether what is refused or traps in such a call may be left out, if the job says so. Of a row
-    /// of a broadcast input all subtasks keep the same or they differ for ever, and whether a row
-    /// traps or takes too long may differ: it is left out nowhere.
+    /// Whether what is refused or traps in such a call may be left out, if the job says so. Of a
+    /// row of a broadcast input all subtasks keep the same or they differ for ever, and whether a
+    /// row traps or takes too long may differ: it is left out nowhere.
     pub(crate) fn may_leave_out(&self, calling: Calling<'_>) -> bool {
         let broadcast = calling
             .input()

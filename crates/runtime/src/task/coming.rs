@@ -5,8 +5,8 @@
 //! calls; between them the task looks at control, and stops where its outputs are full. So what has
 //! come waits in a queue, and no row or other element is taken before it is empty.
 //!
-//! INVARIANT: elements go out in the order in which what they come from came in. A timer never fires
-//! in a task that has finished, nor behind a barrier that stops the job.
+//! INVARIANT: elements go out in the order in which what they come from came in. A timer never
+//! fires in a task that has finished, nor behind a barrier that stops the job.
 
 use weir_event_time::Change;
 use weir_model::{Element, EventTime, ProcessingTime};
@@ -32,8 +32,8 @@ pub(super) enum Coming {
 pub(super) struct Alarm {
     /// The nodes that have timers.
     nodes: Vec<usize>,
-    /// The time at which timers are firing that were due then. Those that they set for the same time
-    /// fire in the same round.
+    /// The time at which timers are firing that were due then. Those that they set for the same
+    /// time fire in the same round.
     round: Option<ProcessingTime>,
     /// A round has just ended: something else is done before the next begins.
     rests: bool,

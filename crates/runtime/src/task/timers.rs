@@ -1,9 +1,9 @@
 //! Timers that are due fire, many to a call (D14).
 //!
-//! A call is optimistic: one key may have several timers in it, as if each knew what those before it
-//! did. Where that turns out wrong nothing of the call is kept, and fewer are called again: as many
-//! as are sure to be as they would be one by one. The same where a call fails: then each key comes
-//! once, and what fails so is a failure.
+//! A call is optimistic: one key may have several timers in it, as if each knew what those before
+//! it did. Where that turns out wrong nothing of the call is kept, and fewer are called again: as
+//! many as are sure to be as they would be one by one. The same where a call fails: then each key
+//! comes once, and what fails so is a failure.
 //!
 //! INVARIANT: timers of a kind fire in the order in which they are due, each after all that those
 //! before it did to timers of its key.

@@ -169,9 +169,10 @@ impl KeyedState {
         self.change_timers(kind, keys, at, false)
     }
 
-    /// Whether the timers of the call should not have fired together, were they one by one: the call set for some key a timer that is due before a later
-    /// one of that key in the call, or deleted such a later one. Gives back how many timers from the
-    /// first on are sure to be as they would be one by one: one at least (D14).
+    /// Whether the timers of the call should not have fired together, were they one by one: the
+    /// call set for some key a timer that is due before a later one of that key in the call, or
+    /// deleted such a later one. Gives back how many timers from the first on are sure to be as
+    /// they would be one by one: one at least (D14).
     pub fn timer_conflict(&mut self) -> Option<usize> {
         self.timers.conflict()
     }

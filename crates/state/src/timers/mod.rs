@@ -4,10 +4,10 @@
 //! declared by [`StateDecl::timers`](crate::StateDecl::timers): they are in checkpoints, and move
 //! with the key group of their key. A timer is (kind, key, time), and there is one of each at most.
 //!
-//! In rows (see [`SnapshotSink::block`](crate::SnapshotSink::block)) they are as a map is, with what
-//! is usually the key and the map key the other way round: the key of a row is [`When`], its map keys
-//! are the keys that have a timer then, and values are empty. So rows rise by time within a key
-//! group, which is how a database keeps them.
+//! In rows (see [`SnapshotSink::block`](crate::SnapshotSink::block)) they are as a map is, with
+//! what is usually the key and the map key the other way round: the key of a row is [`When`], its
+//! map keys are the keys that have a timer then, and values are empty. So rows rise by time within
+//! a key group, which is how a database keeps them.
 
 mod queue;
 #[cfg(test)]

@@ -2,8 +2,8 @@
 //!
 //! A kind has one ordered run of chunks, keyed by time, key group and key: the same structure that
 //! holds large maps. So setting a timer that is set already and deleting one cost a search, the
-//! earliest are at the front, and a frozen queue shares all chunks with the live one. Beside its key a
-//! timer takes some 30 bytes, and up to 50 where times come in no order.
+//! earliest are at the front, and a frozen queue shares all chunks with the live one. Beside its
+//! key a timer takes some 30 bytes, and up to 50 where times come in no order.
 //!
 //! INVARIANT: each (kind, time, key group, key) is there once at most.
 
@@ -17,8 +17,8 @@ use crate::{Error, heap::MapChunks, limits};
 /// Time and key group before a key.
 const HEAD: usize = 10;
 
-/// See the module. A clone is a frozen copy that costs nothing, and one copy of an array of pointers
-/// at the next change.
+/// See the module. A clone is a frozen copy that costs nothing, and one copy of an array of
+/// pointers at the next change.
 #[derive(Clone, Debug, Default)]
 pub struct TimerQueue {
     event: Arc<MapChunks>,

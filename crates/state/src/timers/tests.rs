@@ -99,7 +99,8 @@ proptest! {
         frozen.push((queue, model));
         for (queue, model) in frozen {
             for kind in TimerKind::ALL {
-                let all: Vec<_> = queue.pending(kind).map(|t| (kind, t.at, t.key.to_vec())).collect();
+                let all = queue.pending(kind).map(|t| (kind, t.at, t.key.to_vec()));
+                let all: Vec<_> = all.collect();
                 let expected = model.iter().filter(|(of, _, _)| *of == kind);
                 prop_assert!(all.iter().eq(expected));
                 prop_assert_eq!(queue.len(kind), all.len() as u64);
@@ -108,7 +109,10 @@ proptest! {
     }
 
     #[test]
-    fn a_time_is_read_back_and_its_bytes_are_ordered_as_it_is(a in any::<i64>(), b in any::<i64>()) {
+    fn a_time_is_read_back_and_its_bytes_are_ordered_as_it_is(
+        a in any::<i64>(),
+        b in any::<i64>(),
+    ) {
         for kind in TimerKind::ALL {
             let (x, y) = (when(kind, a), when(kind, b));
             prop_assert_eq!(When::decode(&x.encode()), Some(x));

@@ -6,6 +6,7 @@ use crate::describe::{Describe, KeyedDescribe, Visit};
 use crate::error::Result;
 use crate::inputs::{Either, Two};
 use crate::row::{Decode, Encode, Row};
+use crate::timers::{Timer, no_on_timer};
 
 /// The number of the input that goes to all subtasks.
 const BROADCAST_INPUT: u32 = 1;
@@ -103,6 +104,18 @@ pub trait KeyedBroadcastProcess: Default + 'static {
         row: Row<Self::BroadcastIn>,
         ctx: &mut Ctx<Self::Out>,
     ) -> Result<()>;
+
+    /// A timer that the operator has set is due. The key is in hand as with a row; what is emitted
+    /// has the event time of an event-time timer, or none of itself.
+    ///
+    /// # Errors
+    /// What the call for this timer wrote is dropped. An error made by
+    /// [`Error::fatal`](crate::Error::fatal) fails the whole call; any other is about this timer,
+    /// and the job's `on-error` decides: where it is left out, it does not fire again.
+    fn on_timer(&mut self, timer: Timer, ctx: &mut Ctx<Self::Out>) -> Result<()> {
+        let _ = ctx;
+        Err(no_on_timer(timer))
+    }
 
     /// Called when an input has ended: the one that [`Ctx::input`] names. No key is in hand.
     ///
@@ -270,6 +283,10 @@ impl<T: KeyedBroadcastProcess> Operator for KeyedWithBroadcast<T> {
         }
     }
 
+    fn on_timer(&mut self, timer: Timer, ctx: &mut Ctx<T::Out>) -> Result<()> {
+        self.0.on_timer(timer, ctx)
+    }
+
     fn end_of_input(&mut self, ctx: &mut Ctx<T::Out>) -> Result<()> {
         self.0.end_of_input(ctx)
     }
@@ -316,6 +333,10 @@ impl<T: BroadcastProcess> Operator for PlainWithBroadcast<T> {
             Either::First(row) => self.0.process(row, ctx),
             Either::Second(row) => self.0.process_broadcast(row, ctx),
         }
+    }
+
+    fn on_timer(&mut self, timer: Timer, _ctx: &mut Ctx<T::Out>) -> Result<()> {
+        Err(no_on_timer(timer))
     }
 
     fn end_of_input(&mut self, ctx: &mut Ctx<T::Out>) -> Result<()> {

@@ -9,6 +9,7 @@ use crate::describe::Visit;
 use crate::error::Result;
 use crate::inputs::Inputs;
 use crate::row::{Encode, Row};
+use crate::timers::Timer;
 
 pub use broadcast::{BroadcastProcess, KeyedBroadcastProcess};
 pub use one::{KeyedProcess, Process};
@@ -32,6 +33,8 @@ pub trait Operator: 'static {
     fn prefetch<'b>(&mut self, row: Row<'b, Self::In>) -> Row<'b, Self::In>;
     #[doc(hidden)]
     fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<Self::Out>) -> Result<()>;
+    #[doc(hidden)]
+    fn on_timer(&mut self, timer: Timer, ctx: &mut Ctx<Self::Out>) -> Result<()>;
     #[doc(hidden)]
     fn end_of_input(&mut self, ctx: &mut Ctx<Self::Out>) -> Result<()>;
     #[doc(hidden)]

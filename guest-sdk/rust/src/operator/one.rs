@@ -6,6 +6,7 @@ use crate::describe::{Describe, KeyedDescribe, Visit};
 use crate::error::Result;
 use crate::inputs::Inputs;
 use crate::row::{Encode, Row};
+use crate::timers::{Timer, no_on_timer};
 
 /// An operator on keyed rows, with state per key.
 ///
@@ -110,6 +111,18 @@ pub trait KeyedProcess: Default + 'static {
     /// What the row wrote is dropped. An error made by [`Error::fatal`](crate::Error::fatal) fails
     /// the whole call; any other is about this row, and the job's `on-error` decides.
     fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<Self::Out>) -> Result<()>;
+
+    /// A timer that the operator has set is due. The key is in hand as with a row; what is emitted
+    /// has the event time of an event-time timer, or none of itself.
+    ///
+    /// # Errors
+    /// What the call for this timer wrote is dropped. An error made by
+    /// [`Error::fatal`](crate::Error::fatal) fails the whole call; any other is about this timer,
+    /// and the job's `on-error` decides: where it is left out, it does not fire again.
+    fn on_timer(&mut self, timer: Timer, ctx: &mut Ctx<Self::Out>) -> Result<()> {
+        let _ = ctx;
+        Err(no_on_timer(timer))
+    }
 
     /// Called when an input has ended. No key is in hand.
     ///
@@ -250,6 +263,10 @@ impl<T: KeyedProcess> Operator for Keyed<T> {
         self.0.process(row, ctx)
     }
 
+    fn on_timer(&mut self, timer: Timer, ctx: &mut Ctx<T::Out>) -> Result<()> {
+        self.0.on_timer(timer, ctx)
+    }
+
     fn end_of_input(&mut self, ctx: &mut Ctx<T::Out>) -> Result<()> {
         self.0.end_of_input(ctx)
     }
@@ -280,6 +297,10 @@ impl<T: Process> Operator for Plain<T> {
 
     fn process(&mut self, row: Row<T::In>, ctx: &mut Ctx<T::Out>) -> Result<()> {
         self.0.process(row, ctx)
+    }
+
+    fn on_timer(&mut self, timer: Timer, _ctx: &mut Ctx<T::Out>) -> Result<()> {
+        Err(no_on_timer(timer))
     }
 
     fn end_of_input(&mut self, ctx: &mut Ctx<T::Out>) -> Result<()> {

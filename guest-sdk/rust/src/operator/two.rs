@@ -6,6 +6,7 @@ use crate::describe::{Describe, KeyedDescribe, Visit};
 use crate::error::Result;
 use crate::inputs::{Either, Two};
 use crate::row::{Decode, Encode, Row};
+use crate::timers::{Timer, no_on_timer};
 
 /// An operator on two keyed inputs: rows of one key meet the same state, whichever input they come
 /// by. In the job file the first entry of `inputs` is the first input.
@@ -96,6 +97,18 @@ pub trait KeyedCoProcess: Default + 'static {
     /// # Errors
     /// As [`KeyedProcess::process`](crate::KeyedProcess::process).
     fn process_second(&mut self, row: Row<Self::Second>, ctx: &mut Ctx<Self::Out>) -> Result<()>;
+
+    /// A timer that the operator has set is due. The key is in hand as with a row; what is emitted
+    /// has the event time of an event-time timer, or none of itself.
+    ///
+    /// # Errors
+    /// What the call for this timer wrote is dropped. An error made by
+    /// [`Error::fatal`](crate::Error::fatal) fails the whole call; any other is about this timer,
+    /// and the job's `on-error` decides: where it is left out, it does not fire again.
+    fn on_timer(&mut self, timer: Timer, ctx: &mut Ctx<Self::Out>) -> Result<()> {
+        let _ = ctx;
+        Err(no_on_timer(timer))
+    }
 
     /// Called when an input has ended: the one that [`Ctx::input`] names. No key is in hand.
     ///
@@ -263,6 +276,10 @@ impl<T: KeyedCoProcess> Operator for KeyedCo<T> {
         }
     }
 
+    fn on_timer(&mut self, timer: Timer, ctx: &mut Ctx<T::Out>) -> Result<()> {
+        self.0.on_timer(timer, ctx)
+    }
+
     fn end_of_input(&mut self, ctx: &mut Ctx<T::Out>) -> Result<()> {
         self.0.end_of_input(ctx)
     }
@@ -296,6 +313,10 @@ impl<T: CoProcess> Operator for PlainCo<T> {
             Either::First(row) => self.0.process_first(row, ctx),
             Either::Second(row) => self.0.process_second(row, ctx),
         }
+    }
+
+    fn on_timer(&mut self, timer: Timer, _ctx: &mut Ctx<T::Out>) -> Result<()> {
+        Err(no_on_timer(timer))
     }
 
     fn end_of_input(&mut self, ctx: &mut Ctx<T::Out>) -> Result<()> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::bindings::weir::operator::data::{
-    BytesColumn, Descriptor, OptionalColumn, Slots, StateDecl, StateKind,
+    BytesColumn, Descriptor, OptionalColumn, Slots, StateDecl, StateKind, TimerKind,
 };
 use crate::call::Scope;
 use crate::column;
@@ -21,8 +21,12 @@ pub(super) struct Memory {
     pub(super) held: AllHeld,
     /// When what is held was last accessed, where it has a time to live.
     pub(super) accessed: Accessed,
-    /// `held` and `accessed` as they were before the call.
-    before: (AllHeld, Accessed),
+    /// The timers that are set.
+    pub(super) timers: AllTimers,
+    /// Whether timers are declared.
+    timed: bool,
+    /// `held`, `accessed` and `timers` as they were before the call.
+    before: (AllHeld, Accessed, AllTimers),
     /// What the call in hand has read and found expired: it goes when the call ends.
     expired: BTreeSet<Access>,
     /// The distinct keys of the call in hand.
@@ -66,6 +70,9 @@ pub(super) enum Part {
 /// Which part of what is held of a state under a key.
 pub(super) type Access = ((u32, Bytes), Part);
 
+/// All timers: whether they go by processing time, when they are due, and their key.
+pub(super) type AllTimers = BTreeSet<(bool, i64, Bytes)>;
+
 /// All times of last access.
 pub(super) type Accessed = BTreeMap<Access, i64>;
 
@@ -78,7 +85,9 @@ impl Memory {
             states: Vec::new(),
             held: BTreeMap::new(),
             accessed: Accessed::new(),
-            before: (AllHeld::new(), Accessed::new()),
+            timers: AllTimers::new(),
+            timed: false,
+            before: Default::default(),
             expired: BTreeSet::new(),
             keys: Vec::new(),
             scope: Scope::Nothing,
@@ -97,13 +106,15 @@ impl Memory {
 
     pub(super) fn declare(&mut self, descriptor: &Descriptor) {
         self.states.clone_from(&descriptor.states);
+        self.timed = descriptor.timers;
     }
 
     /// Starts a call and gives the slots of prefetched states.
     pub(super) fn begin(&mut self, scope: Scope, keys: &BytesColumn) -> Vec<Slots> {
         self.keys = rows(keys);
         self.scope = scope;
-        self.before = (self.held.clone(), self.accessed.clone());
+        let (held, accessed) = (self.held.clone(), self.accessed.clone());
+        self.before = (held, accessed, self.timers.clone());
         self.expired.clear();
         self.metrics_before.clone_from(&self.metrics);
         self.put.clear();
@@ -125,7 +136,7 @@ impl Memory {
     /// Ends a call: takes in the slots it returned, or drops what it did.
     pub(super) fn end(&mut self, slots: std::result::Result<&[Slots], ()>) {
         let Ok(slots) = slots else {
-            (self.held, self.accessed) = std::mem::take(&mut self.before);
+            (self.held, self.accessed, self.timers) = std::mem::take(&mut self.before);
             self.metrics = std::mem::take(&mut self.metrics_before);
             return;
         };
@@ -172,6 +183,29 @@ impl Memory {
             Scope::Nothing,
             "{import} where there is no state"
         );
+    }
+
+    fn called_timers(&mut self, import: &'static str, keys: &[u32], at: &[i64]) {
+        self.imports.push(import);
+        assert!(self.timed, "{import} without timers in `describe`");
+        assert_eq!(keys.len(), at.len(), "{import}: a time for each key");
+        let known = self.keys.len() as u32;
+        assert!(keys.iter().all(|key| *key < known), "{import}: a key of the call");
+    }
+
+    fn timer(&self, kind: TimerKind, key: u32, at: i64) -> (bool, i64, Bytes) {
+        let key = self.keys[key as usize].clone();
+        (kind == TimerKind::ProcessingTime, at, key)
+    }
+
+    /// The first timer of a kind that is due; it is set no more.
+    pub(super) fn fire(&mut self, kind: TimerKind, until: i64) -> Option<(i64, Bytes)> {
+        let processing = kind == TimerKind::ProcessingTime;
+        let mut of_kind = self.timers.iter().filter(|(of, _, _)| *of == processing);
+        let first = of_kind.find(|(_, at, _)| *at <= until).cloned()?;
+        self.timers.remove(&first);
+        let (_, at, key) = first;
+        Some((at, key))
     }
 
     /// The items of an operator state.
@@ -492,6 +526,24 @@ impl Host for MemoryHost {
         let page = page(&memory.entries(state), after, limit);
         memory.read += page.keys.ends.len();
         page
+    }
+
+    fn timers_register(&self, kind: TimerKind, keys: &[u32], at: &[i64]) {
+        let mut memory = self.0.borrow_mut();
+        memory.called_timers("timers.register", keys, at);
+        for (key, at) in keys.iter().zip(at) {
+            let timer = memory.timer(kind, *key, *at);
+            memory.timers.insert(timer);
+        }
+    }
+
+    fn timers_delete(&self, kind: TimerKind, keys: &[u32], at: &[i64]) {
+        let mut memory = self.0.borrow_mut();
+        memory.called_timers("timers.delete", keys, at);
+        for (key, at) in keys.iter().zip(at) {
+            let timer = memory.timer(kind, *key, *at);
+            memory.timers.remove(&timer);
+        }
     }
 
     fn this_task(&self) -> Task {

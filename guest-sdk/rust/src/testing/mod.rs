@@ -45,6 +45,7 @@ use crate::driver::{Logic, make, make_checkpointed};
 use crate::host::Host;
 use crate::key::Key;
 use crate::operator::IntoOperator;
+use crate::timers::{Due, TimerKind};
 use memory::{Memory, MemoryHost};
 
 pub use evolved::Evolved;
@@ -183,6 +184,7 @@ impl Harness {
             let mut memory = self.memory.borrow_mut();
             memory.held = saved.held.clone();
             memory.accessed = saved.accessed.clone();
+            memory.timers = saved.timers.clone();
         }
         self.begin_life(Some(saved.raw.clone()))
     }
@@ -213,6 +215,83 @@ impl Harness {
     /// begins at `i64::MIN`.
     pub fn set_watermark(&mut self, watermark: i64) {
         self.memory.borrow_mut().watermark = watermark;
+    }
+
+    /// Lets the watermark rise, and with it the event timers fire that are due then, in order; also
+    /// those that are set meanwhile and due already. A timer that fails ends it: `poisoned` has its
+    /// place among those that fired, and it does not fire again.
+    ///
+    /// # Errors
+    /// The fatal error of a call; nothing of it is kept then.
+    pub fn advance_watermark(&mut self, watermark: i64) -> Result<Output, String> {
+        self.set_watermark(watermark);
+        self.fire(TimerKind::EventTime, watermark)
+    }
+
+    /// Lets the time of the wall clock pass, and with it the timers fire that are due then.
+    ///
+    /// # Errors
+    /// As [`advance_watermark`](Self::advance_watermark).
+    pub fn advance_processing_time(&mut self, now: i64) -> Result<Output, String> {
+        self.set_processing_time(now);
+        self.fire(TimerKind::ProcessingTime, now)
+    }
+
+    /// The timers that are set: kind, time, and key as it is shown.
+    pub fn timers(&self) -> Vec<(TimerKind, i64, String)> {
+        let memory = self.memory.borrow();
+        let shown = |(processing, at, key): &(bool, i64, Vec<u8>)| {
+            let kind = match processing {
+                true => TimerKind::ProcessingTime,
+                false => TimerKind::EventTime,
+            };
+            (kind, *at, Key::from_encoded(key).to_string())
+        };
+        memory.timers.iter().map(shown).collect()
+    }
+
+    /// Fires what is due, one by one.
+    fn fire(&mut self, kind: TimerKind, until: i64) -> Result<Output, String> {
+        let mut output = Output {
+            emitted: Vec::new(),
+            poisoned: None,
+            side_outputs: self.side_outputs(),
+        };
+        for place in 0.. {
+            let next = self.memory.borrow_mut().fire(kind, until);
+            let Some((at, key)) = next else { break };
+            let mut keys = column::with_room(1, key.len());
+            keys.bytes.extend_from_slice(&key);
+            keys.ends.push(key.len() as u32);
+            let slots = self.memory.borrow_mut().begin(Scope::Subtask, &keys);
+            let due = Due {
+                kind,
+                at: vec![at],
+                keys,
+                key_of_timer: vec![0],
+            };
+            let outcome = self.logic.on_timers(due, slots);
+            let slots = outcome.as_ref().map(|outcome| &outcome.slots[..]);
+            self.memory.borrow_mut().end(slots.map_err(|_| ()));
+            let outcome = outcome?;
+            let timestamps = match kind {
+                TimerKind::EventTime => Some(at),
+                TimerKind::ProcessingTime => None,
+            };
+            for mut emitted in outcome.emitted {
+                // As the host does: what has no event time of its own has that of the timer.
+                if emitted.timestamps.is_empty() {
+                    let rows = emitted.values.ends.len();
+                    emitted.timestamps.extend(timestamps.iter().cycle().take(rows));
+                }
+                output.emitted.push(emitted);
+            }
+            if let Some(poison) = outcome.poisoned {
+                output.poisoned = Some((place, poison.message));
+                break;
+            }
+        }
+        Ok(output)
     }
 
     /// What the operator declared.
@@ -289,12 +368,21 @@ impl Harness {
         })
     }
 
-    /// Ends all inputs and then the operator. Gives what the former emitted, and the latter.
+    /// Ends all inputs and then the operator. Gives what the former emitted, and the latter. Of an
+    /// operator with timers the watermark rises to the end of all time first, and what its event
+    /// timers emit is among what the end of the inputs gives.
     ///
     /// # Errors
     /// What the operator returned.
     pub fn finish(&mut self) -> Result<(Output, Output), String> {
         let mut ended = Vec::new();
+        if self.descriptor.timers {
+            let fired = self.advance_watermark(i64::MAX)?;
+            if let Some((_, message)) = fired.poisoned {
+                return Err(message);
+            }
+            ended.extend(fired.emitted);
+        }
         for input in 0..self.descriptor.inputs {
             ended.extend(self.call_without_rows(|logic| logic.end_of_input(input))?);
         }

@@ -1,6 +1,6 @@
 //! What a checkpoint saved, and how it is dealt out to as many subtasks as one likes.
 
-use super::memory::{Accessed, AllHeld, Held, Memory};
+use super::memory::{Accessed, AllHeld, AllTimers, Held, Memory};
 use super::{Harness, Make};
 use crate::bindings::weir::operator::data::{StateDecl, StateKind};
 
@@ -13,6 +13,7 @@ pub struct Saved {
     pub(super) checkpoint: u64,
     pub(super) held: AllHeld,
     pub(super) accessed: Accessed,
+    pub(super) timers: AllTimers,
     pub(super) raw: Vec<Vec<u8>>,
 }
 
@@ -25,6 +26,7 @@ impl Saved {
             checkpoint,
             held: memory.held.clone(),
             accessed: memory.accessed.clone(),
+            timers: memory.timers.clone(),
             raw,
         }
     }
@@ -37,7 +39,8 @@ impl Saved {
     /// Goes on from a checkpoint of all subtasks, in order, with another number of them, or the
     /// same. Operator lists and raw state are dealt out, in order and evenly, if the number has
     /// changed; of a union list each subtask gets all items, and of broadcast state one of the
-    /// copies. Keyed state goes to all of them, since it is the test that says which rows go where.
+    /// copies. Keyed state and timers go to all of them, since it is the test that says which rows
+    /// go where.
     ///
     /// ```
     /// use weir_guest::{Ctx, Describe, OperatorList, Process, Result, Row};
@@ -74,6 +77,7 @@ impl Saved {
             memory.held = held(old, subtask as usize, parallelism as usize);
             let accessed = old.iter().flat_map(|saved| saved.accessed.clone());
             memory.accessed = accessed.collect();
+            memory.timers = old.iter().flat_map(|saved| saved.timers.clone()).collect();
             let raw: Vec<&[Vec<u8>]> = old.iter().map(|saved| &saved.raw[..]).collect();
             let raw = share(&raw, subtask as usize, parallelism as usize);
             let mut harness = Harness::start(first.make, memory, Some(raw))?;
