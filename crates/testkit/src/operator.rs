@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use weir_model::{CheckpointId, Column, OptionalColumn, Rows};
 use weir_operator::{
-    Context, Descriptor, Emitted, Evolve, Failure, Operator, OperatorFactory, Outcome, Part,
+    Context, Descriptor, Due, Emitted, Evolve, Failure, Operator, OperatorFactory, Outcome, Part,
     TaskInfo, Trap,
 };
 use weir_state::{StateDecl, StateIndex, StateKind, Ttl, Which};
 
 type Process = dyn Fn(&mut Context, u32, Rows<'_>) -> Result<Outcome, Failure> + Send + Sync;
 type Finish = dyn Fn(&mut Context) -> Result<Vec<Emitted>, Failure> + Send + Sync;
+type OnTimers = dyn Fn(&mut Context, Due<'_>) -> Result<Outcome, Failure> + Send + Sync;
 type Snapshot = dyn Fn(&mut Context, CheckpointId) -> Result<Vec<Vec<u8>>, Failure> + Send + Sync;
 type Migrate = dyn Fn(Part, u32, &[u8]) -> Result<Vec<u8>, String> + Send + Sync;
 
@@ -21,6 +22,7 @@ pub struct Closures {
     process: Arc<Process>,
     finish: Arc<Finish>,
     snapshot: Arc<Snapshot>,
+    on_timers: Arc<OnTimers>,
     migrate: Option<Arc<Migrate>>,
 }
 
@@ -40,6 +42,7 @@ impl Closures {
             process: Arc::new(process),
             finish: Arc::new(|_| Ok(Vec::new())),
             snapshot: Arc::new(|_, _| Ok(Vec::new())),
+            on_timers: Arc::new(|_, _| Ok(Outcome::default())),
             migrate: None,
         }
     }
@@ -47,14 +50,31 @@ impl Closures {
     /// Declares a state.
     #[must_use]
     pub fn with_state(mut self, name: &str, kind: StateKind) -> Self {
-        self.descriptor.states.push(StateDecl {
-            name: name.to_owned(),
-            kind,
-            format: "raw".into(),
-            version: 1,
-            ttl: None,
-            prefetch: false,
-        });
+        let states = &mut self.descriptor.states;
+        let timers = usize::from(self.descriptor.timers);
+        states.insert(
+            states.len() - timers,
+            StateDecl {
+                name: name.to_owned(),
+                kind,
+                format: "raw".into(),
+                version: 1,
+                ttl: None,
+                prefetch: false,
+            },
+        );
+        self
+    }
+
+    /// Declares timers, and does this when some are due.
+    #[must_use]
+    pub fn with_timers<F>(mut self, on_timers: F) -> Self
+    where
+        F: Fn(&mut Context, Due<'_>) -> Result<Outcome, Failure> + Send + Sync + 'static,
+    {
+        self.descriptor.timers = true;
+        self.descriptor.states.push(StateDecl::timers());
+        self.on_timers = Arc::new(on_timers);
         self
     }
 
@@ -213,6 +233,10 @@ impl Operator for Closures {
         rows: Rows<'_>,
     ) -> Result<Outcome, Failure> {
         (self.process)(cx, input, rows)
+    }
+
+    fn on_timers(&mut self, cx: &mut Box<Context>, due: Due<'_>) -> Result<Outcome, Failure> {
+        (self.on_timers)(cx, due)
     }
 
     fn end_of_input(&mut self, _: &mut Box<Context>, _: u32) -> Result<Vec<Emitted>, Failure> {

@@ -18,6 +18,7 @@ mod regions;
 mod restore;
 
 mod storage;
+mod timers;
 mod ttl;
 mod unaligned;
 
