@@ -66,6 +66,9 @@ enum Phase {
     /// Not all tasks run: before `started`, after a failure, after `stop`.
     Down,
     Running,
+    /// The sources were told to end here: whoever has ended for that takes part in nothing but the
+    /// last checkpoint.
+    Draining,
     /// The last checkpoint is complete; the tasks are about to finish.
     Closing,
 }
@@ -167,7 +170,16 @@ impl<A> Coordinator<A> {
                 let reason = FailureReason::CheckpointCoordinatorShutdown;
                 effects.push(refused(request, reason));
             }
-            (Phase::Running, CheckpointKind::Final) => self.requests.finish(request, now),
+            (Phase::Running | Phase::Draining, CheckpointKind::Final) => {
+                self.requests.finish(request, now);
+            }
+            (
+                Phase::Draining,
+                CheckpointKind::Manual | CheckpointKind::Savepoint | CheckpointKind::Stop,
+            ) => {
+                let reason = FailureReason::CheckpointCoordinatorShutdown;
+                effects.push(refused(request, reason));
+            }
             (
                 Phase::Running,
                 CheckpointKind::Manual | CheckpointKind::Savepoint | CheckpointKind::Stop,
@@ -181,6 +193,20 @@ impl<A> Coordinator<A> {
         effects
     }
 
+    /// The sources are told to end where they are, with input left: whoever finishes for that is
+    /// not to be restored as finished. So from now on nothing but the final checkpoint is
+    /// triggered, until the job starts again. What is under way goes on: its barriers are before
+    /// the end.
+    pub fn drain(&mut self) -> Vec<Effect<A>> {
+        let mut effects = Vec::new();
+        if self.phase == Phase::Running {
+            self.phase = Phase::Draining;
+            let reason = FailureReason::CheckpointCoordinatorShutdown;
+            self.refuse_all(reason, &mut effects);
+        }
+        effects
+    }
+
     /// From now on a periodic checkpoint is taken each `interval_ms`, the first after one interval;
     /// none where it is `None`. What is under way goes on.
     pub fn set_interval(
@@ -190,7 +216,7 @@ impl<A> Coordinator<A> {
     ) -> Vec<Effect<A>> {
         let mut effects = Vec::new();
         self.config.interval_ms = interval_ms;
-        if self.phase == Phase::Running {
+        if self.runs() {
             self.next_periodic = interval_ms.map(|ms| now.plus_ms(ms));
             self.advance(now, &mut effects);
         }
@@ -278,7 +304,7 @@ impl<A> Coordinator<A> {
             self.retain(id, pending.kind(), &mut effects);
         }
         self.delete_excess(&mut effects);
-        if pending.kind().is_last() && self.phase == Phase::Running {
+        if pending.kind().is_last() && self.runs() {
             self.refuse_all(FailureReason::CheckpointCoordinatorShutdown, &mut effects);
             self.phase = Phase::Closing;
         }
@@ -418,12 +444,12 @@ impl<A> Coordinator<A> {
         self.delete_excess(effects);
         // A savepoint says nothing about the storage of the checkpoints (Flink).
         let counts = !pending.is_savepoint();
-        if counts && self.failures.failed(id, reason) && self.phase == Phase::Running {
+        if counts && self.failures.failed(id, reason) && self.runs() {
             self.phase = Phase::Down;
             effects.push(Effect::FailJob(aborted));
         }
         let again = pending.kind() == CheckpointKind::Final && pending.request.ticket.is_none();
-        if again && self.phase == Phase::Running {
+        if again && self.runs() {
             let not_before = now.plus_ms(FINAL_RETRY_MS);
             self.requests.finish(pending.request, not_before);
         }
@@ -479,6 +505,9 @@ impl<A> Coordinator<A> {
         if let Some((request, not_before)) = self.requests.final_one() {
             return (now >= not_before && self.has_place(&request)).then_some(request);
         }
+        if self.phase == Phase::Draining {
+            return None;
+        }
         if let Some(request) = self.requests.next() {
             return self.has_place(&request).then_some(request);
         }
@@ -497,6 +526,8 @@ impl<A> Coordinator<A> {
             None
         } else if let Some((request, not_before)) = self.requests.final_one() {
             self.has_place(&request).then_some(not_before)
+        } else if self.phase == Phase::Draining {
+            None
         } else if self.requests.next().is_none() && self.has_place(&scheduled) {
             self.periodic_at()
         } else {
@@ -505,8 +536,13 @@ impl<A> Coordinator<A> {
     }
 
     /// Nothing overtakes the last checkpoint of a job.
+    /// Whether all tasks run and the last checkpoint is not complete.
+    fn runs(&self) -> bool {
+        matches!(self.phase, Phase::Running | Phase::Draining)
+    }
+
     fn may_trigger(&self) -> bool {
-        self.phase == Phase::Running
+        self.runs()
             && !self.running.is_empty()
             && !self.pending.values().any(|p| p.kind().is_last())
     }

@@ -316,7 +316,8 @@ impl<'a> AttemptDriver<'a> {
         }
         // There is no checkpoint before all tasks run: it is asked for then.
         let asked_before = std::mem::replace(&mut self.stopping, true);
-        if asked_before || !self.all_run() {
+        // A job that is drained ends with its last checkpoint.
+        if asked_before || !self.all_run() || self.drains() {
             return None;
         }
         let now = self.monotonic.now();
@@ -357,7 +358,11 @@ impl<'a> AttemptDriver<'a> {
                 // The final checkpoint is taken when all sources have ended (D4). Before all tasks
                 // run there is no checkpoint: it is asked for then.
                 let is_source = self.sources.name_of(task.vertex).is_some();
-                match is_source && self.all_run() && self.all_read() && !self.stopping {
+                match is_source
+                    && self.all_run()
+                    && self.all_read()
+                    && (!self.stopping || self.drains())
+                {
                     true => self.finish(),
                     false => None,
                 }
@@ -385,10 +390,14 @@ impl<'a> AttemptDriver<'a> {
         }
     }
 
+    /// Whether somebody wants all operators to finish now.
+    pub(super) fn drains(&self) -> bool {
+        self.desk.stop().is_some_and(|stop| stop.drain)
+    }
+
     /// Asks for the last checkpoint; whoever wanted the operators to finish waits for it.
     fn finish(&mut self) -> Option<End> {
-        let is_drain = self.desk.stop().is_some_and(|stop| stop.drain);
-        let request = match is_drain {
+        let request = match self.drains() {
             true => self.stop_request(CheckpointKind::Final),
             false => Request::of(CheckpointKind::Final),
         };

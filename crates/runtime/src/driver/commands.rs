@@ -116,10 +116,11 @@ impl AttemptDriver<'_> {
             let request = self.stop_request(CheckpointKind::Stop);
             return self.request(request);
         }
+        let effects = self.coordinator.drain();
         let words = self.sources.tasks().map(|task| (task, Control::Drain));
         let words = words.collect();
         self.say(words);
-        None
+        self.carry_out(effects)
     }
 
     /// The last checkpoint of the job, for whoever asked it to stop.

@@ -135,9 +135,8 @@ impl AttemptDriver<'_> {
         if !self.regions.0[region].is_up() {
             return None; // the first one of a region tells
         }
-        let drains = self.desk.stop().is_some_and(|stop| stop.drain);
         let alone = self.regions.count() == 1;
-        if alone || drains || self.is_over || is_hopeless(&failure.failure) {
+        if alone || self.drains() || self.is_over || is_hopeless(&failure.failure) {
             return Some(End::Failed(failure));
         }
         self.take_down(region, failure)

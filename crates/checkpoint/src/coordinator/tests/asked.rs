@@ -216,6 +216,54 @@ fn a_final_one_that_somebody_waits_for_is_not_repeated() {
     assert_eq!(c.next_deadline(), Some(at(1000)), "the periodic one");
 }
 
+#[test]
+fn while_a_job_drains_nothing_but_the_last_checkpoint_is_triggered() {
+    let mut c = coordinator(config(100));
+    c.tick(at(100));
+    let waits = Request {
+        ticket: Some(Ticket(1)),
+        ..savepoint()
+    };
+    check(c.request(at(110), waits), &[]);
+    // Whoever has ended for the drain has input left: as finished it must not be restored.
+    let refused = c.drain();
+    assert!(
+        matches!(
+            refused[..],
+            [Effect::Refused {
+                ticket: Some(Ticket(1)),
+                ..
+            }]
+        ),
+        "{refused:?}"
+    );
+    assert_eq!(c.drain(), [], "once is enough");
+    // What was under way has its barriers before the end.
+    check(
+        complete(&mut c, 120, 1),
+        &["completed periodic 1 in 20", "complete 1"],
+    );
+    check(c.tick(at(1000)), &[]);
+    assert_eq!(c.next_deadline(), None);
+    for asked in [savepoint(), forced(), Request::of(CheckpointKind::Stop)] {
+        let refused = c.request(at(1001), asked);
+        assert!(
+            matches!(refused[..], [Effect::Refused { .. }]),
+            "{refused:?}"
+        );
+    }
+    let last = Request {
+        ticket: Some(Ticket(2)),
+        ..Request::of(CheckpointKind::Final)
+    };
+    check(c.request(at(1002), last), &["trigger 2 Final"]);
+    // It starts again where that fails, and is as it was.
+    c.decline(at(1003), id(2), CheckpointDeclinedTaskNotReady, "");
+    check(c.tick(at(2000)), &[]);
+    c.started(at(3000), [task(0), task(1)], [id(1)], Some(id(1)));
+    check(c.tick(at(3100)), &["trigger 3 Periodic"]);
+}
+
 fn incremental(interval_ms: u64) -> Config {
     Config {
         incremental: true,
