@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde_json::Value;
-use weir_model::{Barrier, BarrierKind, CheckpointId};
+use weir_model::{Barrier, BarrierKind, CheckpointId, SavepointFormat};
 use weir_operator::{Discovery, Enumerator, Split};
 
 use super::{
@@ -15,11 +15,14 @@ use super::{
     world::{World, note},
 };
 use crate::{
-    CheckpointKind, Completed, Coordinator, Effect, FileRef, Metadata, Request, SharedFile,
-    SharedRegistry, SnapshotStore, TaskId, testing::Fault,
+    CheckpointKind, Completed, Coordinator, Effect, FileRef, Metadata, Request, Restart,
+    SharedFile, SharedRegistry, SnapshotStore, TaskId, Ticket, testing::Fault,
 };
 
 mod disturb;
+mod regions;
+
+use regions::Down;
 
 /// More steps than any run needs: whoever takes more is stuck.
 const STEPS_MAX: u64 = 400_000;
@@ -29,6 +32,11 @@ pub(super) enum End {
     Finished,
     Stopped,
     Failed,
+    /// The restart strategy has nothing more to give.
+    GivenUp,
+    /// Its operators had finished for a stop that failed: all of it goes on from the latest
+    /// checkpoint, and nothing has failed.
+    Undrained,
     Crashed,
 }
 
@@ -41,7 +49,19 @@ enum Deletion {
 pub(super) struct Running<'a> {
     world: &'a mut World,
     coordinator: &'a mut Coordinator<Ack>,
+    restart: &'a mut Restart,
     tasks: Vec<Task>,
+    /// Regions whose tasks are gone.
+    down: Vec<Down>,
+    /// What a region that is made anew begins with.
+    latest: Option<Metadata>,
+    /// Whether somebody wants all operators to finish, and with a savepoint then.
+    drains: Option<bool>,
+    undrained: bool,
+    /// Whether somebody has asked it to stop: it is not asked for another end.
+    stops: bool,
+    /// Whether all tasks ran once.
+    has_begun: bool,
     enumerators: BTreeMap<usize, Enumerator>,
     /// The enumerators when a checkpoint was triggered.
     saved: BTreeMap<CheckpointId, BTreeMap<usize, Value>>,
@@ -72,6 +92,7 @@ impl<'a> Running<'a> {
     fn new(
         world: &'a mut World,
         coordinator: &'a mut Coordinator<Ack>,
+        restart: &'a mut Restart,
         restored: Option<&Metadata>,
         owned: Vec<CheckpointId>,
     ) -> Self {
@@ -79,36 +100,24 @@ impl<'a> Running<'a> {
         let mut registry = world.storage.registry();
         let orphans = world.storage.survey().shared_orphans(&mut registry);
         assert!(orphans.is_empty(), "{orphans:?}");
-        let mut enumerators = BTreeMap::new();
-        let mut with_data = BTreeSet::new();
-        for (index, vertex) in world.plan.vertices.iter().enumerate() {
-            if let Role::Source { splits, spread } = &vertex.role {
-                let splits = (0..splits.len()).map(|n| Split {
-                    id: format!("s{n}"),
-                    position: Value::Null,
-                });
-                let discovery = Discovery {
-                    splits: splits.collect(),
-                    spread: *spread,
-                };
-                let saved = restored.map(|metadata| saved_source(&metadata.sources[&vertex.name]));
-                let enumerator = Enumerator::new(discovery, saved).unwrap();
-                enumerators.insert(index, enumerator);
-            }
-            for task in tasks.iter_mut().filter(|task| task.id.vertex == index) {
-                if matches!(task.role, Role::Source { .. }) {
-                    with_data.insert(task.id);
-                }
-            }
-            if let Some(metadata) = restored {
-                load(world, metadata, index, &mut tasks);
+        if let Some(metadata) = restored {
+            for vertex in 0..world.plan.vertices.len() {
+                load(world, metadata, vertex, &mut tasks);
             }
         }
-        Self {
+        let vertices: BTreeSet<_> = (0..world.plan.vertices.len()).collect();
+        let mut running = Self {
             world,
             coordinator,
+            restart,
             tasks,
-            enumerators,
+            down: Vec::new(),
+            latest: restored.cloned(),
+            drains: None,
+            undrained: false,
+            stops: false,
+            has_begun: false,
+            enumerators: BTreeMap::new(),
             saved: BTreeMap::new(),
             kinds: BTreeMap::new(),
             bases: BTreeMap::new(),
@@ -119,7 +128,7 @@ impl<'a> Running<'a> {
             storing: VecDeque::new(),
             deletions: VecDeque::new(),
             registry,
-            with_data,
+            with_data: BTreeSet::new(),
             last: None,
             has_failed: false,
             dies_storing: false,
@@ -127,17 +136,20 @@ impl<'a> Running<'a> {
             loses_ack: false,
             repeats_ack: false,
             is_waiting: false,
-        }
+        };
+        running.make_sources(&vertices, restored);
+        running
     }
 
     /// Makes the tasks and runs them to their end.
     pub(super) fn run(
         world: &'a mut World,
         coordinator: &'a mut Coordinator<Ack>,
+        restart: &'a mut Restart,
         restored: Option<&Metadata>,
         owned: Vec<CheckpointId>,
     ) -> Result<End, Broken> {
-        let mut running = Self::new(world, coordinator, restored, owned);
+        let mut running = Self::new(world, coordinator, restart, restored, owned);
         if let Err(failure) = open_sinks(running.world, &mut running.tasks) {
             running.world.excuse(&failure.to_string())?;
             let is_dead = running.world.is_frozen();
@@ -158,11 +170,33 @@ impl<'a> Running<'a> {
         Ok(end)
     }
 
-    fn start(&mut self) -> Result<(), Broken> {
-        for index in 0..self.tasks.len() {
-            self.deliver(index);
+    /// The enumerators of the sources among these vertices, and that their tasks have rows to come.
+    fn make_sources(&mut self, vertices: &BTreeSet<usize>, restored: Option<&Metadata>) {
+        for &index in vertices {
+            let vertex = &self.world.plan.vertices[index];
+            let Role::Source { splits, spread } = &vertex.role else {
+                continue;
+            };
+            let splits = (0..splits.len()).map(|n| Split {
+                id: format!("s{n}"),
+                position: Value::Null,
+            });
+            let discovery = Discovery {
+                splits: splits.collect(),
+                spread: *spread,
+            };
+            let saved = restored.map(|metadata| saved_source(&metadata.sources[&vertex.name]));
+            let enumerator = Enumerator::new(discovery, saved).unwrap();
+            self.enumerators.insert(index, enumerator);
+            let tasks = self.tasks.iter().filter(|task| task.id.vertex == index);
+            self.with_data.extend(tasks.map(|task| task.id));
         }
-        for (&vertex, enumerator) in &mut self.enumerators {
+    }
+
+    /// Deals splits out to the readers among these vertices.
+    fn deal(&mut self, vertices: &BTreeSet<usize>) {
+        let sources = self.enumerators.iter_mut();
+        for (&vertex, enumerator) in sources.filter(|(vertex, _)| vertices.contains(vertex)) {
             let readers = self.world.plan.vertices[vertex].parallelism;
             let dealt = enumerator.deal(readers);
             for task in self.tasks.iter_mut().filter(|t| t.id.vertex == vertex) {
@@ -176,8 +210,24 @@ impl<'a> Running<'a> {
                 task.control.extend(words);
             }
         }
+    }
+
+    fn start(&mut self) -> Result<(), Broken> {
+        for index in 0..self.tasks.len() {
+            self.deliver(index);
+        }
+        self.deal(&(0..self.world.plan.vertices.len()).collect());
+        self.begin_checkpoints()
+    }
+
+    /// All tasks run.
+    fn begin_checkpoints(&mut self) -> Result<(), Broken> {
         let tasks: Vec<_> = self.tasks.iter().map(|task| task.id).collect();
-        let owned = std::mem::take(&mut self.owned);
+        let mut owned = std::mem::take(&mut self.owned);
+        if self.has_begun {
+            owned.extend(self.coordinator.kept());
+        }
+        self.has_begun = true;
         let (now, base) = (self.world.now, self.base);
         let effects = self.coordinator.started(now, tasks, owned, base);
         self.carry_out(effects)
@@ -196,7 +246,13 @@ impl<'a> Running<'a> {
             return Ok(Some(end));
         }
         let task = self.world.rng.below(self.tasks.len());
+        let is_down = self.is_down(task);
         match self.world.rng.below(12) {
+            0..=9 if is_down => {
+                if let Some(end) = self.revive()? {
+                    return Ok(Some(end));
+                }
+            }
             0..=4 => {
                 let is_full = self.is_full(task);
                 self.tasks[task].work(self.world, is_full);
@@ -207,7 +263,11 @@ impl<'a> Running<'a> {
                 self.deliver(task);
             }
             7 => self.tasks[task].run_lane(self.world)?,
-            8 | 9 => self.event(task)?,
+            8 | 9 => {
+                if let Some(end) = self.event(task)? {
+                    return Ok(Some(end));
+                }
+            }
             10 => self.store()?,
             _ => {
                 self.delete()?;
@@ -226,6 +286,10 @@ impl<'a> Running<'a> {
         }
         if self.has_failed {
             return Ok(Some(End::Failed));
+        }
+        if self.undrained {
+            self.world.see(Seen::Undrained);
+            return Ok(Some(End::Undrained));
         }
         let is_quiet = |t: &Task| t.has_ended && t.lane.is_empty() && t.events.is_empty();
         let is_over = self.tasks.iter().all(is_quiet);
@@ -274,9 +338,9 @@ impl<'a> Running<'a> {
     }
 
     /// The driver hears of a task.
-    fn event(&mut self, index: usize) -> Result<(), Broken> {
+    fn event(&mut self, index: usize) -> Result<Option<End>, Broken> {
         let Some(event) = self.tasks[index].events.pop_front() else {
-            return Ok(());
+            return Ok(None);
         };
         let (task, now) = (self.tasks[index].id, self.world.now);
         let effects = match event {
@@ -286,7 +350,7 @@ impl<'a> Running<'a> {
                 self.is_waiting = true;
                 // Nobody knows of its file any more until the next start.
                 self.world.undeleted.insert(id);
-                return Ok(());
+                return Ok(None);
             }
             Event::Ack(id, ack) => {
                 note!(self.world, "{task} acknowledges {id}");
@@ -306,8 +370,8 @@ impl<'a> Running<'a> {
                 self.coordinator.decline(now, id, reason, "")
             }
             Event::Failed(failure) => {
-                self.has_failed = true;
-                return self.world.excuse(&format!("{task}: {failure}"));
+                self.world.excuse(&format!("{task}: {failure}"))?;
+                return self.task_failed(index);
             }
             Event::SplitEnded(split) => {
                 let enumerator = self.enumerators.get_mut(&task.vertex).unwrap();
@@ -315,18 +379,32 @@ impl<'a> Running<'a> {
                 let is_idle = enumerator.next_for(task.subtask);
                 let word = is_idle.map_or(Control::NoMoreSplits, Control::AddSplit);
                 self.tasks[index].control.push_back(word);
-                return Ok(());
+                return Ok(None);
             }
             Event::DataEnded => {
                 let was_there = self.with_data.remove(&task);
                 if !was_there || !self.with_data.is_empty() {
-                    return Ok(());
+                    return Ok(None);
                 }
-                self.coordinator
-                    .request(now, Request::of(CheckpointKind::Final))
+                self.coordinator.request(now, self.last_request())
             }
         };
-        self.carry_out(effects)
+        self.carry_out(effects)?;
+        Ok(None)
+    }
+
+    /// Asks for the last checkpoint; whoever wanted the operators to finish waits for it.
+    fn last_request(&self) -> Request {
+        let of = |savepoint| Request {
+            savepoint,
+            ticket: Some(Ticket(1)),
+            ..Request::of(CheckpointKind::Final)
+        };
+        match self.drains {
+            None => Request::of(CheckpointKind::Final),
+            Some(false) => of(None),
+            Some(true) => of(Some(SavepointFormat::Canonical)),
+        }
     }
 
     fn store(&mut self) -> Result<(), Broken> {
@@ -347,6 +425,11 @@ impl<'a> Running<'a> {
                 self.world.folders.name(&metadata);
             }
             self.world.check_state(&metadata)?;
+            if metadata.kind == CheckpointKind::Final && self.drains.is_some() {
+                // What was not read is no part of the job any more.
+                self.world.cut_off(&metadata);
+                self.world.see(Seen::Drained);
+            }
         }
         if result.is_ok() && metadata.savepoint.is_some() && metadata.kind.is_last() {
             result = self.world.storage.say_stopped(id);
@@ -463,6 +546,7 @@ impl<'a> Running<'a> {
                     self.world.see(Seen::Aborted);
                     self.saved.remove(&aborted.id);
                     self.bases.remove(&aborted.id);
+                    self.undrained |= aborted.ticket.is_some();
                     self.tell_all(|| Control::Aborted(aborted.id));
                 }
                 Effect::Completed(completed) => self.completed(&completed),
@@ -483,7 +567,7 @@ impl<'a> Running<'a> {
                     self.deletions.push_back(Deletion::Shared(gone));
                 }
                 Effect::FailJob(_) => self.has_failed = true,
-                Effect::Refused { .. } => {}
+                Effect::Refused { ticket, .. } => self.undrained |= ticket.is_some(),
             }
         }
         Ok(())
@@ -492,6 +576,15 @@ impl<'a> Running<'a> {
     fn completed(&mut self, completed: &Completed) {
         self.bases.remove(&completed.id);
         if !completed.is_savepoint {
+            if let Ok(metadata) = self.world.storage.read(completed.id)
+                && self
+                    .latest
+                    .as_ref()
+                    .is_none_or(|latest| latest.checkpoint < completed.id)
+            {
+                self.base = Some(completed.id);
+                self.latest = Some(metadata);
+            }
             self.world.see(Seen::Completed);
             self.world.complete = self.world.complete.max(Some(completed.id));
             return;

@@ -251,8 +251,14 @@ impl Folders {
         for (&vertex, folder) in &self.all {
             self.check_nothing_open(vertex)?;
             let ways = plan.ways(vertex);
+            // What was shown before a drain, whatever became of it, stays.
+            let is_exact = folder.guarantee == SinkGuarantee::ExactlyOnce && !self.is_loose;
             let known = |(way, row): &(Vec<usize>, u64)| {
-                ways.contains(way) && plan.rows(way[0]).contains(row)
+                let rows = match is_exact {
+                    true => plan.rows(way[0]),
+                    false => plan.rows_given(way[0]),
+                };
+                ways.contains(way) && rows.contains(row)
             };
             if let Some(stranger) = folder.rows.keys().find(|row| !known(row)) {
                 return Err(format!("{}: nobody wrote {stranger:?}", folder.name));

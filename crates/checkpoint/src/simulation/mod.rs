@@ -5,9 +5,9 @@
 //!
 //! What goes wrong: processes that die between any two steps and in the middle of a write, machines
 //! that lose power and with it what was not put on disk, writes that fail, tear or work and are
-//! reported as failed, acknowledgements that are lost, late or repeated, tasks that fail or
-//! decline, timeouts, deletions that are lost, checkpoints that are damaged. Between two processes
-//! the parallelism may change.
+//! reported as failed, acknowledgements that are lost, late or repeated, tasks that fail, alone or
+//! with the region that they are in, or decline, drains that fail, timeouts, deletions that are
+//! lost, checkpoints that are damaged. Between two processes the parallelism may change.
 //!
 //! A seed gives the same run every time. `WEIR_SEED=<n>` runs one and tells what happens;
 //! `WEIR_SCHEDULES=<n>` runs as many, from `WEIR_FIRST_SEED` on. A seed that failed is kept in

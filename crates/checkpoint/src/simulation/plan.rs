@@ -61,6 +61,8 @@ pub(super) struct Plan {
     pub(super) channel: usize,
     /// Whether some parallelism is another than it was once.
     pub(super) was_rescaled: bool,
+    /// What the splits of each source had at first: a job that is drained does without the rest.
+    given: Vec<Vec<u64>>,
     /// Whether nothing overtakes on some edges.
     pub(super) has_aligned: bool,
 }
@@ -107,6 +109,7 @@ impl Plan {
                 CheckpointMode::ExactlyOnce,
                 CheckpointMode::AtLeastOnce,
             ]),
+            given: vertices.iter().map(splits_of).collect(),
             vertices,
             config: config(rng),
             restart: restart(rng),
@@ -197,14 +200,46 @@ impl Plan {
 
     /// What a source yields: the numbers of its rows.
     pub(super) fn rows(&self, source: usize) -> Vec<u64> {
-        let Role::Source { splits, .. } = &self.vertices[source].role else {
-            return Vec::new();
-        };
-        let splits = splits.iter().zip(0_u64..);
-        splits
-            .flat_map(|(&rows, n)| n * SPLIT_STRIDE..n * SPLIT_STRIDE + rows)
-            .collect()
+        numbers(&splits_of(&self.vertices[source]))
     }
+
+    /// The same, of what it would have yielded without a drain.
+    pub(super) fn rows_given(&self, source: usize) -> Vec<u64> {
+        numbers(&self.given[source])
+    }
+
+    /// All that channels join with a vertex.
+    pub(super) fn region_of(&self, vertex: usize) -> BTreeSet<usize> {
+        let mut region: BTreeSet<usize> = [vertex].into();
+        loop {
+            let before = region.len();
+            for (to, vertex) in self.vertices.iter().enumerate() {
+                for &(from, _) in &vertex.inputs {
+                    if region.contains(&from) || region.contains(&to) {
+                        region.extend([from, to]);
+                    }
+                }
+            }
+            if region.len() == before {
+                return region;
+            }
+        }
+    }
+}
+
+/// How many rows each split of a source has.
+fn splits_of(vertex: &Vertex) -> Vec<u64> {
+    match &vertex.role {
+        Role::Source { splits, .. } => splits.clone(),
+        Role::Count | Role::Sink(_) => Vec::new(),
+    }
+}
+
+fn numbers(splits: &[u64]) -> Vec<u64> {
+    let splits = splits.iter().zip(0_u64..);
+    splits
+        .flat_map(|(&rows, n)| n * SPLIT_STRIDE..n * SPLIT_STRIDE + rows)
+        .collect()
 }
 
 fn inputs(rng: &mut Rng, before: &[Vertex], role: &Role, parallelism: u32) -> Vec<(usize, Route)> {

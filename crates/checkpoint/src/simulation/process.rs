@@ -70,7 +70,8 @@ pub(super) fn run(world: &mut World) -> Result<Exit, Broken> {
             }
             Begin::At(restored) => {
                 let owned = owned(&survey, restored.as_deref());
-                Running::run(world, &mut coordinator, restored.as_deref(), owned)?
+                let restored = restored.as_deref();
+                Running::run(world, &mut coordinator, &mut restart, restored, owned)?
             }
         };
         note!(world, "the attempt ended: {end:?}");
@@ -81,14 +82,9 @@ pub(super) fn run(world: &mut World) -> Result<Exit, Broken> {
                 world.crash()?;
                 return Ok(Exit::Again);
             }
-            End::Failed => {}
-        }
-        match restart.on_failure(world.now, world.rng.next()) {
-            RestartDecision::Restart { after_ms, .. } => {
-                world.see(Seen::Restart);
-                world.now = world.now.plus_ms(after_ms);
-            }
-            RestartDecision::GiveUp => {
+            End::Undrained => continue,
+            End::Failed if restarts(world, &mut restart) => {}
+            End::GivenUp | End::Failed => {
                 world.see(Seen::GivenUp);
                 return Ok(Exit::Again);
             }
@@ -99,6 +95,18 @@ pub(super) fn run(world: &mut World) -> Result<Exit, Broken> {
             let next_id = world.storage.survey().next_id().max(above);
             coordinator = Coordinator::new(world.plan.config.clone(), next_id);
         }
+    }
+}
+
+/// Whether the job starts again after a failure; time passes until it does.
+fn restarts(world: &mut World, restart: &mut Restart) -> bool {
+    match restart.on_failure(world.now, world.rng.next()) {
+        RestartDecision::Restart { after_ms, .. } => {
+            world.see(Seen::Restart);
+            world.now = world.now.plus_ms(after_ms);
+            true
+        }
+        RestartDecision::GiveUp => false,
     }
 }
 

@@ -20,6 +20,10 @@ pub(super) enum Seen {
     StoppedWithSavepoint,
     FromSavepoint,
     Interval,
+    Drained,
+    Undrained,
+    RegionDown,
+    Revived,
     AtLeastOnce,
     Overtaken,
     InFlight,
@@ -41,7 +45,7 @@ pub(super) enum Seen {
 }
 
 impl Seen {
-    pub(super) const ALL: [Self; 33] = [
+    pub(super) const ALL: [Self; 37] = [
         Self::Completed,
         Self::Aborted,
         Self::LateAck,
@@ -58,6 +62,10 @@ impl Seen {
         Self::StoppedWithSavepoint,
         Self::FromSavepoint,
         Self::Interval,
+        Self::Drained,
+        Self::Undrained,
+        Self::RegionDown,
+        Self::Revived,
         Self::AtLeastOnce,
         Self::Overtaken,
         Self::InFlight,

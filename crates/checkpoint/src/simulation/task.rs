@@ -41,6 +41,8 @@ pub(super) enum Control {
     Aborted(CheckpointId),
     AddSplit(Split),
     NoMoreSplits,
+    /// The input ends here.
+    Drain,
 }
 
 pub(super) enum Event {
@@ -114,6 +116,7 @@ struct Reader {
     open: VecDeque<(String, u64, u64)>,
     ended: Vec<String>,
     no_more: bool,
+    drained: bool,
     stopped: Option<CheckpointId>,
 }
 
@@ -281,12 +284,16 @@ impl Task {
                 self.reader.open.push_back((split.id, next, end));
             }
             Control::NoMoreSplits => self.reader.no_more = true,
+            Control::Drain => self.reader.drained = true,
         }
     }
 
     fn read(&mut self, world: &mut World) {
         if self.finished || self.reader.stopped.is_some() {
             return;
+        }
+        if self.reader.drained {
+            return self.end_of_data();
         }
         match self.reader.open.pop_front() {
             None if self.reader.no_more => self.end_of_data(),

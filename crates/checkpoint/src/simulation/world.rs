@@ -457,6 +457,21 @@ impl World {
         rows
     }
 
+    /// The job was drained: its sources have no more than they had read then.
+    pub(super) fn cut_off(&mut self, metadata: &Metadata) {
+        for index in 0..self.plan.vertices.len() {
+            if !matches!(self.plan.vertices[index].role, Role::Source { .. }) {
+                continue;
+            }
+            let read = self.read_rows(metadata, index);
+            if let Role::Source { splits, .. } = &mut self.plan.vertices[index].role {
+                for (begin, rows) in (0..).step_by(SPLIT_STRIDE as usize).zip(splits) {
+                    *rows = read.range(begin..begin + SPLIT_STRIDE).count() as u64;
+                }
+            }
+        }
+    }
+
     /// The job has finished, and what it left stays, whatever happens to the machine.
     pub(super) fn judge(&mut self) -> Result<(), Broken> {
         self.check_end()?;

@@ -5,19 +5,20 @@ use weir_model::SavepointFormat;
 use super::{End, Running};
 use crate::{
     CheckpointKind, Request,
-    simulation::{folders::Broken, seen::Seen, world::note},
+    simulation::{folders::Broken, plan::Role, seen::Seen, task::Control, world::note},
 };
 
 impl Running<'_> {
     /// One thing goes wrong, or somebody asks for something.
     pub(super) fn disturb(&mut self) -> Result<Option<End>, Broken> {
         self.world.faults_left -= 1;
-        match self.world.rng.below(20) {
+        match self.world.rng.below(24) {
             0 | 1 => return Ok(Some(End::Crashed)),
-            2 => {
+            2 | 21 | 22 => {
                 note!(self.world, "a task fails");
                 self.world.see(Seen::TaskFault);
-                return Ok(Some(End::Failed));
+                let task = self.world.rng.below(self.tasks.len());
+                return self.task_failed(task);
             }
             3 | 4 => self.world.break_store(),
             5 | 6 => self.world.break_disk(),
@@ -58,6 +59,7 @@ impl Running<'_> {
                 let effects = self.coordinator.set_interval(self.world.now, interval);
                 self.carry_out(effects)?;
             }
+            19 | 20 => self.drain()?,
             _ => {
                 return self.ask_for(Request {
                     kind: CheckpointKind::Stop,
@@ -68,8 +70,25 @@ impl Running<'_> {
         Ok(None)
     }
 
+    /// Somebody wants all operators to finish now.
+    fn drain(&mut self) -> Result<(), Broken> {
+        let ends = self.drains.is_some() || self.stops || self.with_data.is_empty();
+        if ends || !self.down.is_empty() {
+            return Ok(());
+        }
+        let with_savepoint = self.world.rng.one_in(2);
+        note!(self.world, "drains, with a savepoint: {with_savepoint}");
+        self.drains = Some(with_savepoint);
+        let sources = self.tasks.iter_mut();
+        let sources = sources.filter(|task| matches!(task.role, Role::Source { .. }));
+        sources.for_each(|task| task.control.push_back(Control::Drain));
+        let effects = self.coordinator.drain();
+        self.carry_out(effects)
+    }
+
     fn ask_for(&mut self, request: Request) -> Result<Option<End>, Broken> {
         note!(self.world, "somebody asks for {request:?}");
+        self.stops |= request.kind == CheckpointKind::Stop;
         let effects = self.coordinator.request(self.world.now, request);
         self.carry_out(effects)?;
         Ok(None)
