@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod overtaking;
+mod told;
 mod tracking;
 
 /// A task under test: takes a script in the notation of the cases (`b0` a buffer of 100 bytes on

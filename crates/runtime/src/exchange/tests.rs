@@ -421,6 +421,23 @@ fn what_is_recorded_is_what_comes_before_the_barrier_and_what_is_recovered_befor
 }
 
 #[test]
+fn what_waits_to_be_recovered_is_recorded_and_another_barrier_ends_nothing() {
+    let (mut gate, senders) = announcing(1);
+    gate.recover([rows_of(&["o"]), rows_of(&["p"])]);
+    assert!(gate.next(|_| false, false).is_none(), "batches are to wait");
+    gate.begin_recording(CheckpointId(2), None);
+    gate.record(0);
+    senders[0].send(rows_of(&["a"]));
+    // Of one that was given up meanwhile.
+    senders[0].send(overtaking(1));
+    senders[0].send(rows_of(&["b"]));
+    senders[0].send(overtaking(2));
+    senders[0].send(rows_of(&["c"]));
+    let expected = [(1, "op".to_owned()), (0, "ab".to_owned())];
+    assert_eq!(words(gate.end_recording()), expected);
+}
+
+#[test]
 fn a_sender_to_a_relaxed_channel_is_not_over_its_budget() {
     let room = Arc::new(Notify::new());
     let mut gate = Gate::new(Arc::new(Notify::new()), true);

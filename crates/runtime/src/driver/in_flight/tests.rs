@@ -165,6 +165,23 @@ fn rows_without_lineage_are_spread_evenly() {
 }
 
 #[test]
+fn few_rows_of_several_old_channels_do_not_all_go_to_the_first() {
+    let (partitioning, deals) = (Partitioning::Rebalance, Deals::new());
+    let route = Route {
+        partitioning: &partitioning,
+        max: max(),
+        old: p(4),
+        new: p(2),
+        deals: &deals,
+    };
+    let one = [batch(&[7])];
+    let to_first = p(4)
+        .subtasks()
+        .filter(|&from| !route.share(&one, from, SubtaskIndex(0)).is_empty());
+    assert_eq!(to_first.count(), 2);
+}
+
+#[test]
 fn an_input_is_found_where_it_has_moved_and_not_where_it_has_changed() {
     let input = |from: &str, partitioning: &str, key: Option<&str>| ChannelInput {
         from: from.into(),
