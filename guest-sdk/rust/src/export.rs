@@ -86,7 +86,9 @@ impl<C: Component> Guest for C {
         let described = with::<C, _>(|logic| logic.describe());
         let described = described.and_then(|descriptor| match (descriptor.timers, C::TIMED) {
             (true, false) => Err("timers are declared: it is `operator!(Type, timed)`".to_owned()),
-            (false, true) => Err("it is `operator!(Type, timed)`, and no timers are declared".to_owned()),
+            (false, true) => {
+                Err("it is `operator!(Type, timed)`, and no timers are declared".to_owned())
+            }
             (true, true) | (false, false) => Ok(descriptor),
         });
         described.unwrap_or_else(|mistakes| {

@@ -131,7 +131,10 @@ impl Timers {
     fn change(&mut self, kind: TimerKind, at: i64, set: bool) -> Result<()> {
         let binding = self.binding.as_ref().ok_or_else(undeclared)?;
         let key = binding.call.key_in_hand().ok_or_else(|| {
-            Error::fatal("timers belong to keys: they can be set and deleted only while a row or a timer of one is processed")
+            Error::fatal(
+                "timers belong to keys: they can be set and deleted only while a row or a timer of \
+                 one is processed",
+            )
         })?;
         if self.call != binding.call.number() {
             self.call = binding.call.number();
@@ -215,3 +218,6 @@ pub(crate) fn no_on_timer(timer: Timer) -> Error {
         timer.at
     ))
 }
+
+#[cfg(test)]
+mod tests;

@@ -190,7 +190,10 @@ impl Memory {
         assert!(self.timed, "{import} without timers in `describe`");
         assert_eq!(keys.len(), at.len(), "{import}: a time for each key");
         let known = self.keys.len() as u32;
-        assert!(keys.iter().all(|key| *key < known), "{import}: a key of the call");
+        assert!(
+            keys.iter().all(|key| *key < known),
+            "{import}: a key of the call"
+        );
     }
 
     fn timer(&self, kind: TimerKind, key: u32, at: i64) -> (bool, i64, Bytes) {

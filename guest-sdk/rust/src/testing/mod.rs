@@ -282,7 +282,9 @@ impl Harness {
                 // As the host does: what has no event time of its own has that of the timer.
                 if emitted.timestamps.is_empty() {
                     let rows = emitted.values.ends.len();
-                    emitted.timestamps.extend(timestamps.iter().cycle().take(rows));
+                    emitted
+                        .timestamps
+                        .extend(timestamps.iter().cycle().take(rows));
                 }
                 output.emitted.push(emitted);
             }
