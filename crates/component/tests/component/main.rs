@@ -17,4 +17,5 @@ mod load;
 mod misbehaving;
 mod operator_state;
 mod support;
+mod timed;
 mod wasi;

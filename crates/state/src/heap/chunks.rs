@@ -101,30 +101,32 @@ impl MapChunks {
     pub(crate) fn put(&mut self, key: &[u8], value: &[u8], epoch: u64) -> bool {
         let epoch = u32::try_from(epoch).unwrap_or(u32::MAX);
         let i = self.chunk_of(key);
-        let last = i + 1 >= self.chunks.len();
-        let found = self.chunks.get(i).map(|part| part.chunk.search(key));
-        match found {
+        match self.chunks.get(i).map(|part| part.chunk.search(key)) {
             Some(Ok(slot)) => {
                 let chunk = Arc::make_mut(&mut self.chunks[i].chunk);
                 chunk.replace(slot, value, epoch);
                 self.split_if_due(i);
-                return false;
+                false
             }
-            // What comes in order fills its chunks: halves of them would stay half empty.
-            Some(Err(slot)) if !(last && self.chunks[i].chunk.is_full_before(slot)) => {
-                let part = &mut self.chunks[i];
-                Arc::make_mut(&mut part.chunk).insert(slot, key, value, epoch);
-                part.renew();
-                self.split_if_due(i);
-            }
-            Some(Err(_)) | None => {
-                let mut chunk = Chunk::default();
-                chunk.insert(0, key, value, epoch);
-                self.chunks.push(Part::new(chunk));
+            found => {
+                self.insert_at(i, found.and_then(Result::err), (key, value), epoch);
+                true
             }
         }
-        self.entries += 1;
-        true
+    }
+
+    /// Inserts where the key is not there yet, in an epoch; gives back whether that was so. Where
+    /// it is there nothing changes, and nothing is copied.
+    pub(crate) fn insert(&mut self, key: &[u8], value: &[u8], epoch: u64) -> bool {
+        let epoch = u32::try_from(epoch).unwrap_or(u32::MAX);
+        let i = self.chunk_of(key);
+        match self.chunks.get(i).map(|part| part.chunk.search(key)) {
+            Some(Ok(_)) => false,
+            found => {
+                self.insert_at(i, found.and_then(Result::err), (key, value), epoch);
+                true
+            }
+        }
     }
 
     /// Removes; gives back whether the key was there.
@@ -211,6 +213,26 @@ impl MapChunks {
                 Ordering::Greater => false,
             })
             .saturating_sub(1)
+    }
+
+    /// Inserts a new key into chunk `i`, at its place there.
+    fn insert_at(&mut self, i: usize, slot: Option<usize>, entry: (&[u8], &[u8]), epoch: u32) {
+        let last = i + 1 >= self.chunks.len();
+        match slot {
+            // What comes in order fills its chunks: halves of them would stay half empty.
+            Some(slot) if !(last && self.chunks[i].chunk.is_full_before(slot)) => {
+                let part = &mut self.chunks[i];
+                Arc::make_mut(&mut part.chunk).insert(slot, entry.0, entry.1, epoch);
+                part.renew();
+                self.split_if_due(i);
+            }
+            Some(_) | None => {
+                let mut chunk = Chunk::default();
+                chunk.insert(0, entry.0, entry.1, epoch);
+                self.chunks.push(Part::new(chunk));
+            }
+        }
+        self.entries += 1;
     }
 
     /// Splits a chunk that is too large.

@@ -56,10 +56,7 @@ impl TimerQueue {
     pub fn add(&mut self, when: When, group: KeyGroup, key: &[u8], epoch: u64) -> bool {
         self.entry(when.at, group, key);
         let entry = std::mem::take(&mut self.scratch);
-        let new = match self.of(when.kind).get(&entry) {
-            Some(_) => false,
-            None => self.of_mut(when.kind).put(&entry, &[], epoch),
-        };
+        let new = self.of_mut(when.kind).insert(&entry, &[], epoch);
         self.scratch = entry;
         new
     }
