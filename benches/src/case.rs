@@ -1,6 +1,9 @@
-//! What is measured: a job, who runs its operator, how parallel, with checkpoints or without.
+//! What is measured: a job, where its state is, who runs its operator, how parallel, with
+//! checkpoints or without.
 
 use std::time::Duration;
+
+use crate::backend::Store;
 
 /// What the job does with its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,14 +28,24 @@ pub(crate) enum Maker {
     Wasm,
 }
 
+/// The checkpoints that are taken meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Saving {
+    Off,
+    /// Every second to a local directory, each written in full.
+    Full,
+    /// The same, each on top of the one before.
+    Increments,
+}
+
 /// One thing to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Case {
     pub(crate) work: Work,
+    pub(crate) store: Store,
     pub(crate) maker: Maker,
     pub(crate) parallelism: u32,
-    /// A checkpoint every second to a local directory, or none.
-    pub(crate) checkpoints: bool,
+    pub(crate) checkpoints: Saving,
 }
 
 /// Rows of distinct content; the source deals them out over and over.
@@ -81,13 +94,14 @@ impl Case {
             Work::Count { keys: 1_000_000 },
         ] {
             for parallelism in [1, 2] {
-                for checkpoints in [false, true] {
+                for checkpoints in [Saving::Off, Saving::Full] {
                     for maker in [Maker::Native, Maker::Wasm] {
                         // Without an operator there is nothing to be native or to be saved.
-                        let is_plain = maker == Maker::Native && !checkpoints;
+                        let is_plain = maker == Maker::Native && checkpoints == Saving::Off;
                         if work != Work::Nothing || is_plain {
                             all.push(Self {
                                 work,
+                                store: Store::Heap,
                                 maker,
                                 parallelism,
                                 checkpoints,
@@ -95,6 +109,17 @@ impl Case {
                         }
                     }
                 }
+            }
+        }
+        for keys in [1_000, 1_000_000] {
+            for checkpoints in [Saving::Off, Saving::Increments] {
+                all.extend([Maker::Native, Maker::Wasm].map(|maker| Self {
+                    work: Work::Count { keys },
+                    store: Store::RocksDb,
+                    maker,
+                    parallelism: 1,
+                    checkpoints,
+                }));
             }
         }
         all
@@ -116,18 +141,26 @@ impl Case {
             (_, Maker::Native) => "-native",
             (_, Maker::Wasm) => "-wasm",
         };
-        let checkpoints = if self.checkpoints { "-checkpoints" } else { "" };
+        let checkpoints = match self.checkpoints {
+            Saving::Off => "",
+            Saving::Full => "-checkpoints",
+            Saving::Increments => "-increments",
+        };
+        let store = match self.store {
+            Store::Heap => "",
+            Store::RocksDb => "-rocksdb",
+        };
         let work = self.work.name();
-        format!("{work}{maker}-p{}{checkpoints}", self.parallelism)
+        format!("{work}{store}{maker}-p{}{checkpoints}", self.parallelism)
     }
 
     /// How long it is measured, warm-up apart.
     pub(crate) fn length(&self, quick: bool) -> Duration {
         Duration::from_millis(match (quick, self.checkpoints) {
             (true, _) => 30,
-            (false, false) => 1_500,
+            (false, Saving::Off) => 1_500,
             // Some checkpoints must fall into it.
-            (false, true) => 4_000,
+            (false, Saving::Full | Saving::Increments) => 4_000,
         })
     }
 
@@ -151,6 +184,7 @@ mod tests {
         let names: HashSet<String> = all.iter().map(Case::name).collect();
         assert_eq!(names.len(), all.len());
         assert!(names.contains("count-1e6-wasm-p2-checkpoints"));
+        assert!(names.contains("count-1e6-rocksdb-native-p1-increments"));
         for (index, case) in all.iter().enumerate() {
             let peers = all.iter().filter(|other| case.compares_to(other)).count();
             assert_eq!(peers, if case.work == Work::Nothing { 1 } else { 2 });

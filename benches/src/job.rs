@@ -21,18 +21,16 @@ use weir_formats::CsvKey;
 use weir_graph::{
     Endpoint, Input, LogicalGraph, OnError, OperatorNode, Partitioning, SinkNode, SourceNode, plan,
 };
-use weir_model::{Attempt, KeyGroupRange, MaxParallelism, Name, Parallelism};
-use weir_operator::{Failure, OperatorFactory, SinkFactory, SourceFactory, TaskInfo};
+use weir_model::{Attempt, MaxParallelism, Name, Parallelism};
+use weir_operator::{OperatorFactory, SinkFactory, SourceFactory};
 use weir_runtime::{
-    BackendFactory, CheckpointOptions, CheckpointStats, Deployment, JobEvent, JobListener,
-    JobOptions, Mapping, OnExisting, OperatorDeployment, Outcome, RestoreFrom, SinkDeployment,
-    SystemClock,
+    CheckpointOptions, CheckpointStats, Deployment, JobEvent, JobListener, JobOptions, Mapping,
+    OnExisting, OperatorDeployment, Outcome, RestoreFrom, SinkDeployment, SystemClock,
 };
 use weir_snapshot_store::LocalStore;
-use weir_state::{Backend, HeapBackend, StateDecl};
 
 use crate::{
-    case::{Case, Maker, Work},
+    case::{Case, Maker, Saving, Work},
     error::{Context, Error, Result},
     material::Material,
     meter::Meter,
@@ -96,9 +94,9 @@ impl Bench {
             Arc::clone(&meter),
             case.parallelism,
         ));
-        let deployment = self.deploy(case, source.clone(), Arc::new(Counting(meter.clone())))?;
-
         let folder = tempfile::tempdir().context("making a folder for checkpoints")?;
+        let sink = Arc::new(Counting(meter.clone()));
+        let deployment = self.deploy(case, source.clone(), sink, folder.path())?;
         let listener = Arc::new(Listener::default());
         // Held until the job has ended: it is never asked to stop.
         let (_stopper, stop) = watch::channel(false);
@@ -136,6 +134,7 @@ impl Bench {
         case: Case,
         source: Arc<dyn SourceFactory>,
         sink: Arc<dyn SinkFactory>,
+        folder: &Path,
     ) -> Result<Deployment> {
         let name = |text| Name::new(text).with_context(|| format!("`{text}` is no name"));
         let (rows, operator, out) = (name("rows")?, name("operator")?, name("out")?);
@@ -156,7 +155,7 @@ impl Bench {
             sources: HashMap::from([(rows, source)]),
             operators: operators.into_iter().collect(),
             sinks: HashMap::from([(out, sink)]),
-            backend: Arc::new(Heap),
+            backend: case.store.factory(&folder.join("local")),
             mapping: Mapping::default(),
         })
     }
@@ -174,7 +173,7 @@ impl Bench {
 }
 
 /// The job as a job file would say it: keyed where rows are counted, else chained to one task.
-fn graph(
+pub(crate) fn graph(
     case: Case,
     has_operator: bool,
     rows: &Name,
@@ -230,9 +229,10 @@ fn options(
     listener: Arc<Listener>,
     stop: watch::Receiver<bool>,
 ) -> JobOptions {
-    let checkpoints = case.checkpoints.then(|| CheckpointOptions {
+    let checkpoints = (case.checkpoints != Saving::Off).then(|| CheckpointOptions {
         config: Config {
             interval_ms: Some(1_000),
+            incremental: case.checkpoints == Saving::Increments,
             ..Config::default()
         },
         mode: CheckpointMode::ExactlyOnce,
@@ -273,19 +273,5 @@ impl JobListener for Listener {
             let mut completed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             completed.push(*stats);
         }
-    }
-}
-
-/// Keyed state in memory.
-pub(crate) struct Heap;
-
-impl BackendFactory for Heap {
-    fn create(
-        &self,
-        _task: &TaskInfo,
-        states: &[StateDecl],
-        range: KeyGroupRange,
-    ) -> Result<Box<dyn Backend>, Failure> {
-        Ok(Box::new(HeapBackend::new(states.to_vec(), range)?))
     }
 }

@@ -10,11 +10,13 @@
     reason = "a command for a terminal: results to stdout, talk to stderr"
 )]
 
+mod backend;
 mod case;
 mod clock;
 mod error;
 mod job;
 mod machine;
+mod marks;
 mod material;
 mod meter;
 mod native;
@@ -25,6 +27,7 @@ mod report;
 mod sink;
 mod source;
 mod start;
+mod state;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
@@ -98,13 +101,15 @@ fn run(options: &Options) -> Result<()> {
         .collect();
     let with_start = wanted(start::NAME);
     let with_pressure = wanted(pressure::NAME);
+    let with_state = wanted(state::NAME);
+    let with_marks = wanted(marks::NAME);
     if options.list {
         cases.iter().for_each(|case| println!("{}", case.name()));
-        println!("{}", start::NAME);
-        println!("{}", pressure::NAME);
+        [start::NAME, pressure::NAME, state::NAME, marks::NAME].map(|name| println!("{name}"));
         return Ok(());
     }
-    if cases.is_empty() && !with_start && !with_pressure {
+    let others = with_start || with_pressure || with_state || with_marks;
+    if cases.is_empty() && !others {
         let only = options.only.as_deref().unwrap_or_default();
         return Err(Error::new(format_args!(
             "no case has `{only}` in its name; `--list` shows all"
@@ -132,17 +137,24 @@ fn run(options: &Options) -> Result<()> {
         None
     };
 
-    let pressure = match with_pressure {
-        true => Some(pressure::measure(options.quick).context("measuring back pressure")?),
-        false => None,
-    };
     let results = Results {
         machine,
         command: std::env::args().skip(1).collect::<Vec<_>>().join(" "),
         repeats,
         records,
         start,
-        pressure,
+        pressure: match with_pressure {
+            true => Some(pressure::measure(options.quick).context("measuring back pressure")?),
+            false => None,
+        },
+        state: match with_state {
+            true => state::measure(options.quick)?,
+            false => Vec::new(),
+        },
+        marks: match with_marks {
+            true => Some(marks::measure(options.quick).context("measuring marks")?),
+            false => None,
+        },
     };
     println!("{}", results.table());
     if options.write {

@@ -4,6 +4,7 @@
 
 use std::{
     collections::HashMap,
+    path::Path,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
@@ -32,9 +33,9 @@ use weir_runtime::{
 use weir_snapshot_store::{LocalStore, MemoryStore};
 
 use crate::{
+    backend::Store,
     case::Work,
     error::{Context, Error, Result},
-    job::Heap,
     material::Material,
     meter::Meter,
     native,
@@ -200,7 +201,7 @@ fn deploy(rows: source::Rows, each: Duration) -> Result<Deployment> {
         sources: HashMap::from([(from, Arc::new(rows) as Arc<_>)]),
         operators: HashMap::from([(operator, count)]),
         sinks: HashMap::from([(out, sink)]),
-        backend: Arc::new(Heap),
+        backend: Store::Heap.factory(Path::new("")),
         mapping: Mapping::default(),
     })
 }

@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 use weir_runtime::CheckpointStats;
 
-use crate::{case::Case, clock::Passed};
+use crate::{
+    case::{Case, Saving},
+    clock::Passed,
+};
 
 /// One run, warm-up apart.
 #[derive(Clone, Debug)]
@@ -97,7 +100,9 @@ impl Record {
         json!({
             "case": case.name(),
             "parallelism": case.parallelism,
-            "checkpoints": case.checkpoints,
+            "backend": case.store.name(),
+            "checkpoints": case.checkpoints != Saving::Off,
+            "incremental": case.checkpoints == Saving::Increments,
             "rows_per_second": self.median(Run::rate).round(),
             "rows_per_second_and_core": self.median(Run::rate_per_core).round(),
             "cpu_ns_per_row": self.median(Run::cost),
@@ -124,7 +129,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::case::{Maker, Work};
+    use crate::{
+        backend::Store,
+        case::{Maker, Work},
+    };
 
     fn record(costs: &[u64]) -> Record {
         let run = |&cost| Run {
@@ -139,9 +147,10 @@ mod tests {
         Record {
             case: Case {
                 work: Work::Passthrough,
+                store: Store::Heap,
                 maker: Maker::Native,
                 parallelism: 1,
-                checkpoints: false,
+                checkpoints: Saving::Off,
             },
             runs: costs.iter().map(run).collect(),
         }

@@ -5,12 +5,15 @@ use std::{fmt::Write, fs, path::Path};
 use serde_json::{Value, json};
 
 use crate::{
-    case::{Case, Maker, Work},
+    backend::Store,
+    case::{Case, Maker, Saving},
     error::{Context, Result},
     machine::Machine,
+    marks::Marks,
     pressure::{Checkpoints, Pressure},
-    record::{Record, Run},
+    record::{Record, Run, median},
     start::Start,
+    state::Kept,
 };
 
 /// Between these lines of `README.md` is what the last run found.
@@ -26,6 +29,8 @@ pub(crate) struct Results {
     pub(crate) records: Vec<Record>,
     pub(crate) start: Option<Start>,
     pub(crate) pressure: Option<Pressure>,
+    pub(crate) state: Vec<Kept>,
+    pub(crate) marks: Option<Marks>,
 }
 
 impl Results {
@@ -105,6 +110,15 @@ impl Results {
                 aligned.ms() / 1e3,
             )?;
         }
+        write_state(out, &self.state)?;
+        if let Some(marks) = &self.marks {
+            writeln!(
+                out,
+                "\nTo keep in mind what has changed, for increments, costs the heap **{:.2}** times \
+                 what a write costs without.",
+                marks.ratio()
+            )?;
+        }
         Ok(())
     }
 
@@ -127,6 +141,8 @@ impl Results {
             "repeats": self.repeats,
             "cases": self.records.iter().map(Record::to_json).collect::<Vec<_>>(),
             "checkpoint_under_back_pressure": under_pressure,
+            "state": self.state.iter().map(Kept::to_json).collect::<Vec<_>>(),
+            "marks": self.marks.as_ref().map(Marks::to_json),
             "start_to_first_row_ms": self.start.as_ref().map(|start| json!({
                 "cached": start.median(),
                 "cached_runs": start.cached,
@@ -134,6 +150,39 @@ impl Results {
             })),
         })
     }
+}
+
+/// What checkpoints of a large state weigh and take, and how soon a job is back from one.
+fn write_state(out: &mut String, state: &[Kept]) -> std::fmt::Result {
+    let Some(first) = state.first() else {
+        return Ok(());
+    };
+    writeln!(
+        out,
+        "\nState of {} keys, a count each:\n\n\
+         | backend | full checkpoint | an increment, 1 % of the keys changed | of the full one | \
+         its synchronous part | from the start of a job at it to the first row |\n\
+         | --- | --- | --- | --- | --- | --- |",
+        first.keys
+    )?;
+    for kept in state {
+        let increment = kept.increments.iter().map(|one| one.bytes as f64);
+        let took = kept.increments.iter().map(|one| one.duration_ms as f64);
+        writeln!(
+            out,
+            "| {} | {:.1} MiB, {} ms | {:.2} MiB, {:.0} ms | **{:.1} %** | at most **{:.2} ms** | \
+             **{:.0} ms** |",
+            kept.store.name(),
+            kept.full.bytes as f64 / f64::from(1 << 20),
+            kept.full.duration_ms,
+            median(increment.collect()) / f64::from(1 << 20),
+            median(took.collect()),
+            kept.share() * 100.0,
+            kept.worst_sync_ms(),
+            kept.back_ms(),
+        )?;
+    }
+    Ok(())
 }
 
 /// A row of the table: what differs only in who runs the operator.
@@ -145,20 +194,26 @@ fn write_row(out: &mut String, group: &[Record]) -> std::fmt::Result {
     };
     let Case {
         work,
+        store,
         parallelism,
         checkpoints,
         ..
     } = first.case;
-    let checkpoints = match (work, checkpoints) {
-        (Work::Nothing, _) | (_, false) => "off",
-        (_, true) => "1 s",
+    let checkpoints = match checkpoints {
+        Saving::Off => "off",
+        Saving::Full => "1 s",
+        Saving::Increments => "1 s, increments",
+    };
+    let store = match store {
+        Store::Heap => "",
+        Store::RocksDb => ", RocksDB",
     };
     let rate = |record: Option<&Record>| millions(record.map(|r| r.median(Run::rate)));
     let cost = |record: Option<&Record>| ns(record.map(|r| r.median(Run::cost)));
     let adds = wasm.zip(native).map(|(wasm, native)| wasm.adds_to(native));
     writeln!(
         out,
-        "| {} | {parallelism} | {checkpoints} | {} | {} | {} | {} | {} | {} |",
+        "| {}{store} | {parallelism} | {checkpoints} | {} | {} | {} | {} | {} | {} |",
         work.in_words(),
         rate(native),
         cost(native),

@@ -24,7 +24,12 @@ fn everything_is_measured_once_and_is_exact() {
         "| keyed count, 1e3 keys | 1 | off |",
         "| keyed count, 1e6 keys | 2 | 1 s |",
         "Start of `weir run` to its first row",
+        "| keyed count, 1e3 keys, RocksDB | 1 | off |",
+        "| keyed count, 1e6 keys, RocksDB | 1 | 1 s, increments |",
         "A checkpoint under full back pressure",
+        "| heap | ",
+        "| rocksdb | ",
+        "To keep in mind what has changed",
     ] {
         assert!(out.contains(line), "no `{line}` in\n{out}");
     }

@@ -101,6 +101,7 @@ const NEEDS: [(&str, &[&str]); 20] = [
             "graph",
             "component",
             "snapshot-store",
+            "state-rocksdb",
             "runtime",
         ],
     ),
