@@ -26,6 +26,15 @@ pub enum Refusal {
         /// The most that it may have.
         limit: u64,
     },
+    /// The disk is full, or one may not use more of it.
+    #[error(
+        "there is no room for it: {message}; make room there, keep fewer checkpoints \
+         (`checkpoint.retain`), or name another directory in `checkpoint.dir`"
+    )]
+    Full {
+        /// What the system says, and of which file.
+        message: String,
+    },
     /// There is no such bucket.
     #[error("{place} does not exist: {message}; make it, or name another in `checkpoint.dir`")]
     NoBucket {
@@ -75,6 +84,7 @@ impl Refusal {
             Self::Denied { .. } => "W0132",
             Self::Unreachable { .. } => "W0133",
             Self::Superseded { .. } => "W0134",
+            Self::Full { .. } => "W0135",
         }
     }
 }

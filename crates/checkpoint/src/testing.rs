@@ -10,7 +10,7 @@ use std::{
 
 pub use contract::contract;
 
-use crate::{ObjectInfo, ObjectWriter, SnapshotStore, StoreError};
+use crate::{ObjectInfo, ObjectWriter, Refusal, SnapshotStore, StoreError};
 
 /// What goes wrong with the write of one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,8 +173,13 @@ impl ObjectWriter for Writer<'_> {
         }
         let more = bytes.len() as u64;
         if inner.room.is_some_and(|room| inner.bytes() + more > room) {
-            let message = "No space left on device (os error 28)";
-            return Err(failed("write", &self.path, message));
+            return Err(StoreError::Refused {
+                operation: "write",
+                path: self.path.clone(),
+                refusal: Refusal::Full {
+                    message: "No space left on device (os error 28)".to_owned(),
+                },
+            });
         }
         inner.begun += more;
         drop(inner);

@@ -142,3 +142,44 @@ fn d19_a_task_writes_one_object_for_a_checkpoint() {
         assert_eq!(objects.len(), completed * 3 + 1, "{objects:?}");
     }
 }
+
+#[test]
+fn a_disk_that_fills_during_checkpoints_costs_them_and_their_room_and_the_job_goes_on() {
+    let splits = [rows(0, 2000, 50), rows(1, 2000, 50)];
+    for incremental in [false, true] {
+        let ledger = Ledger::default();
+        let valve = Valve::at(100);
+        let mut job = hardy(&splits, incremental, &ledger);
+        job = {
+            let mut behind = counting(&splits, &valve, 2, &ledger);
+            behind.checkpoints = job.checkpoints.take();
+            behind
+        };
+        let (store, full, failed) = (job.store.clone(), AtomicBool::new(false), AtomicU32::new(0));
+        job.events = Events::reacting(move |event| match event {
+            // What is there stays, and a little is left: the next ones begin and do not end.
+            JobEvent::Checkpoint(_) if !full.swap(true, Ordering::Relaxed) => {
+                store.set_room(Some(store.bytes() + 100));
+                valve.open_to(1000);
+            }
+            JobEvent::CheckpointFailed { reason, .. } => {
+                for part in ["no room", "No space left", "W0135"] {
+                    assert!(reason.contains(part), "{reason}");
+                }
+                if failed.fetch_add(1, Ordering::Relaxed) == 5 {
+                    store.set_room(None);
+                    valve.open_to(u64::MAX);
+                }
+            }
+            _ => {}
+        });
+        let report = job.run();
+        let finished = matches!(report.outcome, Ended::Finished);
+        assert!(finished && report.restarts == 0, "{:?}", report.outcome);
+        assert_eq!(ledger.sorted(), counted(&splits));
+        check_store(&job, "after a full disk");
+        let listed = job.store.list("").unwrap();
+        let whole: u64 = listed.iter().map(|object| object.length).sum();
+        assert_eq!(job.store.bytes(), whole, "nothing of those that failed");
+    }
+}

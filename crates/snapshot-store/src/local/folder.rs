@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use weir_checkpoint::StoreError;
+use weir_checkpoint::{Refusal, StoreError};
 
 /// How deep folders are walked into: deeper than any path that is made, and an end.
 const MAX_DEPTH: u32 = 32;
@@ -32,10 +32,20 @@ impl Trouble {
 
     /// The error of the store's operation that it befell.
     pub(crate) fn during(self, operation: &'static str, path: &str) -> StoreError {
-        StoreError::Failed {
-            operation,
-            path: path.to_owned(),
-            message: self.to_string(),
+        let (path, message) = (path.to_owned(), self.to_string());
+        match self.error.kind() {
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => StoreError::Refused {
+                operation,
+                path,
+                refusal: Refusal::Full { message },
+            },
+            _ => StoreError::Failed {
+                operation,
+                path,
+                message,
+            },
         }
     }
 }

@@ -277,3 +277,53 @@ fn a_directory_that_cannot_be_written_to_is_named_with_the_cause() {
         taken.join("checkpoints").display().to_string()
     );
 }
+
+/// Set in a process of its own, whose files may have a megabyte or two: its value is the folder.
+const SMALL_FILES: &str = "WEIR_SMALL_FILES";
+
+#[test]
+fn w0135_what_finds_no_room_is_told_as_such_and_takes_none() {
+    if let Some(place) = std::env::var_os(SMALL_FILES) {
+        return fill(&LocalStore::new(place));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let output = std::process::Command::new("sh")
+        // Beyond the limit a write is an error and no signal.
+        .args(["-c", "trap '' XFSZ; ulimit -f 2048; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["w0135_what_finds_no_room", "--nocapture"])
+        .env(SMALL_FILES, dir.path())
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{told}");
+    assert!(told.contains("1 passed"), "nothing was run: {told}");
+}
+
+/// A limit on the size of files stands for a disk that is full.
+fn fill(store: &LocalStore) {
+    store
+        .put("job/chk-1/_metadata", vec![vec![1; 100]])
+        .unwrap();
+    let large = vec![7; 64 << 10];
+    let mut object = store.create("job/chk-2/a/0/state").unwrap();
+    let error = (0..100).find_map(|_| object.write(&large).err()).unwrap();
+    let told = error.told();
+    for part in ["job/chk-2/a/0/state", "no room", "File too large", "W0135"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    // At once, and not only when whoever wrote has come round to it.
+    assert_eq!(files(store), ["_metadata"]);
+    assert!(!store.root().join("job/chk-2").exists());
+    assert!(object.write(b"more").is_err() && object.finish().is_err());
+    // What fits finds room.
+    store.put("job/chk-2/a/0/state", vec![large]).unwrap();
+    // At the end, when what was gathered is written.
+    let mut object = store.create("job/chk-3/a/0/state").unwrap();
+    let almost = vec![7; (2 << 20) - 100];
+    let small = object.write(&almost).is_ok();
+    let ended = (0..20_000).try_for_each(|_| object.write(&[7; 100]));
+    assert!(!small || ended.is_err());
+    drop(object);
+    assert_eq!(files(store), ["_metadata", "state"]);
+}
