@@ -53,7 +53,7 @@ pub(crate) struct Course {
 pub(crate) fn run(place: &Path, size: Size, kill: bool) -> Course {
     let keys = size.keys;
     // Each key comes twice: before the kill and after it.
-    let rows: Vec<String> = (0..2 * keys).map(|n| format!("{}-", n % keys)).collect();
+    let rows = rows(keys, 2);
     let valve = Valve::at(keys);
     let begun = resident();
     reset_peak();
@@ -86,6 +86,12 @@ pub(crate) fn run(place: &Path, size: Size, kill: bool) -> Course {
         grown: grown.max(peak().saturating_sub(begun)),
         grown_by_restore: by_restore,
     }
+}
+
+/// A row of each key, so many times.
+pub(crate) fn rows(keys: u64, times: u64) -> Vec<String> {
+    let all = 0..times * keys;
+    all.map(|n| format!("{}-", n % keys)).collect()
 }
 
 /// Runs it until all state is there and in a checkpoint.
@@ -127,7 +133,7 @@ fn fill(mut job: TestJob, filled: &Filled, keys: u64, kill: bool) -> CheckpointS
 
 /// What the operator has seen.
 #[derive(Clone, Default)]
-struct Filled(Arc<Inner>);
+pub(crate) struct Filled(Arc<Inner>);
 
 /// What is done when there are so many keys.
 type Due = (u64, Box<dyn Fn() + Send>);
@@ -140,11 +146,13 @@ struct Inner {
 }
 
 impl Filled {
-    fn made(&self) -> u64 {
+    /// Keys that it has given a value.
+    pub(crate) fn made(&self) -> u64 {
         self.0.made.load(Ordering::Relaxed)
     }
 
-    fn found(&self) -> u64 {
+    /// Keys that still had it.
+    pub(crate) fn found(&self) -> u64 {
         self.0.found.load(Ordering::Relaxed)
     }
 
@@ -164,7 +172,8 @@ impl Filled {
     }
 }
 
-fn job(
+/// The job, for its first run or its second.
+pub(crate) fn job(
     place: &Path,
     size: Size,
     run: usize,
@@ -262,6 +271,10 @@ impl BackendFactory for OnDisk {
     ) -> Result<Box<dyn Backend>, Failure> {
         let owner = format!("{}-{}", task.operator, task.subtask.0);
         Ok(Box::new(self.0.create(&owner, states.to_vec(), range)?))
+    }
+
+    fn has_files(&self) -> bool {
+        true
     }
 }
 
