@@ -21,9 +21,11 @@ use std::{
 use weir_checkpoint::{
     CheckpointKind, FileRef, JobPaths, Metadata, SnapshotStore, StoreError, resolve,
 };
-use weir_model::{OperatorName, Parallelism, SubtaskIndex};
+use weir_model::{
+    KeyGroup, KeyGroupRange, MaxParallelism, OperatorName, Parallelism, SubtaskIndex,
+};
 use weir_snapshot_store::LocalStore;
-use weir_state::{ChannelFile, InFlight, StateFileReader};
+use weir_state::{ChannelFile, Error, InFlight, StateFileReader};
 
 use crate::storage::store_of;
 
@@ -128,10 +130,21 @@ impl Saved {
     /// Opens the state file of a subtask with those that it refers to.
     fn open_part(&self, file: &FileRef, shared: &[FileRef]) -> Result<StateFileReader<'_>, String> {
         let mut reader = self.open(file)?;
+        self.refer(&mut reader, &shared.iter().collect::<Vec<_>>())?;
+        Ok(reader)
+    }
+
+    /// Gives a file those that it refers to, which must be among `known`. Whether they are whole is
+    /// found when they are looked at themselves.
+    fn refer<'a>(
+        &'a self,
+        reader: &mut StateFileReader<'a>,
+        known: &[&FileRef],
+    ) -> Result<(), String> {
         let references: Vec<_> = reader.references().collect();
         for (n, reference) in references.iter().enumerate() {
             let path = &reference.path;
-            let known = shared.iter().find(|file| {
+            let known = known.iter().find(|file| {
                 (&file.path, file.length, file.crc32c) == (path, reference.length, reference.crc32c)
             });
             let known =
@@ -140,19 +153,19 @@ impl Saved {
                 .refer_ranged(n, known.length, self.ranges_of(known))
                 .map_err(|e| e.to_string())?;
         }
-        Ok(reader)
+        Ok(())
     }
 
     /// Gives ranges of the bytes of a file.
     fn ranges_of(
         &self,
         file: &FileRef,
-    ) -> impl FnMut(std::ops::Range<u64>) -> Result<Vec<u8>, String> + Send + use<'_> {
+    ) -> impl Fn(std::ops::Range<u64>) -> Result<Vec<u8>, Error> + Send + Sync + use<'_> {
         let object = self.object(file);
         move |range| {
             let length = range.end - range.start;
             let bytes = self.store.get_range(&object, range.start, length);
-            bytes.map_err(|e| e.to_string())
+            bytes.map_err(|e| Error::Storage(e.to_string()))
         }
     }
 
@@ -244,6 +257,28 @@ fn rows_in(element: &InFlight) -> u64 {
         InFlight::Rows(batch) => batch.len() as u64,
         InFlight::Watermark(_) | InFlight::Idle(_) => 0,
     }
+}
+
+/// All key groups.
+fn all_groups(max: MaxParallelism) -> KeyGroupRange {
+    let last = u16::try_from(max.get() - 1).unwrap_or(u16::MAX);
+    KeyGroupRange {
+        start: KeyGroup(0),
+        end: KeyGroup(last),
+    }
+}
+
+/// All key groups in so many steps, where there are as many, to be looked at one after the other.
+fn steps(max: MaxParallelism, steps: u32) -> Vec<KeyGroupRange> {
+    let max = max.get();
+    let step = max.div_ceil(steps) as usize;
+    let group = |n: u32| KeyGroup(u16::try_from(n).unwrap_or(u16::MAX));
+    let starts = (0..max).step_by(step);
+    let range = |start: u32| KeyGroupRange {
+        start: group(start),
+        end: group((start + step as u32 - 1).min(max - 1)),
+    };
+    starts.map(range).collect()
 }
 
 fn size_of(metadata: &Metadata) -> u64 {

@@ -147,7 +147,7 @@ fn values(keys: u64) -> Result<(), Failure> {
     );
     let mut restored = new_state()?;
     let start = Instant::now();
-    let mut reader = StateFileReader::open(file.chunks.concat())?;
+    let reader = StateFileReader::open(file.out)?;
     let range = all(MaxParallelism::new(128)?)?;
     let entries = reader.load(&operator, restored.backend_mut(), range, ProcessingTime(0))?;
     println!("{keys} keys, {entries} loaded in {:.1} ms", millis(start));

@@ -64,9 +64,9 @@ pub struct ChannelInput {
 
 /// A finished object.
 #[derive(Clone, Debug)]
-pub struct PackedChannels {
-    /// Its bytes, in pieces.
-    pub chunks: Vec<Vec<u8>>,
+pub struct PackedChannels<W> {
+    /// What it was written to.
+    pub out: W,
     /// How many bytes that is.
     pub length: u64,
     /// The CRC-32C of all of them.

@@ -125,6 +125,9 @@ pub enum Error {
     /// A file of a checkpoint is damaged or not ours.
     #[error("state file is damaged: {0}")]
     Damaged(String),
+    /// The storage of checkpoints failed, which says nothing about what lies there.
+    #[error("{0}")]
+    Storage(String),
     /// A file of a checkpoint was written by a newer version.
     #[error("state file has format version {found}, this host reads up to {known}")]
     NewerFormat {

@@ -19,6 +19,7 @@
 //!
 //! INVARIANT: a file that is damaged anywhere it is read gives an error, never other content.
 
+mod ahead;
 mod base;
 mod footer;
 mod merge;

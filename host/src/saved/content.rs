@@ -16,7 +16,7 @@ use weir_state::{
     StateKind, When,
 };
 
-use super::{Problem, Saved};
+use super::{Problem, Saved, steps};
 
 /// In how many steps all key groups are gone through, where there are as many.
 const STEPS: u32 = 1024;
@@ -110,15 +110,7 @@ impl<'a> Content<'a> {
 
     /// All key groups, in ranges small enough to be looked at one after the other.
     pub(crate) fn ranges(&self) -> Vec<KeyGroupRange> {
-        let max = self.saved.metadata.max_parallelism.get();
-        let step = max.div_ceil(STEPS) as usize;
-        let group = |n: u32| KeyGroup(u16::try_from(n).unwrap_or(u16::MAX));
-        let starts = (0..max).step_by(step);
-        let range = |start: u32| KeyGroupRange {
-            start: group(start),
-            end: group((start + step as u32 - 1).min(max - 1)),
-        };
-        starts.map(range).collect()
+        steps(self.saved.metadata.max_parallelism, STEPS)
     }
 
     /// What lies in a range of key groups.
@@ -132,7 +124,7 @@ impl<'a> Content<'a> {
         let decls: Vec<StateDecl> = keyed.iter().map(|(_, state)| declared(state)).collect();
         let own = |e: Error| Problem::new(self.operator.as_str(), e.to_string());
         let mut backend = HeapBackend::new(decls.clone(), range).map_err(own)?;
-        for part in &mut self.parts {
+        for part in &self.parts {
             if part.range.start <= range.end && range.start <= part.range.end {
                 let loaded = part
                     .reader
@@ -161,7 +153,7 @@ impl<'a> Content<'a> {
         };
         let mut all = Vec::new();
         for part in &meta.subtasks {
-            let mut parts = self.parts.iter_mut();
+            let mut parts = self.parts.iter();
             let path = part.file.as_ref().map(|file| &file.path);
             let Some(open) = parts.find(|open| Some(&open.path) == path) else {
                 all.push(SavedOperatorState::default());

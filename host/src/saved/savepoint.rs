@@ -3,9 +3,9 @@
 //! INVARIANT: the folder is new, and its metadata are written last: what was begun and not finished
 //! is no savepoint.
 
-use std::path::Path;
+use std::{io, path::Path};
 
-use weir_checkpoint::{FileRef, JobPaths, Metadata, SnapshotStore, StoreError};
+use weir_checkpoint::{FileRef, JobPaths, Metadata, ObjectWriter, SnapshotStore, StoreError};
 use weir_model::{OperatorName, SubtaskIndex};
 use weir_snapshot_store::LocalStore;
 use weir_state::{
@@ -41,6 +41,20 @@ pub(crate) enum NotMade {
     /// The metadata make no sense.
     #[error("{0}")]
     Metadata(String),
+}
+
+/// A file on its way to the store.
+struct Object<'a>(Box<dyn ObjectWriter + 'a>);
+
+impl io::Write for Object<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes).map_err(io::Error::other)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl NewSavepoint {
@@ -86,12 +100,12 @@ impl NewSavepoint {
         let raw = std::mem::take(&mut saved.raw);
         let mut state = OperatorState::new(decls);
         state.restore(saved)?;
-        let mut writer = StateFileWriter::new();
+        let path = JobPaths::state_file(operator, subtask);
+        let mut writer = StateFileWriter::to(Object(self.store.create(&path)?))?;
         writer.add(operator, decls, keyed.snapshot(&request())?)?;
         writer.add_operator_state(operator, decls, state.snapshot(), raw)?;
         let file = writer.finish()?;
-        let path = JobPaths::state_file(operator, subtask);
-        self.store.put(&path, file.chunks)?;
+        file.out.0.finish()?;
         let written = FileRef {
             path,
             length: file.length,

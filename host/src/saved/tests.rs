@@ -46,7 +46,7 @@ fn checkpoint(dir: &Path, id: u64, rows: &'static [u8]) -> PathBuf {
     writer.add(&op, &[state], Box::new(Rows(rows))).unwrap();
     let file = writer.finish().unwrap();
     fs::create_dir_all(folder.join("op/0")).unwrap();
-    fs::write(folder.join("op/0/state"), file.chunks.concat()).unwrap();
+    fs::write(folder.join("op/0/state"), file.out).unwrap();
     let meta = OperatorMeta {
         parallelism: Parallelism::new(1).unwrap(),
         states: vec![StateMeta {

@@ -5,11 +5,17 @@
 
 use std::path::Path;
 
-use weir_checkpoint::{FileRef, SnapshotStore};
-use weir_model::{KeyGroup, KeyGroupRange, MaxParallelism, ProcessingTime};
-use weir_state::{ChannelFile, HeapBackend, SavedState, StateDecl, StateFileReader};
+use weir_checkpoint::{FileRef, SnapshotStore, StoreError};
+use weir_model::ProcessingTime;
+use weir_state::{ChannelFile, HeapBackend, SavedState, StateDecl};
 
-use super::{METADATA, Problem, Saved};
+use super::{METADATA, Problem, Saved, all_groups, steps};
+
+/// A file is read in pieces of so many bytes.
+const PIECE_BYTES: u64 = 4 << 20;
+
+/// Key groups are looked at in so many steps, where there are as many: a step is in memory.
+const STEPS: u32 = 128;
 
 /// What was found.
 pub(crate) enum Verified {
@@ -63,16 +69,27 @@ enum Found {
 
 /// Compares a file with what was written, and reads its state.
 fn check_file(file: &FileRef, saved: &Saved) -> Found {
-    let bytes = match saved.store.get(&saved.object(file)) {
-        Ok(bytes) => bytes,
-        Err(e) if e.is_not_found() => return Found::Wrong("missing".into()),
-        Err(e) => return Found::Unread(Problem::unread(&file.path, &e)),
+    let unread = |e: StoreError| match e.is_not_found() {
+        true => Found::Wrong("missing".into()),
+        false => Found::Unread(Problem::unread(&file.path, &e)),
     };
-    let length = bytes.len() as u64;
+    let object = saved.object(file);
+    let length = match saved.store.size(&object) {
+        Ok(length) => length,
+        Err(e) => return unread(e),
+    };
     if length != file.length {
         return Found::Wrong(format!("{length} bytes, {} were written", file.length));
     }
-    let found = crc32c::crc32c(&bytes);
+    let (mut at, mut found) = (0, 0);
+    while at < length {
+        let piece = PIECE_BYTES.min(length - at);
+        match saved.store.get_range(&object, at, piece) {
+            Ok(bytes) => found = crc32c::crc32c_append(found, &bytes),
+            Err(e) => return unread(e),
+        }
+        at += piece;
+    }
     if found != file.crc32c {
         return Found::Wrong(format!(
             "checksum {found:08x}, {:08x} was written",
@@ -80,8 +97,8 @@ fn check_file(file: &FileRef, saved: &Saved) -> Found {
         ));
     }
     let read = match file.holds_channels() {
-        true => check_channels(bytes),
-        false => check_state(bytes, file, saved),
+        true => check_channels(&object, saved),
+        false => check_state(file, saved),
     };
     match read {
         Ok(()) => Found::Whole,
@@ -90,8 +107,8 @@ fn check_file(file: &FileRef, saved: &Saved) -> Found {
 }
 
 /// Reads all state in a file as a restore does.
-fn check_state(bytes: Vec<u8>, file: &FileRef, saved: &Saved) -> Result<(), String> {
-    let mut reader = StateFileReader::open(bytes).map_err(|e| e.to_string())?;
+fn check_state(file: &FileRef, saved: &Saved) -> Result<(), String> {
+    let mut reader = saved.open(file)?;
     let operators: Vec<_> = reader.operators().cloned().collect();
     let is_here = |part: &weir_checkpoint::SubtaskMeta| part.file.as_ref() == Some(file);
     let parts = || saved.metadata.operators.values().flat_map(|o| &o.subtasks);
@@ -99,7 +116,7 @@ fn check_state(bytes: Vec<u8>, file: &FileRef, saved: &Saved) -> Result<(), Stri
         // An older file, of which others say what is in use: what else it says may be gone.
         return Ok(());
     }
-    refer(&mut reader, saved)?;
+    saved.refer(&mut reader, &saved.metadata.files())?;
     for (name, operator) in &saved.metadata.operators {
         if operator.subtasks.iter().any(is_here) && !operators.contains(name) {
             return Err(format!(
@@ -107,7 +124,8 @@ fn check_state(bytes: Vec<u8>, file: &FileRef, saved: &Saved) -> Result<(), Stri
             ));
         }
     }
-    let range = all_groups(saved.metadata.max_parallelism);
+    let max = saved.metadata.max_parallelism;
+    let range = all_groups(max);
     for name in operators {
         let wrong = |e: weir_state::Error| format!("operator `{name}`: {e}");
         if let Some(native) = reader.native(&name, range) {
@@ -121,38 +139,21 @@ fn check_state(bytes: Vec<u8>, file: &FileRef, saved: &Saved) -> Result<(), Stri
             let states = reader.states(&name).unwrap_or_default();
             let keyed = states.iter().filter(|state| state.kind.is_keyed());
             let keyed: Vec<StateDecl> = keyed.map(declared).collect();
-            let mut backend = HeapBackend::new(keyed, range).map_err(|e| e.to_string())?;
-            let loaded = reader.load(&name, &mut backend, range, ProcessingTime(0));
-            loaded.map_err(wrong)?;
+            for range in steps(max, STEPS) {
+                let backend = HeapBackend::new(keyed.clone(), range);
+                let mut backend = backend.map_err(|e| e.to_string())?;
+                let loaded = reader.load(&name, &mut backend, range, ProcessingTime(0));
+                loaded.map_err(wrong)?;
+            }
         }
         reader.operator_state(&name).map_err(wrong)?;
     }
     Ok(())
 }
 
-/// Gives a file those that it refers to. That they are whole is found when they are looked at
-/// themselves.
-fn refer(reader: &mut StateFileReader<'_>, saved: &Saved) -> Result<(), String> {
-    let references: Vec<_> = reader.references().collect();
-    let files = saved.metadata.files();
-    for (n, reference) in references.iter().enumerate() {
-        let known = files.iter().find(|file| {
-            (&file.path, file.length, file.crc32c)
-                == (&reference.path, reference.length, reference.crc32c)
-        });
-        let path = &reference.path;
-        let known = known.ok_or_else(|| format!("it refers to `{path}`, which is not named"))?;
-        let bytes = saved.store.get(&saved.object(known));
-        let bytes = bytes.map_err(|e| format!("it refers to `{path}`: {e}"))?;
-        reader
-            .refer(n, std::sync::Arc::new(bytes))
-            .map_err(|e| e.to_string())?;
-    }
-    Ok(())
-}
-
 /// Reads all that was in flight, as a restore does.
-fn check_channels(bytes: Vec<u8>) -> Result<(), String> {
+fn check_channels(object: &str, saved: &Saved) -> Result<(), String> {
+    let bytes = saved.store.get(object).map_err(|e| e.to_string())?;
     let file = ChannelFile::open(bytes).map_err(|e| e.to_string())?;
     for channel in file.channels() {
         file.elements(channel.index).map_err(|e| e.to_string())?;
@@ -169,13 +170,5 @@ fn declared(saved: &SavedState) -> StateDecl {
         version: saved.version,
         prefetch: false,
         ttl: None,
-    }
-}
-
-fn all_groups(max: MaxParallelism) -> KeyGroupRange {
-    let last = u16::try_from(max.get() - 1).unwrap_or(u16::MAX);
-    KeyGroupRange {
-        start: KeyGroup(0),
-        end: KeyGroup(last),
     }
 }

@@ -54,7 +54,7 @@ fn checkpoint(running: &mut Running) -> SavedOperatorState {
     let snapshot = running.cx.operator_state.snapshot();
     file.add_operator_state(operator, &states(), snapshot, raw)
         .unwrap();
-    let file = file.finish().unwrap().chunks.concat();
+    let file = file.finish().unwrap().out;
     StateFileReader::open(file)
         .unwrap()
         .operator_state(operator)

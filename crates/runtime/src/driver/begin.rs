@@ -98,7 +98,7 @@ impl Job {
                     store,
                     &folder,
                     own,
-                    &deployment,
+                    (&deployment, None),
                     Some(&*listener),
                 ))
             };

@@ -227,7 +227,7 @@ impl Restored {
                 .iter()
                 .filter_map(|s| s.channels.as_ref())
                 .collect();
-            if files.is_empty() {
+            if files.is_empty() || !self.is_ours(name) {
                 continue;
             }
             let mut heads = deployment.plan.chains.iter();

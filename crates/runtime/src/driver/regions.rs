@@ -305,8 +305,8 @@ impl Again {
         })
     }
 
-    /// Reads the checkpoint that the region begins with. Falling back from one that cannot be read
-    /// is for the whole job.
+    /// Reads what the region has in the checkpoint that it begins with. Falling back from one that
+    /// cannot be read is for the whole job.
     async fn restore(&self) -> Result<Option<Arc<Restored>>, Early> {
         let (store, folder, own) = match (&self.latest, &self.storage) {
             (Latest::Beginning, _) | (Latest::Own(_), None) => return Ok(None),
@@ -318,10 +318,11 @@ impl Again {
             (Latest::Foreign(foreign), _) => (foreign.store.clone(), foreign.folder.clone(), None),
         };
         let deployment = self.shared.deployment.clone();
-        let listener = self.listener.clone();
+        let (listener, vertices) = (self.listener.clone(), self.vertices.clone());
         let read = move || {
             let listener = Some(&*listener);
-            Ok(Restored::read(store, &folder, own, &deployment, listener))
+            let of = (&deployment, Some(vertices.as_slice()));
+            Ok(Restored::read(store, &folder, own, of, listener))
         };
         let whole = |failure| JobFailure {
             place: None,

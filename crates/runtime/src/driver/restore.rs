@@ -1,22 +1,25 @@
 //! What a checkpoint gives back: state by key group, splits, committables, and who had finished.
 
+mod files;
+
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use weir_checkpoint::{
     CheckpointKind, FileRef, JobPaths, Metadata, MetadataError, SnapshotStore, StoreError,
-    SubtaskMeta, Transaction, resolve,
+    SubtaskMeta, Transaction,
 };
-use weir_graph::Chain;
+use weir_graph::{Chain, Plan};
 use weir_model::{CheckpointId, Name, ProcessingTime};
 use weir_operator::{Descriptor, Failure, OperatorFactory, SavedSource, Sealed, TaskInfo};
 use weir_state::{
-    Backend, BaseIndex, Change, ChannelFile, Error, NativeReaders, Reference, SavedOperatorState,
-    StateFileReader, Verdict, redistribute, redistribute_finished,
+    Backend, BaseIndex, Change, ChannelFile, Error, NativeReaders, SavedOperatorState, Verdict,
+    redistribute, redistribute_finished,
 };
 
+use self::files::{Files, reference_to};
 use super::{
     fit::{self, Fit},
     migrate::Migration,
@@ -40,23 +43,13 @@ pub(crate) struct Restored {
     pub(crate) fit: Fit,
     /// Whether all that it holds to be committed was committed: results may be gone since.
     committed: bool,
-    store: Arc<dyn SnapshotStore>,
-    /// The folder in the store that holds its `_metadata`, ending in `/` unless empty.
-    folder: String,
-    /// The files that were found whole, by their path.
-    files: Mutex<HashMap<String, Arc<Vec<u8>>>>,
-    /// The state files among them that are not there for others only: chained operators share one.
-    readers: Mutex<HashMap<String, OpenFile>>,
-    /// What was in flight, by the path of its file: the tasks of a rescaled job take their shares
-    /// out of all.
-    channels: Mutex<HashMap<String, Arc<ChannelFile>>>,
+    /// The operators that are to go on from it; `None` = all.
+    only: Option<BTreeSet<Name>>,
+    files: Files,
     /// What was saved of each operator's state without keys, by old subtask: each new subtask takes
     /// its share of all.
     operator_states: Mutex<HashMap<Name, Arc<Vec<SavedOperatorState>>>>,
 }
-
-/// A file in memory; several operators and subtasks load from it, one after the other.
-type OpenFile = Arc<Mutex<StateFileReader<'static>>>;
 
 /// Why a checkpoint cannot be gone on from.
 pub(crate) enum NoRestore {
@@ -78,16 +71,18 @@ impl NoRestore {
 
 impl Restored {
     /// Reads the checkpoint in a folder of a store, and with it all its state files, so that what
-    /// is damaged is found before anything starts. `own` is the number that the folder has among
-    /// the job's own checkpoints; a folder elsewhere may have any name. Blocking.
+    /// is damaged is found before anything starts; those of the chains in `only` where only they
+    /// go on from it. `own` is the number that the folder has among the job's own checkpoints; a
+    /// folder elsewhere may have any name. Blocking.
     pub(crate) fn read(
         store: Arc<dyn SnapshotStore>,
         folder: &str,
         own: Option<CheckpointId>,
-        deployment: &Deployment,
+        (deployment, only): (&Deployment, Option<&[usize]>),
         listener: Option<&dyn JobListener>,
     ) -> Result<Self, NoRestore> {
         let mut restored = Self::look(store, folder, own, deployment)?;
+        restored.only = only.map(|vertices| nodes_of(&deployment.plan, vertices));
         restored.unfit().map_err(NoRestore::Unfit)?;
         restored.read_files(deployment, listener)?;
         restored.unfit().map_err(NoRestore::Unfit)?;
@@ -140,16 +135,13 @@ impl Restored {
         let fit = fit::judge(&metadata, deployment);
         Ok(Self {
             id,
-            location,
             metadata,
             renamed,
             fit,
             committed,
-            store,
-            folder,
-            files: Mutex::default(),
-            readers: Mutex::default(),
-            channels: Mutex::default(),
+            only: None,
+            files: Files::new(store, folder, location.clone()),
+            location,
             operator_states: Mutex::default(),
         })
     }
@@ -176,20 +168,25 @@ impl Restored {
         deployment: &Deployment,
         listener: Option<&dyn JobListener>,
     ) -> Result<(), NoRestore> {
-        let files = self.metadata.files();
+        let operators = self.metadata.operators.iter();
+        let ours = operators.filter(|(name, _)| self.is_ours(name));
+        let parts = || ours.clone().flat_map(|(_, operator)| &operator.subtasks);
+        let mut files: Vec<&FileRef> = parts().flat_map(SubtaskMeta::files).collect();
+        files.sort_unstable();
+        files.dedup();
         let (id, of) = (self.id, files.iter().map(|file| file.length).sum());
-        let mut done = 0;
-        for file in files {
-            self.bytes(file)?;
-            done += file.length;
+        let done = Mutex::new(0);
+        self.files.look_through(&files, &|more| {
+            let mut done = lock(&done);
+            *done += more;
             if let Some(listener) = listener {
+                let done = *done;
                 listener.event(&JobEvent::Reading { id, done, of });
             }
-        }
-        let operators = self.metadata.operators.values();
-        for part in operators.flat_map(|operator| &operator.subtasks) {
+        })?;
+        for part in parts() {
             if let Some(file) = &part.file {
-                self.reader(file, &part.shared)?;
+                self.files.reader(file, &part.shared)?;
             }
             if let Some(file) = &part.channels {
                 self.open_channels(file)?;
@@ -205,7 +202,7 @@ impl Restored {
     fn judge_native(&mut self, deployment: &Deployment) -> Result<(), NoRestore> {
         let verdicts = fit::verdicts(&self.metadata, deployment);
         for (name, verdicts) in verdicts {
-            if !self.is_native(&name)? {
+            if !self.is_ours(&name) || !self.is_native(&name)? {
                 continue;
             }
             let is_older = |verdict: &Verdict| matches!(verdict.change, Change::Version { .. });
@@ -236,11 +233,8 @@ impl Restored {
                 let message = format!("{}: operator `{operator}`: {e}", self.location);
                 NoRestore::Unreadable(Failure::Restore { message })
             })?;
-            let reader = self.reader(file, &part.shared)?;
-            if lock(&reader)
-                .native(self.saved_name(operator), held)
-                .is_some()
-            {
+            let reader = self.files.reader(file, &part.shared)?;
+            if reader.native(self.saved_name(operator), held).is_some() {
                 return Ok(true);
             }
         }
@@ -250,7 +244,7 @@ impl Restored {
     /// Judges what components had said themselves: it must be told to somebody.
     fn judge_raw(&mut self, deployment: &Deployment) -> Result<(), NoRestore> {
         for (name, operator) in &deployment.operators {
-            if operator.factory.descriptor().checkpointed {
+            if operator.factory.descriptor().checkpointed || !self.is_ours(name) {
                 continue;
             }
             let saved = self.saved_operator_state(name)?;
@@ -270,6 +264,13 @@ impl Restored {
             }
         }
         Ok(())
+    }
+
+    /// Whether an operator is to go on from it.
+    pub(super) fn is_ours(&self, operator: &Name) -> bool {
+        self.only
+            .as_ref()
+            .is_none_or(|only| only.contains(operator))
     }
 
     /// The name that an operator's state has in the files.
@@ -367,51 +368,34 @@ impl Restored {
             return Ok(());
         };
         let (range, saved_as) = (backend.key_groups(), self.saved_name(operator));
-        let failed = |message: String| Failure::Restore {
-            message: format!("{}: operator `{operator}`: {message}", self.location),
-        };
         backend.set_time(now);
         let mut parts = Vec::new();
         for (subtask, part) in saved.parallelism.subtasks().zip(&saved.subtasks) {
             let Some(file) = &part.file else { continue };
-            let held = self
-                .metadata
-                .max_parallelism
-                .range_of(subtask, saved.parallelism)
-                .map_err(|e| failed(e.to_string()))?;
+            let max = self.metadata.max_parallelism;
+            let held = max.range_of(subtask, saved.parallelism);
+            let held = held.map_err(|e| Failure::Restore {
+                message: format!("{}: operator `{operator}`: {e}", self.location),
+            })?;
             if held.start <= range.end && range.start <= held.end {
-                let reader = self.reader(file, &part.shared);
+                let reader = self.files.reader(file, &part.shared);
                 parts.push((file, held, reader.map_err(NoRestore::into_failure)?));
             }
         }
-        // In the order of old subtasks, here as everywhere, so that nobody waits in a circle.
-        let mut open: Vec<_> = parts
-            .iter()
-            .map(|(file, held, reader)| (*file, *held, lock(reader)))
-            .collect();
-        for (file, _, reader) in &open {
+        for (file, _, reader) in &parts {
             // A file in the folder of a checkpoint goes with it.
             if file.shared().is_some() {
                 base.add(reader, &reference_to(file), saved_as, range, operator);
             }
         }
-        let natives = open
-            .iter_mut()
-            .map(|(_, held, reader)| (*held, &mut **reader));
+        let natives = parts.iter().map(|(_, held, reader)| (*held, &**reader));
         if let Some(mut native) = NativeReaders::of(saved_as, natives.collect()) {
-            return backend.import(&mut native).map_err(|e| match e {
-                // It is whole: the job may go on with that backend, and an older one is no better.
-                Error::OtherBackend => Failure::Unfit {
-                    message: format!("{}: operator `{operator}`: {e}", self.location),
-                },
-                e => failed(e.to_string()),
-            });
+            let place = format!("{}: operator `{operator}`", self.location);
+            return backend.import(&mut native).map_err(|e| lost(&place, e));
         }
-        for (file, _, reader) in &mut open {
+        for (file, _, reader) in &parts {
             let loaded = reader.load(saved_as, backend, range, now);
-            loaded.map_err(|e| Failure::Restore {
-                message: format!("{}/{}: {e}", self.location, file.path),
-            })?;
+            loaded.map_err(|e| lost(&format!("{}/{}", self.location, file.path), e))?;
         }
         Ok(())
     }
@@ -456,13 +440,9 @@ impl Restored {
             let Some(file) = &subtask.file else {
                 return Ok(SavedOperatorState::default());
             };
-            let reader = self.reader(file, &subtask.shared)?;
-            lock(&reader)
-                .operator_state(self.saved_name(operator))
-                .map_err(|e| {
-                    let message = format!("{}/{}: {e}", self.location, file.path);
-                    NoRestore::Unreadable(Failure::Restore { message })
-                })
+            let reader = self.files.reader(file, &subtask.shared)?;
+            let state = reader.operator_state(self.saved_name(operator));
+            state.map_err(|e| self.files.no_restore(&file.path, e))
         };
         let subtasks = saved.iter().flat_map(|saved| &saved.subtasks);
         let all = Arc::new(subtasks.map(of).collect::<Result<Vec<_>, _>>()?);
@@ -470,95 +450,14 @@ impl Restored {
         Ok(all)
     }
 
-    /// A state file with all that it refers to, which must be among `shared`.
-    fn reader(&self, file: &FileRef, shared: &[FileRef]) -> Result<OpenFile, NoRestore> {
-        if let Some(open) = lock(&self.readers).get(&file.path) {
-            return Ok(open.clone());
-        }
-        let damaged = |message: String| {
-            let message = format!("{}/{}: {message}", self.location, file.path);
-            NoRestore::Unreadable(Failure::Restore { message })
-        };
-        let reader = StateFileReader::open(self.bytes(file)?);
-        let mut reader = reader.map_err(|e| damaged(e.to_string()))?;
-        let references: Vec<Reference> = reader.references().collect();
-        for (n, reference) in references.iter().enumerate() {
-            let known = shared.iter().find(|file| reference_to(file) == *reference);
-            let known = known.ok_or_else(|| {
-                damaged(format!(
-                    "it refers to `{}`, which the metadata do not name as it does",
-                    reference.path
-                ))
-            })?;
-            let given = reader.refer(n, self.bytes(known)?);
-            given.map_err(|e| damaged(e.to_string()))?;
-        }
-        let reader = Arc::new(Mutex::new(reader));
-        lock(&self.readers).insert(file.path.clone(), reader.clone());
-        Ok(reader)
-    }
-
-    /// Opens what was in flight to a task, and reads all of it once.
+    /// What was in flight to a task.
     pub(super) fn open_channels(&self, file: &FileRef) -> Result<Arc<ChannelFile>, NoRestore> {
-        if let Some(open) = lock(&self.channels).get(&file.path) {
-            return Ok(open.clone());
-        }
-        let damaged = |error: weir_state::Error| {
-            let message = format!("{}/{}: {error}", self.location, file.path);
-            NoRestore::Unreadable(Failure::Restore { message })
-        };
-        let channels = ChannelFile::open(self.bytes(file)?.to_vec()).map_err(damaged)?;
-        for channel in channels.channels() {
-            channels.elements(channel.index).map_err(damaged)?;
-        }
-        let channels = Arc::new(channels);
-        lock(&self.channels).insert(file.path.clone(), channels.clone());
-        Ok(channels)
-    }
-
-    /// The bytes of a file, found whole.
-    fn bytes(&self, file: &FileRef) -> Result<Arc<Vec<u8>>, NoRestore> {
-        let FileRef {
-            path,
-            length,
-            crc32c: crc,
-        } = file;
-        let place = format!("{}/{path}", self.location);
-        let damaged = |message: String| {
-            let message = format!("{place}: {message}");
-            NoRestore::Unreadable(Failure::Restore { message })
-        };
-        let mut files = lock(&self.files);
-        if let Some(known) = files.get(path) {
-            return Ok(known.clone());
-        }
-        let Some(object) = resolve(&self.folder, path) else {
-            return Err(damaged("it lies outside of what was named".into()));
-        };
-        let bytes = self.store.get(&object);
-        let bytes = bytes.map_err(|e| not_got(&place, &e))?;
-        if bytes.len() as u64 != *length {
-            return Err(damaged(format!(
-                "{} bytes, {length} were written",
-                bytes.len()
-            )));
-        }
-        let found = crc32c::crc32c(&bytes);
-        if found != *crc {
-            return Err(damaged(format!(
-                "checksum {found:08x}, {crc:08x} was written"
-            )));
-        }
-        let bytes = Arc::new(bytes);
-        files.insert(path.clone(), bytes.clone());
-        Ok(bytes)
+        self.files.channels(file)
     }
 
     /// Lets the files go, once all state is loaded.
     pub(crate) fn release(&self) {
-        lock(&self.files).clear();
-        lock(&self.channels).clear();
-        lock(&self.readers).clear();
+        self.files.release();
         lock(&self.operator_states).clear();
     }
 }
@@ -568,12 +467,28 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A file of a checkpoint, as another refers to it.
-fn reference_to(file: &FileRef) -> Reference {
-    Reference {
-        path: file.path.clone(),
-        length: file.length,
-        crc32c: file.crc32c,
+/// The nodes of some chains.
+fn nodes_of(plan: &Plan, vertices: &[usize]) -> BTreeSet<Name> {
+    let chains = vertices.iter().map(|&at| &plan.chains[at]);
+    let nodes = chains.flat_map(|chain| &chain.nodes);
+    nodes.map(|node| node.name.clone()).collect()
+}
+
+/// What an error means while state is loaded: only what is damaged is not mended by a restart.
+fn lost(place: &str, error: Error) -> Failure {
+    match error {
+        Error::Storage(message) => Failure::External {
+            what: format!("read {place}"),
+            message,
+        },
+        Error::Local { what, message } => Failure::LocalState { what, message },
+        // It is whole: the job may go on with that backend, and an older one is no better.
+        Error::OtherBackend => Failure::Unfit {
+            message: format!("{place}: {error}"),
+        },
+        error => Failure::Restore {
+            message: format!("{place}: {error}"),
+        },
     }
 }
 

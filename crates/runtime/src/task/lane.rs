@@ -5,7 +5,10 @@
 //! checkpoint
 //! *n* are sealed before those of *n + 1*, and committed after they are sealed.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use tokio::{
     sync::mpsc,
@@ -17,9 +20,9 @@ use weir_checkpoint::{
 };
 use weir_model::{Attempt, CheckpointId, Name, ProcessingTime, SubtaskIndex};
 use weir_operator::{PreCommit, SinkFactory};
-use weir_state::{OperatorSnapshot, Snapshot, StateDecl, StateFileWriter};
+use weir_state::{OperatorSnapshot, Snapshot, StateDecl, StateFile, StateFileWriter};
 
-use super::{bases::Bases, sink::Transactions, wires::Wires};
+use super::{bases::Bases, object::Object, sink::Transactions, wires::Wires};
 use crate::{
     driver::Targets,
     exchange::Recorded,
@@ -157,7 +160,7 @@ pub(crate) struct LaneHandle {
 }
 
 impl NodeState {
-    fn write(self, writer: &mut StateFileWriter) -> Result<(), weir_state::Error> {
+    fn write<W: io::Write>(self, writer: &mut StateFileWriter<W>) -> Result<(), weir_state::Error> {
         let Self {
             operator,
             decls,
@@ -318,31 +321,43 @@ impl Lane {
         };
         // Only keyed state is referred to; another file goes with its checkpoint.
         let tracked = tracked && states.iter().any(|state| state.keyed.is_some());
-        let mut writer = match base.and_then(|base| self.bases.take(base)) {
-            Some((base, index)) => StateFileWriter::on(base, index),
-            None => StateFileWriter::new(),
-        };
-        for state in states {
-            state.write(&mut writer).map_err(|e| e.to_string())?;
-        }
-        let mut file = writer.finish().map_err(|e| e.to_string())?;
         let inside = self.path(id, tracked);
-        let chunks = std::mem::take(&mut file.chunks);
-        put(self.targets.place(storage, id, &inside), chunks)?;
-        if tracked {
-            self.bases.put(id, file.index(&inside));
-        }
+        let (store, path) = self.targets.place(storage, id, &inside);
+        let object = Object::begin(&*store, &path)?;
+        let file = self.pack(object, base, states).map_err(|e| e.to_string())?;
+        let index = tracked.then(|| file.index(&inside));
         let shared = file.references.into_iter().map(|reference| FileRef {
             path: reference.path,
             length: reference.length,
             crc32c: reference.crc32c,
         });
+        file.out.finish()?;
+        if let Some(index) = index {
+            self.bases.put(id, index);
+        }
         let file = FileRef {
             path: inside,
             length: file.length,
             crc32c: file.crc32c,
         };
         Ok((Some(file), shared.collect()))
+    }
+
+    /// Writes the state of all operators into one file.
+    fn pack<W: io::Write>(
+        &self,
+        out: W,
+        base: Option<CheckpointId>,
+        states: Vec<NodeState>,
+    ) -> Result<StateFile<W>, weir_state::Error> {
+        let mut writer = StateFileWriter::to(out)?;
+        if let Some((base, index)) = base.and_then(|base| self.bases.take(base)) {
+            writer = writer.referring(base, index);
+        }
+        for state in states {
+            state.write(&mut writer)?;
+        }
+        writer.finish()
     }
 
     /// Writes what is in flight, in an object of this checkpoint alone.
@@ -354,9 +369,12 @@ impl Lane {
         let Some(storage) = self.storage.as_ref().filter(|_| !channels.is_empty()) else {
             return Ok(None);
         };
-        let file = self.wires.pack(channels).map_err(|e| e.to_string())?;
         let inside = JobPaths::channels_file(&self.name, self.subtask);
-        put(self.targets.place(storage, id, &inside), file.chunks)?;
+        let (store, path) = self.targets.place(storage, id, &inside);
+        let object = Object::begin(&*store, &path)?;
+        let packed = self.wires.pack(object, channels);
+        let file = packed.map_err(|e| e.to_string())?;
+        file.out.finish()?;
         Ok(Some(FileRef {
             path: inside,
             length: file.length,
@@ -402,18 +420,4 @@ impl Lane {
         }
         Ok(())
     }
-}
-
-fn put(
-    (store, path): (Arc<dyn SnapshotStore>, String),
-    chunks: Vec<Vec<u8>>,
-) -> Result<(), String> {
-    store.put(&path, chunks).map_err(|e| {
-        // It may be there all the same, and the checkpoint may have been given up already: then
-        // nobody else removes it. What was there before is not ours.
-        if !e.is_already_exists() {
-            let _ = store.delete(&path);
-        }
-        e.told()
-    })
 }

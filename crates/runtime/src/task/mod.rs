@@ -11,6 +11,7 @@ mod coming;
 mod event_time;
 mod isolate;
 mod lane;
+mod object;
 mod operator;
 mod overtaken;
 mod sink;

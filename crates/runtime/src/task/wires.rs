@@ -1,5 +1,7 @@
 //! What the channels of a task are, so that what is in flight in them finds its way back.
 
+use std::io;
+
 use weir_model::Batch;
 use weir_state::{ChannelFileWriter, ChannelInput, Error, PackedChannels};
 
@@ -17,11 +19,12 @@ pub(crate) struct Wires {
 
 impl Wires {
     /// Packs what is in flight, by channel.
-    pub(super) fn pack(
+    pub(super) fn pack<W: io::Write>(
         &self,
+        out: W,
         in_flight: Vec<(usize, Vec<Recorded>)>,
-    ) -> Result<PackedChannels, Error> {
-        let mut writer = ChannelFileWriter::new(self.inputs.clone());
+    ) -> Result<PackedChannels<W>, Error> {
+        let mut writer = ChannelFileWriter::to(out, self.inputs.clone())?;
         let mut slicer = Slicer::default();
         for (channel, elements) in in_flight {
             let (input, producer) = self.channels.get(channel).copied().unwrap_or_default();
@@ -41,8 +44,8 @@ impl Wires {
 }
 
 /// The rows of a batch from this one on, with only the keys that occur in them.
-fn pack_rows(
-    writer: &mut ChannelFileWriter,
+fn pack_rows<W: io::Write>(
+    writer: &mut ChannelFileWriter<W>,
     slicer: &mut Slicer,
     batch: &Batch,
     from: usize,

@@ -715,7 +715,7 @@ fn saved_finished(job: &TestJob, report: &Report) -> Vec<SavedOperatorState> {
     let of = |subtask: &SubtaskMeta| {
         assert!(subtask.finished);
         let file = get(&subtask.file.as_ref().unwrap().path);
-        let mut file = StateFileReader::open(file).unwrap();
+        let file = StateFileReader::open(file).unwrap();
         file.operator_state(&name).unwrap()
     };
     metadata.operators[&name].subtasks.iter().map(of).collect()

@@ -4,6 +4,7 @@
 use std::sync::{Condvar, Mutex};
 
 use tokio::sync::oneshot::Receiver;
+use weir_checkpoint::{ObjectInfo, ObjectWriter, StoreError, testing::MemoryStore};
 use weir_operator::{
     Descriptor, Discovery, Operator, OperatorFactory, SourceFactory, SourceReader, TaskInfo,
 };
@@ -191,6 +192,82 @@ fn the_failure_of_one_region_leaves_the_other_running() {
         .iter()
         .filter(|event| matches!(event, JobEvent::Restoring { .. }));
     assert_eq!(restored.count(), 1, "from its latest checkpoint");
+}
+
+/// Takes note of what is read.
+#[derive(Default)]
+struct Watched(MemoryStore, Mutex<Vec<String>>);
+
+impl Watched {
+    fn note(&self, path: &str) {
+        self.1.lock().unwrap().push(path.to_owned());
+    }
+}
+
+impl SnapshotStore for Watched {
+    fn create<'a>(&'a self, path: &str) -> Result<Box<dyn ObjectWriter + 'a>, StoreError> {
+        self.0.create(path)
+    }
+
+    fn get(&self, path: &str) -> Result<Vec<u8>, StoreError> {
+        self.note(path);
+        self.0.get(path)
+    }
+
+    fn get_range(&self, path: &str, offset: u64, length: u64) -> Result<Vec<u8>, StoreError> {
+        self.note(path);
+        self.0.get_range(path, offset, length)
+    }
+
+    fn size(&self, path: &str) -> Result<u64, StoreError> {
+        self.0.size(path)
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {
+        self.0.list(prefix)
+    }
+
+    fn delete(&self, path: &str) -> Result<(), StoreError> {
+        self.0.delete(path)
+    }
+
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+}
+
+#[test]
+fn a_region_reads_only_what_it_has_in_the_checkpoint() {
+    for incremental in [false, true] {
+        let one = Graph::new("a", vec![rows(0, 200, 5)]);
+        let two = Graph::new("b", vec![rows(0, 200, 5)]);
+        let (valve, armed) = (Valve::at(50), Arc::new(AtomicBool::new(false)));
+        let trip = armed.clone();
+        let map = failing(move |_| trip.swap(false, Ordering::Relaxed));
+        let job = one.add(TestJob::new(), one.source(&valve), map);
+        let mut job = two.add(job, two.source(&valve), failing(|_| false));
+        let store = Arc::new(Watched::default());
+        job.kept_in = Some(store.clone());
+        if let Some(config) = &mut job.checkpoints {
+            config.incremental = incremental;
+        }
+        job.events = at_checkpoint(3, move || {
+            armed.store(true, Ordering::Relaxed);
+            valve.open_to(u64::MAX);
+        });
+        job.restart = RESTARTS;
+        let report = job.run();
+        finished(&report);
+        one.check();
+        two.check();
+        assert_eq!((report.restarts, one.attempts(), two.attempts()), (1, 2, 1));
+        let read = store.1.lock().unwrap();
+        let of = |graph: &str| {
+            let here = |path: &&String| path.contains(&format!("/{graph}-count/"));
+            read.iter().filter(here).count()
+        };
+        assert!(of("a") > 0 && of("b") == 0, "{read:?}");
+    }
 }
 
 #[test]

@@ -37,8 +37,8 @@ fn alone(test: &str, before: &str) -> Option<String> {
     Some(told)
 }
 
-/// State of eight times the memory of the databases: a checkpoint that went through memory as a whole
-/// would be seen.
+/// State of eight times the memory of the databases: a checkpoint that went through memory as a
+/// whole would be seen.
 #[test]
 fn state_larger_than_memory_is_checkpointed_restored_and_rescaled_in_little_memory() {
     let test = "state_larger_than_memory_is_checkpointed_restored_and_rescaled_in_little_memory";

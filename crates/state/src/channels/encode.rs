@@ -1,5 +1,7 @@
 //! Writing channel state, to be done off the task.
 
+use std::io;
+
 use weir_model::{ColumnView, EventTime, KeyedView, Lineage, Rows};
 
 use super::{
@@ -9,39 +11,41 @@ use super::{
 };
 use crate::Error;
 
-/// Packs what is in flight in the channels of one task.
+/// Packs what is in flight in the channels of one task. Bytes leave block by block.
 #[derive(Debug)]
-pub struct ChannelFileWriter {
+pub struct ChannelFileWriter<W = Vec<u8>> {
     footer: Footer,
-    chunks: Vec<Vec<u8>>,
+    out: W,
     length: u64,
     crc: u32,
     /// The block that is being filled.
     block: Vec<u8>,
 }
 
-impl ChannelFileWriter {
+impl<W: io::Write> ChannelFileWriter<W> {
     /// Of a task with these inputs.
-    #[must_use]
-    pub fn new(inputs: Vec<ChannelInput>) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where `out` fails.
+    pub fn to(out: W, inputs: Vec<ChannelInput>) -> Result<Self, Error> {
         let mut writer = Self {
             footer: Footer {
                 inputs: inputs.into_iter().map(Into::into).collect(),
                 channels: Vec::new(),
             },
-            chunks: Vec::new(),
+            out,
             length: 0,
             crc: 0,
             block: Vec::new(),
         };
-        writer.push(MAGIC.to_vec());
-        writer
+        writer.push(MAGIC)?;
+        Ok(writer)
     }
 
     /// Begins another channel: of this input, from this subtask of its producer.
     ///
     /// # Errors
-    /// [`Error::TooLarge`].
+    /// [`Error::TooLarge`], [`Error::Storage`].
     pub fn channel(&mut self, input: u32, producer: u32) -> Result<(), Error> {
         self.close_block()?;
         self.footer.channels.push(ChannelEntry {
@@ -56,7 +60,7 @@ impl ChannelFileWriter {
     /// Adds rows to the channel. `lineage` is empty, or has as many entries as there are rows.
     ///
     /// # Errors
-    /// [`Error::TooLarge`].
+    /// [`Error::TooLarge`], [`Error::Storage`].
     pub fn rows(&mut self, rows: Rows<'_>, lineage: &[Lineage]) -> Result<(), Error> {
         let Rows {
             values,
@@ -109,7 +113,7 @@ impl ChannelFileWriter {
     /// Adds a watermark to the channel.
     ///
     /// # Errors
-    /// [`Error::TooLarge`].
+    /// [`Error::TooLarge`], [`Error::Storage`].
     pub fn watermark(&mut self, time: EventTime) -> Result<(), Error> {
         self.block.push(WATERMARK);
         self.block.extend_from_slice(&time.0.to_le_bytes());
@@ -119,7 +123,7 @@ impl ChannelFileWriter {
     /// Adds to the channel that it turned idle, or active.
     ///
     /// # Errors
-    /// [`Error::TooLarge`].
+    /// [`Error::TooLarge`], [`Error::Storage`].
     pub fn idle(&mut self, idle: bool) -> Result<(), Error> {
         self.block.extend_from_slice(&[IDLE, u8::from(idle)]);
         self.close_full()
@@ -128,8 +132,8 @@ impl ChannelFileWriter {
     /// Closes the object.
     ///
     /// # Errors
-    /// [`Error::TooLarge`].
-    pub fn finish(mut self) -> Result<PackedChannels, Error> {
+    /// [`Error::TooLarge`], [`Error::Storage`].
+    pub fn finish(mut self) -> Result<PackedChannels<W>, Error> {
         self.close_block()?;
         let footer = postcard::to_stdvec(&self.footer)
             .map_err(|error| super::damaged(format!("the footer cannot be encoded: {error}")))?;
@@ -140,9 +144,9 @@ impl ChannelFileWriter {
         end.extend_from_slice(&crc.to_le_bytes());
         end.extend_from_slice(&VERSION.to_le_bytes());
         end.extend_from_slice(MAGIC);
-        self.push(end);
+        self.push(&end)?;
         Ok(PackedChannels {
-            chunks: self.chunks,
+            out: self.out,
             length: self.length,
             crc32c: self.crc,
         })
@@ -154,10 +158,11 @@ impl ChannelFileWriter {
         std::mem::take(&mut self.block)
     }
 
-    fn push(&mut self, bytes: Vec<u8>) {
-        self.crc = crc32c::crc32c_append(self.crc, &bytes);
+    fn push(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.crc = crc32c::crc32c_append(self.crc, bytes);
         self.length += bytes.len() as u64;
-        self.chunks.push(bytes);
+        let written = self.out.write_all(bytes);
+        written.map_err(|error| Error::Storage(error.to_string()))
     }
 
     fn close_full(&mut self) -> Result<(), Error> {
@@ -188,8 +193,7 @@ impl ChannelFileWriter {
         if let Some(channel) = self.footer.channels.last_mut() {
             channel.blocks.push(entry);
         }
-        self.push(stored);
-        Ok(())
+        self.push(&stored)
     }
 }
 

@@ -19,7 +19,8 @@ fn input(from: &str) -> ChannelInput {
 type Written = Vec<(u32, u32, Vec<InFlight>)>;
 
 fn write(channels: &Written) -> Vec<u8> {
-    let mut writer = ChannelFileWriter::new(vec![input("a"), input("b.late")]);
+    let inputs = vec![input("a"), input("b.late")];
+    let mut writer = ChannelFileWriter::to(Vec::new(), inputs).unwrap();
     for (input, producer, elements) in channels {
         writer.channel(*input, *producer).unwrap();
         for element in elements {
@@ -31,7 +32,7 @@ fn write(channels: &Written) -> Vec<u8> {
         }
     }
     let file = writer.finish().unwrap();
-    let bytes = file.chunks.concat();
+    let bytes = file.out;
     assert_eq!(file.length, bytes.len() as u64);
     assert_eq!(file.crc32c, crc32c::crc32c(&bytes));
     bytes
@@ -173,7 +174,7 @@ fn refused(data: &[u8], channels: Vec<ChannelEntry>, why: &str) {
 
 /// The block of a batch, as it lies in a file that is not packed.
 fn plain(batch: &Batch) -> Vec<u8> {
-    let mut writer = ChannelFileWriter::new(vec![]);
+    let mut writer = ChannelFileWriter::to(Vec::new(), vec![]).unwrap();
     writer.channel(0, 0).unwrap();
     writer.rows(batch.rows(), &batch.lineage).unwrap();
     writer.take_block()

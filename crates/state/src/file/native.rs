@@ -11,7 +11,7 @@ use crate::{Error, NativeFiles, NativePart};
 pub struct NativeReaders<'r, 'a> {
     operator: OperatorName,
     parts: Vec<NativePart>,
-    readers: Vec<&'r mut StateFileReader<'a>>,
+    readers: Vec<&'r StateFileReader<'a>>,
 }
 
 impl<'r, 'a> NativeReaders<'r, 'a> {
@@ -20,7 +20,7 @@ impl<'r, 'a> NativeReaders<'r, 'a> {
     /// have been given.
     pub fn of(
         operator: &OperatorName,
-        files: Vec<(KeyGroupRange, &'r mut StateFileReader<'a>)>,
+        files: Vec<(KeyGroupRange, &'r StateFileReader<'a>)>,
     ) -> Option<Self> {
         let mut all = Self {
             operator: operator.clone(),
@@ -43,7 +43,7 @@ impl NativeFiles for NativeReaders<'_, '_> {
     }
 
     fn read(&mut self, part: usize, name: &str, out: &mut dyn io::Write) -> Result<(), Error> {
-        match self.readers.get_mut(part) {
+        match self.readers.get(part) {
             Some(reader) => reader.read_native(&self.operator, name, out),
             None => Err(super::damaged(format!("there is no part {part}"))),
         }

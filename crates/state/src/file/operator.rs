@@ -2,6 +2,8 @@
 //! `uvarint length, map key, uvarint length, value`, rising in byte order of map keys over all
 //! blocks of the state; raw: `uvarint length, bytes`. Its blocks have the key group 0.
 
+use std::io;
+
 use weir_model::{Column, KeyGroup};
 
 use super::{damaged, footer::BlockEntry, reader::Sources, writer::Bytes};
@@ -17,14 +19,14 @@ use crate::{
 const PIECE_BYTES: usize = 16 << 20;
 
 /// Rows on their way to a file.
-struct Block<'a> {
-    bytes: &'a mut Bytes,
+struct Block<'a, W> {
+    bytes: &'a mut Bytes<W>,
     entries: &'a mut Vec<BlockEntry>,
     rows: u64,
     encoded: Vec<u8>,
 }
 
-impl Block<'_> {
+impl<W: io::Write> Block<'_, W> {
     /// Adds a row of these byte strings.
     fn row(&mut self, parts: &[&[u8]]) -> Result<(), Error> {
         for part in parts {
@@ -48,7 +50,7 @@ impl Block<'_> {
     }
 }
 
-fn block<'a>(bytes: &'a mut Bytes, entries: &'a mut Vec<BlockEntry>) -> Block<'a> {
+fn block<'a, W>(bytes: &'a mut Bytes<W>, entries: &'a mut Vec<BlockEntry>) -> Block<'a, W> {
     Block {
         bytes,
         entries,
@@ -58,9 +60,9 @@ fn block<'a>(bytes: &'a mut Bytes, entries: &'a mut Vec<BlockEntry>) -> Block<'a
 }
 
 /// Writes what is in a state.
-pub(super) fn write(
+pub(super) fn write<W: io::Write>(
     content: &Content,
-    bytes: &mut Bytes,
+    bytes: &mut Bytes<W>,
     entries: &mut Vec<BlockEntry>,
 ) -> Result<(), Error> {
     let mut block = block(bytes, entries);
@@ -74,9 +76,9 @@ pub(super) fn write(
 }
 
 /// Writes raw state.
-pub(super) fn write_raw(
+pub(super) fn write_raw<W: io::Write>(
     raw: &[Vec<u8>],
-    bytes: &mut Bytes,
+    bytes: &mut Bytes<W>,
     entries: &mut Vec<BlockEntry>,
 ) -> Result<(), Error> {
     let size = raw.iter().map(Vec::len).sum();
@@ -89,7 +91,7 @@ pub(super) fn write_raw(
 /// Reads what is in a state of a kind without keys.
 pub(super) fn read(
     kind: StateKind,
-    source: &mut Sources<'_>,
+    source: &Sources<'_>,
     blocks: &[BlockEntry],
 ) -> Result<Content, Error> {
     if kind == StateKind::Broadcast {
@@ -115,10 +117,7 @@ pub(super) fn read(
 }
 
 /// Reads raw state.
-pub(super) fn read_raw(
-    source: &mut Sources<'_>,
-    blocks: &[BlockEntry],
-) -> Result<Vec<Vec<u8>>, Error> {
+pub(super) fn read_raw(source: &Sources<'_>, blocks: &[BlockEntry]) -> Result<Vec<Vec<u8>>, Error> {
     let mut raw = Vec::new();
     each_row(source, blocks, |reader| {
         raw.push(reader.bytes()?.to_vec());
@@ -129,7 +128,7 @@ pub(super) fn read_raw(
 
 /// Gives what is left of a block to `take` once a row; `None` where there is no such row.
 fn each_row(
-    source: &mut Sources<'_>,
+    source: &Sources<'_>,
     blocks: &[BlockEntry],
     mut take: impl FnMut(&mut Reader<'_>) -> Option<()>,
 ) -> Result<(), Error> {

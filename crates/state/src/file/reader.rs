@@ -6,29 +6,27 @@ use weir_model::{KeyGroup, KeyGroupRange, OperatorName, ProcessingTime};
 
 use super::{
     MAGIC, TRAILER, VERSION,
+    ahead::{self, Ahead},
     base::Reference,
     damaged,
     footer::{
         BlockEntry, FileEntry, Footer, FooterV1, FooterV2, NativeEntry, Operator, SavedState,
     },
-    merge::Changes,
     operator,
     stamps::Stamps,
     verdict::{Change, change_of},
 };
 use crate::{
-    Backend, Error, NativePart, SavedOperatorState, StateDecl, StateIndex, StateKind,
+    Backend, Error, NativePart, SavedOperatorState, StateDecl, StateIndex,
     operator_state::SavedContent,
 };
 
-/// Neighbouring blocks are fetched together up to this many bytes: one request to an object store
-/// costs as much time as some megabytes.
-const FETCH_BYTES: u64 = 8 << 20;
+/// A native file is fetched in pieces of so many bytes: one request to an object store costs as
+/// much time as some megabytes.
+const FETCH_BYTES: u64 = 4 << 20;
 
-/// Rows that were changed are handed over in pieces of some this size.
-const PIECE_BYTES: usize = 256 * 1024;
-
-/// An open state file, and with it those that it refers to.
+/// An open state file, and with it those that it refers to. Any number of threads may read it at
+/// once.
 pub struct StateFileReader<'a> {
     sources: Sources<'a>,
     files: Vec<FileEntry>,
@@ -39,7 +37,7 @@ pub struct StateFileReader<'a> {
 pub(super) struct Sources<'a>(Vec<Option<Source<'a>>>);
 
 /// Gives a range of bytes of a file.
-type ReadRange<'a> = dyn FnMut(Range<u64>) -> Result<Vec<u8>, String> + Send + 'a;
+type ReadRange<'a> = dyn Fn(Range<u64>) -> Result<Vec<u8>, Error> + Send + Sync + 'a;
 
 /// Where the bytes of a file come from.
 enum Source<'a> {
@@ -67,14 +65,13 @@ impl<'a> StateFileReader<'a> {
         Self::open_source(Source::Bytes(bytes.into()))
     }
 
-    /// Opens a file of `length` bytes of which `read` gives ranges. What `read` says of a failure
-    /// is reported as [`Error::Damaged`].
+    /// Opens a file of `length` bytes of which `read` gives ranges.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// As [`open`](Self::open), and what `read` gives.
     pub fn open_ranged(
         length: u64,
-        read: impl FnMut(Range<u64>) -> Result<Vec<u8>, String> + Send + 'a,
+        read: impl Fn(Range<u64>) -> Result<Vec<u8>, Error> + Send + Sync + 'a,
     ) -> Result<Self, Error> {
         Self::open_source(Source::Ranged {
             length,
@@ -94,8 +91,7 @@ impl<'a> StateFileReader<'a> {
             .map(|operator| operator.states.as_slice())
     }
 
-    /// The files that this one refers to. Each must be given, whole and checked, before what lies
-    /// in it is read.
+    /// The files that this one refers to. Each must be given before what lies in it is read.
     pub fn references(&self) -> impl Iterator<Item = Reference> {
         self.files.iter().map(|file| Reference {
             path: file.path.clone(),
@@ -120,7 +116,7 @@ impl<'a> StateFileReader<'a> {
         &mut self,
         n: usize,
         length: u64,
-        read: impl FnMut(Range<u64>) -> Result<Vec<u8>, String> + Send + 'a,
+        read: impl Fn(Range<u64>) -> Result<Vec<u8>, Error> + Send + Sync + 'a,
     ) -> Result<(), Error> {
         let read = Box::new(read);
         self.refer_source(n, Source::Ranged { length, read })
@@ -136,7 +132,7 @@ impl<'a> StateFileReader<'a> {
     /// is loaded. [`Error::Damaged`] where a block cannot be read; then the backend holds a part
     /// and must be dropped.
     pub fn load(
-        &mut self,
+        &self,
         operator: &OperatorName,
         backend: &mut dyn Backend,
         range: KeyGroupRange,
@@ -183,7 +179,7 @@ impl<'a> StateFileReader<'a> {
     /// [`Error::OtherBackend`] where the state is native, [`Error::Damaged`] where a block cannot
     /// be read, and what `take` gives.
     pub fn rows(
-        &mut self,
+        &self,
         operator: &OperatorName,
         range: KeyGroupRange,
         mut take: impl FnMut(&SavedState, KeyGroup, &[u8]) -> Result<(), Error>,
@@ -219,9 +215,9 @@ impl<'a> StateFileReader<'a> {
     /// Writes a native file of an operator to `out`.
     ///
     /// # Errors
-    /// [`Error::Damaged`] where it is not there or cannot be read, or `out` fails.
+    /// [`Error::Damaged`] where it is not there or is damaged, [`Error::Local`] where `out` fails.
     pub fn read_native(
-        &mut self,
+        &self,
         operator: &OperatorName,
         name: &str,
         out: &mut dyn io::Write,
@@ -239,8 +235,10 @@ impl<'a> StateFileReader<'a> {
             let next = at.saturating_add(FETCH_BYTES).min(end);
             let bytes = sources.read(blob.file, at..next)?;
             crc = crc32c::crc32c_append(crc, &bytes);
-            out.write_all(&bytes)
-                .map_err(|error| damaged(format!("native file `{name}` cannot be put: {error}")))?;
+            out.write_all(&bytes).map_err(|error| Error::Local {
+                what: format!("write native file `{name}`"),
+                message: error.to_string(),
+            })?;
             at = next;
         }
         if crc == blob.crc {
@@ -259,7 +257,7 @@ impl<'a> StateFileReader<'a> {
     ///
     /// # Errors
     /// [`Error::Damaged`] where a block cannot be read.
-    pub fn operator_state(&mut self, operator: &OperatorName) -> Result<SavedOperatorState, Error> {
+    pub fn operator_state(&self, operator: &OperatorName) -> Result<SavedOperatorState, Error> {
         let Self {
             sources, operators, ..
         } = self;
@@ -281,7 +279,7 @@ impl<'a> StateFileReader<'a> {
     /// Gives the full rows of the key groups in `range` of those states of an operator that are
     /// `wanted`, each with the position of its state.
     fn keyed(
-        &mut self,
+        &self,
         operator: &OperatorName,
         range: KeyGroupRange,
         wanted: impl Fn(usize) -> bool,
@@ -301,20 +299,14 @@ impl<'a> StateFileReader<'a> {
             let inside = |block: &&BlockEntry| range.contains(KeyGroup(block.group));
             let mut blocks: Vec<BlockEntry> = entry.blocks.iter().filter(inside).copied().collect();
             blocks.sort_by_key(|block| block.group);
-            let changed = |block: &BlockEntry| block.delta;
-            let groups = || blocks.chunk_by(|a, b| a.group == b.group);
-            let full: Vec<BlockEntry> = groups()
-                .filter(|group| !group.iter().any(changed))
-                .flatten()
-                .copied()
-                .collect();
-            sources.blocks(&full, |block, rows| {
-                take(at, saved, KeyGroup(block.group), rows)
-            })?;
-            for group in groups().filter(|group| group.iter().any(changed)) {
-                sources.merged(saved.kind, group, |group, rows| {
-                    take(at, saved, group, rows)
-                })?;
+            let mut ahead = Ahead::of(sources, &blocks);
+            for group in blocks.chunk_by(|a, b| a.group == b.group) {
+                let number = KeyGroup(group[0].group);
+                if group.iter().any(|block| block.delta) {
+                    ahead.merged(saved.kind, group, |rows| take(at, saved, number, rows))?;
+                } else {
+                    ahead.blocks(group, |_, rows| take(at, saved, number, rows))?;
+                }
             }
         }
         Ok(())
@@ -344,7 +336,7 @@ impl<'a> StateFileReader<'a> {
         Ok(())
     }
 
-    fn open_source(mut source: Source<'a>) -> Result<Self, Error> {
+    fn open_source(source: Source<'a>) -> Result<Self, Error> {
         let length = source.len();
         let trailer_at = length
             .checked_sub(TRAILER as u64)
@@ -370,7 +362,7 @@ impl<'a> StateFileReader<'a> {
             .filter(|&at| at >= MAGIC.len() as u64)
             .ok_or_else(|| damaged("the footer is longer than the file"))?;
         let footer = source.read(footer_at..trailer_at)?;
-        check_crc("the footer", &footer, u32_at(numbers, 4))?;
+        ahead::check_crc("the footer", &footer, u32_at(numbers, 4))?;
         let (footer, rest) = match version {
             1 => postcard::take_from_bytes::<FooterV1>(&footer)
                 .map(|(footer, rest)| (Footer::from(footer), rest)),
@@ -407,14 +399,14 @@ impl Source<'_> {
         }
     }
 
-    fn read(&mut self, range: Range<u64>) -> Result<Vec<u8>, Error> {
+    fn read(&self, range: Range<u64>) -> Result<Vec<u8>, Error> {
         let wanted = range.end - range.start;
         let bytes = match self {
             Self::Bytes(bytes) => bytes
                 .get(range.start as usize..range.end as usize)
                 .map(<[u8]>::to_vec)
                 .unwrap_or_default(),
-            Self::Ranged { read, .. } => read(range.clone()).map_err(damaged)?,
+            Self::Ranged { read, .. } => read(range.clone())?,
         };
         if bytes.len() as u64 == wanted {
             Ok(bytes)
@@ -430,8 +422,8 @@ impl Source<'_> {
 }
 
 impl Sources<'_> {
-    fn read(&mut self, file: u32, range: Range<u64>) -> Result<Vec<u8>, Error> {
-        match self.0.get_mut(file as usize) {
+    pub(super) fn read(&self, file: u32, range: Range<u64>) -> Result<Vec<u8>, Error> {
+        match self.0.get(file as usize) {
             Some(Some(source)) => source.read(range),
             Some(None) | None => Err(damaged(format!(
                 "file {file} of those it refers to is missing"
@@ -441,79 +433,11 @@ impl Sources<'_> {
 
     /// Gives the rows of each of some blocks to `take`, in order.
     pub(super) fn blocks(
-        &mut self,
+        &self,
         blocks: &[BlockEntry],
-        mut take: impl FnMut(&BlockEntry, &[u8]) -> Result<(), Error>,
+        take: impl FnMut(&BlockEntry, &[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let mut rest = blocks;
-        while !rest.is_empty() {
-            let (together, later) = rest.split_at(neighbours(rest));
-            rest = later;
-            let (Some(first), Some(last)) = (together.first(), together.last()) else {
-                return Ok(());
-            };
-            let end = last.offset + u64::from(last.stored);
-            let bytes = self.read(first.file, first.offset..end)?;
-            let mut bytes = bytes.as_slice();
-            for block in together {
-                let (stored, later) = bytes.split_at(block.stored as usize);
-                bytes = later;
-                if let Some(rows) = unpack(block, stored)? {
-                    take(block, &rows)?;
-                } else {
-                    take(block, stored)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives the full rows of one key group, of which there are deltas.
-    fn merged(
-        &mut self,
-        kind: StateKind,
-        blocks: &[BlockEntry],
-        mut take: impl FnMut(KeyGroup, &[u8]) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let Some(group) = blocks.first().map(|block| KeyGroup(block.group)) else {
-            return Ok(());
-        };
-        let (deltas, full): (Vec<BlockEntry>, Vec<BlockEntry>) =
-            blocks.iter().partition(|block| block.delta);
-        let mut bytes = Vec::new();
-        self.blocks(&deltas, |_, rows| {
-            bytes.push(rows.to_vec());
-            Ok(())
-        })?;
-        let mut changes = Changes::new(kind, group);
-        bytes.iter().try_for_each(|rows| changes.add(rows))?;
-        let mut out = Vec::new();
-        self.blocks(&full, |_, rows| {
-            out.clear();
-            changes.filter(rows, &mut out)?;
-            take(group, &out)
-        })?;
-        changes.finish(PIECE_BYTES, |rows| take(group, rows))
-    }
-}
-
-/// The rows of a block whose bytes in the file are `stored`; `None` where it is not packed.
-fn unpack(block: &BlockEntry, stored: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-    let what = format!("the block at byte {}", block.offset);
-    check_crc(&what, stored, block.crc)?;
-    if block.unpacked == block.stored {
-        return Ok(None);
-    }
-    let rows = lz4_flex::block::decompress(stored, block.unpacked as usize)
-        .map_err(|error| damaged(format!("{what} cannot be unpacked: {error}")))?;
-    if rows.len() == block.unpacked as usize {
-        Ok(Some(rows))
-    } else {
-        Err(damaged(format!(
-            "{what} unpacks to {} bytes instead of {}",
-            rows.len(),
-            block.unpacked
-        )))
+        Ahead::of(self, blocks).blocks(blocks, take)
     }
 }
 
@@ -545,35 +469,6 @@ pub(crate) fn target(
             format!("version {saved}"),
             format!("version {declared}"),
         )),
-    }
-}
-
-/// How many blocks from the first on lie next to each other and are worth one request.
-fn neighbours(blocks: &[BlockEntry]) -> usize {
-    let mut len = 0;
-    let mut end = None;
-    let mut bytes = 0;
-    for block in blocks {
-        let stored = u64::from(block.stored);
-        let here = (block.file, block.offset);
-        if end.is_some_and(|end| end != here || bytes + stored > FETCH_BYTES) {
-            break;
-        }
-        len += 1;
-        bytes += stored;
-        end = Some((block.file, block.offset + stored));
-    }
-    len
-}
-
-fn check_crc(what: &str, bytes: &[u8], expected: u32) -> Result<(), Error> {
-    let found = crc32c::crc32c(bytes);
-    if found == expected {
-        Ok(())
-    } else {
-        Err(damaged(format!(
-            "{what} has checksum {found:08x}, it was written with {expected:08x}"
-        )))
     }
 }
 

@@ -159,7 +159,7 @@ fn request() -> SnapshotRequest {
 
 #[test]
 fn c04_split_a_keyed_snapshot() {
-    let file = save("op", &mut filled(range(0, 9))).chunks.concat();
+    let file = save("op", &mut filled(range(0, 9))).out;
     for (part, expected) in [
         (range(0, 3), &[2, 7, 9, 11, 13, 14, 15, 16, 17, 18][..]),
         (range(4, 6), &[0, 3, 4, 5, 6, 8, 12]),
@@ -176,7 +176,7 @@ fn c04_split_a_keyed_snapshot() {
 fn c04_two_halves_make_a_whole() {
     let mut whole = backend(range(0, 9));
     for half in [range(0, 4), range(5, 9)] {
-        let file = save("op", &mut filled(half)).chunks.concat();
+        let file = save("op", &mut filled(half)).out;
         restore(&file, &mut whole).unwrap();
     }
     assert_eq!(held(&mut whole), (0..20).collect::<Vec<_>>());
@@ -191,8 +191,8 @@ fn c04_what_is_asked_for_of_files_that_overlap_is_all_that_comes() {
         // Nothing of the file, and groups that it does not have.
         (range(0, 2), range(3, 9)),
     ] {
-        let file = save("op", &mut filled(saved)).chunks.concat();
-        let mut reader = StateFileReader::open(file).unwrap();
+        let file = save("op", &mut filled(saved)).out;
+        let reader = StateFileReader::open(file).unwrap();
         let entries = reader
             .load(&name("op"), &mut whole, asked, ProcessingTime(0))
             .unwrap();
@@ -205,8 +205,8 @@ fn c04_what_is_asked_for_of_files_that_overlap_is_all_that_comes() {
 
 #[test]
 fn c04_groups_that_a_backend_does_not_hold_are_not_loaded_into_it() {
-    let file = save("op", &mut filled(range(0, 9))).chunks.concat();
-    let mut reader = StateFileReader::open(file).unwrap();
+    let file = save("op", &mut filled(range(0, 9))).out;
+    let reader = StateFileReader::open(file).unwrap();
     let mut part = backend(range(0, 3));
     let loaded = reader.load(&name("op"), &mut part, range(0, 9), ProcessingTime(0));
     assert!(matches!(loaded, Err(Error::KeyGroup { .. })), "{loaded:?}");
@@ -227,7 +227,7 @@ fn c04_a_key_of_another_range_is_an_error() {
 fn small_file() -> Vec<u8> {
     let mut backend = backend(range(0, 9));
     fill(&mut backend);
-    save("op", &mut backend).chunks.concat()
+    save("op", &mut backend).out
 }
 
 /// Writes something of every keyed kind.
@@ -307,7 +307,7 @@ fn save_operator(state: &OperatorState, raw: Vec<Vec<u8>>) -> Vec<u8> {
     writer
         .add_operator_state(&name("op"), &operator_decls(), state.snapshot(), raw)
         .unwrap();
-    writer.finish().unwrap().chunks.concat()
+    writer.finish().unwrap().out
 }
 
 /// A small file with something of every kind, keyed and not, and raw state.
@@ -321,7 +321,7 @@ fn mixed_file() -> Vec<u8> {
     writer
         .add_operator_state(&name("op"), &all_decls(), snapshot, raw())
         .unwrap();
-    writer.finish().unwrap().chunks.concat()
+    writer.finish().unwrap().out
 }
 
 /// What was saved without keys, as text.
@@ -337,7 +337,7 @@ fn told(saved: &SavedOperatorState) -> String {
 
 /// All that can be learnt from a file.
 fn content(file: Vec<u8>) -> Result<(String, Vec<u8>), Error> {
-    let mut reader = StateFileReader::open(file)?;
+    let reader = StateFileReader::open(file)?;
     let mut whole = HeapBackend::new(all_decls(), range(0, 9)).unwrap();
     let mut all = String::new();
     let operators: Vec<OperatorName> = reader.operators().cloned().collect();
@@ -346,7 +346,7 @@ fn content(file: Vec<u8>) -> Result<(String, Vec<u8>), Error> {
         reader.load(&operator, &mut whole, range(0, 9), ProcessingTime(0))?;
         all += &told(&reader.operator_state(&operator)?);
     }
-    Ok((all, save("op", &mut whole).chunks.concat()))
+    Ok((all, save("op", &mut whole).out))
 }
 
 #[test]
@@ -398,7 +398,7 @@ fn only_a_file_with_timers_asks_for_a_host_that_knows_them() {
         let snapshot = backend.snapshot(&request).unwrap();
         let mut writer = StateFileWriter::new();
         writer.add(&operator, &decls, snapshot).unwrap();
-        let file = writer.finish().unwrap().chunks.concat();
+        let file = writer.finish().unwrap().out;
         assert_eq!(u32::from(file[file.len() - 12]), version);
         let reader = StateFileReader::open(file).unwrap();
         let kinds = reader.states(&operator).unwrap();
@@ -465,7 +465,7 @@ proptest! {
 fn a_file_of_version_1_is_read() {
     let file = include_bytes!("tests/version-1.state").to_vec();
     assert_eq!(file[file.len() - 12], 1);
-    let mut reader = StateFileReader::open(file.clone()).unwrap();
+    let reader = StateFileReader::open(file.clone()).unwrap();
     let saved = reader.states(&name("op")).unwrap();
     assert_eq!(saved.iter().map(|s| s.rows).collect::<Vec<_>>(), [4, 4, 4]);
     let without_keys = reader.operator_state(&name("op")).unwrap();
@@ -499,9 +499,9 @@ fn keyed_state_and_state_without_keys_share_a_file_in_any_order() {
     );
     let twice = Error::DuplicateOperator { name: "op".into() };
     assert_eq!(again, Err(twice));
-    let other = writer.finish().unwrap().chunks.concat();
+    let other = writer.finish().unwrap().out;
     assert_eq!(content(file.clone()), content(other));
-    let mut reader = StateFileReader::open(file).unwrap();
+    let reader = StateFileReader::open(file).unwrap();
     let saved = reader.states(&name("op")).unwrap();
     let rows: Vec<u64> = saved.iter().map(|saved| saved.rows).collect();
     assert_eq!(rows, [4, 4, 4, 3, 3, 3]);
@@ -527,7 +527,7 @@ fn keyed_state_and_state_without_keys_share_a_file_in_any_order() {
 #[test]
 fn the_file_is_as_long_and_has_the_checksum_that_it_says() {
     let file = save("op", &mut filled(range(0, 9)));
-    let bytes = file.chunks.concat();
+    let bytes = file.out;
     assert_eq!(file.length, bytes.len() as u64);
     assert_eq!(file.crc32c, crc32c::crc32c(&bytes));
 }
@@ -544,8 +544,8 @@ fn several_operators_share_a_file_and_keep_apart() {
     let again = writer.add(&name("one"), &decls(), first.snapshot(&request()).unwrap());
     let twice = Error::DuplicateOperator { name: "one".into() };
     assert_eq!(again, Err(twice));
-    let file = writer.finish().unwrap().chunks.concat();
-    let mut reader = StateFileReader::open(file).unwrap();
+    let file = writer.finish().unwrap().out;
+    let reader = StateFileReader::open(file).unwrap();
     let operators: Vec<_> = reader.operators().cloned().collect();
     assert_eq!(operators, [name("one"), name("two")]);
     for (operator, expected) in operators.iter().zip([&mut first, &mut second]) {
@@ -571,12 +571,12 @@ fn a_restore_of_some_groups_reads_only_those() {
     let mut big = HeapBackend::new(decls(), range(0, 9)).unwrap();
     let ints = Ints::of(0..20_000);
     write_values(&mut big, &ints).unwrap();
-    let file = save("op", &mut big).chunks.concat();
+    let file = save("op", &mut big).out;
     let asked: RefCell<Vec<Range<u64>>> = RefCell::default();
     // The closure must be `Send`, so the log is a channel.
     let (log, ranges) = std::sync::mpsc::channel();
     let bytes = file.clone();
-    let mut reader = StateFileReader::open_ranged(file.len() as u64, move |range| {
+    let reader = StateFileReader::open_ranged(file.len() as u64, move |range| {
         log.send(range.clone()).unwrap();
         Ok(bytes[range.start as usize..range.end as usize].to_vec())
     })
@@ -597,11 +597,9 @@ fn a_restore_of_some_groups_reads_only_those() {
 #[test]
 fn a_failing_read_is_an_error_with_its_reason() {
     let length = small_file().len() as u64;
-    let error = StateFileReader::open_ranged(length, |_| Err("the disk is gone".into()));
-    assert_eq!(
-        error.unwrap_err(),
-        Error::Damaged("the disk is gone".into())
-    );
+    let gone = Error::Storage("the disk is gone".into());
+    let error = StateFileReader::open_ranged(length, |_| Err(gone.clone()));
+    assert_eq!(error.unwrap_err(), gone);
     let error = StateFileReader::open_ranged(length, |_| Ok(vec![0; 3])).unwrap_err();
     assert!(matches!(error, Error::Damaged(_)));
 }

@@ -1,4 +1,5 @@
-//! Writing a state file, to be done off the task: chunks of bytes for one upload.
+//! Writing a state file, to be done off the task: bytes leave as they come, and no more than a
+//! block or a piece of a native file is in memory.
 
 use std::{io, sync::Arc};
 
@@ -12,16 +13,15 @@ use super::{
 };
 use crate::{Chain, Error, OperatorSnapshot, Snapshot, SnapshotSink, StateDecl, StateIndex};
 
-/// A chunk is closed when it has this many bytes: large enough for one part of an upload, and no
-/// buffer grows by copying gigabytes.
-const CHUNK_BYTES: usize = 4 << 20;
+/// A native file goes through memory in pieces of so many bytes.
+const PIECE_BYTES: usize = 256 << 10;
 
 /// A finished file.
 #[derive(Clone, Debug)]
-pub struct StateFile {
-    /// Its bytes, in pieces.
-    pub chunks: Vec<Vec<u8>>,
-    /// How many bytes that is.
+pub struct StateFile<W = Vec<u8>> {
+    /// What it was written to.
+    pub out: W,
+    /// How many bytes it has.
     pub length: u64,
     /// The CRC-32C of all of them.
     pub crc32c: u32,
@@ -30,7 +30,7 @@ pub struct StateFile {
     footer: Footer,
 }
 
-impl StateFile {
+impl<W> StateFile<W> {
     /// What it has, for the checkpoints of which it is to be the base; `path` is what it is known
     /// as, see [`Reference::path`].
     #[must_use]
@@ -46,11 +46,11 @@ impl StateFile {
 
 /// Packs the snapshots of the operators of one subtask.
 #[derive(Debug)]
-pub struct StateFileWriter {
+pub struct StateFileWriter<W = Vec<u8>> {
     footer: Footer,
     /// What was added of each operator.
     added: Vec<Added>,
-    bytes: Bytes,
+    bytes: Bytes<W>,
     base: Option<Base>,
 }
 
@@ -61,10 +61,10 @@ struct Added {
     operator: bool,
 }
 
-/// The bytes of the file so far.
-#[derive(Debug, Default)]
-pub(super) struct Bytes {
-    chunks: Vec<Vec<u8>>,
+/// Where the bytes of the file go.
+#[derive(Debug)]
+pub(super) struct Bytes<W> {
+    out: W,
     length: u64,
     crc: u32,
 }
@@ -76,25 +76,53 @@ impl Default for StateFileWriter {
 }
 
 impl StateFileWriter {
-    /// A file without operators.
+    /// A file without operators, in memory.
     #[must_use]
     pub fn new() -> Self {
-        let mut bytes = Bytes::default();
-        bytes.push(MAGIC);
+        Self::of(Bytes {
+            out: MAGIC.to_vec(),
+            length: MAGIC.len() as u64,
+            crc: crc32c::crc32c(MAGIC),
+        })
+    }
+
+    /// A file without operators, in memory, that may refer to what the checkpoint `id` has.
+    #[must_use]
+    pub fn on(id: CheckpointId, index: Arc<BaseIndex>) -> Self {
+        Self::new().referring(id, index)
+    }
+}
+
+impl<W: io::Write> StateFileWriter<W> {
+    /// A file without operators, whose bytes go to `out` as they come.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where `out` fails.
+    pub fn to(out: W) -> Result<Self, Error> {
+        let mut bytes = Bytes {
+            out,
+            length: 0,
+            crc: 0,
+        };
+        bytes.push(MAGIC)?;
+        Ok(Self::of(bytes))
+    }
+
+    /// Lets it refer to what the checkpoint `id` has.
+    #[must_use]
+    pub fn referring(self, id: CheckpointId, index: Arc<BaseIndex>) -> Self {
+        Self {
+            base: Some(Base::new(id, index)),
+            ..self
+        }
+    }
+
+    fn of(bytes: Bytes<W>) -> Self {
         Self {
             footer: Footer::default(),
             added: Vec::new(),
             bytes,
             base: None,
-        }
-    }
-
-    /// A file without operators that may refer to what the checkpoint `id` has.
-    #[must_use]
-    pub fn on(id: CheckpointId, index: Arc<BaseIndex>) -> Self {
-        Self {
-            base: Some(Base::new(id, index)),
-            ..Self::new()
         }
     }
 
@@ -155,8 +183,8 @@ impl StateFileWriter {
     /// Closes the file.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] where the footer exceeds its format.
-    pub fn finish(mut self) -> Result<StateFile, Error> {
+    /// [`Error::TooLarge`] where the footer exceeds its format; [`Error::Storage`].
+    pub fn finish(mut self) -> Result<StateFile<W>, Error> {
         let footer = postcard::to_stdvec(&self.footer)
             .map_err(|error| super::damaged(format!("the footer cannot be encoded: {error}")))?;
         let length = u32::try_from(footer.len()).map_err(|_| Error::TooLarge {
@@ -164,18 +192,19 @@ impl StateFileWriter {
             len: footer.len(),
             limit: u32::MAX as usize,
         })?;
-        self.bytes.push(&footer);
-        self.bytes.push(&length.to_le_bytes());
-        self.bytes.push(&crc32c::crc32c(&footer).to_le_bytes());
-        self.bytes.push(&self.footer.format_version().to_le_bytes());
-        self.bytes.push(MAGIC);
+        self.bytes.push(&footer)?;
+        self.bytes.push(&length.to_le_bytes())?;
+        self.bytes.push(&crc32c::crc32c(&footer).to_le_bytes())?;
+        self.bytes
+            .push(&self.footer.format_version().to_le_bytes())?;
+        self.bytes.push(MAGIC)?;
         let references = self.footer.files.iter().map(|file| Reference {
             path: file.path.clone(),
             length: file.length,
             crc32c: file.crc,
         });
         Ok(StateFile {
-            chunks: self.bytes.chunks,
+            out: self.bytes.out,
             length: self.bytes.length,
             crc32c: self.bytes.crc,
             references: references.collect(),
@@ -207,14 +236,12 @@ impl StateFileWriter {
     }
 }
 
-impl Bytes {
-    fn push(&mut self, bytes: &[u8]) {
+impl<W: io::Write> Bytes<W> {
+    fn push(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.crc = crc32c::crc32c_append(self.crc, bytes);
         self.length += bytes.len() as u64;
-        match self.chunks.last_mut() {
-            Some(last) if last.len() + bytes.len() <= CHUNK_BYTES => last.extend_from_slice(bytes),
-            Some(_) | None => self.chunks.push(bytes.to_vec()),
-        }
+        let written = self.out.write_all(bytes);
+        written.map_err(|error| Error::Storage(error.to_string()))
     }
 
     /// Appends a block, packed where that makes it smaller.
@@ -245,21 +272,21 @@ impl Bytes {
             unpacked,
             crc: crc32c::crc32c(stored),
         };
-        self.push(stored);
+        self.push(stored)?;
         Ok(entry)
     }
 }
 
 /// Takes the snapshot of an operator.
-struct Packer<'a> {
+struct Packer<'a, W> {
     decls: &'a [StateDecl],
-    bytes: &'a mut Bytes,
+    bytes: &'a mut Bytes<W>,
     files: &'a mut Vec<FileEntry>,
     entry: &'a mut OperatorEntry,
     base: Option<&'a mut Base>,
 }
 
-impl Packer<'_> {
+impl<W: io::Write> Packer<'_, W> {
     fn state(&mut self, state: StateIndex) -> Result<&mut StateEntry, Error> {
         let declared = self.entry.states.len();
         let index = state.0;
@@ -294,7 +321,7 @@ impl Packer<'_> {
     }
 }
 
-impl SnapshotSink for Packer<'_> {
+impl<W: io::Write> SnapshotSink for Packer<'_, W> {
     fn block(
         &mut self,
         state: StateIndex,
@@ -346,14 +373,15 @@ impl SnapshotSink for Packer<'_> {
     fn blob(&mut self, name: &str, length: u64, bytes: &mut dyn io::Read) -> Result<(), Error> {
         let failed = |what: String| super::damaged(format!("native file `{name}` {what}"));
         let (offset, mut left, mut crc) = (self.bytes.length, length, 0);
+        let mut buffer = vec![0; left.min(PIECE_BYTES as u64) as usize];
         while left > 0 {
-            let mut piece = vec![0; left.min(CHUNK_BYTES as u64) as usize];
+            let piece = &mut buffer[..left.min(PIECE_BYTES as u64) as usize];
             bytes
-                .read_exact(&mut piece)
+                .read_exact(piece)
                 .map_err(|error| failed(format!("cannot be read: {error}")))?;
-            crc = crc32c::crc32c_append(crc, &piece);
+            crc = crc32c::crc32c_append(crc, piece);
             left -= piece.len() as u64;
-            self.bytes.push(&piece);
+            self.bytes.push(piece)?;
         }
         let more = bytes.read(&mut [0]);
         if more.map_err(|error| failed(format!("cannot be read: {error}")))? > 0 {

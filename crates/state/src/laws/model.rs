@@ -463,21 +463,21 @@ fn save(snapshot: Box<dyn Snapshot>) -> Bytes {
             }),
         )
         .unwrap();
-    writer.finish().unwrap().chunks.concat()
+    writer.finish().unwrap().out
 }
 
 /// Restores a backend from the files of those who held these key groups.
 fn load(files: &[(KeyGroupRange, Bytes)], backend: &mut dyn Backend) {
-    let mut readers: Vec<_> = files
+    let readers: Vec<_> = files
         .iter()
         .map(|(range, file)| (*range, StateFileReader::open(file.clone()).unwrap()))
         .collect();
-    let natives = readers.iter_mut().map(|(range, reader)| (*range, reader));
+    let natives = readers.iter().map(|(range, reader)| (*range, reader));
     if let Some(mut native) = NativeReaders::of(&operator(), natives.collect()) {
         return backend.import(&mut native).unwrap();
     }
     let range = backend.key_groups();
-    for (_, reader) in &mut readers {
+    for (_, reader) in &readers {
         let loaded = reader.load(&operator(), backend, range, ProcessingTime(0));
         loaded.unwrap();
     }

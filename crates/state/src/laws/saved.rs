@@ -46,7 +46,7 @@ impl Files {
             crc32c: file.crc32c,
         };
         let index = Arc::new(file.index(&path));
-        let bytes = Arc::new(file.chunks.concat());
+        let bytes = Arc::new(file.out);
         assert!(self.0.insert(path, bytes).is_none(), "a path is used once");
         (reference, index)
     }
@@ -78,11 +78,11 @@ impl Files {
             index.add(&reader, &part.file, &operator(), range, &operator());
             readers.push((part.range, reader));
         }
-        let files = readers.iter_mut().map(|(range, reader)| (*range, reader));
+        let files = readers.iter().map(|(range, reader)| (*range, reader));
         if let Some(mut native) = NativeReaders::of(&operator(), files.collect()) {
             backend.import(&mut native).unwrap();
         } else {
-            for (_, reader) in &mut readers {
+            for (_, reader) in &readers {
                 reader.load(&operator(), backend, range, now).unwrap();
             }
         }

@@ -98,11 +98,11 @@ fn file_of(decls: &[StateDecl], snapshot: OperatorSnapshot, raw: Vec<Vec<u8>>) -
     writer
         .add_operator_state(&operator(), decls, snapshot, raw)
         .unwrap();
-    writer.finish().unwrap().chunks.concat()
+    writer.finish().unwrap().out
 }
 
 fn saved_in(file: Vec<u8>) -> SavedOperatorState {
-    let mut reader = StateFileReader::open(file).unwrap();
+    let reader = StateFileReader::open(file).unwrap();
     reader.operator_state(&operator()).unwrap()
 }
 

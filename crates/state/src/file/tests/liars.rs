@@ -58,10 +58,10 @@ pub(super) fn footer(state: usize, blocks: &[BlockEntry]) -> Footer {
 /// Loads a file, and saves what was loaded.
 fn load(file: Vec<u8>) -> Result<(), Error> {
     let mut whole = backend(range(0, 9));
-    let mut reader = StateFileReader::open(file)?;
+    let reader = StateFileReader::open(file)?;
     reader.load(&name("op"), &mut whole, range(0, 9), ProcessingTime(0))?;
-    let again = save("op", &mut whole).chunks.concat();
-    let mut reader = StateFileReader::open(again)?;
+    let again = save("op", &mut whole).out;
+    let reader = StateFileReader::open(again)?;
     let mut other = backend(range(0, 9));
     reader.load(&name("op"), &mut other, range(0, 9), ProcessingTime(0))?;
     Ok(())
@@ -102,7 +102,7 @@ fn operator_footer(state: usize, blocks: &[BlockEntry]) -> Footer {
 
 /// Restores the state without keys of a file, and saves what was restored.
 fn load_operator(file: Vec<u8>) -> Result<(), Error> {
-    let mut reader = StateFileReader::open(file)?;
+    let reader = StateFileReader::open(file)?;
     let saved = reader.operator_state(&name("op"))?;
     let raw = saved.raw.clone();
     let mut state = OperatorState::new(&operator_decls());

@@ -232,8 +232,8 @@ fn native_files_are_written_kept_and_read_back() {
     let second = native(writer, snapshot).unwrap();
     assert_eq!(second.references.len(), 1);
     assert!(second.length < 500, "{}", second.length);
-    let mut reader = StateFileReader::open(second.chunks.concat()).unwrap();
-    reader.refer(0, Arc::new(first.chunks.concat())).unwrap();
+    let mut reader = StateFileReader::open(second.out).unwrap();
+    reader.refer(0, Arc::new(first.out)).unwrap();
     let refused = reader.load(
         &name("op"),
         &mut backend(range(0, 9)),
@@ -241,7 +241,7 @@ fn native_files_are_written_kept_and_read_back() {
         ProcessingTime(0),
     );
     assert_eq!(refused, Err(Error::OtherBackend));
-    let mut files = NativeReaders::of(&name("op"), vec![(range(0, 9), &mut reader)]).unwrap();
+    let mut files = NativeReaders::of(&name("op"), vec![(range(0, 9), &reader)]).unwrap();
     let part = &files.parts()[0];
     assert_eq!(
         (part.note.as_slice(), part.states.len()),
@@ -293,12 +293,12 @@ fn native_files_are_as_long_as_they_say_and_are_named_once() {
         });
         StateFileReader::open(sealed(b"four", &footer))
     };
-    let mut reader = of(vec![blob("a")]).unwrap();
+    let reader = of(vec![blob("a")]).unwrap();
     let op = super::name("op");
     assert_eq!(reader.read_native(&op, "a", &mut Vec::new()), Ok(()));
     let mut wrong = blob("a");
     wrong.crc ^= 1;
-    let mut reader = of(vec![wrong]).unwrap();
+    let reader = of(vec![wrong]).unwrap();
     let damaged = reader.read_native(&op, "a", &mut Vec::new());
     assert!(matches!(damaged, Err(Error::Damaged(_))), "{damaged:?}");
     for (blobs, why) in [
@@ -361,12 +361,12 @@ fn content(first: &[u8], second: Vec<u8>) -> Result<Vec<u8>, Error> {
     let mut whole = HeapBackend::new(all_decls(), range(0, 9)).unwrap();
     reader.load(&name("op"), &mut whole, range(0, 9), ProcessingTime(0))?;
     reader.operator_state(&name("op"))?;
-    Ok(super::save("op", &mut whole).chunks.concat())
+    Ok(super::save("op", &mut whole).out)
 }
 
 #[test]
 fn a_flipped_byte_anywhere_in_an_increment_is_an_error_or_no_matter() {
-    let [first, second] = increments().map(|file| file.chunks.concat());
+    let [first, second] = increments().map(|file| file.out);
     let whole = content(&first, second.clone()).unwrap();
     for at in MAGIC.len()..second.len() {
         for bits in [0x01, 0x80, 0xff] {
@@ -392,7 +392,7 @@ fn files_of_version_3_are_read() {
     ];
     let [first, second] = &fixtures;
     assert_eq!((first[first.len() - 12], second[second.len() - 12]), (3, 3));
-    let now = increments().map(|file| file.chunks.concat());
+    let now = increments().map(|file| file.out);
     assert!(content(first, second.clone()).is_ok());
     assert_eq!(
         content(first, second.clone()),

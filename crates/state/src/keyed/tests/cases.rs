@@ -12,12 +12,12 @@ fn operator() -> OperatorName {
 fn file_of(state: &mut KeyedState, snapshot: Box<dyn crate::Snapshot>) -> Vec<u8> {
     let mut writer = StateFileWriter::new();
     writer.add(&operator(), state.states(), snapshot).unwrap();
-    writer.finish().unwrap().chunks.concat()
+    writer.finish().unwrap().out
 }
 
 fn restored(file: &[u8]) -> KeyedState {
     let mut state = keyed_state();
-    let mut reader = StateFileReader::open(file.to_vec()).unwrap();
+    let reader = StateFileReader::open(file.to_vec()).unwrap();
     reader
         .load(&operator(), state.backend_mut(), all(), ProcessingTime(0))
         .unwrap();
@@ -193,7 +193,7 @@ fn c12_a_wrong_restore_is_refused_and_spoils_nothing() {
         let mut decls = decls();
         change(&mut decls[0]);
         let mut backend = HeapBackend::new(decls, all()).unwrap();
-        let mut reader = StateFileReader::open(file.clone()).unwrap();
+        let reader = StateFileReader::open(file.clone()).unwrap();
         let result = reader.load(&operator(), &mut backend, all(), ProcessingTime(0));
         assert_eq!(crate::Backend::entries(&backend, VALUE), 0);
         match result {
