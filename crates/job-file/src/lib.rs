@@ -15,6 +15,7 @@ mod read;
 mod reference;
 mod report;
 mod schema;
+mod secret;
 mod source;
 mod spot;
 mod wording;

@@ -5,13 +5,14 @@ use std::{ops::Range, path::PathBuf, sync::Arc};
 
 use miette::{MietteError, SourceCode, SourceSpan, SpanContents};
 
-use crate::yaml::Node;
+use crate::{secret::hidden, yaml::Node};
 
 /// A text that spans are places of.
 #[derive(Debug)]
 pub(crate) struct Document {
     /// The path of the file, or [`COMMAND_LINE`].
     pub(crate) name: String,
+    /// As it was written, but for secrets.
     pub(crate) text: String,
 }
 
@@ -57,7 +58,9 @@ impl Span {
 }
 
 impl Document {
+    /// Of a text that was read; secrets in it are not kept, for it is there to be shown.
     pub(crate) fn new(name: String, text: String) -> Self {
+        let text = hidden(text);
         Self { name, text }
     }
 

@@ -535,13 +535,13 @@ enum WrongUrl {
 impl WrongUrl {
     fn tell(self, span: Span, report: &mut Report) {
         match self {
-            // Whoever reads the message must not read the password.
             Self::Password => {
                 report
                     .error(
                         code::BAD_VALUE,
                         "the `url` of a PostgreSQL sink holds a password",
                     )
+                    .at(span, "it is not shown here")
                     .help(
                         "a password has no place in a job file: take it out, and name a variable \
                          that holds it with `password-env`, or a file with `password-file`",
