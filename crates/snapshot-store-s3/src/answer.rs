@@ -44,6 +44,14 @@ impl Answer {
     }
 }
 
+/// That whoever has a machine's role was asked for credentials, and has none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "there are no credentials: AWS_ACCESS_KEY_ID is not set, ~/.aws has none, and this machine has \
+     no role that gives any ({0})"
+)]
+pub(crate) struct NoCredentials(pub(crate) String);
+
 /// The text of the first element of that name; it is for people, and to be compared with words.
 fn element(text: &str, name: &str) -> String {
     let (open, close) = (format!("<{name}>"), format!("</{name}>"));
@@ -59,6 +67,8 @@ pub(crate) struct Failed {
     pub(crate) trouble: Trouble,
     /// What the server said, where it did.
     pub(crate) answer: Option<Answer>,
+    /// Whether nobody could be asked, for want of credentials.
+    pub(crate) is_nobody: bool,
     pub(crate) message: String,
 }
 
@@ -67,10 +77,14 @@ impl Failed {
         let mut link: Option<&(dyn Error + 'static)> = Some(error);
         let mut trouble = Trouble::Other;
         let mut answer = None;
+        let mut is_nobody = false;
         let mut message = error.to_string();
         // The last link says it in the fewest words.
         while let Some(here) = link {
-            if let Some(found) = here.downcast_ref::<Answer>() {
+            if let Some(NoCredentials(_)) = here.downcast_ref::<NoCredentials>() {
+                trouble = Trouble::Other;
+                is_nobody = true;
+            } else if let Some(found) = here.downcast_ref::<Answer>() {
                 trouble = Trouble::Status(found.status);
                 answer = Some(found.clone());
             } else if let Some(http) = here.downcast_ref::<HttpError>() {
@@ -87,6 +101,7 @@ impl Failed {
         Self {
             trouble,
             answer,
+            is_nobody,
             message,
         }
     }
@@ -110,7 +125,7 @@ impl Failed {
     }
 
     pub(crate) fn is_denied(&self) -> bool {
-        matches!(self.status(), Some(401 | 403)) || {
+        self.is_nobody || matches!(self.status(), Some(401 | 403)) || {
             // Some say 400 of an access key that they do not know.
             let code = self
                 .answer

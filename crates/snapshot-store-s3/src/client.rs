@@ -10,7 +10,7 @@ use object_store::{
     },
 };
 
-use crate::answer::Answer;
+use crate::answer::{Answer, NoCredentials};
 
 /// Makes clients that tell.
 #[derive(Debug, Default)]
@@ -39,15 +39,36 @@ impl HttpService for Client {
             let any = HeaderValue::from_static("*");
             request.headers_mut().insert("if-none-match", any);
         }
-        let response = self.inner.execute(request).await?;
+        let is_for_role = is_for_role(&request);
+        let response = match self.inner.execute(request).await {
+            Err(error) if is_for_role => return Err(no_credentials(error.to_string())),
+            response => response?,
+        };
         let status = response.status();
         if status.is_success() {
             return Ok(response);
+        }
+        // What is busy may give some another time.
+        if is_for_role && status.is_client_error() {
+            return Err(no_credentials(format!("status {status}")));
         }
         let body = response.into_body().bytes().await.unwrap_or_default();
         let answer = Answer::read(status.as_u16(), &body);
         Err(HttpError::new(HttpErrorKind::Unknown, answer))
     }
+}
+
+/// Where clouds tell a machine who it is.
+const OF_ROLES: [&str; 3] = ["169.254.169.254", "169.254.170.2", "[fd00:ec2::254]"];
+
+/// Whether a request asks for the credentials of the machine's role.
+fn is_for_role(request: &HttpRequest) -> bool {
+    let host = request.uri().host().unwrap_or_default();
+    OF_ROLES.contains(&host)
+}
+
+fn no_credentials(why: String) -> HttpError {
+    HttpError::new(HttpErrorKind::Unknown, NoCredentials(why))
 }
 
 /// Whether a request puts the parts of an upload together.

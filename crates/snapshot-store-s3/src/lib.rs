@@ -8,9 +8,11 @@
 //! place and is then refused because the object is there counts as done only if the object is the
 //! one that was to be written.
 
+mod access;
 mod answer;
 mod client;
 mod options;
+mod profile;
 mod retry;
 mod store;
 mod upload;

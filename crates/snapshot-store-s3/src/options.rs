@@ -4,7 +4,8 @@
 /// Where checkpoints go. What is `None` is taken from the environment (`AWS_ENDPOINT_URL_S3`,
 /// `AWS_ENDPOINT_URL`, `AWS_REGION`, `AWS_DEFAULT_REGION`, `AWS_ALLOW_HTTP`), else as AWS has it.
 /// Credentials come from the environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
-/// `AWS_SESSION_TOKEN`), or from where the machine has its role.
+/// `AWS_SESSION_TOKEN`), from the files of AWS's tools (`~/.aws`, by `AWS_PROFILE`), or from where
+/// the machine has its role.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct S3Options {
     /// The bucket.
@@ -30,6 +31,8 @@ pub struct S3Credentials {
     pub key: String,
     /// The key.
     pub secret: String,
+    /// What a temporary key needs beside it.
+    pub token: Option<String>,
 }
 
 impl std::fmt::Debug for S3Credentials {
@@ -48,15 +51,5 @@ impl S3Options {
             prefix: prefix.into(),
             ..Self::default()
         }
-    }
-
-    /// The address of the server, as far as it was named.
-    #[must_use]
-    pub fn named_endpoint(&self) -> Option<String> {
-        let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        self.endpoint
-            .clone()
-            .or_else(|| set("AWS_ENDPOINT_URL_S3"))
-            .or_else(|| set("AWS_ENDPOINT_URL"))
     }
 }

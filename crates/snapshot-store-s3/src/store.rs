@@ -7,8 +7,8 @@ use std::{
 };
 
 use object_store::{
-    ClientOptions, GetOptions, GetRange, ObjectStore, PutMode, PutOptions, PutPayload, RetryConfig,
-    aws::{AmazonS3, AmazonS3Builder},
+    GetOptions, GetRange, ObjectStore, PutMode, PutOptions, PutPayload,
+    aws::AmazonS3,
     list::{PaginatedListOptions, PaginatedListStore},
     path::Path,
 };
@@ -16,15 +16,13 @@ use tokio::runtime::{Builder, Runtime};
 use weir_checkpoint::{ObjectInfo, ObjectWriter, Refusal, SnapshotStore, StoreError};
 
 use crate::{
-    S3Credentials, S3Options, answer::Failed, client::Connector, retry::Policy, upload::Sizes,
+    S3Options,
+    access::{Access, Machine},
+    answer::Failed,
+    retry::Policy,
+    upload::Sizes,
     writer::Writer,
 };
-
-/// How long a connection may take to come about.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long a request may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A store in a bucket.
 pub struct S3Store {
@@ -84,15 +82,15 @@ impl S3Store {
         };
         // TLS needs to know by whom; somebody else in this process may have said so already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = client(options).map_err(|e| failed(Failed::of(&e).message))?;
+        let access = Access::find(options, &Machine).map_err(failed)?;
+        let client = access.client(&options.bucket).map_err(failed)?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("weir-s3")
             .enable_all()
             .build()
             .map_err(|e| failed(e.to_string()))?;
-        let endpoint = options.named_endpoint();
-        let server = match &endpoint {
+        let server = match &access.endpoint {
             Some(endpoint) => format!("bucket `{}` at {endpoint}", options.bucket),
             None => format!("bucket `{}`", options.bucket),
         };
@@ -161,42 +159,6 @@ impl<T> Answers<T> {
     pub(crate) fn wait(self) -> Result<T, StoreError> {
         self.result.recv().map_err(|_| self.gone)?
     }
-}
-
-fn client(options: &S3Options) -> object_store::Result<AmazonS3> {
-    let client = ClientOptions::new()
-        .with_connect_timeout(CONNECT_TIMEOUT)
-        .with_timeout(REQUEST_TIMEOUT);
-    // We try again ourselves.
-    let never = RetryConfig {
-        max_retries: 0,
-        ..RetryConfig::default()
-    };
-    let allow_http = options.allow_http.or_else(|| {
-        let set = std::env::var("AWS_ALLOW_HTTP").ok()?;
-        Some(matches!(set.as_str(), "true" | "1"))
-    });
-    let mut builder = AmazonS3Builder::from_env()
-        .with_bucket_name(&options.bucket)
-        .with_client_options(client)
-        .with_allow_http(allow_http.unwrap_or(false))
-        .with_retry(never)
-        .with_http_connector(Connector::default());
-    if let Some(endpoint) = options.named_endpoint() {
-        builder = builder.with_endpoint(endpoint);
-    }
-    if let Some(region) = &options.region {
-        builder = builder.with_region(region);
-    }
-    if let Some(S3Credentials { key, secret }) = &options.credentials {
-        builder = builder
-            .with_access_key_id(key)
-            .with_secret_access_key(secret);
-    }
-    if let Some(path_style) = options.path_style {
-        builder = builder.with_virtual_hosted_style_request(!path_style);
-    }
-    builder.build()
 }
 
 impl Inner {

@@ -31,6 +31,7 @@ fn store_of(bucket: &str, prefix: &str) -> S3Store {
         credentials: Some(S3Credentials {
             key: "test".into(),
             secret: "test".into(),
+            token: None,
         }),
         ..S3Options::new(bucket, prefix)
     };

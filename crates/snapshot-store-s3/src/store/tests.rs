@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::*;
+use crate::S3Credentials;
 
 /// What comes back for one request.
 #[derive(Clone, Debug)]
@@ -107,6 +108,7 @@ fn options(endpoint: &str) -> S3Options {
         credentials: Some(S3Credentials {
             key: "key".into(),
             secret: "secret".into(),
+            token: None,
         }),
         ..S3Options::new("bucket", "some/prefix")
     }
