@@ -13,32 +13,43 @@ use std::path::{Path, PathBuf};
 
 use weir_job_file::JobFile;
 
-pub(crate) use client::{AskError, Job, ask, find, running};
+use crate::storage::Folder;
+
+pub(crate) use client::{AskError, Job, Which, ask, find, running};
 pub(crate) use folder::path as folder;
 pub(crate) use protocol::{
-    CheckpointAsked, Completed, Format, IntervalAsked, JobChange, Saved, SavepointAsked, Status,
-    StopAsked, Stopped, Wanted,
+    CheckpointAsked, Completed, Format, IntervalAsked, JobChange, Named, Saved, SavepointAsked,
+    Status, StopAsked, Stopped, Wanted,
 };
 pub(crate) use server::{Identity, Server};
 pub(crate) use target::Savepoints;
 
+/// What the directory of jobs is called that keep their checkpoints in the memory of their process:
+/// it tells none from another.
+const MEMORY: &str = "memory:";
+
 /// The checkpoint directory of a job, as it is named on both sides; `None` = it has none.
 pub(crate) fn directory_of(job: &JobFile) -> Option<String> {
     let dir = &job.checkpoint.as_ref()?.dir;
-    Some(match dir.folder() {
-        Some(folder) => directory(folder),
-        None => dir.to_string(),
+    Some(match Folder::of_place(dir) {
+        Some(folder) => plainly(&folder),
+        None => MEMORY.to_owned(),
     })
 }
 
-/// A checkpoint directory, one way to write it for each.
-pub(crate) fn directory(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    if text.starts_with("s3://") || text == "memory:" {
-        return text.trim_end_matches('/').to_owned();
+/// A checkpoint directory that an argument names, one way to write it for each.
+///
+/// # Errors
+/// What is wrong with the address of a bucket.
+pub(crate) fn directory(path: &Path) -> Result<String, String> {
+    match path.as_os_str() == MEMORY {
+        true => Ok(MEMORY.to_owned()),
+        false => Ok(plainly(&Folder::of(path)?)),
     }
-    let whole = path.canonicalize().unwrap_or_else(|_| absolute(path));
-    whole.display().to_string()
+}
+
+fn plainly(folder: &Folder) -> String {
+    folder.absolute().as_ref().unwrap_or(folder).to_string()
 }
 
 /// A path that means the same in every working directory.

@@ -92,10 +92,11 @@ fn deploy(folder: &Path, cache: &Path, number: usize, rows: &str) -> Outcome {
         output: Output::Text,
         cache_dir: Some(cache.to_owned()),
         config: Config::none(),
+        stores: Arc::default(),
         terminal: false,
     };
     let assembly = assemble(job(folder, number, rows), &shared).unwrap();
-    let storage = Storage::open(&assembly.job).unwrap();
+    let storage = Storage::open(&assembly.job, &shared.stores).unwrap();
     let _held = storage.guard();
     let (_ask, stop) = watch::channel(false);
     let options = JobOptions {

@@ -1,4 +1,4 @@
-//! Checkpoints as they lie in a folder, looked at without their job: nothing is started, locked or
+//! Checkpoints as they lie in a folder, on the local disk or in a bucket, looked at without their job: nothing is started, locked or
 //! written, and no component is needed.
 //!
 //! INVARIANT: a checkpoint that is removed while it is looked at is no damaged one: its metadata
@@ -15,7 +15,7 @@ mod verify;
 
 use std::{
     collections::{BTreeMap, HashSet},
-    path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use weir_checkpoint::{
@@ -24,10 +24,9 @@ use weir_checkpoint::{
 use weir_model::{
     KeyGroup, KeyGroupRange, MaxParallelism, OperatorName, Parallelism, SubtaskIndex,
 };
-use weir_snapshot_store::LocalStore;
 use weir_state::{ChannelFile, Error, InFlight, StateFileReader};
 
-use crate::storage::store_of;
+use crate::storage::{Folder, Stores};
 
 pub(crate) use self::{
     content::{Content, Entry, Held, declared},
@@ -60,18 +59,18 @@ impl Problem {
 
     /// It is there, and the storage does not give it.
     fn unread(file: &str, error: &StoreError) -> Self {
-        Self::new(file, format!("cannot be read: {error}"))
+        Self::new(file, format!("cannot be read: {}", error.told()))
     }
 }
 
 /// A checkpoint whose metadata were read.
 pub(crate) struct Saved {
     /// Its folder, as the user would write it.
-    pub(crate) path: PathBuf,
+    pub(crate) path: Folder,
     pub(crate) metadata: Metadata,
     /// Whether it is marked as having nothing left to commit.
     pub(crate) is_committed: bool,
-    store: LocalStore,
+    store: Arc<dyn SnapshotStore>,
     /// Its folder in the store.
     folder: String,
 }
@@ -81,8 +80,11 @@ impl Saved {
     ///
     /// # Errors
     /// Where the storage fails; the inner error says what is wrong with the metadata.
-    pub(crate) fn read(path: &Path) -> Result<Result<Self, Problem>, StoreError> {
-        let (store, folder) = store_of(path);
+    pub(crate) fn read(
+        path: &Folder,
+        stores: &Stores,
+    ) -> Result<Result<Self, Problem>, StoreError> {
+        let (store, folder) = stores.around(path)?;
         let bytes = match store.get(&format!("{folder}{METADATA}")) {
             Ok(bytes) => bytes,
             Err(e) if e.is_not_found() => {
@@ -107,7 +109,7 @@ impl Saved {
             Err(e) => return Err(e),
         };
         Ok(Ok(Self {
-            path: path.to_owned(),
+            path: path.clone(),
             metadata,
             is_committed,
             store,

@@ -8,7 +8,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use crate::{
-    Bounds, FromHost, Limits,
+    Bounds, FromHost, Limits, Location, S3Access,
     source::{Document, Span},
     yaml::{Entry, Node, Value},
 };
@@ -18,12 +18,16 @@ use crate::{
 pub struct HostFile {
     /// What no job may have.
     pub bounds: Bounds,
+    /// How buckets are reached.
+    pub s3: S3Access,
     /// What is written in Flink's names, in ours, and what of it does nothing.
     pub notes: Vec<String>,
     /// What an operator has that says nothing itself.
     pub(crate) limits: Limits,
     /// Where `limits` and `bounds` are written, by the key.
     pub(crate) places: Vec<(String, Span)>,
+    /// `storage`, as it is written.
+    pub(crate) storage: Option<Node>,
     /// What stands for keys of the job file.
     pub(crate) defaults: Vec<Entry>,
     pub(crate) document: Arc<Document>,
@@ -35,9 +39,11 @@ impl Default for HostFile {
     fn default() -> Self {
         Self {
             bounds: Bounds::default(),
+            s3: S3Access::default(),
             notes: Vec::new(),
             limits: Limits::default(),
             places: Vec::new(),
+            storage: None,
             defaults: Vec::new(),
             document: Arc::new(Document::none()),
             folder: PathBuf::new(),
@@ -70,6 +76,11 @@ impl HostFile {
                 Some(own) if is_another(own, usual) => {}
                 Some(own) => self.fill_in(&own.key, &mut own.node, &usual.node, &mut from),
             }
+        }
+        if let Some(storage) = &self.storage
+            && is_in_bucket(entries)
+        {
+            self.tell("storage", storage, &mut from);
         }
         from
     }
@@ -143,6 +154,17 @@ impl HostFile {
         let (_, span) = self.places.iter().find(|(place, _)| *place == path)?;
         Some((*span, self.document.text.get(span.start..span.end)?))
     }
+}
+
+/// Whether a job keeps something in a bucket.
+fn is_in_bucket(job: &[Entry]) -> bool {
+    let mut checkpoint = job.iter().filter(|entry| entry.key == "checkpoint");
+    checkpoint.any(|checkpoint| {
+        let places = ["dir", "savepoint-dir"].map(|key| checkpoint.node.entry(key));
+        places.into_iter().flatten().any(|place| {
+            matches!(&place.node.value, Value::Text(text) if Location::bucket(text).is_some())
+        })
+    })
 }
 
 /// Whether a job says something else of a section, so that what goes with what the host file says

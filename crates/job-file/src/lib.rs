@@ -27,8 +27,9 @@ pub use host::HostFile;
 pub use model::{
     AtEnd, Bounds, Checkpoint, ColumnRef, Distribution, FileSink, FileSource, Format, FromHost,
     Generator, Input, JobFile, Key, Limits, Location, OnBadRow, OnExisting, Operator, Partitioning,
-    PostgresMode, PostgresPassword, PostgresSink, PostgresTake, Reconnect, RocksDb, Sink,
-    SinkConnector, SocketSource, Source, SourceConnector, StateBackend, TimePlace, Timestamp,
+    PostgresMode, PostgresPassword, PostgresSink, PostgresTake,
+    Reconnect, RocksDb, S3Access, Sink, SinkConnector, SocketSource, Source, SourceConnector,
+    StateBackend, TimePlace, Timestamp,
 };
 pub use read::duration_ms;
 pub use reference::{host_reference, reference};

@@ -107,6 +107,20 @@ pub struct Bounds {
     pub output: Option<u64>,
 }
 
+/// `storage.s3` of a host file: how buckets are reached. What is `None` is as the environment has
+/// it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct S3Access {
+    /// `endpoint`: the address of the server, without a slash at its end.
+    pub endpoint: Option<String>,
+    /// `region`.
+    pub region: Option<String>,
+    /// `path-style`: whether the bucket is part of the path.
+    pub path_style: Option<bool>,
+    /// `allow-http`: whether the server may be spoken with without TLS.
+    pub allow_http: Option<bool>,
+}
+
 /// Where keyed state is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum StateBackend {
@@ -175,8 +189,8 @@ impl fmt::Display for Location {
 /// `checkpoint`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// `savepoint-dir`: the folder that savepoints go to where nobody says another.
-    pub savepoint_dir: Option<PathBuf>,
+    /// `savepoint-dir`: where savepoints go when nobody says another place; never memory.
+    pub savepoint_dir: Option<Location>,
     /// `dir`: where they are kept.
     pub dir: Location,
     /// `mode`: what a row counts after a failure.

@@ -50,6 +50,7 @@ apiVersion: weir/v1
 state: { backend: heap }
 checkpoint: { dir: /var/lib/weir/checkpoints, interval: 10s }
 restart: { strategy: fixed-delay, attempts: 3, delay: 1s }
+storage: { s3: { endpoint: https://s3.example.com, region: eu-central-1 } }
 limits: { memory: 64MiB }
 bounds: { memory: 1GiB, time-per-call: 10s }
 ```

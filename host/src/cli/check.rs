@@ -20,7 +20,7 @@ use crate::{
     render::{
         error, error_document, guarantees_document, guarantees_text, plan_document, plan_text, tell,
     },
-    storage::{NO_CHECKPOINT, checkpoint_at},
+    storage::checkpoint_at,
 };
 
 /// The code of a checkpoint that does not fit the job.
@@ -62,10 +62,10 @@ impl Check {
         };
         let examined = match &self.from {
             None => None,
-            Some(path) => match checkpoint_at(path) {
-                Err(message) => {
-                    error(shared, NO_CHECKPOINT, &format!("--from: {message}"), None);
-                    return Exit::Usage;
+            Some(path) => match checkpoint_at(path, &shared.stores) {
+                Err(wrong) => {
+                    error(shared, wrong.code(), &format!("--from: {wrong}"), None);
+                    return wrong.exit();
                 }
                 Ok(foreign) => match examine(&assembly.deployment, &foreign) {
                     Ok(examined) => Some(examined),

@@ -17,18 +17,20 @@ use crate::{
     load::refuse,
     render::error,
     saved::{Place, Wrong},
-    storage::{NO_CHECKPOINT, NO_STORAGE},
+    storage::{Folder, NO_CHECKPOINT, NO_STORAGE, code_of_store},
 };
 
 /// Lists, shows, verifies and deletes checkpoints, with no job running.
 ///
-/// Paths are a job file, a checkpoint directory, the folder of a job in it, or one checkpoint.
+/// Paths are a job file, a checkpoint directory, the folder of a job in it, or one checkpoint; each
+/// but the first may be in a bucket, `s3://bucket/path`.
 /// But for `delete` nothing is locked or changed: it may be done while the job runs.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   weir checkpoints list job.yaml
   weir checkpoints inspect checkpoints/flights/chk-7
-  weir checkpoints verify checkpoints")]
+  weir checkpoints verify checkpoints
+  weir checkpoints list s3://my-bucket/checkpoints")]
 pub(crate) struct Checkpoints {
     #[command(subcommand)]
     verb: Verb,
@@ -55,7 +57,7 @@ impl Checkpoints {
 
 /// What a path leads to; where it leads nowhere, that is told.
 fn place(path: &Path, shared: &Shared) -> Result<Place, Exit> {
-    Place::of(path, &shared.config).map_err(|wrong| match wrong {
+    Place::of(path, &shared.config, &shared.stores).map_err(|wrong| match wrong {
         Wrong::Job(diagnostics) => refuse(&diagnostics, shared),
         Wrong::Nothing { message, help } => {
             error(shared, NO_CHECKPOINT, &message, help.as_deref());
@@ -65,17 +67,25 @@ fn place(path: &Path, shared: &Shared) -> Result<Place, Exit> {
             error(shared, NO_STORAGE, &message, None);
             Exit::Failed
         }
+        Wrong::Store(failure) => {
+            error(shared, code_of_store(&failure), &failure.to_string(), None);
+            Exit::Failed
+        }
     })
 }
 
+/// Something of the storage that cannot be read: a code and what is said.
+type Unread = (&'static str, String);
+
 /// That the storage failed.
-fn unread(path: &Path, failure: &StoreError) -> String {
-    format!("`{}`: {failure}", path.display())
+fn unread(path: &Folder, failure: &StoreError) -> Unread {
+    (code_of_store(failure), format!("`{path}`: {failure}"))
 }
 
 /// Tells that the storage failed.
-fn storage_failed(path: &Path, failure: &StoreError, shared: &Shared) -> Exit {
-    error(shared, NO_STORAGE, &unread(path, failure), None);
+fn storage_failed(path: &Folder, failure: &StoreError, shared: &Shared) -> Exit {
+    let (code, message) = unread(path, failure);
+    error(shared, code, &message, None);
     Exit::Failed
 }
 

@@ -10,7 +10,7 @@ mod run;
 mod schema;
 mod state;
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf, sync::Arc};
 
 use clap::{
     Args, Parser, Subcommand, ValueEnum,
@@ -23,6 +23,7 @@ use crate::{
     config::Config,
     exit::Exit,
     render::{error, error_document, say, tell},
+    storage::Stores,
 };
 
 /// The code of a command line that cannot be understood.
@@ -154,6 +155,8 @@ pub(crate) struct Shared {
     pub(crate) output: Output,
     pub(crate) cache_dir: Option<PathBuf>,
     pub(crate) config: Config,
+    /// What folders and buckets are opened by.
+    pub(crate) stores: Arc<Stores>,
     /// Whether standard error is a terminal.
     pub(crate) terminal: bool,
 }
@@ -199,10 +202,12 @@ impl Cli {
     }
 
     fn shared(&self) -> Shared {
+        let config = Config::new(self.config.clone());
         Shared {
             output: self.output,
             cache_dir: self.cache_dir.clone().or_else(default_cache_dir),
-            config: Config::new(self.config.clone()),
+            stores: Arc::new(Stores::new(config.clone())),
+            config,
             terminal: is_terminal(),
         }
     }

@@ -17,9 +17,9 @@ pub(super) use savepoint::Savepoint;
 pub(super) use status::StatusVerb;
 pub(super) use stop::Stop;
 
-use super::{Output, Shared};
+use super::{Output, Shared, USAGE};
 use crate::{
-    control::{self, AskError, Job},
+    control::{self, AskError, Job, Which},
     exit::Exit,
     load::{load_file, refuse},
     render::{error, tell},
@@ -36,12 +36,21 @@ pub(crate) struct JobName {
     /// running.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
+
+    /// The process of the job, where several of that name have no directory of
+    /// their own.
+    #[arg(long, value_name = "PID")]
+    pid: Option<u32>,
 }
 
 impl JobName {
     /// Finds it among those that are running.
     fn find(&self, shared: &Shared) -> Result<Job, Exit> {
-        let dir = self.dir.as_deref().map(control::directory);
+        let dir = self.dir.as_deref().map(control::directory).transpose();
+        let dir = dir.map_err(|why| {
+            error(shared, USAGE, &format!("--dir {why}"), None);
+            Exit::Usage
+        })?;
         let folder = control::folder();
         let path = Path::new(&self.job);
         let is_file = self.job.contains('/') || path.extension().is_some() || path.is_file();
@@ -49,12 +58,16 @@ impl JobName {
             let job = load_file(path, &[], &shared.config);
             let job = job.map_err(|wrong| refuse(&wrong, shared))?;
             let dir = dir.or_else(|| control::directory_of(&job));
-            control::find(&folder, job.job.as_str(), dir.as_deref())
+            control::find(&folder, job.job.as_str(), which(dir.as_deref(), self.pid))
         } else {
-            control::find(&folder, &self.job, dir.as_deref())
+            control::find(&folder, &self.job, which(dir.as_deref(), self.pid))
         };
         found.map_err(|why| told(&why, shared))
     }
+}
+
+fn which(dir: Option<&str>, pid: Option<u32>) -> Which<'_> {
+    Which { dir, pid }
 }
 
 /// Tells why there is no answer.

@@ -19,7 +19,7 @@ use crate::{
     load::{load, refuse},
     render::{Progress, error, finished_text, json_report, say, tell, text_report},
     signals,
-    storage::{self, NO_CHECKPOINT, Restore, Storage},
+    storage::{self, Folder, Restore, Storage},
 };
 
 /// Runs a job in this process, from its latest checkpoint on if it has one.
@@ -32,14 +32,15 @@ use crate::{
   weir run job.yaml --set parallelism=4 --set sources.flights.path=more.csv
   weir run job.yaml --restore none
   weir run job.yaml --restore checkpoints/flights/chk-7 --output json
-  weir run job.yaml --restore /backup/savepoint-flights-3 --claim")]
+  weir run job.yaml --restore /backup/savepoint-flights-3 --claim
+  weir run job.yaml --restore s3://backup/savepoint-flights-3")]
 pub(crate) struct Run {
     #[command(flatten)]
     job: JobArgs,
 
     /// Where the job begins: `latest` (its latest complete checkpoint, if it
-    /// has one), `none` (anew), or the path of a checkpoint, which is left as it
-    /// is.
+    /// has one), `none` (anew), or the path of a checkpoint, or its address
+    /// (`s3://bucket/path`), which is left as it is.
     #[arg(long, value_name = "latest|none|PATH", default_value = "latest")]
     restore: Restore,
 
@@ -63,7 +64,7 @@ impl Run {
             Ok(begin) => begin,
             Err(exit) => return exit,
         };
-        let storage = match Storage::open(&assembly.job) {
+        let storage = match Storage::open(&assembly.job, &shared.stores) {
             Ok(storage) => storage,
             Err(wrong) => {
                 let dir = assembly.job.checkpoint.as_ref().map(|c| c.dir.to_string());
@@ -88,9 +89,9 @@ impl Run {
             error(shared, failure.code(), &failure.to_string(), None);
             return Exit::Failed;
         }
-        let claims = storage::claims(&assembly.job);
+        let claims = storage::claims(&assembly.job, &shared.stores);
         let (commands, listening) = mpsc::unbounded_channel();
-        let served = serve(&assembly.job, commands);
+        let served = serve(&assembly.job, commands, shared);
         let options = JobOptions {
             workers: thread::available_parallelism().map_or(1, usize::from),
             checkpoints: storage.checkpoints,
@@ -128,7 +129,7 @@ impl Run {
     fn begin(&self, job: JobFile, shared: &Shared) -> Result<(Assembly, RestoreFrom), Exit> {
         // A finished job needs nothing any more: neither its input nor its components.
         if self.restore == Restore::Latest && !self.claim {
-            match storage::finished(&job) {
+            match storage::finished(&job, &shared.stores) {
                 Ok(None) => {}
                 Ok(Some(checkpoint)) => {
                     finished_before(&job.job, &checkpoint, shared);
@@ -140,14 +141,10 @@ impl Run {
                 }
             }
         }
-        let restore = self.restore.from(&job, self.claim).map_err(|message| {
-            error(
-                shared,
-                NO_CHECKPOINT,
-                &format!("--restore: {message}"),
-                None,
-            );
-            Exit::Usage
+        let restore = self.restore.from(&job, self.claim, &shared.stores);
+        let restore = restore.map_err(|wrong| {
+            error(shared, wrong.code(), &format!("--restore: {wrong}"), None);
+            wrong.exit()
         })?;
         let assembly = assemble(job, shared).map_err(|wrong| refuse(&wrong, shared))?;
         Ok((assembly, restore))
@@ -155,14 +152,20 @@ impl Run {
 }
 
 /// Makes the job reachable from outside; it runs without that where it cannot be.
-fn serve(job: &JobFile, commands: mpsc::UnboundedSender<JobCommand>) -> Option<Server> {
+fn serve(
+    job: &JobFile,
+    commands: mpsc::UnboundedSender<JobCommand>,
+    shared: &Shared,
+) -> Option<Server> {
     let identity = Identity {
         job: job.job.to_string(),
         dir: control::directory_of(job),
     };
     let usual = job.checkpoint.as_ref();
-    let usual = usual.and_then(|checkpoint| checkpoint.savepoint_dir.as_deref());
-    let savepoints = Savepoints::new(job.job.to_string(), usual.map(control::absolute));
+    let usual = usual.and_then(|checkpoint| checkpoint.savepoint_dir.as_ref());
+    let usual = usual.and_then(Folder::of_place);
+    let usual = usual.and_then(|folder| folder.absolute().ok());
+    let savepoints = Savepoints::new(job.job.to_string(), usual, Arc::clone(&shared.stores));
     match Server::start(&control::folder(), identity, commands, savepoints) {
         Ok(server) => Some(server),
         Err(why) => {

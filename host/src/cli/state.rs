@@ -12,6 +12,7 @@ mod show;
 use std::path::Path;
 
 use clap::{Args, Subcommand};
+use weir_checkpoint::StoreError;
 use weir_model::OperatorName;
 
 use super::Shared;
@@ -19,7 +20,7 @@ use crate::{
     exit::Exit,
     render::error,
     saved::{Content, NotMade, Problem, Saved},
-    storage::{DAMAGED, NO_CHECKPOINT, NO_STORAGE, folder_of},
+    storage::{DAMAGED, Folder, NO_CHECKPOINT, NO_STORAGE, code_of_store, no_checkpoint},
 };
 
 /// The code of an operator, a state or a key that a checkpoint does not have.
@@ -30,7 +31,7 @@ const NO_ROWS: &str = "W0009";
 /// Looks into the state of a checkpoint or savepoint, and makes new savepoints of it.
 ///
 /// No job is started and no component is needed. What is read is not changed; `import` and `rekey`
-/// write to a new folder.
+/// write to a new folder. Folders may be in a bucket, `s3://bucket/path`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   weir state ls checkpoints/flights/chk-7
@@ -100,12 +101,13 @@ impl Trouble {
     }
 
     /// A file of a checkpoint is damaged.
-    fn damaged(folder: &Path, problem: &Problem) -> Self {
-        let shown = folder.display();
+    fn damaged(folder: &Folder, problem: &Problem) -> Self {
         Self {
             code: DAMAGED,
-            message: format!("{shown}: {}: {}", problem.file, problem.what),
-            help: Some(format!("`weir checkpoints verify {shown}` reads all of it")),
+            message: format!("{folder}: {}: {}", problem.file, problem.what),
+            help: Some(format!(
+                "`weir checkpoints verify {folder}` reads all of it"
+            )),
             exit: Exit::Failed,
         }
     }
@@ -126,30 +128,40 @@ impl From<NotMade> for Trouble {
                 Some("`--to` names a folder that is not there yet".into()),
             ),
             NotMade::InFlight(_) => Self::usage(NO_STATE, message, None),
-            NotMade::Store(_) | NotMade::State(_) | NotMade::Metadata(_) => Self::storage(message),
+            NotMade::Store(failure) => Self {
+                code: code_of_store(&failure),
+                ..Self::storage(message)
+            },
+            NotMade::State(_) | NotMade::Metadata(_) => Self::storage(message),
+        }
+    }
+}
+
+impl From<StoreError> for Trouble {
+    fn from(failure: StoreError) -> Self {
+        Self {
+            code: code_of_store(&failure),
+            ..Self::storage(failure.to_string())
         }
     }
 }
 
 /// The checkpoint that a path names: its folder, or its `_metadata`.
-fn saved(path: &Path) -> Result<Saved, Trouble> {
-    let folder = folder_of(path);
-    if !folder.join("_metadata").is_file() {
-        let shown = path.display();
-        let what = match path.exists() {
-            true => "is no checkpoint: there is no `_metadata` in it",
-            false => "does not exist",
-        };
+fn saved(path: &Path, shared: &Shared) -> Result<Saved, Trouble> {
+    let (folder, _) = folder(path)?.without_metadata();
+    if !shared.stores.has(&folder, "_metadata")? {
         let help =
             "name the folder of a checkpoint or savepoint, such as `checkpoints/flights/chk-7`";
-        let message = format!("`{shown}` {what}");
+        let message = no_checkpoint(&folder, path);
         return Err(Trouble::usage(NO_CHECKPOINT, message, Some(help.into())));
     }
-    match Saved::read(folder) {
-        Ok(Ok(saved)) => Ok(saved),
-        Ok(Err(problem)) => Err(Trouble::damaged(folder, &problem)),
-        Err(e) => Err(Trouble::storage(format!("`{}`: {e}", folder.display()))),
-    }
+    let read = Saved::read(&folder, &shared.stores)?;
+    read.map_err(|problem| Trouble::damaged(&folder, &problem))
+}
+
+/// The folder that an argument names.
+fn folder(path: &Path) -> Result<Folder, Trouble> {
+    Folder::of(path).map_err(|why| Trouble::usage(NO_CHECKPOINT, why, None))
 }
 
 /// What a checkpoint has of an operator, to be looked into.

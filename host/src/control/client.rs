@@ -73,41 +73,60 @@ pub(crate) fn running(folder: &Path) -> Result<Vec<Job>, AskError> {
     Ok(jobs)
 }
 
-/// The job of that name, in that checkpoint directory where one is given.
+/// Which of the jobs of one name; what is `None` says nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Which<'a> {
+    /// Its checkpoint directory.
+    pub(crate) dir: Option<&'a str>,
+    /// Its process.
+    pub(crate) pid: Option<u32>,
+}
+
+/// The job of that name, the one that is meant where that is said.
 ///
 /// # Errors
 /// Where there is none, or there are several.
-pub(crate) fn find(folder: &Path, name: &str, dir: Option<&str>) -> Result<Job, AskError> {
+pub(crate) fn find(folder: &Path, name: &str, which: Which<'_>) -> Result<Job, AskError> {
     let all = running(folder)?;
+    let Which { dir, pid } = which;
     let shown = |jobs: &[Job]| {
-        let one = |job: &Job| match &job.named.dir {
-            Some(dir) => format!("`{}` in {dir}", job.named.job),
-            None => format!("`{}` without checkpoints", job.named.job),
+        let one = |job: &Job| {
+            let Named { job, dir, pid } = &job.named;
+            match dir {
+                Some(dir) => format!("`{job}` in {dir} (process {pid})"),
+                None => format!("`{job}` without checkpoints (process {pid})"),
+            }
         };
         jobs.iter().map(one).collect::<Vec<_>>().join(", ")
     };
     let is_meant = |job: &&Job| {
         let same_dir = |dir: &str| job.named.dir.as_deref() == Some(dir);
-        job.named.job == name && dir.is_none_or(same_dir)
+        let same_pid = |pid: u32| job.named.pid == pid;
+        job.named.job == name && dir.is_none_or(same_dir) && pid.is_none_or(same_pid)
     };
     let mut meant: Vec<Job> = all.iter().filter(is_meant).cloned().collect();
     if meant.len() > 1 {
         return Err(AskError {
             code: SEVERAL.to_owned(),
             message: format!("several jobs `{name}` are running: {}", shown(&meant)),
-            help: Some("say which with `--dir`, its checkpoint directory".to_owned()),
+            help: Some(
+                "say which with `--dir`, its checkpoint directory, or `--pid`, its process"
+                    .to_owned(),
+            ),
             usage: true,
         });
     }
     meant.pop().ok_or_else(|| {
         let place = dir.map(|dir| format!(" in {dir}")).unwrap_or_default();
+        let process = pid.map(|pid| format!(" as process {pid}"));
+        let process = process.unwrap_or_default();
         let help = match all.is_empty() {
             true => "no job of yours is running on this machine".to_owned(),
             false => format!("running: {}", shown(&all)),
         };
         AskError {
             code: NOT_RUNNING.to_owned(),
-            message: format!("no job `{name}` is running{place}"),
+            message: format!("no job `{name}` is running{place}{process}"),
             help: Some(help),
             usage: true,
         }

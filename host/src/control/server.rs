@@ -36,7 +36,7 @@ use tokio::{
 use weir_runtime::control::{CommandError, JobCommand, Reply};
 
 use super::{
-    folder,
+    MEMORY, folder,
     protocol::{
         CheckpointAsked, Completed, IntervalAsked, JobChange, Jobs, Named, Problem, Problems,
         Saved, SavepointAsked, Status, StopAsked, Stopped, Wanted,
@@ -132,12 +132,12 @@ impl Drop for Server {
 }
 
 impl Identity {
-    /// What the name of the socket is made of. Jobs without a directory are told apart by their
-    /// process, for nothing forbids two.
+    /// What the name of the socket is made of. Jobs without a directory of their own are told apart
+    /// by their process, for nothing forbids two.
     fn place(&self) -> String {
         match &self.dir {
-            Some(dir) => dir.clone(),
-            None => format!("process {}", process::id()),
+            Some(dir) if dir != MEMORY => dir.clone(),
+            Some(_) | None => format!("process {}", process::id()),
         }
     }
 
@@ -150,8 +150,8 @@ impl Identity {
     }
 }
 
-/// Listens under another name, and then takes the name. What is there is of a dead process: whoever
-/// gets here holds the lock of the job.
+/// Listens under another name, and then takes the name. What is there is of a process that is dead,
+/// or that is superseded: whoever gets here holds the lock of the job.
 fn bind(path: &Path) -> io::Result<StdListener> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let other = path.with_file_name(format!(".{name}.{}", process::id()));

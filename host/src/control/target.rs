@@ -3,19 +3,22 @@
 use std::{
     collections::hash_map::RandomState,
     hash::{BuildHasher, Hasher},
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
 };
 
+use weir_checkpoint::StoreError;
 use weir_runtime::control::SavepointTarget;
-use weir_snapshot_store::LocalStore;
+
+use crate::storage::{Folder, Stores, code_of_store};
 
 /// Makes the targets of a job.
 #[derive(Clone, Debug)]
 pub(crate) struct Savepoints {
     job: String,
     /// `checkpoint.savepoint-dir`.
-    usual: Option<PathBuf>,
+    usual: Option<Folder>,
+    stores: Arc<Stores>,
 }
 
 /// Why there is no target.
@@ -25,8 +28,14 @@ pub(crate) enum NoTarget {
     #[error("nobody says where the savepoint goes")]
     Unsaid,
     /// It is no place.
-    #[error("`{0}` is no absolute path of a local folder")]
+    #[error("`{0}` is neither the absolute path of a folder nor `s3://bucket/path`")]
     Elsewhere(String),
+    /// What names a bucket makes no sense.
+    #[error("{0}")]
+    Address(String),
+    /// It cannot be reached.
+    #[error("{0}")]
+    Store(#[from] StoreError),
     /// It is a file.
     #[error("`{0}` is a file")]
     File(String),
@@ -34,7 +43,10 @@ pub(crate) enum NoTarget {
 
 impl NoTarget {
     pub(super) fn code(&self) -> &'static str {
-        "W0014"
+        match self {
+            Self::Unsaid | Self::Elsewhere(_) | Self::Address(_) | Self::File(_) => "W0014",
+            Self::Store(error) => code_of_store(error),
+        }
     }
 
     pub(super) fn help(&self) -> Option<&'static str> {
@@ -42,15 +54,18 @@ impl NoTarget {
             Self::Unsaid => {
                 Some("name a folder, or give the job a `checkpoint.savepoint-dir`; the job goes on")
             }
-            Self::Elsewhere(_) | Self::File(_) => Some("name a folder; the job goes on"),
+            Self::Elsewhere(_) | Self::Address(_) | Self::File(_) => {
+                Some("name a folder; the job goes on")
+            }
+            Self::Store(_) => Some("the job goes on"),
         }
     }
 }
 
 impl Savepoints {
     /// Of a job, with the folder that is taken where none is named.
-    pub(crate) fn new(job: String, usual: Option<PathBuf>) -> Self {
-        Self { job, usual }
+    pub(crate) fn new(job: String, usual: Option<Folder>, stores: Arc<Stores>) -> Self {
+        Self { job, usual, stores }
     }
 
     /// A place in which there is nothing yet, below the folder that is named, else the usual one.
@@ -61,23 +76,22 @@ impl Savepoints {
         let root = match said {
             None => self.usual.clone().ok_or(NoTarget::Unsaid)?,
             Some(said) => {
-                let path = said.strip_prefix("file://").unwrap_or(said);
-                let path = Path::new(path);
-                if !path.is_absolute() {
+                let folder = Folder::of(Path::new(said)).map_err(NoTarget::Address)?;
+                if matches!(&folder, Folder::Local(path) if !path.is_absolute()) {
                     return Err(NoTarget::Elsewhere(said.to_owned()));
                 }
-                path.to_owned()
+                folder
             }
         };
-        if root.is_file() {
-            return Err(NoTarget::File(root.display().to_string()));
+        if matches!(&root, Folder::Local(path) if path.is_file()) {
+            return Err(NoTarget::File(root.to_string()));
         }
         // Keyed anew in each process and for each call, so two are never the same.
         let random = RandomState::new().build_hasher().finish();
         let folder = format!("savepoint-{}-{:012x}", self.job, random >> 16);
-        let location = root.join(&folder).display().to_string();
+        let location = root.join(&folder).to_string();
         Ok(SavepointTarget {
-            store: Arc::new(LocalStore::new(root)),
+            store: self.stores.open(&root)?,
             folder,
             location,
         })
@@ -94,16 +108,19 @@ mod tests {
         let file = dir.path().join("file");
         std::fs::write(&file, "").unwrap();
         let said = |usual: Option<&str>, said: Option<&str>| {
-            let savepoints = Savepoints::new("a".into(), usual.map(PathBuf::from));
+            let usual = usual.map(|usual| Folder::Local(usual.into()));
+            let savepoints = Savepoints::new("a".into(), usual, Arc::default());
             savepoints.target(said).map(|target| target.location)
         };
         assert_eq!(said(None, None), Err(NoTarget::Unsaid));
-        for wrong in ["saved", "s3://bucket/a", "./saved", ""] {
+        for wrong in ["saved", "gs://bucket/a", "./saved", ""] {
             assert_eq!(
                 said(None, Some(wrong)),
                 Err(NoTarget::Elsewhere(wrong.into()))
             );
         }
+        let odd = said(None, Some("s3://A/b"));
+        assert!(matches!(odd, Err(NoTarget::Address(_))), "{odd:?}");
         let file = file.to_str().unwrap();
         assert_eq!(
             said(Some("/usual"), Some(file)),

@@ -1,6 +1,6 @@
 //! The server and the client, with a job in between that answers what a test tells it.
 
-use std::{io::Write as _, os::unix::net::UnixStream, thread};
+use std::{io::Write as _, os::unix::net::UnixStream, sync::Arc, thread};
 
 use hyper::Method;
 use serde_json::{Value, json};
@@ -86,7 +86,7 @@ fn start(folder: &Path, name: &str, place: Option<&str>) -> Server {
         job: name.to_owned(),
         dir: place.map(str::to_owned),
     };
-    let savepoints = Savepoints::new(name.to_owned(), None);
+    let savepoints = Savepoints::new(name.to_owned(), None, Arc::default());
     Server::start(folder, identity, sender, savepoints).unwrap()
 }
 
@@ -106,7 +106,7 @@ impl Running {
 }
 
 fn request(folder: &Path, method: Method, below: &str, body: Value) -> Result<Value, AskError> {
-    let job = find(folder, "a", None)?;
+    let job = find(folder, "a", Which::default())?;
     ask(&job, method, below, Some(&body))
 }
 
@@ -252,7 +252,7 @@ fn a_job_that_ends_meanwhile_answers_nobody_and_leaves_nothing() {
 fn jobs_of_one_name_are_told_apart_by_their_directories() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("weir");
-    let none = find(&folder, "a", None).unwrap_err();
+    let none = find(&folder, "a", Which::default()).unwrap_err();
     assert!(none.usage && none.code == "W0011", "{none:?}");
     let _servers = [
         start(&folder, "a", Some("/x")),
@@ -260,16 +260,54 @@ fn jobs_of_one_name_are_told_apart_by_their_directories() {
         start(&folder, "b", None),
     ];
     assert_eq!(super::running(&folder).unwrap().len(), 3);
-    let several = find(&folder, "a", None).unwrap_err();
+    let several = find(&folder, "a", Which::default()).unwrap_err();
     assert!(
         several.code == "W0012" && several.message.contains("/y"),
         "{several:?}"
     );
-    let one = find(&folder, "a", Some("/y")).unwrap();
+    let at = |dir| Which {
+        dir: Some(dir),
+        pid: None,
+    };
+    let one = find(&folder, "a", at("/y")).unwrap();
     assert_eq!(one.named.dir.as_deref(), Some("/y"));
-    assert_eq!(find(&folder, "a", Some("/z")).unwrap_err().code, "W0011");
-    let none = find(&folder, "c", None).unwrap_err();
+    assert_eq!(find(&folder, "a", at("/z")).unwrap_err().code, "W0011");
+    let none = find(&folder, "c", Which::default()).unwrap_err();
     assert!(none.help.unwrap().contains("`b` without checkpoints"));
+}
+
+#[test]
+fn jobs_without_a_directory_of_their_own_are_told_apart_by_their_processes() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("weir");
+    let _server = start(&folder, "a", Some(MEMORY));
+    let own = std::process::id();
+    // Another process of that name has another socket.
+    let other = super::folder::socket(&folder, "a", &format!("process {own}"));
+    assert!(other.exists());
+    assert!(!super::folder::socket(&folder, "a", MEMORY).exists());
+    let pid = |pid| Which {
+        dir: None,
+        pid: Some(pid),
+    };
+    assert_eq!(find(&folder, "a", pid(own)).unwrap().named.pid, own);
+    let none = find(&folder, "a", pid(own + 1)).unwrap_err();
+    assert_eq!(none.code, "W0011");
+    let job = |dir: &str| {
+        let text = format!(
+            "apiVersion: weir/v1\njob: a\ncheckpoint: {{ dir: \"{dir}\" }}\n\
+             sources: {{ r: {{ connector: generator }} }}\n"
+        );
+        JobFile::load(&text, Path::new("/jobs/a.yaml"), &[]).unwrap()
+    };
+    let of = |dir: &str| directory_of(&job(dir));
+    assert_eq!(of("memory:").as_deref(), Some(MEMORY));
+    assert_eq!(of("s3a://saved/a/").as_deref(), Some("s3://saved/a"));
+    assert_eq!(of("saved").as_deref(), Some("/jobs/saved"));
+    for (said, named) in [("s3a://saved/a/", "s3://saved/a"), ("memory:", MEMORY)] {
+        assert_eq!(directory(Path::new(said)).as_deref(), Ok(named));
+    }
+    assert!(directory(Path::new("s3://A")).is_err());
 }
 
 #[test]

@@ -1,19 +1,17 @@
 //! The checkpoints of a job, told from its folder: their metadata are read, and the lengths of
 //! their files compared; what is in the files is left to `verify`.
 
-use std::path::PathBuf;
-
 use weir_checkpoint::{JobPaths, ObjectInfo, SnapshotStore, StoreError, Survey};
 use weir_model::{CheckpointId, Name};
 use weir_runtime::{Begin, BeginFrom};
-use weir_snapshot_store::LocalStore;
 
 use super::{METADATA, Problem, Saved, place::JobFolder};
+use crate::storage::{Folder, Stores};
 
 /// What is said of the checkpoints of a job.
 pub(crate) struct JobListing {
     pub(crate) job: Name,
-    pub(crate) path: PathBuf,
+    pub(crate) path: Folder,
     /// In order of their numbers.
     pub(crate) checkpoints: Vec<Listed>,
     /// The checkpoint with which the job has finished, if it has, as the mark says it.
@@ -27,17 +25,17 @@ pub(crate) struct JobListing {
 pub(crate) enum Told {
     Anew,
     /// At this checkpoint of its own, in this folder.
-    Own(CheckpointId, PathBuf),
+    Own(CheckpointId, Folder),
     /// At a checkpoint of another place.
     Elsewhere(String),
     /// The record in this file is damaged: nobody knows.
-    Damaged(PathBuf),
+    Damaged(Folder),
 }
 
 /// One checkpoint of a job.
 pub(crate) struct Listed {
     pub(crate) id: CheckpointId,
-    pub(crate) path: PathBuf,
+    pub(crate) path: Folder,
     pub(crate) state: State,
     /// Whether it is the one that the job goes on from by itself.
     pub(crate) is_latest: bool,
@@ -60,11 +58,11 @@ impl JobListing {
     ///
     /// # Errors
     /// Where the storage fails.
-    pub(crate) fn of(folder: &JobFolder) -> Result<Self, StoreError> {
+    pub(crate) fn of(folder: &JobFolder, stores: &Stores) -> Result<Self, StoreError> {
         let JobFolder { job, path } = folder;
         let paths = JobPaths::new(job);
         // The folder may be given in a way that does not end in its name.
-        let store = LocalStore::new(path);
+        let store = stores.open(path)?;
         let objects: Vec<ObjectInfo> = store
             .list("")?
             .into_iter()
@@ -75,10 +73,10 @@ impl JobListing {
             .collect();
         let survey = Survey::of(&paths, &objects);
         let finished = match survey.is_finished {
-            true => finished_with(&store, &paths)?,
+            true => finished_with(&*store, &paths)?,
             false => None,
         };
-        let told = told(folder, &store, &paths, &survey, &objects)?;
+        let told = told(folder, &*store, &paths, &survey, &objects)?;
         let begins_at = match &told {
             None => survey.latest(),
             Some(Told::Own(id, _)) => Some(*id),
@@ -89,19 +87,20 @@ impl JobListing {
         ids.sort_unstable();
         let mut checkpoints = Vec::new();
         for id in ids {
-            let path = path.join(format!("chk-{id}"));
+            let path = path.join(&format!("chk-{id}"));
+            let is_gone = || !stores.has(&path, METADATA).unwrap_or(true);
             let state = match survey.completed.contains(&id) {
                 false => State::Incomplete,
-                true => match Saved::read(&path) {
+                true => match Saved::read(&path, stores) {
                     Ok(Ok(saved)) => {
                         let problem = not_as_written(&paths, id, &saved, &objects);
                         match problem {
-                            Some(_) if !path.join(METADATA).is_file() => State::Incomplete,
+                            Some(_) if is_gone() => State::Incomplete,
                             Some(problem) => State::Damaged(problem),
                             None => State::Complete(Box::new(saved)),
                         }
                     }
-                    Ok(Err(_)) if !path.join(METADATA).is_file() => State::Incomplete,
+                    Ok(Err(_)) if is_gone() => State::Incomplete,
                     Ok(Err(problem)) => State::Damaged(problem),
                     Err(e) => State::Unreadable(Problem::unread(METADATA, &e)),
                 },
@@ -127,7 +126,7 @@ impl JobListing {
 /// Where a job was told to begin, as its latest record says it, unless there is a checkpoint since.
 fn told(
     folder: &JobFolder,
-    store: &LocalStore,
+    store: &dyn SnapshotStore,
     paths: &JobPaths,
     survey: &Survey,
     objects: &[ObjectInfo],
@@ -151,13 +150,16 @@ fn told(
     }
     Ok(Some(match begin.from {
         BeginFrom::Beginning => Told::Anew,
-        BeginFrom::Own(id) => Told::Own(id, folder.path.join(format!("chk-{id}"))),
+        BeginFrom::Own(id) => Told::Own(id, folder.path.join(&format!("chk-{id}"))),
         BeginFrom::Foreign(place) | BeginFrom::Claimed(place) => Told::Elsewhere(place),
     }))
 }
 
 /// What the mark of a finished job names.
-fn finished_with(store: &LocalStore, paths: &JobPaths) -> Result<Option<String>, StoreError> {
+fn finished_with(
+    store: &dyn SnapshotStore,
+    paths: &JobPaths,
+) -> Result<Option<String>, StoreError> {
     let mark = paths.finished();
     match store.get(mark.strip_prefix(paths.root()).unwrap_or(&mark)) {
         Ok(bytes) => {

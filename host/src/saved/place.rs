@@ -1,9 +1,12 @@
 //! What a path on the command line leads to: a checkpoint, the checkpoints of a job, or those of
 //! several jobs. Paths are as a user would give them.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
-use weir_checkpoint::JobPaths;
+use weir_checkpoint::{JobPaths, StoreError};
 use weir_job_file::{Diagnostics, JobFile};
 use weir_model::{CheckpointId, Name};
 
@@ -12,14 +15,14 @@ use crate::{
     config::Config,
     load::load_file,
     render::say,
-    storage::{checkpoint_name, folder_of},
+    storage::{Folder, Stores, checkpoint_name},
 };
 
 /// What a path leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// One checkpoint, by its folder. Whether it is whole is another matter.
-    Checkpoint(PathBuf),
+    Checkpoint(Folder),
     /// Folders of jobs; at least one.
     Jobs(Vec<JobFolder>),
 }
@@ -28,7 +31,7 @@ pub(crate) enum Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct JobFolder {
     pub(crate) job: Name,
-    pub(crate) path: PathBuf,
+    pub(crate) path: Folder,
 }
 
 /// Why a path leads to none of them.
@@ -42,6 +45,14 @@ pub(crate) enum Wrong {
     },
     /// The folder cannot be read.
     Unreadable(String),
+    /// The bucket cannot be asked.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Wrong {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
 }
 
 impl Place {
@@ -49,29 +60,36 @@ impl Place {
     ///
     /// # Errors
     /// [`Wrong`].
-    pub(crate) fn of(path: &Path, config: &Config) -> Result<Self, Wrong> {
-        let folder = folder_of(path);
-        if folder != path || path.join(METADATA).is_file() {
-            return Ok(Self::Checkpoint(folder.to_owned()));
+    pub(crate) fn of(path: &Path, config: &Config, stores: &Stores) -> Result<Self, Wrong> {
+        let said = Folder::of(path).map_err(|message| nothing(message, None))?;
+        let (folder, is_named) = said.without_metadata();
+        match &folder {
+            _ if is_named => Ok(Self::Checkpoint(folder)),
+            Folder::Local(path) => Self::of_local(path, config, stores),
+            Folder::Bucket { .. } => Self::of_bucket(folder, stores),
+        }
+    }
+
+    fn of_local(path: &Path, config: &Config, stores: &Stores) -> Result<Self, Wrong> {
+        let folder = Folder::Local(path.to_owned());
+        if path.join(METADATA).is_file() {
+            return Ok(Self::Checkpoint(folder));
         }
         if path.is_file() {
-            return of_job(path, config);
+            return of_job(path, config, stores);
         }
         if !path.is_dir() {
             let message = format!("`{}` does not exist", path.display());
             let help = "name a job file, a checkpoint directory, the folder of a job in it, or a \
                         checkpoint, such as `checkpoints/flights/chk-7`";
-            return Err(Wrong::Nothing {
-                message,
-                help: Some(help.to_owned()),
-            });
+            return Err(nothing(message, Some(help)));
         }
         let name = name_of(path);
         if name
             .as_deref()
             .is_some_and(|name| checkpoint_name(name).is_some())
         {
-            return Ok(Self::Checkpoint(path.to_owned()));
+            return Ok(Self::Checkpoint(folder));
         }
         if let Some(folder) = job_folder(path)? {
             return Ok(Self::Jobs(vec![folder]));
@@ -79,23 +97,70 @@ impl Place {
         let inside = entries(path)?.into_iter().map(|entry| path.join(entry));
         let inside = inside.filter(|inside| inside.is_dir());
         let (mut jobs, unreadable) = readable(inside, job_folder)?;
-        if jobs.is_empty() {
-            if let Some(message) = unreadable.into_iter().next() {
-                return Err(Wrong::Unreadable(message));
-            }
-            let message = format!("there are no checkpoints in `{}`", path.display());
-            let help = "a checkpoint directory (`checkpoint.dir` of a job file) has a folder for \
-                        each job, with a folder `chk-<n>` for each checkpoint";
-            return Err(Wrong::Nothing {
-                message,
-                help: Some(help.to_owned()),
-            });
+        if jobs.is_empty()
+            && let Some(message) = unreadable.first()
+        {
+            return Err(Wrong::Unreadable(message.clone()));
         }
         for message in unreadable {
             say(&format!("note: {message}; it is passed over"));
         }
         jobs.sort_by(|a, b| a.job.cmp(&b.job));
-        Ok(Self::Jobs(jobs))
+        some(jobs, &folder)
+    }
+
+    /// Of what lies under an address, which is one list.
+    fn of_bucket(folder: Folder, stores: &Stores) -> Result<Self, Wrong> {
+        let objects = stores.open(&folder)?.list("")?;
+        let objects: Vec<&str> = objects.iter().map(|object| object.path.as_str()).collect();
+        if objects.is_empty() {
+            return Err(nothing(format!("there is nothing under `{folder}`"), None));
+        }
+        let name = folder.split().map(|(_, name)| name);
+        let name = name.as_deref().unwrap_or_default();
+        if objects.contains(&METADATA) || checkpoint_name(name).is_some() {
+            return Ok(Self::Checkpoint(folder));
+        }
+        // The first parts of what lies in each folder, by the folder.
+        let job = |job: &str, path: Folder, objects: &[&str]| {
+            let job = Name::new(job).ok()?;
+            let entry = |object: &&str| object.split('/').next().map(str::to_owned);
+            let mut entries = objects.iter().filter_map(entry);
+            let is_one = entries.any(|entry| is_of_job(&job, &entry));
+            is_one.then_some(JobFolder { job, path })
+        };
+        if let Some(folder) = job(name, folder.clone(), &objects) {
+            return Ok(Self::Jobs(vec![folder]));
+        }
+        let split = objects.iter().filter_map(|object| object.split_once('/'));
+        let mut inside: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (first, rest) in split {
+            inside.entry(first).or_default().push(rest);
+        }
+        let jobs = inside.iter();
+        let jobs = jobs.filter_map(|(name, objects)| job(name, folder.join(name), objects));
+        some(jobs.collect(), &folder)
+    }
+}
+
+/// The jobs that are there.
+fn some(jobs: Vec<JobFolder>, folder: &Folder) -> Result<Place, Wrong> {
+    if !jobs.is_empty() {
+        return Ok(Place::Jobs(jobs));
+    }
+    let message = match folder {
+        Folder::Local(_) => format!("there are no checkpoints in `{folder}`"),
+        Folder::Bucket { .. } => format!("there are no checkpoints under `{folder}`"),
+    };
+    let help = "a checkpoint directory (`checkpoint.dir` of a job file) has a folder for each job, \
+                with a folder `chk-<n>` for each checkpoint";
+    Err(nothing(message, Some(help)))
+}
+
+fn nothing(message: String, help: Option<&str>) -> Wrong {
+    Wrong::Nothing {
+        message,
+        help: help.map(str::to_owned),
     }
 }
 
@@ -116,39 +181,35 @@ fn readable(
 }
 
 /// Where a job file says that its checkpoints are.
-fn of_job(path: &Path, config: &Config) -> Result<Place, Wrong> {
+fn of_job(path: &Path, config: &Config, stores: &Stores) -> Result<Place, Wrong> {
     let job: JobFile = load_file(path, &[], config).map_err(Wrong::Job)?;
     let Some(checkpoint) = &job.checkpoint else {
         let message = format!("job `{}` takes no checkpoints", job.job);
-        return Err(Wrong::Nothing {
-            message,
-            help: None,
-        });
+        return Err(nothing(message, None));
     };
-    let Some(folder) = checkpoint.dir.folder() else {
+    let Some(folder) = Folder::of_place(&checkpoint.dir) else {
         let message = format!(
-            "job `{}` keeps its checkpoints in `{}`, where this does not look",
-            job.job, checkpoint.dir
-        );
-        let help = "name a folder: one that a savepoint of it was written to, or a copy of the \
-                    checkpoint";
-        return Err(Wrong::Nothing {
-            message,
-            help: Some(help.to_owned()),
-        });
-    };
-    let path: PathBuf = folder.components().collect();
-    let path = path.join(job.job.as_str());
-    if !path.is_dir() {
-        let shown = path.display();
-        let message = format!(
-            "job `{}` has no checkpoints yet: there is no `{shown}`",
+            "job `{}` keeps its checkpoints in the memory of its process",
             job.job
         );
-        return Err(Wrong::Nothing {
-            message,
-            help: None,
-        });
+        let help = "name a folder: one that a savepoint of it was written to";
+        return Err(nothing(message, Some(help)));
+    };
+    let folder = match folder {
+        Folder::Local(path) => Folder::Local(path.components().collect()),
+        bucket @ Folder::Bucket { .. } => bucket,
+    };
+    let path = folder.join(job.job.as_str());
+    let is_there = match &path {
+        Folder::Local(path) => path.is_dir(),
+        Folder::Bucket { .. } => !stores.open(&path)?.list("")?.is_empty(),
+    };
+    if !is_there {
+        let message = format!(
+            "job `{}` has no checkpoints yet: there is no `{path}`",
+            job.job
+        );
+        return Err(nothing(message, None));
     }
     Ok(Place::Jobs(vec![JobFolder { job: job.job, path }]))
 }
@@ -158,25 +219,31 @@ fn job_folder(path: &Path) -> Result<Option<JobFolder>, Wrong> {
     let Some(job) = name_of(path).and_then(|name| Name::new(&name).ok()) else {
         return Ok(None);
     };
-    let paths = JobPaths::new(&job);
-    let is_of_job = |entry: &String| {
-        let object = format!("{job}/{entry}");
-        let marks = [paths.lock(), paths.finished()];
-        checkpoint_name(entry).is_some()
-            || marks.contains(&object)
-            || paths.begin_of(&object).is_some()
-    };
-    let is_one = entries(path)?.iter().any(is_of_job);
-    Ok(is_one.then(|| JobFolder {
-        job,
-        path: path.to_owned(),
-    }))
+    let is_one = entries(path)?.iter().any(|entry| is_of_job(&job, entry));
+    let path = Folder::Local(path.to_owned());
+    Ok(is_one.then_some(JobFolder { job, path }))
+}
+
+/// Whether something in a folder is of the job of that name.
+fn is_of_job(job: &Name, entry: &str) -> bool {
+    let paths = JobPaths::new(job);
+    let object = format!("{job}/{entry}");
+    let marks = [paths.lock(), paths.finished()];
+    checkpoint_name(entry).is_some()
+        || marks.contains(&object)
+        || paths.begin_of(&object).is_some()
+        || paths.epoch_of(&object).is_some()
 }
 
 /// The number in the name of the folder of a checkpoint, if it has such a name.
-pub(super) fn number_of(path: &Path) -> Option<CheckpointId> {
-    let name = path.file_name().and_then(|name| name.to_str());
-    let name = name.map_or_else(|| name_of(path), |name| Some(name.to_owned()));
+pub(super) fn number_of(folder: &Folder) -> Option<CheckpointId> {
+    let name = match folder {
+        Folder::Local(path) => {
+            let name = path.file_name().and_then(|name| name.to_str());
+            name.map_or_else(|| name_of(path), |name| Some(name.to_owned()))
+        }
+        Folder::Bucket { .. } => folder.split().map(|(_, name)| name),
+    };
     checkpoint_name(&name?)
 }
 
@@ -220,9 +287,10 @@ mod tests {
     fn jobs(place: Result<Place, Wrong>) -> Vec<String> {
         match place {
             Ok(Place::Jobs(jobs)) => jobs.iter().map(|job| job.job.to_string()).collect(),
-            Ok(Place::Checkpoint(path)) => panic!("{}", path.display()),
+            Ok(Place::Checkpoint(path)) => panic!("{path}"),
             Err(Wrong::Nothing { message, .. } | Wrong::Unreadable(message)) => vec![message],
             Err(Wrong::Job(diagnostics)) => vec![diagnostics.to_string()],
+            Err(Wrong::Store(error)) => vec![error.to_string()],
         }
     }
 
@@ -235,7 +303,8 @@ mod tests {
             "saved/c/notes.txt",
             "saved/Not a job/chk-1/_metadata",
         ]);
-        let of = |path: &str| Place::of(&dir.path().join(path), &Config::none());
+        let of =
+            |path: &str| Place::of(&dir.path().join(path), &Config::none(), &Stores::default());
         assert_eq!(jobs(of("saved")), ["a", "b"]);
         assert_eq!(jobs(of("saved/a")), ["a"]);
         assert_eq!(jobs(of("saved/b/../a/")), ["a"]);
@@ -253,7 +322,7 @@ mod tests {
             Some("locked") => Err(Wrong::Unreadable("cannot read `locked`".into())),
             name => Ok(Some(JobFolder {
                 job: Name::new(name.unwrap()).unwrap(),
-                path: path.to_owned(),
+                path: Folder::Local(path.to_owned()),
             })),
         };
         let Ok((jobs, unreadable)) = readable(folders.into_iter(), look) else {
@@ -271,7 +340,7 @@ mod tests {
                 "apiVersion: weir/v1\n{text}\nsources: {{ r: {{ connector: generator }} }}\n"
             );
             fs::write(dir.path().join(name), text).unwrap();
-            Place::of(&dir.path().join(name), &Config::none())
+            Place::of(&dir.path().join(name), &Config::none(), &Stores::default())
         };
         assert_eq!(
             jobs(write("a.yaml", "job: a\ncheckpoint: { dir: ./saved }")),

@@ -3,20 +3,20 @@
 //! INVARIANT: the folder is new, and its metadata are written last: what was begun and not finished
 //! is no savepoint.
 
-use std::{io, path::Path};
+use std::{io, sync::Arc};
 
 use weir_checkpoint::{FileRef, JobPaths, Metadata, ObjectWriter, SnapshotStore, StoreError};
 use weir_model::{OperatorName, SubtaskIndex};
-use weir_snapshot_store::LocalStore;
 use weir_state::{
     Backend, Error, HeapBackend, OperatorState, SavedOperatorState, StateDecl, StateFileWriter,
 };
 
 use super::{METADATA, content::request};
+use crate::storage::{Folder, Stores};
 
 /// A savepoint in the making.
 pub(crate) struct NewSavepoint {
-    store: LocalStore,
+    store: Arc<dyn SnapshotStore>,
     pub(crate) metadata: Metadata,
 }
 
@@ -62,14 +62,17 @@ impl NewSavepoint {
     ///
     /// # Errors
     /// [`NotMade`].
-    pub(crate) fn begin(folder: &Path, like: Metadata) -> Result<Self, NotMade> {
-        let store = LocalStore::new(folder);
-        let is_free = match folder.read_dir() {
-            Ok(mut entries) => entries.next().is_none(),
-            Err(e) => e.kind() == std::io::ErrorKind::NotFound,
+    pub(crate) fn begin(folder: &Folder, like: Metadata, stores: &Stores) -> Result<Self, NotMade> {
+        let store = stores.open(folder)?;
+        let is_free = match folder {
+            Folder::Local(path) => match path.read_dir() {
+                Ok(mut entries) => entries.next().is_none(),
+                Err(e) => e.kind() == std::io::ErrorKind::NotFound,
+            },
+            Folder::Bucket { .. } => store.list("")?.is_empty(),
         };
         if !is_free {
-            return Err(NotMade::Exists(folder.display().to_string()));
+            return Err(NotMade::Exists(folder.to_string()));
         }
         let mut metadata = like;
         for (name, operator) in &mut metadata.operators {

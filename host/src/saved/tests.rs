@@ -1,6 +1,9 @@
 //! Tests of `saved`: checkpoints made by hand, each damaged in one way.
 
-use std::fs;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use weir_checkpoint::{OperatorMeta, StateMeta, SubtaskMeta};
 use weir_model::{
@@ -83,10 +86,14 @@ fn checkpoint(dir: &Path, id: u64, rows: &'static [u8]) -> PathBuf {
     folder
 }
 
+fn local(path: &Path) -> Folder {
+    Folder::Local(path.to_owned())
+}
+
 /// What verifying finds; nothing where it is whole.
 #[track_caller]
 fn found(folder: &Path) -> Option<String> {
-    match verify(folder) {
+    match verify(&local(folder), &Stores::default()) {
         Verified::Whole(_) => None,
         Verified::Gone => Some("gone".into()),
         Verified::Damaged(problems) | Verified::Unreadable(problems) => {
@@ -97,8 +104,8 @@ fn found(folder: &Path) -> Option<String> {
 }
 
 fn states(dir: &Path) -> Vec<String> {
-    let (job, path) = (name("a"), dir.join("a"));
-    let listing = JobListing::of(&JobFolder { job, path }).unwrap();
+    let (job, path) = (name("a"), local(&dir.join("a")));
+    let listing = JobListing::of(&JobFolder { job, path }, &Stores::default()).unwrap();
     let state = |listed: &Listed| match &listed.state {
         State::Complete(_) => format!("{} complete", listed.id),
         State::Incomplete => format!("{} incomplete", listed.id),
@@ -114,7 +121,9 @@ fn a_whole_checkpoint_is_whole_and_its_rows_are_counted() {
     let dir = tempfile::tempdir().unwrap();
     let folder = checkpoint(dir.path(), 1, WHOLE);
     assert_eq!(found(&folder), None);
-    let saved = Saved::read(&folder).unwrap().unwrap();
+    let saved = Saved::read(&local(&folder), &Stores::default())
+        .unwrap()
+        .unwrap();
     let rows = saved.rows();
     assert_eq!(rows.of_state[&(name("op"), "count".to_owned())], 1);
     assert_eq!(rows.problems, []);
@@ -191,7 +200,14 @@ fn nothing_is_written_where_checkpoints_are_looked_at() {
     let before = names();
     states(dir.path());
     found(&folder);
-    assert!(Place::of(dir.path(), &crate::config::Config::none()).is_ok());
+    assert!(
+        Place::of(
+            dir.path(),
+            &crate::config::Config::none(),
+            &Stores::default()
+        )
+        .is_ok()
+    );
     assert_eq!(names(), before);
 }
 
@@ -203,7 +219,11 @@ fn a_copy_under_the_name_of_another_checkpoint_is_damaged() {
     fs::rename(&folder, &wrong).unwrap();
     let what = "_metadata: it is that of checkpoint 13";
     assert_eq!(found(&wrong).as_deref(), Some(what));
-    assert!(Saved::read(&wrong).unwrap().is_err());
+    assert!(
+        Saved::read(&local(&wrong), &Stores::default())
+            .unwrap()
+            .is_err()
+    );
     // A name that says no number says nothing wrong.
     fs::rename(&wrong, &other).unwrap();
     assert_eq!(found(&other), None);
@@ -217,7 +237,7 @@ fn a_file_that_cannot_be_read_is_a_verdict_and_no_damage() {
     fs::remove_file(&file).unwrap();
     // A link to itself: opening it fails, whoever does.
     std::os::unix::fs::symlink("state", &file).unwrap();
-    let Verified::Unreadable(problems) = verify(&folder) else {
+    let Verified::Unreadable(problems) = verify(&local(&folder), &Stores::default()) else {
         panic!("it can be read");
     };
     assert_eq!(problems[0].file, "op/0/state");
@@ -233,14 +253,15 @@ fn where_a_job_was_told_to_begin_counts_until_its_next_checkpoint() {
     for id in [8, 9] {
         checkpoint(dir.path(), id, WHOLE);
     }
-    let (job, path) = (name("a"), dir.path().join("a"));
+    let inside = dir.path().join("a");
+    let (job, path) = (name("a"), local(&inside));
     let folder = JobFolder { job, path };
     let told = || {
-        let listing = JobListing::of(&folder).unwrap();
+        let listing = JobListing::of(&folder, &Stores::default()).unwrap();
         let latest = listing.checkpoints.iter().find(|listed| listed.is_latest);
         (listing.told.clone(), latest.map(|listed| listed.id.0))
     };
-    let record = |n: u32| folder.path.join(format!("BEGIN-{n}"));
+    let record = |n: u32| inside.join(format!("BEGIN-{n}"));
     assert_eq!(told(), (None, Some(9)));
     fs::write(record(1), r#"{"v":1,"above":9}"#).unwrap();
     assert_eq!(told(), (Some(Told::Anew), None));
@@ -250,7 +271,7 @@ fn where_a_job_was_told_to_begin_counts_until_its_next_checkpoint() {
     fs::write(record(10), r#"{"v":1,"above":9,"path":"/far/chk-3"}"#).unwrap();
     assert_eq!(told(), (Some(Told::Elsewhere("/far/chk-3".into())), None));
     fs::write(record(11), "{").unwrap();
-    assert_eq!(told(), (Some(Told::Damaged(record(11))), None));
+    assert_eq!(told(), (Some(Told::Damaged(local(&record(11)))), None));
     fs::write(record(11), r#"{"v":1,"above":9}"#).unwrap();
     checkpoint(dir.path(), 10, WHOLE);
     assert_eq!(told(), (None, Some(10)));

@@ -3,13 +3,12 @@
 //! INVARIANT: what is said to be whole can be restored: length and checksum of each file are those
 //! in the metadata, and each block of state can be unpacked and read row by row.
 
-use std::path::Path;
-
 use weir_checkpoint::{FileRef, SnapshotStore, StoreError};
 use weir_model::ProcessingTime;
 use weir_state::{ChannelFile, HeapBackend, SavedState, StateDecl};
 
 use super::{METADATA, Problem, Saved, all_groups, steps};
+use crate::storage::{Folder, Stores};
 
 /// A file is read in pieces of so many bytes.
 const PIECE_BYTES: u64 = 4 << 20;
@@ -30,11 +29,13 @@ pub(crate) enum Verified {
 }
 
 /// Reads all of a checkpoint.
-pub(crate) fn verify(path: &Path) -> Verified {
-    let begun = path.join(METADATA).is_file();
-    let saved = match Saved::read(path) {
+pub(crate) fn verify(path: &Folder, stores: &Stores) -> Verified {
+    // What does not say is not gone.
+    let is_there = || stores.has(path, METADATA).unwrap_or(true);
+    let begun = is_there();
+    let saved = match Saved::read(path, stores) {
         Ok(Ok(saved)) => saved,
-        Ok(Err(_)) if begun && !path.join(METADATA).is_file() => return Verified::Gone,
+        Ok(Err(_)) if begun && !is_there() => return Verified::Gone,
         Ok(Err(problem)) => return Verified::Damaged(vec![problem]),
         Err(e) => return Verified::Unreadable(vec![Problem::unread(METADATA, &e)]),
     };
@@ -53,7 +54,7 @@ pub(crate) fn verify(path: &Path) -> Verified {
     if problems.is_empty() {
         return Verified::Whole(Box::new(saved));
     }
-    match (path.join(METADATA).is_file(), damaged) {
+    match (is_there(), damaged) {
         (false, _) => Verified::Gone,
         (true, true) => Verified::Damaged(problems),
         (true, false) => Verified::Unreadable(problems),

@@ -195,8 +195,8 @@ const SHORTEST: Duration = Duration::from_millis(10);
 
 const SAVEPOINT_DIR: Key<Place> = Key::of("savepoint-dir", Place)
     .about(
-        "The folder that savepoints go to when whoever asks for one names none. Each has a folder \
-         of its own in it.",
+        "Where savepoints go when whoever asks for one names no place: a folder, or \
+         `s3://bucket/prefix`. Each has a folder of its own in it.",
     )
     .without("`weir savepoint` must say `--to`")
     .example("/backup/savepoints");
@@ -346,8 +346,7 @@ fn taken(
     report: &mut Report,
 ) -> Read {
     let dir = location(fields, backend, origin, report);
-    let instead = "savepoints go to a local folder";
-    let savepoint_dir = fields.path(&SAVEPOINT_DIR, origin, instead, report);
+    let savepoint_dir = savepoint_dir(fields, origin, report);
     let usual = Config::default();
     let interval = not_too_short(fields, &INTERVAL, report);
     let timeout = not_too_short(fields, &TIMEOUT, report);
@@ -379,6 +378,22 @@ fn taken(
     }))
 }
 
+/// Where savepoints go.
+fn savepoint_dir(fields: &Fields<'_>, origin: &Origin, report: &mut Report) -> Option<Location> {
+    let instead = "savepoints go to a folder or to `s3://bucket/prefix`";
+    let (store, span) = fields.store(&SAVEPOINT_DIR, origin, instead, report)?;
+    match store {
+        Store::Folder(folder) => Some(Location::Folder(folder)),
+        Store::S3 { bucket, prefix } => Some(Location::S3 { bucket, prefix }),
+        Store::Memory => {
+            report
+                .error(code::BAD_VALUE, "a savepoint outlives the process")
+                .at(span, "must be a folder or `s3://bucket/prefix`");
+            None
+        }
+    }
+}
+
 /// Where checkpoints go. Some names of backends say so, too.
 fn location(
     fields: &Fields<'_>,
@@ -392,7 +407,8 @@ fn location(
     };
     let backend = backend.filter(|(name, _)| IN_MEMORY.contains(name) || IN_FOLDERS.contains(name));
     let by_backend = backend.map(|(name, _)| IN_MEMORY.contains(&name));
-    let (dir, span) = match fields.store(&DIR, origin, report) {
+    let instead = "checkpoints go to a folder, to `s3://bucket/prefix` or to `memory:`";
+    let (dir, span) = match fields.store(&DIR, origin, instead, report) {
         Some((Store::Memory, span)) => (memory.clone(), span),
         Some((Store::Folder(folder), span)) => (Location::Folder(folder), span),
         Some((Store::S3 { bucket, prefix }, span)) => (Location::S3 { bucket, prefix }, span),

@@ -158,6 +158,15 @@ const NAMES: &[(&str, &str, Kind)] = &[
         "restart.attempts-before-reset-backoff",
         Same,
     ),
+    ("s3.endpoint", "storage.s3.endpoint", Same),
+    ("s3.endpoint.region", "storage.s3.region", Same),
+    ("s3.path.style.access", "storage.s3.path-style", Same),
+    ("s3.path-style-access", "storage.s3.path-style", Same),
+    // Refused there, with what to do instead.
+    ("s3.access-key", "storage.s3.access-key", Same),
+    ("s3.access.key", "storage.s3.access-key", Same),
+    ("s3.secret-key", "storage.s3.secret-key", Same),
+    ("s3.secret.key", "storage.s3.secret-key", Same),
     ("parallelism.default", "parallelism", Same),
     ("pipeline.max-parallelism", "max-parallelism", Same),
 ];

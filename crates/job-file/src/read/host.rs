@@ -10,6 +10,7 @@ use super::{
     kinds::Within,
     operator::{self, LIMITS_KEYS, MEMORY, OUTPUT, TIME_PER_CALL},
     readable, restart, state,
+    storage::{self, STORAGE},
 };
 use crate::{
     Bounds, Diagnostics, HostFile, Limits, code,
@@ -28,6 +29,7 @@ pub(crate) const KEYS: Keys = Keys {
         ("mode", "belongs in `checkpoint`"),
         ("memory", "belongs in `limits` or `bounds`"),
         ("time-per-call", "belongs in `limits` or `bounds`"),
+        ("s3", "belongs in `storage`"),
         ("job", "belongs in the job file"),
         ("sources", "belongs in the job file"),
         ("operators", "belongs in the job file"),
@@ -42,6 +44,7 @@ pub(crate) const KEYS: Keys = Keys {
             &state::STATE,
             &CHECKPOINT,
             &job::RESTART,
+            &STORAGE,
             &LIMITS,
             &BOUNDS,
         ],
@@ -178,7 +181,14 @@ fn read(host: &mut HostFile, root: &Node, report: &mut Report) {
     if let Some(own) = fields.within(&LIMITS, &mut Report::new(Vec::new())) {
         host.check_bounds(&own, &host.limits, report);
     }
-    let own = [job::API_VERSION.name, LIMITS.name, BOUNDS.name];
+    host.s3 = storage::read(&fields, report);
+    host.storage = fields.entry(&STORAGE).map(|entry| entry.node.clone());
+    let own = [
+        job::API_VERSION.name,
+        STORAGE.name,
+        LIMITS.name,
+        BOUNDS.name,
+    ];
     if let Value::Map(entries) = &root.value {
         let defaults = entries
             .iter()

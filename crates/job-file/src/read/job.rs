@@ -32,6 +32,7 @@ pub(crate) const KEYS: Keys = Keys {
         ("dir", "belongs in `checkpoint`"),
         ("interval", "belongs in `checkpoint`"),
         ("mode", "belongs in `checkpoint`"),
+        ("storage", "belongs in the host file"),
         ("source", "did you mean `sources`, with a name for each?"),
         (
             "operator",

@@ -23,6 +23,7 @@ mod sink;
 mod socket;
 mod source;
 mod state;
+mod storage;
 mod watermark;
 
 use std::{

@@ -9,7 +9,7 @@ use super::{
     kinds::Place,
 };
 use crate::{
-    code,
+    Location, code,
     report::Report,
     source::{Origin, Span},
     wording::quote,
@@ -29,11 +29,13 @@ pub(super) enum Store {
 }
 
 impl<'a> Fields<'a> {
-    /// Where checkpoints can go: a path, `memory:` or a bucket.
+    /// Where checkpoints can go: a path, `memory:` or a bucket. `instead` says so where it is
+    /// another address.
     pub(super) fn store(
         &self,
         key: &Key<Place>,
         origin: &Origin,
+        instead: &str,
         report: &mut Report,
     ) -> Option<(Store, Span)> {
         let entry = self.entry(key)?;
@@ -49,12 +51,15 @@ impl<'a> Fields<'a> {
                 error.at(span, "must be `memory:`");
                 return None;
             }
-            // Flink has had more than one client.
-            Some(("s3" | "s3a" | "s3n" | "s3p", rest)) => bucket(rest, span, report)?,
-            Some(_) | None => {
-                let instead = "checkpoints go to a folder, to `s3://bucket/prefix` or to `memory:`";
-                Store::Folder(self.path(key, origin, instead, report)?)
-            }
+            Some((scheme, rest)) if is_of_bucket(scheme) => match bucket(rest) {
+                Ok((bucket, prefix)) => Store::S3 { bucket, prefix },
+                Err(message) => {
+                    let error = report.error(code::BAD_VALUE, message);
+                    error.at(span, "must be `s3://bucket/prefix`");
+                    return None;
+                }
+            },
+            Some(_) | None => Store::Folder(self.path(key, origin, instead, report)?),
         };
         Some((store, span))
     }
@@ -123,23 +128,43 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The bucket and the prefix behind `s3:`.
-fn bucket(rest: &str, span: Span, report: &mut Report) -> Option<Store> {
-    let mut bad = |message: &str| {
-        report
-            .error(code::BAD_VALUE, message)
-            .at(span, "must be `s3://bucket/prefix`");
-        None
-    };
+impl Location {
+    /// The bucket that an argument of a command names: `None` where it names no bucket but a path.
+    ///
+    /// ```
+    /// use weir_job_file::Location;
+    ///
+    /// assert_eq!(Location::bucket("checkpoints/a"), None);
+    /// let found = Location::bucket("s3://saved/a/chk-7/").unwrap().unwrap();
+    /// assert_eq!(found.to_string(), "s3://saved/a/chk-7");
+    /// assert!(Location::bucket("s3://A").unwrap().is_err());
+    /// ```
+    ///
+    /// # Errors
+    /// What is wrong with the address.
+    #[must_use]
+    pub fn bucket(text: &str) -> Option<Result<Self, &'static str>> {
+        let (_, rest) = scheme(text).filter(|(scheme, _)| is_of_bucket(scheme))?;
+        Some(bucket(rest).map(|(bucket, prefix)| Self::S3 { bucket, prefix }))
+    }
+}
+
+/// Whether a scheme is that of a bucket; Flink has had more than one client.
+fn is_of_bucket(scheme: &str) -> bool {
+    matches!(scheme, "s3" | "s3a" | "s3n" | "s3p")
+}
+
+/// The bucket and the prefix behind `s3:`, else what is wrong.
+fn bucket(rest: &str) -> Result<(String, String), &'static str> {
     let Some(rest) = rest.strip_prefix("//") else {
-        return bad("this names no bucket");
+        return Err("this names no bucket");
     };
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
     let is_fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c);
     let ends = [bucket.chars().next(), bucket.chars().last()];
     let ends_well = ends.iter().flatten().all(char::is_ascii_alphanumeric);
     if !(3..=63).contains(&bucket.len()) || !bucket.chars().all(is_fine) || !ends_well {
-        return bad("a bucket has 3 to 63 small letters, digits, `.` and `-`");
+        return Err("a bucket has 3 to 63 small letters, digits, `.` and `-`");
     }
     let prefix = prefix.trim_end_matches('/');
     let is_plain = |part: &str| {
@@ -147,12 +172,9 @@ fn bucket(rest: &str, span: Span, report: &mut Report) -> Option<Store> {
         !matches!(part, "" | "." | "..") && part.chars().all(inside)
     };
     if !prefix.is_empty() && !prefix.split('/').all(is_plain) {
-        return bad("a prefix has letters, digits, `-`, `_`, `.`, `=` and `+` between its `/`");
+        return Err("a prefix has letters, digits, `-`, `_`, `.`, `=` and `+` between its `/`");
     }
-    Some(Store::S3 {
-        bucket: bucket.to_owned(),
-        prefix: prefix.to_owned(),
-    })
+    Ok((bucket.to_owned(), prefix.to_owned()))
 }
 
 /// The folder that a relative path starts from: that of the file it is written in, or the working

@@ -20,6 +20,7 @@ fn base() -> Json {
         "restart": { "strategy": "fixed-delay" },
         "limits": {},
         "bounds": {},
+        "storage": { "s3": {} },
     })
 }
 
@@ -32,6 +33,8 @@ fn place(id: &str) -> &'static str {
         "restart" => "/restart",
         "limits" => "/limits",
         "bounds" => "/bounds",
+        "storage" => "/storage",
+        "s3" => "/storage/s3",
         other => panic!("where does `{other}` stand?"),
     }
 }

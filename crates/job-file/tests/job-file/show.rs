@@ -13,6 +13,9 @@ pub(crate) fn host(host: &HostFile) -> String {
     let mut text = String::new();
     let out = &mut text;
     line(out, 0, "bounds", &format!("{:?}", host.bounds));
+    if host.s3 != weir_job_file::S3Access::default() {
+        line(out, 0, "s3", &format!("{:?}", host.s3));
+    }
     for note in &host.notes {
         line(out, 0, "note", note);
     }

@@ -1,30 +1,33 @@
 //! `weir checkpoints delete`: deletes checkpoints of a job that does not run.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use clap::Args;
 use serde_json::json;
 use weir_checkpoint::{JobPaths, Metadata, SharedRegistry, SnapshotStore, StoreError};
 use weir_model::CheckpointId;
-use weir_snapshot_store::{JobLock, LocalStore};
+use weir_snapshot_store::{EpochLock, JobLock, LocalStore, LockError};
 
 use super::{count, place, storage_failed};
 use crate::{
     cli::{Output, Shared},
+    control::{self, Which},
     exit::Exit,
     render::{error, say, tell},
     saved::{JobFolder, JobListing, Place, State, Told},
-    storage::{NO_CHECKPOINT, code_of},
+    storage::{Folder, HELD, NO_CHECKPOINT, code_of},
 };
 
 /// Deletes checkpoints of a job that does not run.
 ///
 /// With a checkpoint go those of the shared files that no other one names. The job is locked
-/// meanwhile, so none is deleted that a running job needs.
+/// meanwhile, so none is deleted that a running job needs. In a bucket there are no locks: the job
+/// is taken over, as by a `weir run`, so a process that runs it on another machine ends.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   weir checkpoints delete job.yaml 3 4
-  weir checkpoints delete checkpoints/flights --keep 1")]
+  weir checkpoints delete checkpoints/flights --keep 1
+  weir checkpoints delete s3://my-bucket/checkpoints/flights --keep 1 --dry-run")]
 pub(super) struct Delete {
     /// A job file, or the folder of a job in a checkpoint directory.
     #[arg(value_name = "JOB|DIR")]
@@ -37,6 +40,10 @@ pub(super) struct Delete {
     /// Deletes all but so many of the newest complete ones.
     #[arg(long, value_name = "N", conflicts_with = "ids")]
     keep: Option<usize>,
+
+    /// Says what would be deleted; nothing is, and nothing is locked.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 impl Delete {
@@ -52,37 +59,33 @@ impl Delete {
             }
             Err(exit) => return exit,
         };
-        let Some(root) = folder.path.parent() else {
-            let message = format!("`{}` is in no checkpoint directory", folder.path.display());
+        let Some((root, _)) = folder.path.split() else {
+            let message = format!("`{}` is in no checkpoint directory", folder.path);
             error(shared, NO_CHECKPOINT, &message, None);
             return Exit::Usage;
         };
-        let root = match root.as_os_str().is_empty() {
-            true => PathBuf::from("."),
-            false => root.to_owned(),
+        let store = match shared.stores.open(&root) {
+            Ok(store) => store,
+            Err(failure) => return storage_failed(&root, &failure, shared),
         };
-        let (store, paths) = (LocalStore::new(root), JobPaths::new(&folder.job));
-        let lock = match JobLock::acquire(&store, &paths) {
-            Ok(lock) => lock,
-            Err(wrong) => {
-                let message = format!("nothing was deleted: {wrong}");
-                error(shared, code_of(&wrong), &message, None);
-                return Exit::Failed;
-            }
-        };
-        let exit = self.delete(&folder, &store, &paths, shared);
-        drop(lock);
-        exit
+        let paths = JobPaths::new(&folder.job);
+        if self.dry_run {
+            return self.delete(&folder, &*store, &paths, shared);
+        }
+        match lock(&root, store, &paths, &folder, shared) {
+            Ok((_held, store)) => self.delete(&folder, &*store, &paths, shared),
+            Err(exit) => exit,
+        }
     }
 
     fn delete(
         &self,
         folder: &JobFolder,
-        store: &LocalStore,
+        store: &dyn SnapshotStore,
         paths: &JobPaths,
         shared: &Shared,
     ) -> Exit {
-        let listing = match JobListing::of(folder) {
+        let listing = match JobListing::of(folder, &shared.stores) {
             Ok(listing) => listing,
             Err(failure) => return storage_failed(&folder.path, &failure, shared),
         };
@@ -96,8 +99,14 @@ impl Delete {
                 return Exit::Usage;
             }
         };
-        match delete_all(store, paths, &listing, &doomed) {
-            Ok(files) => print(&listing, &doomed, files, shared),
+        let done = objects(store, paths, &listing, &doomed).and_then(|objects| {
+            if !self.dry_run {
+                objects.iter().try_for_each(|object| store.delete(object))?;
+            }
+            Ok(objects.len())
+        });
+        match done {
+            Ok(files) => self.print(&listing, &doomed, files, shared),
             Err(failure) => storage_failed(&folder.path, &failure, shared),
         }
     }
@@ -118,14 +127,55 @@ impl Delete {
     }
 }
 
-/// Deletes checkpoints, the metadata of each first, and the shared files that no other names. Gives
-/// back how many objects that were.
-fn delete_all(
-    store: &LocalStore,
+/// Locks a job, so that nobody runs it meanwhile; where that cannot be, it is told. Gives what holds
+/// the lock of a folder, and the store by which to delete.
+fn lock(
+    root: &Folder,
+    store: Arc<dyn SnapshotStore>,
+    paths: &JobPaths,
+    folder: &JobFolder,
+    shared: &Shared,
+) -> Result<(Option<JobLock>, Arc<dyn SnapshotStore>), Exit> {
+    let locked = match root {
+        Folder::Local(path) => {
+            let lock = JobLock::acquire(&LocalStore::new(path), paths);
+            lock.map(|lock| (Some(lock), store))
+        }
+        Folder::Bucket { .. } => {
+            // Nobody is fenced who can be asked.
+            let dir = root.to_string();
+            let which = Which {
+                dir: Some(&dir),
+                pid: None,
+            };
+            let running = control::find(&control::folder(), folder.job.as_str(), which);
+            if let Ok(running) = running {
+                let message = format!(
+                    "nothing was deleted: job `{}` is running, as process {}",
+                    folder.job, running.named.pid
+                );
+                error(shared, HELD, &message, Some("`weir stop` ends it"));
+                return Err(Exit::Failed);
+            }
+            // Whoever is superseded meanwhile deletes nothing more.
+            EpochLock::acquire(store, paths).map(|lock| (None, lock.store()))
+        }
+    };
+    locked.map_err(|wrong: LockError| {
+        let message = format!("nothing was deleted: {wrong}");
+        error(shared, code_of(&wrong), &message, None);
+        Exit::Failed
+    })
+}
+
+/// The objects that go with checkpoints, in the order in which they are to go: the metadata of each
+/// first, last the shared files that no other names.
+fn objects(
+    store: &dyn SnapshotStore,
     paths: &JobPaths,
     listing: &JobListing,
     doomed: &BTreeSet<CheckpointId>,
-) -> Result<usize, StoreError> {
+) -> Result<Vec<String>, StoreError> {
     let mut registry = SharedRegistry::default();
     for listed in &listing.checkpoints {
         let metadata = match store.get(&paths.metadata(listed.id)) {
@@ -139,59 +189,66 @@ fn delete_all(
             None => registry.found_unreadable(listed.id),
         }
     }
-    let mut deleted = 0;
+    let mut objects = Vec::new();
     for id in doomed {
+        let metadata = paths.metadata(*id);
         let inside = store.list(&paths.checkpoint(*id))?;
-        store.delete(&paths.metadata(*id))?;
+        let (first, rest): (Vec<_>, Vec<_>) = inside
+            .into_iter()
+            .map(|object| object.path)
+            .partition(|path| *path == metadata);
+        objects.extend(first.into_iter().chain(rest));
         let gone = registry.removed(*id);
-        for object in &inside {
-            store.delete(&object.path)?;
-        }
-        deleted += inside.len() + gone.len();
-        for file in &gone {
-            store.delete(&paths.shared_file(file))?;
-        }
+        objects.extend(gone.iter().map(|file| paths.shared_file(file)));
     }
-    Ok(deleted)
+    Ok(objects)
 }
 
-fn print(
-    listing: &JobListing,
-    doomed: &BTreeSet<CheckpointId>,
-    files: usize,
-    shared: &Shared,
-) -> Exit {
-    let left = listing.checkpoints.iter().rev();
-    let mut left = left.filter(|listed| {
-        matches!(listed.state, State::Complete(_)) && !doomed.contains(&listed.id)
-    });
-    let latest = left.next().map(|listed| listed.id);
-    let ids: Vec<u64> = doomed.iter().map(|id| id.0).collect();
-    match shared.output {
-        Output::Json => tell(
-            &json!({
-                "job": listing.job.as_str(), "deleted": ids, "files": files,
-                "latest": latest.map(|id| id.0), "errors": [],
-            })
-            .to_string(),
-        ),
-        Output::Text => {
-            let of = count(doomed.len(), "checkpoint", "checkpoints");
-            let files = count(files, "file", "files");
-            let next = match latest {
-                Some(id) => format!("checkpoint {id} is the latest now"),
-                None => "none is left: the job begins anew".to_owned(),
-            };
-            tell(&format!("{}: {of} deleted, {files}; {next}", listing.job));
+impl Delete {
+    fn print(
+        &self,
+        listing: &JobListing,
+        doomed: &BTreeSet<CheckpointId>,
+        files: usize,
+        shared: &Shared,
+    ) -> Exit {
+        let left = listing.checkpoints.iter().rev();
+        let mut left = left.filter(|listed| {
+            matches!(listed.state, State::Complete(_)) && !doomed.contains(&listed.id)
+        });
+        let latest = left.next().map(|listed| listed.id);
+        let ids: Vec<u64> = doomed.iter().map(|id| id.0).collect();
+        match shared.output {
+            Output::Json => tell(
+                &json!({
+                    "job": listing.job.as_str(), "deleted": ids, "files": files,
+                    "latest": latest.map(|id| id.0), "dry_run": self.dry_run, "errors": [],
+                })
+                .to_string(),
+            ),
+            Output::Text => {
+                let of = count(doomed.len(), "checkpoint", "checkpoints");
+                let files = count(files, "file", "files");
+                let (done, now) = match self.dry_run {
+                    true => ("would be deleted", "would be the latest"),
+                    false => ("deleted", "is the latest now"),
+                };
+                let next = match (latest, self.dry_run) {
+                    (Some(id), _) => format!("checkpoint {id} {now}"),
+                    (None, true) => "none would be left: the job would begin anew".to_owned(),
+                    (None, false) => "none is left: the job begins anew".to_owned(),
+                };
+                tell(&format!("{}: {of} {done}, {files}; {next}", listing.job));
+            }
         }
+        if let Some(Told::Own(told, _)) = &listing.told
+            && doomed.contains(told)
+        {
+            say(&format!(
+                "note: the job was told to begin at checkpoint {told}: say where to begin with \
+                 `--restore`"
+            ));
+        }
+        Exit::Done
     }
-    if let Some(Told::Own(told, _)) = &listing.told
-        && doomed.contains(told)
-    {
-        say(&format!(
-            "note: the job was told to begin at checkpoint {told}: say where to begin with \
-             `--restore`"
-        ));
-    }
-    Exit::Done
 }

@@ -46,14 +46,11 @@ impl Inspect {
             }
             Err(exit) => return exit,
         };
-        let saved = match Saved::read(&path) {
+        let saved = match Saved::read(&path, &shared.stores) {
             Ok(Ok(saved)) => saved,
             Ok(Err(Problem { file, what })) => {
-                let message = format!("{}: {file}: {what}", path.display());
-                let help = format!(
-                    "`weir checkpoints verify {}` says what can be done",
-                    path.display()
-                );
+                let message = format!("{path}: {file}: {what}");
+                let help = format!("`weir checkpoints verify {path}` says what can be done");
                 error(shared, DAMAGED, &message, Some(&help));
                 return Exit::Failed;
             }
@@ -85,7 +82,7 @@ fn text(saved: &Saved, rows: &Rows) -> String {
     let of = count(files.len(), "file", "files");
     let mut lines = vec![
         format!("checkpoint {} of job {}", metadata.checkpoint, metadata.job),
-        format!("  path             {}", saved.path.display()),
+        format!("  path             {}", saved.path),
         format!(
             "  kind             {}: {}",
             kind(metadata.kind),
@@ -318,7 +315,7 @@ fn document(saved: &Saved, rows: &Rows) -> Value {
     json!({
         "job": metadata.job.as_str(),
         "id": metadata.checkpoint.0,
-        "path": saved.path.display().to_string(),
+        "path": saved.path.to_string(),
         "kind": kind(metadata.kind),
         "created_ms": metadata.created.0,
         "attempt": metadata.attempt.0,

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{count, place, unread};
+use super::{Unread, count, place, unread};
 use crate::{
     cli::{Output, Shared},
     exit::Exit,
     render::{error, error_document, say, size, tell, utc},
     saved::{JobListing, Listed, Place, State, Told, kind},
-    storage::{NO_CHECKPOINT, NO_STORAGE},
+    storage::{Folder, NO_CHECKPOINT},
 };
 
 /// Lists the checkpoints of a job, or of all jobs of a directory.
@@ -35,7 +35,7 @@ impl List {
         let jobs = match place(&self.path, shared) {
             Ok(Place::Jobs(jobs)) => jobs,
             Ok(Place::Checkpoint(path)) => {
-                let message = format!("`{}` is one checkpoint", path.display());
+                let message = format!("`{path}` is one checkpoint");
                 let help =
                     "`weir checkpoints inspect` shows one; name its job or its directory to list";
                 error(shared, NO_CHECKPOINT, &message, Some(help));
@@ -45,7 +45,7 @@ impl List {
         };
         let (mut listings, mut errors) = (Vec::new(), Vec::new());
         for job in &jobs {
-            match JobListing::of(job) {
+            match JobListing::of(job, &shared.stores) {
                 Ok(listing) => listings.push(listing),
                 Err(failure) => errors.push(unread(&job.path, &failure)),
             }
@@ -56,13 +56,13 @@ impl List {
                 if !all.is_empty() {
                     tell(&all.join("\n\n"));
                 }
-                for message in &errors {
-                    say(&format!("error: [{NO_STORAGE}] {message}"));
+                for (code, message) in &errors {
+                    say(&format!("error: [{code}] {message}"));
                 }
             }
             Output::Json => {
                 let jobs: Vec<Value> = listings.iter().map(document).collect();
-                let error = |message: &String| error_document(NO_STORAGE, message, None);
+                let error = |(code, message): &Unread| error_document(code, message, None);
                 let errors: Vec<Value> = errors.iter().map(error).collect();
                 tell(&json!({ "jobs": jobs, "errors": errors }).to_string());
             }
@@ -76,11 +76,7 @@ impl List {
 
 fn text(listing: &JobListing) -> String {
     let of = count(listing.checkpoints.len(), "checkpoint", "checkpoints");
-    let mut lines = vec![format!(
-        "{}: {of} in {}",
-        listing.job,
-        listing.path.display()
-    )];
+    let mut lines = vec![format!("{}: {of} in {}", listing.job, listing.path)];
     for listed in &listing.checkpoints {
         let id = format!("chk-{}", listed.id);
         let (kind, created, bytes) = match &listed.state {
@@ -115,20 +111,19 @@ fn text(listing: &JobListing) -> String {
 fn told_text(told: &Told) -> String {
     match told {
         Told::Anew => "the job was told to begin anew".into(),
-        Told::Own(_, path) => format!("the job was told to begin at {}", path.display()),
+        Told::Own(_, path) => format!("the job was told to begin at {path}"),
         Told::Elsewhere(place) => {
             format!("the job was told to begin at {place}; `weir run --restore` must say so again")
         }
         Told::Damaged(record) => format!(
-            "{}, which says where the job began, is damaged: `weir run --restore` must say where \
-             to begin",
-            record.display()
+            "{record}, which says where the job began, is damaged: `weir run --restore` must say \
+             where to begin"
         ),
     }
 }
 
 fn told_document(told: &Told) -> Value {
-    let path = |path: &std::path::Path| Some(path.display().to_string());
+    let path = |path: &Folder| Some(path.to_string());
     let (begin, path) = match told {
         Told::Anew => ("anew", None),
         Told::Own(_, folder) => ("checkpoint", path(folder)),
@@ -160,7 +155,7 @@ fn document(listing: &JobListing) -> Value {
         };
         json!({
             "id": listed.id.0,
-            "path": listed.path.display().to_string(),
+            "path": listed.path.to_string(),
             "state": state,
             "latest": listed.is_latest,
             "kind": saved.map(|saved| kind(saved.metadata.kind)),
@@ -171,7 +166,7 @@ fn document(listing: &JobListing) -> Value {
     };
     json!({
         "job": listing.job.as_str(),
-        "path": listing.path.display().to_string(),
+        "path": listing.path.to_string(),
         "finished_with": listing.finished,
         "told": listing.told.as_ref().map(told_document),
         "checkpoints": listing.checkpoints.iter().map(one).collect::<Vec<_>>(),

@@ -1,17 +1,17 @@
 //! `weir checkpoints verify`: whether checkpoints are whole.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{count, place, unread};
+use super::{Unread, count, place, unread};
 use crate::{
     cli::{Output, Shared},
     exit::Exit,
     render::{Bar, error_document, say, size, tell},
     saved::{JobListing, Listed, Place, Problem, State, Told, Verified, verify},
-    storage::{DAMAGED, NO_STORAGE},
+    storage::{DAMAGED, Folder, NO_STORAGE},
 };
 
 /// Reads all of a checkpoint, or of all that there are, and says whether it is whole.
@@ -31,7 +31,7 @@ pub(super) struct Verify {
 
 /// What is said of one checkpoint.
 struct Finding {
-    path: PathBuf,
+    path: Folder,
     verdict: Verdict,
 }
 
@@ -72,14 +72,14 @@ impl Verify {
                 {
                     advice.push(format!(
                         "`weir checkpoints verify {}` says which others are whole",
-                        parent(&path).display()
+                        path.split().map_or(path.clone(), |(parent, _)| parent)
                     ));
                 }
                 findings.extend(finding);
             }
             Place::Jobs(jobs) => {
                 for job in &jobs {
-                    match JobListing::of(job) {
+                    match JobListing::of(job, &shared.stores) {
                         Err(e) => unreadable.push(unread(&job.path, &e)),
                         Ok(listing) => {
                             let found = look_at_all(&listing, shared);
@@ -107,9 +107,9 @@ fn look_at_all(listing: &JobListing, shared: &Shared) -> Vec<Finding> {
 }
 
 /// Verifies one checkpoint; nothing where it was removed meanwhile.
-fn look(path: &Path, shared: &Shared) -> Option<Finding> {
-    let _bar = Bar::begin(format!("reading {}", path.display()), shared.terminal);
-    let verdict = match verify(path) {
+fn look(path: &Folder, shared: &Shared) -> Option<Finding> {
+    let _bar = Bar::begin(format!("reading {path}"), shared.terminal);
+    let verdict = match verify(path, &shared.stores) {
         Verified::Gone => return None,
         Verified::Damaged(problems) => Verdict::Damaged(problems),
         Verified::Unreadable(problems) => Verdict::Unreadable(problems),
@@ -119,16 +119,9 @@ fn look(path: &Path, shared: &Shared) -> Option<Finding> {
         },
     };
     Some(Finding {
-        path: path.to_owned(),
+        path: path.clone(),
         verdict,
     })
-}
-
-fn parent(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        Some(_) | None => Path::new("."),
-    }
 }
 
 /// What can be done about the damaged checkpoints of a job; `file` is its job file.
@@ -152,7 +145,7 @@ fn what_to_do(listing: &JobListing, findings: &[Finding], file: &str) -> Option<
     {
         return Some(format!(
             "job `{job}` goes on from {}, which is whole: nothing is to be done",
-            latest.path.display()
+            latest.path
         ));
     }
     match &listing.told {
@@ -176,7 +169,7 @@ fn what_to_do(listing: &JobListing, findings: &[Finding], file: &str) -> Option<
         Some(whole) => format!(
             "`weir run {file} --restore {}` takes job `{job}` back to the latest that is whole; \
              what sinks have shown since then comes again",
-            whole.path.display()
+            whole.path
         ),
         None => {
             format!("none of job `{job}` is whole: `weir run {file} --restore none` begins anew")
@@ -187,7 +180,7 @@ fn what_to_do(listing: &JobListing, findings: &[Finding], file: &str) -> Option<
 fn print(
     findings: &[Finding],
     advice: &[String],
-    mut unreadable: Vec<String>,
+    mut unreadable: Vec<Unread>,
     shared: &Shared,
 ) -> Exit {
     let (damaged, message) = damage(findings);
@@ -205,14 +198,14 @@ fn print(
                     .iter()
                     .for_each(|advice| say(&format!("  help: {advice}")));
             }
-            for message in &unreadable {
-                say(&format!("error: [{NO_STORAGE}] {message}"));
+            for (code, message) in &unreadable {
+                say(&format!("error: [{code}] {message}"));
             }
         }
         Output::Json => {
             let one = error_document(DAMAGED, &message, help.as_deref());
             let mut errors = if damaged > 0 { vec![one] } else { Vec::new() };
-            let unread = |message: &String| error_document(NO_STORAGE, message, None);
+            let unread = |(code, message): &Unread| error_document(code, message, None);
             errors.extend(unreadable.iter().map(unread));
             let all: Vec<Value> = findings.iter().map(document).collect();
             tell(&json!({ "checkpoints": all, "errors": errors }).to_string());
@@ -226,12 +219,12 @@ fn print(
 }
 
 /// What is said of a checkpoint that cannot be read, if it is one.
-fn unread_text(finding: &Finding) -> Option<String> {
+fn unread_text(finding: &Finding) -> Option<Unread> {
     match &finding.verdict {
         Verdict::Unreadable(problems) => {
             let files: Vec<_> = problems.iter().map(|p| p.file.as_str()).collect();
-            let path = finding.path.display();
-            Some(format!("{path} cannot be read: {}", files.join(", ")))
+            let message = format!("{} cannot be read: {}", finding.path, files.join(", "));
+            Some((NO_STORAGE, message))
         }
         Verdict::Whole { .. } | Verdict::Incomplete | Verdict::Damaged(_) => None,
     }
@@ -242,7 +235,7 @@ fn damage(findings: &[Finding]) -> (usize, String) {
     let damaged = findings
         .iter()
         .filter_map(|finding| match &finding.verdict {
-            Verdict::Damaged(problems) => Some((finding.path.display(), problems)),
+            Verdict::Damaged(problems) => Some((&finding.path, problems)),
             Verdict::Whole { .. } | Verdict::Incomplete | Verdict::Unreadable(_) => None,
         });
     let damaged: Vec<_> = damaged.collect();
@@ -264,7 +257,7 @@ fn damage(findings: &[Finding]) -> (usize, String) {
 }
 
 fn text(finding: &Finding) -> Vec<String> {
-    let path = finding.path.display();
+    let path = &finding.path;
     match &finding.verdict {
         Verdict::Whole { files, bytes } => {
             vec![format!(
@@ -296,7 +289,7 @@ fn document(finding: &Finding) -> Value {
     };
     let problem = |p: &Problem| json!({ "file": p.file, "message": p.what });
     json!({
-        "path": finding.path.display().to_string(),
+        "path": finding.path.to_string(),
         "state": state,
         "files": files,
         "size_bytes": bytes,

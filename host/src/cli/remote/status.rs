@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{JobName, print, told};
 use crate::{
     cli::Shared,
-    control::{Job, Status, ask, folder, running},
+    control::{Job, Named, Status, ask, folder, running},
     exit::Exit,
     render::{duration, grouped, size, utc},
 };
@@ -31,6 +31,11 @@ pub(crate) struct StatusVerb {
     /// running.
     #[arg(long, value_name = "DIR", requires = "job")]
     dir: Option<PathBuf>,
+
+    /// The process of the job, where several of that name have no directory of
+    /// their own.
+    #[arg(long, value_name = "PID", requires = "job")]
+    pid: Option<u32>,
 }
 
 impl StatusVerb {
@@ -38,7 +43,11 @@ impl StatusVerb {
         let Some(job) = self.job else {
             return list(shared);
         };
-        let name = JobName { job, dir: self.dir };
+        let name = JobName {
+            job,
+            dir: self.dir,
+            pid: self.pid,
+        };
         let job = match name.find(shared) {
             Ok(job) => job,
             Err(exit) => return exit,
@@ -56,8 +65,14 @@ fn list(shared: &Shared) -> Exit {
         Err(why) => return told(&why, shared),
     };
     let line = |job: &Job| {
-        let dir = job.named.dir.as_deref().unwrap_or("no checkpoints");
-        format!("{:<16} {dir}", job.named.job)
+        let Named { job, dir, pid } = &job.named;
+        let same = |other: &&Job| (&other.named.job, &other.named.dir) == (job, dir);
+        let process = match jobs.iter().filter(same).count() {
+            0 | 1 => String::new(),
+            _ => format!(" (process {pid})"),
+        };
+        let dir = dir.as_deref().unwrap_or("no checkpoints");
+        format!("{job:<16} {dir}{process}")
     };
     let text = match jobs.is_empty() {
         true => "no job of yours is running on this machine".to_owned(),

@@ -59,7 +59,7 @@ struct Difference {
 
 impl Diff {
     pub(super) fn run(self, shared: &Shared) -> Result<Exit, Trouble> {
-        let (before, after) = (saved(&self.before)?, saved(&self.after)?);
+        let (before, after) = (saved(&self.before, shared)?, saved(&self.after, shared)?);
         let (was, is) = (
             before.metadata.max_parallelism,
             after.metadata.max_parallelism,

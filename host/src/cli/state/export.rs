@@ -47,7 +47,7 @@ pub(super) struct Export {
 
 impl Export {
     pub(super) fn run(self, shared: &Shared) -> Result<Exit, Trouble> {
-        let saved = saved(&self.path)?;
+        let saved = saved(&self.path, shared)?;
         let mut lines = Lines::default();
         self.lines(&saved, shared, &mut |line| lines.line(line))?;
         lines.flush();

@@ -54,7 +54,7 @@ pub(super) struct Get {
 
 impl Get {
     pub(super) fn run(self, shared: &Shared) -> Result<Exit, Trouble> {
-        let saved = saved(&self.path)?;
+        let saved = saved(&self.path, shared)?;
         let damaged = |e| Trouble::damaged(&saved.path, &e);
         let wrong = |message: String| Trouble::usage(NO_STATE, message, None);
         let name = operators(&saved, Some(&self.operator))?.remove(0);

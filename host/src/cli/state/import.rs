@@ -16,7 +16,7 @@ use weir_state::{
     TimerKind, Ttl, When,
 };
 
-use super::{NO_ROWS, Trouble, export::VERSION};
+use super::{NO_ROWS, Trouble, export::VERSION, folder};
 use crate::{
     cli::{Output, Shared},
     exit::Exit,
@@ -45,7 +45,7 @@ pub(super) struct Import {
 
 impl Import {
     pub(super) fn run(self, shared: &Shared) -> Result<Exit, Trouble> {
-        let (metadata, count) = self.make()?;
+        let (metadata, count) = self.make(shared)?;
         let shown = self.to.display().to_string();
         match shared.output {
             Output::Text => tell(&format!(
@@ -64,14 +64,15 @@ impl Import {
     }
 
     /// Makes the savepoint, and says of how many rows.
-    pub(super) fn make(&self) -> Result<(Metadata, u64), Trouble> {
+    pub(super) fn make(&self, shared: &Shared) -> Result<(Metadata, u64), Trouble> {
         let rows = Rows::open(&self.rows)?;
         let mut count = 0;
         rows.each(|row| {
             count += 1;
             row.check(&rows)
         })?;
-        let mut new = NewSavepoint::begin(&self.to, rows.metadata.clone())?;
+        let mut new =
+            NewSavepoint::begin(&folder(&self.to)?, rows.metadata.clone(), &shared.stores)?;
         for operator in &rows.operators {
             for subtask in operator.parallelism.subtasks() {
                 operator.write(subtask, &rows, &mut new)?;

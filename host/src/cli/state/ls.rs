@@ -29,7 +29,7 @@ pub(super) struct Ls {
 
 impl Ls {
     pub(super) fn run(self, shared: &Shared) -> Result<Exit, Trouble> {
-        let saved = saved(&self.path)?;
+        let saved = saved(&self.path, shared)?;
         let mut listed = Vec::new();
         for name in operators(&saved, None)? {
             let content = Content::open(&saved, &name);

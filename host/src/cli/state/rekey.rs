@@ -8,7 +8,7 @@ use weir_checkpoint::Metadata;
 use weir_model::{KeyGroup, MaxParallelism, OperatorName, hash64};
 use weir_state::{Backend, HeapBackend, StateDecl, StateIndex};
 
-use super::{NO_STATE, Trouble, content, operators, saved};
+use super::{NO_STATE, Trouble, content, folder, operators, saved};
 use crate::{
     cli::{Output, Shared},
     exit::Exit,
@@ -41,8 +41,8 @@ pub(super) struct Rekey {
 
 impl Rekey {
     pub(super) fn run(self, shared: &Shared) -> Result<Exit, Trouble> {
-        let saved = saved(&self.path)?;
-        let metadata = self.make(&saved)?;
+        let saved = saved(&self.path, shared)?;
+        let metadata = self.make(&saved, shared)?;
         let (was, max) = (saved.metadata.max_parallelism, metadata.max_parallelism);
         let shown = self.to.display().to_string();
         match shared.output {
@@ -62,7 +62,7 @@ impl Rekey {
     }
 
     /// Makes the savepoint.
-    pub(super) fn make(&self, saved: &Saved) -> Result<Metadata, Trouble> {
+    pub(super) fn make(&self, saved: &Saved, shared: &Shared) -> Result<Metadata, Trouble> {
         let wrong = |message: String| Trouble::usage(NO_STATE, message, None);
         let max = MaxParallelism::new(self.max_parallelism)
             .map_err(|e| wrong(format!("--max-parallelism: {e}")))?;
@@ -76,7 +76,7 @@ impl Rekey {
         }
         let mut like = saved.metadata.clone();
         like.max_parallelism = max;
-        let mut new = NewSavepoint::begin(&self.to, like)?;
+        let mut new = NewSavepoint::begin(&folder(&self.to)?, like, &shared.stores)?;
         for name in operators(saved, None)? {
             rekey(saved, &name, max, &mut new)?;
         }

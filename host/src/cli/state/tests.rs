@@ -17,6 +17,7 @@ use super::{export::Export, import::Import, rekey::Rekey, *};
 use crate::{
     cli::Output,
     saved::{Content, Held, NewSavepoint, Verified, verify},
+    storage::Stores,
 };
 
 type Bytes = Vec<u8>;
@@ -47,6 +48,7 @@ fn shared() -> Shared {
         output: Output::Text,
         cache_dir: None,
         config: crate::config::Config::default(),
+        stores: std::sync::Arc::default(),
         terminal: false,
     }
 }
@@ -106,9 +108,18 @@ fn metadata(max: u32, json_keys: bool) -> Metadata {
     }
 }
 
+fn local(path: &Path) -> Folder {
+    Folder::Local(path.to_owned())
+}
+
 /// Writes it as a savepoint.
 fn write(made: &Made, max: u32, folder: &Path) {
-    let mut new = NewSavepoint::begin(folder, metadata(max, made.json_keys)).unwrap();
+    let mut new = NewSavepoint::begin(
+        &local(folder),
+        metadata(max, made.json_keys),
+        &Stores::default(),
+    )
+    .unwrap();
     let (max, two) = (
         MaxParallelism::new(max).unwrap(),
         Parallelism::new(2).unwrap(),
@@ -163,7 +174,7 @@ fn exported(folder: &Path) -> Vec<String> {
         component: None,
     };
     let mut lines = Vec::new();
-    let saved = saved(folder).unwrap();
+    let saved = saved(folder, &shared()).unwrap();
     export
         .lines(&saved, &shared(), &mut |line| lines.push(line.to_string()))
         .unwrap();
@@ -174,7 +185,7 @@ fn import(lines: &[String], dir: &Path, to: &str) -> Result<u64, Trouble> {
     let rows = dir.join("rows.jsonl");
     fs::write(&rows, lines.join("\n")).unwrap();
     let to = dir.join(to);
-    Import { rows, to }.make().map(|(_, count)| count)
+    Import { rows, to }.make(&shared()).map(|(_, count)| count)
 }
 
 fn key() -> impl Strategy<Value = Bytes> {
@@ -242,7 +253,7 @@ proptest! {
         import(&lines, dir.path(), "second").unwrap();
         let second = dir.path().join("second");
         prop_assert_eq!(exported(&second), lines);
-        let whole = matches!(verify(&second), Verified::Whole(_));
+        let whole = matches!(verify(&local(&second), &Stores::default()), Verified::Whole(_));
         prop_assert!(whole);
     }
 
@@ -254,14 +265,14 @@ proptest! {
         let rekey = |from: &Path, to: &str, max: u32| {
             let to = dir.path().join(to);
             let rekey = Rekey { path: from.to_owned(), max_parallelism: max, to: to.clone() };
-            rekey.make(&saved(from).unwrap()).unwrap();
+            rekey.make(&saved(from, &shared()).unwrap(), &shared()).unwrap();
             to
         };
         let other = rekey(&first, "other", max);
         // It is checked that each key lies in its group.
-        let whole = matches!(verify(&other), Verified::Whole(_));
+        let whole = matches!(verify(&local(&other), &Stores::default()), Verified::Whole(_));
         prop_assert!(whole);
-        let saved = saved(&other).unwrap();
+        let saved = saved(&other, &shared()).unwrap();
         let mut content = Content::open(&saved, &name()).unwrap();
         let max = MaxParallelism::new(max).unwrap();
         for range in content.ranges() {
@@ -424,7 +435,7 @@ fn a_damaged_file_is_told_by_its_name() {
         let mut damaged = whole.clone();
         damaged[at] ^= 16;
         fs::write(&file, damaged).unwrap();
-        let saved = saved(&folder).unwrap();
+        let saved = saved(&folder, &shared()).unwrap();
         let export = Export {
             path: folder.clone(),
             operator: None,
