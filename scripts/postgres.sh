@@ -3,7 +3,9 @@
 # and nothing else, run by an unprivileged user (PostgreSQL refuses root), gone afterwards.
 #
 #   postgres.sh run COMMAND...              with a server, whose place is in WEIR_POSTGRES
-#   postgres.sh start FOLDER [NAME=VALUE]   makes and starts one there, with these settings
+#   postgres.sh start FOLDER [NAME=VALUE]   makes and starts one there, with these settings; with
+#                                           ssl=on it speaks TLS over TCP as `localhost`, which
+#                                           root.crt vouches for, and other.crt does not
 #   postgres.sh restart FOLDER              as after a crash: what was open is rolled back
 #   postgres.sh stop FOLDER
 #
@@ -50,8 +52,24 @@ control() {
         --log="$1/log" >/dev/null 2>&1 || { tail -n 20 "$1/log" >&2; return 1; }
 }
 
+certificates() { # of two authorities, and of a server that the first one vouches for
+    (
+        cd "$1"
+        key='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
+        for name in root other; do
+            openssl req -x509 $key -days 2 -subj "/CN=weir test $name" -keyout $name.key -out $name.crt
+        done
+        openssl req $key -subj /CN=localhost -keyout server.key -out server.csr
+        echo 'subjectAltName=DNS:localhost' >server.ext
+        openssl x509 -req -in server.csr -CA root.crt -CAkey root.key -CAcreateserial -days 2 \
+            -extfile server.ext -out server.crt
+        chmod 600 server.key
+        [ "$(id -u)" != 0 ] || chown "$user" server.key
+    ) >"$1/certificates.log" 2>&1 || { cat "$1/certificates.log" >&2; return 1; }
+}
+
 start() {
-    folder=$1
+    folder=$1 port=5432
     shift
     own "$folder"
     as_nobody "$bin/initdb" -D "$folder/data" --auth=trust --encoding=UTF8 --locale=C --no-sync \
@@ -60,6 +78,7 @@ start() {
     {
         echo "local all +secret scram-sha-256"
         echo "local all all trust"
+        echo "host all all 127.0.0.1/32 trust"
     } >"$folder/data/pg_hba.conf"
     {
         echo "listen_addresses = ''"
@@ -68,10 +87,20 @@ start() {
         echo "max_connections = 200"
         # The machine does not crash in these tests, only the server and the program do.
         echo "fsync = off"
-        for setting in "$@"; do echo "${setting%%=*} = '${setting#*=}'"; done
+        for setting in "$@"; do
+            echo "${setting%%=*} = '${setting#*=}'"
+            case $setting in
+            port=*) port=${setting#*=} ;;
+            ssl=on)
+                certificates "$folder" >&2
+                echo "ssl_cert_file = '$folder/server.crt'"
+                echo "ssl_key_file = '$folder/server.key'"
+                ;;
+            esac
+        done
     } >>"$folder/data/postgresql.conf"
     control "$folder" start
-    as_nobody "$bin/psql" --quiet -h "$folder" -U weir -d postgres -c "CREATE ROLE secret"
+    as_nobody "$bin/psql" --quiet -h "$folder" -p "$port" -U weir -d postgres -c "CREATE ROLE secret"
 }
 
 case ${1:-} in

@@ -324,10 +324,10 @@ fn deploy_sink(job: &JobFile, name: &Name, sink: &Sink) -> Result<SinkDeployment
                 transactions: file.transactions,
             })
         }
-        SinkConnector::Postgres(sink) => Ok(SinkDeployment {
-            factory: postgres::factory(&job.job, name, sink),
-            on_existing: on_existing(sink.on_existing),
-            transactions: sink.transactions,
+        SinkConnector::Postgres(postgres) => Ok(SinkDeployment {
+            factory: postgres::factory(&job.job, name, postgres, sink.renamed_from.as_ref()),
+            on_existing: on_existing(postgres.on_existing),
+            transactions: postgres.transactions,
         }),
         SinkConnector::Stdout => Ok(SinkDeployment {
             factory: Arc::new(StdoutSink::new(name.clone(), std::io::stdout())),

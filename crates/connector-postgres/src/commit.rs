@@ -11,6 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use weir_model::SinkName;
 use weir_operator::{Failure, Recovered, Sealed};
 
 use crate::{
@@ -281,11 +282,15 @@ impl Committer {
     /// would come after what is decided now.
     pub(crate) fn fence(&self, link: &Link) -> Result<(), Trouble> {
         let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = \
-                   $1 AND datname = current_database() AND usename = current_user \
+                   ANY($1) AND datname = current_database() AND usename = current_user \
                    AND pid <> pg_backend_pid()";
+        let names = self.options.names();
+        let names: Vec<String> = names
+            .map(|sink| names::application(&self.options.job, sink))
+            .collect();
         // They are asked to end, and are seen to have.
         for _ in 0..FENCE_ATTEMPTS {
-            let ended = link.query(sql, &[&self.dial.application]);
+            let ended = link.query(sql, &[&names]);
             match ended {
                 Ok(ended) if ended.is_empty() => return Ok(()),
                 Ok(_) => sleep(FENCE_WAIT),
@@ -298,9 +303,17 @@ impl Committer {
     }
 
     /// Rolls back what this job and sink had prepared and no checkpoint holds; all that one holds
-    /// is committed by then. Gives how many there were.
+    /// is committed by then; under the name that the sink had before, too. Gives how many there were.
     pub(crate) fn remove_leftovers(&self, link: &Link) -> Result<u64, Trouble> {
-        let (job, sink) = (&self.options.job, &self.options.sink);
+        let mut removed = 0;
+        for sink in self.options.names() {
+            removed += self.remove_leftovers_of(sink, link)?;
+        }
+        Ok(removed)
+    }
+
+    fn remove_leftovers_of(&self, sink: &SinkName, link: &Link) -> Result<u64, Trouble> {
+        let job = &self.options.job;
         let sql = "SELECT gid FROM pg_prepared_xacts WHERE database = current_database() \
                    AND starts_with(gid, $1)";
         let told = |told: Told| match told.lost || told.is("55000") {

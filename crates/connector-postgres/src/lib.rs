@@ -24,10 +24,12 @@ mod session;
 mod shape;
 mod sink;
 mod sql;
+mod tls;
 mod writer;
 
 pub use options::{
-    Batch, Column, Missing, Mode, Password, PostgresSinkOptions, Reconnect, Server, Take,
+    Batch, Column, Missing, Mode, Password, PostgresSinkOptions, Reconnect, Roots, Server, Take,
+    Tls, TlsMode,
 };
 pub use sink::PostgresSink;
 pub use sql::Table;

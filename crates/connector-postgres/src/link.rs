@@ -12,12 +12,13 @@ use tokio::{
     runtime::{Builder, Runtime},
     sync::watch,
 };
-use tokio_postgres::{Client, Config, NoTls, Row, types::ToSql};
+use tokio_postgres::{Client, Config, NoTls, Row, Socket, tls::MakeTlsConnect, types::ToSql};
 use weir_operator::Failure;
 
 use crate::{
-    options::{Password, Reconnect, Server},
+    options::{Password, Reconnect, Server, TlsMode},
     sql,
+    tls::{self, Connector},
 };
 
 /// A parameter of a statement.
@@ -63,6 +64,8 @@ pub(crate) struct Told {
     pub(crate) message: String,
     /// Where the server was, as in `COPY t, line 3, column a: "x"`.
     pub(crate) place: Option<String>,
+    /// Whether it is about the encryption of the connection: who the server is, above all.
+    pub(crate) about_tls: bool,
 }
 
 impl Told {
@@ -80,16 +83,20 @@ impl Told {
         let Some(db) = error.as_db_error() else {
             let mut message = error.to_string();
             let mut source = std::error::Error::source(error);
+            let mut about_tls = false;
             while let Some(inner) = source {
                 message.push_str(&format!(": {inner}"));
+                about_tls |= is_about_tls(inner);
                 source = inner.source();
             }
+            about_tls |= message.ends_with(WITHOUT_TLS);
             return Self {
                 // What the client itself refuses, a password that is missing above all, stays so.
-                lost: !message.starts_with("invalid configuration"),
+                lost: !message.starts_with("invalid configuration") && !about_tls,
                 state: None,
                 message,
                 place: None,
+                about_tls,
             };
         };
         let state = db.code().code();
@@ -103,6 +110,7 @@ impl Told {
             state: Some(state.to_owned()),
             message,
             place: db.where_().map(str::to_owned),
+            about_tls: false,
         }
     }
 
@@ -112,6 +120,7 @@ impl Told {
             state: None,
             message: "the task has ended".into(),
             place: None,
+            about_tls: false,
         }
     }
 }
@@ -129,12 +138,14 @@ impl Dial {
         let mut last = Told::ended();
         for number in 0..self.reconnect.attempts.max(1) {
             let config = self.config()?;
+            let tls = self.tls()?;
             let wait = self.reconnect.wait(number);
             let attempt = async {
                 tokio::time::sleep(wait).await;
-                let (client, connection) = config.connect(NoTls).await.map_err(|e| Told::of(&e))?;
-                // What goes wrong with it is told to whoever waits for an answer.
-                tokio::spawn(async move { drop(connection.await) });
+                let client = match tls {
+                    None => begin(&config, NoTls).await?,
+                    Some(tls) => begin(&config, tls).await?,
+                };
                 let ready = client.batch_execute(sql::SESSION).await;
                 ready.map_err(|e| Told::of(&e)).map(|()| client)
             };
@@ -166,6 +177,7 @@ impl Dial {
 
     fn refused(&self, told: &Told) -> Failure {
         let hint = match told.class() {
+            _ if told.about_tls => ": see `sslmode` and `sslrootcert`",
             // Of what the client refuses there is no class.
             "28" | "" => match &self.server.password {
                 Password::None => {
@@ -181,6 +193,20 @@ impl Dial {
         }
     }
 
+    /// What encrypts the connection; `None` = nothing does, or can.
+    fn tls(&self) -> Result<Option<Connector>, Failure> {
+        let tls = &self.server.tls;
+        // The server does not speak TLS over its Unix socket.
+        if tls.mode == TlsMode::Disable || self.server.host.starts_with('/') {
+            return Ok(None);
+        }
+        let connector = Connector::new(tls).map_err(|message| Failure::Target {
+            what: "authorities of `sslrootcert`".into(),
+            message,
+        })?;
+        Ok(Some(connector))
+    }
+
     fn config(&self) -> Result<Config, Failure> {
         let Server {
             host,
@@ -188,6 +214,7 @@ impl Dial {
             user,
             database,
             password,
+            tls,
         } = &self.server;
         let mut config = Config::new();
         config
@@ -196,6 +223,7 @@ impl Dial {
             .user(user)
             .dbname(database)
             .application_name(&self.application)
+            .ssl_mode(tls::mode(tls.mode))
             .connect_timeout(CONNECT)
             .tcp_user_timeout(SILENCE);
         let missing = |what: String, message: String| Failure::Target { what, message };
@@ -285,6 +313,28 @@ impl Drop for Link {
             runtime.shutdown_background();
         }
     }
+}
+
+/// What the client says of a server that was to speak TLS and does not.
+const WITHOUT_TLS: &str = "server does not support TLS";
+
+/// Whether an error is one of TLS itself, and not of the connection under it.
+fn is_about_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    let inner = io.and_then(std::io::Error::get_ref);
+    inner.is_some_and(|inner| inner.is::<rustls::Error>()) || error.is::<rustls::Error>()
+}
+
+/// Makes a connection, and lets it speak.
+async fn begin<T>(config: &Config, tls: T) -> Result<Client, Told>
+where
+    T: MakeTlsConnect<Socket, Stream: Send + 'static>,
+{
+    let connected = config.connect(tls).await;
+    let (client, connection) = connected.map_err(|e| Told::of(&e))?;
+    // What goes wrong with it is told to whoever waits for an answer.
+    tokio::spawn(async move { drop(connection.await) });
+    Ok(client)
 }
 
 /// Works until it is done, or its owner ends.

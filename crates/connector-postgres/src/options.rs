@@ -33,14 +33,22 @@ pub struct PostgresSinkOptions {
     pub log_bytes: usize,
     /// How to try again where there is no connection.
     pub reconnect: Reconnect,
+    /// What the sink was called before: what it left under that name is dealt with, too. No sink of
+    /// the job has the name.
+    pub renamed_from: Option<SinkName>,
 }
 
 impl PostgresSinkOptions {
+    /// The name of the sink, and the one it had before.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &SinkName> {
+        std::iter::once(&self.sink).chain(&self.renamed_from)
+    }
+
     /// The usual [`log_bytes`](Self::log_bytes).
     pub const DEFAULT_LOG_BYTES: usize = 128 << 20;
 }
 
-/// A server and who speaks to it. The connection is not encrypted.
+/// A server and who speaks to it.
 #[derive(Clone, Debug)]
 pub struct Server {
     /// A name, an address, or the folder of a Unix socket, which begins with `/`.
@@ -53,6 +61,42 @@ pub struct Server {
     pub database: String,
     /// Where the password is found.
     pub password: Password,
+    /// Whether the connection is encrypted. That to a Unix socket never is.
+    pub tls: Tls,
+}
+
+/// Whether a connection is encrypted, and who the server must be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// How much is asked for.
+    pub mode: TlsMode,
+    /// Who vouches for servers; `None` = where somebody must, those that the system trusts.
+    pub roots: Option<Roots>,
+}
+
+/// How much is asked of a connection, as with libpq's `sslmode`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsMode {
+    /// It is not encrypted.
+    Disable,
+    /// It is where the server can, with whomever that may be.
+    #[default]
+    Prefer,
+    /// It is, with whomever that may be; with [`Tls::roots`] as [`Self::VerifyCa`].
+    Require,
+    /// It is, and an authority vouches for the server.
+    VerifyCa,
+    /// It is, and an authority vouches that the server has this name.
+    VerifyFull,
+}
+
+/// Who vouches for servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Roots {
+    /// Those that the system trusts.
+    System,
+    /// Those in a PEM file, which is read for each connection.
+    File(PathBuf),
 }
 
 /// Where a password is found. It is read anew for each connection, and shown nowhere.

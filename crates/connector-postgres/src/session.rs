@@ -257,6 +257,7 @@ mod tests {
             state: Some("22P02".into()),
             message: "it is bad".into(),
             place: Some(place.into()),
+            about_tls: false,
         };
         let lines = b"1\tx\t2\n3\ty\t4\n5\tz\t6\n";
         let Failure::RefusedRow {
@@ -299,6 +300,7 @@ mod tests {
             state: Some(state.into()),
             message: "no".into(),
             place: Some("COPY t, line 1".into()),
+            about_tls: false,
         };
         let refuse = |state| refused(&options(plain()), &target(), told(state), b"1\n");
         assert!(matches!(refuse("42P01"), Failure::Target { .. }));

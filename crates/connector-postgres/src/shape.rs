@@ -187,6 +187,7 @@ pub(crate) mod tests {
                 user: "me".into(),
                 database: "db".into(),
                 password: Password::None,
+                tls: crate::Tls::default(),
             },
             table: table(),
             columns: None,
@@ -195,6 +196,7 @@ pub(crate) mod tests {
             batch: Batch::default(),
             log_bytes: 1 << 20,
             reconnect: Reconnect::default(),
+            renamed_from: None,
         }
     }
 

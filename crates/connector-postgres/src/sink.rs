@@ -88,14 +88,16 @@ impl PostgresSink {
             return Ok((0, None));
         }
         let told = |told| self.trouble(told);
-        let (job, sink) = (self.options.job.as_str(), self.options.sink.as_str());
+        let job = self.options.job.as_str();
         let sql = sql::marks(&table.commits());
-        let rows = link.query(&sql, &[&job, &sink]).map_err(told)?;
-        let Some(row) = rows.first() else {
-            return Ok((0, None));
-        };
-        let count: i64 = catalog::get(row, 0)?;
-        let last: Option<i64> = catalog::get(row, 1)?;
+        let (mut count, mut last) = (0, None);
+        for sink in self.options.names() {
+            let rows = link.query(&sql, &[&job, &sink.as_str()]).map_err(told)?;
+            if let Some(row) = rows.first() {
+                count += catalog::get::<i64>(row, 0)?;
+                last = last.max(catalog::get::<Option<i64>>(row, 1)?);
+            }
+        }
         let last = last.and_then(|last| u64::try_from(last).ok());
         // A table that was emptied mixes nothing.
         let any = link.query(&sql::has_rows(&table), &[]).map_err(told)?;
@@ -186,7 +188,7 @@ impl SinkFactory for PostgresSink {
     }
 
     fn clear(&self) -> Result<(), Failure> {
-        let (job, sink) = (self.options.job.as_str(), self.options.sink.as_str());
+        let job = self.options.job.as_str();
         self.committer.with(|link| {
             let table = catalog::find(&self.options, link)?;
             let has_marks = catalog::has_commits(&self.options, link, &table)?;
@@ -195,7 +197,10 @@ impl SinkFactory for PostgresSink {
             link.execute(&sql::clear(&table)).map_err(told)?;
             if has_marks {
                 let sql = sql::clear_marks(&table.commits());
-                link.execute_with(&sql, &[&job, &sink]).map_err(told)?;
+                for sink in self.options.names() {
+                    link.execute_with(&sql, &[&job, &sink.as_str()])
+                        .map_err(told)?;
+                }
             }
             link.execute("COMMIT").map_err(told)
         })

@@ -27,7 +27,7 @@ pub use host::HostFile;
 pub use model::{
     AtEnd, Bounds, Checkpoint, ColumnRef, Distribution, FileSink, FileSource, Format, FromHost,
     Generator, Input, JobFile, Key, Limits, Location, OnBadRow, OnExisting, Operator, Partitioning,
-    PostgresMode, PostgresPassword, PostgresSink, PostgresTake,
+    PostgresMode, PostgresPassword, PostgresRoots, PostgresSink, PostgresTake, PostgresTls,
     Reconnect, RocksDb, S3Access, Sink, SinkConnector, SocketSource, Source, SourceConnector,
     StateBackend, TimePlace, Timestamp,
 };

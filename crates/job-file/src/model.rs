@@ -531,6 +531,11 @@ pub struct PostgresSink {
     pub database: String,
     /// `password-env` or `password-file`.
     pub password: PostgresPassword,
+    /// `sslmode`: how much is asked of the connection.
+    pub tls: PostgresTls,
+    /// `sslrootcert`: who vouches for the server; `None` = where somebody must, those that the
+    /// system trusts.
+    pub roots: Option<PostgresRoots>,
     /// The schema in `table`.
     pub schema: Option<String>,
     /// The name in `table`.
@@ -572,6 +577,31 @@ pub enum PostgresPassword {
     /// `password-env`: in a variable of the environment.
     Variable(String),
     /// `password-file`: in a file.
+    File(PathBuf),
+}
+
+/// `sslmode`, as libpq has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PostgresTls {
+    /// The connection is not encrypted.
+    Disable,
+    /// It is where the server can.
+    #[default]
+    Prefer,
+    /// It is.
+    Require,
+    /// It is, and somebody vouches for the server.
+    VerifyCa,
+    /// It is, and somebody vouches for the name of the server.
+    VerifyFull,
+}
+
+/// `sslrootcert`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PostgresRoots {
+    /// `system`: those that the system trusts.
+    System,
+    /// Those in a file.
     File(PathBuf),
 }
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use weir_connector_postgres::{
-    Batch, Column, Missing, Mode, Password, PostgresSink, PostgresSinkOptions, Reconnect, Server,
-    Table, Take,
+    Batch, Column, Missing, Mode, Password, PostgresSink, PostgresSinkOptions, Reconnect, Roots,
+    Server, Table, Take, Tls, TlsMode,
 };
-use weir_job_file::{PostgresMode, PostgresPassword, PostgresTake};
+use weir_job_file::{PostgresMode, PostgresPassword, PostgresRoots, PostgresTake, PostgresTls};
 use weir_model::{JobName, Name};
 use weir_operator::SinkFactory;
 
@@ -15,6 +15,7 @@ pub(super) fn factory(
     job: &JobName,
     name: &Name,
     sink: &weir_job_file::PostgresSink,
+    renamed_from: Option<&Name>,
 ) -> Arc<dyn SinkFactory> {
     let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     let column = |(name, take): &(String, PostgresTake)| Column {
@@ -37,6 +38,19 @@ pub(super) fn factory(
                 PostgresPassword::None => Password::None,
                 PostgresPassword::Variable(name) => Password::Variable(name.clone()),
                 PostgresPassword::File(path) => Password::File(path.clone()),
+            },
+            tls: Tls {
+                mode: match sink.tls {
+                    PostgresTls::Disable => TlsMode::Disable,
+                    PostgresTls::Prefer => TlsMode::Prefer,
+                    PostgresTls::Require => TlsMode::Require,
+                    PostgresTls::VerifyCa => TlsMode::VerifyCa,
+                    PostgresTls::VerifyFull => TlsMode::VerifyFull,
+                },
+                roots: sink.roots.as_ref().map(|roots| match roots {
+                    PostgresRoots::System => Roots::System,
+                    PostgresRoots::File(path) => Roots::File(path.clone()),
+                }),
             },
         },
         table: Table {
@@ -63,6 +77,7 @@ pub(super) fn factory(
             backoff: sink.reconnect.backoff,
             max_backoff: sink.reconnect.max_backoff,
         },
+        renamed_from: renamed_from.cloned(),
     }))
 }
 

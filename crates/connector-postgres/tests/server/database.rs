@@ -17,6 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Database {
     /// The folder of the socket.
     pub(crate) folder: String,
+    pub(crate) port: u16,
     pub(crate) name: String,
     session: Session,
 }
@@ -29,22 +30,26 @@ pub(crate) struct Session {
 
 /// A server of one test.
 pub(crate) struct OwnServer {
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
+    pub(crate) port: u16,
 }
+
+/// The port of servers that nobody reaches over TCP.
+const PORT: u16 = 5432;
 
 fn from_recipe(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `./jw test-postgres`"))
 }
 
 impl Session {
-    fn open(folder: &str, database: &str) -> Self {
+    fn open(folder: &str, port: u16, database: &str) -> Self {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .unwrap();
         let mut config = tokio_postgres::Config::new();
-        config.host(folder).user("weir").dbname(database);
+        config.host(folder).port(port).user("weir").dbname(database);
         let client = runtime.block_on(async {
             let (client, connection) = config.connect(NoTls).await.unwrap();
             tokio::spawn(connection);
@@ -86,18 +91,19 @@ impl Session {
 impl Database {
     /// A new one on the server of the recipe, after these statements.
     pub(crate) fn new(sql: &str) -> Self {
-        Self::at(from_recipe("WEIR_POSTGRES"), sql)
+        Self::at(from_recipe("WEIR_POSTGRES"), PORT, sql)
     }
 
-    pub(crate) fn at(folder: String, sql: &str) -> Self {
+    pub(crate) fn at(folder: String, port: u16, sql: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("weir_{}_{number}", std::process::id());
-        Session::open(&folder, "postgres").run(&format!("CREATE DATABASE {name}"));
-        let session = Session::open(&folder, &name);
+        Session::open(&folder, port, "postgres").run(&format!("CREATE DATABASE {name}"));
+        let session = Session::open(&folder, port, &name);
         session.run(sql);
         Self {
             folder,
+            port,
             name,
             session,
         }
@@ -105,7 +111,7 @@ impl Database {
 
     /// Another session.
     pub(crate) fn another(&self) -> Session {
-        Session::open(&self.folder, &self.name)
+        Session::open(&self.folder, self.port, &self.name)
     }
 
     pub(crate) fn run(&self, sql: &str) {
@@ -146,19 +152,36 @@ impl Database {
 impl OwnServer {
     /// Starts one with these settings.
     pub(crate) fn start(settings: &[&str]) -> Self {
+        Self::at(PORT, settings)
+    }
+
+    /// Starts one that is reached over TCP as well, at a port of this machine that is free.
+    pub(crate) fn over_tcp(settings: &[&str]) -> Self {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let at = format!("port={port}");
+        let all: Vec<&str> = ["listen_addresses=127.0.0.1", &at]
+            .into_iter()
+            .chain(settings.iter().copied())
+            .collect();
+        Self::at(port, &all)
+    }
+
+    fn at(port: u16, settings: &[&str]) -> Self {
         // The path of a socket is short.
         let folder = tempfile::Builder::new()
             .prefix("weir-pg-own-")
             .tempdir_in("/tmp")
             .unwrap()
             .keep();
-        let server = Self { folder };
+        let server = Self { folder, port };
         server.control("start", settings);
         server
     }
 
     pub(crate) fn database(&self, sql: &str) -> Database {
-        Database::at(self.folder.to_str().unwrap().to_owned(), sql)
+        Database::at(self.folder.to_str().unwrap().to_owned(), self.port, sql)
     }
 
     /// As after a crash.
@@ -177,7 +200,7 @@ impl OwnServer {
 
     /// What a new session sees: those from before a restart are gone.
     pub(crate) fn see(&self, database: &str, sql: &str) -> Vec<String> {
-        Session::open(self.folder.to_str().unwrap(), database).rows(sql)
+        Session::open(self.folder.to_str().unwrap(), self.port, database).rows(sql)
     }
 
     fn control(&self, verb: &str, settings: &[&str]) {

@@ -12,13 +12,15 @@ mod database;
 mod jobs;
 mod log;
 mod refused;
+mod renamed;
 mod restarts;
 mod rows;
 mod side_by_side;
+mod tls;
 
 use weir_connector_postgres::{
     Batch, Column, Missing, Mode, Password, PostgresSink, PostgresSinkOptions, Reconnect, Server,
-    Table, Take,
+    Table, Take, Tls,
 };
 use weir_formats::Pointer;
 use weir_model::{
@@ -58,10 +60,11 @@ fn options(database: &Database, mode: Mode) -> PostgresSinkOptions {
         sink: Name::new("out").unwrap(),
         server: Server {
             host: database.folder.clone(),
-            port: 5432,
+            port: database.port,
             user: "weir".into(),
             database: database.name.clone(),
             password: Password::None,
+            tls: Tls::default(),
         },
         table: Table {
             schema: None,
@@ -73,6 +76,7 @@ fn options(database: &Database, mode: Mode) -> PostgresSinkOptions {
         batch: Batch::default(),
         log_bytes: 1 << 20,
         reconnect: Reconnect::default(),
+        renamed_from: None,
     }
 }
 

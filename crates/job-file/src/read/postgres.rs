@@ -14,7 +14,9 @@ use super::{
 };
 use crate::{
     code,
-    model::{PostgresMode, PostgresPassword, PostgresSink, PostgresTake},
+    model::{
+        PostgresMode, PostgresPassword, PostgresRoots, PostgresSink, PostgresTake, PostgresTls,
+    },
     report::Report,
     source::Span,
     wording::quote,
@@ -41,6 +43,7 @@ pub(super) const KEYS: Keys = Keys {
             &PASSWORD_ENV,
             &PASSWORD_FILE,
             &SSLMODE,
+            &SSLROOTCERT,
             &TABLE,
             &COLUMNS,
             &MISSING,
@@ -105,24 +108,46 @@ const PASSWORD_FILE: Key<Place> = Key::of("password-file", Place)
     .without("no password is sent")
     .example("/run/secrets/shop");
 
-const SSLMODE: Key<Words<()>> = Key::of(
+const SSLMODE: Key<Words<PostgresTls>> = Key::of(
     "sslmode",
     Words {
-        later: &[
-            ("require", NO_TLS),
-            ("prefer", NO_TLS),
-            ("verify-ca", NO_TLS),
-            ("verify-full", NO_TLS),
-        ],
-        ..Words::of(&[("disable", (), "the connection is not encrypted")])
+        hints: &[("allow", "did you mean `prefer`, or `require`?")],
+        ..Words::of(&[
+            ("disable", PostgresTls::Disable, "it is not encrypted"),
+            (
+                "prefer",
+                PostgresTls::Prefer,
+                "it is where the server can, with whomever that may be",
+            ),
+            (
+                "require",
+                PostgresTls::Require,
+                "it is, with whomever that may be; with `sslrootcert` as `verify-ca`",
+            ),
+            (
+                "verify-ca",
+                PostgresTls::VerifyCa,
+                "an authority vouches for the server",
+            ),
+            (
+                "verify-full",
+                PostgresTls::VerifyFull,
+                "an authority vouches for the server and for its name",
+            ),
+        ])
     },
 )
-.about("Whether the connection is encrypted: not in this version.")
-.usual("disable")
-.example("disable");
+.about("Whether the connection is encrypted, as with libpq. That over a Unix socket never is.")
+.usual("prefer")
+.example("verify-full");
 
-const NO_TLS: &str = "connections are not encrypted: use the server's Unix socket, a network of your \
-                      own, or a tunnel such as stunnel";
+const SSLROOTCERT: Key<Place> = Key::of("sslrootcert", Place)
+    .about(
+        "A PEM file with the authorities that vouch for the server, or `system`: those that the \
+         system trusts. Not with `sslmode: disable` or `prefer`.",
+    )
+    .without("`system`")
+    .example("/etc/ssl/db-root.crt");
 
 const TABLE: Key<Special> = Key::of("table", TEXT)
     .about(
@@ -268,7 +293,7 @@ pub(super) fn read(
 ) -> Option<PostgresSink> {
     let server = server(fields, report);
     let password = password(fields, around, report);
-    fields.word(&SSLMODE, report);
+    let (tls, roots) = tls(fields, server.as_ref(), around, report);
     let table = table(fields, report);
     let columns = columns(fields, report);
     let missing_null = fields.word(&MISSING, report).unwrap_or_default();
@@ -292,6 +317,8 @@ pub(super) fn read(
         user: server.user,
         database: server.database,
         password: password?,
+        tls,
+        roots,
         schema,
         table,
         columns: columns?,
@@ -472,6 +499,52 @@ fn password(
         (None, Some(path)) => Some(PostgresPassword::File(path)),
         (None, None) => Some(PostgresPassword::None),
     }
+}
+
+/// How much is asked of the connection, and who vouches for the server.
+fn tls(
+    fields: &Fields<'_>,
+    server: Option<&At>,
+    around: &Around<'_>,
+    report: &mut Report,
+) -> (PostgresTls, Option<PostgresRoots>) {
+    let said = fields.word(&SSLMODE, report);
+    let mode = said.unwrap_or_default();
+    let is_system = fields
+        .entry(&SSLROOTCERT)
+        .is_some_and(|entry| matches!(&entry.node.value, Value::Text(text) if text == "system"));
+    let instead = "give the path of a file, or `system`";
+    let roots = match is_system {
+        true => Some(PostgresRoots::System),
+        false => fields
+            .path(&SSLROOTCERT, around.origin, instead, report)
+            .map(PostgresRoots::File),
+    };
+    let is_weak = matches!(mode, PostgresTls::Disable | PostgresTls::Prefer);
+    if let Some(entry) = fields.entry(&SSLROOTCERT)
+        && is_weak
+        && (said.is_some() || fields.entry(&SSLMODE).is_none())
+    {
+        report
+            .error(
+                code::CONTRADICTION,
+                "`sslrootcert` does nothing: nobody looks at the server's certificate",
+            )
+            .at(
+                entry.key_span,
+                "say `sslmode: verify-full`, or leave it out",
+            );
+    }
+    if let Some(entry) = fields.entry(&SSLMODE)
+        && !is_weak
+        && server.is_some_and(|server| server.host.starts_with('/'))
+    {
+        report
+            .error(code::CONTRADICTION, "a Unix socket is not encrypted")
+            .at(entry.node.span, "leave it out: nobody listens there")
+            .help("`sslmode` is for servers that are reached by name or address");
+    }
+    (mode, roots)
 }
 
 fn server(fields: &Fields<'_>, report: &mut Report) -> Option<At> {

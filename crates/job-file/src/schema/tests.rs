@@ -149,6 +149,7 @@ fn beside_in_table(set: &mut impl FnMut(&str, &str, Json), key: &str) {
         "guarantee" | "log-size" | "on-existing" | "transaction-timeout" => {
             set(at, "by", "write-ahead-log".into());
         }
+        "sslrootcert" => set(at, "sslmode", "verify-full".into()),
         "ignore-commit-errors-after-timeout" | "warn-ratio" => {
             set(at, "by", "write-ahead-log".into());
             set(at, "transaction-timeout", "1h".into());
