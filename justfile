@@ -19,7 +19,7 @@ clippy := 'cargo clippy --workspace --all-targets --all-features'
 clippy_guests := clippy + ' --target-dir ' + quote(CARGO_TARGET_DIR / 'guest-sdk') + ' --manifest-path'
 
 on_postgres := '--features weir-connector-postgres/server,weir-tests/postgres --test server --test postgres'
-on_s3 := '--features weir-snapshot-store-s3/server --test bucket'
+on_s3 := '--features weir-snapshot-store-s3/server,weir-tests/s3 --test bucket --test s3'
 
 simulation := 'cargo test --release --quiet -p weir-checkpoint --lib -- --nocapture simulation::every'
 
@@ -148,6 +148,7 @@ _test:
 
 [private]
 _test-s3:
+    @cargo xtask guests
     @sh scripts/s3.sh cargo test --workspace {{ on_s3 }}
 
 [private]
