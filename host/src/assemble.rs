@@ -5,6 +5,7 @@
 
 mod backend;
 mod components;
+#[cfg(feature = "postgres")]
 mod postgres;
 
 use std::{
@@ -325,7 +326,7 @@ fn deploy_sink(job: &JobFile, name: &Name, sink: &Sink) -> Result<SinkDeployment
             })
         }
         SinkConnector::Postgres(postgres) => Ok(SinkDeployment {
-            factory: postgres::factory(&job.job, name, postgres, sink.renamed_from.as_ref()),
+            factory: postgres_sink(job, name, postgres, sink.renamed_from.as_ref())?,
             on_existing: on_existing(postgres.on_existing),
             transactions: postgres.transactions,
         }),
@@ -335,6 +336,30 @@ fn deploy_sink(job: &JobFile, name: &Name, sink: &Sink) -> Result<SinkDeployment
             transactions: TwoPhaseOptions::default(),
         }),
     }
+}
+
+#[cfg(feature = "postgres")]
+fn postgres_sink(
+    job: &JobFile,
+    name: &Name,
+    sink: &weir_job_file::PostgresSink,
+    renamed_from: Option<&Name>,
+) -> Result<Arc<dyn SinkFactory>, Failure> {
+    Ok(postgres::factory(&job.job, name, sink, renamed_from))
+}
+
+/// As above, of a program without a client for it.
+#[cfg(not(feature = "postgres"))]
+fn postgres_sink(
+    _job: &JobFile,
+    name: &Name,
+    _sink: &weir_job_file::PostgresSink,
+    _renamed_from: Option<&Name>,
+) -> Result<Arc<dyn SinkFactory>, Failure> {
+    Err(Failure::Target {
+        what: format!("sink `{name}`"),
+        message: "this program was built without the feature `postgres`".into(),
+    })
 }
 
 fn on_existing(what: weir_job_file::OnExisting) -> OnExisting {

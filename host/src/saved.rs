@@ -1,11 +1,12 @@
-//! Checkpoints as they lie in a folder, on the local disk or in a bucket, looked at without their job: nothing is started, locked or
-//! written, and no component is needed.
+//! Checkpoints as they lie in a folder, on the local disk or in a bucket, looked at without their
+//! job: nothing is started, locked or written, and no component is needed.
 //!
 //! INVARIANT: a checkpoint that is removed while it is looked at is no damaged one: its metadata
 //! goes first, so whoever misses a file looks for them again.
 
 mod content;
 mod listing;
+mod native;
 mod place;
 mod savepoint;
 mod shown;

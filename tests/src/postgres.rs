@@ -58,6 +58,11 @@ fn main() -> ExitCode {
         lost,
         "two-phase-commit",
     ));
+    trials.push((
+        "a log that grows beyond its size".into(),
+        too_large,
+        "write-ahead-log",
+    ));
     trials.push(("what is guaranteed is told".into(), told, ""));
     let trials = trials.into_iter().map(|(name, test, way)| {
         let run = move || test(way).map_err(|e| Failed::from(format!("{e:#}")));
@@ -378,6 +383,26 @@ fn anew(way: &'static str) -> Result<()> {
     let done = place.command(&replace)?.output()?;
     let text = String::from_utf8_lossy(&done.stderr).into_owned();
     ensure!(done.status.success(), "{text}");
+    ensure!(
+        place.table()?.len() == ROWS,
+        "{} rows",
+        place.table()?.len()
+    );
+    Ok(())
+}
+
+fn too_large(way: &'static str) -> Result<()> {
+    let place = Place::new(way)?;
+    // No checkpoint empties the log before it is full.
+    let sets = ["sinks.out.log-size=1KiB", "checkpoint.interval=1h"];
+    let sets = sets.iter().flat_map(|set| ["--set", *set]);
+    let arguments: Vec<&str> = ["run", "job.yaml"].into_iter().chain(sets).collect();
+    let done = place.command(&arguments)?.output()?;
+    let text = String::from_utf8_lossy(&done.stderr).into_owned();
+    ensure!(!done.status.success(), "{text}");
+    ensure!(text.contains("log-size"), "{text}");
+    ensure!(place.table()?.is_empty(), "rows of no checkpoint");
+    place.finish(1)?;
     ensure!(
         place.table()?.len() == ROWS,
         "{} rows",

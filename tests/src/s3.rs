@@ -1,6 +1,6 @@
-//! The program with its checkpoints in a bucket of a real server: killed, rescaled, restored, saved,
-//! looked at, and left alone with its bucket gone. What it writes in the end is what a run writes
-//! that nothing happened to.
+//! The program with its checkpoints in a bucket of a real server: killed, rescaled, restored,
+//! saved, looked at, and left alone with its bucket gone. What it writes in the end is what a run
+//! writes that nothing happened to.
 //!
 //! `./jw test-s3` starts the server. The program is this binary itself, as in `acceptance`. How the
 //! server is reached stands in a host file, and who asks in the environment.
@@ -26,12 +26,14 @@ const ROWS: usize = 6000;
 const SIGNED: &str = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, \
                       SignedHeaders=host, Signature=0";
 
+type Trialled = (&'static str, fn() -> Result<()>);
+
 fn main() -> ExitCode {
     if std::env::var_os(AS_PROGRAM).is_some() {
         return weir_host::main();
     }
     let arguments = Arguments::from_args();
-    let trials: [(&str, fn() -> Result<()>); 6] = [
+    let trials: [Trialled; 6] = [
         ("killed, rescaled and gone on with", killed),
         ("a savepoint in a bucket is restored and moved", saved),
         ("a savepoint that is claimed goes with the others", claimed),

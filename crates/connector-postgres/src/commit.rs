@@ -303,7 +303,8 @@ impl Committer {
     }
 
     /// Rolls back what this job and sink had prepared and no checkpoint holds; all that one holds
-    /// is committed by then; under the name that the sink had before, too. Gives how many there were.
+    /// is committed by then; under the name that the sink had before, too. Gives how many there
+    /// were.
     pub(crate) fn remove_leftovers(&self, link: &Link) -> Result<u64, Trouble> {
         let mut removed = 0;
         for sink in self.options.names() {

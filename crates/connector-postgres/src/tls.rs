@@ -48,7 +48,7 @@ pub(crate) fn mode(mode: TlsMode) -> SslMode {
 }
 
 impl Connector {
-    /// What asks of a server's certificate what is to be asked. The file of the authorities is read.
+    /// What asks of a server's certificate what is to be asked. The file of authorities is read.
     ///
     /// # Errors
     /// What is wrong with that, in words.

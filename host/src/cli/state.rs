@@ -167,16 +167,7 @@ fn folder(path: &Path) -> Result<Folder, Trouble> {
 /// What a checkpoint has of an operator, to be looked into.
 fn content<'a>(saved: &'a Saved, name: &OperatorName) -> Result<Content<'a>, Trouble> {
     let content = Content::open(saved, name);
-    let content = content.map_err(|e| Trouble::damaged(&saved.path, &e))?;
-    if content.is_native() {
-        let message = format!(
-            "the state of operator `{name}` is in the files of its backend, which only that reads"
-        );
-        let help =
-            "take a canonical savepoint of the job: `weir savepoint`, or `weir stop` with one";
-        return Err(Trouble::usage(NO_STATE, message, Some(help.into())));
-    }
-    Ok(content)
+    content.map_err(|e| Trouble::damaged(&saved.path, &e))
 }
 
 /// Those operators of a checkpoint that have something in its files, or the one that is named.

@@ -16,7 +16,7 @@ use weir_state::{
     StateKind, When,
 };
 
-use super::{Problem, Saved, steps};
+use super::{Problem, Saved, all_groups, native::Rows, steps};
 
 /// In how many steps all key groups are gone through, where there are as many.
 const STEPS: u32 = 1024;
@@ -51,6 +51,8 @@ pub(crate) struct Content<'a> {
     /// The files of its old subtasks, each with the key groups it held and its path.
     parts: Vec<Part<'a>>,
     states: Vec<SavedState>,
+    /// What is in the files of a backend, once it is asked for.
+    native: Option<Rows>,
 }
 
 struct Part<'a> {
@@ -70,6 +72,7 @@ impl<'a> Content<'a> {
             operator: operator.clone(),
             parts: Vec::new(),
             states: Vec::new(),
+            native: None,
         };
         let Some(meta) = saved.metadata.operators.get(operator) else {
             return Ok(content);
@@ -102,7 +105,7 @@ impl<'a> Content<'a> {
         &self.states
     }
 
-    /// Whether keyed state is in the files of its backend, which only that reads.
+    /// Whether keyed state is in the files of its backend.
     pub(crate) fn is_native(&self) -> bool {
         let mut parts = self.parts.iter();
         parts.any(|part| part.reader.native(&self.operator, part.range).is_some())
@@ -122,7 +125,25 @@ impl<'a> Content<'a> {
         let keyed: Vec<(usize, &SavedState)> =
             keyed.filter(|(_, state)| state.kind.is_keyed()).collect();
         let decls: Vec<StateDecl> = keyed.iter().map(|(_, state)| declared(state)).collect();
-        let own = |e: Error| Problem::new(self.operator.as_str(), e.to_string());
+        let places = keyed.iter().map(|(at, _)| *at).collect();
+        let mut sink = Entries {
+            decls: &decls,
+            places,
+            entries: Vec::new(),
+            timers: BTreeMap::new(),
+        };
+        let operator = self.operator.clone();
+        let own = |e: Error| Problem::new(operator.as_str(), e.to_string());
+        if self.is_native() {
+            let rows = match self.native.take() {
+                Some(rows) => rows,
+                None => Rows::of(&operator, &decls, self.all(), self.files()).map_err(own)?,
+            };
+            let rows = self.native.insert(rows);
+            let add = |state, group, rows, bytes: &_| sink.block(state, group, rows, bytes);
+            rows.each(range, add).map_err(own)?;
+            return Ok(sink.into_entries());
+        }
         let mut backend = HeapBackend::new(decls.clone(), range).map_err(own)?;
         for part in &self.parts {
             if part.range.start <= range.end && range.start <= part.range.end {
@@ -133,14 +154,23 @@ impl<'a> Content<'a> {
             }
         }
         let snapshot = backend.snapshot(&request()).map_err(own)?;
-        let mut sink = Entries {
-            decls: &decls,
-            places: keyed.iter().map(|(at, _)| *at).collect(),
-            entries: Vec::new(),
-            timers: BTreeMap::new(),
-        };
         snapshot.write(&mut sink).map_err(own)?;
         Ok(sink.into_entries())
+    }
+
+    /// All key groups.
+    fn all(&self) -> KeyGroupRange {
+        let max = self.saved.metadata.max_parallelism.get();
+        KeyGroupRange {
+            start: KeyGroup(0),
+            end: KeyGroup(u16::try_from(max - 1).unwrap_or(u16::MAX)),
+        }
+    }
+
+    /// The files of its old subtasks, each with the key groups that it held.
+    fn files(&mut self) -> Vec<(KeyGroupRange, &mut StateFileReader<'a>)> {
+        let parts = self.parts.iter_mut();
+        parts.map(|part| (part.range, &mut part.reader)).collect()
     }
 
     /// What each old subtask saved that belongs to no key.

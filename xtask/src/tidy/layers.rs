@@ -110,12 +110,13 @@ const NEEDS: [(&str, &[&str]); 20] = [
 ];
 
 /// Heavy dependencies, by the start of their name, and the crates that may have them.
-const OWNED: [(&str, &[&str]); 10] = [
+const OWNED: [(&str, &[&str]); 11] = [
     ("wasmtime", &["component"]),
     ("wit-", &["component"]),
     ("object_store", &["snapshot-store-s3"]),
     ("reqwest", &["snapshot-store-s3"]),
-    ("rustls", &["snapshot-store-s3"]),
+    ("rustls", &["snapshot-store-s3", "connector-postgres"]),
+    ("tokio-rustls", &["connector-postgres"]),
     ("rocksdb", &["state-rocksdb"]),
     ("rust-rocksdb", &["state-rocksdb"]),
     ("miette", &["job-file"]),

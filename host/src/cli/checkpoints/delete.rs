@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use weir_checkpoint::{JobPaths, Metadata, SharedRegistry, SnapshotStore, StoreError};
 use weir_model::CheckpointId;
 use weir_snapshot_store::{EpochLock, JobLock, LocalStore, LockError};
@@ -127,8 +127,8 @@ impl Delete {
     }
 }
 
-/// Locks a job, so that nobody runs it meanwhile; where that cannot be, it is told. Gives what holds
-/// the lock of a folder, and the store by which to delete.
+/// Locks a job, so that nobody runs it meanwhile; where that cannot be, it is told. Gives what
+/// holds the lock of a folder, and the store by which to delete.
 fn lock(
     root: &Folder,
     store: Arc<dyn SnapshotStore>,
@@ -189,6 +189,14 @@ fn objects(
             None => registry.found_unreadable(listed.id),
         }
     }
+    // A file that nobody names is left to the next start, but for what one that cannot be read may
+    // name: with that it goes.
+    let present = store.list(&paths.shared())?;
+    let present: Vec<_> = present
+        .iter()
+        .filter_map(|object| paths.shared_of(&object.path))
+        .collect();
+    registry.orphans(&present);
     let mut objects = Vec::new();
     for id in doomed {
         let metadata = paths.metadata(*id);
@@ -212,34 +220,9 @@ impl Delete {
         files: usize,
         shared: &Shared,
     ) -> Exit {
-        let left = listing.checkpoints.iter().rev();
-        let mut left = left.filter(|listed| {
-            matches!(listed.state, State::Complete(_)) && !doomed.contains(&listed.id)
-        });
-        let latest = left.next().map(|listed| listed.id);
-        let ids: Vec<u64> = doomed.iter().map(|id| id.0).collect();
         match shared.output {
-            Output::Json => tell(
-                &json!({
-                    "job": listing.job.as_str(), "deleted": ids, "files": files,
-                    "latest": latest.map(|id| id.0), "dry_run": self.dry_run, "errors": [],
-                })
-                .to_string(),
-            ),
-            Output::Text => {
-                let of = count(doomed.len(), "checkpoint", "checkpoints");
-                let files = count(files, "file", "files");
-                let (done, now) = match self.dry_run {
-                    true => ("would be deleted", "would be the latest"),
-                    false => ("deleted", "is the latest now"),
-                };
-                let next = match (latest, self.dry_run) {
-                    (Some(id), _) => format!("checkpoint {id} {now}"),
-                    (None, true) => "none would be left: the job would begin anew".to_owned(),
-                    (None, false) => "none is left: the job begins anew".to_owned(),
-                };
-                tell(&format!("{}: {of} {done}, {files}; {next}", listing.job));
-            }
+            Output::Json => tell(&self.document(listing, doomed, files).to_string()),
+            Output::Text => tell(&self.text(listing, doomed, files)),
         }
         if let Some(Told::Own(told, _)) = &listing.told
             && doomed.contains(told)
@@ -251,4 +234,45 @@ impl Delete {
         }
         Exit::Done
     }
+
+    fn document(
+        &self,
+        listing: &JobListing,
+        doomed: &BTreeSet<CheckpointId>,
+        files: usize,
+    ) -> Value {
+        let ids: Vec<u64> = doomed.iter().map(|id| id.0).collect();
+        json!({
+            "job": listing.job.as_str(), "deleted": ids, "files": files,
+            "latest": latest(listing, doomed).map(|id| id.0), "dry_run": self.dry_run,
+            "errors": [],
+        })
+    }
+
+    fn text(&self, listing: &JobListing, doomed: &BTreeSet<CheckpointId>, files: usize) -> String {
+        let of = count(doomed.len(), "checkpoint", "checkpoints");
+        let files = count(files, "file", "files");
+        let (done, now) = match self.dry_run {
+            true => ("would be deleted", "would be the latest"),
+            false => ("deleted", "is the latest now"),
+        };
+        let next = match (latest(listing, doomed), self.dry_run) {
+            (Some(id), _) => format!("checkpoint {id} {now}"),
+            (None, true) => "none would be left: the job would begin anew".to_owned(),
+            (None, false) => "none is left: the job begins anew".to_owned(),
+        };
+        format!("{}: {of} {done}, {files}; {next}", listing.job)
+    }
 }
+
+/// The latest complete checkpoint that is left.
+fn latest(listing: &JobListing, doomed: &BTreeSet<CheckpointId>) -> Option<CheckpointId> {
+    let left = listing.checkpoints.iter().rev();
+    let mut left = left.filter(|listed| {
+        matches!(listed.state, State::Complete(_)) && !doomed.contains(&listed.id)
+    });
+    left.next().map(|listed| listed.id)
+}
+
+#[cfg(test)]
+mod tests;

@@ -30,31 +30,7 @@ pub(super) struct Ls {
 impl Ls {
     pub(super) fn run(self, shared: &Shared) -> Result<Exit, Trouble> {
         let saved = saved(&self.path, shared)?;
-        let mut listed = Vec::new();
-        for name in operators(&saved, None)? {
-            let content = Content::open(&saved, &name);
-            let content = content.map_err(|e| Trouble::damaged(&saved.path, &e))?;
-            let operator = &saved.metadata.operators[&name];
-            let files = operator.subtasks.iter().flat_map(|part| part.files());
-            // How many rows are in files of a backend, only that backend knows.
-            let native = content.is_native();
-            let states: Vec<Value> = content
-                .states()
-                .iter()
-                .map(|state| {
-                    json!({
-                        "state": state.name, "kind": state.kind.as_str(), "format": state.format,
-                        "version": state.version, "ttl": state.ttl.is_some(),
-                        "rows": (!native || !state.kind.is_keyed()).then_some(state.rows),
-                    })
-                })
-                .collect();
-            listed.push(json!({
-                "operator": name.as_str(), "parallelism": operator.parallelism.get(),
-                "keys": operator.keys, "bytes": files.map(|file| file.length).sum::<u64>(),
-                "states": states,
-            }));
-        }
+        let listed = listed(&saved)?;
         match shared.output {
             Output::Text => tell(&text(&saved, &listed)),
             Output::Json => tell(
@@ -72,7 +48,37 @@ impl Ls {
     }
 }
 
-fn text(saved: &Saved, listed: &[Value]) -> String {
+/// The operators with state.
+pub(super) fn listed(saved: &Saved) -> Result<Vec<Value>, Trouble> {
+    let mut listed = Vec::new();
+    for name in operators(saved, None)? {
+        let content = Content::open(saved, &name);
+        let content = content.map_err(|e| Trouble::damaged(&saved.path, &e))?;
+        let operator = &saved.metadata.operators[&name];
+        let files = operator.subtasks.iter().flat_map(|part| part.files());
+        // How many rows are in files of a backend, only that backend knows.
+        let native = content.is_native();
+        let states: Vec<Value> = content
+            .states()
+            .iter()
+            .map(|state| {
+                json!({
+                    "state": state.name, "kind": state.kind.as_str(), "format": state.format,
+                    "version": state.version, "ttl": state.ttl.is_some(),
+                    "rows": (!native || !state.kind.is_keyed()).then_some(state.rows),
+                })
+            })
+            .collect();
+        listed.push(json!({
+            "operator": name.as_str(), "parallelism": operator.parallelism.get(),
+            "keys": operator.keys, "bytes": files.map(|file| file.length).sum::<u64>(),
+            "states": states,
+        }));
+    }
+    Ok(listed)
+}
+
+pub(super) fn text(saved: &Saved, listed: &[Value]) -> String {
     let metadata = &saved.metadata;
     let mut lines = vec![format!(
         "checkpoint {} of job {}, max-parallelism {}",

@@ -1,12 +1,15 @@
 //! Tests of the verbs on state: savepoints made by hand, exported, edited, imported, divided anew.
 
+mod native;
+
 use std::{fs, path::Path};
 
 use proptest::prelude::*;
 use serde_json::Value;
 use weir_checkpoint::{CheckpointKind, Metadata, OperatorMeta, StateMeta, SubtaskMeta};
 use weir_model::{
-    Attempt, CheckpointId, Column, MaxParallelism, Name, Parallelism, ProcessingTime, hash64,
+    Attempt, CheckpointId, Column, KeyGroupRange, MaxParallelism, Name, Parallelism,
+    ProcessingTime, SubtaskIndex, hash64,
 };
 use weir_state::{
     Backend, HeapBackend, SavedOperatorState, SavedState, StateDecl, StateIndex, StateKind,
@@ -127,44 +130,55 @@ fn write(made: &Made, max: u32, folder: &Path) {
     for subtask in two.subtasks() {
         let range = max.range_of(subtask, two).unwrap();
         let mut backend = HeapBackend::new(decls(), range).unwrap();
-        let cells = made
-            .values
-            .iter()
-            .map(|(k, v)| (0, k, Held::Cell(v.clone())));
-        let lists = made
-            .lists
-            .iter()
-            .map(|(k, v)| (1, k, Held::List(v.clone())));
-        let maps = made.maps.iter().map(|(k, v)| (2, k, Held::Map(v.clone())));
-        let timers = made.timers.iter();
-        let timers = timers.map(|(k, v)| (5, k, Held::Timers(v.clone())));
-        for (state, key, held) in cells.chain(lists).chain(maps).chain(timers) {
-            let group = max.key_group_of(hash64(key));
-            let mut block = Vec::new();
-            held.write(key, &mut block);
-            if range.contains(group) {
-                backend.load(StateIndex(state), group, &block).unwrap();
-            }
-        }
-        let saved = |at: usize| SavedState {
-            name: STATES[at].0.into(),
-            kind: STATES[at].1,
-            format: STATES[at].2.into(),
-            version: 1,
-            ttl: None,
-            rows: 0,
-        };
-        let mut unkeyed = SavedOperatorState::default();
-        let items = made.items.get(subtask.index()).into_iter().flatten();
-        unkeyed.set_list(saved(3), items.map(Vec::as_slice).collect::<Column>());
-        let entries = made.broadcast.iter();
-        let entries: Vec<_> = entries.map(|(k, v)| (k.as_slice(), v.as_slice())).collect();
-        unkeyed.set_entries(saved(4), &entries).unwrap();
-        unkeyed.raw = made.raw.clone();
+        fill(made, max, range, &mut backend);
+        let unkeyed = unkeyed(made, subtask);
         new.add(&name(), subtask, &decls(), &mut backend, unkeyed)
             .unwrap();
     }
     new.finish(true).unwrap();
+}
+
+/// Puts what belongs to keys of a range into a backend.
+fn fill(made: &Made, max: MaxParallelism, range: KeyGroupRange, backend: &mut dyn Backend) {
+    let cells = made
+        .values
+        .iter()
+        .map(|(k, v)| (0, k, Held::Cell(v.clone())));
+    let lists = made
+        .lists
+        .iter()
+        .map(|(k, v)| (1, k, Held::List(v.clone())));
+    let maps = made.maps.iter().map(|(k, v)| (2, k, Held::Map(v.clone())));
+    let timers = made.timers.iter();
+    let timers = timers.map(|(k, v)| (5, k, Held::Timers(v.clone())));
+    for (state, key, held) in cells.chain(lists).chain(maps).chain(timers) {
+        let group = max.key_group_of(hash64(key));
+        let mut block = Vec::new();
+        held.write(key, &mut block);
+        if range.contains(group) {
+            backend.load(StateIndex(state), group, &block).unwrap();
+        }
+    }
+}
+
+/// What belongs to no key.
+fn unkeyed(made: &Made, subtask: SubtaskIndex) -> SavedOperatorState {
+    let saved = |at: usize| SavedState {
+        name: STATES[at].0.into(),
+        kind: STATES[at].1,
+        format: STATES[at].2.into(),
+        version: 1,
+        ttl: None,
+        rows: 0,
+    };
+    let mut unkeyed = SavedOperatorState::default();
+    let items = made.items.get(subtask.index()).into_iter().flatten();
+    unkeyed.set_list(saved(3), items.map(Vec::as_slice).collect::<Column>());
+    let entries = made.broadcast.iter();
+    let entries: Vec<_> = entries.map(|(k, v)| (k.as_slice(), v.as_slice())).collect();
+    unkeyed.set_entries(saved(4), &entries).unwrap();
+    unkeyed.raw = made.raw.clone();
+    unkeyed
 }
 
 fn exported(folder: &Path) -> Vec<String> {
@@ -312,6 +326,41 @@ fn some() -> Made {
         broadcast: vec![(b"a".to_vec(), b"b".to_vec())],
         raw: vec![],
     }
+}
+
+#[test]
+fn rows_of_a_part_make_no_savepoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("sp");
+    write(&some(), 8, &folder);
+    let export = Export {
+        path: folder.clone(),
+        operator: Some("count".into()),
+        component: None,
+    };
+    let mut lines = Vec::new();
+    let saved = saved(&folder, &shared()).unwrap();
+    export
+        .lines(&saved, &shared(), &mut |line| lines.push(line.to_string()))
+        .unwrap();
+    let refused = import(&lines, dir.path(), "new").unwrap_err();
+    assert_eq!((refused.code, refused.exit), (NO_ROWS, Exit::Usage));
+    assert!(
+        refused.message.contains("needs all of the state"),
+        "{refused:?}"
+    );
+    assert!(!dir.path().join("new").exists());
+    // Rows may be left out of a whole one: what is not there is not in the savepoint.
+    let all = exported(&folder);
+    let fewer: Vec<String> = all
+        .iter()
+        .filter(|line| !line.contains(r#""key":["DL"]"#))
+        .cloned()
+        .collect();
+    assert_eq!(fewer.len(), all.len() - 1);
+    import(&fewer, dir.path(), "fewer").unwrap();
+    // The first line says how long the files are.
+    assert_eq!(exported(&dir.path().join("fewer"))[1..], fewer[1..]);
 }
 
 #[test]
