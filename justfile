@@ -88,6 +88,12 @@ figures *options: setup
 bench *options: setup
     @{{ then }} _bench {{ options }}
 
+# Rows a second into a table of PostgreSQL, by each way there is, on a server that is started for it
+bench-postgres rows='2000000': setup
+    @cargo build --release --package weir-host
+    @sh scripts/postgres.sh run sh scripts/postgres-rows.sh \
+        {{ quote(CARGO_TARGET_DIR / 'release/weir') }} {{ quote(rows) }}
+
 # Format all Rust sources
 fmt:
     cargo fmt --all
