@@ -10,6 +10,7 @@ mod operator;
 mod selector;
 mod sink;
 mod source;
+mod window;
 
 pub use context::{Context, Metric, Metrics, TaskInfo};
 pub use evolve::{Evolve, Part};
@@ -23,3 +24,4 @@ pub use source::{
     Discovery, Enumerator, ReadStatus, SavedSource, SourceFactory, SourceReader, SourceRows, Split,
     SplitRun, Waker,
 };
+pub use window::{Contents, FiredWindows, WindowFunction, WindowFunctionFactory};

@@ -125,8 +125,35 @@ pub struct StateDecl {
 }
 
 impl StateDecl {
+    /// The names of what the host keeps of windows. No component may use one that begins so.
+    pub const WINDOWS: &str = "window.";
+    /// The accumulators of windows, by key and window.
+    pub const WINDOW_ACCUMULATORS: &str = "window.accumulators";
+    /// The rows of windows.
+    pub const WINDOW_ROWS: &str = "window.rows";
+    /// What the triggers of windows remember.
+    pub const WINDOW_TRIGGERS: &str = "window.triggers";
+    /// The sessions of keys.
+    pub const WINDOW_SESSIONS: &str = "window.sessions";
     /// The name of the state in which an operator's timers are. No component may declare it.
     pub const TIMERS: &str = "weir.timers";
+
+    /// How many bytes at the end of its keys are a namespace of the key before them: those of a
+    /// window. A key group is that of the key alone.
+    #[must_use]
+    pub fn namespace(&self) -> usize {
+        match self.name.as_str() {
+            Self::WINDOW_ACCUMULATORS | Self::WINDOW_ROWS | Self::WINDOW_TRIGGERS => 16,
+            _ => 0,
+        }
+    }
+
+    /// The key that decides the key group of one that is kept.
+    #[must_use]
+    pub fn key_of<'k>(&self, kept: &'k [u8]) -> &'k [u8] {
+        let length = kept.len().saturating_sub(self.namespace());
+        kept.get(..length).unwrap_or_default()
+    }
 
     /// The declaration of timers: it comes behind the states that the component declares.
     #[must_use]

@@ -16,7 +16,7 @@ mod timers;
 
 use weir_model::{
     CheckpointId, Column, ColumnView, KeyGroup, KeyedView, MaxParallelism, OptionalColumn,
-    ProcessingTime,
+    ProcessingTime, hash64,
 };
 
 use crate::{
@@ -186,6 +186,41 @@ impl KeyedState {
             call.groups
                 .extend(keyed.hashes.iter().map(|&hash| max.key_group_of(hash)));
         }
+    }
+
+    /// Adds namespaces of its keys to the call in hand: keys that count behind those it has, and
+    /// that stay in the key group of the key that each is `of`. So they are saved and moved with
+    /// it, whatever their bytes are; these begin with those of the key, so that it can be told from
+    /// them (see [`StateDecl::namespace`]).
+    ///
+    /// # Errors
+    /// [`Error::NotKeyed`] where the call has no keys, [`Error::Mismatch`], [`Error::NoSuchKey`].
+    pub fn add_namespaces(&mut self, names: ColumnView<'_>, of: &[u32]) -> Result<(), Error> {
+        let call = &mut self.call;
+        if !call.keyed {
+            let name = "namespaces".to_owned();
+            return Err(Error::NotKeyed { name });
+        }
+        check_lengths("keys of namespaces", of.len(), names.len())?;
+        let keys = call.keys.len();
+        if let Some(&index) = of.iter().find(|&&key| key as usize >= keys) {
+            return Err(Error::NoSuchKey { index, keys });
+        }
+        call.keys.extend_from(names);
+        call.hashes.extend(names.iter().map(hash64));
+        for &key in of {
+            let group = call.groups.get(key as usize).copied();
+            call.groups.extend(group);
+        }
+        for overlay in &mut self.overlays {
+            match overlay {
+                Overlay::Cells(cells) => cells.widen(call.keys.len()),
+                Overlay::Lists(lists) => lists.widen(call.keys.len()),
+                Overlay::Maps(maps) => maps.widen(call.keys.len()),
+                Overlay::Foreign => {}
+            }
+        }
+        Ok(())
     }
 
     /// Reads the values of keys of a cell state.

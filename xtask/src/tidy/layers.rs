@@ -19,13 +19,15 @@ pub(crate) struct Package {
 
 /// For each crate of ours, which of ours it depends on, no more and no less: an edge that comes or
 /// goes is to be seen in review. Every crate is listed, lowest layer first.
-const NEEDS: [(&str, &[&str]); 20] = [
+const NEEDS: [(&str, &[&str]); 22] = [
     // words, and what decides
     ("model", &[]),
     ("state", &["model"]),
     ("event-time", &["model"]),
+    ("window", &["model"]),
     ("checkpoint", &["model"]),
-    ("operator", &["model", "state"]),
+    ("operator", &["model", "state", "window"]),
+    ("operators", &["model", "state", "operator", "window"]),
     ("formats", &["model", "operator"]),
     ("graph", &["model", "event-time", "operator"]),
     // leaves
@@ -51,6 +53,7 @@ const NEEDS: [(&str, &[&str]); 20] = [
         "job-file",
         &[
             "model",
+            "window",
             "event-time",
             "checkpoint",
             "operator",
@@ -78,6 +81,7 @@ const NEEDS: [(&str, &[&str]); 20] = [
             "state",
             "checkpoint",
             "operator",
+            "operators",
             "formats",
             "graph",
             "component",

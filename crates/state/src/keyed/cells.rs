@@ -144,6 +144,13 @@ impl Cells {
         self.spare = buffers;
     }
 
+    /// The call has so many keys now.
+    pub(super) fn widen(&mut self, keys: usize) {
+        if !self.slots.is_empty() {
+            self.slots.resize(keys, Slot::Unread);
+        }
+    }
+
     pub(super) fn reset(&mut self) {
         limits::recycle(&mut self.slots);
         limits::recycle(&mut self.read);

@@ -155,6 +155,13 @@ impl Lists {
         self.spare = buffers;
     }
 
+    /// The call has so many keys now.
+    pub(super) fn widen(&mut self, keys: usize) {
+        if !self.slots.is_empty() {
+            self.slots.resize(keys, UNTOUCHED);
+        }
+    }
+
     pub(super) fn reset(&mut self) {
         limits::recycle(&mut self.slots);
         limits::recycle(&mut self.elements);

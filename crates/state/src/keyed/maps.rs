@@ -263,6 +263,13 @@ impl Maps {
         self.spare = buffers;
     }
 
+    /// The call has so many keys now.
+    pub(super) fn widen(&mut self, keys: usize) {
+        if !self.slots.is_empty() {
+            self.slots.resize(keys, UNTOUCHED);
+        }
+    }
+
     pub(super) fn reset(&mut self) {
         if self.slots.is_empty() {
             return;

@@ -1,0 +1,131 @@
+//! The windows of one call: found by key and state window, each with what is to be done with it.
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use weir_model::{Column, ColumnView};
+use weir_operator::{Context, Failure};
+use weir_state::Error;
+use weir_window::{TriggerState, Window};
+
+/// Something that is done with what a window holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A row of the call is added.
+    Add(u32),
+    /// The window gives its result, as the how-manieth of the call.
+    Fire(u32),
+    /// What it holds is gone.
+    Purge,
+    /// What another one holds is added, and that one is no more.
+    Take(u32),
+}
+
+/// A window of a key that the call has to do with.
+#[derive(Clone, Debug)]
+pub(super) struct Slot {
+    /// The index of its key in the call.
+    pub(super) key: u32,
+    /// The index of its namespace in the call.
+    pub(super) place: u32,
+    /// What it covers now.
+    pub(super) window: Window,
+    /// Whether it began with this call, so that nothing is kept of it.
+    pub(super) is_new: bool,
+    pub(super) trigger: TriggerState,
+    /// The trigger as it was kept.
+    pub(super) kept: TriggerState,
+    pub(super) steps: Vec<Step>,
+    /// Whether its timers were set in this call.
+    pub(super) is_timed: bool,
+}
+
+/// All of them.
+#[derive(Default)]
+pub(super) struct Call {
+    slots: Vec<Slot>,
+    by_window: HashMap<(u32, Window), u32, FixedState>,
+    /// Namespaces that are not keys of the call yet, and the keys that they are of.
+    added: Column,
+    of: Vec<u32>,
+    /// How many keys the call has with those.
+    keys: u32,
+    /// How often a window has given its result.
+    pub(super) fired: u32,
+}
+
+impl Call {
+    /// A call that has so many keys.
+    pub(super) fn new(keys: usize) -> Self {
+        Self {
+            keys: keys as u32,
+            ..Self::default()
+        }
+    }
+
+    /// The window of a key, by its state window.
+    pub(super) fn slot(
+        &mut self,
+        (key, bytes): (u32, &[u8]),
+        (window, state): (Window, Window),
+        is_new: bool,
+    ) -> u32 {
+        let next = self.slots.len() as u32;
+        let slot = *self.by_window.entry((key, state)).or_insert(next);
+        if slot == next {
+            let namespace = state.encode();
+            self.added.push_with(|out| {
+                out.extend_from_slice(bytes);
+                out.extend_from_slice(&namespace);
+            });
+            self.of.push(key);
+            self.slots.push(Slot {
+                key,
+                place: self.keys,
+                window,
+                is_new,
+                trigger: TriggerState::default(),
+                kept: TriggerState::default(),
+                steps: Vec::new(),
+                is_timed: false,
+            });
+            self.keys += 1;
+        }
+        slot
+    }
+
+    /// Makes the namespaces that were met keys of the call.
+    pub(super) fn add_keys(&mut self, cx: &mut Context) -> Result<(), Error> {
+        if !self.added.is_empty() {
+            cx.state.add_namespaces(self.added.view(), &self.of)?;
+            self.added.clear();
+            self.of.clear();
+        }
+        Ok(())
+    }
+
+    pub(super) fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    pub(super) fn slots_mut(&mut self) -> &mut [Slot] {
+        &mut self.slots
+    }
+
+    pub(super) fn at(&mut self, slot: u32) -> Result<&mut Slot, Failure> {
+        let found = self.slots.get_mut(slot as usize);
+        found.ok_or_else(|| super::broken("a window that the call has not met"))
+    }
+
+    /// Another window gives its result.
+    pub(super) fn fire(&mut self, slot: u32) -> Result<(), Failure> {
+        let number = self.fired;
+        self.fired += 1;
+        self.at(slot)?.steps.push(Step::Fire(number));
+        Ok(())
+    }
+}
+
+/// What is added to a column of keys: nothing of it is looked at here.
+pub(super) fn bytes_of(keys: ColumnView<'_>, key: u32) -> &[u8] {
+    keys.get(key as usize)
+}

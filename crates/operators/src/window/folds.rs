@@ -1,0 +1,251 @@
+//! Windows that fold their rows: each holds one accumulator.
+
+use weir_model::{Column, OptionalColumn, Rows};
+use weir_operator::{Context, Failure, WindowFunction};
+use weir_state::Which;
+
+use super::{
+    WindowStates, broken,
+    call::{Slot, Step},
+    execute::{Cursor, Results, refused},
+    plan::Plan,
+};
+
+/// What the windows of a call hold while it goes on.
+struct Folds<'a> {
+    slots: &'a [Slot],
+    /// All accumulators that there were; those of windows are rows of it.
+    arena: Column,
+    held: Vec<Option<u32>>,
+    is_changed: Vec<bool>,
+    cursors: Vec<Cursor>,
+    results: Results,
+}
+
+/// Does what was planned.
+pub(super) fn execute(
+    cx: &mut Box<Context>,
+    function: &mut dyn WindowFunction,
+    rows: Rows<'_>,
+    plan: &Plan<'_>,
+) -> Result<Results, Failure> {
+    let slots = plan.call.slots();
+    let mut folds = Folds {
+        slots,
+        arena: Column::new(),
+        held: vec![None; slots.len()],
+        is_changed: vec![false; slots.len()],
+        cursors: vec![Cursor::default(); slots.len()],
+        results: Results::default(),
+    };
+    folds.load(cx)?;
+    match plan.is_plain {
+        true => folds.plain(cx, function, rows)?,
+        false => while folds.round(cx, function, rows)? {},
+    }
+    folds.keep(cx)?;
+    folds.results.values = folds.arena;
+    folds.results.sort();
+    Ok(folds.results)
+}
+
+impl Folds<'_> {
+    fn load(&mut self, cx: &mut Context) -> Result<(), Failure> {
+        // One that is taken over may have no steps of its own.
+        let mut wanted: Vec<bool> = Vec::with_capacity(self.slots.len());
+        wanted.extend(self.slots.iter().map(|slot| !slot.steps.is_empty()));
+        for step in self.slots.iter().flat_map(|slot| &slot.steps) {
+            if let Step::Take(other) = step
+                && let Some(other) = wanted.get_mut(*other as usize)
+            {
+                *other = true;
+            }
+        }
+        let (mut which, mut places) = (Vec::new(), Vec::new());
+        for (at, slot) in self.slots.iter().enumerate() {
+            if !slot.is_new && wanted[at] {
+                which.push(at);
+                places.push(slot.place);
+            }
+        }
+        let mut kept = OptionalColumn::new();
+        let places = Which::Some(&places);
+        cx.state
+            .value_get(WindowStates::CONTENT, places, &mut kept)?;
+        for (at, accumulator) in which.into_iter().zip(kept.iter()) {
+            if let Some(accumulator) = accumulator {
+                self.held[at] = Some(self.arena.len() as u32);
+                self.arena.push(accumulator);
+            }
+        }
+        Ok(())
+    }
+
+    /// Each row is in one window, and nothing else happens: rows go as they came.
+    fn plain(
+        &mut self,
+        cx: &mut Box<Context>,
+        function: &mut dyn WindowFunction,
+        rows: Rows<'_>,
+    ) -> Result<(), Failure> {
+        let (mut which, mut of_row) = (Vec::new(), vec![0; rows.len()]);
+        let with_rows = self.slots.iter().enumerate();
+        for (at, slot) in with_rows.filter(|(_, slot)| !slot.steps.is_empty()) {
+            let number = which.len() as u32;
+            which.push(at);
+            for step in &slot.steps {
+                if let Step::Add(row) = step
+                    && let Some(of_row) = of_row.get_mut(*row as usize)
+                {
+                    *of_row = number;
+                }
+            }
+        }
+        let folded = function.accumulate(cx, &self.accumulators(&which), &of_row, rows.values)?;
+        self.take(&which, folded)
+    }
+
+    /// Each window goes as far as it gets; gives back whether one got anywhere.
+    fn round(
+        &mut self,
+        cx: &mut Box<Context>,
+        function: &mut dyn WindowFunction,
+        rows: Rows<'_>,
+    ) -> Result<bool, Failure> {
+        let (mut which, mut of_row, mut added) = (Vec::new(), Vec::new(), Column::new());
+        let mut numbers = Vec::new();
+        for (at, slot) in self.slots.iter().enumerate() {
+            let cursor = &mut self.cursors[at];
+            if let Some(Step::Add(_)) = cursor.step(slot) {
+                which.push(at);
+            }
+            while let Some(Step::Add(row)) = cursor.step(slot) {
+                of_row.push(which.len() as u32 - 1);
+                added.push(rows.values.get(row as usize));
+                numbers.push(row);
+                cursor.pass();
+            }
+        }
+        let mut is_on = !which.is_empty();
+        if is_on {
+            let accumulators = self.accumulators(&which);
+            let folded = function.accumulate(cx, &accumulators, &of_row, added.view());
+            let folded = folded.map_err(|failure| refused(failure, |at| numbers.get(at).copied()));
+            self.take(&which, folded?)?;
+        }
+        let mut merges: Vec<(usize, Vec<u32>)> = Vec::new();
+        for at in 0..self.slots.len() {
+            is_on |= self.head(at, &mut merges);
+        }
+        self.merge(cx, function, merges)?;
+        Ok(is_on)
+    }
+
+    /// Does the steps of a window up to its next row, or to one it has to wait for; gives back
+    /// whether it did any.
+    fn head(&mut self, at: usize, merges: &mut Vec<(usize, Vec<u32>)>) -> bool {
+        let slots = self.slots;
+        let Some(slot) = slots.get(at) else {
+            return false;
+        };
+        let mut is_on = false;
+        let mut taken: Vec<u32> = Vec::new();
+        while let Some(step) = self.cursors[at].step(slot) {
+            match step {
+                Step::Add(_) => break,
+                // What was taken has to be one with it first.
+                Step::Fire(_) | Step::Purge if !taken.is_empty() => break,
+                Step::Fire(number) => {
+                    if let Some(row) = self.held[at] {
+                        let part = row..row + 1;
+                        self.results.all.push((number, at as u32, part));
+                    }
+                }
+                Step::Purge => {
+                    self.is_changed[at] |= self.held[at].take().is_some();
+                }
+                Step::Take(other) => {
+                    let from = other as usize;
+                    let waits = slots
+                        .get(from)
+                        .is_some_and(|slot| self.cursors[from].step(slot).is_some());
+                    if waits || merges.iter().any(|(into, _)| *into == from) {
+                        break;
+                    }
+                    if let Some(row) = self.held[from].take() {
+                        self.is_changed[from] = true;
+                        taken.push(row);
+                    }
+                }
+            }
+            self.cursors[at].pass();
+            is_on = true;
+        }
+        if !taken.is_empty() {
+            merges.push((at, taken));
+        }
+        is_on
+    }
+
+    fn merge(
+        &mut self,
+        cx: &mut Box<Context>,
+        function: &mut dyn WindowFunction,
+        merges: Vec<(usize, Vec<u32>)>,
+    ) -> Result<(), Failure> {
+        let (mut which, mut groups, mut ends) = (Vec::new(), Column::new(), Vec::new());
+        for (at, taken) in merges {
+            let parts: Vec<u32> = self.held[at].into_iter().chain(taken).collect();
+            if let [only] = parts[..] {
+                self.held[at] = Some(only);
+                self.is_changed[at] = true;
+                continue;
+            }
+            for row in parts {
+                groups.push(self.arena.get(row as usize));
+            }
+            which.push(at);
+            ends.push(groups.len() as u32);
+        }
+        if which.is_empty() {
+            return Ok(());
+        }
+        let merged = function.merge(cx, groups.view(), &ends)?;
+        self.take(&which, merged)
+    }
+
+    fn accumulators(&self, which: &[usize]) -> OptionalColumn {
+        let mut column = OptionalColumn::new();
+        for &at in which {
+            column.push(self.held[at].map(|row| self.arena.get(row as usize)));
+        }
+        column
+    }
+
+    /// These windows hold that from now on.
+    fn take(&mut self, which: &[usize], accumulators: Column) -> Result<(), Failure> {
+        if accumulators.len() != which.len() {
+            return Err(broken("another number of accumulators than windows"));
+        }
+        let base = self.arena.len() as u32;
+        self.arena.extend_from(accumulators.view());
+        for (&at, row) in which.iter().zip(base..) {
+            self.held[at] = Some(row);
+            self.is_changed[at] = true;
+        }
+        Ok(())
+    }
+
+    fn keep(&self, cx: &mut Context) -> Result<(), Failure> {
+        let (mut keys, mut values) = (Vec::new(), OptionalColumn::new());
+        for (at, slot) in self.slots.iter().enumerate() {
+            if self.is_changed[at] {
+                keys.push(slot.place);
+                values.push(self.held[at].map(|row| self.arena.get(row as usize)));
+            }
+        }
+        let which = Which::Some(&keys);
+        cx.state.value_put(WindowStates::CONTENT, which, &values)?;
+        Ok(())
+    }
+}

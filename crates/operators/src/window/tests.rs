@@ -1,0 +1,461 @@
+//! Windows on batches against the reference, which takes one row after the other.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use weir_model::{
+    Attempt, Column, ColumnView, EventTime, KeyedView, MaxParallelism, Name, OptionalColumn,
+    Parallelism, ProcessingTime, Rows, SubtaskIndex, hash64,
+};
+use weir_operator::{Context, Emitted, Failure, Metrics, TaskInfo};
+use weir_state::{HeapBackend, KeyedState, OperatorState, TimerKind, Timers};
+use weir_window::{Assigner, Evictor, Fired, Lateness, Reference, Rules, Trigger};
+
+use super::*;
+
+/// Rows end to end, each a number and a comma: what they were added in shows.
+struct Joined {
+    aggregates: bool,
+    calls: usize,
+}
+
+impl WindowFunction for Joined {
+    fn aggregates(&self) -> bool {
+        self.aggregates
+    }
+
+    fn open(&mut self, _: &mut Box<Context>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn reset(&mut self, _: &mut Box<Context>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn accumulate(
+        &mut self,
+        _: &mut Box<Context>,
+        accumulators: &OptionalColumn,
+        accumulator_of_row: &[u32],
+        rows: ColumnView<'_>,
+    ) -> Result<Column, Failure> {
+        self.calls += 1;
+        let mut all: Vec<Vec<u8>> = accumulators
+            .iter()
+            .map(|bytes| bytes.unwrap_or_default().to_vec())
+            .collect();
+        for (&at, row) in accumulator_of_row.iter().zip(rows.iter()) {
+            all[at as usize].extend_from_slice(row);
+        }
+        Ok(all.iter().map(Vec::as_slice).collect())
+    }
+
+    fn merge(
+        &mut self,
+        _: &mut Box<Context>,
+        accumulators: ColumnView<'_>,
+        ends: &[u32],
+    ) -> Result<Column, Failure> {
+        let mut from = 0;
+        let mut merged = Column::new();
+        for &to in ends {
+            assert!(to as usize > from + 1, "one alone is not merged");
+            let group: Vec<u8> = (from..to as usize)
+                .flat_map(|at| accumulators.get(at).to_vec())
+                .collect();
+            merged.push(&group);
+            from = to as usize;
+        }
+        Ok(merged)
+    }
+
+    fn apply(
+        &mut self,
+        _: &mut Box<Context>,
+        fired: FiredWindows<'_>,
+    ) -> Result<Vec<Emitted>, Failure> {
+        let mut values = Column::new();
+        let mut from = 0;
+        for (at, window) in fired.windows.iter().enumerate() {
+            let mut held = match fired.contents {
+                Contents::Accumulators(all) => all.get(at).to_vec(),
+                Contents::Rows { values, ends, .. } => {
+                    let to = ends[at] as usize;
+                    let rows = (from..to).flat_map(|row| values.get(row).to_vec());
+                    let rows = rows.collect();
+                    from = to;
+                    rows
+                }
+            };
+            let key = String::from_utf8_lossy(fired.keys.get(at)).into_owned();
+            let mut row = format!("{key} {window} ").into_bytes();
+            row.append(&mut held);
+            values.push(&row);
+        }
+        Ok(vec![Emitted {
+            values,
+            ..Emitted::default()
+        }])
+    }
+}
+
+fn column(rows: impl Iterator<Item = String>) -> Column {
+    let mut column = Column::new();
+    rows.for_each(|row| column.push(row.as_bytes()));
+    column
+}
+
+/// An operator and the part of the engine that it needs.
+struct Bench {
+    operator: WindowOperator,
+    cx: Box<Context>,
+    late: Vec<u64>,
+}
+
+impl Bench {
+    fn new(rules: Rules, aggregates: bool) -> Self {
+        let max = MaxParallelism::new(128).unwrap();
+        let all = max.range_of(SubtaskIndex(0), Parallelism::ONE).unwrap();
+        let states = WindowStates::of(&rules, aggregates).declared();
+        let backend = HeapBackend::new(states, all).unwrap();
+        let cx = Context {
+            task: TaskInfo {
+                job: Name::new("test").unwrap(),
+                operator: Name::new("window").unwrap(),
+                subtask: SubtaskIndex(0),
+                parallelism: Parallelism::ONE,
+                max_parallelism: max,
+                attempt: Attempt(1),
+            },
+            config: "null".into(),
+            state: KeyedState::new(Box::new(backend), max),
+            operator_state: OperatorState::new(&[]),
+            watermark: EventTime::MIN,
+            processing_time: ProcessingTime(0),
+            metrics: Metrics::default(),
+            deadline: None,
+            rehearsal: false,
+        };
+        let options = WindowOptions {
+            rules,
+            late: Some(1),
+        };
+        let function = Joined {
+            aggregates,
+            calls: 0,
+        };
+        Self {
+            operator: WindowOperator::new(options, Box::new(function)),
+            cx: Box::new(cx),
+            late: Vec::new(),
+        }
+    }
+
+    /// The results of rows `(key, time, number)`.
+    fn rows(&mut self, rows: &[(u8, i64, u64)]) -> Vec<String> {
+        let mut keys: Vec<u8> = Vec::new();
+        let mut key_of_row = Vec::new();
+        for (key, ..) in rows {
+            let at = keys.iter().position(|known| known == key);
+            key_of_row.push(at.unwrap_or(keys.len()) as u32);
+            if at.is_none() {
+                keys.push(*key);
+            }
+        }
+        let keys = column(keys.iter().map(|key| format!("k{key}")));
+        let hashes: Vec<u64> = keys.iter().map(hash64).collect();
+        let keyed = KeyedView {
+            keys: keys.view(),
+            hashes: &hashes,
+            key_of_row: &key_of_row,
+        };
+        let values = column(rows.iter().map(|(.., row)| format!("{row},")));
+        let timestamps: Vec<i64> = rows.iter().map(|(_, time, _)| *time).collect();
+        self.cx.state.begin(Some(keyed));
+        let rows = Rows {
+            values: values.view(),
+            timestamps: &timestamps,
+            keyed: Some(keyed),
+        };
+        let outcome = self.operator.process(&mut self.cx, 0, rows).unwrap();
+        self.cx.state.commit().unwrap();
+        self.shown(outcome)
+    }
+
+    /// Fires what is due, `limit` timers to a call, as the engine does.
+    fn fire(&mut self, kind: TimerKind, until: i64, limit: usize) -> Vec<String> {
+        let mut shown = Vec::new();
+        for calls in 0.. {
+            assert!(calls < 10_000, "it goes on for ever");
+            let mut due = Timers::default();
+            let state = &mut self.cx.state;
+            state.due_timers(kind, until, limit, &mut due).unwrap();
+            if due.is_empty() {
+                return shown;
+            }
+            let mut keys: Vec<&[u8]> = Vec::new();
+            let mut key_of_timer = Vec::new();
+            for key in due.keys.iter() {
+                let at = keys.iter().position(|known| *known == key);
+                key_of_timer.push(at.unwrap_or(keys.len()) as u32);
+                if at.is_none() {
+                    keys.push(key);
+                }
+            }
+            let keys: Column = keys.into_iter().collect();
+            let hashes: Vec<u64> = keys.iter().map(hash64).collect();
+            let keyed = KeyedView {
+                keys: keys.view(),
+                hashes: &hashes,
+                key_of_row: &key_of_timer,
+            };
+            let mut most = due.len();
+            let outcome = loop {
+                let timers = &due.at[..most];
+                let key_of_timer = &key_of_timer[..most];
+                let keyed = KeyedView {
+                    key_of_row: key_of_timer,
+                    ..keyed
+                };
+                self.cx.state.begin(Some(keyed));
+                self.cx.state.fire(kind, timers, key_of_timer).unwrap();
+                let due = Due {
+                    kind,
+                    at: timers,
+                    keyed,
+                };
+                let outcome = self.operator.on_timers(&mut self.cx, due).unwrap();
+                match self.cx.state.timer_conflict() {
+                    None => break outcome,
+                    Some(sure) => most = sure,
+                }
+            };
+            self.cx.state.commit().unwrap();
+            shown.extend(self.shown(outcome));
+        }
+        shown
+    }
+
+    fn watermark(&mut self, to: EventTime, limit: usize) -> Vec<String> {
+        self.cx.watermark = to.max(self.cx.watermark);
+        self.fire(TimerKind::EventTime, self.cx.watermark.0, limit)
+    }
+
+    fn clock(&mut self, to: ProcessingTime, limit: usize) -> Vec<String> {
+        self.cx.processing_time = to.max(self.cx.processing_time);
+        self.fire(TimerKind::ProcessingTime, self.cx.processing_time.0, limit)
+    }
+
+    fn shown(&mut self, outcome: Outcome) -> Vec<String> {
+        let mut shown = Vec::new();
+        for emitted in outcome.emitted {
+            let rows = emitted
+                .values
+                .iter()
+                .map(|row| String::from_utf8_lossy(row).into_owned());
+            match emitted.output {
+                0 => shown.extend(rows),
+                _ => self
+                    .late
+                    .extend(rows.map(|row| row.trim_end_matches(',').parse::<u64>().unwrap())),
+            }
+        }
+        shown
+    }
+}
+
+/// The reference for several keys.
+struct Expected {
+    rules: Rules,
+    by_key: BTreeMap<u8, Reference>,
+    watermark: EventTime,
+    now: ProcessingTime,
+}
+
+impl Expected {
+    fn show(key: u8, fired: Vec<Fired>) -> Vec<String> {
+        let show = |Fired { window, rows }: Fired| {
+            let rows: String = rows.iter().map(|row| format!("{row},")).collect();
+            format!("k{key} {window} {rows}")
+        };
+        fired.into_iter().map(show).collect()
+    }
+
+    fn of(&mut self, key: u8) -> &mut Reference {
+        let (rules, watermark, now) = (&self.rules, self.watermark, self.now);
+        self.by_key.entry(key).or_insert_with(|| {
+            let mut of = Reference::new(rules.clone());
+            of.watermark(watermark);
+            of.clock(now);
+            of
+        })
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Rows(Vec<(u8, i64)>),
+    Watermark(i64),
+    Clock(i64),
+}
+
+/// A result with its rows in order.
+fn sorted(result: &str) -> String {
+    let (window, rows) = result.rsplit_once(' ').unwrap();
+    let mut rows: Vec<u64> = rows
+        .split_terminator(',')
+        .map(|row| row.parse().unwrap())
+        .collect();
+    rows.sort_unstable();
+    format!("{window} {rows:?}")
+}
+
+/// Whether what the operator gives is what the reference gives, for each key in order.
+fn compare(rules: &Rules, aggregates: bool, events: &[Event], limit: usize) -> Result<(), String> {
+    let mut bench = Bench::new(rules.clone(), aggregates);
+    let mut expected = Expected {
+        rules: rules.clone(),
+        by_key: BTreeMap::new(),
+        watermark: EventTime::MIN,
+        now: ProcessingTime(0),
+    };
+    let mut number = 0;
+    let last = [Event::Watermark(i64::MAX), Event::Clock(200)];
+    for event in events.iter().chain(&last) {
+        let (found, wanted) = match event {
+            Event::Rows(rows) => {
+                let mut numbered = Vec::new();
+                let mut wanted = Vec::new();
+                for &(key, time) in rows {
+                    number += 1;
+                    numbered.push((key, time, number));
+                    wanted.extend(Expected::show(key, expected.of(key).row(time, number)));
+                }
+                (bench.rows(&numbered), wanted)
+            }
+            Event::Watermark(to) => {
+                let to = EventTime(*to).max(expected.watermark);
+                expected.watermark = to;
+                let all = expected.by_key.iter_mut();
+                let wanted = all.flat_map(|(key, of)| Expected::show(*key, of.watermark(to)));
+                (bench.watermark(to, limit), wanted.collect())
+            }
+            Event::Clock(to) => {
+                let to = ProcessingTime(*to).max(expected.now);
+                expected.now = to;
+                let all = expected.by_key.iter_mut();
+                let wanted = all.flat_map(|(key, of)| Expected::show(*key, of.clock(to)));
+                (bench.clock(to, limit), wanted.collect())
+            }
+        };
+        // Keys have no order among each other, nor have the rows of panes that were merged.
+        let is_shared = bench.operator.shared_panes().is_some();
+        let by_key = |mut all: Vec<String>| {
+            if is_shared {
+                all.iter_mut().for_each(|row| *row = sorted(row));
+            }
+            all.sort_by(|a, b| a.split(' ').next().cmp(&b.split(' ').next()));
+            all
+        };
+        let (found, wanted) = (by_key(found), by_key(wanted));
+        if found != wanted {
+            return Err(format!("{event:?}: {found:?} and not {wanted:?}"));
+        }
+    }
+    let mut late: Vec<u64> = expected
+        .by_key
+        .values()
+        .flat_map(|of| of.late().iter().copied())
+        .collect();
+    late.sort_unstable();
+    if bench.late != late {
+        return Err(format!("late: {:?} and not {late:?}", bench.late));
+    }
+    Ok(())
+}
+
+fn assigner() -> impl Strategy<Value = Assigner> {
+    prop_oneof![
+        (1_i64..30, -5_i64..5).prop_map(|(size, offset)| Assigner::Tumbling {
+            size: size.max(6),
+            offset
+        }),
+        (6_i64..30, 3_i64..30).prop_map(|(size, slide)| Assigner::Sliding {
+            size,
+            slide: slide.min(size),
+            offset: 0
+        }),
+        (1_i64..20).prop_map(|gap| Assigner::Session { gap }),
+        Just(Assigner::Global),
+    ]
+}
+
+fn trigger() -> impl Strategy<Value = Trigger> {
+    let plain = prop_oneof![
+        3 => Just(Trigger::EventTime),
+        2 => (1_u64..5).prop_map(Trigger::Count),
+        1 => (2_i64..9).prop_map(Trigger::ContinuousEventTime),
+        1 => Just(Trigger::Never),
+    ];
+    (plain, any::<bool>()).prop_map(|(trigger, purging)| match purging {
+        true => Trigger::Purging(Box::new(trigger)),
+        false => trigger,
+    })
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let rows = proptest::collection::vec((0_u8..3, -20_i64..120), 1..12).prop_map(Event::Rows);
+    let event = prop_oneof![
+        4 => rows,
+        2 => (-20_i64..120).prop_map(Event::Watermark),
+        1 => (0_i64..120).prop_map(Event::Clock),
+    ];
+    proptest::collection::vec(event, 1..12)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    #[test]
+    fn c24_c25_c26_batches_give_what_rows_one_by_one_give(
+        (assigner, trigger, lateness) in (assigner(), trigger(), prop_oneof![Just(0), 0_u64..15]),
+        evictor in proptest::option::weighted(0.2, (prop_oneof![
+            (1_usize..4).prop_map(Evictor::Count),
+            (1_i64..20).prop_map(Evictor::Time),
+        ], any::<bool>())),
+        aggregates: bool,
+        events in events(),
+        limit in 1_usize..20,
+    ) {
+        let rules = Rules {
+            assigner,
+            trigger,
+            lateness: Lateness { allowed_ms: lateness },
+            evictor,
+            event_time: true,
+        };
+        let compared = compare(&rules, aggregates, &events, limit);
+        prop_assert!(compared.is_ok(), "{}", compared.unwrap_err());
+    }
+
+    #[test]
+    fn windows_of_the_clock_are_as_the_reference_has_them(
+        assigner in assigner(),
+        continuous in proptest::option::of(2_i64..9),
+        purging: bool,
+        aggregates: bool,
+        events in events(),
+        limit in 1_usize..20,
+    ) {
+        let trigger = continuous.map_or(Trigger::ProcessingTime, Trigger::ContinuousProcessingTime);
+        let rules = Rules {
+            assigner,
+            trigger: if purging { Trigger::Purging(Box::new(trigger)) } else { trigger },
+            lateness: Lateness::default(),
+            evictor: None,
+            event_time: false,
+        };
+        let compared = compare(&rules, aggregates, &events, limit);
+        prop_assert!(compared.is_ok(), "{}", compared.unwrap_err());
+    }
+}

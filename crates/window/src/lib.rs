@@ -1,0 +1,21 @@
+//! Windows, decided purely (semantics 1.10): which windows a row belongs to, which sessions become
+//! one, when a window gives its result, and what is too late.
+//!
+//! [`Reference`] puts it together for one key, one row at a time, in the manner of the
+//! specification: what works on batches is held against it.
+
+mod assigner;
+mod evictor;
+mod lateness;
+mod reference;
+mod sessions;
+mod span;
+mod trigger;
+
+pub use assigner::{Assigner, BadWindow, Panes};
+pub use evictor::Evictor;
+pub use lateness::Lateness;
+pub use reference::{Fired, Reference, Rules};
+pub use sessions::{Merge, Sessions};
+pub use span::{BadSpan, Window};
+pub use trigger::{TimerChange, Trigger, TriggerState, Verdict};
