@@ -12,7 +12,7 @@ use wasmtime::component as wasm;
 use weir_operator::{Descriptor, Evolve, Failure, Operator, OperatorFactory, TaskInfo};
 
 use crate::{
-    Engine, Error, Limits, Provider,
+    ComponentWindows, Engine, Error, Limits, Provider,
     bindings::OperatorPre,
     describe,
     evolving::ComponentEvolve,
@@ -29,6 +29,7 @@ pub struct Component(Arc<Loaded>);
 struct Loaded {
     info: ComponentInfo,
     descriptor: Descriptor,
+    aggregates: bool,
     /// The states that go along with each call.
     prefetched: Vec<u32>,
     pre: OperatorPre<Guest>,
@@ -112,6 +113,7 @@ impl Engine {
                 compiled_in,
                 cached,
             },
+            aggregates: optional.contains(&interfaces::AGGREGATE),
             prefetched: prefetched.map(|(index, _)| index).collect(),
             descriptor,
             pre,
@@ -163,6 +165,19 @@ impl Component {
             component: self.clone(),
             limits,
         }
+    }
+
+    /// Whether it folds the rows of windows.
+    #[must_use]
+    pub fn aggregates(&self) -> bool {
+        self.0.aggregates
+    }
+
+    /// A factory of instances with these limits, as functions of windows. For one that
+    /// [`aggregates`](Self::aggregates).
+    #[must_use]
+    pub fn windows(&self, limits: Limits) -> ComponentWindows {
+        ComponentWindows::new(self.clone(), limits)
     }
 
     pub(crate) fn pre(&self) -> &OperatorPre<Guest> {

@@ -26,6 +26,9 @@ pub(crate) enum Phase {
     Open,
     Process,
     OnTimers,
+    Accumulate,
+    Merge,
+    GetResult,
     EndOfInput,
     Finish,
     Snapshot,
@@ -44,6 +47,9 @@ impl fmt::Display for Phase {
             Self::Open => "`open`",
             Self::Process => "`process`",
             Self::OnTimers => "`on-timers`",
+            Self::Accumulate => "`accumulate`",
+            Self::Merge => "`merge`",
+            Self::GetResult => "`get-result`",
             Self::EndOfInput => "`end-of-input`",
             Self::Finish => "`finish`",
             Self::Snapshot => "`snapshot`",
@@ -116,6 +122,9 @@ impl Guest {
             Phase::Start | Phase::Describe | Phase::Migrate | Phase::Render => {
                 Err(self.misplaced(import))
             }
+            Phase::Accumulate | Phase::Merge | Phase::GetResult => {
+                Err(self.misplaced_because(import, "what a window holds is in its accumulator"))
+            }
             Phase::Initialize
             | Phase::Open
             | Phase::EndOfInput
@@ -139,6 +148,9 @@ impl Guest {
             | Phase::EndOfInput
             | Phase::Finish
             | Phase::Snapshot => self.context(import),
+            Phase::Accumulate | Phase::Merge | Phase::GetResult => {
+                Err(self.misplaced_because(import, "what a window holds is in its accumulator"))
+            }
             Phase::Start | Phase::Describe | Phase::Migrate | Phase::Render => {
                 Err(self.misplaced(import))
             }
@@ -160,6 +172,9 @@ impl Guest {
             Phase::Initialize
             | Phase::Open
             | Phase::OnTimers
+            | Phase::Accumulate
+            | Phase::Merge
+            | Phase::GetResult
             | Phase::EndOfInput
             | Phase::Finish
             | Phase::Snapshot

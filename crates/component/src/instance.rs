@@ -11,6 +11,7 @@ use weir_state::{HeapBackend, KeyedState, OperatorState};
 
 use crate::{
     Limits,
+    aggregate::Aggregate,
     bindings::{
         BatchIn, OperatorIndices, OperatorPre, SlotsIn, exports::weir::operator::logic,
         weir::operator::data,
@@ -40,6 +41,8 @@ pub(crate) struct Exports {
     pub(crate) evolving: Option<Evolving>,
     /// And one more.
     pub(crate) timed: Option<Timed>,
+    /// And what folds windows.
+    pub(crate) aggregate: Option<Aggregate>,
 }
 
 /// An instance and its store.
@@ -157,7 +160,10 @@ impl Instance {
         limits: &Limits,
         function: impl FnOnce(&Exports, &mut Store<Guest>) -> wasmtime::Result<R>,
     ) -> Result<R, Failure> {
-        let rows = matches!(phase, Phase::Process | Phase::OnTimers);
+        let rows = matches!(
+            phase,
+            Phase::Process | Phase::OnTimers | Phase::Accumulate | Phase::Merge | Phase::GetResult
+        );
         let deadline = cx.deadline.filter(|_| rows);
         let time = deadline.map_or(limits.time_per_call, |d| d.min(limits.time_per_call));
         let mut context = match self.spare.take() {
@@ -216,6 +222,7 @@ impl Exports {
             checkpointed: Checkpointed::of(component, store, instance)?,
             evolving: Evolving::of(component, store, instance)?,
             timed: Timed::of(component, store, instance)?,
+            aggregate: Aggregate::of(component, store, instance)?,
         })
     }
 

@@ -7,6 +7,10 @@ pub(crate) const LOGIC: &str = "weir:operator/logic@0.1.0";
 pub(crate) const TIMED: &str = "timed";
 /// The same by its full name.
 pub(crate) const TIMED_EXPORT: &str = "weir:operator/timed@0.1.0";
+/// The interface of a component that folds the rows of windows.
+pub(crate) const AGGREGATE: &str = "aggregate";
+/// The same by its full name.
+pub(crate) const AGGREGATE_EXPORT: &str = "weir:operator/aggregate@0.1.0";
 /// The interface of a component that saves and restores something of its own.
 pub(crate) const CHECKPOINTED: &str = "checkpointed";
 /// The same by its full name.
@@ -19,7 +23,14 @@ pub(crate) const EVOLVING_EXPORT: &str = "weir:operator/evolving@0.1.0";
 /// The interfaces of `weir:operator` that a component may import.
 const HOST: [&str; 5] = ["context", "data", "state", "telemetry", "timers"];
 /// The interfaces of `weir:operator` that a component may export beside `logic`.
-const OPTIONAL: [&str; 5] = [CHECKPOINTED, EVOLVING, "keyed-broadcast", "selector", TIMED];
+const OPTIONAL: [&str; 6] = [
+    AGGREGATE,
+    CHECKPOINTED,
+    EVOLVING,
+    "keyed-broadcast",
+    "selector",
+    TIMED,
+];
 /// The packages of WASI 0.2 that are linked.
 const WASI: [(&str, &[&str]); 6] = [
     (
@@ -130,11 +141,8 @@ pub(crate) fn exported<'a>(exports: &[&'a str]) -> Exported<'a> {
                 let prefix = format!("{package}/");
                 exports.iter().any(|export| export.starts_with(&prefix))
             };
-            let hint = if of_weir("aggregate").is_some() {
-                Some(
-                    "it is made for windows (world `weir:operator/window-aggregate`), which this \
-                     version of the host does not run",
-                )
+            let hint = if of_weir(AGGREGATE).is_some() {
+                Some("it folds windows (`aggregate`), and must export `logic` as operators do")
             } else if exports_of("wasi:cli") {
                 Some("it is a program (`wasi:cli/run`), not an operator")
             } else if exports_of("wasi:http") {

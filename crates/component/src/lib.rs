@@ -20,6 +20,7 @@
 //! `host`), what it uses is bounded (`limits`), and what it did wrong is told with its own stack
 //! (`trap`).
 
+mod aggregate;
 mod bindings;
 mod breach;
 mod cache;
@@ -44,6 +45,7 @@ mod timed;
 mod trap;
 mod wasi;
 
+pub use aggregate::ComponentWindows;
 pub use component::{Component, ComponentFactory, ComponentInfo};
 pub use engine::{Engine, EngineOptions};
 pub use error::Error;

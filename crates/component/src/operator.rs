@@ -80,7 +80,7 @@ impl ComponentOperator {
 
     /// Calls a function of the instance. A failure of the instance loses it, an error that the
     /// function returns does not.
-    fn call<R>(
+    pub(crate) fn call<R>(
         &mut self,
         phase: Phase,
         cx: &mut Box<Context>,
@@ -136,7 +136,7 @@ impl ComponentOperator {
 
     /// Between calls: makes an instance where the last one was lost, and replaces one whose memory
     /// has outgrown what it needs.
-    fn renew(&mut self, cx: &mut Box<Context>) -> Result<(), Failure> {
+    pub(crate) fn renew(&mut self, cx: &mut Box<Context>) -> Result<(), Failure> {
         if self.component.descriptor().keeps_memory {
             return Ok(());
         }
@@ -267,7 +267,7 @@ impl ComponentOperator {
     }
 
     /// What the results of a call without rows are checked against.
-    fn check(&self, phase: Phase) -> Check<'_> {
+    pub(crate) fn check(&self, phase: Phase) -> Check<'_> {
         let descriptor = self.component.descriptor();
         Check {
             phase,
@@ -281,7 +281,7 @@ impl ComponentOperator {
 }
 
 /// What a call of a guest comes to: the failure of the instance, or what the function returned.
-type CallResult<R> = Result<Result<R, String>, Failure>;
+pub(crate) type CallResult<R> = Result<Result<R, String>, Failure>;
 /// The same, before the failure of the instance is told.
 type Entered<R> = wasmtime::Result<Result<R, String>>;
 
@@ -399,7 +399,7 @@ impl Operator for ComponentOperator {
     }
 }
 
-fn optional(values: &OptionalColumn) -> OptionalIn<'_> {
+pub(crate) fn optional(values: &OptionalColumn) -> OptionalIn<'_> {
     OptionalIn {
         present: values.present(),
         column: ColumnIn {

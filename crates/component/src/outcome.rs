@@ -122,6 +122,21 @@ impl Check<'_> {
         Ok(checked)
     }
 
+    /// Checks accumulators.
+    ///
+    /// # Errors
+    /// [`Failure::Contract`] or [`Failure::Limit`].
+    pub(crate) fn accumulators(&self, column: data::BytesColumn) -> Result<Column, Failure> {
+        let column = self.column("accumulators", column)?;
+        self.row_sizes("accumulators", &column)?;
+        if column.byte_len() > self.limits.output_bytes {
+            let value = bytes_in_words(self.limits.output_bytes);
+            let what = format!("returned {} bytes of accumulators", column.byte_len());
+            return Err(self.over(value, &what));
+        }
+        Ok(column)
+    }
+
     fn one(&self, index: usize, emitted: data::Emitted) -> Result<Emitted, Failure> {
         let field = |name: &str| format!("emitted[{index}].{name}");
         if emitted.output >= self.outputs {

@@ -4,7 +4,9 @@
 use std::marker::PhantomData;
 use std::rc::Rc;
 
-use crate::bindings::weir::operator::data::{Batch, Descriptor, Emitted, Outcome, Poison, Slots};
+use crate::bindings::weir::operator::data::{
+    Batch, BytesColumn, Descriptor, Emitted, OptionalColumn, Outcome, Poison, Slots,
+};
 use crate::call::{Call, Scope};
 use crate::checkpointed::{Checkpointed, Hooks, Initialize, Snapshot};
 use crate::column;
@@ -19,6 +21,7 @@ use crate::output::Outputs;
 use crate::row::Row;
 use crate::timers::{Due, Timer, TimerKind};
 use crate::type_name::short_type_name;
+use crate::window::{Folded, Groups, Rows, Window};
 
 /// The exports of the contract, whatever the types of the operator.
 pub trait Logic {
@@ -47,6 +50,35 @@ pub trait Logic {
     /// # Errors
     /// See the contract.
     fn on_timers(&mut self, due: Due, slots: Vec<Slots>) -> std::result::Result<Outcome, String>;
+    /// `aggregate.accumulate`
+    ///
+    /// # Errors
+    /// See the contract.
+    fn accumulate(
+        &mut self,
+        accumulators: OptionalColumn,
+        accumulator_of_row: Vec<u32>,
+        values: BytesColumn,
+    ) -> std::result::Result<(BytesColumn, Option<Poison>), String>;
+    /// `aggregate.merge`
+    ///
+    /// # Errors
+    /// See the contract.
+    fn merge(
+        &mut self,
+        accumulators: BytesColumn,
+        ends: Vec<u32>,
+    ) -> std::result::Result<BytesColumn, String>;
+    /// `aggregate.get-result`
+    ///
+    /// # Errors
+    /// See the contract.
+    fn results(
+        &mut self,
+        keys: BytesColumn,
+        windows: Vec<Window>,
+        accumulators: BytesColumn,
+    ) -> std::result::Result<Vec<Emitted>, String>;
     /// `logic.end-of-input`
     ///
     /// # Errors
@@ -300,6 +332,29 @@ impl<O: Operator> Driver<O> {
         Ok(None)
     }
 
+    fn give_results(
+        &mut self,
+        keys: &BytesColumn,
+        windows: &[Window],
+        accumulators: &BytesColumn,
+    ) -> Result<()> {
+        for (index, &window) in windows.iter().enumerate() {
+            let mut ctx = Ctx {
+                env: Env {
+                    host: &*self.call.host,
+                },
+                outputs: &mut self.outputs,
+                origin: Some(index as u32),
+                key: column::row(keys, index)?,
+                input: 0,
+                types: PhantomData,
+            };
+            let accumulator = column::row(accumulators, index)?;
+            self.operator.result(window, accumulator, &mut ctx)?;
+        }
+        Ok(())
+    }
+
     fn flush(&mut self) -> Result<Vec<Slots>> {
         let mut slots = Vec::new();
         let visit = Visit::Flush {
@@ -398,6 +453,68 @@ impl<O: Operator> Logic for Driver<O> {
 
     fn on_timers(&mut self, due: Due, slots: Vec<Slots>) -> std::result::Result<Outcome, String> {
         let result = self.run_timers(&due, slots);
+        self.finish_call(result)
+    }
+
+    fn accumulate(
+        &mut self,
+        accumulators: OptionalColumn,
+        accumulator_of_row: Vec<u32>,
+        values: BytesColumn,
+    ) -> std::result::Result<(BytesColumn, Option<Poison>), String> {
+        self.call.begin_without_rows(Scope::Nothing);
+        let rows = Rows {
+            accumulators: &accumulators,
+            accumulator_of_row: &accumulator_of_row,
+            values: &values,
+        };
+        let mut folded = Folded::new();
+        let result = self.operator.accumulate(&rows, &mut folded);
+        let result = result.and_then(|refused| {
+            if refused.is_some() {
+                // The host calls again without the row.
+                self.operator.visit(Visit::Rollback);
+            }
+            self.flush()?;
+            Ok(refused)
+        });
+        let refused = self.finish_call(result)?;
+        let poisoned = refused.map(|(row, error)| Poison {
+            row,
+            message: error.into_message(),
+        });
+        Ok((folded.column, poisoned))
+    }
+
+    fn merge(
+        &mut self,
+        accumulators: BytesColumn,
+        ends: Vec<u32>,
+    ) -> std::result::Result<BytesColumn, String> {
+        self.call.begin_without_rows(Scope::Nothing);
+        let groups = Groups {
+            accumulators: &accumulators,
+            ends: &ends,
+        };
+        let mut merged = Folded::new();
+        let result = self.operator.merge(&groups, &mut merged);
+        let result = result.and_then(|()| self.flush().map(|_| ()));
+        self.finish_call(result)?;
+        Ok(merged.column)
+    }
+
+    fn results(
+        &mut self,
+        keys: BytesColumn,
+        windows: Vec<Window>,
+        accumulators: BytesColumn,
+    ) -> std::result::Result<Vec<Emitted>, String> {
+        self.call.begin_without_rows(Scope::Nothing);
+        let result = self.give_results(&keys, &windows, &accumulators);
+        let result = result.and_then(|()| {
+            self.flush()?;
+            self.outputs.take(windows.len(), &[])
+        });
         self.finish_call(result)
     }
 

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use crate::aggregate_bindings::exports::weir::operator::aggregate;
 use crate::bindings::exports::weir::operator::logic::Guest;
 use crate::bindings::weir::operator::data::{
     Batch, BytesColumn, Descriptor, Emitted, OptionalColumn, Outcome, Slots,
@@ -18,6 +19,7 @@ use crate::operator::IntoOperator;
 use crate::timed_bindings::exports::weir::operator::timed;
 use crate::timed_bindings::weir::operator::data as timed_data;
 use crate::timers::{Due, TimerKind};
+use crate::window::Window;
 
 pub use crate::driver::Logic;
 
@@ -41,6 +43,10 @@ pub trait CheckpointedComponent: Component {}
 
 /// A component made by [`operator!`](crate::operator) of an operator with timers.
 pub trait TimedComponent: Component {}
+
+/// A component made by [`operator!`](crate::operator) of a
+/// [`WindowAggregate`](crate::WindowAggregate).
+pub trait AggregateComponent: Component {}
 
 /// A component made by [`operator!`](crate::operator) of an operator that is [`Evolving`].
 pub trait EvolvingComponent: Component {
@@ -161,6 +167,67 @@ impl<C: TimedComponent> timed::Guest for C {
     }
 }
 
+impl<C: AggregateComponent> aggregate::Guest for C {
+    fn accumulate(
+        accumulators: aggregate::OptionalColumn,
+        accumulator_of_row: Vec<u32>,
+        values: aggregate::BytesColumn,
+    ) -> Result<aggregate::Folded, String> {
+        let accumulators = OptionalColumn {
+            present: accumulators.present,
+            column: folded_in(accumulators.column),
+        };
+        let values = folded_in(values);
+        let folded =
+            with::<C, _>(|logic| logic.accumulate(accumulators, accumulator_of_row, values));
+        let (accumulators, poisoned) = folded?;
+        Ok(aggregate::Folded {
+            accumulators: folded_out(accumulators),
+            poisoned: poisoned.map(|poison| aggregate::Poison {
+                row: poison.row,
+                message: poison.message,
+            }),
+        })
+    }
+
+    fn merge(
+        accumulators: aggregate::BytesColumn,
+        group_ends: Vec<u32>,
+    ) -> Result<aggregate::BytesColumn, String> {
+        let accumulators = folded_in(accumulators);
+        let merged = with::<C, _>(|logic| logic.merge(accumulators, group_ends))?;
+        Ok(folded_out(merged))
+    }
+
+    fn get_result(
+        windows: aggregate::Fired,
+        accumulators: aggregate::BytesColumn,
+    ) -> Result<Vec<aggregate::Emitted>, String> {
+        let ends = windows.starts.iter().zip(&windows.ends);
+        let spans = ends.map(|(&start, &end)| Window { start, end }).collect();
+        let (keys, accumulators) = (folded_in(windows.keys), folded_in(accumulators));
+        let emitted = with::<C, _>(|logic| logic.results(keys, spans, accumulators))?;
+        let emitted = emitted.into_iter().map(|one| aggregate::Emitted {
+            output: one.output,
+            values: folded_out(one.values),
+            origin: one.origin,
+            timestamps: one.timestamps,
+            keys: folded_out(one.keys),
+        });
+        Ok(emitted.collect())
+    }
+}
+
+fn folded_in(column: aggregate::BytesColumn) -> BytesColumn {
+    let aggregate::BytesColumn { bytes, ends } = column;
+    BytesColumn { bytes, ends }
+}
+
+fn folded_out(column: BytesColumn) -> aggregate::BytesColumn {
+    let BytesColumn { bytes, ends } = column;
+    aggregate::BytesColumn { bytes, ends }
+}
+
 /// Bindings of their own have types of their own; the buffers change hands.
 fn column_in(column: timed_data::BytesColumn) -> BytesColumn {
     let timed_data::BytesColumn { bytes, ends } = column;
@@ -258,7 +325,8 @@ fn fail_by_panic(result: Result<(), String>) {
 /// `operator!(Type, timed)` it has [`Timers`](crate::Timers), with `operator!(Type, checkpointed)`
 /// it is [`Checkpointed`](crate::Checkpointed) as well, with `operator!(Type, evolving)`
 /// [`Evolving`](crate::Evolving); where it is several, they are named in this order:
-/// `operator!(Type, timed, checkpointed, evolving)`.
+/// `operator!(Type, timed, checkpointed, evolving)`. A [`WindowAggregate`](crate::WindowAggregate)
+/// is `operator!(Type, aggregate)`.
 #[macro_export]
 macro_rules! operator {
     ($operator:ty) => {
@@ -272,6 +340,16 @@ macro_rules! operator {
     ($operator:ty, checkpointed) => {
         $crate::operator!(@component $operator, make_checkpointed_component, {}, {
             $crate::operator!(@checkpointed);
+        });
+    };
+    ($operator:ty, aggregate) => {
+        $crate::operator!(@component $operator, make_component, {}, {
+            impl $crate::export::AggregateComponent for TheOperator {}
+
+            #[cfg(target_family = "wasm")]
+            $crate::aggregate_bindings::export! {
+                TheOperator with_types_in $crate::aggregate_bindings
+            }
         });
     };
     ($operator:ty, evolving) => {

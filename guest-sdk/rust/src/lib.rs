@@ -46,12 +46,26 @@
 //!   with the feature `json`
 //! - state of a key: [`Value`], [`List`], [`Map`], [`Reducing`], [`Aggregating`]; of the subtask:
 //!   [`OperatorList`], [`Broadcast`]; [`StateCodec`], [`record!`]
-//! - time: [`Timers`], [`Timer`]
+//! - time: [`Timers`], [`Timer`]; windows: [`WindowAggregate`]
 //! - checkpoints: [`Checkpointed`]
 //! - around: [`Ctx`], [`Env`], [`SideOutput`], [`Counter`], [`Gauge`], [`Histogram`]
 //! - errors: [`Error`], [`Context`], [`bail!`]
 //! - tests of operators, natively: [`testing`]
 
+#[allow(
+    clippy::all,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    unsafe_code,
+    unreachable_pub,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    reason = "generated; see regenerate.sh"
+)]
+#[rustfmt::skip]
+#[doc(hidden)]
+pub mod aggregate_bindings;
 #[allow(
     clippy::all,
     rustdoc::broken_intra_doc_links,
@@ -143,6 +157,7 @@ mod text;
 pub mod timed_bindings;
 mod timers;
 mod type_name;
+mod window;
 
 pub use checkpointed::{Checkpointed, Initialize, Snapshot};
 pub use codec::StateCodec;
@@ -170,6 +185,7 @@ pub use state::{
 };
 pub use text::TextPart;
 pub use timers::{Timer, TimerKind, Timers};
+pub use window::{Window, WindowAggregate};
 
 /// The guests in the README compile.
 #[cfg(all(doctest, feature = "json"))]
@@ -190,6 +206,8 @@ mod book {
     struct OwnState;
     #[doc = include_str!("../../../docs/operators/timers.md")]
     struct TimersOfKeys;
+    #[doc = include_str!("../../../docs/operators/windows.md")]
+    struct Windows;
     #[doc = include_str!("../../../docs/operators/testing.md")]
     struct Testing;
 }

@@ -6,10 +6,11 @@ mod two;
 
 use crate::ctx::{Ctx, Env};
 use crate::describe::Visit;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::inputs::Inputs;
 use crate::row::{Encode, Row};
 use crate::timers::Timer;
+use crate::window::{Folded, Groups, Rows, Window, no_windows};
 
 pub use broadcast::{BroadcastProcess, KeyedBroadcastProcess};
 pub use one::{KeyedProcess, Process};
@@ -35,6 +36,29 @@ pub trait Operator: 'static {
     fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<Self::Out>) -> Result<()>;
     #[doc(hidden)]
     fn on_timer(&mut self, timer: Timer, ctx: &mut Ctx<Self::Out>) -> Result<()>;
+    /// Adds rows to accumulators, from the first row on; the index of one that is refused, and why.
+    #[doc(hidden)]
+    fn accumulate(&mut self, rows: &Rows<'_>, folded: &mut Folded) -> Result<Option<(u32, Error)>> {
+        let _ = (rows, folded);
+        Err(no_windows())
+    }
+    /// Makes one accumulator of each group.
+    #[doc(hidden)]
+    fn merge(&mut self, groups: &Groups<'_>, merged: &mut Folded) -> Result<()> {
+        let _ = (groups, merged);
+        Err(no_windows())
+    }
+    /// Gives the rows of a window.
+    #[doc(hidden)]
+    fn result(
+        &mut self,
+        window: Window,
+        accumulator: &[u8],
+        ctx: &mut Ctx<Self::Out>,
+    ) -> Result<()> {
+        let _ = (window, accumulator, ctx);
+        Err(no_windows())
+    }
     #[doc(hidden)]
     fn end_of_input(&mut self, ctx: &mut Ctx<Self::Out>) -> Result<()>;
     #[doc(hidden)]
@@ -45,7 +69,7 @@ pub trait Operator: 'static {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` implements none of the traits for operators",
     label = "an operator implements one of `KeyedProcess`, `Process`, `KeyedCoProcess`, `CoProcess`, \
-             `KeyedBroadcastProcess` and `BroadcastProcess`"
+             `KeyedBroadcastProcess`, `BroadcastProcess` and `WindowAggregate`"
 )]
 pub trait IntoOperator<Kind> {
     #[doc(hidden)]

@@ -31,6 +31,7 @@
 mod evolved;
 mod memory;
 mod saved;
+mod windows;
 
 use std::cell::RefCell;
 use std::fmt;
