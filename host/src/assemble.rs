@@ -15,7 +15,7 @@ use std::{
 };
 
 use weir_checkpoint::TwoPhaseOptions;
-use weir_component::Component as Guest;
+use weir_component::{Component as Guest, Limits};
 use weir_connectors::{
     AtEnd, FileFormat, FileSink, FileSinkOptions, FileSource, FileSourceOptions, GeneratorOptions,
     GeneratorSource, KeyDistribution, OnBadRow, Reconnect, SocketSource, SocketSourceOptions,
@@ -23,11 +23,12 @@ use weir_connectors::{
 };
 use weir_graph::plan;
 use weir_job_file::{
-    Diagnostic, Diagnostics, Distribution, Format, JobFile, Resolve, Sink, SinkConnector,
-    SourceConnector, Spot, code,
+    Diagnostic, Diagnostics, Distribution, Format, JobFile, Operator, Resolve, Sink, SinkConnector,
+    SourceConnector, Spot, Windows, code,
 };
 use weir_model::Name;
-use weir_operator::{Failure, SinkFactory, SourceFactory};
+use weir_operator::{Failure, OperatorFactory, SinkFactory, SourceFactory};
+use weir_operators::WindowFactory;
 use weir_runtime::{Deployment, Mapping, OnExisting, OperatorDeployment, SinkDeployment};
 
 use self::components::{limits_of, load_components};
@@ -90,7 +91,7 @@ pub(crate) fn assemble(job: JobFile, shared: &Shared) -> Result<Assembly, Diagno
         let Some(component) = components.get(name) else {
             continue;
         };
-        let factory = Arc::new(component.factory(limits_of(operator, &job.bounds)));
+        let factory = factory(component, operator, limits_of(operator, &job.bounds));
         let config = Arc::from(operator.config.to_string());
         operators.insert(name.clone(), OperatorDeployment { factory, config });
         let digest = component.info().digest.clone();
@@ -120,6 +121,18 @@ pub(crate) fn assemble(job: JobFile, shared: &Shared) -> Result<Assembly, Diagno
         deployment,
         components: Arc::new(used),
     })
+}
+
+/// Makes the instances of an operator: of its component, or of the host's own operator on windows,
+/// whose rows the component folds.
+fn factory(component: &Guest, operator: &Operator, limits: Limits) -> Arc<dyn OperatorFactory> {
+    match &operator.windows {
+        None => Arc::new(component.factory(limits)),
+        Some(Windows { rules, late }) => {
+            let function = Box::new(component.windows(limits));
+            Arc::new(WindowFactory::new(rules.clone(), late.clone(), function))
+        }
+    }
 }
 
 /// What a graph asks of the world.

@@ -14,6 +14,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::{
     case,
@@ -32,6 +33,9 @@ struct Matrix {
     rates: BTreeMap<String, f64>,
     /// How many rows must be committed in all.
     rows: usize,
+    /// The SHA-256 over the rows of sinks, sorted, each ended by a newline.
+    #[serde(default)]
+    digests: BTreeMap<String, String>,
     /// Whether rows may come more than once after a failure: then only they are compared.
     #[serde(default)]
     repeats: bool,
@@ -169,7 +173,7 @@ impl Matrix {
             step.run(place.path(), &cache)
                 .with_context(|| format!("run {run}"))?;
         }
-        let mut results = BTreeMap::new();
+        let mut results: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut count = 0;
         for sink in &self.sinks {
             let mut rows = committed(&place.path().join(sink))?;
@@ -184,6 +188,20 @@ impl Matrix {
             "{count} rows are committed, not {}",
             self.rows
         );
+        for (sink, expected) in &self.digests {
+            let rows = results
+                .get(sink)
+                .with_context(|| format!("no sink {sink}"))?;
+            let mut digest = Sha256::new();
+            rows.iter()
+                .for_each(|row| digest.update(format!("{row}\n")));
+            let digest = digest.finalize();
+            let found: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            ensure!(
+                found == *expected,
+                "the rows of {sink} have digest {found}, not {expected}"
+            );
+        }
         Ok(results)
     }
 

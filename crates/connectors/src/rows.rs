@@ -203,7 +203,7 @@ impl RowCutter {
             return Ok(());
         }
         let bad = std::mem::take(&mut self.bad);
-        for bad in &bad {
+        for bad in bad.iter().filter(|bad| !bad.left_out) {
             let line = self
                 .lines
                 .get(bad.row as usize)

@@ -32,6 +32,8 @@ pub struct BadTimestamp {
     pub row: u32,
     /// What is missing or wrong.
     pub message: String,
+    /// Whether there is no time, and such rows are to be left out without a word.
+    pub left_out: bool,
 }
 
 /// Takes the event time out of each row: a number, with or without a fraction, in a csv column or
@@ -51,6 +53,14 @@ pub struct BadTimestamp {
 pub struct TimestampSelector {
     place: Place,
     unit: TimeUnit,
+    /// Whether rows without a time are left out.
+    leaves_out: bool,
+}
+
+/// Why there is no time.
+struct NoTime {
+    message: String,
+    is_empty: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -89,6 +99,7 @@ impl TimestampSelector {
         Self {
             place: Place::Column { delimiter, column },
             unit,
+            leaves_out: false,
         }
     }
 
@@ -99,7 +110,15 @@ impl TimestampSelector {
         Self {
             place: Place::Pointer { places, pointer },
             unit,
+            leaves_out: false,
         }
+    }
+
+    /// Leaves rows out whose time is empty, or `null`, and calls none of them bad.
+    #[must_use]
+    pub fn leaving_out_empty(mut self) -> Self {
+        self.leaves_out = true;
+        self
     }
 
     /// Appends one time per row to `times`; for a row without a usable time 0, and an entry in
@@ -114,41 +133,56 @@ impl TimestampSelector {
         for (row, value) in (0..).zip(values.iter()) {
             match self.time_of(value, &mut found) {
                 Ok(time) => times.push(time),
-                Err(message) => {
+                Err(NoTime { message, is_empty }) => {
                     times.push(0);
-                    bad.push(BadTimestamp { row, message });
+                    bad.push(BadTimestamp {
+                        row,
+                        message,
+                        left_out: is_empty && self.leaves_out,
+                    });
                 }
             }
         }
     }
 
-    fn time_of(&self, row: &[u8], found: &mut Found) -> Result<i64, String> {
+    fn time_of(&self, row: &[u8], found: &mut Found) -> Result<i64, NoTime> {
+        let bad = |message: String| NoTime {
+            message,
+            is_empty: false,
+        };
         match &self.place {
             &Place::Column { delimiter, column } => {
                 let field = Fields::new(row, delimiter).nth(column).ok_or_else(|| {
                     let count = Fields::new(row, delimiter).count();
-                    format!("there is no column {column}: the row has {count} fields")
+                    bad(format!(
+                        "there is no column {column}: the row has {count} fields"
+                    ))
                 })?;
                 let text = field.text();
                 parse(&text, self.unit)
                     .ok_or_else(|| self.not_a_time(&format!("column {column}"), &text))
             }
             Place::Pointer { places, pointer } => {
-                places.find(row, found)?;
-                let part = places.values(found).next().unwrap_or(Ok(&[JSON_STRING]))?;
+                places.find(row, found).map_err(bad)?;
+                let part = places.values(found).next();
+                let part = part.unwrap_or(Ok(&[JSON_STRING])).map_err(bad)?;
                 let text = &part[1..]; // behind the type byte
                 parse(text, self.unit).ok_or_else(|| self.not_a_time(&pointer.to_string(), text))
             }
         }
     }
 
-    fn not_a_time(&self, place: &str, text: &[u8]) -> String {
+    fn not_a_time(&self, place: &str, text: &[u8]) -> NoTime {
         /// Enough to recognise a value by.
         const SHOWN: usize = 40;
         let cut = if text.len() > SHOWN { "…" } else { "" };
         let text = String::from_utf8_lossy(&text[..text.len().min(SHOWN)]);
         let unit = self.unit.as_str();
-        format!("{place} is `{text}{cut}`, which is not a time in {unit}")
+        let trimmed = text.trim();
+        NoTime {
+            is_empty: trimmed.is_empty() || trimmed == "null",
+            message: format!("{place} is `{text}{cut}`, which is not a time in {unit}"),
+        }
     }
 }
 

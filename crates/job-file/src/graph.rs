@@ -67,7 +67,7 @@ impl JobFile {
             if inputs.len() < operator.inputs.len() {
                 broken.insert(name);
             }
-            let side = resolve.side_outputs(name).unwrap_or_default().len();
+            let side = self.side_outputs(name, resolve).unwrap_or_default().len();
             let node = OperatorNode {
                 parallelism: operator.parallelism,
                 inputs,
@@ -128,13 +128,25 @@ impl JobFile {
         let Some(timestamp) = timestamp else {
             return Ok(None);
         };
-        Ok(Some(match &timestamp.place {
+        let selector = match &timestamp.place {
             TimePlace::Json(pointer) => TimestampSelector::pointer(pointer.clone(), timestamp.unit),
             TimePlace::Column(column) => {
                 let at = self.column(column, source, timestamp.span, resolve)?;
                 TimestampSelector::column(delimiter_of(format), at, timestamp.unit)
             }
+        };
+        Ok(Some(match timestamp.skips_empty {
+            true => selector.leaving_out_empty(),
+            false => selector,
         }))
+    }
+
+    /// The side outputs of an operator: those of its component, then that of late rows.
+    fn side_outputs(&self, operator: &Name, resolve: &dyn Resolve) -> Option<Vec<String>> {
+        let mut all = resolve.side_outputs(operator)?;
+        let windows = self.operators.get(operator)?.windows.as_ref();
+        all.extend(windows.and_then(|windows| windows.late.clone()));
+        Some(all)
     }
 
     fn input(
@@ -148,7 +160,7 @@ impl JobFile {
             None => 0,
             Some(side) => {
                 // A component that could not be loaded has been told of.
-                let all = resolve.side_outputs(&input.from)?;
+                let all = self.side_outputs(&input.from, resolve)?;
                 match all.iter().position(|name| name == side) {
                     Some(at) => u32::try_from(at).ok()? + 1,
                     None => {

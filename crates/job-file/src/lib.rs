@@ -29,7 +29,7 @@ pub use model::{
     Generator, Input, JobFile, Key, Limits, Location, OnBadRow, OnExisting, Operator, Partitioning,
     PostgresMode, PostgresPassword, PostgresRoots, PostgresSink, PostgresTake, PostgresTls,
     Reconnect, RocksDb, S3Access, Sink, SinkConnector, SocketSource, Source, SourceConnector,
-    StateBackend, TimePlace, Timestamp,
+    StateBackend, TimePlace, Timestamp, Windows,
 };
 pub use read::duration_ms;
 pub use reference::{host_reference, reference};

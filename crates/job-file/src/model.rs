@@ -15,6 +15,7 @@ use weir_formats::{Pointer, TimeUnit};
 use weir_graph::OnError;
 use weir_model::{JobName, MaxParallelism, Name, OperatorName, Parallelism, SinkName, SourceName};
 use weir_operator::SinkGuarantee;
+use weir_window::Rules;
 
 use crate::source::{Origin, Span};
 
@@ -367,6 +368,8 @@ pub struct Timestamp {
     pub place: TimePlace,
     /// `unit` of the number found there.
     pub unit: TimeUnit,
+    /// `empty`: whether rows whose time is empty are left out; else they are bad.
+    pub skips_empty: bool,
     /// Where `column` or `json` is written.
     pub(crate) span: Span,
 }
@@ -429,6 +432,8 @@ pub struct Operator {
     pub component: PathBuf,
     /// `inputs` in order; the component sees their index.
     pub inputs: Vec<Input>,
+    /// `window`: the windows that its component folds rows of; `None` = it gets rows as they come.
+    pub windows: Option<Windows>,
     /// `config` as JSON, handed to the component as it is; `null` where it is missing.
     pub config: serde_json::Value,
     /// `on-error`: what happens to a row that it refuses or that has no key. A sink of dead letters
@@ -438,6 +443,15 @@ pub struct Operator {
     pub chain: bool,
     /// `limits`.
     pub limits: Limits,
+}
+
+/// `window` of an operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Windows {
+    /// Which windows there are, and when they give their results.
+    pub rules: Rules,
+    /// `late`: the side output for rows that come too late.
+    pub late: Option<String>,
 }
 
 /// `limits` of an operator; `None` = the default of the host.

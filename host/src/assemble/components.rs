@@ -40,6 +40,7 @@ pub(super) fn load_components(
         match component {
             Ok(component) => {
                 wrong.extend(misfits(job, name, operator, component.descriptor()));
+                wrong.extend(no_windows(job, name, operator, &component));
                 loaded.insert(name.clone(), component);
             }
             Err(error) => {
@@ -94,6 +95,53 @@ fn misfits(
     ]
     .into_iter()
     .flatten()
+}
+
+/// Windows need a component that folds rows, keys to group by, and nothing of the component's own
+/// beside them.
+fn no_windows(
+    job: &JobFile,
+    name: &Name,
+    operator: &Operator,
+    component: &Guest,
+) -> Option<Diagnostic> {
+    let windows = operator.windows.as_ref()?;
+    let descriptor = component.descriptor();
+    let spot = Spot::OperatorKey(name.clone(), "window");
+    let wrong = |message: String, label: &str, help: &str| {
+        let help = Some(help.to_owned());
+        Some(job.diagnose(&spot, "W0317", message, label, help))
+    };
+    if !component.aggregates() {
+        let message = format!("operator `{name}` has windows, and its component folds no rows");
+        let help = "use a component that exports `weir:operator/aggregate`, or leave `window` out";
+        return wrong(message, "needs a component that exports `aggregate`", help);
+    }
+    if let Some(state) = descriptor.states.first() {
+        let message = format!(
+            "operator `{name}` has windows, and its component declares the state `{}`",
+            state.name
+        );
+        let help = "keep what a window needs in its accumulator";
+        return wrong(message, "what windows hold is kept by the host", help);
+    }
+    if let Some(late) = &windows.late
+        && descriptor.side_outputs.contains(late)
+    {
+        let message = format!("operator `{name}` has two side outputs `{late}`");
+        return wrong(
+            message,
+            "its component has one, too",
+            "choose another name for `late`",
+        );
+    }
+    if let Some(at) = operator.inputs.iter().position(|input| !has_key(input)) {
+        let message = format!("operator `{name}` has windows and an input without a key");
+        let help = "give the input a `key`, such as `key: { columns: [0] }`".to_owned();
+        let spot = Spot::OperatorInput(name.clone(), at);
+        return Some(job.diagnose(&spot, "W0317", message, "this input has no key", Some(help)));
+    }
+    None
 }
 
 fn inputs_misfit(

@@ -25,6 +25,7 @@ mod source;
 mod state;
 mod storage;
 mod watermark;
+mod window;
 
 use std::{
     path::{Path, PathBuf},

@@ -12,6 +12,7 @@ use super::{
     keys::{Key, Keys},
     kinds::{Anything, Flag, NameText, Place, Size, Special, Time, Whole, Within, Words, WordsOr},
     renamed::{self, RENAMED_FROM},
+    window::{self, WINDOW},
 };
 use crate::{
     code,
@@ -22,10 +23,6 @@ use crate::{
 };
 
 pub(super) const KEYS: Keys = Keys {
-    later: &[(
-        "window",
-        "windows are not there yet; keep what you need in keyed state",
-    )],
     elsewhere: &[
         ("from", "belongs to an input: `inputs: [ { from: … } ]`"),
         (
@@ -48,6 +45,7 @@ pub(super) const KEYS: Keys = Keys {
             &COMPONENT,
             &RENAMED_FROM,
             &INPUTS,
+            &WINDOW,
             &CONFIG,
             &PARALLELISM,
             &ON_ERROR,
@@ -190,6 +188,7 @@ pub(super) fn read(
         let instead = "components get nothing from outside: leave `grants` out";
         unavailable(report, "`grants`", entry.key_span, instead);
     }
+    let windows = window::read(&fields, report);
     let limits = limits(&fields, around, report);
     let on_error = on_error(&fields, around, report).unwrap_or_default();
     let parallelism = fields.parallelism(&PARALLELISM, report);
@@ -203,6 +202,7 @@ pub(super) fn read(
         renamed_from,
         component: component?,
         inputs: inputs?,
+        windows,
         config: config.unwrap_or_default(),
         on_error,
         chain: chain.is_none_or(|(chain, _)| chain),

@@ -176,7 +176,7 @@ pub(super) const TIMESTAMP: Key<Within> = Key::of("timestamp", Within(&TIMESTAMP
 
 const TIMESTAMP_KEYS: Keys = Keys {
     rules: one_place,
-    ..Keys::of("timestamp", &[&COLUMN, &JSON, &UNIT]).about(
+    ..Keys::of("timestamp", &[&COLUMN, &JSON, &UNIT, &EMPTY]).about(
         "`timestamp`",
         "Where the event time of a row stands, as a number since 1970: in a column of csv rows or \
          at a place of JSON rows.",
@@ -200,6 +200,16 @@ const UNIT: Key<Words<TimeUnit>> = Key::of("unit", UNITS)
     .about("What the number counts.")
     .usual("ms")
     .example("s");
+
+const EMPTY: Key<Words<bool>> = Key::of("empty", EMPTIES)
+    .about("What happens to a row whose time is empty, or `null`.")
+    .usual("error")
+    .example("skip");
+
+const EMPTIES: Words<bool> = Words::of(&[
+    ("error", false, "it cannot be read, and `on-error` decides"),
+    ("skip", true, "it is left out, and counts as no error"),
+]);
 
 const UNITS: Words<TimeUnit> = Words::of(&[
     ("s", TimeUnit::Seconds, "seconds"),
@@ -360,6 +370,7 @@ pub(super) fn timestamp(
     let name = fields.entry(&TIMESTAMP)?.key_span;
     let own = fields.within(&TIMESTAMP, report)?;
     let unit = own.word(&UNIT, report);
+    let skips_empty = own.word(&EMPTY, report).unwrap_or_default();
     let (said, place) = match (own.entry(&COLUMN), own.entry(&JSON)) {
         (Some(said), None) => {
             let column = input::column(&said.node, report);
@@ -401,5 +412,6 @@ pub(super) fn timestamp(
         span: said.node.span,
         place: place?,
         unit: unit.unwrap_or(TimeUnit::Milliseconds),
+        skips_empty,
     })
 }

@@ -86,6 +86,11 @@ fn base() -> Json {
                 "on-error": { "dead-letter": "refused" },
                 "limits": {},
             },
+            "hourly": {
+                "component": "hourly.wasm",
+                "inputs": [ { "from": "clicks", "key": { "columns": 0 } } ],
+                "window": { "sliding": { "size": "24h", "slide": "1h" }, "trigger": {} },
+            },
             "next": {
                 "component": "next.wasm",
                 "inputs": [ "cart" ],
@@ -120,6 +125,9 @@ fn place(id: &str) -> &'static str {
         "socket-source" => "/sources/line",
         "reconnect" => "/sources/line/reconnect",
         "operator" => "/operators/cart",
+        "window" => "/operators/hourly/window",
+        "sliding" => "/operators/hourly/window/sliding",
+        "trigger" => "/operators/hourly/window/trigger",
         "input" => "/operators/cart/inputs/0",
         "key" => "/operators/cart/inputs/0/key",
         "dead-letters" => "/operators/cart/on-error",
@@ -158,6 +166,7 @@ fn beside_in_table(set: &mut impl FnMut(&str, &str, Json), key: &str) {
     }
 }
 
+// tidy: long function, one key after the other
 /// [`base`] without a key, and with what it needs beside it or not beside it.
 fn without(id: &str, key: &str) -> Json {
     let mut document = base();
@@ -200,6 +209,11 @@ fn without(id: &str, key: &str) -> Json {
         ("timestamp", "json") => remove("/sources/clicks/timestamp", "column"),
         ("watermark", "bounded-out-of-orderness") => {
             remove("/sources/clicks/watermark", "monotonic");
+        }
+        ("window", "tumbling" | "session") => remove("/operators/hourly/window", "sliding"),
+        ("window", "count") => {
+            remove("/operators/hourly/window", "sliding");
+            remove("/operators/hourly/window", "trigger");
         }
         ("key", "json" | "row") => remove("/operators/cart/inputs/0/key", "columns"),
         ("input", "partitioning" | "broadcast") => remove("/operators/cart/inputs/0", "key"),
@@ -348,6 +362,10 @@ fn what_need_not_be_written_can_be_left_out() {
         ("file-source", "timestamp"),
         ("watermark", "bounded-out-of-orderness"),
         ("watermark", "monotonic"),
+        ("window", "tumbling"),
+        ("window", "sliding"),
+        ("window", "session"),
+        ("window", "count"),
         ("sink", "from"),
         ("postgres-sink", "url"),
         ("postgres-sink", "host"),

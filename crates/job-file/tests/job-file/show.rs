@@ -63,6 +63,9 @@ pub(crate) fn job(job: &JobFile, graph: &LogicalGraph) -> String {
         line(out, 0, "operator", name);
         line(out, 1, "parallelism", &operator.parallelism);
         line(out, 1, "component", &operator.component.display());
+        if let Some(windows) = &operator.windows {
+            line(out, 1, "window", &format!("{windows:?}"));
+        }
         for input in &operator.inputs {
             line(out, 1, "input", &show_input(input));
         }

@@ -424,7 +424,7 @@ impl Operator {
             }
             match line.said(self)? {
                 Said::Keyed { state, key, held } => {
-                    let group = max.key_group_of(hash64(&key));
+                    let group = max.key_group_of(hash64(self.states[state].key_of(&key)));
                     if !range.contains(group) {
                         return Ok(());
                     }

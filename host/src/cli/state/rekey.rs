@@ -106,7 +106,9 @@ fn rekey(
         let mut block = Vec::new();
         for old in content.ranges() {
             for entry in content.entries(old).map_err(damaged)? {
-                let group: KeyGroup = max.key_group_of(hash64(&entry.key));
+                let key = decls.get(entry.state).map(|decl| decl.key_of(&entry.key));
+                let key = key.unwrap_or(&entry.key);
+                let group: KeyGroup = max.key_group_of(hash64(key));
                 if !range.contains(group) {
                     continue;
                 }
