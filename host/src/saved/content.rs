@@ -137,7 +137,10 @@ impl<'a> Content<'a> {
         if self.is_native() {
             let rows = match self.native.take() {
                 Some(rows) => rows,
-                None => Rows::of(&operator, &decls, self.all(), self.files()).map_err(own)?,
+                None => {
+                    let all = all_groups(self.saved.metadata.max_parallelism);
+                    Rows::of(&operator, &decls, all, self.files()).map_err(own)?
+                }
             };
             let rows = self.native.insert(rows);
             let add = |state, group, rows, bytes: &_| sink.block(state, group, rows, bytes);
@@ -158,19 +161,10 @@ impl<'a> Content<'a> {
         Ok(sink.into_entries())
     }
 
-    /// All key groups.
-    fn all(&self) -> KeyGroupRange {
-        let max = self.saved.metadata.max_parallelism.get();
-        KeyGroupRange {
-            start: KeyGroup(0),
-            end: KeyGroup(u16::try_from(max - 1).unwrap_or(u16::MAX)),
-        }
-    }
-
     /// The files of its old subtasks, each with the key groups that it held.
-    fn files(&mut self) -> Vec<(KeyGroupRange, &mut StateFileReader<'a>)> {
-        let parts = self.parts.iter_mut();
-        parts.map(|part| (part.range, &mut part.reader)).collect()
+    fn files(&self) -> Vec<(KeyGroupRange, &StateFileReader<'a>)> {
+        let parts = self.parts.iter();
+        parts.map(|part| (part.range, &part.reader)).collect()
     }
 
     /// What each old subtask saved that belongs to no key.

@@ -48,7 +48,7 @@ impl Rows {
         operator: &OperatorName,
         decls: &[StateDecl],
         range: KeyGroupRange,
-        parts: Vec<(KeyGroupRange, &mut StateFileReader<'_>)>,
+        parts: Vec<(KeyGroupRange, &StateFileReader<'_>)>,
     ) -> Result<Self, Error> {
         let folder = std::env::temp_dir();
         let databases = RocksDb::new(RocksDbOptions {

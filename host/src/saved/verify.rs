@@ -3,7 +3,7 @@
 //! INVARIANT: what is said to be whole can be restored: length and checksum of each file are those
 //! in the metadata, and each block of state can be unpacked and read row by row.
 
-use weir_checkpoint::{FileRef, SnapshotStore, StoreError};
+use weir_checkpoint::{FileRef, StoreError};
 use weir_model::ProcessingTime;
 use weir_state::{ChannelFile, HeapBackend, SavedState, StateDecl};
 

@@ -33,7 +33,7 @@ fn write_native(made: &Made, max: u32, folder: &Path) {
         let file = writer.finish().unwrap();
         let path = format!("count/{subtask}/state");
         fs::create_dir_all(folder.join(&path).parent().unwrap()).unwrap();
-        fs::write(folder.join(&path), file.chunks.concat()).unwrap();
+        fs::write(folder.join(&path), &file.out).unwrap();
         let operator = metadata.operators.get_mut(&name()).unwrap();
         operator.subtasks[subtask.index()].file = Some(FileRef {
             path,

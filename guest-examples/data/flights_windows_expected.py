@@ -1,0 +1,79 @@
+"""What the job `flights-windows` must give, computed from the data and nothing else.
+
+    zstd -dc guest-examples/data/flights.csv.zst | python3 guest-examples/data/flights_windows_expected.py
+
+Prints for each sink how many rows it has and the SHA-256 over its rows sorted bytewise, each ended
+by a newline. Needs the standard library only.
+"""
+
+import csv
+import hashlib
+import json
+import sys
+from collections import defaultdict
+
+HOUR = 3_600_000
+DAY = 24 * HOUR
+GAP = 12 * HOUR
+
+
+def main():
+    hourly = defaultdict(lambda: [0, 0])
+    daily = defaultdict(lambda: [0, 0])
+    of_tail = defaultdict(list)
+    for row in csv.DictReader(sys.stdin):
+        if not row["departed_ms"]:
+            continue
+        departed = int(row["departed_ms"])
+        delay = int(row["dep_delay_min"]) if row["dep_delay_min"] else 0
+        hour = departed // HOUR * HOUR
+        windows = [hourly[row["origin"], hour]]
+        windows += [daily[row["origin"], hour - back * HOUR] for back in range(24)]
+        for window in windows:
+            window[0] += 1
+            window[1] += delay
+        if row["tail"]:
+            of_tail[row["tail"]].append((departed, int(row["distance_miles"])))
+
+    def windows(totals):
+        for (origin, start), (flights, delay) in totals.items():
+            yield {
+                "origin": origin,
+                "window_start_ms": start,
+                "flights": flights,
+                "dep_delay_sum": delay,
+            }
+
+    def sessions():
+        for tail, flights in of_tail.items():
+            flights.sort()
+            session = None
+            for departed, miles in flights:
+                # Windows that follow each other without a gap are one.
+                if session and departed <= session["last_ms"] + GAP:
+                    session["last_ms"] = departed
+                    session["flights"] += 1
+                    session["distance_miles"] += miles
+                    continue
+                if session:
+                    yield session
+                session = {
+                    "tail": tail,
+                    "first_ms": departed,
+                    "last_ms": departed,
+                    "flights": 1,
+                    "distance_miles": miles,
+                }
+            yield session
+
+    expected = {}
+    for sink, rows in [("daily", windows(daily)), ("hourly", windows(hourly)), ("sessions", sessions())]:
+        lines = sorted(json.dumps(row, separators=(",", ":")).encode() for row in rows)
+        digest = hashlib.sha256(b"".join(line + b"\n" for line in lines)).hexdigest()
+        expected[sink] = {"rows": len(lines), "sha256": digest}
+    json.dump(expected, sys.stdout, indent=2)
+    print()
+
+
+if __name__ == "__main__":
+    main()
