@@ -105,7 +105,8 @@ fn run(options: &Options) -> Result<()> {
     let with_marks = wanted(marks::NAME);
     if options.list {
         cases.iter().for_each(|case| println!("{}", case.name()));
-        [start::NAME, pressure::NAME, state::NAME, marks::NAME].map(|name| println!("{name}"));
+        let others = [start::NAME, pressure::NAME, state::NAME, marks::NAME];
+        others.iter().for_each(|name| println!("{name}"));
         return Ok(());
     }
     let others = with_start || with_pressure || with_state || with_marks;
