@@ -352,7 +352,7 @@ mod tests {
         assert_eq!(
             found,
             [
-                "`graph` does not depend on `operator`: take it from its line",
+                "`graph` does not depend on `event-time`: take it from its line",
                 "there is no `xtask`: take its line out",
             ]
         );
