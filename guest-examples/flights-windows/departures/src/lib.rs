@@ -68,7 +68,8 @@ mod tests {
             "1357035300000,1357035120000,B6,125,N618JB,EWR,FLL,-2,,1069",
         ];
         let out = departures.window("EWR", HOUR, rows).unwrap();
-        let hour = r#"{"origin":"EWR","window_start_ms":1357034400000,"flights":3,"dep_delay_sum":6}"#;
+        let hour =
+            r#"{"origin":"EWR","window_start_ms":1357034400000,"flights":3,"dep_delay_sum":6}"#;
         assert_eq!(out.main(), [hour]);
     }
 
@@ -76,7 +77,11 @@ mod tests {
     fn a_delay_that_is_no_number_is_refused() {
         let mut departures = Harness::open::<Departures, _>("null").unwrap();
         let rows = ["1,2,UA,1545,N14228,EWR,IAH,late,11,1400"];
-        let (row, why) = departures.window("EWR", HOUR, rows).unwrap().poisoned.unwrap();
+        let (row, why) = departures
+            .window("EWR", HOUR, rows)
+            .unwrap()
+            .poisoned
+            .unwrap();
         assert_eq!(row, 0);
         assert!(why.contains("`late`"), "{why}");
     }
