@@ -3,7 +3,9 @@
 use std::{borrow::Cow, collections::HashMap};
 
 use weir_component::{Component as Guest, Engine, EngineOptions, Error, Limits};
-use weir_job_file::{Bounds, Diagnostic, Input, JobFile, Operator, Partitioning, Spot};
+use weir_job_file::{
+    Bounds, Diagnostic, Input, JobFile, Operator, Partitioning, SourceConnector, Spot,
+};
 use weir_model::Name;
 use weir_operator::Descriptor;
 use weir_state::StateKind;
@@ -134,6 +136,24 @@ fn no_windows(
             "its component has one, too",
             "choose another name for `late`",
         );
+    }
+    // Of rows that another component gives it is not known here whether they have times.
+    let is_untimed = |input: &Input| {
+        let source = job.sources.get(&input.from);
+        source.is_some_and(|source| match &source.connector {
+            SourceConnector::File(file) => file.timestamp.is_none(),
+            SourceConnector::Socket(socket) => socket.timestamp.is_none(),
+            SourceConnector::Generator(_) => true,
+        })
+    };
+    let untimed = operator.inputs.iter().position(is_untimed);
+    if let Some(at) = untimed.filter(|_| windows.rules.event_time) {
+        let message =
+            format!("operator `{name}` has windows of event time, and its rows have none");
+        let help = "say `timestamp` at the source, or `time: processing-time` in `window`";
+        let spot = Spot::OperatorInput(name.clone(), at);
+        let label = "this source has no `timestamp`";
+        return Some(job.diagnose(&spot, "W0317", message, label, Some(help.to_owned())));
     }
     if let Some(at) = operator.inputs.iter().position(|input| !has_key(input)) {
         let message = format!("operator `{name}` has windows and an input without a key");
