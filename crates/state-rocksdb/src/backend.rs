@@ -7,7 +7,7 @@ use rocksdb::{ReadOptions, WriteBatch, WriteOptions};
 use weir_model::{ColumnView, KeyGroup, KeyGroupRange, OptionalColumn, ProcessingTime};
 use weir_state::{
     Backend, EntriesColumn, Error, KeyBatch, NativeFiles, NestedColumn, Snapshot, SnapshotFormat,
-    SnapshotRequest, StateDecl, StateIndex, TimerKind, Timers, Which, Writes,
+    SnapshotRequest, StateDecl, StateIndex, StateKeys, TimerKind, Timers, Which, Writes,
     backends::{Holds, Shape, check_lengths},
 };
 
@@ -16,6 +16,7 @@ use crate::{
     database::{Access, Database},
     error::failed,
     front::Front,
+    groups,
     jobs::Work,
     keys::{self, Sorted},
     lists, load, maps, options, restore,
@@ -239,6 +240,27 @@ impl Backend for RocksDbBackend {
         keys::put_map_prefix(&mut self.scratch, keys.groups[key], keys.keys.get(key));
         let family = self.database.family(state.0 as usize)?;
         maps::scan(&self.database.db, &family, &self.scratch, after, limit, out)
+    }
+
+    fn scan_keys(
+        &mut self,
+        state: StateIndex,
+        from: KeyGroup,
+        out: &mut StateKeys,
+    ) -> Result<Option<KeyGroup>, Error> {
+        self.holds.check_whole(state, from)?;
+        // What waits before the database is written there: it is in no order here.
+        if self.front.writes_back() {
+            self.front.empty(&self.database)?;
+        }
+        let at = state.0 as usize;
+        let is_map = self.holds.shapes.get(at) == Some(&Shape::Map);
+        let family = self.database.family(at)?;
+        let range = KeyGroupRange {
+            start: from,
+            end: self.holds.range.end,
+        };
+        groups::scan(&self.database.db, &family, (range, is_map), out)
     }
 
     fn apply(&mut self, keys: &KeyBatch<'_>, writes: &Writes) -> Result<(), Error> {

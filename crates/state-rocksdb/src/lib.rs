@@ -11,6 +11,7 @@ mod cells;
 mod database;
 mod error;
 mod front;
+mod groups;
 mod jobs;
 mod keys;
 mod lists;

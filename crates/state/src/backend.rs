@@ -9,7 +9,7 @@ use weir_model::{
 
 use crate::{
     Error, NativeFiles, Snapshot, SnapshotRequest, StateDecl, StateIndex, TimerKind, TimerWrites,
-    Timers,
+    Timers, limits,
 };
 
 /// The distinct keys of one call with what was computed about them once (D1).
@@ -110,6 +110,35 @@ impl EntriesColumn {
     pub fn clear(&mut self) {
         self.keys.clear();
         self.values.clear();
+    }
+}
+
+/// Keys that have something in a state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StateKeys {
+    /// The keys.
+    pub keys: Column,
+    /// The key group of each.
+    pub groups: Vec<KeyGroup>,
+}
+
+impl StateKeys {
+    /// Appends a key.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] where all of them are no column any more.
+    pub fn push(&mut self, group: KeyGroup, key: &[u8]) -> Result<(), Error> {
+        let bytes = self.keys.byte_len() + key.len();
+        limits::check_column("the column of keys", bytes, self.keys.len() + 1)?;
+        self.keys.push(key);
+        self.groups.push(group);
+        Ok(())
+    }
+
+    /// Drops all keys and keeps the buffers.
+    pub fn clear(&mut self) {
+        self.keys.clear();
+        self.groups.clear();
     }
 }
 
@@ -234,6 +263,19 @@ pub trait Backend: Send {
         limit: usize,
         out: &mut EntriesColumn,
     ) -> Result<(), Error>;
+
+    /// Appends to `out` each key that has something in a state, once, in order of key group and
+    /// bytes: those of some key groups from `from` on. Gives back the group to go on with, if there
+    /// is one. Cell, list and map states only.
+    ///
+    /// # Errors
+    /// [`Error`] where the group is outside the range or the backend fails.
+    fn scan_keys(
+        &mut self,
+        state: StateIndex,
+        from: KeyGroup,
+        out: &mut StateKeys,
+    ) -> Result<Option<KeyGroup>, Error>;
 
     /// Applies the writes of one call: all of them, or on an error none.
     ///

@@ -29,7 +29,8 @@ use weir_model::{
 
 use crate::{
     Backend, EntriesColumn, Error, KeyBatch, NestedColumn, Snapshot, SnapshotFormat,
-    SnapshotRequest, StateDecl, StateIndex, TimerKind, TimerQueue, Timers, Which, Writes,
+    SnapshotRequest, StateDecl, StateIndex, StateKeys, TimerKind, TimerQueue, Timers, Which,
+    Writes,
     holds::{Holds, Shape, check_lengths},
     limits,
 };
@@ -38,7 +39,7 @@ pub(crate) use chunks::MapChunks;
 use cleanup::Cursor;
 use epoch::Epochs;
 pub use snapshot::BLOCK_BYTES;
-use snapshot::{Alive, HeapSnapshot, StateSnapshot};
+use snapshot::{Alive, HeapSnapshot, StateSnapshot, records};
 use table::{Probe, Table};
 
 /// Keyed state in memory.
@@ -224,6 +225,26 @@ impl Backend for HeapBackend {
     ) -> Result<(), Error> {
         let table = self.readable(state, Shape::Map, keys, Which::Some(&[key]))?;
         map::scan(table, keys, key as usize, after, limit, out)
+    }
+
+    fn scan_keys(
+        &mut self,
+        state: StateIndex,
+        from: KeyGroup,
+        out: &mut StateKeys,
+    ) -> Result<Option<KeyGroup>, Error> {
+        self.holds.check_whole(state, from)?;
+        let Some(HeapState { table, .. }) = self.states.get(state.0 as usize) else {
+            return Ok(None);
+        };
+        let number = table.page_of(from);
+        if let Some(page) = table.page(number) {
+            for record in records(page, |segment, at| segment.group(at) >= from.0) {
+                out.push(KeyGroup(record.group), record.key())?;
+            }
+        }
+        let last = table.groups_of(number).end;
+        Ok((last < self.holds.range.end).then_some(KeyGroup(last.0 + 1)))
     }
 
     fn apply(&mut self, keys: &KeyBatch<'_>, writes: &Writes) -> Result<(), Error> {

@@ -115,6 +115,19 @@ impl Holds {
         }
     }
 
+    /// Checks that a state is kept by key and not by time, and that a key group is held.
+    ///
+    /// # Errors
+    /// As [`check_state`](Self::check_state) and [`check_group`](Self::check_group).
+    pub fn check_whole(&self, state: StateIndex, group: KeyGroup) -> Result<(), Error> {
+        let shape = match self.shapes.get(state.0 as usize) {
+            Some(shape @ (Shape::Cell | Shape::List | Shape::Map)) => *shape,
+            Some(Shape::Timers | Shape::Foreign) | None => Shape::Cell,
+        };
+        self.check_state(state, shape)?;
+        self.check_group(group)
+    }
+
     /// Checks a read of a state that should have this shape.
     ///
     /// # Errors

@@ -15,13 +15,13 @@ mod tests;
 mod timers;
 
 use weir_model::{
-    CheckpointId, Column, ColumnView, KeyGroup, KeyedView, MaxParallelism, OptionalColumn,
-    ProcessingTime, hash64,
+    CheckpointId, Column, ColumnView, KeyGroup, KeyGroupRange, KeyedView, MaxParallelism,
+    OptionalColumn, ProcessingTime, hash64,
 };
 
 use crate::{
     Backend, EntriesColumn, Error, KeyBatch, NestedColumn, Snapshot, SnapshotRequest, StateDecl,
-    StateIndex, Which, Writes, holds::check_lengths, limits,
+    StateIndex, StateKeys, Which, Writes, holds::check_lengths, limits,
 };
 use cells::Cells;
 use lists::Lists;
@@ -71,6 +71,19 @@ pub struct KeyedState {
     overlays: Vec<Overlay>,
     timers: timers::Overlay,
     writes: Writes,
+    /// What the call in hand asks for, and what those that were committed have.
+    asks: Vec<ApplyToKeys>,
+    asked: Vec<ApplyToKeys>,
+}
+
+/// What a call asks for: to be called for each key that has something in a state, when it has ended
+/// (C28).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApplyToKeys {
+    /// The state.
+    pub state: StateIndex,
+    /// What tells the operator which of its wishes it is.
+    pub tag: Vec<u8>,
 }
 
 /// What a call reads and writes.
@@ -155,6 +168,8 @@ impl KeyedState {
             overlays,
             timers: timers::Overlay::default(),
             writes: Writes::default(),
+            asks: Vec::new(),
+            asked: Vec::new(),
         }
     }
 
@@ -385,6 +400,68 @@ impl KeyedState {
         maps.scan(access, key, after, limit, out)
     }
 
+    /// Asks for calls for all keys of a state. They are given by [`take_asked`](Self::take_asked)
+    /// once this call was committed.
+    ///
+    /// # Errors
+    /// [`Error::Undeclared`], [`Error::WrongKind`] where the state is not kept by key.
+    pub fn apply_to_keys(&mut self, state: StateIndex, tag: &[u8]) -> Result<(), Error> {
+        match self.overlays.get(state.0 as usize) {
+            Some(Overlay::Cells(_) | Overlay::Lists(_) | Overlay::Maps(_)) => {}
+            Some(Overlay::Foreign) => {
+                let states = self.backend.states();
+                let decl = states.get(state.0 as usize);
+                return Err(decl.map_or(Error::NoTimers, |decl| Error::WrongKind {
+                    name: decl.name.clone(),
+                    kind: decl.kind,
+                    used: "keyed state",
+                }));
+            }
+            None => {
+                let (index, declared) = (state.0, self.overlays.len());
+                return Err(Error::Undeclared { index, declared });
+            }
+        }
+        let tag = tag.to_vec();
+        self.asks.push(ApplyToKeys { state, tag });
+        Ok(())
+    }
+
+    /// Whether the call in hand has asked for calls for all keys of a state.
+    #[must_use]
+    pub fn asks(&self) -> bool {
+        !self.asks.is_empty()
+    }
+
+    /// What calls that were committed have asked for, in their order.
+    pub fn take_asked(&mut self) -> Vec<ApplyToKeys> {
+        std::mem::take(&mut self.asked)
+    }
+
+    /// Appends to `out` each key that has something in a state, once, as the calls before have left
+    /// it: see [`Backend::scan_keys`]. Between calls only: it ends the one in hand.
+    ///
+    /// # Errors
+    /// [`Error`] where the state is not kept by key, or the backend fails.
+    pub fn scan_keys(
+        &mut self,
+        state: StateIndex,
+        from: KeyGroup,
+        out: &mut StateKeys,
+    ) -> Result<Option<KeyGroup>, Error> {
+        self.rollback();
+        self.backend.as_mut().scan_keys(state, from, out)
+    }
+
+    /// The key groups of this subtask.
+    #[must_use]
+    pub fn key_groups(&self) -> KeyGroupRange {
+        match &self.backend {
+            Layers::Plain(backend) => backend.key_groups(),
+            Layers::Lived(lived) => lived.key_groups(),
+        }
+    }
+
     /// Ends the call: all it wrote goes to the backend, or on an error nothing.
     ///
     /// # Errors
@@ -414,6 +491,9 @@ impl KeyedState {
         } else {
             self.backend.as_mut().apply(&self.call.batch(), writes)
         };
+        if result.is_ok() {
+            self.asked.append(&mut self.asks);
+        }
         self.rollback();
         result
     }
@@ -421,6 +501,7 @@ impl KeyedState {
     /// Drops what the call wrote. The call may go on as if it had just begun.
     pub fn rollback(&mut self) {
         self.reclaim();
+        self.asks.clear();
         if let Layers::Lived(lived) = &mut self.backend {
             lived.forget();
         }

@@ -95,6 +95,8 @@ fn random_histories(cases: u32, make: Make<'_>) {
         for step in history {
             world.step(step);
         }
+        // Here and not after each step, for it may move what a backend has in front.
+        world.check_keys();
         world.finish_all();
     });
 }
@@ -130,6 +132,9 @@ fn many_keys_and_large_values(make: Make<'_>) {
         world.snapshot();
         if round % 2 == 1 {
             world.finish(0, &[7, 20, 21], round == 3);
+        }
+        if round == 3 {
+            world.check_keys();
         }
     }
     world.finish_all();

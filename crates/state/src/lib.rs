@@ -25,8 +25,8 @@ mod timers;
 mod ttl;
 
 pub use backend::{
-    Backend, EntriesColumn, KeyBatch, ListWrites, MapWrites, NestedColumn, ValueWrites, Which,
-    Writes,
+    Backend, EntriesColumn, KeyBatch, ListWrites, MapWrites, NestedColumn, StateKeys, ValueWrites,
+    Which, Writes,
 };
 pub use channels::{
     Channel, ChannelFile, ChannelFileWriter, ChannelInput, InFlight, PackedChannels,
@@ -38,7 +38,7 @@ pub use file::{
     StateFileWriter, Verdict, compare,
 };
 pub use heap::HeapBackend;
-pub use keyed::KeyedState;
+pub use keyed::{ApplyToKeys, KeyedState};
 pub use operator_state::{
     OperatorSnapshot, OperatorState, SavedOperatorState, redistribute, redistribute_finished,
 };

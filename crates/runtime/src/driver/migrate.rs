@@ -13,8 +13,8 @@ use weir_model::{Column, ColumnView, KeyGroup, KeyGroupRange, OptionalColumn};
 use weir_operator::{Evolve, Failure, OperatorFactory, Part};
 use weir_state::{
     Backend, EntriesColumn, Error, KeyBatch, NativeFiles, NestedColumn, Row, RowValue, STAMP_BYTES,
-    SavedOperatorState, SavedState, Snapshot, SnapshotRequest, StateDecl, StateIndex, StateKind,
-    Which, Writes,
+    SavedOperatorState, SavedState, Snapshot, SnapshotRequest, StateDecl, StateIndex, StateKeys,
+    StateKind, Which, Writes,
 };
 
 /// The versions of an operator's states that are migrated, and who does it.
@@ -339,6 +339,15 @@ impl Backend for Migrating<'_> {
         _: Which<'_>,
         _: &mut NestedColumn,
     ) -> Result<(), Error> {
+        Err(not_yet())
+    }
+
+    fn scan_keys(
+        &mut self,
+        _: StateIndex,
+        _: KeyGroup,
+        _: &mut StateKeys,
+    ) -> Result<Option<KeyGroup>, Error> {
         Err(not_yet())
     }
 

@@ -3,7 +3,7 @@
 use weir_model::{ColumnView, KeyGroup, KeyGroupRange, OptionalColumn, ProcessingTime};
 use weir_state::{
     Backend, EntriesColumn, Error, KeyBatch, NestedColumn, Snapshot, SnapshotFormat,
-    SnapshotRequest, StateDecl, StateIndex, TimerKind, Timers, Which, Writes,
+    SnapshotRequest, StateDecl, StateIndex, StateKeys, TimerKind, Timers, Which, Writes,
 };
 
 pub(super) struct Canonical<B>(pub(super) B);
@@ -58,6 +58,15 @@ impl<B: Backend> Backend for Canonical<B> {
         out: &mut EntriesColumn,
     ) -> Result<(), Error> {
         self.0.scan_entries(state, keys, key, after, limit, out)
+    }
+
+    fn scan_keys(
+        &mut self,
+        state: StateIndex,
+        from: KeyGroup,
+        out: &mut StateKeys,
+    ) -> Result<Option<KeyGroup>, Error> {
+        self.0.scan_keys(state, from, out)
     }
 
     fn apply(&mut self, keys: &KeyBatch<'_>, writes: &Writes) -> Result<(), Error> {

@@ -255,7 +255,8 @@ impl Table {
     }
 
     #[inline]
-    fn page_of(&self, group: KeyGroup) -> usize {
+    /// The number of the page that has a key group. The group is in the range.
+    pub(super) fn page_of(&self, group: KeyGroup) -> usize {
         usize::from(group.0 - self.range.start.0) >> self.shift
     }
 }

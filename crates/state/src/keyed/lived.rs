@@ -13,14 +13,19 @@ use std::hash::{BuildHasher, Hasher};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use weir_model::{
-    CheckpointId, ColumnView, KeyGroup, KeyGroupRange, OptionalColumn, ProcessingTime,
+    CheckpointId, ColumnView, KeyGroup, KeyGroupRange, OptionalColumn, ProcessingTime, hash64,
 };
 
 use crate::{
     Backend, EntriesColumn, Error, KeyBatch, ListWrites, MapWrites, NativeFiles, NestedColumn,
-    Snapshot, SnapshotRequest, StateDecl, StateIndex, TimerKind, Timers, Ttl, ValueWrites, Which,
-    Writes, limits, ttl::split,
+    Snapshot, SnapshotRequest, StateDecl, StateIndex, StateKeys, TimerKind, Timers, Ttl,
+    ValueWrites, Which, Writes, limits, ttl::split,
 };
+
+/// Of how many keys is looked at once whether they have something that has not expired.
+const KEYS_AT_ONCE: usize = 1024;
+/// Of a map so many entries are looked at for one that has not expired.
+const ENTRIES_AT_ONCE: usize = 64;
 
 /// See the module.
 pub(super) struct Lived {
@@ -183,6 +188,94 @@ impl Lived {
             }
         }
         Ok(())
+    }
+}
+
+impl Lived {
+    /// Appends those of some keys that have something that has not expired.
+    fn keys_alive(
+        &mut self,
+        state: StateIndex,
+        (keys, groups): (ColumnView<'_>, &[KeyGroup]),
+        out: &mut StateKeys,
+    ) -> Result<(), Error> {
+        let Some(Some(State { ttl, due })) = self.states.get(state.0 as usize) else {
+            return Ok(());
+        };
+        let hashes: Vec<u64> = keys.iter().map(hash64).collect();
+        let batch = KeyBatch {
+            keys,
+            hashes: &hashes,
+            groups,
+        };
+        let keys = groups.iter().zip(keys.iter());
+        let (ttl, now) = (*ttl, self.now);
+        let alive = |stored: &[u8]| !ttl.expired_value(stored, now);
+        match due {
+            Due::Cells(_) => {
+                limits::recycle(&mut self.values);
+                let values = &mut self.values;
+                self.inner.get_values(state, &batch, Which::All, values)?;
+                for ((group, key), value) in keys.zip(self.values.iter()) {
+                    if value.is_some_and(alive) {
+                        out.push(*group, key)?;
+                    }
+                }
+            }
+            Due::Lists(_) => {
+                limits::recycle(&mut self.lists);
+                let lists = &mut self.lists;
+                self.inner.get_lists(state, &batch, Which::All, lists)?;
+                let mut first = 0;
+                for ((group, key), &end) in keys.zip(&self.lists.ends) {
+                    let elements = first..end;
+                    first = end;
+                    let mut elements = elements.map(|at| self.lists.elements.get(at as usize));
+                    if elements.any(alive) {
+                        out.push(*group, key)?;
+                    }
+                }
+            }
+            Due::Maps(_) => {
+                for (index, (group, key)) in (0..).zip(keys) {
+                    if self.has_entry(state, &batch, index)? {
+                        out.push(*group, key)?;
+                    }
+                }
+            }
+            Due::Nothing => {}
+        }
+        Ok(())
+    }
+
+    /// Whether the map of a key has an entry that has not expired.
+    fn has_entry(
+        &mut self,
+        state: StateIndex,
+        keys: &KeyBatch<'_>,
+        key: u32,
+    ) -> Result<bool, Error> {
+        let Some(Some(State { ttl, .. })) = self.states.get(state.0 as usize) else {
+            return Ok(false);
+        };
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            limits::recycle(&mut self.entries);
+            let page = &mut self.entries;
+            let from = after.as_deref();
+            self.inner
+                .scan_entries(state, keys, key, from, ENTRIES_AT_ONCE, page)?;
+            let mut values = page.values.iter();
+            if values.any(|stored| !ttl.expired_value(stored, self.now)) {
+                return Ok(true);
+            }
+            match page.keys.len().checked_sub(1) {
+                Some(last) if last + 1 == ENTRIES_AT_ONCE => {
+                    after = Some(page.keys.get(last).to_vec());
+                }
+                Some(_) | None => return Ok(false),
+            }
+        }
     }
 }
 
@@ -541,6 +634,27 @@ impl Backend for Lived {
                 .map(|last| page.keys.get(last).to_vec());
         }
         Ok(())
+    }
+
+    /// Of what has expired, the keys that have nothing else are left out.
+    fn scan_keys(
+        &mut self,
+        state: StateIndex,
+        from: KeyGroup,
+        out: &mut StateKeys,
+    ) -> Result<Option<KeyGroup>, Error> {
+        if !matches!(self.states.get(state.0 as usize), Some(Some(_))) {
+            return self.inner.scan_keys(state, from, out);
+        }
+        let mut all = StateKeys::default();
+        let next = self.inner.scan_keys(state, from, &mut all)?;
+        let mut first = 0;
+        for groups in all.groups.chunks(KEYS_AT_ONCE) {
+            let keys = all.keys.view().slice(first, first + groups.len());
+            first += groups.len();
+            self.keys_alive(state, (keys, groups), out)?;
+        }
+        Ok(next)
     }
 
     fn apply(&mut self, keys: &KeyBatch<'_>, writes: &Writes) -> Result<(), Error> {

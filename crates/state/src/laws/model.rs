@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     Backend, EntriesColumn, Error, KeyBatch, NativeReaders, NestedColumn, Snapshot,
-    SnapshotRequest, StateFileReader, StateFileWriter, StateIndex, TimerKind, Timers, When, Which,
-    Writes,
+    SnapshotRequest, StateFileReader, StateFileWriter, StateIndex, StateKeys, TimerKind, Timers,
+    When, Which, Writes,
 };
 
 type Bytes = Vec<u8>;
@@ -223,6 +223,39 @@ impl Model {
         self.check_timers(backend);
     }
 
+    /// Checks which keys a backend says it has, group by group.
+    pub(super) fn check_keys(&self, backend: &mut dyn Backend, range: KeyGroupRange) {
+        let cells = [VALUE, REDUCING, AGGREGATING].into_iter().zip(&self.values);
+        let cells = cells.map(|(state, model)| (state, model.keys().copied().collect::<Vec<_>>()));
+        let lists = self.lists.keys().copied().collect();
+        let maps = self.maps.iter().filter(|(_, map)| !map.is_empty());
+        let maps = maps.map(|(&n, _)| n).collect();
+        for (state, numbers) in cells.chain([(LIST, lists), (MAP, maps)]) {
+            let all = numbers.iter().map(|&n| (group_of(n), key_of(n)));
+            let mut all: Vec<(KeyGroup, Bytes)> = all.collect();
+            all.sort_unstable();
+            // From the beginning, and from somewhere in the middle.
+            for first in [range.start, KeyGroup(range.start.0.midpoint(range.end.0))] {
+                let (mut found, mut from) = (StateKeys::default(), Some(first));
+                while let Some(group) = from {
+                    from = backend.scan_keys(state, group, &mut found).unwrap();
+                    assert!(from.is_none_or(|next| next > group), "{state:?}");
+                }
+                let found = found.groups.iter().copied().zip(found.keys.iter());
+                let expected = all.iter().filter(|(group, _)| *group >= first);
+                let expected = expected.map(|(group, key)| (*group, key.as_slice()));
+                assert!(found.eq(expected), "{state:?} from {first:?}");
+            }
+        }
+        let mut out = StateKeys::default();
+        let timers = backend.scan_keys(TIMERS, range.start, &mut out);
+        assert!(timers.is_err(), "timers are not kept by key");
+        let outside = KeyGroup(range.end.0 + 1);
+        let outside = backend.scan_keys(VALUE, outside, &mut out);
+        assert!(outside.is_err(), "another subtask has that group");
+        assert_eq!(out, StateKeys::default());
+    }
+
     fn check_cells(&self, backend: &mut dyn Backend, batch: &Batch, backwards: &[u32]) {
         let keys = batch.view();
         for (state, model) in [VALUE, REDUCING, AGGREGATING].into_iter().zip(&self.values) {
@@ -393,6 +426,10 @@ impl<'a> World<'a> {
 
     pub(super) fn check(&mut self) {
         self.model.check(self.backend.as_mut(), self.range);
+    }
+
+    pub(super) fn check_keys(&mut self) {
+        self.model.check_keys(self.backend.as_mut(), self.range);
     }
 
     pub(super) fn snapshot(&mut self) {

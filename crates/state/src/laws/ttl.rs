@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     EntriesColumn, KeyedState, NestedColumn, SnapshotFormat, SnapshotRequest, StateDecl,
-    StateIndex, StateKind, Ttl, Which,
+    StateIndex, StateKeys, StateKind, Ttl, Which,
 };
 
 type Bytes = Vec<u8>;
@@ -488,8 +488,23 @@ pub(super) fn any_calls(make: Make<'_>) {
                     }
                 }
             }
+            line.state.set_time(ProcessingTime(now));
+            for (state, expected) in model.keys(now) {
+                assert_eq!(keys_of(&mut line.state, state), expected, "{state:?}");
+            }
         },
     );
+}
+
+/// The keys that have something in a state.
+fn keys_of(s: &mut KeyedState, state: StateIndex) -> Vec<String> {
+    let (mut found, mut from) = (StateKeys::default(), Some(all().start));
+    while let Some(group) = from {
+        from = s.scan_keys(state, group, &mut found).unwrap();
+    }
+    let mut found: Vec<String> = found.keys.iter().map(text).collect();
+    found.sort_unstable();
+    found
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -560,6 +575,22 @@ fn act(s: &mut KeyedState, deed: &Deed) -> Vec<String> {
 }
 
 impl Lives {
+    /// The keys that have something alive, by state.
+    fn keys(&self, now: i64) -> [(StateIndex, Vec<String>); 3] {
+        let alive = |last: i64| last + LIFE > now;
+        let name = |key: &u8| format!("key {key}");
+        let values = self.values.iter().filter(|(_, (_, last))| alive(*last));
+        let lists = self.lists.iter();
+        let lists = lists.filter(|(_, list)| list.iter().any(|(_, last)| alive(*last)));
+        let maps = self.maps.iter();
+        let maps = maps.filter(|(_, map)| map.values().any(|(_, last)| alive(*last)));
+        [
+            (VALUE, values.map(|(key, _)| name(key)).collect()),
+            (LIST, lists.map(|(key, _)| name(key)).collect()),
+            (MAP, maps.map(|(key, _)| name(key)).collect()),
+        ]
+    }
+
     fn act(&mut self, key: u8, deed: &Deed, now: i64, on_read: bool) -> Vec<String> {
         let alive = |last: &i64| last + LIFE > now;
         let list = self.lists.entry(key).or_default();

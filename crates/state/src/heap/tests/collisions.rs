@@ -161,6 +161,15 @@ impl Backend for Colliding {
         })
     }
 
+    fn scan_keys(
+        &mut self,
+        state: StateIndex,
+        from: KeyGroup,
+        out: &mut crate::StateKeys,
+    ) -> Result<Option<KeyGroup>, Error> {
+        self.heap.scan_keys(state, from, out)
+    }
+
     fn apply(&mut self, keys: &KeyBatch<'_>, writes: &Writes) -> Result<(), Error> {
         self.with(keys, |heap, keys| heap.apply(keys, writes))
     }

@@ -6,8 +6,8 @@ use std::sync::{
 };
 
 use super::*;
-use crate::{Backend, KeyBatch, Snapshot, SnapshotRequest, Writes};
-use weir_model::ColumnView;
+use crate::{Backend, KeyBatch, Snapshot, SnapshotRequest, StateKeys, Writes};
+use weir_model::{ColumnView, KeyGroup};
 
 /// The other end of a [`Faulty`] backend.
 #[derive(Default)]
@@ -120,6 +120,16 @@ impl Backend for Faulty {
             .scanned
             .fetch_add(out.keys.len(), Ordering::Relaxed);
         Ok(())
+    }
+
+    fn scan_keys(
+        &mut self,
+        state: StateIndex,
+        from: KeyGroup,
+        out: &mut StateKeys,
+    ) -> Result<Option<KeyGroup>, Error> {
+        self.result()?;
+        self.heap.scan_keys(state, from, out)
     }
 
     fn apply(&mut self, keys: &KeyBatch<'_>, writes: &Writes) -> Result<(), Error> {
