@@ -298,6 +298,9 @@ pub struct RowInfo {
     /// Of a timer, by which time it went; then the value is its key, and the event time when it was
     /// due.
     pub timer: Option<TimerKind>,
+    /// Whether it is about a key that has something in a state, for which no row has come; then the
+    /// value is the key.
+    pub is_key: bool,
     /// The beginning of the row, lossily as text.
     pub value: String,
     /// Its event time in milliseconds, where the stream has one.
@@ -321,9 +324,19 @@ impl RowInfo {
         }
         Self {
             timer: None,
+            is_key: false,
             value,
             timestamp,
             key_hash,
+        }
+    }
+
+    /// Describes a key that an operator is called for without a row.
+    #[must_use]
+    pub fn key(key: &[u8], key_hash: Option<u64>) -> Self {
+        Self {
+            is_key: true,
+            ..Self::new(key, None, key_hash)
         }
     }
 
@@ -344,6 +357,7 @@ impl fmt::Display for RowInfo {
                 write!(f, "  {kind} timer at {at} of key {:?}", self.value)?;
             }
             (Some(kind), None) => write!(f, "  {kind} timer of key {:?}", self.value)?,
+            (None, _) if self.is_key => write!(f, "  key: {:?}", self.value)?,
             (None, Some(ms)) => write!(f, "  row: {:?}, event time {ms}", self.value)?,
             (None, None) => write!(f, "  row: {:?}", self.value)?,
         }

@@ -18,6 +18,9 @@ pub struct Descriptor {
     pub timers: bool,
     /// Whether it keeps something in its own memory between calls that is part of its state.
     pub keeps_memory: bool,
+    /// Whether rows of a broadcast input may ask for calls for all keys of a state
+    /// ([`Operator::on_keys`]): then such rows come one to a call.
+    pub keyed_broadcast: bool,
     /// Whether it is to be asked for what it holds itself at each checkpoint, and told what becomes
     /// of the checkpoint. What it holds between two of them cannot be made anew, so such an
     /// operator `keeps_memory` too.
@@ -148,6 +151,29 @@ pub trait Operator: Send {
         let _ = cx;
         Err(Failure::Internal {
             message: format!("{} timers of an operator that has none fire", due.len()),
+        })
+    }
+
+    /// Some of the keys of a state for which a row of a broadcast input has asked for calls, by
+    /// [`KeyedState::apply_to_keys`](weir_state::KeyedState::apply_to_keys): each key once, in the
+    /// state in which that row's call has left everything. The rows are empty, each of another key;
+    /// what is emitted inherits the event time of the row that asked. Broadcast state is not
+    /// written, and no other calls are asked for.
+    ///
+    /// # Errors
+    /// As [`process`](Self::process); a key that is refused fails the task.
+    fn on_keys(
+        &mut self,
+        cx: &mut Box<Context>,
+        tag: &[u8],
+        keys: Rows<'_>,
+    ) -> Result<Outcome, Failure> {
+        let _ = (cx, tag);
+        Err(Failure::Internal {
+            message: format!(
+                "{} keys for an operator that is not called for all",
+                keys.len()
+            ),
         })
     }
 

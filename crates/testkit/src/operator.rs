@@ -12,6 +12,7 @@ use weir_state::{StateDecl, StateIndex, StateKind, Ttl, Which};
 type Process = dyn Fn(&mut Context, u32, Rows<'_>) -> Result<Outcome, Failure> + Send + Sync;
 type Finish = dyn Fn(&mut Context) -> Result<Vec<Emitted>, Failure> + Send + Sync;
 type OnTimers = dyn Fn(&mut Context, Due<'_>) -> Result<Outcome, Failure> + Send + Sync;
+type OnKeys = dyn Fn(&mut Context, &[u8], Rows<'_>) -> Result<Outcome, Failure> + Send + Sync;
 type Snapshot = dyn Fn(&mut Context, CheckpointId) -> Result<Vec<Vec<u8>>, Failure> + Send + Sync;
 type Migrate = dyn Fn(Part, u32, &[u8]) -> Result<Vec<u8>, String> + Send + Sync;
 
@@ -23,6 +24,8 @@ pub struct Closures {
     finish: Arc<Finish>,
     snapshot: Arc<Snapshot>,
     on_timers: Arc<OnTimers>,
+    on_keys: Arc<OnKeys>,
+    end_of_input: Arc<dyn Fn(u32) + Send + Sync>,
     migrate: Option<Arc<Migrate>>,
 }
 
@@ -43,6 +46,8 @@ impl Closures {
             finish: Arc::new(|_| Ok(Vec::new())),
             snapshot: Arc::new(|_, _| Ok(Vec::new())),
             on_timers: Arc::new(|_, _| Ok(Outcome::default())),
+            on_keys: Arc::new(|_, _, _| Ok(Outcome::default())),
+            end_of_input: Arc::new(|_| ()),
             migrate: None,
         }
     }
@@ -75,6 +80,24 @@ impl Closures {
         self.descriptor.timers = true;
         self.descriptor.states.push(StateDecl::timers());
         self.on_timers = Arc::new(on_timers);
+        self
+    }
+
+    /// Declares that it is called for all keys where a row asks for that, and does this then.
+    #[must_use]
+    pub fn with_keys<F>(mut self, on_keys: F) -> Self
+    where
+        F: Fn(&mut Context, &[u8], Rows<'_>) -> Result<Outcome, Failure> + Send + Sync + 'static,
+    {
+        self.descriptor.keyed_broadcast = true;
+        self.on_keys = Arc::new(on_keys);
+        self
+    }
+
+    /// Does this when an input has ended.
+    #[must_use]
+    pub fn with_end_of_input(mut self, ended: impl Fn(u32) + Send + Sync + 'static) -> Self {
+        self.end_of_input = Arc::new(ended);
         self
     }
 
@@ -239,7 +262,17 @@ impl Operator for Closures {
         (self.on_timers)(cx, due)
     }
 
-    fn end_of_input(&mut self, _: &mut Box<Context>, _: u32) -> Result<Vec<Emitted>, Failure> {
+    fn on_keys(
+        &mut self,
+        cx: &mut Box<Context>,
+        tag: &[u8],
+        keys: Rows<'_>,
+    ) -> Result<Outcome, Failure> {
+        (self.on_keys)(cx, tag, keys)
+    }
+
+    fn end_of_input(&mut self, _: &mut Box<Context>, at: u32) -> Result<Vec<Emitted>, Failure> {
+        (self.end_of_input)(at);
         Ok(Vec::new())
     }
 

@@ -18,8 +18,8 @@ use crate::{
     messages::{Control, FromTask},
     meters::NodeMeters,
     task::{
-        Bases, Beginning, Chain, Drifts, EventTimes, Firing, Holds, Kind, Lane, LaneSink, Node,
-        OperatorNode, Pace, SinkNode, Slicer, SourceHead, Storage, Task, Transactions, Wires,
+        AllKeys, Bases, Beginning, Chain, Drifts, EventTimes, Firing, Holds, Kind, Lane, LaneSink,
+        Node, OperatorNode, Pace, SinkNode, Slicer, SourceHead, Storage, Task, Transactions, Wires,
     },
 };
 
@@ -541,6 +541,7 @@ fn operator(
         slicer: Slicer::default(),
         pace: Pace::new(),
         firing: descriptor.timers.then(|| Box::new(Firing::new())),
+        all_keys: (descriptor.keyed_broadcast).then(|| Box::new(AllKeys::new())),
     })
 }
 

@@ -1,4 +1,4 @@
-//! What a call of an operator is about: rows of an input, or timers that are due.
+//! What a call of an operator is about: rows of an input, timers that are due, or keys of a state.
 
 use std::ops::Range;
 
@@ -11,15 +11,23 @@ use crate::letters::BadRow;
 /// See the module. Rows and timers are counted alike, and left out alike.
 #[derive(Clone, Copy)]
 pub(crate) enum Calling<'a> {
-    Rows { input: u32, rows: Rows<'a> },
+    Rows {
+        input: u32,
+        rows: Rows<'a>,
+    },
     Timers(Due<'a>),
+    /// Some of the keys that have something in a state; the rows are empty.
+    Keys {
+        tag: &'a [u8],
+        rows: Rows<'a>,
+    },
 }
 
 impl<'a> Calling<'a> {
     /// How many rows or timers it is about.
     pub(crate) fn len(self) -> usize {
         match self {
-            Self::Rows { rows, .. } => rows.len(),
+            Self::Rows { rows, .. } | Self::Keys { rows, .. } => rows.len(),
             Self::Timers(due) => due.len(),
         }
     }
@@ -32,13 +40,17 @@ impl<'a> Calling<'a> {
                 rows: slicer.cut(rows, range),
             },
             Self::Timers(due) => Self::Timers(slicer.cut_timers(due, range)),
+            Self::Keys { tag, rows } => Self::Keys {
+                tag,
+                rows: slicer.cut(rows, range),
+            },
         }
     }
 
     /// The event times that emitted rows inherit.
     pub(crate) fn timestamps(self) -> &'a [i64] {
         match self {
-            Self::Rows { rows, .. } => rows.timestamps,
+            Self::Rows { rows, .. } | Self::Keys { rows, .. } => rows.timestamps,
             Self::Timers(due) => match due.kind {
                 weir_state::TimerKind::EventTime => due.at,
                 weir_state::TimerKind::ProcessingTime => &[],
@@ -58,6 +70,7 @@ impl<'a> Calling<'a> {
                 let (key, hash) = key_of(due, at);
                 RowInfo::timer(due.kind, due.at[at], key, hash)
             }
+            Self::Keys { rows, .. } => RowInfo::key(key_bytes(rows, at), key_hash(rows, at)),
         }
     }
 
@@ -79,6 +92,12 @@ impl<'a> Calling<'a> {
                     key_hash: Some(hash),
                 }
             }
+            Self::Keys { rows, .. } => BadRow {
+                timer: None,
+                value: key_bytes(rows, at),
+                timestamp: None,
+                key_hash: key_hash(rows, at),
+            },
         }
     }
 
@@ -86,8 +105,13 @@ impl<'a> Calling<'a> {
     pub(crate) fn input(self) -> Option<u32> {
         match self {
             Self::Rows { input, .. } => Some(input),
-            Self::Timers(_) => None,
+            Self::Timers(_) | Self::Keys { .. } => None,
         }
+    }
+
+    /// Whether it is about keys, for which no row and no timer has come.
+    pub(crate) fn is_of_keys(self) -> bool {
+        matches!(self, Self::Keys { .. })
     }
 }
 
@@ -109,6 +133,10 @@ impl OperatorNode {
                     message: format!("timers cannot fire: {error}"),
                 })
             }
+            Calling::Keys { rows, .. } => {
+                self.begin_writes(rows.keyed, false);
+                Ok(())
+            }
         }
     }
 
@@ -117,6 +145,7 @@ impl OperatorNode {
         match calling {
             Calling::Rows { input, rows } => self.operator.process(&mut self.cx, input, rows),
             Calling::Timers(due) => self.operator.on_timers(&mut self.cx, due),
+            Calling::Keys { tag, rows } => self.operator.on_keys(&mut self.cx, tag, rows),
         }
     }
 
@@ -127,7 +156,8 @@ impl OperatorNode {
         let broadcast = calling
             .input()
             .is_some_and(|input| self.is_broadcast(input));
-        self.bad_rows.leaves_out() && !self.keeps_memory && !broadcast
+        let whole = broadcast || calling.is_of_keys();
+        self.bad_rows.leaves_out() && !self.keeps_memory && !whole
     }
 }
 
@@ -135,6 +165,13 @@ fn key_hash(rows: Rows<'_>, row: usize) -> Option<u64> {
     let keyed = rows.keyed?;
     let key = *keyed.key_of_row.get(row)? as usize;
     keyed.hashes.get(key).copied()
+}
+
+/// The key of an empty row.
+fn key_bytes(rows: Rows<'_>, row: usize) -> &[u8] {
+    let keyed = rows.keyed;
+    let key = keyed.and_then(|keyed| Some(keyed.keys.get(*keyed.key_of_row.get(row)? as usize)));
+    key.unwrap_or_default()
 }
 
 fn key_of(due: Due<'_>, at: usize) -> (&[u8], u64) {

@@ -181,6 +181,13 @@ impl Chain {
             op.cx.state.fired_only(done);
         }
         let outcome = op.end(result).map_err(fail)?;
+        let asked = op.cx.state.take_asked();
+        if !asked.is_empty()
+            && let Some(all) = &mut op.all_keys
+        {
+            let timestamp = calling.timestamps().first().copied();
+            all.ask(asked, timestamp, op.cx.state.key_groups());
+        }
         if let Some(poison) = &outcome.poisoned {
             let bad = Bad {
                 calling,
@@ -432,11 +439,13 @@ fn leave_out(
     } = bad;
     let row = poison.row as usize;
     match &mut op.bad_rows {
-        BadRows::Fail => {
+        // A key is no row that could be left out: it would stay as it was, for ever.
+        bad_rows if calling.is_of_keys() || matches!(bad_rows, BadRows::Fail) => {
             let message = format!("{}\n{}", poison.message, calling.info(row));
             let row = Some(poison.row);
             Err(Failure::Guest { message, row })
         }
+        BadRows::Fail => Ok(()),
         BadRows::Skip => {
             meters.skip(&poison.message, || calling.info(row));
             Ok(())

@@ -23,6 +23,8 @@ pub(super) enum Coming {
         node: usize,
     },
     Idle(bool),
+    /// A row has asked for calls for all keys.
+    Keys,
     /// All rows are through.
     EndOfData,
 }
@@ -65,6 +67,11 @@ impl Running {
         match coming {
             Coming::Watermark { to, node } => self.advance(to, node)?,
             Coming::Idle(idle) => self.task.chain.send_all(&Element::Idle(idle)),
+            Coming::Keys => {
+                if self.task.chain.call_keys()? {
+                    self.coming.push_front(Coming::Keys);
+                }
+            }
             Coming::EndOfData => self.end_of_data()?,
         }
         Ok(Some(Step::Worked))

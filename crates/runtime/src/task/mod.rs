@@ -4,6 +4,7 @@
 //! outputs, or the time at which its source has more. It owns its operators, their state and its
 //! builders: there is no lock on the data path but that of the channels, once per batch.
 
+mod all_keys;
 mod bases;
 mod calling;
 mod chain;
@@ -35,6 +36,7 @@ use weir_model::{
 };
 use weir_operator::{Failure, SourceRows};
 
+pub(crate) use all_keys::AllKeys;
 pub(crate) use bases::Bases;
 pub(crate) use chain::{Chain, Kind, Node, NodeFailure};
 pub(crate) use event_time::{Drifts, EventTimes};
@@ -345,11 +347,14 @@ impl Running {
     /// Processes the next slice of the batch in hand (D6).
     fn slice(&mut self, mut in_hand: InHand) -> Result<(), NodeFailure> {
         let rows = in_hand.batch.rows();
-        let count = self.pace.rows(rows.len() - in_hand.next);
+        let input = self.task.input_of[in_hand.channel];
+        let count = match self.task.chain.takes_singly(input) {
+            true => 1,
+            false => self.pace.rows(rows.len() - in_hand.next),
+        };
         let range = in_hand.next..in_hand.next + count;
         let slice = self.slicer.cut(rows, range);
         let began = Instant::now();
-        let input = self.task.input_of[in_hand.channel];
         self.lineage.clear();
         if self.task.chain.keeps_lineage {
             let range = in_hand.next..in_hand.next + count;
@@ -358,6 +363,9 @@ impl Running {
         self.task.chain.process(0, input, slice, &self.lineage)?;
         let ended = Instant::now();
         self.pace.learn(count, ended.duration_since(began));
+        if self.task.chain.asks_for_keys() {
+            self.coming.push_back(Coming::Keys);
+        }
         in_hand.next += count;
         if in_hand.next < in_hand.batch.len() {
             self.in_hand = Some(in_hand);

@@ -5,6 +5,7 @@ use weir_operator::{Context, Descriptor, Failure, Operator};
 use weir_state::{SnapshotFormat, SnapshotRequest, StateDecl};
 
 use super::{
+    all_keys::AllKeys,
     lane::NodeState,
     slicer::{Pace, Slicer},
     timers::Firing,
@@ -27,6 +28,8 @@ pub(crate) struct OperatorNode {
     pub(crate) pace: Pace,
     /// `None` while its timers fire, and where it has none.
     pub(crate) firing: Option<Box<Firing>>,
+    /// `None` while it is called for all keys, and where it never is.
+    pub(crate) all_keys: Option<Box<AllKeys>>,
 }
 
 /// What of an operator a checkpoint holds.

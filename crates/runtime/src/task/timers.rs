@@ -243,7 +243,7 @@ impl OperatorNode {
 /// Rows that a timer emits go where its key goes (D10).
 fn lineage_of(calling: Calling<'_>) -> Vec<Lineage> {
     match calling {
-        Calling::Rows { .. } => Vec::new(),
+        Calling::Rows { .. } | Calling::Keys { .. } => Vec::new(),
         Calling::Timers(due) => {
             let keys = due.keyed.key_of_row.iter();
             let hashes = due.keyed.hashes;
