@@ -19,6 +19,7 @@ generate operator bindings
 generate checkpointed-part checkpointed_bindings
 generate evolving-part evolving_bindings
 generate timed-part timed_bindings
+generate keyed-broadcast-part keyed_broadcast_bindings
 generate aggregate-part aggregate_bindings
 
 if [ "${1:-}" = "--check" ]; then
@@ -26,11 +27,13 @@ if [ "${1:-}" = "--check" ]; then
     cmp "$out/checkpointed_part.rs" src/checkpointed_bindings.rs
     cmp "$out/evolving_part.rs" src/evolving_bindings.rs
     cmp "$out/timed_part.rs" src/timed_bindings.rs
+    cmp "$out/keyed_broadcast_part.rs" src/keyed_broadcast_bindings.rs
     cmp "$out/aggregate_part.rs" src/aggregate_bindings.rs
 else
     cp "$out/operator.rs" src/bindings.rs
     cp "$out/checkpointed_part.rs" src/checkpointed_bindings.rs
     cp "$out/evolving_part.rs" src/evolving_bindings.rs
     cp "$out/timed_part.rs" src/timed_bindings.rs
+    cp "$out/keyed_broadcast_part.rs" src/keyed_broadcast_bindings.rs
     cp "$out/aggregate_part.rs" src/aggregate_bindings.rs
 fi

@@ -44,12 +44,19 @@ pub(crate) fn check(declared: data::Descriptor, optional: &[&str]) -> Result<Des
         }
         (false, false) => {}
     }
+    let keyed_broadcast = optional.contains(&interfaces::KEYED_BROADCAST);
+    if keyed_broadcast && !states.iter().any(|state| state.kind.is_keyed()) {
+        let export = interfaces::KEYED_BROADCAST_EXPORT;
+        let problem = format!("no keyed state, but the component exports `{export}` for it");
+        return Err(nonsense(problem));
+    }
     let checkpointed = optional.contains(&interfaces::CHECKPOINTED);
     Ok(Descriptor {
         states,
         inputs: declared.inputs,
         side_outputs: declared.side_outputs,
         timers: declared.timers,
+        keyed_broadcast,
         // What it holds between two checkpoints cannot be made anew.
         keeps_memory: declared.keeps_memory || checkpointed,
         checkpointed,

@@ -26,6 +26,7 @@ pub(crate) enum Phase {
     Open,
     Process,
     OnTimers,
+    OnKeys,
     Accumulate,
     Merge,
     GetResult,
@@ -47,6 +48,7 @@ impl fmt::Display for Phase {
             Self::Open => "`open`",
             Self::Process => "`process`",
             Self::OnTimers => "`on-timers`",
+            Self::OnKeys => "`on-keys`",
             Self::Accumulate => "`accumulate`",
             Self::Merge => "`merge`",
             Self::GetResult => "`get-result`",
@@ -118,7 +120,7 @@ impl Guest {
     /// The context, for what is about the keys of the call.
     pub(crate) fn keyed(&mut self, import: &'static str) -> Result<&mut Context, Breach> {
         match self.phase {
-            Phase::Process | Phase::OnTimers => self.context(import),
+            Phase::Process | Phase::OnTimers | Phase::OnKeys => self.context(import),
             Phase::Start | Phase::Describe | Phase::Migrate | Phase::Render => {
                 Err(self.misplaced(import))
             }
@@ -145,6 +147,7 @@ impl Guest {
             | Phase::Open
             | Phase::Process
             | Phase::OnTimers
+            | Phase::OnKeys
             | Phase::EndOfInput
             | Phase::Finish
             | Phase::Snapshot => self.context(import),
@@ -172,6 +175,7 @@ impl Guest {
             Phase::Initialize
             | Phase::Open
             | Phase::OnTimers
+            | Phase::OnKeys
             | Phase::Accumulate
             | Phase::Merge
             | Phase::GetResult

@@ -20,6 +20,7 @@ use crate::{
     engine::TICK,
     evolving::Evolving,
     guest::{Guest, Phase},
+    keyed_broadcast::KeyedBroadcast,
     timed::Timed,
     trap::FailedCall,
 };
@@ -41,6 +42,8 @@ pub(crate) struct Exports {
     pub(crate) evolving: Option<Evolving>,
     /// And one more.
     pub(crate) timed: Option<Timed>,
+    /// Called for all keys of a state.
+    pub(crate) keyed_broadcast: Option<KeyedBroadcast>,
     /// And what folds windows.
     pub(crate) aggregate: Option<Aggregate>,
 }
@@ -162,7 +165,12 @@ impl Instance {
     ) -> Result<R, Failure> {
         let rows = matches!(
             phase,
-            Phase::Process | Phase::OnTimers | Phase::Accumulate | Phase::Merge | Phase::GetResult
+            Phase::Process
+                | Phase::OnTimers
+                | Phase::OnKeys
+                | Phase::Accumulate
+                | Phase::Merge
+                | Phase::GetResult
         );
         let deadline = cx.deadline.filter(|_| rows);
         let time = deadline.map_or(limits.time_per_call, |d| d.min(limits.time_per_call));
@@ -222,6 +230,7 @@ impl Exports {
             checkpointed: Checkpointed::of(component, store, instance)?,
             evolving: Evolving::of(component, store, instance)?,
             timed: Timed::of(component, store, instance)?,
+            keyed_broadcast: KeyedBroadcast::of(component, store, instance)?,
             aggregate: Aggregate::of(component, store, instance)?,
         })
     }

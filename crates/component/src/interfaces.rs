@@ -7,6 +7,10 @@ pub(crate) const LOGIC: &str = "weir:operator/logic@0.1.0";
 pub(crate) const TIMED: &str = "timed";
 /// The same by its full name.
 pub(crate) const TIMED_EXPORT: &str = "weir:operator/timed@0.1.0";
+/// The interface of a component that is called for all keys of a state.
+pub(crate) const KEYED_BROADCAST: &str = "keyed-broadcast";
+/// The same by its full name.
+pub(crate) const KEYED_BROADCAST_EXPORT: &str = "weir:operator/keyed-broadcast@0.1.0";
 /// The interface of a component that folds the rows of windows.
 pub(crate) const AGGREGATE: &str = "aggregate";
 /// The same by its full name.
@@ -27,7 +31,7 @@ const OPTIONAL: [&str; 6] = [
     AGGREGATE,
     CHECKPOINTED,
     EVOLVING,
-    "keyed-broadcast",
+    KEYED_BROADCAST,
     "selector",
     TIMED,
 ];

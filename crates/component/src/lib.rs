@@ -34,6 +34,7 @@ mod guest;
 mod host;
 mod instance;
 mod interfaces;
+mod keyed_broadcast;
 mod limits;
 mod log;
 mod lookup;

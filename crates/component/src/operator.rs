@@ -15,7 +15,7 @@ use crate::{
     bindings::{BatchIn, ColumnIn, OptionalIn, SlotsIn, weir::operator::data},
     checkpointed::Checkpointed,
     guest::{Guest, Phase},
-    instance::{Instance, NoInstance},
+    instance::{Exports, Instance, NoInstance},
     log::cut,
     outcome::{self, Check, Checked, MAX_MESSAGE},
     size::Size,
@@ -163,11 +163,18 @@ impl ComponentOperator {
         Ok(())
     }
 
-    fn call_process(
+    /// Calls a function with rows, and with what is prefetched of their keys.
+    fn call_rows(
         &mut self,
+        phase: Phase,
         cx: &mut Box<Context>,
-        input: u32,
         rows: Rows<'_>,
+        function: impl FnOnce(
+            &Exports,
+            &mut Store<Guest>,
+            BatchIn<'_>,
+            &[SlotsIn<'_>],
+        ) -> Entered<data::Outcome>,
     ) -> Result<data::Outcome, Failure> {
         // The scratch buffers are lent to the call.
         let mut scratch = std::mem::take(&mut self.scratch);
@@ -198,9 +205,9 @@ impl ComponentOperator {
             }),
             key_of_row: keyed.map_or(&[], |keyed| keyed.key_of_row),
         };
-        let result = self.call(Phase::Process, cx, |instance, cx, limits| {
-            instance.call_with(Phase::Process, cx, limits, |exports, store| {
-                exports.process(store, (input, batch, &slots))
+        let result = self.call(phase, cx, |instance, cx, limits| {
+            instance.call_with(phase, cx, limits, |exports, store| {
+                function(exports, store, batch, &slots)
             })
         });
         drop(slots);
@@ -319,7 +326,10 @@ impl Operator for ComponentOperator {
         if rows.keyed.is_some() {
             self.prefetch(cx)?;
         }
-        let outcome = self.call_process(cx, input, rows)?;
+        let phase = Phase::Process;
+        let outcome = self.call_rows(phase, cx, rows, |exports, store, batch, slots| {
+            exports.process(store, (input, batch, slots))
+        })?;
         let keys = rows.keyed.map_or(0, |keyed| keyed.keys.len());
         self.take_in(cx, Phase::Process, (rows.len(), keys), outcome)
     }
@@ -330,6 +340,23 @@ impl Operator for ComponentOperator {
         let outcome = self.call_on_timers(cx, due)?;
         let of = (due.len(), due.keyed.keys.len());
         self.take_in(cx, Phase::OnTimers, of, outcome)
+    }
+
+    fn on_keys(
+        &mut self,
+        cx: &mut Box<Context>,
+        tag: &[u8],
+        keys: Rows<'_>,
+    ) -> Result<Outcome, Failure> {
+        self.renew(cx)?;
+        self.prefetch(cx)?;
+        let phase = Phase::OnKeys;
+        let outcome = self.call_rows(phase, cx, keys, |exports, store, batch, slots| {
+            let missing = "`keyed-broadcast` was there when the component was loaded";
+            let keyed_broadcast = exports.keyed_broadcast.as_ref().context(missing)?;
+            keyed_broadcast.on_keys(store, tag, batch, slots)
+        })?;
+        self.take_in(cx, Phase::OnKeys, (keys.len(), keys.len()), outcome)
     }
 
     fn end_of_input(&mut self, cx: &mut Box<Context>, input: u32) -> Result<Vec<Emitted>, Failure> {

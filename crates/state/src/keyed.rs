@@ -433,6 +433,11 @@ impl KeyedState {
         !self.asks.is_empty()
     }
 
+    /// Takes back what the call in hand has asked for.
+    pub fn forget_asks(&mut self) {
+        self.asks.clear();
+    }
+
     /// What calls that were committed have asked for, in their order.
     pub fn take_asked(&mut self) -> Vec<ApplyToKeys> {
         std::mem::take(&mut self.asked)

@@ -1425,7 +1425,9 @@ pub mod weir {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// asks the host to call `keyed-broadcast.on-keys` for every key that has this state, after this call
+            /// Asks the host to call `keyed-broadcast.on-keys` for every key that has something in this state, after this call and before the
+            /// next row. Only in `process`, for a row of a broadcast input; to a component that exports `keyed-broadcast` such rows come one to
+            /// a call. `tag` is handed on.
             #[allow(async_fn_in_trait)]
             pub fn apply_to_keys(state: u32, tag: &[u8]) -> () {
                 unsafe {

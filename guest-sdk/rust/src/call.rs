@@ -90,6 +90,18 @@ impl Binding {
         ))
     }
 
+    /// Asks for calls for all keys that have something in this state.
+    pub(crate) fn apply_to_keys(&self, tag: &[u8]) -> Result<()> {
+        if self.call.is_looking() || self.call.scope.get() != Scope::Broadcast {
+            return Err(self.misused(
+                "calls for all its keys can be asked for only while a row of a broadcast input is \
+                 processed",
+            ));
+        }
+        self.call.host.apply_to_keys(self.index, tag);
+        Ok(())
+    }
+
     #[cold]
     fn misused(&self, why: &str) -> Error {
         Error::fatal(format_args!("state `{}`: {why}", self.name))

@@ -50,6 +50,16 @@ pub trait Logic {
     /// # Errors
     /// See the contract.
     fn on_timers(&mut self, due: Due, slots: Vec<Slots>) -> std::result::Result<Outcome, String>;
+    /// `keyed-broadcast.on-keys`
+    ///
+    /// # Errors
+    /// See the contract.
+    fn on_keys(
+        &mut self,
+        tag: &[u8],
+        keys: Batch,
+        slots: Vec<Slots>,
+    ) -> std::result::Result<Outcome, String>;
     /// `aggregate.accumulate`
     ///
     /// # Errors
@@ -275,6 +285,52 @@ impl<O: Operator> Driver<O> {
         Ok(None)
     }
 
+    /// Hands keys over up to the first that is refused; only a fatal error is an error.
+    fn run_keys(&mut self, tag: &[u8], batch: &Batch, slots: Vec<Slots>) -> Result<Outcome> {
+        let keys = batch.keys.ends.len() as u32;
+        self.call.begin(Scope::Subtask, keys, slots);
+        let mut poisoned = None;
+        for index in 0..batch.values.ends.len() {
+            let Some(key) = key_of(batch, index)? else {
+                return Err(Error::fatal("malformed keys from the host: there is none"));
+            };
+            self.call.enter_row(Some(key));
+            let place = index as u32;
+            let mut ctx = Ctx {
+                env: Env {
+                    host: &*self.call.host,
+                },
+                outputs: &mut self.outputs,
+                origin: Some(place),
+                key: column::row(&batch.keys, key as usize)?,
+                input: 0,
+                types: PhantomData,
+            };
+            let Err(error) = self.operator.on_key(tag, &mut ctx) else {
+                continue;
+            };
+            if error.is_fatal() {
+                return Err(error);
+            }
+            self.operator.visit(Visit::Rollback);
+            self.outputs.rollback(place);
+            poisoned = Some(Poison {
+                row: place,
+                message: error.into_message(),
+            });
+            break;
+        }
+        self.call.leave_rows();
+        let slots = self.flush()?;
+        let rows = batch.values.ends.len();
+        let emitted = self.outputs.take(rows, &batch.timestamps)?;
+        Ok(Outcome {
+            emitted,
+            slots,
+            poisoned,
+        })
+    }
+
     fn run_timers(&mut self, due: &Due, slots: Vec<Slots>) -> Result<Outcome> {
         let keys = due.keys.ends.len() as u32;
         self.call.begin(Scope::Subtask, keys, slots);
@@ -453,6 +509,16 @@ impl<O: Operator> Logic for Driver<O> {
 
     fn on_timers(&mut self, due: Due, slots: Vec<Slots>) -> std::result::Result<Outcome, String> {
         let result = self.run_timers(&due, slots);
+        self.finish_call(result)
+    }
+
+    fn on_keys(
+        &mut self,
+        tag: &[u8],
+        keys: Batch,
+        slots: Vec<Slots>,
+    ) -> std::result::Result<Outcome, String> {
+        let result = self.run_keys(tag, &keys, slots);
         self.finish_call(result)
     }
 

@@ -15,6 +15,8 @@ use crate::evolve::{Evolve, Evolving};
 use crate::evolving_bindings::exports::weir::operator::evolving;
 use crate::evolving_bindings::weir::operator::data::BytesColumn as Column;
 use crate::host::{Host, Imports, Level};
+use crate::keyed_broadcast_bindings::exports::weir::operator::keyed_broadcast;
+use crate::keyed_broadcast_bindings::weir::operator::data as keyed_data;
 use crate::operator::IntoOperator;
 use crate::timed_bindings::exports::weir::operator::timed;
 use crate::timed_bindings::weir::operator::data as timed_data;
@@ -43,6 +45,9 @@ pub trait CheckpointedComponent: Component {}
 
 /// A component made by [`operator!`](crate::operator) of an operator with timers.
 pub trait TimedComponent: Component {}
+
+/// A component made by [`operator!`](crate::operator) of an operator that is called for all keys.
+pub trait KeyedBroadcastComponent: Component {}
 
 /// A component made by [`operator!`](crate::operator) of a
 /// [`WindowAggregate`](crate::WindowAggregate).
@@ -165,6 +170,64 @@ impl<C: TimedComponent> timed::Guest for C {
             }),
         })
     }
+}
+
+impl<C: KeyedBroadcastComponent> keyed_broadcast::Guest for C {
+    fn on_keys(
+        tag: Vec<u8>,
+        keys: keyed_broadcast::Batch,
+        slots: Vec<keyed_broadcast::Slots>,
+    ) -> Result<keyed_broadcast::Outcome, String> {
+        let keys = Batch {
+            values: keys_in(keys.values),
+            timestamps: keys.timestamps,
+            keys: keys_in(keys.keys),
+            key_of_row: keys.key_of_row,
+        };
+        let slots = slots.into_iter().map(|slots| Slots {
+            state: slots.state,
+            values: OptionalColumn {
+                present: slots.values.present,
+                column: keys_in(slots.values.column),
+            },
+        });
+        let outcome = with::<C, _>(|logic| logic.on_keys(&tag, keys, slots.collect()))?;
+        let emitted = outcome.emitted.into_iter().map(|one| keyed_data::Emitted {
+            output: one.output,
+            values: keys_out(one.values),
+            origin: one.origin,
+            timestamps: one.timestamps,
+            keys: keys_out(one.keys),
+        });
+        let slots = outcome
+            .slots
+            .into_iter()
+            .map(|slots| keyed_broadcast::Slots {
+                state: slots.state,
+                values: keyed_data::OptionalColumn {
+                    present: slots.values.present,
+                    column: keys_out(slots.values.column),
+                },
+            });
+        Ok(keyed_broadcast::Outcome {
+            emitted: emitted.collect(),
+            slots: slots.collect(),
+            poisoned: outcome.poisoned.map(|poison| keyed_data::Poison {
+                row: poison.row,
+                message: poison.message,
+            }),
+        })
+    }
+}
+
+fn keys_in(column: keyed_data::BytesColumn) -> BytesColumn {
+    let keyed_data::BytesColumn { bytes, ends } = column;
+    BytesColumn { bytes, ends }
+}
+
+fn keys_out(column: BytesColumn) -> keyed_data::BytesColumn {
+    let BytesColumn { bytes, ends } = column;
+    keyed_data::BytesColumn { bytes, ends }
 }
 
 impl<C: AggregateComponent> aggregate::Guest for C {
@@ -324,67 +387,69 @@ fn fail_by_panic(result: Result<(), String>) {
 /// operators, such as [`KeyedProcess`](crate::KeyedProcess) or [`Process`](crate::Process). With
 /// `operator!(Type, timed)` it has [`Timers`](crate::Timers), with `operator!(Type, checkpointed)`
 /// it is [`Checkpointed`](crate::Checkpointed) as well, with `operator!(Type, evolving)`
-/// [`Evolving`](crate::Evolving); where it is several, they are named in this order:
-/// `operator!(Type, timed, checkpointed, evolving)`. A [`WindowAggregate`](crate::WindowAggregate)
-/// is `operator!(Type, aggregate)`.
+/// [`Evolving`](crate::Evolving), and with `operator!(Type, keyed_broadcast)` it is called for all
+/// keys ([`KeyedBroadcastProcess::on_key`](crate::KeyedBroadcastProcess::on_key)); it may be several:
+/// `operator!(Type, timed, checkpointed)`. A [`WindowAggregate`](crate::WindowAggregate) is
+/// `operator!(Type, aggregate)`.
 #[macro_export]
 macro_rules! operator {
-    ($operator:ty) => {
-        $crate::operator!(@component $operator, make_component, {}, {});
+    ($operator:ty $(, $part:ident)* $(,)?) => {
+        $crate::operator!(@part $operator, make_component, {}, {}, $($part)*);
     };
-    ($operator:ty, timed) => {
-        $crate::operator!(@component $operator, make_component, { const TIMED: bool = true; }, {
-            $crate::operator!(@timed);
-        });
+    (@part $operator:ty, $make:ident, { $($const:item)* }, { $($more:item)* }, timed $($rest:ident)*) => {
+        $crate::operator!(
+            @part $operator, $make, { $($const)* const TIMED: bool = true; },
+            { $($more)* $crate::operator!(@timed); }, $($rest)*
+        );
     };
-    ($operator:ty, checkpointed) => {
-        $crate::operator!(@component $operator, make_checkpointed_component, {}, {
-            $crate::operator!(@checkpointed);
-        });
+    (@part $operator:ty, $make:ident, { $($const:item)* }, { $($more:item)* }, keyed_broadcast $($rest:ident)*) => {
+        $crate::operator!(
+            @part $operator, $make, { $($const)* },
+            { $($more)* $crate::operator!(@keyed_broadcast); }, $($rest)*
+        );
     };
-    ($operator:ty, aggregate) => {
-        $crate::operator!(@component $operator, make_component, {}, {
-            impl $crate::export::AggregateComponent for TheOperator {}
+    (@part $operator:ty, $make:ident, { $($const:item)* }, { $($more:item)* }, checkpointed $($rest:ident)*) => {
+        $crate::operator!(
+            @part $operator, make_checkpointed_component, { $($const)* },
+            { $($more)* $crate::operator!(@checkpointed); }, $($rest)*
+        );
+    };
+    (@part $operator:ty, $make:ident, { $($const:item)* }, { $($more:item)* }, evolving $($rest:ident)*) => {
+        $crate::operator!(
+            @part $operator, $make, { $($const)* },
+            { $($more)* $crate::operator!(@evolving $operator); }, $($rest)*
+        );
+    };
+    (@part $operator:ty, $make:ident, { $($const:item)* }, { $($more:item)* }, aggregate $($rest:ident)*) => {
+        $crate::operator!(
+            @part $operator, $make, { $($const)* },
+            { $($more)* $crate::operator!(@aggregate); }, $($rest)*
+        );
+    };
+    (@part $operator:ty, $make:ident, { $($const:item)* }, { $($more:item)* },) => {
+        $crate::operator!(@component $operator, $make, { $($const)* }, { $($more)* });
+    };
+    (@part $operator:ty, $make:ident, $const:tt, $more:tt, $other:ident $($rest:ident)*) => {
+        ::core::compile_error!(concat!(
+            "`", stringify!($other), "` is no part of an operator: it is `timed`, `keyed_broadcast`, \
+             `checkpointed`, `evolving` or `aggregate`"
+        ));
+    };
+    (@keyed_broadcast) => {
+        impl $crate::export::KeyedBroadcastComponent for TheOperator {}
 
-            #[cfg(target_family = "wasm")]
-            $crate::aggregate_bindings::export! {
-                TheOperator with_types_in $crate::aggregate_bindings
-            }
-        });
+        #[cfg(target_family = "wasm")]
+        $crate::keyed_broadcast_bindings::export! {
+            TheOperator with_types_in $crate::keyed_broadcast_bindings
+        }
     };
-    ($operator:ty, evolving) => {
-        $crate::operator!(@component $operator, make_component, {}, {
-            $crate::operator!(@evolving $operator);
-        });
-    };
-    ($operator:ty, checkpointed, evolving) => {
-        $crate::operator!(@component $operator, make_checkpointed_component, {}, {
-            $crate::operator!(@checkpointed);
-            $crate::operator!(@evolving $operator);
-        });
-    };
-    ($operator:ty, timed, checkpointed) => {
-        $crate::operator!(
-            @component $operator, make_checkpointed_component, { const TIMED: bool = true; }, {
-                $crate::operator!(@timed);
-                $crate::operator!(@checkpointed);
-            }
-        );
-    };
-    ($operator:ty, timed, evolving) => {
-        $crate::operator!(@component $operator, make_component, { const TIMED: bool = true; }, {
-            $crate::operator!(@timed);
-            $crate::operator!(@evolving $operator);
-        });
-    };
-    ($operator:ty, timed, checkpointed, evolving) => {
-        $crate::operator!(
-            @component $operator, make_checkpointed_component, { const TIMED: bool = true; }, {
-                $crate::operator!(@timed);
-                $crate::operator!(@checkpointed);
-                $crate::operator!(@evolving $operator);
-            }
-        );
+    (@aggregate) => {
+        impl $crate::export::AggregateComponent for TheOperator {}
+
+        #[cfg(target_family = "wasm")]
+        $crate::aggregate_bindings::export! {
+            TheOperator with_types_in $crate::aggregate_bindings
+        }
     };
     (@timed) => {
         impl $crate::export::TimedComponent for TheOperator {}

@@ -39,6 +39,8 @@ pub(crate) trait Host {
     fn broadcast_put(&self, state: u32, map_keys: &BytesColumn, values: &OptionalColumn);
     /// `state.broadcast-scan`
     fn broadcast_scan(&self, state: u32, after: Option<&[u8]>, limit: u32) -> EntriesColumn;
+    /// `state.apply-to-keys`
+    fn apply_to_keys(&self, state: u32, tag: &[u8]);
     /// `timers.register`
     fn timers_register(&self, kind: TimerKind, keys: &[u32], at: &[i64]);
     /// `timers.delete`
@@ -119,6 +121,10 @@ impl Host for Imports {
 
     fn broadcast_scan(&self, state: u32, after: Option<&[u8]>, limit: u32) -> EntriesColumn {
         state::broadcast_scan(state, after, limit)
+    }
+
+    fn apply_to_keys(&self, state: u32, tag: &[u8]) {
+        state::apply_to_keys(state, tag);
     }
 
     fn timers_register(&self, kind: TimerKind, keys: &[u32], at: &[i64]) {

@@ -130,6 +130,20 @@ pub mod inputs;
 #[cfg(feature = "json")]
 mod json;
 mod key;
+#[allow(
+    clippy::all,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    unsafe_code,
+    unreachable_pub,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    reason = "generated; see regenerate.sh"
+)]
+#[rustfmt::skip]
+#[doc(hidden)]
+pub mod keyed_broadcast_bindings;
 mod map_key;
 mod metrics;
 #[doc(hidden)]

@@ -13,7 +13,7 @@ use crate::{
         state::{self, Host},
     },
     breach::Breach,
-    guest::Guest,
+    guest::{Guest, Phase},
     limits::ENTRY,
 };
 
@@ -252,11 +252,23 @@ impl Host for Guest {
         Ok(entries_out(out))
     }
 
-    fn apply_to_keys(&mut self, _state: u32, _tag: Vec<u8>) -> wasmtime::Result<()> {
-        Err(wasmtime::Error::new(Breach::Contract {
-            message: "`state.apply-to-keys` is not available in this version of the host: it does \
-                      not call `keyed-broadcast.on-keys`"
-                .into(),
-        }))
+    fn apply_to_keys(&mut self, state: u32, tag: Vec<u8>) -> wasmtime::Result<()> {
+        const IMPORT: &str = "state.apply-to-keys";
+        self.write(tag.len().saturating_add(ENTRY))?;
+        // That the rows are of a broadcast input is known where the call ends.
+        let cx = match self.phase {
+            Phase::Process => self.context(IMPORT)?,
+            phase => {
+                let message = format!(
+                    "`{IMPORT}` cannot be used in {phase}: it is for rows of a broadcast input, \
+                     which every subtask sees alike"
+                );
+                return Err(Breach::Contract { message }.into());
+            }
+        };
+        cx.state
+            .apply_to_keys(StateIndex(state), &tag)
+            .map_err(breach(IMPORT))?;
+        Ok(())
     }
 }

@@ -237,13 +237,20 @@ fn describe_has_no_state() {
 }
 
 #[test]
-fn keys_are_not_visited_yet() {
+fn calls_for_all_keys_are_asked_for_of_keyed_state_and_in_process() {
     let apply = "(call $apply-to-keys (i32.const 0) (i32.const 0) (i32.const 0))";
     let failure = fails(&processing(BROADCAST, apply));
     assert_broken(
         &failure,
-        "`state.apply-to-keys` is not available in this version of the host",
+        "state `count` was declared as broadcast state and used as keyed state",
     );
+    let hand = Hand {
+        open: format!("{apply} i32.const {OK}"),
+        ..stateful(BROADCAST)
+    };
+    let component = hand.load(&engine()).unwrap();
+    let failure = Running::start(&component, Limits::default()).err().unwrap();
+    assert_broken(&failure, "`state.apply-to-keys` cannot be used in `open`");
 }
 
 #[test]

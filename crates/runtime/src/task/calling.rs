@@ -142,6 +142,36 @@ impl OperatorNode {
 
     /// Makes the call.
     pub(crate) fn call(&mut self, calling: Calling<'_>) -> Result<Outcome, Failure> {
+        let outcome = self.call_operator(calling)?;
+        if self.cx.state.asks() {
+            self.check_asked(calling)?;
+            if outcome.poisoned.is_some() {
+                // It came alone, and counts for nothing.
+                self.cx.state.forget_asks();
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Calls for all keys are asked for where every subtask asks alike (C28).
+    fn check_asked(&self, calling: Calling<'_>) -> Result<(), Failure> {
+        let input = calling.input();
+        if input.is_some_and(|input| self.is_broadcast(input)) && self.all_keys.is_some() {
+            return Ok(());
+        }
+        let why = match input {
+            _ if self.all_keys.is_none() => {
+                "the component does not export `keyed-broadcast`".into()
+            }
+            Some(input) => format!("input {input} is no broadcast input"),
+            None => "no row is processed".to_owned(),
+        };
+        Err(Failure::Contract {
+            message: format!("`state.apply-to-keys` cannot be used here: {why}"),
+        })
+    }
+
+    fn call_operator(&mut self, calling: Calling<'_>) -> Result<Outcome, Failure> {
         match calling {
             Calling::Rows { input, rows } => self.operator.process(&mut self.cx, input, rows),
             Calling::Timers(due) => self.operator.on_timers(&mut self.cx, due),

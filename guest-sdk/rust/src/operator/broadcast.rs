@@ -1,6 +1,6 @@
 //! Operators with a second input whose rows go to all subtasks, and state that those rows write.
 
-use super::{IntoOperator, Operator};
+use super::{IntoOperator, Operator, no_on_key};
 use crate::ctx::{Ctx, Env};
 use crate::describe::{Describe, KeyedDescribe, Visit};
 use crate::error::Result;
@@ -104,6 +104,64 @@ pub trait KeyedBroadcastProcess: Default + 'static {
         row: Row<Self::BroadcastIn>,
         ctx: &mut Ctx<Self::Out>,
     ) -> Result<()>;
+
+    /// Called for a key for which no row has come, since a row of the broadcast input has asked for
+    /// that by `apply_to_keys` of a state: right after that row, for each key that has something in
+    /// the state, with the tag that was given there. The operator is then
+    /// `operator!(Type, keyed_broadcast)`. Broadcast state is read and not written; what is emitted
+    /// has the event time of the row that asked.
+    ///
+    /// ```
+    /// use weir_guest::{Ctx, KeyedBroadcastProcess, KeyedDescribe, Result, Row, Value};
+    ///
+    /// /// Counts by key; the row `report` has all counts told, and `reset` forgets them.
+    /// #[derive(Default)]
+    /// struct Counts { count: Value<u64> }
+    ///
+    /// impl KeyedBroadcastProcess for Counts {
+    ///     type In = String;
+    ///     type BroadcastIn = String;
+    ///     type Out = String;
+    ///
+    ///     fn describe(&mut self, d: &mut KeyedDescribe) {
+    ///         d.value("count", &mut self.count).prefetch();
+    ///     }
+    ///
+    ///     fn process(&mut self, _row: Row<String>, _ctx: &mut Ctx<String>) -> Result<()> {
+    ///         let count = self.count.get()?.copied().unwrap_or(0) + 1;
+    ///         self.count.set(count)
+    ///     }
+    ///
+    ///     fn process_broadcast(&mut self, row: Row<String>, _ctx: &mut Ctx<String>) -> Result<()> {
+    ///         self.count.apply_to_keys(row.value)
+    ///     }
+    ///
+    ///     fn on_key(&mut self, tag: &[u8], ctx: &mut Ctx<String>) -> Result<()> {
+    ///         if tag == b"reset" {
+    ///             return self.count.clear();
+    ///         }
+    ///         let count = self.count.get()?.copied().unwrap_or(0);
+    ///         let key = ctx.key().part(0)?;
+    ///         ctx.emit(format_args!("{key}={count}"))
+    ///     }
+    /// }
+    ///
+    /// weir_guest::operator!(Counts, keyed_broadcast);
+    /// # use weir_guest::testing::Harness;
+    /// # let mut counts = Harness::open::<Counts, _>("null").unwrap();
+    /// # counts.keyed([("a", ""), ("b", ""), ("a", "")]).unwrap();
+    /// # let told = counts.broadcast(["report", "reset", "report"]).unwrap();
+    /// # assert_eq!(told.main(), ["a=2", "b=1"]);
+    /// # assert_eq!(counts.held("count"), 0);
+    /// ```
+    ///
+    /// # Errors
+    /// Any error fails the task, whatever the job's `on-error` says: a key is no row that could be
+    /// left out.
+    fn on_key(&mut self, tag: &[u8], ctx: &mut Ctx<Self::Out>) -> Result<()> {
+        let _ = (tag, ctx);
+        Err(no_on_key())
+    }
 
     /// A timer that the operator has set is due. The key is in hand as with a row; what is emitted
     /// has the event time of an event-time timer, or none of itself.
@@ -285,6 +343,10 @@ impl<T: KeyedBroadcastProcess> Operator for KeyedWithBroadcast<T> {
 
     fn on_timer(&mut self, timer: Timer, ctx: &mut Ctx<T::Out>) -> Result<()> {
         self.0.on_timer(timer, ctx)
+    }
+
+    fn on_key(&mut self, tag: &[u8], ctx: &mut Ctx<T::Out>) -> Result<()> {
+        self.0.on_key(tag, ctx)
     }
 
     fn end_of_input(&mut self, ctx: &mut Ctx<T::Out>) -> Result<()> {

@@ -36,6 +36,12 @@ pub trait Operator: 'static {
     fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<Self::Out>) -> Result<()>;
     #[doc(hidden)]
     fn on_timer(&mut self, timer: Timer, ctx: &mut Ctx<Self::Out>) -> Result<()>;
+    /// Called for a key, without a row.
+    #[doc(hidden)]
+    fn on_key(&mut self, tag: &[u8], ctx: &mut Ctx<Self::Out>) -> Result<()> {
+        let _ = (tag, ctx);
+        Err(no_on_key())
+    }
     /// Adds rows to accumulators, from the first row on; the index of one that is refused, and why.
     #[doc(hidden)]
     fn accumulate(&mut self, rows: &Rows<'_>, folded: &mut Folded) -> Result<Option<(u32, Error)>> {
@@ -63,6 +69,12 @@ pub trait Operator: 'static {
     fn end_of_input(&mut self, ctx: &mut Ctx<Self::Out>) -> Result<()>;
     #[doc(hidden)]
     fn finish(&mut self, ctx: &mut Ctx<Self::Out>) -> Result<()>;
+}
+
+/// Calls for all keys come, and the operator does nothing about them.
+#[cold]
+fn no_on_key() -> Error {
+    Error::fatal("calls for all keys of a state were asked for, and the operator has no `on_key`")
 }
 
 /// Makes an [`Operator`] of what an author wrote. `Kind` is found by inference.

@@ -101,4 +101,13 @@ impl<A: Aggregate> Aggregating<A> {
     pub fn clear(&mut self) -> Result<()> {
         self.cells.set(None)
     }
+
+    /// Has [`on_key`](crate::KeyedBroadcastProcess::on_key) called for each key that has something
+    /// here, with this tag: see there. Only while a row of the broadcast input is processed.
+    ///
+    /// # Errors
+    /// Fatal anywhere else.
+    pub fn apply_to_keys(&self, tag: impl AsRef<[u8]>) -> Result<()> {
+        self.cells.apply_to_keys(tag.as_ref())
+    }
 }

@@ -58,6 +58,12 @@ impl<T> Default for Cells<T> {
 }
 
 impl<T: StateCodec> Cells<T> {
+    /// Asks for calls for all keys that have a value.
+    pub(crate) fn apply_to_keys(&self, tag: &[u8]) -> Result<()> {
+        let binding = self.binding.as_ref().ok_or_else(undeclared)?;
+        binding.apply_to_keys(tag)
+    }
+
     /// The value of the key in hand.
     pub(crate) fn get(&mut self) -> Result<Option<&T>> {
         let key = self.load()?;

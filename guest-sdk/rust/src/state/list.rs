@@ -250,6 +250,16 @@ impl<T: StateCodec> List<T> {
         }
         Ok(())
     }
+
+    /// Has [`on_key`](crate::KeyedBroadcastProcess::on_key) called for each key that has something
+    /// here, with this tag: see there. Only while a row of the broadcast input is processed.
+    ///
+    /// # Errors
+    /// Fatal anywhere else.
+    pub fn apply_to_keys(&self, tag: impl AsRef<[u8]>) -> Result<()> {
+        let binding = self.binding.as_ref().ok_or_else(undeclared)?;
+        binding.apply_to_keys(tag.as_ref())
+    }
 }
 
 impl<T: StateCodec> Handle for List<T> {

@@ -35,6 +35,8 @@ pub(super) struct Memory {
     scope: Scope,
     pub(super) subtask: u32,
     pub(super) parallelism: u32,
+    /// What the call in hand, and those before it, have asked for: a state and a tag.
+    pub(super) asked: Vec<(u32, Bytes)>,
     /// The states that were put to in the call in hand.
     put: BTreeSet<u32>,
     pub(super) imports: Vec<&'static str>,
@@ -93,6 +95,7 @@ impl Memory {
             scope: Scope::Nothing,
             subtask: 0,
             parallelism: 1,
+            asked: Vec::new(),
             put: BTreeSet::new(),
             imports: Vec::new(),
             read: 0,
@@ -136,8 +139,7 @@ impl Memory {
     /// Ends a call: takes in the slots it returned, or drops what it did.
     pub(super) fn end(&mut self, slots: std::result::Result<&[Slots], ()>) {
         let Ok(slots) = slots else {
-            (self.held, self.accessed, self.timers) = std::mem::take(&mut self.before);
-            self.metrics = std::mem::take(&mut self.metrics_before);
+            self.undo();
             return;
         };
         for slots in slots {
@@ -149,6 +151,34 @@ impl Memory {
             }
         }
         self.drop_expired();
+    }
+
+    /// Drops what the last call did.
+    pub(super) fn undo(&mut self) {
+        (self.held, self.accessed, self.timers) = std::mem::take(&mut self.before);
+        self.metrics = std::mem::take(&mut self.metrics_before);
+        self.asked.clear();
+    }
+
+    /// The keys that have something in a state that has not expired.
+    pub(super) fn keys_of(&self, state: u32) -> Vec<Bytes> {
+        let ttl = self.states.get(state as usize).and_then(|decl| decl.ttl);
+        let is_alive = |slot: &(u32, Bytes), part: Part| {
+            let last = self.accessed.get(&(slot.clone(), part));
+            ttl.zip(last).is_none_or(|(ttl, last)| {
+                last.saturating_add_unsigned(ttl.duration_ms) > self.processing_time
+            })
+        };
+        let of_state = self.held.iter().filter(|((held, _), _)| *held == state);
+        let alive = of_state.filter(|(slot, held)| match held {
+            Held::Value(_) => is_alive(slot, Part::Value),
+            Held::List(items) => (0..items.len()).any(|n| is_alive(slot, Part::Item(n))),
+            Held::Map(entries) => {
+                let mut entries = entries.keys();
+                entries.any(|key| is_alive(slot, Part::Entry(key.clone())))
+            }
+        });
+        alive.map(|((_, key), _)| key.clone()).collect()
     }
 
     pub(super) fn held(&self, state: u32) -> usize {
@@ -183,6 +213,12 @@ impl Memory {
             Scope::Nothing,
             "{import} where there is no state"
         );
+    }
+
+    fn ask(&mut self, state: u32, tag: &[u8]) {
+        self.imports.push("apply-to-keys");
+        assert_eq!(self.scope, Scope::Broadcast, "apply-to-keys elsewhere");
+        self.asked.push((state, tag.to_vec()));
     }
 
     fn called_timers(&mut self, import: &'static str, keys: &[u32], at: &[i64]) {
@@ -529,6 +565,10 @@ impl Host for MemoryHost {
         let page = page(&memory.entries(state), after, limit);
         memory.read += page.keys.ends.len();
         page
+    }
+
+    fn apply_to_keys(&self, state: u32, tag: &[u8]) {
+        self.0.borrow_mut().ask(state, tag);
     }
 
     fn timers_register(&self, kind: TimerKind, keys: &[u32], at: &[i64]) {

@@ -52,6 +52,9 @@ use memory::{Memory, MemoryHost};
 pub use evolved::Evolved;
 pub use saved::Saved;
 
+/// How many keys a call for all keys has.
+const KEYS_AT_ONCE: usize = 3;
+
 /// Makes an operator on a host.
 type Make = fn(Box<dyn Host>) -> Box<dyn Logic>;
 
@@ -326,10 +329,12 @@ impl Harness {
         self.batch(0, rows.into_iter().map(input))
     }
 
-    /// Processes one batch of rows of the broadcast input, the first if there are several.
+    /// Processes one batch of rows of the broadcast input, the first if there are several. Where rows
+    /// ask for calls for all keys, they come one by one, each with its calls behind it.
     ///
     /// # Errors
-    /// As [`rows`](Self::rows), and where the operator has no broadcast input.
+    /// As [`rows`](Self::rows), where the operator has no broadcast input, and where it refuses a
+    /// key.
     pub fn broadcast<V: AsRef<[u8]>>(
         &mut self,
         rows: impl IntoIterator<Item = V>,
@@ -338,8 +343,66 @@ impl Harness {
         let input = inputs
             .find(|input| self.logic.is_broadcast(*input))
             .ok_or("the operator has no broadcast input")?;
-        let row = |value: V| Input::row(value.as_ref());
-        self.batch(input, rows.into_iter().map(row))
+        let rows: Vec<Input> = rows
+            .into_iter()
+            .map(|row| Input::row(row.as_ref()))
+            .collect();
+        let output = self.batch(input, rows.clone())?;
+        let asks = !self.memory.borrow().asked.is_empty();
+        if rows.len() < 2 || !asks {
+            return self.call_all_keys(output);
+        }
+        // To an operator that asks, the host gives such rows one by one.
+        self.memory.borrow_mut().undo();
+        let mut all = Output {
+            emitted: Vec::new(),
+            ..output
+        };
+        all.poisoned = None;
+        for (place, row) in rows.into_iter().enumerate() {
+            let output = self.batch(input, [row])?;
+            let output = self.call_all_keys(output)?;
+            all.emitted.extend(output.emitted);
+            if let Some((_, message)) = output.poisoned {
+                all.poisoned = Some((place, message));
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    /// What a row has asked for, if it was not refused.
+    fn call_all_keys(&mut self, mut output: Output) -> Result<Output, String> {
+        let asked = std::mem::take(&mut self.memory.borrow_mut().asked);
+        for (state, tag) in asked {
+            if output.poisoned.is_none() {
+                output.emitted.extend(self.call_keys(state, &tag)?);
+            }
+        }
+        Ok(output)
+    }
+
+    /// Calls for all keys of a state, many to a call.
+    fn call_keys(&mut self, state: u32, tag: &[u8]) -> Result<Vec<Emitted>, String> {
+        let keys = self.memory.borrow().keys_of(state);
+        let mut emitted = Vec::new();
+        for keys in keys.chunks(KEYS_AT_ONCE) {
+            let batch = columns(keys.iter().map(|key| Input {
+                key: Some(key.clone()),
+                value: Vec::new(),
+                timestamp: None,
+            }));
+            let slots = self.memory.borrow_mut().begin(Scope::Subtask, &batch.keys);
+            let outcome = self.logic.on_keys(tag, batch, slots);
+            let slots = outcome.as_ref().map(|outcome| &outcome.slots[..]);
+            self.memory.borrow_mut().end(slots.map_err(|_| ()));
+            let outcome = outcome?;
+            if let Some(poison) = outcome.poisoned {
+                return Err(poison.message);
+            }
+            emitted.extend(outcome.emitted);
+        }
+        Ok(emitted)
     }
 
     /// Processes one batch of rows of input `input`.

@@ -29,6 +29,7 @@ fn wrong(inputs: &str, takes: u32, states: &[StateKind]) -> Vec<[String; 4]> {
         side_outputs: Vec::new(),
         timers: false,
         keeps_memory: false,
+        keyed_broadcast: false,
         checkpointed: false,
         evolving: false,
     };

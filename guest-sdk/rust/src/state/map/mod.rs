@@ -303,6 +303,16 @@ impl<K: MapKey, V: StateCodec> Map<K, V> {
         }
         self.journal.push(undo);
     }
+
+    /// Has [`on_key`](crate::KeyedBroadcastProcess::on_key) called for each key that has something
+    /// here, with this tag: see there. Only while a row of the broadcast input is processed.
+    ///
+    /// # Errors
+    /// Fatal anywhere else.
+    pub fn apply_to_keys(&self, tag: impl AsRef<[u8]>) -> Result<()> {
+        let binding = self.binding.as_ref().ok_or_else(undeclared)?;
+        binding.apply_to_keys(tag.as_ref())
+    }
 }
 
 impl<K: MapKey, V: StateCodec> Handle for Map<K, V> {
