@@ -210,6 +210,7 @@ pub(crate) fn graph(
             outputs: 1,
             on_error: OnError::Fail,
             chain: true,
+            watermarks: None,
         };
         operators.insert(operator.clone(), node);
     }

@@ -175,6 +175,7 @@ fn deploy(rows: source::Rows, each: Duration) -> Result<Deployment> {
         outputs: 1,
         on_error: OnError::Fail,
         chain: true,
+        watermarks: None,
     };
     let sink = SinkNode {
         parallelism,

@@ -283,6 +283,7 @@ fn stand_in(task: &TaskInfo) -> Result<Box<Context>, Failure> {
         metrics: Metrics::default(),
         deadline: None,
         rehearsal: false,
+        said_watermarks: Vec::new(),
     }))
 }
 

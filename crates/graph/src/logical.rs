@@ -6,7 +6,7 @@
 use std::{fmt, sync::Arc};
 
 use indexmap::IndexMap;
-use weir_event_time::WatermarkStrategy;
+use weir_event_time::{EmittedStrategy, WatermarkStrategy};
 use weir_model::{JobName, MaxParallelism, Name, OperatorName, Parallelism, SinkName, SourceName};
 use weir_operator::KeySelector;
 
@@ -49,6 +49,8 @@ pub struct OperatorNode {
     pub on_error: OnError,
     /// Whether it may be chained to what is before it.
     pub chain: bool,
+    /// How it makes watermarks of what it emits; `None` = those it gets go on.
+    pub watermarks: Option<EmittedStrategy>,
 }
 
 /// A sink.

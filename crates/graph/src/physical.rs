@@ -3,7 +3,7 @@
 //! INVARIANT: each input of the logical graph is in the plan once, as a link inside a chain or as
 //! an edge between two; a chain has one head, and all its nodes have its parallelism.
 
-use weir_event_time::WatermarkStrategy;
+use weir_event_time::{EmittedStrategy, WatermarkStrategy};
 use weir_model::{JobName, MaxParallelism, Name, Parallelism};
 
 use crate::{GraphError, LogicalGraph, OnError, Partitioning, validate::Nodes};
@@ -73,6 +73,9 @@ pub enum NodeKind {
         on_error: OnError,
         /// Number of inputs.
         inputs: u32,
+        /// How it makes watermarks of what it emits. Nothing is chained behind one that does, for a
+        /// task has one watermark.
+        watermarks: Option<EmittedStrategy>,
     },
     /// A sink.
     Sink,

@@ -210,7 +210,11 @@ impl<'g> Nodes<'g> {
         let producer = self.producer(input)?;
         let forward = matches!(input.partitioning, Partitioning::Forward);
         let equal = self.list[producer].parallelism == node.parallelism;
-        (node.chain && forward && equal).then_some(producer)
+        let makes_watermarks = match &self.list[producer].kind {
+            NodeKind::Operator { watermarks, .. } => watermarks.is_some(),
+            NodeKind::Source { .. } | NodeKind::Sink => false,
+        };
+        (node.chain && forward && equal && !makes_watermarks).then_some(producer)
     }
 
     /// The nodes with producers before consumers, otherwise in order of the job file. The error is
@@ -277,6 +281,7 @@ fn operator_node<'g>((name, operator): (&'g Name, &'g OperatorNode)) -> Node<'g>
         kind: NodeKind::Operator {
             on_error: operator.on_error.clone(),
             inputs: u32::try_from(operator.inputs.len()).unwrap_or(u32::MAX),
+            watermarks: operator.watermarks,
         },
         letters: Vec::new(),
         outputs: operator.outputs,

@@ -60,8 +60,9 @@ impl JobFile {
             graph.sources.insert(name.clone(), node);
         }
         for (name, operator) in &self.operators {
-            let inputs = operator.inputs.iter();
-            let inputs = inputs
+            let inputs = operator
+                .inputs
+                .iter()
                 .filter_map(|input| self.input(input, operator.parallelism, resolve, &mut list));
             let inputs: Vec<_> = inputs.collect();
             if inputs.len() < operator.inputs.len() {
@@ -74,6 +75,7 @@ impl JobFile {
                 outputs: 1 + u32::try_from(side).unwrap_or(u32::MAX - 1),
                 on_error: operator.on_error.clone(),
                 chain: operator.chain,
+                watermarks: operator.watermark,
             };
             graph.operators.insert(name.clone(), node);
         }

@@ -10,7 +10,7 @@ use std::{
 
 use indexmap::IndexMap;
 use weir_checkpoint::{CheckpointMode, Config, RestartStrategy, TwoPhaseOptions};
-use weir_event_time::WatermarkStrategy;
+use weir_event_time::{EmittedStrategy, WatermarkStrategy};
 use weir_formats::{Pointer, TimeUnit};
 use weir_graph::OnError;
 use weir_model::{JobName, MaxParallelism, Name, OperatorName, Parallelism, SinkName, SourceName};
@@ -441,6 +441,8 @@ pub struct Operator {
     pub on_error: OnError,
     /// `chain`: whether it may run in one task with what is before it.
     pub chain: bool,
+    /// `watermark`: how it makes watermarks of what it emits; `None` = those it gets go on.
+    pub watermark: Option<EmittedStrategy>,
     /// `limits`.
     pub limits: Limits,
 }

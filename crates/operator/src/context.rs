@@ -41,6 +41,10 @@ pub struct Context {
     pub watermark: EventTime,
     /// One reading of the clock per call: it does not move while the call runs.
     pub processing_time: ProcessingTime,
+    /// The watermarks that the call says of what it emits, each with the number of rows of the main
+    /// output that are before it ; only where the job file lets it make
+    /// watermarks.
+    pub said_watermarks: Vec<(u32, i64)>,
     /// Metrics the operator reports; what a failed call reported is dropped.
     pub metrics: Metrics,
     /// A shorter deadline than the operator's own, while a failure is being isolated.

@@ -14,7 +14,7 @@ use weir_checkpoint::{
     CheckpointMode, Config, JobPaths, Restart, RestartStrategy, SnapshotStore, TwoPhaseOptions,
     testing::MemoryStore,
 };
-use weir_event_time::WatermarkStrategy;
+use weir_event_time::{EmittedStrategy, WatermarkStrategy};
 use weir_graph::{
     Endpoint, Input, LogicalGraph, OnError, OperatorNode, Partitioning, SinkNode, SourceNode, plan,
 };
@@ -240,6 +240,7 @@ impl TestJob {
             outputs: 1,
             on_error: OnError::Fail,
             chain: true,
+            watermarks: None,
         };
         self.graph.operators.insert(Name::new(name).unwrap(), node);
         self.operators
@@ -259,6 +260,13 @@ impl TestJob {
     #[must_use]
     pub fn unchained(mut self) -> Self {
         self.graph.operators.last_mut().unwrap().1.chain = false;
+        self
+    }
+
+    /// Lets the operator that was added last make watermarks of what it emits.
+    #[must_use]
+    pub fn making(mut self, watermarks: EmittedStrategy) -> Self {
+        self.graph.operators.last_mut().unwrap().1.watermarks = Some(watermarks);
         self
     }
 

@@ -1691,6 +1691,26 @@ pub mod weir {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
+            /// Says that of what this operator emits behind the first `behind` rows of the main output of this call no row has an event time
+            /// at or below `at`, late ones apart. Only in `process`, `on-timers` and `on-keys`, and where the job file has
+            /// `watermark: { component: true }` for the operator; a lower one than before says nothing.
+            #[allow(async_fn_in_trait)]
+            pub fn emit_watermark(at: Timestamp, behind: u32) -> () {
+                unsafe {
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "weir:operator/context@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "emit-watermark"]
+                        fn wit_import0(_: i64, _: i32);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import0(_: i64, _: i32) {
+                        unreachable!()
+                    }
+                    wit_import0(_rt::as_i64(at), _rt::as_i32(&behind));
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
             /// one reading per call: it does not move while the call runs
             #[allow(async_fn_in_trait)]
             pub fn processing_time() -> Timestamp {
@@ -3326,9 +3346,9 @@ macro_rules! __export_operator_impl {
         : () = { #[rustfmt::skip] #[cfg(target_arch = "wasm32")] #[unsafe (link_section =
         "component-type:wit-bindgen:0.63.0:weir:operator@0.1.0:operator:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 2583] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 2619] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x98\x13\x01A\x02\x01\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xbc\x13\x01A\x02\x01\
 A\x15\x01B%\x01x\x04\0\x09timestamp\x03\0\0\x01p}\x01py\x01r\x02\x05bytes\x02\x04\
 ends\x03\x04\0\x0cbytes-column\x03\0\x04\x01r\x02\x07present\x02\x06column\x05\x04\
 \0\x0foptional-column\x03\0\x06\x01p\x01\x01r\x04\x06values\x05\x0atimestamps\x08\
@@ -3367,27 +3387,28 @@ ate@0.1.0\x05\x03\x02\x03\0\0\x09timestamp\x02\x03\0\0\x0atimer-kind\x01B\x09\x0
 \x03\x02\x01\x04\x04\0\x09timestamp\x03\0\0\x02\x03\x02\x01\x05\x04\0\x0atimer-k\
 ind\x03\0\x02\x01py\x01p\x01\x01@\x03\x04kind\x03\x04keys\x04\x02at\x05\x01\0\x04\
 \0\x08register\x01\x06\x04\0\x06delete\x01\x06\x03\0\x1aweir:operator/timers@0.1\
-.0\x05\x06\x01B\x0b\x02\x03\x02\x01\x04\x04\0\x09timestamp\x03\0\0\x01r\x06\x03j\
+.0\x05\x06\x01B\x0d\x02\x03\x02\x01\x04\x04\0\x09timestamp\x03\0\0\x01r\x06\x03j\
 obs\x08operators\x07subtasky\x0bparallelismy\x0fmax-parallelismy\x07attempty\x04\
 \0\x04task\x03\0\x02\x01@\0\0\x03\x04\0\x09this-task\x01\x04\x01@\0\0s\x04\0\x06\
-config\x01\x05\x01@\0\0\x01\x04\0\x11current-watermark\x01\x06\x04\0\x0fprocessi\
-ng-time\x01\x06\x03\0\x1bweir:operator/context@0.1.0\x05\x07\x01B\x0b\x01m\x05\x05\
-trace\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\x01@\x02\x05level\
-\x01\x07messages\x01\0\x04\0\x03log\x01\x02\x01@\x02\x04names\x02byw\x01\0\x04\0\
-\x0bcounter-add\x01\x03\x01@\x02\x04names\x05valueu\x01\0\x04\0\x09gauge-set\x01\
-\x04\x01pu\x01@\x02\x04names\x06values\x05\x01\0\x04\0\x10histogram-record\x01\x06\
-\x03\0\x1dweir:operator/telemetry@0.1.0\x05\x08\x02\x03\0\0\x05batch\x02\x03\0\0\
-\x05slots\x02\x03\0\0\x07outcome\x02\x03\0\0\x07emitted\x02\x03\0\0\x0adescripto\
-r\x01B\x19\x02\x03\x02\x01\x09\x04\0\x05batch\x03\0\0\x02\x03\x02\x01\x0a\x04\0\x05\
-slots\x03\0\x02\x02\x03\x02\x01\x0b\x04\0\x07outcome\x03\0\x04\x02\x03\x02\x01\x0c\
-\x04\0\x07emitted\x03\0\x06\x02\x03\x02\x01\x0d\x04\0\x0adescriptor\x03\0\x08\x01\
-@\0\0\x09\x04\0\x08describe\x01\x0a\x01j\0\x01s\x01@\0\0\x0b\x04\0\x04open\x01\x0c\
-\x01p\x03\x01j\x01\x05\x01s\x01@\x03\x05inputy\x04rows\x01\x05slots\x0d\0\x0e\x04\
-\0\x07process\x01\x0f\x01p\x07\x01j\x01\x10\x01s\x01@\x01\x05inputy\0\x11\x04\0\x0c\
-end-of-input\x01\x12\x01@\0\0\x11\x04\0\x06finish\x01\x13\x04\0\x19weir:operator\
-/logic@0.1.0\x05\x0e\x04\0\x1cweir:operator/operator@0.1.0\x04\0\x0b\x0e\x01\0\x08\
-operator\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.2\
-62.0\x10wit-bindgen-rust\x060.63.0";
+config\x01\x05\x01@\0\0\x01\x04\0\x11current-watermark\x01\x06\x01@\x02\x02at\x01\
+\x06behindy\x01\0\x04\0\x0eemit-watermark\x01\x07\x04\0\x0fprocessing-time\x01\x06\
+\x03\0\x1bweir:operator/context@0.1.0\x05\x07\x01B\x0b\x01m\x05\x05trace\x05debu\
+g\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\x01@\x02\x05level\x01\x07messa\
+ges\x01\0\x04\0\x03log\x01\x02\x01@\x02\x04names\x02byw\x01\0\x04\0\x0bcounter-a\
+dd\x01\x03\x01@\x02\x04names\x05valueu\x01\0\x04\0\x09gauge-set\x01\x04\x01pu\x01\
+@\x02\x04names\x06values\x05\x01\0\x04\0\x10histogram-record\x01\x06\x03\0\x1dwe\
+ir:operator/telemetry@0.1.0\x05\x08\x02\x03\0\0\x05batch\x02\x03\0\0\x05slots\x02\
+\x03\0\0\x07outcome\x02\x03\0\0\x07emitted\x02\x03\0\0\x0adescriptor\x01B\x19\x02\
+\x03\x02\x01\x09\x04\0\x05batch\x03\0\0\x02\x03\x02\x01\x0a\x04\0\x05slots\x03\0\
+\x02\x02\x03\x02\x01\x0b\x04\0\x07outcome\x03\0\x04\x02\x03\x02\x01\x0c\x04\0\x07\
+emitted\x03\0\x06\x02\x03\x02\x01\x0d\x04\0\x0adescriptor\x03\0\x08\x01@\0\0\x09\
+\x04\0\x08describe\x01\x0a\x01j\0\x01s\x01@\0\0\x0b\x04\0\x04open\x01\x0c\x01p\x03\
+\x01j\x01\x05\x01s\x01@\x03\x05inputy\x04rows\x01\x05slots\x0d\0\x0e\x04\0\x07pr\
+ocess\x01\x0f\x01p\x07\x01j\x01\x10\x01s\x01@\x01\x05inputy\0\x11\x04\0\x0cend-o\
+f-input\x01\x12\x01@\0\0\x11\x04\0\x06finish\x01\x13\x04\0\x19weir:operator/logi\
+c@0.1.0\x05\x0e\x04\0\x1cweir:operator/operator@0.1.0\x04\0\x0b\x0e\x01\0\x08ope\
+rator\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.\
+0\x10wit-bindgen-rust\x060.63.0";
         };
     };
 }
@@ -3400,8 +3421,8 @@ pub use __export_operator_impl as export;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 2329] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xfa\x10\x01A\x02\x01\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 2365] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x9e\x11\x01A\x02\x01\
 A\x0e\x01B%\x01x\x04\0\x09timestamp\x03\0\0\x01p}\x01py\x01r\x02\x05bytes\x02\x04\
 ends\x03\x04\0\x0cbytes-column\x03\0\x04\x01r\x02\x07present\x02\x06column\x05\x04\
 \0\x0foptional-column\x03\0\x06\x01p\x01\x01r\x04\x06values\x05\x0atimestamps\x08\
@@ -3440,19 +3461,20 @@ ate@0.1.0\x05\x03\x02\x03\0\0\x09timestamp\x02\x03\0\0\x0atimer-kind\x01B\x09\x0
 \x03\x02\x01\x04\x04\0\x09timestamp\x03\0\0\x02\x03\x02\x01\x05\x04\0\x0atimer-k\
 ind\x03\0\x02\x01py\x01p\x01\x01@\x03\x04kind\x03\x04keys\x04\x02at\x05\x01\0\x04\
 \0\x08register\x01\x06\x04\0\x06delete\x01\x06\x03\0\x1aweir:operator/timers@0.1\
-.0\x05\x06\x01B\x0b\x02\x03\x02\x01\x04\x04\0\x09timestamp\x03\0\0\x01r\x06\x03j\
+.0\x05\x06\x01B\x0d\x02\x03\x02\x01\x04\x04\0\x09timestamp\x03\0\0\x01r\x06\x03j\
 obs\x08operators\x07subtasky\x0bparallelismy\x0fmax-parallelismy\x07attempty\x04\
 \0\x04task\x03\0\x02\x01@\0\0\x03\x04\0\x09this-task\x01\x04\x01@\0\0s\x04\0\x06\
-config\x01\x05\x01@\0\0\x01\x04\0\x11current-watermark\x01\x06\x04\0\x0fprocessi\
-ng-time\x01\x06\x03\0\x1bweir:operator/context@0.1.0\x05\x07\x01B\x0b\x01m\x05\x05\
-trace\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\x01@\x02\x05level\
-\x01\x07messages\x01\0\x04\0\x03log\x01\x02\x01@\x02\x04names\x02byw\x01\0\x04\0\
-\x0bcounter-add\x01\x03\x01@\x02\x04names\x05valueu\x01\0\x04\0\x09gauge-set\x01\
-\x04\x01pu\x01@\x02\x04names\x06values\x05\x01\0\x04\0\x10histogram-record\x01\x06\
-\x03\0\x1dweir:operator/telemetry@0.1.0\x05\x08\x04\0<weir:operator/operator-wit\
-h-all-of-its-exports-removed@0.1.0\x04\0\x0b.\x01\0(operator-with-all-of-its-exp\
-orts-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x07\
-0.262.0\x10wit-bindgen-rust\x060.63.0";
+config\x01\x05\x01@\0\0\x01\x04\0\x11current-watermark\x01\x06\x01@\x02\x02at\x01\
+\x06behindy\x01\0\x04\0\x0eemit-watermark\x01\x07\x04\0\x0fprocessing-time\x01\x06\
+\x03\0\x1bweir:operator/context@0.1.0\x05\x07\x01B\x0b\x01m\x05\x05trace\x05debu\
+g\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\x01@\x02\x05level\x01\x07messa\
+ges\x01\0\x04\0\x03log\x01\x02\x01@\x02\x04names\x02byw\x01\0\x04\0\x0bcounter-a\
+dd\x01\x03\x01@\x02\x04names\x05valueu\x01\0\x04\0\x09gauge-set\x01\x04\x01pu\x01\
+@\x02\x04names\x06values\x05\x01\0\x04\0\x10histogram-record\x01\x06\x03\0\x1dwe\
+ir:operator/telemetry@0.1.0\x05\x08\x04\0<weir:operator/operator-with-all-of-its\
+-exports-removed@0.1.0\x04\0\x0b.\x01\0(operator-with-all-of-its-exports-removed\
+\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.0\x10\
+wit-bindgen-rust\x060.63.0";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

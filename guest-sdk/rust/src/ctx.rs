@@ -120,6 +120,44 @@ impl<'c, Out> Ctx<'c, Out> {
         self.outputs.to(output.index(), self.origin)
     }
 
+    /// Says up to when all rows have come: of what is emitted from here on none has this event time
+    /// or an earlier one, late rows apart. The rows of side outputs of this call are before it. In
+    /// the job file the operator has `watermark: { component: true }`; elsewhere this fails the
+    /// task.
+    ///
+    /// ```
+    /// use weir_guest::{Ctx, Process, Result, Row};
+    ///
+    /// /// Rows are `<time> <text>`; a row without text says that all up to its time have come.
+    /// #[derive(Default)]
+    /// struct Punctuated;
+    ///
+    /// impl Process for Punctuated {
+    ///     type In = String;
+    ///     type Out = String;
+    ///
+    ///     fn process(&mut self, row: Row<String>, ctx: &mut Ctx<String>) -> Result<()> {
+    ///         match row.split_once(' ') {
+    ///             Some((time, text)) => ctx.main().at(time.parse()?).emit(text),
+    ///             None => ctx.emit_watermark(row.parse()?),
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// weir_guest::operator!(Punctuated);
+    /// # use weir_guest::testing::Harness;
+    /// # let mut punctuated = Harness::open::<Punctuated, _>("null").unwrap();
+    /// # let out = punctuated.rows(["5 a", "5", "9 b", "7"]).unwrap();
+    /// # assert_eq!(out.main(), ["a", "b"]);
+    /// # assert_eq!(punctuated.said_watermarks(), [(1, 5), (2, 7)]);
+    /// ```
+    ///
+    /// # Errors
+    /// Fatal where no row, timer or key is in hand.
+    pub fn emit_watermark(&mut self, at: i64) -> Result<()> {
+        self.outputs.watermark(self.origin, at)
+    }
+
     /// The key of the row in hand; without parts if the input is not keyed.
     pub fn key(&self) -> Key<'c> {
         Key::from_encoded(self.key)

@@ -202,6 +202,7 @@ impl<O: Operator> Driver<O> {
         let poisoned = self.process_rows(input, batch, decoded)?;
         self.call.leave_rows();
         let slots = self.flush()?;
+        self.outputs.say_watermarks(&*self.call.host);
         let emitted = self
             .outputs
             .take(batch.values.ends.len(), &batch.timestamps)?;
@@ -323,6 +324,7 @@ impl<O: Operator> Driver<O> {
         self.call.leave_rows();
         let slots = self.flush()?;
         let rows = batch.values.ends.len();
+        self.outputs.say_watermarks(&*self.call.host);
         let emitted = self.outputs.take(rows, &batch.timestamps)?;
         Ok(Outcome {
             emitted,
@@ -341,6 +343,7 @@ impl<O: Operator> Driver<O> {
             TimerKind::EventTime => &due.at[..],
             TimerKind::ProcessingTime => &[],
         };
+        self.outputs.say_watermarks(&*self.call.host);
         let emitted = self.outputs.take(due.at.len(), timestamps)?;
         Ok(Outcome {
             emitted,

@@ -388,7 +388,7 @@ fn fail_by_panic(result: Result<(), String>) {
 /// `operator!(Type, timed)` it has [`Timers`](crate::Timers), with `operator!(Type, checkpointed)`
 /// it is [`Checkpointed`](crate::Checkpointed) as well, with `operator!(Type, evolving)`
 /// [`Evolving`](crate::Evolving), and with `operator!(Type, keyed_broadcast)` it is called for all
-/// keys ([`KeyedBroadcastProcess::on_key`](crate::KeyedBroadcastProcess::on_key)); it may be several:
+/// keys, see [`on_key`](crate::KeyedBroadcastProcess::on_key); it may be several:
 /// `operator!(Type, timed, checkpointed)`. A [`WindowAggregate`](crate::WindowAggregate) is
 /// `operator!(Type, aggregate)`.
 #[macro_export]
@@ -396,31 +396,46 @@ macro_rules! operator {
     ($operator:ty $(, $part:ident)* $(,)?) => {
         $crate::operator!(@part $operator, make_component, {}, {}, $($part)*);
     };
-    (@part $operator:ty, $make:ident, { $($const:item)* }, { $($more:item)* }, timed $($rest:ident)*) => {
+    (
+        @part $operator:ty, $make:ident, { $($const:item)* }, { $($more:item)* },
+        timed $($rest:ident)*
+    ) => {
         $crate::operator!(
             @part $operator, $make, { $($const)* const TIMED: bool = true; },
             { $($more)* $crate::operator!(@timed); }, $($rest)*
         );
     };
-    (@part $operator:ty, $make:ident, { $($const:item)* }, { $($more:item)* }, keyed_broadcast $($rest:ident)*) => {
+    (
+        @part $operator:ty, $make:ident, { $($const:item)* }, { $($more:item)* },
+        keyed_broadcast $($rest:ident)*
+    ) => {
         $crate::operator!(
             @part $operator, $make, { $($const)* },
             { $($more)* $crate::operator!(@keyed_broadcast); }, $($rest)*
         );
     };
-    (@part $operator:ty, $make:ident, { $($const:item)* }, { $($more:item)* }, checkpointed $($rest:ident)*) => {
+    (
+        @part $operator:ty, $make:ident, { $($const:item)* }, { $($more:item)* },
+        checkpointed $($rest:ident)*
+    ) => {
         $crate::operator!(
             @part $operator, make_checkpointed_component, { $($const)* },
             { $($more)* $crate::operator!(@checkpointed); }, $($rest)*
         );
     };
-    (@part $operator:ty, $make:ident, { $($const:item)* }, { $($more:item)* }, evolving $($rest:ident)*) => {
+    (
+        @part $operator:ty, $make:ident, { $($const:item)* }, { $($more:item)* },
+        evolving $($rest:ident)*
+    ) => {
         $crate::operator!(
             @part $operator, $make, { $($const)* },
             { $($more)* $crate::operator!(@evolving $operator); }, $($rest)*
         );
     };
-    (@part $operator:ty, $make:ident, { $($const:item)* }, { $($more:item)* }, aggregate $($rest:ident)*) => {
+    (
+        @part $operator:ty, $make:ident, { $($const:item)* }, { $($more:item)* },
+        aggregate $($rest:ident)*
+    ) => {
         $crate::operator!(
             @part $operator, $make, { $($const)* },
             { $($more)* $crate::operator!(@aggregate); }, $($rest)*
@@ -431,8 +446,8 @@ macro_rules! operator {
     };
     (@part $operator:ty, $make:ident, $const:tt, $more:tt, $other:ident $($rest:ident)*) => {
         ::core::compile_error!(concat!(
-            "`", stringify!($other), "` is no part of an operator: it is `timed`, `keyed_broadcast`, \
-             `checkpointed`, `evolving` or `aggregate`"
+            "`", stringify!($other), "` is no part of an operator: these are `timed`, \
+             `keyed_broadcast`, `checkpointed`, `evolving` and `aggregate`"
         ));
     };
     (@keyed_broadcast) => {

@@ -51,6 +51,8 @@ pub(crate) trait Host {
     fn config(&self) -> String;
     /// `context.current-watermark`
     fn current_watermark(&self) -> i64;
+    /// `context.emit-watermark`
+    fn emit_watermark(&self, at: i64, behind: u32);
     /// `context.processing-time`
     fn processing_time(&self) -> i64;
     /// `telemetry.log`
@@ -145,6 +147,10 @@ impl Host for Imports {
 
     fn current_watermark(&self) -> i64 {
         context::current_watermark()
+    }
+
+    fn emit_watermark(&self, at: i64, behind: u32) {
+        context::emit_watermark(at, behind);
     }
 
     fn processing_time(&self) -> i64 {

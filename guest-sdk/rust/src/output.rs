@@ -7,6 +7,7 @@ use crate::call::{Binding, undeclared};
 use crate::column;
 use crate::error::{Error, Result};
 use crate::handles::made_handle;
+use crate::host::Host;
 use crate::row::EncodeAs;
 use crate::state::Handle;
 
@@ -64,6 +65,9 @@ pub struct Output<'o, T> {
 /// The rows of all outputs. Output 0 is the main one, then the side outputs as declared.
 pub(crate) struct Outputs {
     outputs: Vec<Rows>,
+    /// Watermarks: which input row said it, behind how many rows of the main output, and up to
+    /// when.
+    watermarks: Vec<(u32, u32, i64)>,
 }
 
 /// The rows of one output.
@@ -161,6 +165,7 @@ impl Outputs {
     pub(crate) fn new(side_outputs: usize) -> Self {
         Self {
             outputs: (0..=side_outputs).map(|_| Rows::with_room(0, 0)).collect(),
+            watermarks: Vec::new(),
         }
     }
 
@@ -177,8 +182,33 @@ impl Outputs {
         }
     }
 
+    /// Input row `origin` says a watermark, behind what was emitted so far.
+    pub(crate) fn watermark(&mut self, origin: Option<u32>, at: i64) -> Result<()> {
+        let Some(origin) = origin else {
+            return Err(Error::fatal(
+                "a watermark can be said only while a row, a timer or a key is in hand",
+            ));
+        };
+        let behind = self
+            .outputs
+            .first()
+            .map_or(0, |main| main.values.ends.len());
+        self.watermarks.push((origin, behind as u32, at));
+        Ok(())
+    }
+
+    /// Tells the host the watermarks of a call.
+    pub(crate) fn say_watermarks(&mut self, host: &dyn Host) {
+        for (_, behind, at) in self.watermarks.drain(..) {
+            host.emit_watermark(at, behind);
+        }
+    }
+
     /// Drops what came from input row `origin`, the last one that was processed.
     pub(crate) fn rollback(&mut self, origin: u32) {
+        while self.watermarks.last().is_some_and(|(of, ..)| *of == origin) {
+            self.watermarks.pop();
+        }
         for rows in &mut self.outputs {
             let dropped = rows
                 .origin
@@ -192,6 +222,7 @@ impl Outputs {
 
     /// Drops everything.
     pub(crate) fn clear(&mut self) {
+        self.watermarks.clear();
         for rows in &mut self.outputs {
             *rows = Rows::with_room(0, 0);
         }

@@ -2,7 +2,7 @@
 //! and none changes what it means.
 
 use serde::{Deserialize, Serialize};
-use weir_model::SavepointFormat;
+use weir_model::{EventTime, ProcessingTime, SavepointFormat};
 use weir_runtime::{CheckpointStats, control as runtime};
 
 /// How the state of a savepoint is written.
@@ -174,6 +174,9 @@ pub(crate) struct Node {
     /// In milliseconds; those of hosts before it have none.
     #[serde(default)]
     pub(crate) watermark_ms: Option<i64>,
+    /// How far the watermark is behind the clock of the host; none where it is at the end.
+    #[serde(default)]
+    pub(crate) watermark_lag_ms: Option<i64>,
 }
 
 /// An error, in the form of those of all verbs.
@@ -242,7 +245,7 @@ impl From<runtime::StopDone> for Stopped {
 
 impl Status {
     /// Of a job.
-    pub(crate) fn of(named: Named, status: runtime::JobStatus) -> Self {
+    pub(crate) fn of(named: Named, status: runtime::JobStatus, now: ProcessingTime) -> Self {
         let node = |node: runtime::NodeStatus| Node {
             name: node.name.to_string(),
             parallelism: node.parallelism.get(),
@@ -253,6 +256,7 @@ impl Status {
             skipped: node.skipped,
             dead_lettered: node.dead_lettered,
             watermark_ms: node.watermark.map(|watermark| watermark.0),
+            watermark_lag_ms: lag(node.watermark, now),
         };
         Self {
             named,
@@ -268,6 +272,12 @@ impl Status {
             nodes: status.nodes.into_iter().map(node).collect(),
         }
     }
+}
+
+/// How far a watermark is behind the clock, in milliseconds.
+fn lag(watermark: Option<EventTime>, now: ProcessingTime) -> Option<i64> {
+    let watermark = watermark.filter(|&watermark| watermark < EventTime::MAX)?;
+    Some(now.0.saturating_sub(watermark.0))
 }
 
 impl From<runtime::CheckpointStatus> for Checkpoints {
@@ -292,6 +302,15 @@ impl From<runtime::CheckpointStatus> for Checkpoints {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_watermark_lags_behind_the_clock_unless_it_is_at_the_end() {
+        let now = ProcessingTime(10_000);
+        assert_eq!(lag(Some(EventTime(9_000)), now), Some(1_000));
+        assert_eq!(lag(Some(EventTime(12_000)), now), Some(-2_000));
+        assert_eq!(lag(Some(EventTime::MAX), now), None);
+        assert_eq!(lag(None, now), None);
+    }
 
     #[test]
     fn what_is_not_said_is_usual_and_what_is_unknown_is_refused() {

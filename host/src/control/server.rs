@@ -33,7 +33,10 @@ use tokio::{
     task::JoinSet,
     time::timeout,
 };
-use weir_runtime::control::{CommandError, JobCommand, Reply};
+use weir_runtime::{
+    Clock, SystemClock,
+    control::{CommandError, JobCommand, Reply},
+};
 
 use super::{
     MEMORY, folder,
@@ -260,7 +263,7 @@ impl Served {
 
     async fn status(&self) -> Answer {
         let status = self.ask(|reply| JobCommand::Status { reply }).await?;
-        let status = Status::of(self.identity.named(), status);
+        let status = Status::of(self.identity.named(), status, SystemClock.now());
         Ok(respond(StatusCode::OK, &status))
     }
 

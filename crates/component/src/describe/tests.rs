@@ -79,6 +79,7 @@ fn what_is_declared_is_taken_over() {
         ..decl("sum", StateKind::Value, "utf8")
     };
     let expected = Descriptor {
+        keyed_broadcast: false,
         states: vec![sum, decl("seen", StateKind::Map, "postcard")],
         inputs: 2,
         side_outputs: vec!["late".into()],

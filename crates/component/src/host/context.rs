@@ -2,7 +2,9 @@
 
 use crate::{
     bindings::weir::operator::context::{Host, Task},
-    guest::Guest,
+    breach::Breach,
+    guest::{Guest, Phase},
+    limits::ENTRY,
 };
 
 impl Host for Guest {
@@ -24,6 +26,25 @@ impl Host for Guest {
 
     fn current_watermark(&mut self) -> wasmtime::Result<i64> {
         Ok(self.context("context.current-watermark")?.watermark.0)
+    }
+
+    fn emit_watermark(&mut self, at: i64, behind: u32) -> wasmtime::Result<()> {
+        const IMPORT: &str = "context.emit-watermark";
+        self.write(ENTRY)?;
+        if !matches!(self.phase, Phase::Process | Phase::OnTimers | Phase::OnKeys) {
+            let message = format!(
+                "`{IMPORT}` cannot be used in {}: watermarks are said between rows",
+                self.phase
+            );
+            return Err(Breach::Contract { message }.into());
+        }
+        let said = &mut self.context(IMPORT)?.said_watermarks;
+        if said.last().is_some_and(|(before, _)| *before > behind) {
+            let message = format!("`{IMPORT}`: behind fewer rows than the one before it");
+            return Err(Breach::Contract { message }.into());
+        }
+        said.push((behind, at));
+        Ok(())
     }
 
     fn processing_time(&mut self) -> wasmtime::Result<i64> {

@@ -249,7 +249,8 @@ fn calls_for_all_keys_are_asked_for_of_keyed_state_and_in_process() {
         ..stateful(BROADCAST)
     };
     let component = hand.load(&engine()).unwrap();
-    let failure = Running::start(&component, Limits::default()).err().unwrap();
+    let mut running = Running::start(&component, Limits::default()).unwrap();
+    let failure = running.operator.open(&mut running.cx).unwrap_err();
     assert_broken(&failure, "`state.apply-to-keys` cannot be used in `open`");
 }
 

@@ -328,6 +328,7 @@ impl Running {
                 metrics: Metrics::default(),
                 deadline: None,
                 rehearsal: false,
+                said_watermarks: Vec::new(),
             }),
         })
     }

@@ -187,6 +187,7 @@ pub(crate) fn random_graph() -> impl Strategy<Value = LogicalGraph> {
                 outputs: 2,
                 on_error: OnError::Fail,
                 chain: draft.chain,
+                watermarks: None,
             };
             known.push((name.clone(), draft.parallelism, true));
             // The order of the job file need not be that of the rows.

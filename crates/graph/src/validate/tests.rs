@@ -43,6 +43,7 @@ pub(crate) fn graph(text: &str) -> LogicalGraph {
                 outputs: 2,
                 on_error: OnError::Skip,
                 chain: true,
+                watermarks: None,
             };
             graph.operators.insert(name, operator);
         } else {

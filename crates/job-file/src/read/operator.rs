@@ -12,6 +12,7 @@ use super::{
     keys::{Key, Keys},
     kinds::{Anything, Flag, NameText, Place, Size, Special, Time, Whole, Within, Words, WordsOr},
     renamed::{self, RENAMED_FROM},
+    watermark,
     window::{self, WINDOW},
 };
 use crate::{
@@ -46,6 +47,7 @@ pub(super) const KEYS: Keys = Keys {
             &RENAMED_FROM,
             &INPUTS,
             &WINDOW,
+            &watermark::EMITTED,
             &CONFIG,
             &PARALLELISM,
             &ON_ERROR,
@@ -189,6 +191,7 @@ pub(super) fn read(
         unavailable(report, "`grants`", entry.key_span, instead);
     }
     let windows = window::read(&fields, report);
+    let watermark = watermark::read_emitted(&fields, report);
     let limits = limits(&fields, around, report);
     let on_error = on_error(&fields, around, report).unwrap_or_default();
     let parallelism = fields.parallelism(&PARALLELISM, report);
@@ -206,6 +209,7 @@ pub(super) fn read(
         config: config.unwrap_or_default(),
         on_error,
         chain: chain.is_none_or(|(chain, _)| chain),
+        watermark,
         limits,
     })
 }

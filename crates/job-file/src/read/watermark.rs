@@ -1,9 +1,9 @@
-//! `watermark` of a source.
+//! `watermark` of a source, and of an operator.
 
 use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value as Json, json};
-use weir_event_time::{DriftLimit, WatermarkStrategy};
+use weir_event_time::{DriftLimit, EmittedStrategy, WatermarkStrategy};
 
 use super::{
     fields::{Fields, name_of},
@@ -16,6 +16,65 @@ pub(super) const WATERMARK: Key<Within> = Key::of("watermark", Within(&KEYS))
     .about("Up to which event time all rows have come. Needs `timestamp`.")
     .without("nothing is known of event time until the source has ended")
     .example("{ bounded-out-of-orderness: 5s }");
+
+pub(super) const EMITTED: Key<Within> = Key::of("watermark", Within(&EMITTED_KEYS))
+    .about("How watermarks follow from the rows that the operator emits, and not from its inputs.")
+    .without("the watermarks of its inputs go on")
+    .example("{ bounded-out-of-orderness: 5s }");
+
+const EMITTED_KEYS: Keys = Keys {
+    elsewhere: &[
+        ("idle-after", "belongs to `watermark` of a source"),
+        ("alignment", "belongs to `watermark` of a source"),
+    ],
+    rules: one_emitted,
+    ..Keys::of("operator-watermark", &[&BOUND, &MONOTONIC, &COMPONENT]).about(
+        "`watermark` of an operator",
+        "For a component that gives rows their event time, or says itself up to when all have come. \
+         Each subtask says its watermark behind each 1,024 rows of its main output, when it has no \
+         more for now, and where its inputs say one. Of those only their end, and whether they are \
+         idle, goes on.",
+    )
+};
+
+const COMPONENT: Key<Flag> = Key::of("component", Flag { only: Some(true) })
+    .about("The component says them, by `context.emit-watermark`.")
+    .without("`bounded-out-of-orderness` or `monotonic` says how they follow from rows")
+    .example("true");
+
+fn one_emitted() -> Vec<Json> {
+    let one = |key: &dyn AnyKey| json!({ "required": [key.name()] });
+    vec![json!({ "oneOf": [one(&BOUND), one(&MONOTONIC), one(&COMPONENT)] })]
+}
+
+/// Reads `watermark` of an operator.
+pub(super) fn read_emitted(fields: &Fields<'_>, report: &mut Report) -> Option<EmittedStrategy> {
+    let own = fields.within(&EMITTED, report)?;
+    let Some(component) = own.entry(&COMPONENT) else {
+        return Some(EmittedStrategy::Bounded {
+            max_out_of_orderness_ms: millis(bound(&own, &EMITTED_KEYS, report)?),
+        });
+    };
+    let says = own.boolean(&COMPONENT, report);
+    let others: [&dyn AnyKey; 2] = [&BOUND, &MONOTONIC];
+    if let Some(other) = others.iter().find_map(|key| own.entry(*key)) {
+        report
+            .error(code::CONTRADICTION, "watermarks follow one rule")
+            .at(component.key_span, "here")
+            .at(other.key_span, "or here");
+        return None;
+    }
+    match says? {
+        (true, _) => Some(EmittedStrategy::Component),
+        (false, span) => {
+            report
+                .error(code::BAD_VALUE, "`component: false` says nothing")
+                .at(span, "how do watermarks follow?")
+                .help("`bounded-out-of-orderness: 5s` has them follow from the times of rows");
+            None
+        }
+    }
+}
 
 const KEYS: Keys = Keys {
     rules: one_strategy,
@@ -87,7 +146,7 @@ pub(super) fn read(
         error.at(name, "needs `timestamp` beside it");
     }
     // All are read, so that all errors are told.
-    let bound = bound(&own, report);
+    let bound = bound(&own, &KEYS, report);
     let idle_after = own.duration(&IDLE_AFTER, report);
     let alignment = alignment(&own, report);
     Some(WatermarkStrategy {
@@ -98,7 +157,11 @@ pub(super) fn read(
 }
 
 /// How far rows may be out of order, by one of two keys.
-fn bound(own: &Fields<'_>, report: &mut Report) -> Option<Duration> {
+fn bound(own: &Fields<'_>, keys: &Keys, report: &mut Report) -> Option<Duration> {
+    let needs = match keys.known.iter().any(|key| key.name() == COMPONENT.name) {
+        true => "needs `bounded-out-of-orderness`, `monotonic` or `component`",
+        false => "needs `bounded-out-of-orderness` or `monotonic`",
+    };
     let bound = own.duration(&BOUND, report);
     let monotonic = own.boolean(&MONOTONIC, report);
     match (own.entry(&BOUND), own.entry(&MONOTONIC)) {
@@ -111,17 +174,14 @@ fn bound(own: &Fields<'_>, report: &mut Report) -> Option<Duration> {
             None
         }
         // Of a slip it is told as of one.
-        (None, None) if own.misspelled(&BOUND, &KEYS).is_some() => None,
+        (None, None) if own.misspelled(&BOUND, keys).is_some() => None,
         (None, None) => {
             report
                 .error(
                     code::MISSING_KEY,
                     "`watermark` does not say how late rows may be",
                 )
-                .at(
-                    own.name(),
-                    "needs `bounded-out-of-orderness` or `monotonic`",
-                );
+                .at(own.name(), needs);
             None
         }
         (None, Some(_)) if monotonic?.0 => Some(Duration::ZERO),

@@ -94,6 +94,7 @@ fn base() -> Json {
             "next": {
                 "component": "next.wasm",
                 "inputs": [ "cart" ],
+                "watermark": { "monotonic": true },
                 "on-error": { "dead-letter": "refused" },
             },
         },
@@ -121,6 +122,7 @@ fn place(id: &str) -> &'static str {
         "generator" => "/sources/made",
         "timestamp" => "/sources/clicks/timestamp",
         "watermark" => "/sources/clicks/watermark",
+        "operator-watermark" => "/operators/next/watermark",
         "alignment" => "/sources/clicks/watermark/alignment",
         "socket-source" => "/sources/line",
         "reconnect" => "/sources/line/reconnect",
@@ -209,6 +211,9 @@ fn without(id: &str, key: &str) -> Json {
         ("timestamp", "json") => remove("/sources/clicks/timestamp", "column"),
         ("watermark", "bounded-out-of-orderness") => {
             remove("/sources/clicks/watermark", "monotonic");
+        }
+        ("operator-watermark", "bounded-out-of-orderness" | "component") => {
+            remove("/operators/next/watermark", "monotonic");
         }
         ("window", "tumbling" | "session") => remove("/operators/hourly/window", "sliding"),
         ("window", "count") => {
@@ -362,6 +367,9 @@ fn what_need_not_be_written_can_be_left_out() {
         ("file-source", "timestamp"),
         ("watermark", "bounded-out-of-orderness"),
         ("watermark", "monotonic"),
+        ("operator-watermark", "bounded-out-of-orderness"),
+        ("operator-watermark", "monotonic"),
+        ("operator-watermark", "component"),
         ("window", "tumbling"),
         ("window", "sliding"),
         ("window", "session"),

@@ -135,6 +135,7 @@ impl Bench {
             metrics: Metrics::default(),
             deadline: None,
             rehearsal: false,
+            said_watermarks: Vec::new(),
         };
         let options = WindowOptions {
             rules,

@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use tokio::sync::{Notify, mpsc};
 use weir_checkpoint::{CheckpointMode, TaskId, TwoPhase};
+use weir_event_time::EmittedStrategy;
 use weir_graph::{Chain as Chained, Edge, EdgeId, Link, NodeKind, Partitioning, Plan, Port};
 use weir_model::{Attempt, EventTime, Name, Parallelism, ProcessingTime};
 use weir_operator::{Context, Failure, Metrics, TaskInfo};
@@ -19,7 +20,8 @@ use crate::{
     meters::NodeMeters,
     task::{
         AllKeys, Bases, Beginning, Chain, Drifts, EventTimes, Firing, Holds, Kind, Lane, LaneSink,
-        Node, OperatorNode, Pace, SinkNode, Slicer, SourceHead, Storage, Task, Transactions, Wires,
+        Node, OperatorNode, OwnTime, Pace, SinkNode, Slicer, SourceHead, Storage, Task,
+        Transactions, Wires,
     },
 };
 
@@ -291,10 +293,17 @@ fn add_node(
     };
     made.meters.push(meters.clone());
     let links = links(&planned.links, local);
+    let own_time = match &planned.kind {
+        NodeKind::Operator { watermarks, .. } => {
+            watermarks.map(|strategy| Box::new(OwnTime::new(strategy, &links)))
+        }
+        NodeKind::Source { .. } | NodeKind::Sink => None,
+    };
     made.nodes.push(Node {
         name,
         kind,
         links,
+        own_time,
         meters,
     });
     Ok(())
@@ -363,6 +372,16 @@ struct Placed<'a> {
 }
 
 impl Placed<'_> {
+    /// Whether its component may say watermarks.
+    fn says_watermarks(&self) -> bool {
+        match &self.chain.nodes[self.at].kind {
+            NodeKind::Operator { watermarks, .. } => {
+                *watermarks == Some(EmittedStrategy::Component)
+            }
+            NodeKind::Source { .. } | NodeKind::Sink => false,
+        }
+    }
+
     /// Of each input, whether every subtask gets all its rows.
     fn broadcast_inputs(&self, plan: &Plan) -> Vec<bool> {
         if self.at > 0 {
@@ -528,6 +547,7 @@ fn operator(
         metrics: Metrics::default(),
         deadline: None,
         rehearsal: false,
+        said_watermarks: Vec::new(),
         task: info,
     };
     Ok(OperatorNode {
@@ -536,6 +556,7 @@ fn operator(
         bad_rows,
         holds: Holds::new(descriptor, shared.storage.is_some()),
         keeps_memory: descriptor.keeps_memory || descriptor.checkpointed,
+        says_watermarks: node.says_watermarks(),
         broadcast: node.broadcast_inputs(&shared.deployment.plan),
         beginning,
         slicer: Slicer::default(),

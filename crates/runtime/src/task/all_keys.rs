@@ -3,8 +3,8 @@
 //! They come right after the call that asked, before the next row: so the task takes such rows one
 //! by one, and nothing else before all keys had their turn. No barrier comes between them either:
 //! nothing overtakes on a broadcast edge (D9), and before the barriers of those were delivered
-//! nothing overtakes anywhere else. Between the calls the task looks at control, and stops where its
-//! outputs are full.
+//! nothing overtakes anywhere else. Between the calls the task looks at control, and stops where
+//! its outputs are full.
 //!
 //! INVARIANT: a key that had something in the state when its calls began has exactly one, and no
 //! other key has one. A call may change what its own keys have, so keys are read group by group.

@@ -143,6 +143,14 @@ impl OperatorNode {
     /// Makes the call.
     pub(crate) fn call(&mut self, calling: Calling<'_>) -> Result<Outcome, Failure> {
         let outcome = self.call_operator(calling)?;
+        if !self.cx.said_watermarks.is_empty() && !self.says_watermarks {
+            return Err(Failure::Contract {
+                message: "`context.emit-watermark` is for operators with \
+                          `watermark: { component: true }` in the job file, and this one has no such \
+                          key"
+                    .into(),
+            });
+        }
         if self.cx.state.asks() {
             self.check_asked(calling)?;
             if outcome.poisoned.is_some() {

@@ -14,6 +14,7 @@ use super::{
     calling::Calling,
     isolate::REFUSED,
     operator::{Fate, OperatorNode},
+    own_time::{Leaving, OwnTime},
     sink::SinkNode,
 };
 use crate::{
@@ -28,6 +29,8 @@ pub(crate) struct Node {
     pub(crate) name: Name,
     pub(crate) kind: Kind,
     pub(crate) links: Vec<(u32, Link)>,
+    /// Where it makes watermarks of what it emits.
+    pub(crate) own_time: Option<Box<OwnTime>>,
     pub(crate) meters: Arc<NodeMeters>,
 }
 
@@ -211,13 +214,30 @@ impl Chain {
         emitted: Vec<Emitted>,
         input: Inherited<'_>,
     ) -> Result<(), NodeFailure> {
+        let makes_watermarks = self.nodes[at].own_time.is_some();
+        let mut leaving = Vec::new();
         for mut one in emitted {
             let timestamps = timestamps_of(&mut one, input.timestamps);
             let lineage = match self.keeps_lineage {
                 true => lineage_of(&one, input.lineage),
                 false => Vec::new(),
             };
+            if makes_watermarks && one.output == 0 {
+                leaving.push(Leaving {
+                    values: one.values,
+                    timestamps,
+                    lineage,
+                });
+                continue;
+            }
             self.emit(at, one.output, one.values, timestamps, lineage)?;
+        }
+        if makes_watermarks {
+            let said = match &mut self.nodes[at].kind {
+                Kind::Operator(op) => std::mem::take(&mut op.cx.said_watermarks),
+                Kind::Source | Kind::Sink(_) => Vec::new(),
+            };
+            self.emit_with_watermarks(at, leaving, &said)?;
         }
         Ok(())
     }
@@ -264,7 +284,7 @@ impl Chain {
         }
     }
 
-    fn emit_shared(
+    pub(super) fn emit_shared(
         &mut self,
         at: usize,
         link: Link,
@@ -409,7 +429,7 @@ impl Chain {
 }
 
 impl Node {
-    fn links_of(&self, output: u32) -> impl Iterator<Item = Link> {
+    pub(super) fn links_of(&self, output: u32) -> impl Iterator<Item = Link> {
         self.links
             .iter()
             .filter(move |(o, _)| *o == output)

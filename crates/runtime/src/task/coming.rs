@@ -87,7 +87,7 @@ impl Running {
             }
             node += 1;
         }
-        self.task.chain.send_all(&Element::Watermark(to));
+        self.task.chain.send_watermark(to);
         Ok(())
     }
 

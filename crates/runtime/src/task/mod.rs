@@ -15,6 +15,7 @@ mod lane;
 mod object;
 mod operator;
 mod overtaken;
+mod own_time;
 mod sink;
 mod slicer;
 mod source;
@@ -42,6 +43,7 @@ pub(crate) use chain::{Chain, Kind, Node, NodeFailure};
 pub(crate) use event_time::{Drifts, EventTimes};
 pub(crate) use lane::{Lane, LaneHandle, LaneSink, Storage, lock};
 pub(crate) use operator::{Beginning, Holds, OperatorNode};
+pub(crate) use own_time::OwnTime;
 pub(crate) use sink::{SinkNode, Transactions};
 pub(crate) use slicer::{Pace, Slicer};
 pub(crate) use source::SourceHead;
@@ -248,6 +250,7 @@ impl Running {
                     }
                 }
                 Step::Wait(until) => {
+                    self.task.chain.say_watermarks();
                     self.task.chain.flush()?;
                     let alarm = self.next_alarm()?;
                     if let Some(cancelled) = self.wait(until, alarm).await? {

@@ -19,6 +19,8 @@ pub(crate) struct OperatorNode {
     pub(crate) bad_rows: BadRows,
     pub(crate) holds: Holds,
     pub(crate) keeps_memory: bool,
+    /// Whether it may say watermarks of what it emits.
+    pub(crate) says_watermarks: bool,
     /// Of each input, whether every subtask gets all its rows: only these may write broadcast
     /// state.
     pub(crate) broadcast: Vec<bool>,
@@ -103,6 +105,7 @@ impl OperatorNode {
     /// Begins the transaction of a call.
     pub(crate) fn begin_writes(&mut self, keyed: Option<KeyedView<'_>>, broadcast: bool) {
         self.cx.state.begin(keyed);
+        self.cx.said_watermarks.clear();
         if self.holds.own {
             self.cx.operator_state.begin(broadcast);
         }
@@ -136,6 +139,7 @@ impl OperatorNode {
         if self.holds.own {
             self.cx.operator_state.rollback();
         }
+        self.cx.said_watermarks.clear();
         self.cx.metrics.rollback();
     }
 

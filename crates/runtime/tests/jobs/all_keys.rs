@@ -240,19 +240,24 @@ fn c28_each_key_that_holds_the_state_is_visited_once_and_no_other() {
     }
 }
 
+fn rule() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["tell", "add", "drop", "twice"])
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn c28_a_failure_in_the_middle_of_the_keys_is_as_if_none_had_been(
         made in prop::collection::vec((0..12u8, 0..4u8), 1..60),
-        rules in prop::collection::vec(prop::sample::select(vec!["tell", "add", "drop", "twice"]), 1..4),
+        rules in prop::collection::vec(rule(), 1..4),
         fails_at in 0..6usize,
         parallelism in 1..4u32,
     ) {
         let rows = rows(&made);
         let ledger = Ledger::default();
-        let report = job((&rows, &rules), parallelism, Calls::failing_at(Some(fails_at)), &ledger).run();
+        let calls = Calls::failing_at(Some(fails_at));
+        let report = job((&rows, &rules), parallelism, calls, &ledger).run();
         prop_assert!(matches!(report.outcome, Ended::Finished), "{:?}", report.outcome);
         prop_assert_eq!(ledger.sorted(), expected(&rows, &rules));
     }

@@ -15,6 +15,7 @@ mod letters;
 mod logs;
 mod modes;
 mod own_state;
+mod own_time;
 mod regions;
 mod restore;
 

@@ -132,7 +132,7 @@ pub trait KeyedBroadcastProcess: Default + 'static {
     ///         self.count.set(count)
     ///     }
     ///
-    ///     fn process_broadcast(&mut self, row: Row<String>, _ctx: &mut Ctx<String>) -> Result<()> {
+    ///     fn process_broadcast(&mut self, row: Row<String>, _: &mut Ctx<String>) -> Result<()> {
     ///         self.count.apply_to_keys(row.value)
     ///     }
     ///

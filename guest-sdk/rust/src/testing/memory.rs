@@ -35,6 +35,8 @@ pub(super) struct Memory {
     scope: Scope,
     pub(super) subtask: u32,
     pub(super) parallelism: u32,
+    /// The watermarks that were said, each with the rows of the main output before it in its call.
+    pub(super) said: Vec<(u32, i64)>,
     /// What the call in hand, and those before it, have asked for: a state and a tag.
     pub(super) asked: Vec<(u32, Bytes)>,
     /// The states that were put to in the call in hand.
@@ -95,6 +97,7 @@ impl Memory {
             scope: Scope::Nothing,
             subtask: 0,
             parallelism: 1,
+            said: Vec::new(),
             asked: Vec::new(),
             put: BTreeSet::new(),
             imports: Vec::new(),
@@ -608,6 +611,12 @@ impl Host for MemoryHost {
 
     fn current_watermark(&self) -> i64 {
         self.0.borrow().watermark
+    }
+
+    fn emit_watermark(&self, at: i64, behind: u32) {
+        let mut memory = self.0.borrow_mut();
+        memory.imports.push("emit-watermark");
+        memory.said.push((behind, at));
     }
 
     fn processing_time(&self) -> i64 {

@@ -329,8 +329,8 @@ impl Harness {
         self.batch(0, rows.into_iter().map(input))
     }
 
-    /// Processes one batch of rows of the broadcast input, the first if there are several. Where rows
-    /// ask for calls for all keys, they come one by one, each with its calls behind it.
+    /// Processes one batch of rows of the broadcast input, the first if there are several. Where
+    /// rows ask for calls for all keys, they come one by one, each with its calls behind it.
     ///
     /// # Errors
     /// As [`rows`](Self::rows), where the operator has no broadcast input, and where it refuses a
@@ -465,6 +465,12 @@ impl Harness {
     /// The imports that were called since the last time this was asked.
     pub fn imports(&self) -> Vec<&'static str> {
         std::mem::take(&mut self.memory.borrow_mut().imports)
+    }
+
+    /// The watermarks that the operator said since the last time this was asked: behind how many
+    /// rows of the main output of its call, and up to when.
+    pub fn said_watermarks(&mut self) -> Vec<(u32, i64)> {
+        std::mem::take(&mut self.memory.borrow_mut().said)
     }
 
     /// What the operator logged.

@@ -153,7 +153,7 @@ fn text(status: &Status) -> String {
         let watermark = match node.watermark_ms {
             None => String::new(),
             Some(i64::MAX) => "; watermark at the end".to_owned(),
-            Some(ms) => format!("; watermark {}", utc(ms)),
+            Some(ms) => format!("; watermark {}{}", utc(ms), lag(node.watermark_lag_ms)),
         };
         line(
             &node.name,
@@ -168,4 +168,13 @@ fn text(status: &Status) -> String {
         );
     }
     lines.join("\n")
+}
+
+/// How far a watermark is behind the clock, where it is: event time may be ahead of it, or of
+/// another year altogether.
+fn lag(ms: Option<i64>) -> String {
+    match ms {
+        Some(ms @ 0..) => format!(", {} behind the clock", duration(ms as f64)),
+        Some(_) | None => String::new(),
+    }
 }
