@@ -21,6 +21,7 @@ generate evolving-part evolving_bindings
 generate timed-part timed_bindings
 generate keyed-broadcast-part keyed_broadcast_bindings
 generate aggregate-part aggregate_bindings
+generate window-function-part window_function_bindings
 
 if [ "${1:-}" = "--check" ]; then
     cmp "$out/operator.rs" src/bindings.rs
@@ -29,6 +30,7 @@ if [ "${1:-}" = "--check" ]; then
     cmp "$out/timed_part.rs" src/timed_bindings.rs
     cmp "$out/keyed_broadcast_part.rs" src/keyed_broadcast_bindings.rs
     cmp "$out/aggregate_part.rs" src/aggregate_bindings.rs
+    cmp "$out/window_function_part.rs" src/window_function_bindings.rs
 else
     cp "$out/operator.rs" src/bindings.rs
     cp "$out/checkpointed_part.rs" src/checkpointed_bindings.rs
@@ -36,4 +38,5 @@ else
     cp "$out/timed_part.rs" src/timed_bindings.rs
     cp "$out/keyed_broadcast_part.rs" src/keyed_broadcast_bindings.rs
     cp "$out/aggregate_part.rs" src/aggregate_bindings.rs
+    cp "$out/window_function_part.rs" src/window_function_bindings.rs
 fi

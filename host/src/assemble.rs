@@ -124,12 +124,14 @@ pub(crate) fn assemble(job: JobFile, shared: &Shared) -> Result<Assembly, Diagno
 }
 
 /// Makes the instances of an operator: of its component, or of the host's own operator on windows,
-/// whose rows the component folds.
+/// whose rows the component folds or sees. One that can do both folds them, for then an accumulator
+/// is kept and not all rows; only an evictor has to have them.
 fn factory(component: &Guest, operator: &Operator, limits: Limits) -> Arc<dyn OperatorFactory> {
     match &operator.windows {
         None => Arc::new(component.factory(limits)),
         Some(Windows { rules, late }) => {
-            let function = Box::new(component.windows(limits));
+            let folds = component.aggregates() && rules.evictor.is_none();
+            let function = Box::new(component.windows(limits, folds));
             Arc::new(WindowFactory::new(rules.clone(), late.clone(), function))
         }
     }

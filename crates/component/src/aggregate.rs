@@ -7,13 +7,9 @@ use wasmtime::{
     error::Context as _,
 };
 use weir_model::{Column, ColumnView, OptionalColumn};
-use weir_operator::{
-    Contents, Context, Emitted, Failure, FiredWindows, Operator, TaskInfo, WindowFunction,
-    WindowFunctionFactory,
-};
+use weir_operator::{Contents, Context, Emitted, Failure, FiredWindows, Operator, WindowFunction};
 
 use crate::{
-    Component, Limits,
     bindings::{ColumnIn, OptionalIn, weir::operator::data},
     guest::{Guest, Phase},
     interfaces::AGGREGATE_EXPORT,
@@ -76,35 +72,21 @@ impl Aggregate {
     }
 }
 
-/// Makes the parallel instances of a component as window functions.
-pub struct ComponentWindows {
-    component: Component,
-    limits: Limits,
-}
-
-impl ComponentWindows {
-    pub(crate) fn new(component: Component, limits: Limits) -> Self {
-        Self { component, limits }
-    }
-}
-
-impl WindowFunctionFactory for ComponentWindows {
-    fn aggregates(&self) -> bool {
-        true
-    }
-
-    fn side_outputs(&self) -> &[String] {
-        &self.component.descriptor().side_outputs
-    }
-
-    fn create(&self, task: &TaskInfo) -> Result<Box<dyn WindowFunction>, Failure> {
-        let (component, limits) = (self.component.clone(), self.limits.clone());
-        let operator = ComponentOperator::new(component, limits, task.clone())?;
-        Ok(Box::new(operator))
-    }
-}
-
 const MISSING: &str = "`aggregate` was there when the component was loaded";
+
+/// A row of so many that the guest does not take.
+pub(crate) fn refused(phase: Phase, poison: data::Poison, rows: usize) -> Failure {
+    let data::Poison { row, message } = poison;
+    if row as usize >= rows {
+        return Failure::Contract {
+            message: format!("{phase} refused row {row} of {rows}"),
+        };
+    }
+    Failure::Guest {
+        message: cut(&message, MAX_MESSAGE).to_owned(),
+        row: Some(row),
+    }
+}
 
 impl ComponentOperator {
     /// Checks a column of accumulators that the guest returned: as many as there are to be.
@@ -161,20 +143,8 @@ impl WindowFunction for ComponentOperator {
                 Ok(accumulate.call(store, arguments)?.0)
             })
         })?;
-        if let Some(data::Poison { row, message }) = folded.poisoned {
-            if row as usize >= rows.len() {
-                return Err(Failure::Contract {
-                    message: format!(
-                        "{phase} refused row {row} of {}",
-                        rows.len(),
-                        phase = Phase::Accumulate
-                    ),
-                });
-            }
-            return Err(Failure::Guest {
-                message: cut(&message, MAX_MESSAGE).to_owned(),
-                row: Some(row),
-            });
+        if let Some(poison) = folded.poisoned {
+            return Err(refused(Phase::Accumulate, poison, rows.len()));
         }
         self.accumulators(Phase::Accumulate, folded.accumulators, accumulators.len())
     }

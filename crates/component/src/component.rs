@@ -30,6 +30,7 @@ struct Loaded {
     info: ComponentInfo,
     descriptor: Descriptor,
     aggregates: bool,
+    sees_windows: bool,
     /// The states that go along with each call.
     prefetched: Vec<u32>,
     pre: OperatorPre<Guest>,
@@ -114,6 +115,7 @@ impl Engine {
                 cached,
             },
             aggregates: optional.contains(&interfaces::AGGREGATE),
+            sees_windows: optional.contains(&interfaces::WINDOW_FUNCTION),
             prefetched: prefetched.map(|(index, _)| index).collect(),
             descriptor,
             pre,
@@ -173,11 +175,18 @@ impl Component {
         self.0.aggregates
     }
 
-    /// A factory of instances with these limits, as functions of windows. For one that
-    /// [`aggregates`](Self::aggregates).
+    /// Whether it sees all rows of windows.
     #[must_use]
-    pub fn windows(&self, limits: Limits) -> ComponentWindows {
-        ComponentWindows::new(self.clone(), limits)
+    pub fn sees_windows(&self) -> bool {
+        self.0.sees_windows
+    }
+
+    /// A factory of instances with these limits, as functions of windows: where `folds` is set for
+    /// one that [`aggregates`](Self::aggregates), else for one that
+    /// [`sees_windows`](Self::sees_windows).
+    #[must_use]
+    pub fn windows(&self, limits: Limits, folds: bool) -> ComponentWindows {
+        ComponentWindows::new(self.clone(), limits, folds)
     }
 
     pub(crate) fn pre(&self) -> &OperatorPre<Guest> {

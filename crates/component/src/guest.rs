@@ -30,6 +30,8 @@ pub(crate) enum Phase {
     Accumulate,
     Merge,
     GetResult,
+    Accept,
+    Apply,
     EndOfInput,
     Finish,
     Snapshot,
@@ -52,6 +54,8 @@ impl fmt::Display for Phase {
             Self::Accumulate => "`accumulate`",
             Self::Merge => "`merge`",
             Self::GetResult => "`get-result`",
+            Self::Accept => "`accept`",
+            Self::Apply => "`apply`",
             Self::EndOfInput => "`end-of-input`",
             Self::Finish => "`finish`",
             Self::Snapshot => "`snapshot`",
@@ -127,6 +131,9 @@ impl Guest {
             Phase::Accumulate | Phase::Merge | Phase::GetResult => {
                 Err(self.misplaced_because(import, "what a window holds is in its accumulator"))
             }
+            Phase::Accept | Phase::Apply => {
+                Err(self.misplaced_because(import, "what a window holds is its rows"))
+            }
             Phase::Initialize
             | Phase::Open
             | Phase::EndOfInput
@@ -154,6 +161,9 @@ impl Guest {
             Phase::Accumulate | Phase::Merge | Phase::GetResult => {
                 Err(self.misplaced_because(import, "what a window holds is in its accumulator"))
             }
+            Phase::Accept | Phase::Apply => {
+                Err(self.misplaced_because(import, "what a window holds is its rows"))
+            }
             Phase::Start | Phase::Describe | Phase::Migrate | Phase::Render => {
                 Err(self.misplaced(import))
             }
@@ -179,6 +189,8 @@ impl Guest {
             | Phase::Accumulate
             | Phase::Merge
             | Phase::GetResult
+            | Phase::Accept
+            | Phase::Apply
             | Phase::EndOfInput
             | Phase::Finish
             | Phase::Snapshot

@@ -23,6 +23,7 @@ use crate::{
     keyed_broadcast::KeyedBroadcast,
     timed::Timed,
     trap::FailedCall,
+    window_function::WindowFunctions,
 };
 
 /// The most handles of resources that a component may hold in its own tables.
@@ -46,6 +47,8 @@ pub(crate) struct Exports {
     pub(crate) keyed_broadcast: Option<KeyedBroadcast>,
     /// And what folds windows.
     pub(crate) aggregate: Option<Aggregate>,
+    /// Or sees all rows of them.
+    pub(crate) windows: Option<WindowFunctions>,
 }
 
 /// An instance and its store.
@@ -171,6 +174,8 @@ impl Instance {
                 | Phase::Accumulate
                 | Phase::Merge
                 | Phase::GetResult
+                | Phase::Accept
+                | Phase::Apply
         );
         let deadline = cx.deadline.filter(|_| rows);
         let time = deadline.map_or(limits.time_per_call, |d| d.min(limits.time_per_call));
@@ -232,6 +237,7 @@ impl Exports {
             timed: Timed::of(component, store, instance)?,
             keyed_broadcast: KeyedBroadcast::of(component, store, instance)?,
             aggregate: Aggregate::of(component, store, instance)?,
+            windows: WindowFunctions::of(component, store, instance)?,
         })
     }
 

@@ -15,6 +15,10 @@ pub(crate) const KEYED_BROADCAST_EXPORT: &str = "weir:operator/keyed-broadcast@0
 pub(crate) const AGGREGATE: &str = "aggregate";
 /// The same by its full name.
 pub(crate) const AGGREGATE_EXPORT: &str = "weir:operator/aggregate@0.1.0";
+/// The interface of a component that sees all rows of windows.
+pub(crate) const WINDOW_FUNCTION: &str = "window-function";
+/// The same by its full name.
+pub(crate) const WINDOW_FUNCTION_EXPORT: &str = "weir:operator/window-function@0.1.0";
 /// The interface of a component that saves and restores something of its own.
 pub(crate) const CHECKPOINTED: &str = "checkpointed";
 /// The same by its full name.
@@ -27,13 +31,14 @@ pub(crate) const EVOLVING_EXPORT: &str = "weir:operator/evolving@0.1.0";
 /// The interfaces of `weir:operator` that a component may import.
 const HOST: [&str; 5] = ["context", "data", "state", "telemetry", "timers"];
 /// The interfaces of `weir:operator` that a component may export beside `logic`.
-const OPTIONAL: [&str; 6] = [
+const OPTIONAL: [&str; 7] = [
     AGGREGATE,
     CHECKPOINTED,
     EVOLVING,
     KEYED_BROADCAST,
     "selector",
     TIMED,
+    WINDOW_FUNCTION,
 ];
 /// The packages of WASI 0.2 that are linked.
 const WASI: [(&str, &[&str]); 6] = [
@@ -147,6 +152,11 @@ pub(crate) fn exported<'a>(exports: &[&'a str]) -> Exported<'a> {
             };
             let hint = if of_weir(AGGREGATE).is_some() {
                 Some("it folds windows (`aggregate`), and must export `logic` as operators do")
+            } else if of_weir(WINDOW_FUNCTION).is_some() {
+                Some(
+                    "it is a function of windows (`window-function`), and must export `logic` as \
+                     operators do",
+                )
             } else if exports_of("wasi:cli") {
                 Some("it is a program (`wasi:cli/run`), not an operator")
             } else if exports_of("wasi:http") {
@@ -215,6 +225,7 @@ mod tests {
         );
         let hints = [
             ("weir:operator/aggregate@0.1.0", "windows"),
+            ("weir:operator/window-function@0.1.0", "function of windows"),
             ("wasi:cli/run@0.2.0", "program"),
             ("wasi:http/incoming-handler@0.2.0", "HTTP"),
         ];

@@ -45,8 +45,8 @@ mod size;
 mod timed;
 mod trap;
 mod wasi;
+mod window_function;
 
-pub use aggregate::ComponentWindows;
 pub use component::{Component, ComponentFactory, ComponentInfo};
 pub use engine::{Engine, EngineOptions};
 pub use error::Error;
@@ -54,3 +54,4 @@ pub use evolving::ComponentEvolve;
 pub use interfaces::Provider;
 pub use limits::Limits;
 pub use operator::ComponentOperator;
+pub use window_function::ComponentWindows;

@@ -73,6 +73,10 @@ impl ComponentOperator {
         self.instance.as_ref().map_or(0, Instance::memory_bytes)
     }
 
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     fn instantiate(&self) -> Result<Instance, Failure> {
         let pre = self.component.pre();
         Instance::new(pre, &self.limits, Some(&self.task)).map_err(NoInstance::into_failure)

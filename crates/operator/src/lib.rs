@@ -24,4 +24,5 @@ pub use source::{
     Discovery, Enumerator, ReadStatus, SavedSource, SourceFactory, SourceReader, SourceRows, Split,
     SplitRun, Waker,
 };
+pub use weir_window::Window;
 pub use window::{Contents, FiredWindows, WindowFunction, WindowFunctionFactory};

@@ -25,7 +25,7 @@ pub enum Contents<'a> {
     Rows {
         /// The rows.
         values: ColumnView<'a>,
-        /// The time of each, in milliseconds.
+        /// The event time of each, in milliseconds; `i64::MIN` where it has none.
         timestamps: &'a [i64],
         /// Where the rows of each window end.
         ends: &'a [u32],
@@ -48,6 +48,15 @@ pub trait WindowFunction: Send {
     /// # Errors
     /// [`Failure`]; the task fails.
     fn reset(&mut self, cx: &mut Box<Context>) -> Result<(), Failure>;
+
+    /// Looks at rows as they come, where all of them are kept: before they are.
+    ///
+    /// # Errors
+    /// As [`accumulate`](Self::accumulate).
+    fn accept(&mut self, cx: &mut Box<Context>, rows: ColumnView<'_>) -> Result<(), Failure> {
+        let _ = (cx, rows);
+        Ok(())
+    }
 
     /// Adds each row to its accumulator, in order; an absent one is new. Gives back all of them, as
     /// many as there were.

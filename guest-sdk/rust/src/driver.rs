@@ -21,7 +21,7 @@ use crate::output::Outputs;
 use crate::row::Row;
 use crate::timers::{Due, Timer, TimerKind};
 use crate::type_name::short_type_name;
-use crate::window::{Folded, Groups, Rows, Window};
+use crate::window::{AllRows, Folded, Groups, Rows, Window};
 
 /// The exports of the contract, whatever the types of the operator.
 pub trait Logic {
@@ -89,6 +89,21 @@ pub trait Logic {
         windows: Vec<Window>,
         accumulators: BytesColumn,
     ) -> std::result::Result<Vec<Emitted>, String>;
+    /// `window-function.accept`
+    ///
+    /// # Errors
+    /// See the contract.
+    fn accept(&mut self, rows: BytesColumn) -> std::result::Result<Option<Poison>, String>;
+    /// `window-function.apply`
+    ///
+    /// # Errors
+    /// See the contract.
+    fn apply(
+        &mut self,
+        keys: BytesColumn,
+        windows: Vec<Window>,
+        rows: AllRows,
+    ) -> std::result::Result<Vec<Emitted>, String>;
     /// `logic.end-of-input`
     ///
     /// # Errors
@@ -119,6 +134,8 @@ pub trait Logic {
     /// # Errors
     /// What the operator returned; the contract has no place for it.
     fn aborted(&mut self, checkpoint: u64) -> std::result::Result<(), String>;
+    /// Whether it is a function of all rows of windows.
+    fn sees_windows(&self) -> bool;
     /// Whether the rows of an input go to all subtasks.
     fn is_broadcast(&self, input: u32) -> bool;
     /// The names of the metrics that are declared.
@@ -391,11 +408,12 @@ impl<O: Operator> Driver<O> {
         Ok(None)
     }
 
+    /// Calls a function for each window of a call, with its key in hand.
     fn give_results(
         &mut self,
         keys: &BytesColumn,
         windows: &[Window],
-        accumulators: &BytesColumn,
+        mut function: impl FnMut(&mut O, (Window, usize), &mut Ctx<O::Out>) -> Result<()>,
     ) -> Result<()> {
         for (index, &window) in windows.iter().enumerate() {
             let mut ctx = Ctx {
@@ -408,10 +426,44 @@ impl<O: Operator> Driver<O> {
                 input: 0,
                 types: PhantomData,
             };
-            let accumulator = column::row(accumulators, index)?;
-            self.operator.result(window, accumulator, &mut ctx)?;
+            function(&mut self.operator, (window, index), &mut ctx)?;
         }
         Ok(())
+    }
+
+    fn all_results(
+        &mut self,
+        keys: &BytesColumn,
+        windows: &[Window],
+        function: impl FnMut(&mut O, (Window, usize), &mut Ctx<O::Out>) -> Result<()>,
+    ) -> std::result::Result<Vec<Emitted>, String> {
+        self.call.begin_without_rows(Scope::Nothing);
+        let result = self.give_results(keys, windows, function);
+        let result = result.and_then(|()| {
+            self.flush()?;
+            self.outputs.take(windows.len(), &[])
+        });
+        self.finish_call(result)
+    }
+
+    /// The end of a call that may have refused a row.
+    fn end_of_look(
+        &mut self,
+        result: Result<Option<(u32, Error)>>,
+    ) -> std::result::Result<Option<Poison>, String> {
+        let result = result.and_then(|refused| {
+            if refused.is_some() {
+                // The host calls again without the row.
+                self.operator.visit(Visit::Rollback);
+            }
+            self.flush()?;
+            Ok(refused)
+        });
+        let refused = self.finish_call(result)?;
+        Ok(refused.map(|(row, error)| Poison {
+            row,
+            message: error.into_message(),
+        }))
     }
 
     fn flush(&mut self) -> Result<Vec<Slots>> {
@@ -539,19 +591,7 @@ impl<O: Operator> Logic for Driver<O> {
         };
         let mut folded = Folded::new();
         let result = self.operator.accumulate(&rows, &mut folded);
-        let result = result.and_then(|refused| {
-            if refused.is_some() {
-                // The host calls again without the row.
-                self.operator.visit(Visit::Rollback);
-            }
-            self.flush()?;
-            Ok(refused)
-        });
-        let refused = self.finish_call(result)?;
-        let poisoned = refused.map(|(row, error)| Poison {
-            row,
-            message: error.into_message(),
-        });
+        let poisoned = self.end_of_look(result)?;
         Ok((folded.column, poisoned))
     }
 
@@ -578,13 +618,26 @@ impl<O: Operator> Logic for Driver<O> {
         windows: Vec<Window>,
         accumulators: BytesColumn,
     ) -> std::result::Result<Vec<Emitted>, String> {
+        self.all_results(&keys, &windows, |operator, (window, index), ctx| {
+            operator.result(window, column::row(&accumulators, index)?, ctx)
+        })
+    }
+
+    fn accept(&mut self, rows: BytesColumn) -> std::result::Result<Option<Poison>, String> {
         self.call.begin_without_rows(Scope::Nothing);
-        let result = self.give_results(&keys, &windows, &accumulators);
-        let result = result.and_then(|()| {
-            self.flush()?;
-            self.outputs.take(windows.len(), &[])
-        });
-        self.finish_call(result)
+        let result = self.operator.accept(&rows);
+        self.end_of_look(result)
+    }
+
+    fn apply(
+        &mut self,
+        keys: BytesColumn,
+        windows: Vec<Window>,
+        rows: AllRows,
+    ) -> std::result::Result<Vec<Emitted>, String> {
+        self.all_results(&keys, &windows, |operator, (window, index), ctx| {
+            operator.apply(window, (&rows, index), ctx)
+        })
     }
 
     fn end_of_input(&mut self, input: u32) -> std::result::Result<Vec<Emitted>, String> {
@@ -630,6 +683,10 @@ impl<O: Operator> Logic for Driver<O> {
             Some(hooks) => (hooks.aborted)(operator, checkpoint, env),
             None => Ok(()),
         })
+    }
+
+    fn sees_windows(&self) -> bool {
+        O::SEES_WINDOWS
     }
 
     fn is_broadcast(&self, input: u32) -> bool {

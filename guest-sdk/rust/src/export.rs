@@ -21,7 +21,8 @@ use crate::operator::IntoOperator;
 use crate::timed_bindings::exports::weir::operator::timed;
 use crate::timed_bindings::weir::operator::data as timed_data;
 use crate::timers::{Due, TimerKind};
-use crate::window::Window;
+use crate::window::{AllRows, Window};
+use crate::window_function_bindings::exports::weir::operator::window_function;
 
 pub use crate::driver::Logic;
 
@@ -52,6 +53,10 @@ pub trait KeyedBroadcastComponent: Component {}
 /// A component made by [`operator!`](crate::operator) of a
 /// [`WindowAggregate`](crate::WindowAggregate).
 pub trait AggregateComponent: Component {}
+
+/// A component made by [`operator!`](crate::operator) of a
+/// [`WindowFunction`](crate::WindowFunction).
+pub trait WindowComponent: Component {}
 
 /// A component made by [`operator!`](crate::operator) of an operator that is [`Evolving`].
 pub trait EvolvingComponent: Component {
@@ -281,6 +286,51 @@ impl<C: AggregateComponent> aggregate::Guest for C {
     }
 }
 
+impl<C: WindowComponent> window_function::Guest for C {
+    fn accept(
+        rows: window_function::BytesColumn,
+    ) -> Result<Option<window_function::Poison>, String> {
+        let rows = whole_in(rows);
+        let poisoned = with::<C, _>(|logic| logic.accept(rows))?;
+        Ok(poisoned.map(|poison| window_function::Poison {
+            row: poison.row,
+            message: poison.message,
+        }))
+    }
+
+    fn apply(
+        windows: window_function::FullWindows,
+    ) -> Result<Vec<window_function::Emitted>, String> {
+        let ends = windows.starts.iter().zip(&windows.ends);
+        let spans = ends.map(|(&start, &end)| Window { start, end }).collect();
+        let keys = whole_in(windows.keys);
+        let rows = AllRows {
+            rows: whole_in(windows.rows),
+            timestamps: windows.timestamps,
+            ends: windows.row_ends,
+        };
+        let emitted = with::<C, _>(|logic| logic.apply(keys, spans, rows))?;
+        let emitted = emitted.into_iter().map(|one| window_function::Emitted {
+            output: one.output,
+            values: whole_out(one.values),
+            origin: one.origin,
+            timestamps: one.timestamps,
+            keys: whole_out(one.keys),
+        });
+        Ok(emitted.collect())
+    }
+}
+
+fn whole_in(column: window_function::BytesColumn) -> BytesColumn {
+    let window_function::BytesColumn { bytes, ends } = column;
+    BytesColumn { bytes, ends }
+}
+
+fn whole_out(column: BytesColumn) -> window_function::BytesColumn {
+    let BytesColumn { bytes, ends } = column;
+    window_function::BytesColumn { bytes, ends }
+}
+
 fn folded_in(column: aggregate::BytesColumn) -> BytesColumn {
     let aggregate::BytesColumn { bytes, ends } = column;
     BytesColumn { bytes, ends }
@@ -390,7 +440,8 @@ fn fail_by_panic(result: Result<(), String>) {
 /// [`Evolving`](crate::Evolving), and with `operator!(Type, keyed_broadcast)` it is called for all
 /// keys, see [`on_key`](crate::KeyedBroadcastProcess::on_key); it may be several:
 /// `operator!(Type, timed, checkpointed)`. A [`WindowAggregate`](crate::WindowAggregate) is
-/// `operator!(Type, aggregate)`.
+/// `operator!(Type, aggregate)`, a [`WindowFunction`](crate::WindowFunction)
+/// `operator!(Type, window)`.
 #[macro_export]
 macro_rules! operator {
     ($operator:ty $(, $part:ident)* $(,)?) => {
@@ -434,6 +485,15 @@ macro_rules! operator {
     };
     (
         @part $operator:ty, $make:ident, { $($const:item)* }, { $($more:item)* },
+        window $($rest:ident)*
+    ) => {
+        $crate::operator!(
+            @part $operator, $make, { $($const)* },
+            { $($more)* $crate::operator!(@window); }, $($rest)*
+        );
+    };
+    (
+        @part $operator:ty, $make:ident, { $($const:item)* }, { $($more:item)* },
         aggregate $($rest:ident)*
     ) => {
         $crate::operator!(
@@ -447,7 +507,7 @@ macro_rules! operator {
     (@part $operator:ty, $make:ident, $const:tt, $more:tt, $other:ident $($rest:ident)*) => {
         ::core::compile_error!(concat!(
             "`", stringify!($other), "` is no part of an operator: these are `timed`, \
-             `keyed_broadcast`, `checkpointed`, `evolving` and `aggregate`"
+             `keyed_broadcast`, `checkpointed`, `evolving`, `aggregate` and `window`"
         ));
     };
     (@keyed_broadcast) => {
@@ -464,6 +524,14 @@ macro_rules! operator {
         #[cfg(target_family = "wasm")]
         $crate::aggregate_bindings::export! {
             TheOperator with_types_in $crate::aggregate_bindings
+        }
+    };
+    (@window) => {
+        impl $crate::export::WindowComponent for TheOperator {}
+
+        #[cfg(target_family = "wasm")]
+        $crate::window_function_bindings::export! {
+            TheOperator with_types_in $crate::window_function_bindings
         }
     };
     (@timed) => {

@@ -46,7 +46,7 @@
 //!   with the feature `json`
 //! - state of a key: [`Value`], [`List`], [`Map`], [`Reducing`], [`Aggregating`]; of the subtask:
 //!   [`OperatorList`], [`Broadcast`]; [`StateCodec`], [`record!`]
-//! - time: [`Timers`], [`Timer`]; windows: [`WindowAggregate`]
+//! - time: [`Timers`], [`Timer`]; windows: [`WindowAggregate`], [`WindowFunction`]
 //! - checkpoints: [`Checkpointed`]
 //! - around: [`Ctx`], [`Env`], [`SideOutput`], [`Counter`], [`Gauge`], [`Histogram`]
 //! - errors: [`Error`], [`Context`], [`bail!`]
@@ -172,6 +172,20 @@ pub mod timed_bindings;
 mod timers;
 mod type_name;
 mod window;
+#[allow(
+    clippy::all,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    unsafe_code,
+    unreachable_pub,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    reason = "generated; see regenerate.sh"
+)]
+#[rustfmt::skip]
+#[doc(hidden)]
+pub mod window_function_bindings;
 
 pub use checkpointed::{Checkpointed, Initialize, Snapshot};
 pub use codec::StateCodec;
@@ -199,7 +213,7 @@ pub use state::{
 };
 pub use text::TextPart;
 pub use timers::{Timer, TimerKind, Timers};
-pub use window::{Window, WindowAggregate};
+pub use window::{Window, WindowAggregate, WindowFunction, WindowRows};
 
 /// The guests in the README compile.
 #[cfg(all(doctest, feature = "json"))]

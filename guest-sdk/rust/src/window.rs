@@ -1,4 +1,6 @@
-//! Windows: the host keeps them, and the operator folds their rows.
+//! Windows: the host keeps them, and the operator folds their rows, or sees all of them.
+
+mod function;
 
 use crate::bindings::weir::operator::data::{BytesColumn, OptionalColumn};
 use crate::codec::StateCodec;
@@ -9,6 +11,9 @@ use crate::error::{Error, Result};
 use crate::operator::{IntoOperator, Operator};
 use crate::row::{Decode, Encode, Row};
 use crate::timers::{Timer, no_on_timer};
+
+pub(crate) use function::AllRows;
+pub use function::{WindowFunction, WindowRows};
 
 /// Folds the rows of windows. Which windows there are, and when they give their results, stands in
 /// the job file (`window:`); the host keeps an accumulator for each key and window, saves it in
@@ -157,12 +162,12 @@ impl Folded {
 /// What is said of windows where there are none.
 #[cold]
 pub(crate) fn no_windows() -> Error {
-    Error::fatal("this operator folds no windows: leave out `window:` in the job file")
+    Error::fatal("this operator is made for no windows: leave out `window:` in the job file")
 }
 
 #[cold]
 fn only_windows() -> Error {
-    Error::fatal("this operator folds the rows of windows: give it `window:` in the job file")
+    Error::fatal("this operator is made for the rows of windows: give it `window:` in the job file")
 }
 
 /// A [`WindowAggregate`] as an operator.

@@ -99,8 +99,8 @@ fn misfits(
     .flatten()
 }
 
-/// Windows need a component that folds rows, keys to group by, and nothing of the component's own
-/// beside them.
+/// Windows need a component that folds rows or sees them, keys to group by, and nothing of the
+/// component's own beside them.
 fn no_windows(
     job: &JobFile,
     name: &Name,
@@ -114,17 +114,28 @@ fn no_windows(
         let help = Some(help.to_owned());
         Some(job.diagnose(&spot, "W0317", message, label, help))
     };
-    if !component.aggregates() {
-        let message = format!("operator `{name}` has windows, and its component folds no rows");
-        let help = "use a component that exports `weir:operator/aggregate`, or leave `window` out";
-        return wrong(message, "needs a component that exports `aggregate`", help);
+    if !component.aggregates() && !component.sees_windows() {
+        let message = format!("operator `{name}` has windows, and its component is made for none");
+        let help = "use a component that exports `weir:operator/aggregate` or \
+                    `weir:operator/window-function`, or leave `window` out";
+        let label = "needs a component that exports `aggregate` or `window-function`";
+        return wrong(message, label, help);
+    }
+    if windows.rules.evictor.is_some() && !component.sees_windows() {
+        let message = format!(
+            "operator `{name}` leaves rows out of windows, and its component folds them as they come"
+        );
+        let help = "use a component that exports `weir:operator/window-function` (in the Rust SDK \
+                    `WindowFunction`), or leave `evict` out";
+        let label = "`evict` needs a component that exports `window-function`";
+        return wrong(message, label, help);
     }
     if let Some(state) = descriptor.states.first() {
         let message = format!(
             "operator `{name}` has windows, and its component declares the state `{}`",
             state.name
         );
-        let help = "keep what a window needs in its accumulator";
+        let help = "keep what a window needs in its accumulator, or have all its rows";
         return wrong(message, "what windows hold is kept by the host", help);
     }
     if let Some(late) = &windows.late

@@ -19,3 +19,4 @@ mod operator_state;
 mod support;
 mod timed;
 mod wasi;
+mod windows;

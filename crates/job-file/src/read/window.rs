@@ -16,8 +16,9 @@ use crate::{
 
 pub(super) const WINDOW: Key<Within> = Key::of("window", Within(&KEYS))
     .about(
-        "Groups the rows of each key by windows; the component folds them, and gives rows for each \
-         window. Needs a component that exports `aggregate`, and inputs with a `key`.",
+        "Groups the rows of each key by windows; the component folds them or sees all of them, and \
+         gives rows for each window. Needs a component that exports `aggregate` or \
+         `window-function`, and inputs with a `key`.",
     )
     .without("the component gets rows as they come")
     .example("{ tumbling: 1m }");

@@ -1,6 +1,7 @@
 //! Windows that keep all their rows.
 //!
-//! An element of a list is the time of a row, eight bytes in little endian, and the row.
+//! An element of a list is the time of a row, eight bytes in little endian, and the row. A row
+//! without an event time has the least one.
 
 use weir_model::{Column, Rows};
 use weir_operator::{Context, Failure};
@@ -122,7 +123,7 @@ impl Lists<'_> {
                     let time = rows.timestamps.get(row as usize).copied();
                     self.held[at].push(self.arena.len() as u32);
                     let value = rows.values.get(row as usize);
-                    element(time.unwrap_or_default(), value, &mut self.arena);
+                    element(time.unwrap_or(i64::MIN), value, &mut self.arena);
                 }
                 Step::Fire(number) => self.fire(at, number)?,
                 Step::Purge => self.held[at].clear(),

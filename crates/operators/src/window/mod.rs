@@ -234,6 +234,9 @@ impl WindowOperator {
         let (mut plan, results) = match self.shared_panes() {
             Some(panes) => self.fold_rows(cx, panes, rows)?,
             None => {
+                if !self.states.aggregates && !rows.is_empty() {
+                    self.function.accept(cx, rows.values)?;
+                }
                 let plan = self.plan(cx, rows)?;
                 let results = self.execute(cx, rows, &plan)?;
                 (plan, results)

@@ -16,6 +16,8 @@ use super::*;
 /// Rows end to end, each a number and a comma: what they were added in shows.
 struct Joined {
     aggregates: bool,
+    /// Whether the row 13 is refused.
+    refuses: bool,
     calls: usize,
 }
 
@@ -30,6 +32,16 @@ impl WindowFunction for Joined {
 
     fn reset(&mut self, _: &mut Box<Context>) -> Result<(), Failure> {
         Ok(())
+    }
+
+    fn accept(&mut self, _: &mut Box<Context>, rows: ColumnView<'_>) -> Result<(), Failure> {
+        match rows.iter().position(|row| row == b"13," && self.refuses) {
+            None => Ok(()),
+            Some(row) => Err(Failure::Guest {
+                message: "unlucky".into(),
+                row: Some(row as u32),
+            }),
+        }
     }
 
     fn accumulate(
@@ -110,10 +122,17 @@ struct Bench {
     operator: WindowOperator,
     cx: Box<Context>,
     late: Vec<u64>,
+    /// The row that the last call has refused.
+    poisoned: Option<u32>,
 }
 
 impl Bench {
     fn new(rules: Rules, aggregates: bool) -> Self {
+        Self::refusing(rules, aggregates, false)
+    }
+
+    /// With a function that refuses the row 13.
+    fn refusing(rules: Rules, aggregates: bool, refuses: bool) -> Self {
         let max = MaxParallelism::new(128).unwrap();
         let all = max.range_of(SubtaskIndex(0), Parallelism::ONE).unwrap();
         let states = WindowStates::of(&rules, aggregates).declared();
@@ -143,12 +162,14 @@ impl Bench {
         };
         let function = Joined {
             aggregates,
+            refuses,
             calls: 0,
         };
         Self {
             operator: WindowOperator::new(options, Box::new(function)),
             cx: Box::new(cx),
             late: Vec::new(),
+            poisoned: None,
         }
     }
 
@@ -180,6 +201,7 @@ impl Bench {
         };
         let outcome = self.operator.process(&mut self.cx, 0, rows).unwrap();
         self.cx.state.commit().unwrap();
+        self.poisoned = outcome.poisoned.as_ref().map(|poison| poison.row);
         self.shown(outcome)
     }
 
@@ -459,4 +481,26 @@ proptest! {
         let compared = compare(&rules, aggregates, &events, limit);
         prop_assert!(compared.is_ok(), "{}", compared.unwrap_err());
     }
+}
+
+#[test]
+fn a_row_that_a_function_of_all_rows_refuses_is_in_no_window() {
+    let rules = Rules {
+        assigner: Assigner::Tumbling {
+            size: 10,
+            offset: 0,
+        },
+        trigger: Trigger::EventTime,
+        lateness: Lateness::default(),
+        evictor: None,
+        event_time: true,
+    };
+    let mut bench = Bench::refusing(rules, false, true);
+    // The row 13 is refused, and only those before it count.
+    let fired = bench.rows(&[(1, 1, 11), (1, 2, 12), (1, 3, 13), (1, 4, 14)]);
+    assert!(fired.is_empty());
+    assert_eq!(bench.poisoned, Some(2));
+    bench.rows(&[(1, 4, 14)]);
+    assert_eq!(bench.poisoned, None);
+    assert_eq!(bench.watermark(EventTime(9), 10), ["k1 [0, 10) 11,12,14,"]);
 }

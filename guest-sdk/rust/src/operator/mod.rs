@@ -4,13 +4,14 @@ mod broadcast;
 mod one;
 mod two;
 
+use crate::bindings::weir::operator::data::BytesColumn;
 use crate::ctx::{Ctx, Env};
 use crate::describe::Visit;
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
 use crate::row::{Encode, Row};
 use crate::timers::Timer;
-use crate::window::{Folded, Groups, Rows, Window, no_windows};
+use crate::window::{AllRows, Folded, Groups, Rows, Window, no_windows};
 
 pub use broadcast::{BroadcastProcess, KeyedBroadcastProcess};
 pub use one::{KeyedProcess, Process};
@@ -20,6 +21,9 @@ pub use two::{CoProcess, KeyedCoProcess};
 pub trait Operator: 'static {
     #[doc(hidden)]
     const KEYED: bool;
+    /// Whether it is a function of all rows of windows.
+    #[doc(hidden)]
+    const SEES_WINDOWS: bool = false;
     #[doc(hidden)]
     type In: Inputs;
     #[doc(hidden)]
@@ -65,6 +69,23 @@ pub trait Operator: 'static {
         let _ = (window, accumulator, ctx);
         Err(no_windows())
     }
+    /// Looks at rows as they come; the index of the first one that is refused, and why.
+    #[doc(hidden)]
+    fn accept(&mut self, rows: &BytesColumn) -> Result<Option<(u32, Error)>> {
+        let _ = rows;
+        Err(no_windows())
+    }
+    /// Gives the rows of a window of which all rows are there.
+    #[doc(hidden)]
+    fn apply(
+        &mut self,
+        window: Window,
+        rows: (&AllRows, usize),
+        ctx: &mut Ctx<Self::Out>,
+    ) -> Result<()> {
+        let _ = (window, rows, ctx);
+        Err(no_windows())
+    }
     #[doc(hidden)]
     fn end_of_input(&mut self, ctx: &mut Ctx<Self::Out>) -> Result<()>;
     #[doc(hidden)]
@@ -81,7 +102,7 @@ fn no_on_key() -> Error {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` implements none of the traits for operators",
     label = "an operator implements one of `KeyedProcess`, `Process`, `KeyedCoProcess`, `CoProcess`, \
-             `KeyedBroadcastProcess`, `BroadcastProcess` and `WindowAggregate`"
+             `KeyedBroadcastProcess`, `BroadcastProcess`, `WindowAggregate` and `WindowFunction`"
 )]
 pub trait IntoOperator<Kind> {
     #[doc(hidden)]

@@ -5,7 +5,7 @@ use crate::bindings::weir::operator::data::{BytesColumn, OptionalColumn};
 use crate::call::Scope;
 use crate::column;
 use crate::key::Key;
-use crate::window::Window;
+use crate::window::{AllRows, Window};
 
 impl Harness {
     /// What a [`WindowAggregate`](crate::WindowAggregate) gives for a window of a key that holds
@@ -36,8 +36,12 @@ impl Harness {
     /// assert_eq!(out.main(), ["a@0=3"]);
     /// ```
     ///
+    /// What a [`WindowFunction`](crate::WindowFunction) gives for a window that holds these rows, each
+    /// of which has the first millisecond of the window as its time; see
+    /// [`timed_window`](Self::timed_window) for others.
+    ///
     /// # Errors
-    /// The fatal error of a call, or what `merge` or `result` returned.
+    /// The fatal error of a call, or what `merge`, `result` or `apply` returned.
     pub fn window<V: AsRef<[u8]>>(
         &mut self,
         key: &str,
@@ -45,6 +49,9 @@ impl Harness {
         rows: impl IntoIterator<Item = V>,
     ) -> Result<Output, String> {
         let rows: Vec<V> = rows.into_iter().collect();
+        if self.logic.sees_windows() {
+            return self.whole_window(key, window, rows.iter().map(|row| (window.start, row)));
+        }
         let mut output = Output {
             emitted: Vec::new(),
             poisoned: None,
@@ -83,14 +90,97 @@ impl Harness {
         output.emitted = self.call_in(Scope::Nothing, |logic| {
             logic.results(keys, vec![window], accumulators)
         })?;
-        // As the host does: results have the last time of their window.
-        for emitted in &mut output.emitted {
-            if emitted.timestamps.is_empty() {
-                let rows = emitted.values.ends.len();
-                emitted.timestamps = vec![window.end - 1; rows];
-            }
-        }
+        at_the_end(window, &mut output);
         Ok(output)
+    }
+
+    /// What a [`WindowFunction`](crate::WindowFunction) gives for a window of a key that holds these
+    /// rows, each with its time. A row that is refused ends it, and `poisoned` has its place.
+    ///
+    /// ```
+    /// # use weir_guest::{Ctx, Result, Window, WindowFunction, WindowRows, testing::Harness};
+    /// # #[derive(Default)]
+    /// # struct Last;
+    /// # impl WindowFunction for Last {
+    /// #     type In = String;
+    /// #     type Out = String;
+    /// #     fn apply(
+    /// #         &mut self,
+    /// #         _: Window,
+    /// #         rows: WindowRows<'_, String>,
+    /// #         ctx: &mut Ctx<String>,
+    /// #     ) -> Result<()> {
+    /// #         let rows: Vec<_> = rows.collect::<Result<_>>()?;
+    /// #         let last = rows.iter().max_by_key(|row| row.timestamp).unwrap();
+    /// #         ctx.emit(last.value)
+    /// #     }
+    /// # }
+    /// let mut last = Harness::open::<Last, _>("null").unwrap();
+    /// let minute = Window { start: 0, end: 60_000 };
+    /// let out = last.timed_window("a", minute, [(5, "x"), (9, "y"), (7, "z")]).unwrap();
+    /// assert_eq!(out.main(), ["y"]);
+    /// ```
+    ///
+    /// # Errors
+    /// The fatal error of a call, or what `apply` returned.
+    pub fn timed_window<V: AsRef<[u8]>>(
+        &mut self,
+        key: &str,
+        window: Window,
+        rows: impl IntoIterator<Item = (i64, V)>,
+    ) -> Result<Output, String> {
+        if !self.logic.sees_windows() {
+            return Err("this operator does not see the rows of windows: use `window`".into());
+        }
+        self.whole_window(key, window, rows)
+    }
+
+    fn whole_window<V: AsRef<[u8]>>(
+        &mut self,
+        key: &str,
+        window: Window,
+        rows: impl IntoIterator<Item = (i64, V)>,
+    ) -> Result<Output, String> {
+        let mut all = AllRows {
+            rows: column::with_room(0, 0),
+            timestamps: Vec::new(),
+            ends: Vec::new(),
+        };
+        let mut output = Output {
+            emitted: Vec::new(),
+            poisoned: None,
+            side_outputs: self.side_outputs(),
+        };
+        for (place, (time, row)) in rows.into_iter().enumerate() {
+            let one = one(row.as_ref());
+            let refused = self.call_in(Scope::Nothing, |logic| logic.accept(one))?;
+            if let Some(poison) = refused {
+                output.poisoned = Some((place, poison.message));
+                break;
+            }
+            let pushed = column::push(&mut all.rows, row.as_ref());
+            pushed.map_err(crate::Error::into_message)?;
+            all.timestamps.push(time);
+        }
+        if all.timestamps.is_empty() {
+            return Ok(output);
+        }
+        all.ends.push(all.timestamps.len() as u32);
+        let keys = one(&Key::encode([key]));
+        output.emitted =
+            self.call_in(Scope::Nothing, |logic| logic.apply(keys, vec![window], all))?;
+        at_the_end(window, &mut output);
+        Ok(output)
+    }
+}
+
+/// As the host does: results have the last time of their window.
+fn at_the_end(window: Window, output: &mut Output) {
+    for emitted in &mut output.emitted {
+        if emitted.timestamps.is_empty() {
+            let rows = emitted.values.ends.len();
+            emitted.timestamps = vec![window.end - 1; rows];
+        }
     }
 }
 

@@ -1,0 +1,158 @@
+//! The optional interface `window-function`: a guest that sees all rows of windows.
+
+use weir_component::Limits;
+use weir_model::Column;
+use weir_operator::{
+    Contents, Emitted, Failure, FiredWindows, Window, WindowFunction, WindowFunctionFactory as _,
+};
+
+use crate::{
+    guests::guest,
+    support::{Hand, Running, engine, task},
+};
+
+const DAY: i64 = 86_400_000;
+
+/// The guest as a function of windows, and a context to call it with.
+fn medians(limits: Limits) -> (Box<dyn WindowFunction>, Running) {
+    let component = guest("flights-medians");
+    assert!(component.sees_windows() && !component.aggregates());
+    let mut running = Running::start(&component, limits.clone()).unwrap();
+    let factory = component.windows(limits, false);
+    assert!(!factory.aggregates());
+    let mut function = factory.create(&task(0)).unwrap();
+    function.open(&mut running.cx).unwrap();
+    (function, running)
+}
+
+fn rows(delays: impl IntoIterator<Item = i64>) -> Column {
+    let mut rows = Column::new();
+    for delay in delays {
+        rows.push(format!("1,2,UA,1,N1,EWR,IAH,{delay},11,1400").as_bytes());
+    }
+    rows
+}
+
+fn key(airport: &str) -> Vec<u8> {
+    let mut key = vec![airport.len() as u8];
+    key.extend(airport.as_bytes());
+    key
+}
+
+/// The results of windows, each of an airport that holds so many of the rows.
+fn apply(
+    (function, running): &mut (Box<dyn WindowFunction>, Running),
+    airports: &[(&str, u32)],
+    rows: &Column,
+) -> Result<Vec<Emitted>, Failure> {
+    let keys: Vec<Vec<u8>> = airports.iter().map(|(airport, _)| key(airport)).collect();
+    let keys: Column = keys.iter().map(Vec::as_slice).collect();
+    let windows: Vec<Window> = (0..airports.len() as i64)
+        .map(|day| Window {
+            start: day * DAY,
+            end: (day + 1) * DAY,
+        })
+        .collect();
+    let mut end = 0;
+    let ends: Vec<u32> = airports
+        .iter()
+        .map(|(_, count)| {
+            end += count;
+            end
+        })
+        .collect();
+    let times = vec![7; rows.len()];
+    let fired = FiredWindows {
+        keys: keys.view(),
+        windows: &windows,
+        contents: Contents::Rows {
+            values: rows.view(),
+            timestamps: &times,
+            ends: &ends,
+        },
+    };
+    function.apply(&mut running.cx, fired)
+}
+
+fn medians_of(emitted: &[Emitted]) -> Vec<(u32, String)> {
+    let all = emitted.iter().flat_map(|one| {
+        let rows = one.values.iter().map(|row| {
+            let row = std::str::from_utf8(row).unwrap();
+            let from = row.find("\"flights\"").unwrap();
+            row[from..].trim_end_matches('}').replace('"', "")
+        });
+        one.origin.iter().copied().zip(rows)
+    });
+    all.collect()
+}
+
+#[test]
+fn a_guest_sees_all_rows_of_each_window() {
+    let mut medians = medians(Limits::default());
+    let rows = rows([9, 1, 5, -3, 8]);
+    let emitted = apply(&mut medians, &[("EWR", 3), ("JFK", 2)], &rows).unwrap();
+    assert_eq!(
+        medians_of(&emitted),
+        [
+            (0, "flights:3,median_dep_delay_min:5".to_owned()),
+            (1, "flights:2,median_dep_delay_min:-3".to_owned()),
+        ]
+    );
+}
+
+#[test]
+fn windows_of_many_rows_have_calls_of_their_own_and_keep_their_places() {
+    let mut medians = medians(Limits::default());
+    // More than what windows share a call for.
+    let rows = rows((0..60_002).map(|row| row % 101));
+    let airports = [("EWR", 1), ("JFK", 40_000), ("LGA", 20_000), ("EWR", 1)];
+    let emitted = apply(&mut medians, &airports, &rows).unwrap();
+    assert!(emitted.len() > 2, "{} calls", emitted.len());
+    let places: Vec<u32> = medians_of(&emitted).iter().map(|(at, _)| *at).collect();
+    assert_eq!(places, [0, 1, 2, 3]);
+    assert!(medians_of(&emitted)[1].1.starts_with("flights:40000,"));
+}
+
+#[test]
+fn a_row_is_refused_as_it_comes() {
+    let (mut function, mut running) = medians(Limits::default());
+    let mut rows = rows([1, 2]);
+    rows.push(b"1,2,UA,1,N1,EWR,IAH,soon,11,1400");
+    let refused = function.accept(&mut running.cx, rows.view());
+    let Err(Failure::Guest {
+        row: Some(2),
+        message,
+    }) = refused
+    else {
+        panic!("{refused:?}");
+    };
+    assert!(message.contains("soon"), "{message}");
+    let rows = rows.view().slice(0, 2);
+    function.accept(&mut running.cx, rows).unwrap();
+}
+
+#[test]
+fn a_window_that_is_larger_than_the_memory_of_the_guest_names_the_limit() {
+    let limits = Limits {
+        memory: 2 << 20,
+        ..Limits::default()
+    };
+    let mut medians = medians(limits);
+    let rows = rows((0..70_000).map(|row| row % 101));
+    let failure = apply(&mut medians, &[("EWR", 70_000)], &rows).unwrap_err();
+    let message = failure.to_string();
+    for says in [
+        "the window [0, 86400000) holds 70000 rows",
+        "limit `limits.memory` is 2MiB",
+    ] {
+        assert!(message.contains(says), "{message}");
+    }
+}
+
+#[test]
+fn who_exports_nothing_for_windows_is_told_from_who_does() {
+    let plain = Hand::default().load(&engine()).unwrap();
+    assert!(!plain.sees_windows() && !plain.aggregates());
+    let folds = guest("flights-departures");
+    assert!(folds.aggregates() && !folds.sees_windows());
+}
