@@ -7,6 +7,7 @@ mod backend;
 mod components;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod windows;
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -30,6 +30,7 @@ impl Exit {
             | Failure::Contract { .. }
             | Failure::BadRow { .. }
             | Failure::BadKey { .. }
+            | Failure::NoEventTime { .. }
             | Failure::External { .. }
             | Failure::LocalState { .. }
             | Failure::Restore { .. }

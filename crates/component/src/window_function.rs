@@ -1,5 +1,5 @@
-//! The optional interface `window-function`: gets all rows of windows; and components as functions of
-//! windows, whether they fold rows or see all of them.
+//! The optional interface `window-function`: gets all rows of windows; and components as functions
+//! of windows, whether they fold rows or see all of them.
 //!
 //! INVARIANT: the rows of a window go to the guest in one call, and no call has more than one
 //! window where their rows are more than [`CALL`] bytes.

@@ -55,6 +55,16 @@ pub enum Failure {
         /// The row of the batch.
         row: u32,
     },
+    /// Rows without event time where it is needed. Nothing about a row can be mended there, so
+    /// `on-error` has no say.
+    #[error(
+        "rows came without event time, and {what} need it: say `timestamp` at the source that they \
+         come from, or have the operator before give them one, or use `time: processing-time`"
+    )]
+    NoEventTime {
+        /// What needs it, as `windows of event time`.
+        what: String,
+    },
     /// Something outside failed: a disk, a server.
     #[error("{what}: {message}")]
     External {
@@ -161,6 +171,7 @@ impl Failure {
             | Self::Contract { .. }
             | Self::BadRow { .. }
             | Self::BadKey { .. }
+            | Self::NoEventTime { .. }
             | Self::Restore { .. }
             | Self::Unfit { .. }
             | Self::Claimed { .. }
@@ -185,6 +196,7 @@ impl Failure {
             Self::Contract { .. } => "W0104",
             Self::BadRow { .. } => "W0105",
             Self::BadKey { .. } => "W0106",
+            Self::NoEventTime { .. } => "W0160",
             Self::External { .. } => "W0107",
             Self::Restore { .. } => "W0108",
             Self::Existing { .. } => "W0109",

@@ -24,6 +24,16 @@ pub struct Rules {
     pub event_time: bool,
 }
 
+impl Rules {
+    /// Whether each row has to have an event time: by which it is put into windows, or at which they
+    /// give their results, or by which it is left out of them.
+    #[must_use]
+    pub fn needs_event_time(&self) -> bool {
+        let leaves_out = matches!(self.evictor, Some((Evictor::Time(_), _)));
+        self.event_time || leaves_out || self.trigger.goes_by_times()
+    }
+}
+
 /// A window has given its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fired {

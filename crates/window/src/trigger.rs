@@ -289,6 +289,20 @@ impl Trigger {
         *self == Self::EventTime
     }
 
+    /// Whether it looks at the event times of rows.
+    #[must_use]
+    pub fn goes_by_times(&self) -> bool {
+        match self {
+            Self::ContinuousEventTime(_) => true,
+            Self::Purging(inner) => inner.goes_by_times(),
+            Self::EventTime
+            | Self::ProcessingTime
+            | Self::Count(_)
+            | Self::ContinuousProcessingTime(_)
+            | Self::Never => false,
+        }
+    }
+
     /// Whether it remembers something of each window.
     #[must_use]
     pub fn remembers(&self) -> bool {

@@ -3,13 +3,12 @@
 use std::{borrow::Cow, collections::HashMap};
 
 use weir_component::{Component as Guest, Engine, EngineOptions, Error, Limits};
-use weir_job_file::{
-    Bounds, Diagnostic, Input, JobFile, Operator, Partitioning, SourceConnector, Spot,
-};
+use weir_job_file::{Bounds, Diagnostic, Input, JobFile, Operator, Partitioning, Spot};
 use weir_model::Name;
 use weir_operator::Descriptor;
 use weir_state::StateKind;
 
+use super::windows;
 use crate::{cli::Shared, render::Bar};
 
 /// Loads the component of each operator and checks it against what the job says of it.
@@ -42,7 +41,7 @@ pub(super) fn load_components(
         match component {
             Ok(component) => {
                 wrong.extend(misfits(job, name, operator, component.descriptor()));
-                wrong.extend(no_windows(job, name, operator, &component));
+                wrong.extend(windows::misfit(job, name, operator, &component));
                 loaded.insert(name.clone(), component);
             }
             Err(error) => {
@@ -97,82 +96,6 @@ fn misfits(
     ]
     .into_iter()
     .flatten()
-}
-
-/// Windows need a component that folds rows or sees them, keys to group by, and nothing of the
-/// component's own beside them.
-fn no_windows(
-    job: &JobFile,
-    name: &Name,
-    operator: &Operator,
-    component: &Guest,
-) -> Option<Diagnostic> {
-    let windows = operator.windows.as_ref()?;
-    let descriptor = component.descriptor();
-    let spot = Spot::OperatorKey(name.clone(), "window");
-    let wrong = |message: String, label: &str, help: &str| {
-        let help = Some(help.to_owned());
-        Some(job.diagnose(&spot, "W0317", message, label, help))
-    };
-    if !component.aggregates() && !component.sees_windows() {
-        let message = format!("operator `{name}` has windows, and its component is made for none");
-        let help = "use a component that exports `weir:operator/aggregate` or \
-                    `weir:operator/window-function`, or leave `window` out";
-        let label = "needs a component that exports `aggregate` or `window-function`";
-        return wrong(message, label, help);
-    }
-    if windows.rules.evictor.is_some() && !component.sees_windows() {
-        let message = format!(
-            "operator `{name}` leaves rows out of windows, and its component folds them as they come"
-        );
-        let help = "use a component that exports `weir:operator/window-function` (in the Rust SDK \
-                    `WindowFunction`), or leave `evict` out";
-        let label = "`evict` needs a component that exports `window-function`";
-        return wrong(message, label, help);
-    }
-    if let Some(state) = descriptor.states.first() {
-        let message = format!(
-            "operator `{name}` has windows, and its component declares the state `{}`",
-            state.name
-        );
-        let help = "keep what a window needs in its accumulator, or have all its rows";
-        return wrong(message, "what windows hold is kept by the host", help);
-    }
-    if let Some(late) = &windows.late
-        && descriptor.side_outputs.contains(late)
-    {
-        let message = format!("operator `{name}` has two side outputs `{late}`");
-        return wrong(
-            message,
-            "its component has one, too",
-            "choose another name for `late`",
-        );
-    }
-    // Of rows that another component gives it is not known here whether they have times.
-    let is_untimed = |input: &Input| {
-        let source = job.sources.get(&input.from);
-        source.is_some_and(|source| match &source.connector {
-            SourceConnector::File(file) => file.timestamp.is_none(),
-            SourceConnector::Socket(socket) => socket.timestamp.is_none(),
-            SourceConnector::Generator(_) => true,
-        })
-    };
-    let untimed = operator.inputs.iter().position(is_untimed);
-    if let Some(at) = untimed.filter(|_| windows.rules.event_time) {
-        let message =
-            format!("operator `{name}` has windows of event time, and its rows have none");
-        let help = "say `timestamp` at the source, or `time: processing-time` in `window`";
-        let spot = Spot::OperatorInput(name.clone(), at);
-        let label = "this source has no `timestamp`";
-        return Some(job.diagnose(&spot, "W0317", message, label, Some(help.to_owned())));
-    }
-    if let Some(at) = operator.inputs.iter().position(|input| !has_key(input)) {
-        let message = format!("operator `{name}` has windows and an input without a key");
-        let help = "give the input a `key`, such as `key: { columns: [0] }`".to_owned();
-        let spot = Spot::OperatorInput(name.clone(), at);
-        return Some(job.diagnose(&spot, "W0317", message, "this input has no key", Some(help)));
-    }
-    None
 }
 
 fn inputs_misfit(
@@ -266,7 +189,7 @@ fn no_broadcast(
     Some(job.diagnose(&spot, "W0316", message, label, Some(help)))
 }
 
-fn has_key(input: &Input) -> bool {
+pub(super) fn has_key(input: &Input) -> bool {
     matches!(input.partitioning, Partitioning::Key(_))
 }
 

@@ -108,8 +108,10 @@ impl WindowOperator {
         let Some(keyed) = rows.keyed else {
             return Err(broken("rows without keys"));
         };
-        if self.options.rules.event_time && rows.timestamps.len() != rows.len() {
-            return Err(broken("rows without event time in windows of event time"));
+        if self.options.rules.needs_event_time() && rows.timestamps.len() != rows.len() {
+            return Err(Failure::NoEventTime {
+                what: "windows of event time".into(),
+            });
         }
         Ok(Plan::new(cx, keyed))
     }

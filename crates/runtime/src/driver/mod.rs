@@ -608,6 +608,7 @@ fn is_hopeless(failure: &Failure) -> bool {
         | Failure::Existing { .. }
         | Failure::Superseded { .. }
         | Failure::Target { .. }
+        | Failure::NoEventTime { .. }
         | Failure::LostTransaction { .. } => true,
         Failure::Guest { .. }
         | Failure::Trap(_)

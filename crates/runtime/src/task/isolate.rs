@@ -57,6 +57,7 @@ impl OperatorNode {
             | Failure::Contract { .. }
             | Failure::BadRow { .. }
             | Failure::BadKey { .. }
+            | Failure::NoEventTime { .. }
             | Failure::External { .. }
             | Failure::LocalState { .. }
             | Failure::Restore { .. }
@@ -186,6 +187,7 @@ fn cause_of(failure: &Failure) -> String {
         | Failure::Contract { .. }
         | Failure::BadRow { .. }
         | Failure::BadKey { .. }
+        | Failure::NoEventTime { .. }
         | Failure::External { .. }
         | Failure::LocalState { .. }
         | Failure::Restore { .. }

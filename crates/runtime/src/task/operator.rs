@@ -176,6 +176,7 @@ impl OperatorNode {
                     | Failure::Contract { .. }
                     | Failure::BadRow { .. }
                     | Failure::BadKey { .. }
+                    | Failure::NoEventTime { .. }
                     | Failure::External { .. }
                     | Failure::LocalState { .. }
                     | Failure::Restore { .. }

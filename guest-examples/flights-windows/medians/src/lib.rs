@@ -1,4 +1,4 @@
-//! Per airport and window: how many flights departed, and the delay that half of them did not exceed.
+//! Per airport and window: how many flights departed, and the delay that half did not exceed.
 
 use weir_guest::{
     Csv, CsvRow, Ctx, Result, Window, WindowFunction, WindowRows, columns, object, operator,

@@ -36,8 +36,8 @@ impl Harness {
     /// assert_eq!(out.main(), ["a@0=3"]);
     /// ```
     ///
-    /// What a [`WindowFunction`](crate::WindowFunction) gives for a window that holds these rows, each
-    /// of which has the first millisecond of the window as its time; see
+    /// Of a [`WindowFunction`](crate::WindowFunction) it is what that gives for all the rows, each of
+    /// which has the first millisecond of the window as its time; see
     /// [`timed_window`](Self::timed_window) for others.
     ///
     /// # Errors
@@ -94,8 +94,8 @@ impl Harness {
         Ok(output)
     }
 
-    /// What a [`WindowFunction`](crate::WindowFunction) gives for a window of a key that holds these
-    /// rows, each with its time. A row that is refused ends it, and `poisoned` has its place.
+    /// What a [`WindowFunction`](crate::WindowFunction) gives for a window of a key that holds
+    /// these rows, each with its time. A row that is refused ends it, and `poisoned` has its place.
     ///
     /// ```
     /// # use weir_guest::{Ctx, Result, Window, WindowFunction, WindowRows, testing::Harness};

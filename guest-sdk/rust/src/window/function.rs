@@ -14,8 +14,8 @@ use crate::timers::{Timer, no_on_timer};
 
 /// Sees all rows of a window at once: for medians, for the best ten, for whatever needs them side
 /// by side. The host keeps every row until its window is over; where an accumulator is enough, a
-/// [`WindowAggregate`](crate::WindowAggregate) keeps far less. Which windows there are stands in the
-/// job file (`window:`), and also which rows are left out of them (`evict:`).
+/// [`WindowAggregate`](crate::WindowAggregate) keeps far less. Which windows there are stands in
+/// the job file (`window:`), and also which rows are left out of them (`evict:`).
 ///
 /// ```
 /// use weir_guest::{Ctx, Result, Window, WindowFunction, WindowRows, bail};
@@ -80,7 +80,7 @@ pub trait WindowFunction: Default + 'static {
         Ok(())
     }
 
-    /// Looks at a row as it comes, before it is kept. What is let through here has to be good enough
+    /// Looks at a row as it comes, before it is kept. What is let through has to be good enough
     /// for [`apply`](Self::apply): an error there fails the task, for nobody knows which row it is
     /// about.
     ///
