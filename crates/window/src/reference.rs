@@ -25,8 +25,8 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Whether each row has to have an event time: by which it is put into windows, or at which they
-    /// give their results, or by which it is left out of them.
+    /// Whether each row has to have an event time: by which it is put into windows, or at which
+    /// they give their results, or by which it is left out of them.
     #[must_use]
     pub fn needs_event_time(&self) -> bool {
         let leaves_out = matches!(self.evictor, Some((Evictor::Time(_), _)));

@@ -1,8 +1,12 @@
 //! `window` of an operator.
 
+mod evict;
+mod trigger;
+
 use serde_json::{Value as Json, json};
 use weir_window::{Assigner, Lateness, Rules, Trigger};
 
+use self::{evict::EVICT, trigger::TRIGGER};
 use super::{
     fields::{Fields, name_of},
     keys::{AnyKey, Key, Keys},
@@ -12,6 +16,7 @@ use crate::{
     code,
     model::{Windows, millis},
     report::Report,
+    yaml::Entry,
 };
 
 pub(super) const WINDOW: Key<Within> = Key::of("window", Within(&KEYS))
@@ -34,7 +39,8 @@ const KEYS: Keys = Keys {
     ..Keys::of(
         "window",
         &[
-            &TUMBLING, &SLIDING, &SESSION, &COUNT, &OFFSET, &TIME, &LATENESS, &LATE, &TRIGGER,
+            &TUMBLING, &SLIDING, &SESSION, &COUNT, &GLOBAL, &OFFSET, &TIME, &LATENESS, &LATE,
+            &TRIGGER, &EVICT,
         ],
     )
     .about(
@@ -47,12 +53,12 @@ const KEYS: Keys = Keys {
 
 const TUMBLING: Key<Time> = Key::of("tumbling", Time::ABOVE_ZERO)
     .about("Windows of this size, one after the other.")
-    .without("`sliding`, `session` or `count` says which")
+    .without("another key says which")
     .example("1m");
 
 const SLIDING: Key<Within> = Key::of("sliding", Within(&SLIDING_KEYS))
     .about("Windows of one size, of which one begins every so often.")
-    .without("`tumbling`, `session` or `count` says which")
+    .without("another key says which")
     .example("{ size: 24h, slide: 1h }");
 
 const SLIDING_KEYS: Keys = Keys::of("sliding", &[&SIZE, &SLIDE]).about(
@@ -72,13 +78,20 @@ const SLIDE: Key<Time> = Key::of("slide", Time::ABOVE_ZERO)
 
 const SESSION: Key<Time> = Key::of("session", Time::ABOVE_ZERO)
     .about("Windows that end when no row came for so long.")
-    .without("`tumbling`, `sliding` or `count` says which")
+    .without("another key says which")
     .example("30m");
 
 const COUNT: Key<Whole> = Key::of("count", Whole::from(1))
     .about("Windows of so many rows of a key. What is left at the end gives no result.")
-    .without("`tumbling`, `sliding` or `session` says which")
+    .without("another key says which")
     .example("100");
+
+const GLOBAL: Key<Flag> = Key::of("global", Flag::only(true))
+    .about(
+        "One window for all rows of a key. It has no end, so a `trigger` says when it gives results.",
+    )
+    .without("another key says which")
+    .example("true");
 
 const OFFSET: Key<Time> = Key::of("offset", Time::FROM_ZERO)
     .about("How far behind 1970-01-01T00:00Z a window begins. For `tumbling` and `sliding`.")
@@ -120,38 +133,17 @@ const LATE: Key<NameText> = Key::of("late", NameText)
     .without("they are left out")
     .example("late-rows");
 
-const TRIGGER: Key<Within> = Key::of("trigger", Within(&TRIGGER_KEYS))
-    .about("When windows give their results instead.")
-    .without("at their end")
-    .example("{ every: 10s }");
-
-const TRIGGER_KEYS: Keys = Keys {
-    rules: one_trigger,
-    ..Keys::of("trigger", &[&EVERY, &EACH, &PURGE]).about(
-        "`trigger`",
-        "When windows give their results instead of at their end.",
-    )
-};
-
-const EVERY: Key<Time> = Key::of("every", Time::ABOVE_ZERO)
-    .about("At each multiple of this time that rows came before, and at the end of the window.")
-    .without("only where another key says so")
-    .example("10s");
-
-const EACH: Key<Whole> = Key::of("count", Whole::from(1))
-    .about("After each so many rows of the window, and not at its end.")
-    .without("only where another key says so")
-    .example("5");
-
-const PURGE: Key<Flag> = Key::of("purge", Flag::ANY)
-    .about("Whether a window is empty after it has given a result.")
-    .usual("false")
-    .example("true");
+/// The names of keys, for a message.
+fn names<'a>(keys: &[&'a dyn AnyKey]) -> Vec<&'a str> {
+    keys.iter().map(|key| key.name()).collect()
+}
 
 fn one_of(keys: &[&dyn AnyKey]) -> Json {
     let one = |key: &&dyn AnyKey| json!({ "required": [key.name()] });
     json!({ "oneOf": keys.iter().map(one).collect::<Vec<_>>() })
 }
+
+const ASSIGNERS: [&dyn AnyKey; 5] = [&TUMBLING, &SLIDING, &SESSION, &COUNT, &GLOBAL];
 
 fn one_assigner() -> Vec<Json> {
     let only = |with: &dyn AnyKey, without: &[&dyn AnyKey]| {
@@ -162,14 +154,18 @@ fn one_assigner() -> Vec<Json> {
         json!({ "if": { "required": [with.name()] }, "then": { "properties": none } })
     };
     vec![
-        one_of(&[&TUMBLING, &SLIDING, &SESSION, &COUNT]),
+        one_of(&ASSIGNERS),
         only(&SESSION, &[&OFFSET]),
+        only(&GLOBAL, &[&OFFSET, &LATENESS, &LATE]),
+        json!({
+            "if": { "required": [GLOBAL.name] },
+            "then": {
+                "required": [TRIGGER.name],
+                "properties": { TRIGGER.name: { "minProperties": 1 } },
+            },
+        }),
         only(&COUNT, &[&OFFSET, &TIME, &LATENESS, &LATE, &TRIGGER]),
     ]
-}
-
-fn one_trigger() -> Vec<Json> {
-    vec![json!({ "not": { "required": [EVERY.name, EACH.name] } })]
 }
 
 /// Reads `window`.
@@ -181,7 +177,12 @@ pub(super) fn read(fields: &Fields<'_>, report: &mut Report) -> Option<Windows> 
     let lateness = own.duration(&LATENESS, report).map_or(0, millis);
     let late = own.text(&LATE, report);
     let late = late.and_then(|(text, span)| name_of(text, span, report));
-    let trigger = trigger(&own, time, report);
+    let usual = match time {
+        WindowTime::Event => Trigger::EventTime,
+        WindowTime::Processing => Trigger::ProcessingTime,
+    };
+    let trigger = trigger::read(&own, (time, usual.clone()), report);
+    let evictor = evict::read(&own, report);
     if time == WindowTime::Processing {
         idle(&own, &[&LATENESS, &LATE], "`time: processing-time`", report);
     }
@@ -190,7 +191,16 @@ pub(super) fn read(fields: &Fields<'_>, report: &mut Report) -> Option<Windows> 
         let others: [&dyn AnyKey; 4] = [&TIME, &LATENESS, &LATE, &TRIGGER];
         idle(&own, &others, "`count`", report);
     }
+    if own.entry(&GLOBAL).is_some() {
+        let others: [&dyn AnyKey; 2] = [&LATENESS, &LATE];
+        idle(&own, &others, "`global`", report);
+        if trigger == usual || trigger == Trigger::Purging(Box::new(usual)) {
+            never_fires(&own, report);
+        }
+    }
     let (assigner, of_count) = assigner?;
+    // What all of time is cut into, nothing is late for.
+    let has_end = assigner != Assigner::Global;
     Some(Windows {
         rules: Rules {
             assigner,
@@ -201,11 +211,23 @@ pub(super) fn read(fields: &Fields<'_>, report: &mut Report) -> Option<Windows> 
             lateness: Lateness {
                 allowed_ms: lateness,
             },
-            evictor: None,
-            event_time: time == WindowTime::Event && !count,
+            evictor,
+            event_time: time == WindowTime::Event && has_end,
         },
         late: late.map(|late| late.to_string()),
     })
+}
+
+/// Reports a window without an end that nobody has give a result.
+fn never_fires(own: &Fields<'_>, report: &mut Report) {
+    let at = match own.entry(&TRIGGER) {
+        Some(entry) => entry.key_span,
+        None => own.name(),
+    };
+    let message = "a `global` window has no end at which it gives its result";
+    let error = report.error(code::MISSING_KEY, message);
+    let error = error.at(at, "says not when it gives results");
+    error.help("add `trigger: { count: 100 }` or `trigger: { every: 10s }`");
 }
 
 /// Reports keys that do nothing beside another.
@@ -217,45 +239,51 @@ fn idle(own: &Fields<'_>, keys: &[&dyn AnyKey], beside: &str, report: &mut Repor
     }
 }
 
+/// The key that says which windows there are.
+fn said_one<'a>(own: &Fields<'a>, report: &mut Report) -> Option<&'a Entry> {
+    let keys = ASSIGNERS;
+    let said: Vec<_> = keys.iter().filter_map(|key| own.entry(*key)).collect();
+    match said[..] {
+        [one] => Some(one),
+        [first, second, ..] => {
+            report
+                .error(code::CONTRADICTION, "windows are of one kind")
+                .at(first.key_span, "here")
+                .at(second.key_span, "or here");
+            None
+        }
+        // Of a slip it is told as of one.
+        [] if keys.iter().any(|key| own.misspelled(*key, &KEYS).is_some()) => None,
+        [] => {
+            report
+                .error(code::MISSING_KEY, "`window` does not say which windows")
+                .at(
+                    own.name(),
+                    format!("needs {}", crate::wording::one_of(&names(&keys))),
+                );
+            None
+        }
+    }
+}
+
 /// The windows; for those of a number of rows that number, too.
 fn assigner(own: &Fields<'_>, report: &mut Report) -> Option<(Assigner, Option<u64>)> {
     let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
-    let keys: [&dyn AnyKey; 4] = [&TUMBLING, &SLIDING, &SESSION, &COUNT];
-    let said: Vec<_> = keys.iter().filter_map(|key| own.entry(*key)).collect();
     let offset = own.duration(&OFFSET, report).map_or(0, millis);
     let offset = signed(offset);
     let tumbling = own.duration(&TUMBLING, report);
     let session = own.duration(&SESSION, report);
     let count = own.int(&COUNT, report);
+    let global = own.boolean(&GLOBAL, report);
     let sliding = own.within(&SLIDING, report).and_then(|fields| {
         fields.required(&SIZE, report);
         fields.required(&SLIDE, report);
         let size = fields.duration(&SIZE, report);
         Some((size?, fields.duration(&SLIDE, report)?))
     });
-    let said = match said[..] {
-        [one] => one,
-        [first, second, ..] => {
-            report
-                .error(code::CONTRADICTION, "windows are of one kind")
-                .at(first.key_span, "here")
-                .at(second.key_span, "or here");
-            return None;
-        }
-        // Of a slip it is told as of one.
-        [] if keys.iter().any(|key| own.misspelled(*key, &KEYS).is_some()) => return None,
-        [] => {
-            report
-                .error(code::MISSING_KEY, "`window` does not say which windows")
-                .at(
-                    own.name(),
-                    "needs `tumbling`, `sliding`, `session` or `count`",
-                );
-            return None;
-        }
-    };
+    let said = said_one(own, report)?;
     let kind = said.key.as_str();
-    if kind == SESSION.name || kind == COUNT.name {
+    if kind == SESSION.name || kind == COUNT.name || kind == GLOBAL.name {
         idle(own, &[&OFFSET], &format!("`{kind}`"), report);
     }
     let assigner = match kind {
@@ -274,6 +302,14 @@ fn assigner(own: &Fields<'_>, report: &mut Report) -> Option<(Assigner, Option<u
         _ if kind == SESSION.name => Assigner::Session {
             gap: signed(millis(session?)),
         },
+        _ if kind == GLOBAL.name => match global? {
+            (true, _) => return Some((Assigner::Global, None)),
+            (false, span) => {
+                let error = report.error(code::BAD_VALUE, "`global` is `true` or left out");
+                error.at(span, "this says no windows");
+                return None;
+            }
+        },
         _ => return Some((Assigner::Global, Some(count?))),
     };
     if let Err(why) = assigner.check() {
@@ -282,33 +318,4 @@ fn assigner(own: &Fields<'_>, report: &mut Report) -> Option<(Assigner, Option<u
         return None;
     }
     Some((assigner, None))
-}
-
-fn trigger(own: &Fields<'_>, time: WindowTime, report: &mut Report) -> Trigger {
-    let usual = match time {
-        WindowTime::Event => Trigger::EventTime,
-        WindowTime::Processing => Trigger::ProcessingTime,
-    };
-    let Some(own) = own.within(&TRIGGER, report) else {
-        return usual;
-    };
-    let every = own.duration(&EVERY, report).map(millis);
-    let every = every.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
-    let count = own.int(&EACH, report);
-    if let (Some(every), Some(count)) = (own.entry(&EVERY), own.entry(&EACH)) {
-        report
-            .error(code::CONTRADICTION, "a window has one trigger")
-            .at(every.key_span, "here")
-            .at(count.key_span, "or here");
-    }
-    let trigger = match (every, count, time) {
-        (Some(every), _, WindowTime::Event) => Trigger::ContinuousEventTime(every),
-        (Some(every), _, WindowTime::Processing) => Trigger::ContinuousProcessingTime(every),
-        (None, Some(count), _) => Trigger::Count(count),
-        (None, None, _) => usual,
-    };
-    match own.boolean(&PURGE, report) {
-        Some((true, _)) => Trigger::Purging(Box::new(trigger)),
-        Some((false, _)) | None => trigger,
-    }
 }

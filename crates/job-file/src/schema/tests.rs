@@ -89,7 +89,11 @@ fn base() -> Json {
             "hourly": {
                 "component": "hourly.wasm",
                 "inputs": [ { "from": "clicks", "key": { "columns": 0 } } ],
-                "window": { "sliding": { "size": "24h", "slide": "1h" }, "trigger": {} },
+                "window": {
+                    "sliding": { "size": "24h", "slide": "1h" },
+                    "trigger": {},
+                    "evict": { "count": 3 },
+                },
             },
             "next": {
                 "component": "next.wasm",
@@ -130,6 +134,7 @@ fn place(id: &str) -> &'static str {
         "window" => "/operators/hourly/window",
         "sliding" => "/operators/hourly/window/sliding",
         "trigger" => "/operators/hourly/window/trigger",
+        "evict" => "/operators/hourly/window/evict",
         "input" => "/operators/cart/inputs/0",
         "key" => "/operators/cart/inputs/0/key",
         "dead-letters" => "/operators/cart/on-error",
@@ -201,6 +206,7 @@ fn without(id: &str, key: &str) -> Json {
             set("/sinks/out", "transaction-timeout", "1h".into());
         }
         ("postgres-sink", key) => beside_in_table(&mut set, key),
+        ("window", "global") => set("/operators/hourly/window/trigger", "count", 5.into()),
         _ => {}
     }
     let mut remove = |at: &str, key: &str| {
@@ -215,7 +221,10 @@ fn without(id: &str, key: &str) -> Json {
         ("operator-watermark", "bounded-out-of-orderness" | "component") => {
             remove("/operators/next/watermark", "monotonic");
         }
-        ("window", "tumbling" | "session") => remove("/operators/hourly/window", "sliding"),
+        ("window", "tumbling" | "session" | "global") => {
+            remove("/operators/hourly/window", "sliding");
+        }
+        ("evict", "time") => remove("/operators/hourly/window/evict", "count"),
         ("window", "count") => {
             remove("/operators/hourly/window", "sliding");
             remove("/operators/hourly/window", "trigger");
@@ -374,6 +383,9 @@ fn what_need_not_be_written_can_be_left_out() {
         ("window", "sliding"),
         ("window", "session"),
         ("window", "count"),
+        ("window", "global"),
+        ("evict", "count"),
+        ("evict", "time"),
         ("sink", "from"),
         ("postgres-sink", "url"),
         ("postgres-sink", "host"),

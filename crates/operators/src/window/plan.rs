@@ -116,6 +116,7 @@ impl WindowOperator {
         Ok(Plan::new(cx, keyed))
     }
 
+    /// By which time a row is put into windows.
     fn time_of(&self, plan: &Plan<'_>, rows: Rows<'_>, row: usize) -> i64 {
         match self.options.rules.event_time {
             true => rows.timestamps.get(row).copied().unwrap_or_default(),
@@ -152,8 +153,7 @@ impl WindowOperator {
         plan.call.add_keys(cx)?;
         self.load_triggers(cx, plan)?;
         for (row, slot) in placed {
-            let time = self.time_of(plan, rows, row as usize);
-            self.add(plan, (row, time), slot)?;
+            self.add(plan, (row, event_time(rows, row as usize)), slot)?;
         }
         Ok(())
     }
@@ -181,7 +181,7 @@ impl WindowOperator {
             for window in self.options.rules.assigner.assign(time) {
                 if let Some(slot) = self.join(plan, key, window)? {
                     is_taken = true;
-                    self.add(plan, (row as u32, time), slot)?;
+                    self.add(plan, (row as u32, event_time(rows, row)), slot)?;
                 }
             }
             if !is_taken {
@@ -415,4 +415,9 @@ impl WindowOperator {
         }
         Ok(())
     }
+}
+
+/// The event time of a row; the least one where it has none.
+fn event_time(rows: Rows<'_>, row: usize) -> i64 {
+    rows.timestamps.get(row).copied().unwrap_or(i64::MIN)
 }

@@ -426,6 +426,14 @@ fn trigger() -> impl Strategy<Value = Trigger> {
     })
 }
 
+fn evictor() -> impl Strategy<Value = Option<(Evictor, bool)>> {
+    let evictor = prop_oneof![
+        (1_usize..4).prop_map(Evictor::Count),
+        (1_i64..20).prop_map(Evictor::Time),
+    ];
+    proptest::option::weighted(0.2, (evictor, any::<bool>()))
+}
+
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let rows = proptest::collection::vec((0_u8..3, -20_i64..120), 1..12).prop_map(Event::Rows);
     let event = prop_oneof![
@@ -442,10 +450,7 @@ proptest! {
     #[test]
     fn c24_c25_c26_batches_give_what_rows_one_by_one_give(
         (assigner, trigger, lateness) in (assigner(), trigger(), prop_oneof![Just(0), 0_u64..15]),
-        evictor in proptest::option::weighted(0.2, (prop_oneof![
-            (1_usize..4).prop_map(Evictor::Count),
-            (1_i64..20).prop_map(Evictor::Time),
-        ], any::<bool>())),
+        evictor in evictor(),
         aggregates: bool,
         events in events(),
         limit in 1_usize..20,
@@ -481,6 +486,65 @@ proptest! {
         let compared = compare(&rules, aggregates, &events, limit);
         prop_assert!(compared.is_ok(), "{}", compared.unwrap_err());
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn c26_windows_without_an_end_are_as_the_reference_has_them(
+        trigger in prop_oneof![
+            trigger(),
+            (2_i64..9).prop_map(Trigger::ContinuousProcessingTime),
+        ],
+        evictor in evictor(),
+        aggregates: bool,
+        events in events(),
+        limit in 1_usize..20,
+    ) {
+        let rules = Rules {
+            assigner: Assigner::Global,
+            trigger,
+            lateness: Lateness::default(),
+            evictor,
+            event_time: false,
+        };
+        let compared = compare(&rules, aggregates, &events, limit);
+        prop_assert!(compared.is_ok(), "{}", compared.unwrap_err());
+    }
+}
+
+/// Windows of all rows of a key, with a trigger and an evictor.
+fn last(count: u64, last: usize) -> Rules {
+    Rules {
+        assigner: Assigner::Global,
+        trigger: Trigger::Count(count),
+        lateness: Lateness::default(),
+        evictor: Some((Evictor::Count(last), false)),
+        event_time: false,
+    }
+}
+
+#[test]
+fn c26_the_last_four_rows_after_each_two() {
+    let mut bench = Bench::new(last(2, 4), false);
+    let mut fired = Vec::new();
+    for row in 1..=6 {
+        fired.extend(bench.rows(&[(1, 0, row)]));
+    }
+    assert_eq!(
+        fired,
+        [
+            "k1 all of time 1,2,",
+            "k1 all of time 1,2,3,4,",
+            "k1 all of time 3,4,5,6,"
+        ]
+    );
+    // The same in one batch, and what is left gives nothing at the end.
+    let mut bench = Bench::new(last(2, 4), false);
+    let rows: Vec<(u8, i64, u64)> = (1..=7).map(|row| (1, 0, row)).collect();
+    assert_eq!(bench.rows(&rows), fired);
+    assert!(bench.watermark(EventTime::MAX, 10).is_empty());
 }
 
 #[test]

@@ -37,7 +37,7 @@ impl WindowFunction for Medians {
         ctx.emit(object! {
             "origin": origin,
             "window_start_ms": window.start,
-            "hours": (window.end - window.start) / HOUR_MS,
+            "hours": window.end.saturating_sub(window.start) / HOUR_MS,
             "flights": delays.len() as i64,
             "median_dep_delay_min": median,
         })

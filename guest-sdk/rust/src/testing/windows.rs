@@ -36,8 +36,8 @@ impl Harness {
     /// assert_eq!(out.main(), ["a@0=3"]);
     /// ```
     ///
-    /// Of a [`WindowFunction`](crate::WindowFunction) it is what that gives for all the rows, each of
-    /// which has the first millisecond of the window as its time; see
+    /// Of a [`WindowFunction`](crate::WindowFunction) it is what that gives for all the rows, each
+    /// of which has the first millisecond of the window as its time; see
     /// [`timed_window`](Self::timed_window) for others.
     ///
     /// # Errors
