@@ -114,7 +114,8 @@ const NEEDS: [(&str, &[&str]); 22] = [
 ];
 
 /// Heavy dependencies, by the start of their name, and the crates that may have them.
-const OWNED: [(&str, &[&str]); 11] = [
+const OWNED: [(&str, &[&str]); 12] = [
+    ("jiff", &["window"]),
     ("wasmtime", &["component"]),
     ("wit-", &["component"]),
     ("object_store", &["snapshot-store-s3"]),
