@@ -3,21 +3,36 @@
     zstd -dc guest-examples/data/flights.csv.zst | python3 guest-examples/data/flights_windows_expected.py
 
 Prints for each sink how many rows it has and the SHA-256 over its rows sorted bytewise, each ended
-by a newline. Needs the standard library only.
+by a newline. Needs the standard library only, and what the machine knows of time zones.
 """
 
 import csv
 import hashlib
 import json
 import sys
+from bisect import bisect_right
 from collections import defaultdict
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
 GAP = 12 * HOUR
 
 
+NEW_YORK = ZoneInfo("America/New_York")
+
+
+def midnights():
+    """When the days of the data begin in New York, in milliseconds."""
+    first = date(2012, 12, 30)
+    days = [first + timedelta(days=n) for n in range(370)]
+    return [int(datetime(d.year, d.month, d.day, tzinfo=NEW_YORK).timestamp()) * 1000 for d in days]
+
+
 def main():
+    starts = midnights()
+    local_days = defaultdict(list)
     hourly = defaultdict(lambda: [0, 0])
     daily = defaultdict(lambda: [0, 0])
     of_tail = defaultdict(list)
@@ -32,6 +47,8 @@ def main():
         for window in windows:
             window[0] += 1
             window[1] += delay
+        day = bisect_right(starts, departed) - 1
+        local_days[row["origin"], day].append(int(row["dep_delay_min"]))
         if row["tail"]:
             of_tail[row["tail"]].append((departed, int(row["distance_miles"])))
 
@@ -66,8 +83,25 @@ def main():
                 }
             yield session
 
+    def medians():
+        for (origin, day), delays in local_days.items():
+            delays.sort()
+            yield {
+                "origin": origin,
+                "window_start_ms": starts[day],
+                "hours": (starts[day + 1] - starts[day]) // HOUR,
+                "flights": len(delays),
+                "median_dep_delay_min": delays[(len(delays) - 1) // 2],
+            }
+
     expected = {}
-    for sink, rows in [("daily", windows(daily)), ("hourly", windows(hourly)), ("sessions", sessions())]:
+    sinks = {
+        "daily": windows(daily),
+        "hourly": windows(hourly),
+        "medians": medians(),
+        "sessions": sessions(),
+    }
+    for sink, rows in sinks.items():
         lines = sorted(json.dumps(row, separators=(",", ":")).encode() for row in rows)
         digest = hashlib.sha256(b"".join(line + b"\n" for line in lines)).hexdigest()
         expected[sink] = {"rows": len(lines), "sha256": digest}

@@ -171,9 +171,9 @@ fn rules(assigner: Assigner) -> Rules {
 
 // tidy: long function, one run after the other
 /// Runs a job that is stopped twice, each time to go on at another parallelism.
-fn stops_and_goes_on(assigner: Assigner, aggregates: bool, unaligned: bool) {
+fn stops_and_goes_on(assigner: &Assigner, aggregates: bool, unaligned: bool) {
     let all = rows(6000);
-    let rules = rules(assigner);
+    let rules = rules(assigner.clone());
     let ledger = Ledger::default();
     let mut store = None;
     for (run, parallelism) in [3, 1, 2].into_iter().enumerate() {
@@ -258,19 +258,19 @@ fn tumbling_windows_are_saved_and_move_with_their_keys() {
         size: 100,
         offset: 0,
     };
-    stops_and_goes_on(tumbling, true, false);
-    stops_and_goes_on(tumbling, false, true);
+    stops_and_goes_on(&tumbling, true, false);
+    stops_and_goes_on(&tumbling, false, true);
 }
 
 #[test]
 fn sliding_windows_are_saved_and_move_with_their_keys() {
-    stops_and_goes_on(SLIDING, true, true);
-    stops_and_goes_on(SLIDING, false, false);
+    stops_and_goes_on(&SLIDING, true, true);
+    stops_and_goes_on(&SLIDING, false, false);
 }
 
 #[test]
 fn sessions_are_saved_and_move_with_their_keys() {
     let session = Assigner::Session { gap: 30 };
-    stops_and_goes_on(session, true, false);
-    stops_and_goes_on(session, false, true);
+    stops_and_goes_on(&session, true, false);
+    stops_and_goes_on(&session, false, true);
 }

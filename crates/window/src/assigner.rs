@@ -1,9 +1,9 @@
 //! Which windows a row belongs to.
 
-use crate::Window;
+use crate::{Calendar, Window};
 
 /// Deals rows out to windows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Assigner {
     /// Windows of one size, one after the other.
     Tumbling {
@@ -21,6 +21,8 @@ pub enum Assigner {
         /// How far behind the epoch one begins, in milliseconds.
         offset: i64,
     },
+    /// Windows of the calendar.
+    Calendar(Calendar),
     /// Windows that end when no row came for so long.
     Session {
         /// In milliseconds.
@@ -111,6 +113,7 @@ impl Assigner {
                     _ => Ok(()),
                 }
             }
+            Self::Calendar(ref calendar) => calendar.check(),
             Self::Session { gap } => positive("a gap", gap),
             Self::Global => Ok(()),
         }
@@ -146,6 +149,16 @@ impl Assigner {
         matches!(self, Self::Session { .. })
     }
 
+    /// Whether a time is in one window only, so that whoever has found it knows it for all times in
+    /// it.
+    #[must_use]
+    pub fn has_one_window(&self) -> bool {
+        match self {
+            Self::Tumbling { .. } | Self::Calendar(_) | Self::Global => true,
+            Self::Sliding { .. } | Self::Session { .. } => false,
+        }
+    }
+
     /// The windows of a row with this time, the latest first.
     pub fn assign(&self, time: i64) -> impl Iterator<Item = Window> + use<> {
         let (first, count, slide, size) = match *self {
@@ -168,7 +181,8 @@ impl Assigner {
                 )
             }
             Self::Session { gap } => (time, 1, 0, gap),
-            Self::Global => return Windows::Global(Some(Window::GLOBAL)),
+            Self::Calendar(ref calendar) => return Windows::One(Some(calendar.window(time))),
+            Self::Global => return Windows::One(Some(Window::GLOBAL)),
         };
         Windows::Spans {
             next: first,
@@ -262,7 +276,7 @@ impl Panes {
 
 /// The windows of one row.
 enum Windows {
-    Global(Option<Window>),
+    One(Option<Window>),
     Spans {
         next: i64,
         left: i64,
@@ -276,7 +290,7 @@ impl Iterator for Windows {
 
     fn next(&mut self) -> Option<Window> {
         match self {
-            Self::Global(window) => window.take(),
+            Self::One(window) => window.take(),
             Self::Spans { left: 0, .. } => None,
             Self::Spans {
                 next,

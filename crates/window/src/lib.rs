@@ -5,6 +5,7 @@
 //! specification: what works on batches is held against it.
 
 mod assigner;
+mod calendar;
 mod evictor;
 mod lateness;
 mod reference;
@@ -13,6 +14,7 @@ mod span;
 mod trigger;
 
 pub use assigner::{Assigner, BadWindow, Panes};
+pub use calendar::{Calendar, Each, Zone};
 pub use evictor::Evictor;
 pub use lateness::Lateness;
 pub use reference::{Fired, Reference, Rules};

@@ -373,7 +373,7 @@ mod tests {
             Mark(28),
             Mark(29),
         ];
-        let (fired, of) = play(Reference::new(rules(session)), &steps);
+        let (fired, of) = play(Reference::new(rules(session.clone())), &steps);
         assert_eq!(fired, [(5, 0, 30, vec![1, 2, 3])]);
         assert!(of.is_empty());
 

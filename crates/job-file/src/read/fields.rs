@@ -163,6 +163,11 @@ impl<'a> Fields<'a> {
         })
     }
 
+    /// All of them, as they are written.
+    pub(super) fn entries(&self) -> &'a [Entry] {
+        self.entries
+    }
+
     pub(super) fn entry(&self, key: &dyn AnyKey) -> Option<&'a Entry> {
         self.entries.iter().find(|entry| entry.key == key.name())
     }

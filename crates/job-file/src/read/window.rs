@@ -1,12 +1,13 @@
 //! `window` of an operator.
 
+mod calendar;
 mod evict;
 mod trigger;
 
 use serde_json::{Value as Json, json};
-use weir_window::{Assigner, Lateness, Rules, Trigger};
+use weir_window::{Assigner, BadWindow, Lateness, Rules, Trigger};
 
-use self::{evict::EVICT, trigger::TRIGGER};
+use self::{calendar::CALENDAR, evict::EVICT, trigger::TRIGGER};
 use super::{
     fields::{Fields, name_of},
     keys::{AnyKey, Key, Keys},
@@ -16,7 +17,7 @@ use crate::{
     code,
     model::{Windows, millis},
     report::Report,
-    yaml::Entry,
+    yaml::{Entry, Value},
 };
 
 pub(super) const WINDOW: Key<Within> = Key::of("window", Within(&KEYS))
@@ -39,8 +40,8 @@ const KEYS: Keys = Keys {
     ..Keys::of(
         "window",
         &[
-            &TUMBLING, &SLIDING, &SESSION, &COUNT, &GLOBAL, &OFFSET, &TIME, &LATENESS, &LATE,
-            &TRIGGER, &EVICT,
+            &TUMBLING, &SLIDING, &CALENDAR, &SESSION, &COUNT, &GLOBAL, &OFFSET, &TIME, &LATENESS,
+            &LATE, &TRIGGER, &EVICT,
         ],
     )
     .about(
@@ -94,7 +95,10 @@ const GLOBAL: Key<Flag> = Key::of("global", Flag::only(true))
     .example("true");
 
 const OFFSET: Key<Time> = Key::of("offset", Time::FROM_ZERO)
-    .about("How far behind 1970-01-01T00:00Z a window begins. For `tumbling` and `sliding`.")
+    .about(
+        "How far behind 1970-01-01T00:00Z a window begins, for `tumbling` and `sliding`; for \
+         `calendar`, how much later by the clocks: `6h` are days that begin at six.",
+    )
     .usual("0s")
     .example("15m");
 
@@ -143,7 +147,7 @@ fn one_of(keys: &[&dyn AnyKey]) -> Json {
     json!({ "oneOf": keys.iter().map(one).collect::<Vec<_>>() })
 }
 
-const ASSIGNERS: [&dyn AnyKey; 5] = [&TUMBLING, &SLIDING, &SESSION, &COUNT, &GLOBAL];
+const ASSIGNERS: [&dyn AnyKey; 6] = [&TUMBLING, &SLIDING, &CALENDAR, &SESSION, &COUNT, &GLOBAL];
 
 fn one_assigner() -> Vec<Json> {
     let only = |with: &dyn AnyKey, without: &[&dyn AnyKey]| {
@@ -266,6 +270,45 @@ fn said_one<'a>(own: &Fields<'a>, report: &mut Report) -> Option<&'a Entry> {
     }
 }
 
+/// Why there are no such windows, with durations as they are written.
+fn told(own: &Fields<'_>, why: BadWindow) -> String {
+    fn text<'a>(entries: &'a [Entry], key: &dyn AnyKey) -> Option<&'a str> {
+        let entry = entries.iter().find(|entry| entry.key == key.name())?;
+        match &entry.node.value {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+    let all = own.entries();
+    let sliding = own.entry(&SLIDING).map(|entry| match &entry.node.value {
+        Value::Map(entries) => &entries[..],
+        _ => &[],
+    });
+    let of = sliding.unwrap_or_default();
+    let (size, slide) = (text(of, &SIZE), text(of, &SLIDE));
+    match (why, size.zip(slide), text(all, &OFFSET)) {
+        (BadWindow::Offset { .. }, _, Some(offset)) => {
+            match (own.entry(&CALENDAR), slide.or(text(all, &TUMBLING))) {
+                (None, Some(every)) => {
+                    format!(
+                        "an offset of {offset} in windows every {every}: it is shorter than they are"
+                    )
+                }
+                _ => format!("an offset of {offset}: it is shorter than the shortest window"),
+            }
+        }
+        (BadWindow::Gaps { .. }, Some((size, slide)), _) => {
+            format!("windows of {size} every {slide}: rows between them would belong to none")
+        }
+        (BadWindow::TooMany { count, .. }, Some((size, slide)), _) => format!(
+            "windows of {size} every {slide}: each row would be in {count}, and at most {} are \
+             possible",
+            Assigner::MOST
+        ),
+        (why, _, _) => why.to_string(),
+    }
+}
+
 /// The windows; for those of a number of rows that number, too.
 fn assigner(own: &Fields<'_>, report: &mut Report) -> Option<(Assigner, Option<u64>)> {
     let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
@@ -275,6 +318,7 @@ fn assigner(own: &Fields<'_>, report: &mut Report) -> Option<(Assigner, Option<u
     let session = own.duration(&SESSION, report);
     let count = own.int(&COUNT, report);
     let global = own.boolean(&GLOBAL, report);
+    let calendar = calendar::read(own, offset, report);
     let sliding = own.within(&SLIDING, report).and_then(|fields| {
         fields.required(&SIZE, report);
         fields.required(&SLIDE, report);
@@ -299,6 +343,7 @@ fn assigner(own: &Fields<'_>, report: &mut Report) -> Option<(Assigner, Option<u
                 offset,
             }
         }
+        _ if kind == CALENDAR.name => Assigner::Calendar(calendar?),
         _ if kind == SESSION.name => Assigner::Session {
             gap: signed(millis(session?)),
         },
@@ -313,7 +358,7 @@ fn assigner(own: &Fields<'_>, report: &mut Report) -> Option<(Assigner, Option<u
         _ => return Some((Assigner::Global, Some(count?))),
     };
     if let Err(why) = assigner.check() {
-        let error = report.error(code::BAD_VALUE, why.to_string());
+        let error = report.error(code::BAD_VALUE, told(own, why));
         error.at(said.node.span, "there are no such windows");
         return None;
     }

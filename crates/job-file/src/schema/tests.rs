@@ -95,6 +95,11 @@ fn base() -> Json {
                     "evict": { "count": 3 },
                 },
             },
+            "daily": {
+                "component": "hourly.wasm",
+                "inputs": [ { "from": "clicks", "key": { "columns": 0 } } ],
+                "window": { "calendar": { "each": "day" } },
+            },
             "next": {
                 "component": "next.wasm",
                 "inputs": [ "cart" ],
@@ -133,6 +138,7 @@ fn place(id: &str) -> &'static str {
         "operator" => "/operators/cart",
         "window" => "/operators/hourly/window",
         "sliding" => "/operators/hourly/window/sliding",
+        "calendar" => "/operators/daily/window/calendar",
         "trigger" => "/operators/hourly/window/trigger",
         "evict" => "/operators/hourly/window/evict",
         "input" => "/operators/cart/inputs/0",
@@ -221,7 +227,7 @@ fn without(id: &str, key: &str) -> Json {
         ("operator-watermark", "bounded-out-of-orderness" | "component") => {
             remove("/operators/next/watermark", "monotonic");
         }
-        ("window", "tumbling" | "session" | "global") => {
+        ("window", "tumbling" | "calendar" | "session" | "global") => {
             remove("/operators/hourly/window", "sliding");
         }
         ("evict", "time") => remove("/operators/hourly/window/evict", "count"),
@@ -381,6 +387,7 @@ fn what_need_not_be_written_can_be_left_out() {
         ("operator-watermark", "component"),
         ("window", "tumbling"),
         ("window", "sliding"),
+        ("window", "calendar"),
         ("window", "session"),
         ("window", "count"),
         ("window", "global"),

@@ -48,21 +48,19 @@ impl WindowOperator {
         out: &mut Vec<(Window, Window)>,
     ) {
         let rules = &self.options.rules;
-        match rules.assigner {
+        match &rules.assigner {
             Assigner::Global => out.push((Window::GLOBAL, Window::GLOBAL)),
             Assigner::Session { .. } => {
                 let sessions = plan.sessions.get(key as usize);
                 out.extend(sessions.into_iter().flat_map(|of| of.all.all()));
             }
-            Assigner::Tumbling { size, .. } | Assigner::Sliding { size, .. } => {
+            Assigner::Tumbling { .. } | Assigner::Sliding { .. } | Assigner::Calendar(_) => {
                 let late = i64::try_from(rules.lateness.allowed_ms).unwrap_or(i64::MAX);
                 let late = if rules.event_time { late } else { 0 };
                 // Those that end now, and those that are cleared now.
                 for last in [Some(at), at.checked_sub(late).filter(|_| late > 0)] {
-                    let start = last.and_then(|last| last.checked_sub(size - 1));
-                    let begins = start.and_then(|start| rules.assigner.assign(start).next());
-                    let begins = begins.filter(|window| Some(window.start) == start);
-                    out.extend(begins.map(|window| (window, window)));
+                    let ends = last.and_then(|last| self.window_until(last));
+                    out.extend(ends.map(|window| (window, window)));
                 }
                 if self.states.remembers {
                     let around = rules.assigner.assign(at);
@@ -72,6 +70,20 @@ impl WindowOperator {
                 out.dedup();
             }
         }
+    }
+
+    /// The window whose last time that is.
+    fn window_until(&self, last: i64) -> Option<Window> {
+        let assigner = &self.options.rules.assigner;
+        let first = match assigner {
+            Assigner::Tumbling { size, .. } | Assigner::Sliding { size, .. } => {
+                last.checked_sub(size - 1)?
+            }
+            Assigner::Calendar(_) | Assigner::Session { .. } | Assigner::Global => last,
+        };
+        // Of several that hold their first time the latest begins there.
+        let window = assigner.assign(first).next()?;
+        (window.max_timestamp().0 == last).then_some(window)
     }
 
     fn timer_is_due(

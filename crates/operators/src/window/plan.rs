@@ -136,10 +136,19 @@ impl WindowOperator {
         plan: &mut Plan<'_>,
     ) -> Result<(), Failure> {
         let mut placed: Vec<(u32, u32)> = Vec::with_capacity(rows.len());
+        let mut windows: Vec<Window> = Vec::new();
+        let assigner = &self.options.rules.assigner;
+        let has_one = assigner.has_one_window();
         for (row, &key) in plan.keyed.key_of_row.iter().enumerate() {
             let before = placed.len();
             let time = self.time_of(plan, rows, row);
-            for window in self.options.rules.assigner.assign(time) {
+            // Rows next to each other are mostly in the same window.
+            let known = windows.first().filter(|_| has_one);
+            if !known.is_some_and(|window| window.start <= time && time < window.end) {
+                windows.clear();
+                windows.extend(assigner.assign(time));
+            }
+            for &window in &windows {
                 if !self.is_gone(plan, window) {
                     let slot = plan.slot(key, (window, window), false);
                     placed.push((row as u32, slot));

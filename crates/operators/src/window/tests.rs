@@ -9,7 +9,9 @@ use weir_model::{
 };
 use weir_operator::{Context, Emitted, Failure, Metrics, TaskInfo};
 use weir_state::{HeapBackend, KeyedState, OperatorState, TimerKind, Timers};
-use weir_window::{Assigner, Evictor, Fired, Lateness, Reference, Rules, Trigger};
+use weir_window::{
+    Assigner, Calendar, Each, Evictor, Fired, Lateness, Reference, Rules, Trigger, Zone,
+};
 
 use super::*;
 
@@ -511,6 +513,57 @@ proptest! {
         };
         let compared = compare(&rules, aggregates, &events, limit);
         prop_assert!(compared.is_ok(), "{}", compared.unwrap_err());
+    }
+}
+
+/// Days around one on which clocks are put forward, and one on which they are put back.
+const CHANGES: [i64; 2] = [1_711_846_800_000, 1_729_990_800_000];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn windows_of_the_calendar_are_as_the_reference_has_them(
+        zone in prop_oneof![Just("Europe/Berlin"), Just("America/New_York"), Just("Asia/Tokyo")],
+        each in prop_oneof![Just(Each::Day), Just(Each::Week), Just(Each::Month)],
+        (change, trigger) in (0..CHANGES.len(), trigger()),
+        (offset, lateness) in (0_i64..20, prop_oneof![Just(0), 0_u64..15]),
+        aggregates: bool,
+        events in events(),
+        limit in 1_usize..20,
+    ) {
+        // What is some 140 ms elsewhere is as many hours here.
+        const HOUR: i64 = 3_600_000;
+        let at = |time: i64| CHANGES[change] + (time - 40) * HOUR;
+        let events: Vec<Event> = events.into_iter().map(|event| match event {
+            Event::Rows(rows) => {
+                let rows = rows.into_iter().map(|(key, time)| (key, at(time)));
+                Event::Rows(rows.collect())
+            }
+            Event::Watermark(to) => Event::Watermark(at(to)),
+            Event::Clock(to) => Event::Clock(to),
+        }).collect();
+        let rules = Rules {
+            assigner: Assigner::Calendar(Calendar {
+                each,
+                zone: Zone::named(zone).unwrap(),
+                offset: offset * HOUR,
+            }),
+            trigger: slower(trigger, HOUR),
+            lateness: Lateness { allowed_ms: lateness * HOUR.unsigned_abs() },
+            evictor: None,
+            event_time: true,
+        };
+        let compared = compare(&rules, aggregates, &events, limit);
+        prop_assert!(compared.is_ok(), "{}", compared.unwrap_err());
+    }
+}
+
+fn slower(trigger: Trigger, times: i64) -> Trigger {
+    match trigger {
+        Trigger::ContinuousEventTime(every) => Trigger::ContinuousEventTime(every * times),
+        Trigger::Purging(inner) => Trigger::Purging(Box::new(slower(*inner, times))),
+        other => other,
     }
 }
 
