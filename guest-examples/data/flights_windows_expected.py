@@ -33,6 +33,9 @@ def midnights():
 def main():
     starts = midnights()
     local_days = defaultdict(list)
+    # Of each airport and day, flights, the sum of their delays, and late ones since the last warning.
+    so_far = defaultdict(lambda: [0, 0, 0])
+    warnings = []
     hourly = defaultdict(lambda: [0, 0])
     daily = defaultdict(lambda: [0, 0])
     of_tail = defaultdict(list)
@@ -49,11 +52,19 @@ def main():
             window[1] += delay
         day = bisect_right(starts, departed) - 1
         local_days[row["origin"], day].append(int(row["dep_delay_min"]))
+        today = so_far[row["origin"], departed // DAY]
+        today[0] += 1
+        today[1] += int(row["dep_delay_min"])
+        if int(row["dep_delay_min"]) >= 60:
+            today[2] += 1
+            if today[2] == 10:
+                today[2] = 0
+                warnings.append(((row["origin"], departed // DAY * DAY), today[:2]))
         if row["tail"]:
             of_tail[row["tail"]].append((departed, int(row["distance_miles"])))
 
     def windows(totals):
-        for (origin, start), (flights, delay) in totals.items():
+        for (origin, start), (flights, delay) in totals:
             yield {
                 "origin": origin,
                 "window_start_ms": start,
@@ -96,10 +107,11 @@ def main():
 
     expected = {}
     sinks = {
-        "daily": windows(daily),
-        "hourly": windows(hourly),
+        "daily": windows(daily.items()),
+        "hourly": windows(hourly.items()),
         "medians": medians(),
         "sessions": sessions(),
+        "warnings": windows(warnings),
     }
     for sink, rows in sinks.items():
         lines = sorted(json.dumps(row, separators=(",", ":")).encode() for row in rows)

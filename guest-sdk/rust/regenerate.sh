@@ -22,6 +22,7 @@ generate timed-part timed_bindings
 generate keyed-broadcast-part keyed_broadcast_bindings
 generate aggregate-part aggregate_bindings
 generate window-function-part window_function_bindings
+generate trigger-part trigger_bindings
 
 if [ "${1:-}" = "--check" ]; then
     cmp "$out/operator.rs" src/bindings.rs
@@ -31,6 +32,7 @@ if [ "${1:-}" = "--check" ]; then
     cmp "$out/keyed_broadcast_part.rs" src/keyed_broadcast_bindings.rs
     cmp "$out/aggregate_part.rs" src/aggregate_bindings.rs
     cmp "$out/window_function_part.rs" src/window_function_bindings.rs
+    cmp "$out/trigger_part.rs" src/trigger_bindings.rs
 else
     cp "$out/operator.rs" src/bindings.rs
     cp "$out/checkpointed_part.rs" src/checkpointed_bindings.rs
@@ -39,4 +41,5 @@ else
     cp "$out/keyed_broadcast_part.rs" src/keyed_broadcast_bindings.rs
     cp "$out/aggregate_part.rs" src/aggregate_bindings.rs
     cp "$out/window_function_part.rs" src/window_function_bindings.rs
+    cp "$out/trigger_part.rs" src/trigger_bindings.rs
 fi

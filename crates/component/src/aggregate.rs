@@ -7,7 +7,10 @@ use wasmtime::{
     error::Context as _,
 };
 use weir_model::{Column, ColumnView, OptionalColumn};
-use weir_operator::{Contents, Context, Emitted, Failure, FiredWindows, Operator, WindowFunction};
+use weir_operator::{
+    Added, Asked, Contents, Context, Decided, DueTimers, Emitted, Failure, FiredWindows, Operator,
+    WindowFunction,
+};
 
 use crate::{
     bindings::{ColumnIn, OptionalIn, weir::operator::data},
@@ -169,6 +172,24 @@ impl WindowFunction for ComponentOperator {
             })
         })?;
         self.accumulators(Phase::Merge, merged, group_ends.len())
+    }
+
+    fn decide_rows(
+        &mut self,
+        cx: &mut Box<Context>,
+        asked: Asked<'_>,
+        added: Added<'_>,
+    ) -> Result<Decided, Failure> {
+        self.trigger_rows(cx, asked, added)
+    }
+
+    fn decide_timers(
+        &mut self,
+        cx: &mut Box<Context>,
+        asked: Asked<'_>,
+        due: DueTimers<'_>,
+    ) -> Result<Decided, Failure> {
+        self.trigger_timers(cx, asked, due)
     }
 
     fn apply(

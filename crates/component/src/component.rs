@@ -31,6 +31,7 @@ struct Loaded {
     descriptor: Descriptor,
     aggregates: bool,
     sees_windows: bool,
+    triggers: bool,
     /// The states that go along with each call.
     prefetched: Vec<u32>,
     pre: OperatorPre<Guest>,
@@ -116,6 +117,7 @@ impl Engine {
             },
             aggregates: optional.contains(&interfaces::AGGREGATE),
             sees_windows: optional.contains(&interfaces::WINDOW_FUNCTION),
+            triggers: optional.contains(&interfaces::TRIGGER),
             prefetched: prefetched.map(|(index, _)| index).collect(),
             descriptor,
             pre,
@@ -179,6 +181,12 @@ impl Component {
     #[must_use]
     pub fn sees_windows(&self) -> bool {
         self.0.sees_windows
+    }
+
+    /// Whether it decides when windows give their results.
+    #[must_use]
+    pub fn triggers(&self) -> bool {
+        self.0.triggers
     }
 
     /// A factory of instances with these limits, as functions of windows: where `folds` is set for

@@ -32,6 +32,8 @@ pub(crate) enum Phase {
     GetResult,
     Accept,
     Apply,
+    OnRows,
+    OnWindowTimers,
     EndOfInput,
     Finish,
     Snapshot,
@@ -56,6 +58,8 @@ impl fmt::Display for Phase {
             Self::GetResult => "`get-result`",
             Self::Accept => "`accept`",
             Self::Apply => "`apply`",
+            Self::OnRows => "`on-rows`",
+            Self::OnWindowTimers => "`on-timers` of `trigger`",
             Self::EndOfInput => "`end-of-input`",
             Self::Finish => "`finish`",
             Self::Snapshot => "`snapshot`",
@@ -66,6 +70,9 @@ impl fmt::Display for Phase {
         })
     }
 }
+
+/// Why a trigger has no state of its own.
+const TRIGGER: &str = "what a trigger remembers of a window is what it returns";
 
 /// The data of a store.
 pub(crate) struct Guest {
@@ -134,6 +141,7 @@ impl Guest {
             Phase::Accept | Phase::Apply => {
                 Err(self.misplaced_because(import, "what a window holds is its rows"))
             }
+            Phase::OnRows | Phase::OnWindowTimers => Err(self.misplaced_because(import, TRIGGER)),
             Phase::Initialize
             | Phase::Open
             | Phase::EndOfInput
@@ -164,6 +172,7 @@ impl Guest {
             Phase::Accept | Phase::Apply => {
                 Err(self.misplaced_because(import, "what a window holds is its rows"))
             }
+            Phase::OnRows | Phase::OnWindowTimers => Err(self.misplaced_because(import, TRIGGER)),
             Phase::Start | Phase::Describe | Phase::Migrate | Phase::Render => {
                 Err(self.misplaced(import))
             }
@@ -191,6 +200,8 @@ impl Guest {
             | Phase::GetResult
             | Phase::Accept
             | Phase::Apply
+            | Phase::OnRows
+            | Phase::OnWindowTimers
             | Phase::EndOfInput
             | Phase::Finish
             | Phase::Snapshot

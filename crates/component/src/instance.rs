@@ -23,6 +23,7 @@ use crate::{
     keyed_broadcast::KeyedBroadcast,
     timed::Timed,
     trap::FailedCall,
+    trigger::Triggers,
     window_function::WindowFunctions,
 };
 
@@ -49,6 +50,8 @@ pub(crate) struct Exports {
     pub(crate) aggregate: Option<Aggregate>,
     /// Or sees all rows of them.
     pub(crate) windows: Option<WindowFunctions>,
+    /// And decides when they give their results.
+    pub(crate) trigger: Option<Triggers>,
 }
 
 /// An instance and its store.
@@ -176,6 +179,8 @@ impl Instance {
                 | Phase::GetResult
                 | Phase::Accept
                 | Phase::Apply
+                | Phase::OnRows
+                | Phase::OnWindowTimers
         );
         let deadline = cx.deadline.filter(|_| rows);
         let time = deadline.map_or(limits.time_per_call, |d| d.min(limits.time_per_call));
@@ -238,6 +243,7 @@ impl Exports {
             keyed_broadcast: KeyedBroadcast::of(component, store, instance)?,
             aggregate: Aggregate::of(component, store, instance)?,
             windows: WindowFunctions::of(component, store, instance)?,
+            trigger: Triggers::of(component, store, instance)?,
         })
     }
 

@@ -19,6 +19,10 @@ pub(crate) const AGGREGATE_EXPORT: &str = "weir:operator/aggregate@0.1.0";
 pub(crate) const WINDOW_FUNCTION: &str = "window-function";
 /// The same by its full name.
 pub(crate) const WINDOW_FUNCTION_EXPORT: &str = "weir:operator/window-function@0.1.0";
+/// The interface of a component that decides when windows give their results.
+pub(crate) const TRIGGER: &str = "trigger";
+/// The same by its full name.
+pub(crate) const TRIGGER_EXPORT: &str = "weir:operator/trigger@0.1.0";
 /// The interface of a component that saves and restores something of its own.
 pub(crate) const CHECKPOINTED: &str = "checkpointed";
 /// The same by its full name.
@@ -31,13 +35,14 @@ pub(crate) const EVOLVING_EXPORT: &str = "weir:operator/evolving@0.1.0";
 /// The interfaces of `weir:operator` that a component may import.
 const HOST: [&str; 5] = ["context", "data", "state", "telemetry", "timers"];
 /// The interfaces of `weir:operator` that a component may export beside `logic`.
-const OPTIONAL: [&str; 7] = [
+const OPTIONAL: [&str; 8] = [
     AGGREGATE,
     CHECKPOINTED,
     EVOLVING,
     KEYED_BROADCAST,
     "selector",
     TIMED,
+    TRIGGER,
     WINDOW_FUNCTION,
 ];
 /// The packages of WASI 0.2 that are linked.

@@ -44,6 +44,7 @@ mod outcome;
 mod size;
 mod timed;
 mod trap;
+mod trigger;
 mod wasi;
 mod window_function;
 

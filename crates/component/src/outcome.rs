@@ -122,6 +122,18 @@ impl Check<'_> {
         Ok(checked)
     }
 
+    /// Checks how much is kept in state.
+    ///
+    /// # Errors
+    /// [`Failure::Limit`].
+    pub(crate) fn written(&self, bytes: usize) -> Result<(), Failure> {
+        if bytes <= self.limits.output_bytes {
+            return Ok(());
+        }
+        let value = bytes_in_words(self.limits.output_bytes);
+        Err(self.over(value, &format!("wrote {bytes} bytes to state in one call")))
+    }
+
     /// Checks accumulators.
     ///
     /// # Errors
@@ -247,10 +259,7 @@ impl Check<'_> {
             bytes += values.column().byte_len();
             checked.push((state, values));
         }
-        if bytes > self.limits.output_bytes {
-            let value = bytes_in_words(self.limits.output_bytes);
-            return Err(self.over(value, &format!("wrote {bytes} bytes to state in one call")));
-        }
+        self.written(bytes)?;
         Ok(checked)
     }
 

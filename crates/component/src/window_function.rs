@@ -13,8 +13,8 @@ use wasmtime::{
 };
 use weir_model::{Column, ColumnView, OptionalColumn};
 use weir_operator::{
-    Contents, Context, Emitted, Failure, FiredWindows, Limit, Operator, TaskInfo, WindowFunction,
-    WindowFunctionFactory,
+    Added, Asked, Contents, Context, Decided, DueTimers, Emitted, Failure, FiredWindows, Limit,
+    Operator, TaskInfo, WindowFunction, WindowFunctionFactory,
 };
 
 use crate::{
@@ -170,6 +170,24 @@ impl WindowFunction for WholeWindows {
         _: &[u32],
     ) -> Result<Column, Failure> {
         Err(folds_nothing())
+    }
+
+    fn decide_rows(
+        &mut self,
+        cx: &mut Box<Context>,
+        asked: Asked<'_>,
+        added: Added<'_>,
+    ) -> Result<Decided, Failure> {
+        self.0.trigger_rows(cx, asked, added)
+    }
+
+    fn decide_timers(
+        &mut self,
+        cx: &mut Box<Context>,
+        asked: Asked<'_>,
+        due: DueTimers<'_>,
+    ) -> Result<Decided, Failure> {
+        self.0.trigger_timers(cx, asked, due)
     }
 
     fn apply(

@@ -15,7 +15,7 @@ use weir_formats::{Pointer, TimeUnit};
 use weir_graph::OnError;
 use weir_model::{JobName, MaxParallelism, Name, OperatorName, Parallelism, SinkName, SourceName};
 use weir_operator::SinkGuarantee;
-use weir_window::Rules;
+use weir_window::{Rules, Trigger};
 
 use crate::source::{Origin, Span};
 
@@ -454,6 +454,14 @@ pub struct Windows {
     pub rules: Rules,
     /// `late`: the side output for rows that come too late.
     pub late: Option<String>,
+}
+
+impl Windows {
+    /// Whether the component says when windows give their results.
+    #[must_use]
+    pub fn asks_component(&self) -> bool {
+        self.rules.trigger == Trigger::Guest
+    }
 }
 
 /// `limits` of an operator; `None` = the default of the host.

@@ -10,6 +10,7 @@ mod operator;
 mod selector;
 mod sink;
 mod source;
+mod trigger;
 mod window;
 
 pub use context::{Context, Metric, Metrics, TaskInfo};
@@ -24,5 +25,6 @@ pub use source::{
     Discovery, Enumerator, ReadStatus, SavedSource, SourceFactory, SourceReader, SourceRows, Split,
     SplitRun, Waker,
 };
-pub use weir_window::Window;
+pub use trigger::{Added, Asked, Decided, DueTimers};
+pub use weir_window::{TimerChange, Verdict, Window};
 pub use window::{Contents, FiredWindows, WindowFunction, WindowFunctionFactory};

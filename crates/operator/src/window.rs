@@ -3,7 +3,7 @@
 use weir_model::{Column, ColumnView, OptionalColumn};
 use weir_window::Window;
 
-use crate::{Context, Emitted, Failure, TaskInfo};
+use crate::{Added, Asked, Context, Decided, DueTimers, Emitted, Failure, TaskInfo};
 
 /// Windows that give their results, in this order.
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +82,34 @@ pub trait WindowFunction: Send {
         accumulators: ColumnView<'_>,
         ends: &[u32],
     ) -> Result<Column, Failure>;
+
+    /// Decides when windows give their results, for rows that were added to them.
+    ///
+    /// # Errors
+    /// As [`accumulate`](Self::accumulate). One that is no trigger says so.
+    fn decide_rows(
+        &mut self,
+        cx: &mut Box<Context>,
+        asked: Asked<'_>,
+        added: Added<'_>,
+    ) -> Result<Decided, Failure> {
+        let _ = (cx, asked, added);
+        Err(Failure::no_trigger())
+    }
+
+    /// The same for timers that are due.
+    ///
+    /// # Errors
+    /// As [`accumulate`](Self::accumulate). One that is no trigger says so.
+    fn decide_timers(
+        &mut self,
+        cx: &mut Box<Context>,
+        asked: Asked<'_>,
+        due: DueTimers<'_>,
+    ) -> Result<Decided, Failure> {
+        let _ = (cx, asked, due);
+        Err(Failure::no_trigger())
+    }
 
     /// The results of windows. The origin of a row is the window that it is the result of.
     ///

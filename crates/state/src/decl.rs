@@ -133,6 +133,8 @@ impl StateDecl {
     pub const WINDOW_ROWS: &str = "window.rows";
     /// What the triggers of windows remember.
     pub const WINDOW_TRIGGERS: &str = "window.triggers";
+    /// The timers that triggers of components wait for, by key: each with its window.
+    pub const WINDOW_TIMERS: &str = "window.timers";
     /// The sessions of keys.
     pub const WINDOW_SESSIONS: &str = "window.sessions";
     /// The name of the state in which an operator's timers are. No component may declare it.

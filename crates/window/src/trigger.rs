@@ -23,6 +23,9 @@ pub enum Trigger {
     ContinuousProcessingTime(i64),
     /// Never.
     Never,
+    /// When the function of the windows says so: whoever works on windows asks it, and this one
+    /// says nothing. It keeps what it remembers by itself, and windows do not become one.
+    Guest,
     /// When another says so, and what it gave is gone then.
     Purging(Box<Self>),
 }
@@ -108,7 +111,7 @@ impl Trigger {
             timers,
         };
         match self {
-            Self::Never => Verdict::CONTINUE,
+            Self::Never | Self::Guest => Verdict::CONTINUE,
             Self::Count(most) => {
                 state.count += 1;
                 if state.count < *most {
@@ -188,7 +191,8 @@ impl Trigger {
             | Self::ProcessingTime
             | Self::ContinuousProcessingTime(_)
             | Self::Count(_)
-            | Self::Never => Verdict::CONTINUE,
+            | Self::Never
+            | Self::Guest => Verdict::CONTINUE,
         }
     }
 
@@ -216,7 +220,8 @@ impl Trigger {
             | Self::EventTime
             | Self::ContinuousEventTime(_)
             | Self::Count(_)
-            | Self::Never => Verdict::CONTINUE,
+            | Self::Never
+            | Self::Guest => Verdict::CONTINUE,
         }
     }
 
@@ -278,7 +283,7 @@ impl Trigger {
                 timers.extend(next.map(TimerChange::NoProcessing));
             }
             Self::Purging(inner) => inner.clear(state, window, timers),
-            Self::Count(_) | Self::Never => {}
+            Self::Count(_) | Self::Never | Self::Guest => {}
         }
     }
 
@@ -299,7 +304,8 @@ impl Trigger {
             | Self::ProcessingTime
             | Self::Count(_)
             | Self::ContinuousProcessingTime(_)
-            | Self::Never => false,
+            | Self::Never
+            | Self::Guest => false,
         }
     }
 
@@ -307,9 +313,10 @@ impl Trigger {
     #[must_use]
     pub fn remembers(&self) -> bool {
         match self {
-            Self::Count(_) | Self::ContinuousEventTime(_) | Self::ContinuousProcessingTime(_) => {
-                true
-            }
+            Self::Count(_)
+            | Self::ContinuousEventTime(_)
+            | Self::ContinuousProcessingTime(_)
+            | Self::Guest => true,
             Self::Purging(inner) => inner.remembers(),
             Self::EventTime | Self::ProcessingTime | Self::Never => false,
         }

@@ -21,7 +21,9 @@ use crate::output::Outputs;
 use crate::row::Row;
 use crate::timers::{Due, Timer, TimerKind};
 use crate::type_name::short_type_name;
-use crate::window::{AllRows, Folded, Groups, Rows, Window};
+use crate::window::{
+    AllRows, AskedWindows, Decided, Folded, Groups, Happened, Rows, Trigger, TriggerHooks, Window,
+};
 
 /// The exports of the contract, whatever the types of the operator.
 pub trait Logic {
@@ -104,6 +106,16 @@ pub trait Logic {
         windows: Vec<Window>,
         rows: AllRows,
     ) -> std::result::Result<Vec<Emitted>, String>;
+    /// `trigger.on-rows` and `trigger.on-timers`
+    ///
+    /// # Errors
+    /// See the contract.
+    fn decide(
+        &mut self,
+        asked: AskedWindows,
+        happened: Happened,
+        window_of: Vec<u32>,
+    ) -> std::result::Result<std::result::Result<Decided, Poison>, String>;
     /// `logic.end-of-input`
     ///
     /// # Errors
@@ -147,7 +159,7 @@ pub(crate) fn make<T, Kind>(host: Box<dyn Host>) -> Box<dyn Logic>
 where
     T: IntoOperator<Kind>,
 {
-    make_with::<T, Kind>(host, None)
+    make_with::<T, Kind>(host, None, None)
 }
 
 /// As [`make`], of an operator that saves and restores something itself.
@@ -155,10 +167,22 @@ pub(crate) fn make_checkpointed<T, Kind>(host: Box<dyn Host>) -> Box<dyn Logic>
 where
     T: IntoOperator<Kind> + Checkpointed,
 {
-    make_with::<T, Kind>(host, Some(Hooks::of::<T, Kind>()))
+    make_with::<T, Kind>(host, Some(Hooks::of::<T, Kind>()), None)
 }
 
-fn make_with<T, Kind>(host: Box<dyn Host>, hooks: Option<Hooks<T::Operator>>) -> Box<dyn Logic>
+/// As [`make`], of an operator that decides when windows give their results.
+pub(crate) fn make_trigger<T, Kind>(host: Box<dyn Host>) -> Box<dyn Logic>
+where
+    T: IntoOperator<Kind> + Trigger,
+{
+    make_with::<T, Kind>(host, None, Some(TriggerHooks::of::<T, Kind>()))
+}
+
+fn make_with<T, Kind>(
+    host: Box<dyn Host>,
+    hooks: Option<Hooks<T::Operator>>,
+    trigger: Option<TriggerHooks<T::Operator>>,
+) -> Box<dyn Logic>
 where
     T: IntoOperator<Kind>,
 {
@@ -173,6 +197,7 @@ where
     Box::new(Driver {
         operator,
         hooks,
+        trigger,
         call,
         declared,
         outputs: Outputs::new(side_outputs),
@@ -186,6 +211,8 @@ struct Driver<O> {
     operator: O,
     /// The functions of an operator that saves and restores something itself.
     hooks: Option<Hooks<O>>,
+    /// The function of an operator that decides when windows give their results.
+    trigger: Option<TriggerHooks<O>>,
     call: Rc<Call>,
     declared: Declared,
     outputs: Outputs,
@@ -638,6 +665,32 @@ impl<O: Operator> Logic for Driver<O> {
         self.all_results(&keys, &windows, |operator, (window, index), ctx| {
             operator.apply(window, (&rows, index), ctx)
         })
+    }
+
+    fn decide(
+        &mut self,
+        asked: AskedWindows,
+        happened: Happened,
+        window_of: Vec<u32>,
+    ) -> std::result::Result<std::result::Result<Decided, Poison>, String> {
+        self.call.begin_without_rows(Scope::Nothing);
+        let result = match &self.trigger {
+            Some(trigger) => (trigger.decide)(&mut self.operator, &asked, &happened, &window_of),
+            None => Err(Error::fatal("this operator is no trigger")),
+        };
+        let result = result.and_then(|decided| {
+            if decided.is_err() {
+                // The host calls again without the row.
+                self.operator.visit(Visit::Rollback);
+            }
+            self.flush()?;
+            Ok(decided)
+        });
+        let decided = self.finish_call(result)?;
+        Ok(decided.map_err(|(row, error)| Poison {
+            row,
+            message: error.into_message(),
+        }))
     }
 
     fn end_of_input(&mut self, input: u32) -> std::result::Result<Vec<Emitted>, String> {

@@ -9,7 +9,7 @@ use crate::bindings::weir::operator::data::{
 };
 use crate::checkpointed::Checkpointed;
 use crate::checkpointed_bindings::exports::weir::operator::checkpointed;
-use crate::driver::{make, make_checkpointed};
+use crate::driver::{make, make_checkpointed, make_trigger};
 use crate::error::Error;
 use crate::evolve::{Evolve, Evolving};
 use crate::evolving_bindings::exports::weir::operator::evolving;
@@ -21,7 +21,9 @@ use crate::operator::IntoOperator;
 use crate::timed_bindings::exports::weir::operator::timed;
 use crate::timed_bindings::weir::operator::data as timed_data;
 use crate::timers::{Due, TimerKind};
-use crate::window::{AllRows, Window};
+use crate::trigger_bindings::exports::weir::operator::trigger;
+use crate::trigger_bindings::weir::operator::data as trigger_data;
+use crate::window::{AllRows, AskedWindows, Decided, Happened, Trigger, Verdict, Window};
 use crate::window_function_bindings::exports::weir::operator::window_function;
 
 pub use crate::driver::Logic;
@@ -58,6 +60,9 @@ pub trait AggregateComponent: Component {}
 /// [`WindowFunction`](crate::WindowFunction).
 pub trait WindowComponent: Component {}
 
+/// A component made by [`operator!`](crate::operator) of an operator that is a [`Trigger`].
+pub trait TriggerComponent: Component {}
+
 /// A component made by [`operator!`](crate::operator) of an operator that is [`Evolving`].
 pub trait EvolvingComponent: Component {
     /// Asks the operator what it knows.
@@ -82,6 +87,15 @@ where
 {
     send_panics_to_the_log();
     make_checkpointed::<T, Kind>(Box::new(Imports))
+}
+
+/// As [`make_component`], of an operator that decides when windows give their results.
+pub fn make_trigger_component<T, Kind>() -> Box<dyn Logic>
+where
+    T: IntoOperator<Kind> + Trigger,
+{
+    send_panics_to_the_log();
+    make_trigger::<T, Kind>(Box::new(Imports))
 }
 
 /// On wasm32-unknown-unknown the message of a panic would otherwise be lost: the host sees a trap.
@@ -321,6 +335,104 @@ impl<C: WindowComponent> window_function::Guest for C {
     }
 }
 
+impl<C: TriggerComponent> trigger::Guest for C {
+    fn on_rows(
+        windows: trigger::AskedWindows,
+        added: trigger::AddedRows,
+    ) -> Result<trigger::Decided, String> {
+        let happened = Happened::Rows {
+            rows: asked_in(added.rows),
+            timestamps: added.timestamps,
+            row_of: added.row_of,
+        };
+        decide::<C>(windows, happened, added.window_of)
+    }
+
+    fn on_timers(
+        windows: trigger::AskedWindows,
+        due: trigger::DueTimers,
+    ) -> Result<trigger::Decided, String> {
+        let kind = match due.kind {
+            trigger_data::TimerKind::EventTime => TimerKind::EventTime,
+            trigger_data::TimerKind::ProcessingTime => TimerKind::ProcessingTime,
+        };
+        let happened = Happened::Timers { kind, at: due.at };
+        decide::<C>(windows, happened, due.window_of)
+    }
+}
+
+fn decide<C: Component>(
+    windows: trigger::AskedWindows,
+    happened: Happened,
+    window_of: Vec<u32>,
+) -> Result<trigger::Decided, String> {
+    let ends = windows.starts.iter().zip(&windows.ends);
+    let asked = AskedWindows {
+        windows: ends.map(|(&start, &end)| Window { start, end }).collect(),
+        keys: asked_in(windows.keys),
+        remembered: OptionalColumn {
+            present: windows.remembered.present,
+            column: asked_in(windows.remembered.column),
+        },
+        watermark: windows.watermark,
+        processing_time: windows.processing_time,
+    };
+    let decided = with::<C, _>(|logic| logic.decide(asked, happened, window_of))?;
+    Ok(match decided {
+        Ok(decided) => decided_out(decided),
+        Err(poison) => trigger::Decided {
+            verdicts: Vec::new(),
+            remembered: trigger_data::OptionalColumn {
+                present: Vec::new(),
+                column: asked_out(crate::column::with_room(0, 0)),
+            },
+            timers: Vec::new(),
+            poisoned: Some(trigger::Poison {
+                row: poison.row,
+                message: poison.message,
+            }),
+        },
+    })
+}
+
+fn decided_out(decided: Decided) -> trigger::Decided {
+    let verdict = |verdict| match verdict {
+        Verdict::Continue => trigger::Verdict::GoOn,
+        Verdict::Fire => trigger::Verdict::Fire,
+        Verdict::Purge => trigger::Verdict::Purge,
+        Verdict::FireAndPurge => trigger::Verdict::FireAndPurge,
+    };
+    let kind = |kind| match kind {
+        TimerKind::EventTime => trigger_data::TimerKind::EventTime,
+        TimerKind::ProcessingTime => trigger_data::TimerKind::ProcessingTime,
+    };
+    let timers = decided.timers.into_iter().map(|of| trigger::TimerChange {
+        window: of.window,
+        kind: kind(of.kind),
+        at: of.at,
+        set: of.set,
+    });
+    trigger::Decided {
+        verdicts: decided.verdicts.into_iter().map(verdict).collect(),
+        remembered: trigger_data::OptionalColumn {
+            present: decided.remembered.present,
+            column: asked_out(decided.remembered.column),
+        },
+        timers: timers.collect(),
+        poisoned: None,
+    }
+}
+
+fn asked_in(column: trigger_data::BytesColumn) -> BytesColumn {
+    let trigger_data::BytesColumn { bytes, ends } = column;
+    BytesColumn { bytes, ends }
+}
+
+fn asked_out(column: BytesColumn) -> trigger_data::BytesColumn {
+    let BytesColumn { bytes, ends } = column;
+    trigger_data::BytesColumn { bytes, ends }
+}
+
 fn whole_in(column: window_function::BytesColumn) -> BytesColumn {
     let window_function::BytesColumn { bytes, ends } = column;
     BytesColumn { bytes, ends }
@@ -441,7 +553,8 @@ fn fail_by_panic(result: Result<(), String>) {
 /// keys, see [`on_key`](crate::KeyedBroadcastProcess::on_key); it may be several:
 /// `operator!(Type, timed, checkpointed)`. A [`WindowAggregate`](crate::WindowAggregate) is
 /// `operator!(Type, aggregate)`, a [`WindowFunction`](crate::WindowFunction)
-/// `operator!(Type, window)`.
+/// `operator!(Type, window)`; one of them that is a [`Trigger`](crate::Trigger) names that, too:
+/// `operator!(Type, aggregate, trigger)`.
 #[macro_export]
 macro_rules! operator {
     ($operator:ty $(, $part:ident)* $(,)?) => {
@@ -485,6 +598,15 @@ macro_rules! operator {
     };
     (
         @part $operator:ty, $make:ident, { $($const:item)* }, { $($more:item)* },
+        trigger $($rest:ident)*
+    ) => {
+        $crate::operator!(
+            @part $operator, make_trigger_component, { $($const)* },
+            { $($more)* $crate::operator!(@trigger); }, $($rest)*
+        );
+    };
+    (
+        @part $operator:ty, $make:ident, { $($const:item)* }, { $($more:item)* },
         window $($rest:ident)*
     ) => {
         $crate::operator!(
@@ -507,7 +629,8 @@ macro_rules! operator {
     (@part $operator:ty, $make:ident, $const:tt, $more:tt, $other:ident $($rest:ident)*) => {
         ::core::compile_error!(concat!(
             "`", stringify!($other), "` is no part of an operator: these are `timed`, \
-             `keyed_broadcast`, `checkpointed`, `evolving`, `aggregate` and `window`"
+             `keyed_broadcast`, `checkpointed`, `evolving`, `aggregate`, `window` and \
+             `trigger`"
         ));
     };
     (@keyed_broadcast) => {
@@ -532,6 +655,14 @@ macro_rules! operator {
         #[cfg(target_family = "wasm")]
         $crate::window_function_bindings::export! {
             TheOperator with_types_in $crate::window_function_bindings
+        }
+    };
+    (@trigger) => {
+        impl $crate::export::TriggerComponent for TheOperator {}
+
+        #[cfg(target_family = "wasm")]
+        $crate::trigger_bindings::export! {
+            TheOperator with_types_in $crate::trigger_bindings
         }
     };
     (@timed) => {

@@ -46,7 +46,8 @@
 //!   with the feature `json`
 //! - state of a key: [`Value`], [`List`], [`Map`], [`Reducing`], [`Aggregating`]; of the subtask:
 //!   [`OperatorList`], [`Broadcast`]; [`StateCodec`], [`record!`]
-//! - time: [`Timers`], [`Timer`]; windows: [`WindowAggregate`], [`WindowFunction`]
+//! - time: [`Timers`], [`Timer`]; windows: [`WindowAggregate`], [`WindowFunction`],
+//!   [`Trigger`]
 //! - checkpoints: [`Checkpointed`]
 //! - around: [`Ctx`], [`Env`], [`SideOutput`], [`Counter`], [`Gauge`], [`Histogram`]
 //! - errors: [`Error`], [`Context`], [`bail!`]
@@ -170,6 +171,20 @@ mod text;
 #[doc(hidden)]
 pub mod timed_bindings;
 mod timers;
+#[allow(
+    clippy::all,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    unsafe_code,
+    unreachable_pub,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    reason = "generated; see regenerate.sh"
+)]
+#[rustfmt::skip]
+#[doc(hidden)]
+pub mod trigger_bindings;
 mod type_name;
 mod window;
 #[allow(
@@ -213,7 +228,9 @@ pub use state::{
 };
 pub use text::TextPart;
 pub use timers::{Timer, TimerKind, Timers};
-pub use window::{Window, WindowAggregate, WindowFunction, WindowRows};
+pub use window::{
+    Trigger, TriggerCtx, Verdict, Window, WindowAggregate, WindowFunction, WindowRows,
+};
 
 /// The guests in the README compile.
 #[cfg(all(doctest, feature = "json"))]

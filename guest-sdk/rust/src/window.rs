@@ -1,6 +1,7 @@
 //! Windows: the host keeps them, and the operator folds their rows, or sees all of them.
 
 mod function;
+mod trigger;
 
 use crate::bindings::weir::operator::data::{BytesColumn, OptionalColumn};
 use crate::codec::StateCodec;
@@ -14,6 +15,8 @@ use crate::timers::{Timer, no_on_timer};
 
 pub(crate) use function::AllRows;
 pub use function::{WindowFunction, WindowRows};
+pub(crate) use trigger::{AskedWindows, Decided, Happened, TriggerHooks};
+pub use trigger::{Trigger, TriggerCtx, Verdict};
 
 /// Folds the rows of windows. Which windows there are, and when they give their results, stands in
 /// the job file (`window:`); the host keeps an accumulator for each key and window, saves it in

@@ -49,6 +49,16 @@ fn component_misfit(
         let label = "`evict` needs a component that exports `window-function`";
         return wrong(message, label, help);
     }
+    if windows.asks_component() && !component.triggers() {
+        let message = format!(
+            "operator `{name}` asks its component when windows give their results, and it is no \
+             trigger"
+        );
+        let help = "use a component that exports `weir:operator/trigger` (in the Rust SDK \
+                    `Trigger`), or say `every` or `count`";
+        let label = "`guest` needs a component that exports `trigger`";
+        return wrong(message, label, help);
+    }
     if let Some(state) = descriptor.states.first() {
         let message = format!(
             "operator `{name}` has windows, and its component declares the state `{}`",

@@ -1,9 +1,11 @@
-//! The optional interface `window-function`: a guest that sees all rows of windows.
+//! The optional interfaces `window-function` and `trigger`: a guest that sees all rows of windows,
+//! and one that decides when they give their results.
 
 use weir_component::Limits;
-use weir_model::Column;
+use weir_model::{Column, EventTime, OptionalColumn, ProcessingTime};
 use weir_operator::{
-    Contents, Emitted, Failure, FiredWindows, Window, WindowFunction, WindowFunctionFactory as _,
+    Added, Asked, Contents, Decided, Emitted, Failure, FiredWindows, Verdict, Window,
+    WindowFunction, WindowFunctionFactory as _,
 };
 
 use crate::{
@@ -155,4 +157,82 @@ fn who_exports_nothing_for_windows_is_told_from_who_does() {
     assert!(!plain.sees_windows() && !plain.aggregates());
     let folds = guest("flights-departures");
     assert!(folds.aggregates() && !folds.sees_windows());
+}
+
+/// Of two windows nothing is remembered.
+fn nothing() -> OptionalColumn {
+    let mut nothing = OptionalColumn::new();
+    nothing.push(None);
+    nothing.push(None);
+    nothing
+}
+
+/// What the trigger of a guest says of rows, each added to one of two windows of a key.
+fn decide(
+    (function, running): &mut (Box<dyn WindowFunction>, Running),
+    remembered: &OptionalColumn,
+    (rows, window_of): (&Column, &[u32]),
+) -> Result<Decided, Failure> {
+    let keys: Column = [key("EWR"), key("EWR")].iter().map(Vec::as_slice).collect();
+    let windows = [0, DAY].map(|start| Window {
+        start,
+        end: start + DAY,
+    });
+    let asked = Asked {
+        keys: keys.view(),
+        windows: &windows,
+        remembered,
+        watermark: EventTime(3),
+        now: ProcessingTime(4),
+    };
+    let row_of: Vec<u32> = (0..rows.len() as u32).collect();
+    let times = vec![7; rows.len()];
+    let added = Added {
+        rows: rows.view(),
+        timestamps: &times,
+        row_of: &row_of,
+        window_of,
+    };
+    function.decide_rows(&mut running.cx, asked, added)
+}
+
+#[test]
+fn a_trigger_of_a_guest_counts_each_window_for_itself() {
+    let component = guest("flights-warnings");
+    assert!(component.triggers() && component.aggregates());
+    let mut running = Running::start(&component, Limits::default()).unwrap();
+    let factory = component.windows(Limits::default(), true);
+    let mut function = factory.create(&task(0)).unwrap();
+    function.open(&mut running.cx).unwrap();
+    let mut warnings = (function, running);
+    let nothing = nothing();
+
+    let nine = rows([60; 9]);
+    let decided = decide(&mut warnings, &nothing, (&nine, &[0; 9])).unwrap();
+    assert_eq!(decided.verdicts, [Verdict::CONTINUE; 9]);
+    // Of the other window nothing is remembered.
+    assert!(decided.remembered.get(0).is_some() && decided.remembered.get(1).is_none());
+    assert!(decided.timers.is_empty());
+
+    // The next late one is the tenth of the first window, and the first of the second.
+    let two = rows([60, 60]);
+    let decided = decide(&mut warnings, &decided.remembered, (&two, &[1, 0])).unwrap();
+    assert_eq!(decided.verdicts, [Verdict::CONTINUE, Verdict::FIRE]);
+    assert!(decided.remembered.get(0).is_none() && decided.remembered.get(1).is_some());
+
+    let mut bad = rows([60]);
+    bad.push(b"1,2,UA,1,N1,EWR,IAH,soon,11,1400");
+    let refused = decide(&mut warnings, &nothing, (&bad, &[0, 0]));
+    assert!(
+        matches!(refused, Err(Failure::Guest { row: Some(1), .. })),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn who_is_no_trigger_says_so() {
+    let mut medians = medians(Limits::default());
+    let nothing = nothing();
+    let failure = decide(&mut medians, &nothing, (&rows([1]), &[0])).unwrap_err();
+    assert!(failure.to_string().contains("`trigger`"), "{failure}");
 }

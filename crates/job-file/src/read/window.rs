@@ -202,6 +202,9 @@ pub(super) fn read(fields: &Fields<'_>, report: &mut Report) -> Option<Windows> 
             never_fires(&own, report);
         }
     }
+    if trigger == Trigger::Guest {
+        merging(&own, report);
+    }
     let (assigner, of_count) = assigner?;
     // What all of time is cut into, nothing is late for.
     let has_end = assigner != Assigner::Global;
@@ -232,6 +235,18 @@ fn never_fires(own: &Fields<'_>, report: &mut Report) {
     let error = report.error(code::MISSING_KEY, message);
     let error = error.at(at, "says not when it gives results");
     error.help("add `trigger: { count: 100 }` or `trigger: { every: 10s }`");
+}
+
+/// Reports windows that become one and have a trigger of the component, which cannot say what
+/// becomes of what it remembers.
+fn merging(own: &Fields<'_>, report: &mut Report) {
+    if let (Some(session), Some(trigger)) = (own.entry(&SESSION), own.entry(&TRIGGER)) {
+        let message = "sessions become one as rows come, which a trigger of a component cannot";
+        report
+            .error(code::CONTRADICTION, message)
+            .at(session.key_span, "these windows")
+            .at(trigger.key_span, "this trigger");
+    }
 }
 
 /// Reports keys that do nothing beside another.

@@ -230,6 +230,7 @@ fn without(id: &str, key: &str) -> Json {
         ("window", "tumbling" | "calendar" | "session" | "global") => {
             remove("/operators/hourly/window", "sliding");
         }
+        ("trigger", "guest") => remove("/operators/hourly/window/trigger", "purge"),
         ("evict", "time") => remove("/operators/hourly/window/evict", "count"),
         ("window", "count") => {
             remove("/operators/hourly/window", "sliding");

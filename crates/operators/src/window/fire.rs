@@ -73,7 +73,7 @@ impl WindowOperator {
     }
 
     /// The window whose last time that is.
-    fn window_until(&self, last: i64) -> Option<Window> {
+    pub(super) fn window_until(&self, last: i64) -> Option<Window> {
         let assigner = &self.options.rules.assigner;
         let first = match assigner {
             Assigner::Tumbling { size, .. } | Assigner::Sliding { size, .. } => {

@@ -13,6 +13,7 @@ mod call;
 mod execute;
 mod fire;
 mod folds;
+mod guest;
 mod lists;
 mod panes;
 mod plan;
@@ -25,7 +26,7 @@ use weir_operator::{
     Outcome, Poison, TaskInfo, WindowFunction, WindowFunctionFactory,
 };
 use weir_state::{StateDecl, StateIndex, StateKind};
-use weir_window::{Assigner, Rules, Window};
+use weir_window::{Assigner, Rules, Trigger, Window};
 
 use self::{execute::Results, plan::Plan};
 
@@ -44,6 +45,8 @@ pub struct WindowStates {
     aggregates: bool,
     remembers: bool,
     merges: bool,
+    /// Whether the function decides when windows give their results.
+    asks: bool,
 }
 
 /// Groups the rows of keys by windows.
@@ -62,6 +65,7 @@ impl WindowStates {
             aggregates: aggregates && rules.evictor.is_none(),
             remembers: rules.trigger.remembers(),
             merges: rules.assigner.merges(),
+            asks: rules.trigger == Trigger::Guest,
         }
     }
 
@@ -98,12 +102,18 @@ impl WindowStates {
                 "sessions",
             ));
         }
+        if self.asks {
+            all.push(state(StateDecl::WINDOW_TIMERS, StateKind::Value, "timers"));
+        }
         all.push(StateDecl::timers());
         all
     }
 
     const CONTENT: StateIndex = StateIndex(0);
     const TRIGGERS: StateIndex = StateIndex(1);
+
+    /// Those of a trigger of the function; then windows do not merge.
+    const WANTED: StateIndex = StateIndex(2);
 
     fn sessions(self) -> StateIndex {
         StateIndex(1 + u32::from(self.remembers))
@@ -237,7 +247,10 @@ impl WindowOperator {
                 if !self.states.aggregates && !rows.is_empty() {
                     self.function.accept(cx, rows.values)?;
                 }
-                let plan = self.plan(cx, rows)?;
+                let plan = match self.states.asks {
+                    true => self.ask_for_rows(cx, rows)?,
+                    false => self.plan(cx, rows)?,
+                };
                 let results = self.execute(cx, rows, &plan)?;
                 (plan, results)
             }
@@ -262,7 +275,10 @@ impl WindowOperator {
         let (mut plan, results) = match self.shared_panes() {
             Some(panes) => self.windows_are_due(cx, panes, at, keyed)?,
             None => {
-                let plan = self.plan_timers(cx, (kind, at), keyed)?;
+                let plan = match self.states.asks {
+                    true => self.ask_for_timers(cx, (kind, at), keyed)?,
+                    false => self.plan_timers(cx, (kind, at), keyed)?,
+                };
                 let none = Rows {
                     values: ColumnView::empty(),
                     timestamps: &[],

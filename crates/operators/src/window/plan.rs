@@ -8,6 +8,7 @@ use weir_window::{Sessions, TimerChange, TriggerState, Window};
 use super::{
     WindowOperator, WindowStates, broken,
     call::{Call, Step, bytes_of},
+    guest::AskedOf,
 };
 
 /// What a call is going to do.
@@ -24,10 +25,12 @@ pub(super) struct Plan<'a> {
     pub(super) late: Vec<u32>,
     /// Whether each row is in one window, and nothing gives a result.
     pub(super) is_plain: bool,
-    timers: Vec<(u32, TimerChange)>,
+    pub(super) timers: Vec<(u32, TimerChange)>,
+    /// What a trigger of the function remembers and waits for.
+    pub(super) asked: AskedOf,
     changes: Vec<TimerChange>,
     pub(super) watermark: EventTime,
-    now: ProcessingTime,
+    pub(super) now: ProcessingTime,
 }
 
 /// The sessions of a key.
@@ -50,6 +53,7 @@ impl<'a> Plan<'a> {
             late: Vec::new(),
             is_plain: true,
             timers: Vec::new(),
+            asked: AskedOf::default(),
             changes: Vec::new(),
             watermark: cx.watermark,
             now: cx.processing_time,
@@ -135,6 +139,17 @@ impl WindowOperator {
         rows: Rows<'_>,
         plan: &mut Plan<'_>,
     ) -> Result<(), Failure> {
+        let placed = self.place_rows(rows, plan);
+        plan.call.add_keys(cx)?;
+        self.load_triggers(cx, plan)?;
+        for (row, slot) in placed {
+            self.add(plan, (row, event_time(rows, row as usize)), slot)?;
+        }
+        Ok(())
+    }
+
+    /// Finds the windows of rows: pairs of a row and a window, in order.
+    pub(super) fn place_rows(&self, rows: Rows<'_>, plan: &mut Plan<'_>) -> Vec<(u32, u32)> {
         let mut placed: Vec<(u32, u32)> = Vec::with_capacity(rows.len());
         let mut windows: Vec<Window> = Vec::new();
         let assigner = &self.options.rules.assigner;
@@ -159,12 +174,7 @@ impl WindowOperator {
             }
             plan.is_plain &= placed.len() == before + 1;
         }
-        plan.call.add_keys(cx)?;
-        self.load_triggers(cx, plan)?;
-        for (row, slot) in placed {
-            self.add(plan, (row, event_time(rows, row as usize)), slot)?;
-        }
-        Ok(())
+        placed
     }
 
     fn plan_sessions(
@@ -347,7 +357,9 @@ impl WindowOperator {
 
     /// Writes what is remembered of windows beside what they hold, and sets timers.
     pub(super) fn keep(&self, cx: &mut Context, plan: &mut Plan<'_>) -> Result<(), Failure> {
-        if self.states.remembers {
+        if self.states.asks {
+            self.keep_asked(cx, plan)?;
+        } else if self.states.remembers {
             let (mut keys, mut values) = (Vec::new(), OptionalColumn::new());
             for slot in plan.call.slots() {
                 if slot.trigger != slot.kept {

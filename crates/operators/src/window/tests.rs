@@ -1,5 +1,7 @@
 //! Windows on batches against the reference, which takes one row after the other.
 
+mod guest;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -7,7 +9,9 @@ use weir_model::{
     Attempt, Column, ColumnView, EventTime, KeyedView, MaxParallelism, Name, OptionalColumn,
     Parallelism, ProcessingTime, Rows, SubtaskIndex, hash64,
 };
-use weir_operator::{Context, Emitted, Failure, Metrics, TaskInfo};
+use weir_operator::{
+    Added, Asked, Context, Decided, DueTimers, Emitted, Failure, Metrics, TaskInfo,
+};
 use weir_state::{HeapBackend, KeyedState, OperatorState, TimerKind, Timers};
 use weir_window::{
     Assigner, Calendar, Each, Evictor, Fired, Lateness, Reference, Rules, Trigger, Zone,
@@ -20,6 +24,8 @@ struct Joined {
     aggregates: bool,
     /// Whether the row 13 is refused.
     refuses: bool,
+    /// The trigger, where it is not the host's.
+    trigger: Option<Box<dyn guest::Decides>>,
     calls: usize,
 }
 
@@ -62,6 +68,24 @@ impl WindowFunction for Joined {
             all[at as usize].extend_from_slice(row);
         }
         Ok(all.iter().map(Vec::as_slice).collect())
+    }
+
+    fn decide_rows(
+        &mut self,
+        _: &mut Box<Context>,
+        asked: Asked<'_>,
+        added: Added<'_>,
+    ) -> Result<Decided, Failure> {
+        Ok(guest::rows(self.trigger.as_deref().unwrap(), asked, added))
+    }
+
+    fn decide_timers(
+        &mut self,
+        _: &mut Box<Context>,
+        asked: Asked<'_>,
+        due: DueTimers<'_>,
+    ) -> Result<Decided, Failure> {
+        Ok(guest::timers(self.trigger.as_deref().unwrap(), asked, due))
     }
 
     fn merge(
@@ -130,11 +154,16 @@ struct Bench {
 
 impl Bench {
     fn new(rules: Rules, aggregates: bool) -> Self {
-        Self::refusing(rules, aggregates, false)
+        Self::with(rules, aggregates, false, None)
     }
 
-    /// With a function that refuses the row 13.
-    fn refusing(rules: Rules, aggregates: bool, refuses: bool) -> Self {
+    /// With a function that refuses the row 13, or with a trigger that is not the host's.
+    fn with(
+        rules: Rules,
+        aggregates: bool,
+        refuses: bool,
+        trigger: Option<Box<dyn guest::Decides>>,
+    ) -> Self {
         let max = MaxParallelism::new(128).unwrap();
         let all = max.range_of(SubtaskIndex(0), Parallelism::ONE).unwrap();
         let states = WindowStates::of(&rules, aggregates).declared();
@@ -165,6 +194,7 @@ impl Bench {
         let function = Joined {
             aggregates,
             refuses,
+            trigger,
             calls: 0,
         };
         Self {
@@ -337,7 +367,16 @@ fn sorted(result: &str) -> String {
 
 /// Whether what the operator gives is what the reference gives, for each key in order.
 fn compare(rules: &Rules, aggregates: bool, events: &[Event], limit: usize) -> Result<(), String> {
-    let mut bench = Bench::new(rules.clone(), aggregates);
+    let bench = Bench::new(rules.clone(), aggregates);
+    compare_with(bench, rules, events, limit)
+}
+
+fn compare_with(
+    mut bench: Bench,
+    rules: &Rules,
+    events: &[Event],
+    limit: usize,
+) -> Result<(), String> {
     let mut expected = Expected {
         rules: rules.clone(),
         by_key: BTreeMap::new(),
@@ -612,7 +651,7 @@ fn a_row_that_a_function_of_all_rows_refuses_is_in_no_window() {
         evictor: None,
         event_time: true,
     };
-    let mut bench = Bench::refusing(rules, false, true);
+    let mut bench = Bench::with(rules, false, true, None);
     // The row 13 is refused, and only those before it count.
     let fired = bench.rows(&[(1, 1, 11), (1, 2, 12), (1, 3, 13), (1, 4, 14)]);
     assert!(fired.is_empty());

@@ -31,6 +31,7 @@
 mod evolved;
 mod memory;
 mod saved;
+mod triggers;
 mod windows;
 
 use std::cell::RefCell;
@@ -66,6 +67,8 @@ pub struct Harness {
     descriptor: Descriptor,
     /// The number of the last checkpoint.
     checkpoint: u64,
+    /// What a trigger remembers of windows.
+    triggers: triggers::Windows,
 }
 
 /// An input row.
@@ -122,6 +125,7 @@ impl Harness {
             memory,
             descriptor,
             checkpoint: 0,
+            triggers: triggers::Windows::default(),
         };
         harness.begin_life(raw)?;
         Ok(harness)

@@ -185,7 +185,7 @@ fn at_the_end(window: Window, output: &mut Output) {
 }
 
 /// A column of one row.
-fn one(bytes: &[u8]) -> BytesColumn {
+pub(super) fn one(bytes: &[u8]) -> BytesColumn {
     BytesColumn {
         bytes: bytes.to_vec(),
         ends: vec![bytes.len() as u32],

@@ -3,13 +3,13 @@
 use serde_json::{Value as Json, json};
 use weir_window::Trigger;
 
-use super::WindowTime;
+use super::{WindowTime, idle};
 use crate::{
     code,
     model::millis,
     read::{
         fields::Fields,
-        keys::{Key, Keys},
+        keys::{AnyKey, Key, Keys},
         kinds::{Flag, Time, Whole, Within},
     },
     report::Report,
@@ -22,7 +22,7 @@ pub(super) const TRIGGER: Key<Within> = Key::of("trigger", Within(&TRIGGER_KEYS)
 
 const TRIGGER_KEYS: Keys = Keys {
     rules: one_trigger,
-    ..Keys::of("trigger", &[&EVERY, &EACH, &PURGE]).about(
+    ..Keys::of("trigger", &[&EVERY, &EACH, &GUEST, &PURGE]).about(
         "`trigger`",
         "When windows give their results instead of at their end.",
     )
@@ -43,8 +43,24 @@ const PURGE: Key<Flag> = Key::of("purge", Flag::ANY)
     .usual("false")
     .example("true");
 
+const GUEST: Key<Flag> = Key::of("guest", Flag::only(true))
+    .about(
+        "When the component says so, which exports `trigger`; it keeps what it remembers of a \
+         window, and sets timers. Not for `session`.",
+    )
+    .without("only where another key says so")
+    .example("true");
+
+const ONE: [&dyn AnyKey; 3] = [&EVERY, &EACH, &GUEST];
+
 fn one_trigger() -> Vec<Json> {
-    vec![json!({ "not": { "required": [EVERY.name, EACH.name] } })]
+    let not_both = |a: &str, b: &str| json!({ "not": { "required": [a, b] } });
+    vec![
+        not_both(EVERY.name, EACH.name),
+        not_both(EVERY.name, GUEST.name),
+        not_both(EACH.name, GUEST.name),
+        not_both(PURGE.name, GUEST.name),
+    ]
 }
 
 /// Reads `trigger`; what holds where there is none is `usual`.
@@ -59,11 +75,24 @@ pub(super) fn read(
     let every = own.duration(&EVERY, report).map(millis);
     let every = every.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
     let count = own.int(&EACH, report);
-    if let (Some(every), Some(count)) = (own.entry(&EVERY), own.entry(&EACH)) {
+    let guest = own.boolean(&GUEST, report);
+    let said: Vec<_> = ONE.iter().filter_map(|key| own.entry(*key)).collect();
+    if let [first, second, ..] = said[..] {
         report
             .error(code::CONTRADICTION, "a window has one trigger")
-            .at(every.key_span, "here")
-            .at(count.key_span, "or here");
+            .at(first.key_span, "here")
+            .at(second.key_span, "or here");
+    }
+    match guest {
+        None => {}
+        Some((true, _)) => {
+            idle(&own, &[&PURGE], "`guest`, which says so itself", report);
+            return Trigger::Guest;
+        }
+        Some((false, span)) => {
+            let error = report.error(code::BAD_VALUE, "`guest` is `true` or left out");
+            error.at(span, "this says no trigger");
+        }
     }
     let trigger = match (every, count, time) {
         (Some(every), _, WindowTime::Event) => Trigger::ContinuousEventTime(every),

@@ -1,0 +1,384 @@
+//! Triggers that are the function's: what they are asked, and what comes of their answers.
+//!
+//! The timers of a key do not say which of its windows has set them, so that is kept under the key.
+//! What is kept of a window ends with it: a trigger need not clear anything.
+//!
+//! INVARIANT: a timer of the key is set as long as a window waits for it, or is cleared then.
+
+use std::collections::HashSet;
+
+use weir_model::{Column, EventTime, KeyedView, OptionalColumn, ProcessingTime, Rows};
+use weir_operator::{Added, Asked, Context, Decided, DueTimers, Failure, Verdict};
+use weir_state::{TimerKind, Which};
+use weir_window::{TimerChange, Window};
+
+use super::{WindowOperator, WindowStates, broken, call::Step, plan::Plan};
+
+/// A window, the kind of time, and the time that it waits for.
+type Wanted = (Window, TimerKind, i64);
+/// The bytes of one: those of its window, its kind, and its time in little endian.
+const WANTED: usize = Window::ENCODED + 1 + 8;
+
+/// What the trigger of a call remembers and waits for.
+#[derive(Default)]
+pub(super) struct AskedOf {
+    /// By key, what its windows wait for.
+    wanted: Vec<Vec<Wanted>>,
+    is_changed: Vec<bool>,
+    /// What was remembered of each window, and what is from now on.
+    kept: OptionalColumn,
+    remembered: OptionalColumn,
+    /// Windows that are cleared in the call.
+    cleared: HashSet<u32>,
+}
+
+/// A timer that a window has waited for, or that clears one.
+struct Due {
+    timer: u32,
+    slot: u32,
+    /// Whether the trigger has set it.
+    is_asked: bool,
+    is_over: bool,
+}
+
+impl WindowOperator {
+    /// Puts rows into windows, and asks the trigger about each.
+    pub(super) fn ask_for_rows<'a>(
+        &mut self,
+        cx: &mut Box<Context>,
+        rows: Rows<'a>,
+    ) -> Result<Plan<'a>, Failure> {
+        let mut plan = self.begin_rows(cx, rows)?;
+        let placed = self.place_rows(rows, &mut plan);
+        if placed.is_empty() {
+            return Ok(plan);
+        }
+        plan.call.add_keys(cx)?;
+        load(cx, &mut plan)?;
+        let (row_of, window_of): (Vec<u32>, Vec<u32>) = placed.iter().copied().unzip();
+        let keys = keys_of(&plan);
+        let windows = windows_of(&plan);
+        let added = Added {
+            rows: rows.values,
+            timestamps: rows.timestamps,
+            row_of: &row_of,
+            window_of: &window_of,
+        };
+        let asked = asked(&plan, &keys, &windows);
+        let decided = self.function.decide_rows(cx, asked, added)?;
+        let verdicts = self.take_in(&mut plan, decided, placed.len())?;
+        for ((row, slot), verdict) in placed.into_iter().zip(verdicts) {
+            let one = plan.call.at(slot)?;
+            one.steps.push(Step::Add(row));
+            if !one.is_timed {
+                one.is_timed = true;
+                let (key, window) = (one.key, one.window);
+                let cleanup = self.cleanup(window);
+                plan.want(key, cleanup.into_iter().collect());
+            }
+            obey(&mut plan, slot, row, verdict)?;
+        }
+        Ok(plan)
+    }
+
+    /// Timers are due: the trigger is asked about those that it has set, and windows are cleared.
+    pub(super) fn ask_for_timers<'a>(
+        &mut self,
+        cx: &mut Box<Context>,
+        (kind, at): (TimerKind, &[i64]),
+        keyed: KeyedView<'a>,
+    ) -> Result<Plan<'a>, Failure> {
+        let mut plan = Plan::new(cx, keyed);
+        plan.is_plain = false;
+        load_wanted(cx, &mut plan)?;
+        let due = self.due(&mut plan, (kind, at));
+        plan.call.add_keys(cx)?;
+        load_remembered(cx, &mut plan)?;
+        let set: Vec<&Due> = due.iter().filter(|due| due.is_asked).collect();
+        let mut verdicts = Vec::new().into_iter();
+        if !set.is_empty() {
+            let time = |due: &&Due| at.get(due.timer as usize).copied().unwrap_or_default();
+            let at: Vec<i64> = set.iter().map(time).collect();
+            let window_of: Vec<u32> = set.iter().map(|due| due.slot).collect();
+            let (keys, windows) = (keys_of(&plan), windows_of(&plan));
+            let timers = DueTimers {
+                kind,
+                at: &at,
+                window_of: &window_of,
+            };
+            let asked = asked(&plan, &keys, &windows);
+            let decided = self.function.decide_timers(cx, asked, timers)?;
+            verdicts = self.take_in(&mut plan, decided, at.len())?.into_iter();
+        }
+        for due in &due {
+            if due.is_asked {
+                let verdict = verdicts.next().unwrap_or_default();
+                obey(&mut plan, due.slot, due.timer, verdict)?;
+            }
+            if due.is_over {
+                plan.call.at(due.slot)?.steps.push(Step::Purge);
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Who waits for these timers. What waits for one does no more.
+    fn due(&self, plan: &mut Plan<'_>, (kind, at): (TimerKind, &[i64])) -> Vec<Due> {
+        let mut all = Vec::new();
+        for (timer, (&at, &key)) in at.iter().zip(plan.keyed.key_of_row).enumerate() {
+            let wanted = plan.asked.wanted.get(key as usize);
+            let mut windows: Vec<(Window, bool)> = wanted.map_or_else(Vec::new, |wanted| {
+                let set = wanted
+                    .iter()
+                    .filter(|(_, of, time)| (*of, *time) == (kind, at));
+                set.map(|(window, ..)| (*window, true)).collect()
+            });
+            let over = self.window_over(kind, at);
+            if let Some(over) = over
+                && !windows.iter().any(|(window, _)| *window == over)
+            {
+                windows.push((over, false));
+            }
+            windows.sort_unstable();
+            for (window, is_asked) in windows {
+                let slot = plan.slot(key, (window, window), false);
+                if plan.asked.cleared.contains(&slot) {
+                    continue;
+                }
+                let is_over = over == Some(window);
+                plan.asked.forget(key, |(of, of_kind, time)| {
+                    of == window && (is_over || (of_kind, time) == (kind, at))
+                });
+                if is_over {
+                    plan.asked.cleared.insert(slot);
+                }
+                all.push(Due {
+                    timer: timer as u32,
+                    slot,
+                    is_asked,
+                    is_over,
+                });
+            }
+        }
+        all
+    }
+
+    /// The window that is cleared by a timer at that time.
+    fn window_over(&self, kind: TimerKind, at: i64) -> Option<Window> {
+        let rules = &self.options.rules;
+        if kind != self.kind() {
+            return None;
+        }
+        let late = match rules.event_time {
+            true => i64::try_from(rules.lateness.allowed_ms).unwrap_or(i64::MAX),
+            false => 0,
+        };
+        let window = self.window_until(at.checked_sub(late)?)?;
+        (window != Window::GLOBAL).then_some(window)
+    }
+
+    /// Takes in what a trigger has decided, but for its verdicts, which it gives back.
+    fn take_in(
+        &self,
+        plan: &mut Plan<'_>,
+        decided: Decided,
+        count: usize,
+    ) -> Result<Vec<Verdict>, Failure> {
+        let windows = plan.call.slots().len();
+        if decided.verdicts.len() != count || decided.remembered.len() != windows {
+            return Err(broken("another number of decisions than was asked for"));
+        }
+        plan.asked.remembered = decided.remembered;
+        for (slot, change) in decided.timers {
+            let one = plan.call.at(slot)?;
+            let (key, window) = (one.key, one.window);
+            let is_over = plan.asked.cleared.contains(&slot);
+            let (kind, at, is_set) = match change {
+                TimerChange::Event(EventTime(at)) => (TimerKind::EventTime, at, true),
+                TimerChange::NoEvent(EventTime(at)) => (TimerKind::EventTime, at, false),
+                TimerChange::Processing(ProcessingTime(at)) => {
+                    (TimerKind::ProcessingTime, at, true)
+                }
+                TimerChange::NoProcessing(ProcessingTime(at)) => {
+                    (TimerKind::ProcessingTime, at, false)
+                }
+            };
+            plan.asked
+                .forget(key, |wanted| wanted == (window, kind, at));
+            let change = match is_set {
+                true => {
+                    if !is_over {
+                        plan.asked.want(key, (window, kind, at));
+                    }
+                    change
+                }
+                // It is a timer of the key: another window may wait for it, or be cleared by it.
+                // Set once more it is as it was, and still known to have been touched (D14).
+                false
+                    if plan.asked.is_wanted(key, kind, at)
+                        || self.window_over(kind, at).is_some() =>
+                {
+                    match kind {
+                        TimerKind::EventTime => TimerChange::Event(EventTime(at)),
+                        TimerKind::ProcessingTime => TimerChange::Processing(ProcessingTime(at)),
+                    }
+                }
+                false => change,
+            };
+            plan.timers.push((key, change));
+        }
+        Ok(decided.verdicts)
+    }
+
+    /// Writes what the trigger remembers and waits for, and sets and deletes its timers in order.
+    pub(super) fn keep_asked(&self, cx: &mut Context, plan: &mut Plan<'_>) -> Result<(), Failure> {
+        let of = &plan.asked;
+        let (mut keys, mut values) = (Vec::new(), OptionalColumn::new());
+        for (at, slot) in plan.call.slots().iter().enumerate() {
+            let is_over = of.cleared.contains(&(at as u32));
+            let known = at < of.remembered.len() && !is_over;
+            let now = known.then(|| of.remembered.get(at)).flatten();
+            let was = (at < of.kept.len()).then(|| of.kept.get(at)).flatten();
+            if (known || is_over) && now != was {
+                keys.push(slot.place);
+                values.push(now);
+            }
+        }
+        cx.state
+            .value_put(WindowStates::TRIGGERS, Which::Some(&keys), &values)?;
+        let (mut keys, mut values) = (Vec::new(), OptionalColumn::new());
+        let changed = of.wanted.iter().zip(&of.is_changed).enumerate();
+        for (key, (wanted, _)) in changed.filter(|(_, (_, is_changed))| **is_changed) {
+            let bytes: Vec<u8> = wanted.iter().flat_map(encode).collect();
+            keys.push(key as u32);
+            values.push(Some(&bytes[..]).filter(|bytes| !bytes.is_empty()));
+        }
+        cx.state
+            .value_put(WindowStates::WANTED, Which::Some(&keys), &values)?;
+        for (key, change) in &plan.timers {
+            let (kind, at) = match change {
+                TimerChange::NoEvent(EventTime(at)) => (TimerKind::EventTime, *at),
+                TimerChange::NoProcessing(ProcessingTime(at)) => (TimerKind::ProcessingTime, *at),
+                // Set with those of windows.
+                TimerChange::Event(_) | TimerChange::Processing(_) => continue,
+            };
+            cx.state.timers_delete(kind, &[*key], &[at])?;
+        }
+        Ok(())
+    }
+}
+
+impl AskedOf {
+    /// What a key waits for and fits is waited for no more.
+    fn forget(&mut self, key: u32, fits: impl Fn(Wanted) -> bool) {
+        let key = key as usize;
+        if let (Some(wanted), Some(is_changed)) =
+            (self.wanted.get_mut(key), self.is_changed.get_mut(key))
+        {
+            let before = wanted.len();
+            wanted.retain(|wanted| !fits(*wanted));
+            *is_changed |= wanted.len() != before;
+        }
+    }
+
+    fn want(&mut self, key: u32, wanted: Wanted) {
+        let key = key as usize;
+        if let (Some(all), Some(is_changed)) =
+            (self.wanted.get_mut(key), self.is_changed.get_mut(key))
+        {
+            all.push(wanted);
+            *is_changed = true;
+        }
+    }
+
+    fn is_wanted(&self, key: u32, kind: TimerKind, at: i64) -> bool {
+        let mut wanted = self.wanted.get(key as usize).into_iter().flatten();
+        wanted.any(|(_, of, time)| (*of, *time) == (kind, at))
+    }
+}
+
+/// What a trigger says is done.
+fn obey(plan: &mut Plan<'_>, slot: u32, origin: u32, verdict: Verdict) -> Result<(), Failure> {
+    if verdict.fire {
+        plan.fire(slot, origin)?;
+    }
+    if verdict.purge {
+        plan.is_plain = false;
+        plan.call.at(slot)?.steps.push(Step::Purge);
+    }
+    Ok(())
+}
+
+fn asked<'a>(plan: &'a Plan<'_>, keys: &'a Column, windows: &'a [Window]) -> Asked<'a> {
+    Asked {
+        keys: keys.view(),
+        windows,
+        remembered: &plan.asked.kept,
+        watermark: plan.watermark,
+        now: plan.now,
+    }
+}
+
+fn windows_of(plan: &Plan<'_>) -> Vec<Window> {
+    plan.call.slots().iter().map(|slot| slot.window).collect()
+}
+
+fn keys_of(plan: &Plan<'_>) -> Column {
+    let mut keys = Column::new();
+    for slot in plan.call.slots() {
+        keys.push(plan.keyed.keys.get(slot.key as usize));
+    }
+    keys
+}
+
+fn load(cx: &mut Context, plan: &mut Plan<'_>) -> Result<(), Failure> {
+    load_wanted(cx, plan)?;
+    load_remembered(cx, plan)
+}
+
+fn load_remembered(cx: &mut Context, plan: &mut Plan<'_>) -> Result<(), Failure> {
+    let places: Vec<u32> = plan.call.slots().iter().map(|slot| slot.place).collect();
+    let which = Which::Some(&places);
+    cx.state
+        .value_get(WindowStates::TRIGGERS, which, &mut plan.asked.kept)?;
+    Ok(())
+}
+
+fn load_wanted(cx: &mut Context, plan: &mut Plan<'_>) -> Result<(), Failure> {
+    let keys: Vec<u32> = (0..plan.keyed.keys.len() as u32).collect();
+    let mut kept = OptionalColumn::new();
+    cx.state
+        .value_get(WindowStates::WANTED, Which::Some(&keys), &mut kept)?;
+    for bytes in kept.iter() {
+        let (all, rest) = bytes.unwrap_or_default().as_chunks::<WANTED>();
+        let all: Option<Vec<Wanted>> = all.iter().map(decode).collect();
+        let all = all.filter(|_| rest.is_empty());
+        let all = all.ok_or_else(|| broken("the timers of a trigger"))?;
+        plan.asked.wanted.push(all);
+        plan.asked.is_changed.push(false);
+    }
+    Ok(())
+}
+
+fn encode((window, kind, at): &Wanted) -> [u8; WANTED] {
+    let mut bytes = [0; WANTED];
+    let (of, rest) = bytes.split_at_mut(Window::ENCODED);
+    of.copy_from_slice(&window.encode());
+    if let [of_kind, time @ ..] = rest {
+        *of_kind = u8::from(*kind == TimerKind::ProcessingTime);
+        time.copy_from_slice(&at.to_le_bytes());
+    }
+    bytes
+}
+
+fn decode(bytes: &[u8; WANTED]) -> Option<Wanted> {
+    let (window, rest) = bytes.split_at_checked(Window::ENCODED)?;
+    let (kind, at) = rest.split_first()?;
+    let kind = match kind {
+        0 => TimerKind::EventTime,
+        1 => TimerKind::ProcessingTime,
+        _ => return None,
+    };
+    let at = i64::from_le_bytes(at.try_into().ok()?);
+    Some((Window::decode(window).ok()?, kind, at))
+}
