@@ -19,15 +19,16 @@ use weir_event_time::WatermarkStrategy;
 use weir_graph::Partitioning;
 use weir_model::{Column, ColumnView, EventTime, OptionalColumn};
 use weir_operator::{
-    Contents, Context, Emitted, Failure, FiredWindows, TaskInfo, WindowFunction,
-    WindowFunctionFactory,
+    Added, Asked, Contents, Context, Decided, DueTimers, Emitted, Failure, FiredWindows, TaskInfo,
+    TimerChange, Trap, Verdict, WindowFunction, WindowFunctionFactory,
 };
 use weir_operators::WindowFactory;
 use weir_runtime::{JobEvent, Outcome as Ended};
 use weir_testkit::{Events, Ledger, LedgerSink, MemorySource, TestJob, Valve};
 use weir_window::{Assigner, Lateness, Reference, Rules, Trigger};
 
-/// Counts rows, or keeps them.
+/// Counts rows, or keeps them. As a trigger it has windows give their results at their end, and
+/// traps where a row ends with an `x`.
 #[derive(Clone, Copy)]
 struct Count {
     aggregates: bool,
@@ -100,6 +101,44 @@ impl WindowFunction for Count {
         })))
     }
 
+    fn decide_rows(
+        &mut self,
+        _: &mut Box<Context>,
+        asked: Asked<'_>,
+        added: Added<'_>,
+    ) -> Result<Decided, Failure> {
+        let rows = added.row_of.iter().map(|&row| added.rows.get(row as usize));
+        if rows.into_iter().any(|row| row.ends_with(b"x")) {
+            return Err(Failure::Trap(Box::new(Trap {
+                message: "as told".into(),
+                backtrace: Vec::new(),
+                row: None,
+            })));
+        }
+        let end = |window: u32| asked.windows[window as usize].max_timestamp();
+        let timers = added.window_of.iter();
+        Ok(Decided {
+            verdicts: vec![Verdict::CONTINUE; added.row_of.len()],
+            remembered: asked.remembered.clone(),
+            timers: timers
+                .map(|&of| (of, TimerChange::Event(end(of))))
+                .collect(),
+        })
+    }
+
+    fn decide_timers(
+        &mut self,
+        _: &mut Box<Context>,
+        asked: Asked<'_>,
+        due: DueTimers<'_>,
+    ) -> Result<Decided, Failure> {
+        Ok(Decided {
+            verdicts: vec![Verdict::FIRE; due.at.len()],
+            remembered: asked.remembered.clone(),
+            timers: Vec::new(),
+        })
+    }
+
     fn apply(
         &mut self,
         _: &mut Box<Context>,
@@ -169,11 +208,20 @@ fn rules(assigner: Assigner) -> Rules {
     }
 }
 
-// tidy: long function, one run after the other
 /// Runs a job that is stopped twice, each time to go on at another parallelism.
 fn stops_and_goes_on(assigner: &Assigner, aggregates: bool, unaligned: bool) {
+    stops_with(assigner, Trigger::EventTime, (aggregates, unaligned));
+}
+
+// tidy: long function, one run after the other
+/// The same with another trigger, which has windows give their results when they end.
+fn stops_with(assigner: &Assigner, trigger: Trigger, (aggregates, unaligned): (bool, bool)) {
     let all = rows(6000);
-    let rules = rules(assigner.clone());
+    let expected = expected(&rules(assigner.clone()), &all);
+    let rules = Rules {
+        trigger,
+        ..rules(assigner.clone())
+    };
     let ledger = Ledger::default();
     let mut store = None;
     for (run, parallelism) in [3, 1, 2].into_iter().enumerate() {
@@ -243,7 +291,7 @@ fn stops_and_goes_on(assigner: &Assigner, aggregates: bool, unaligned: bool) {
             report.outcome
         );
     }
-    assert_eq!(ledger.sorted(), expected(&rules, &all), "{assigner:?}");
+    assert_eq!(ledger.sorted(), expected, "{assigner:?}");
 }
 
 const SLIDING: Assigner = Assigner::Sliding {
@@ -273,4 +321,64 @@ fn sessions_are_saved_and_move_with_their_keys() {
     let session = Assigner::Session { gap: 30 };
     stops_and_goes_on(&session, true, false);
     stops_and_goes_on(&session, false, true);
+}
+
+#[test]
+fn triggers_of_functions_are_saved_and_move_with_their_keys() {
+    let tumbling = Assigner::Tumbling {
+        size: 100,
+        offset: 0,
+    };
+    stops_with(&tumbling, Trigger::Guest, (true, true));
+    stops_with(&SLIDING, Trigger::Guest, (false, false));
+}
+
+#[test]
+fn a_row_at_which_a_trigger_traps_is_found_and_left_out() {
+    let good = rows(300);
+    let mut all = good.clone();
+    for (at, row) in [(7, "k1-20x"), (150, "k2-400x"), (151, "k2-401x")] {
+        all.insert(at, row.to_owned());
+    }
+    let time = |row: &str| time_of(row.trim_end_matches('x'));
+    let tumbling = Assigner::Tumbling {
+        size: 100,
+        offset: 0,
+    };
+    let expected = expected(&rules(tumbling.clone()), &good);
+    let rules = Rules {
+        trigger: Trigger::Guest,
+        ..rules(tumbling)
+    };
+    for aggregates in [true, false] {
+        let ledger = Ledger::default();
+        let factory = WindowFactory::new(rules.clone(), None, Box::new(Count { aggregates }));
+        let job = TestJob::new()
+            .source(
+                "rows",
+                1,
+                MemorySource::of(std::slice::from_ref(&all)).timed(time),
+            )
+            .watermarks(WatermarkStrategy {
+                max_out_of_orderness_ms: 1000,
+                idle_after_ms: None,
+                alignment: None,
+            })
+            .operator("window", 2, "rows", TestJob::by_prefix(), factory)
+            .skipping()
+            .sink(
+                "out",
+                1,
+                "window",
+                Partitioning::Global,
+                LedgerSink::new(&ledger),
+            );
+        let report = job.run();
+        assert!(
+            matches!(report.outcome, Ended::Finished),
+            "{:?}",
+            report.outcome
+        );
+        assert_eq!(ledger.sorted(), expected);
+    }
 }

@@ -13,13 +13,14 @@ use super::call::{Slot, Step};
 /// The results of a call that are to be: windows, and what they hold.
 #[derive(Default)]
 pub(super) struct Results {
-    /// Of each which result of the call it is, of which window, and which part of `values` it has:
-    /// a row, or from one row to another.
+    /// Of each which result of the call it is, of which window, and which part it has: of `values`,
+    /// or of `elements` where windows keep all their rows.
     pub(super) all: Vec<(u32, u32, std::ops::Range<u32>)>,
-    /// Accumulators, or rows.
+    /// Accumulators, or elements of lists.
     pub(super) values: Column,
-    /// The times of rows.
-    pub(super) timestamps: Vec<i64>,
+    /// Which of the elements results have: a window that gives several has the same ones over and
+    /// over, and they are laid out only when the function gets them.
+    pub(super) elements: Vec<u32>,
 }
 
 /// Which row of the call a function has refused, by which rows it was handed.

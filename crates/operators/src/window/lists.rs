@@ -54,6 +54,7 @@ pub(super) fn execute(
         }
     }
     lists.keep(cx)?;
+    lists.results.values = lists.arena;
     lists.results.sort();
     Ok(lists.results)
 }
@@ -66,7 +67,7 @@ fn element(time: i64, row: &[u8], out: &mut Column) {
 }
 
 /// The time of an element, and its row.
-fn parts(element: &[u8]) -> Result<(i64, &[u8]), Failure> {
+pub(super) fn parts(element: &[u8]) -> Result<(i64, &[u8]), Failure> {
     let parts = element.split_first_chunk();
     let (time, row) = parts.ok_or_else(|| broken("a row without a time"))?;
     Ok((i64::from_le_bytes(*time), row))
@@ -161,13 +162,9 @@ impl Lists<'_> {
             }
         }
         let results = &mut self.results;
-        let from = results.values.len() as u32;
-        for row in seen {
-            let (time, value) = parts(self.arena.get(row as usize))?;
-            results.values.push(value);
-            results.timestamps.push(time);
-        }
-        let to = results.values.len() as u32;
+        let from = results.elements.len() as u32;
+        results.elements.append(&mut seen);
+        let to = results.elements.len() as u32;
         results.all.push((number, at as u32, from..to));
         Ok(())
     }

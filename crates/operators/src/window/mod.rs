@@ -1,6 +1,6 @@
 //! Windows over keyed state (semantics 1.10): which rows are in which window, when it gives its
 //! result, what is kept. What becomes of the rows of a window is a matter of its
-//! [`WindowFunction`], which is called once for all windows of a call.
+//! [`WindowFunction`], which is called for all windows of a call together.
 //!
 //! What a window holds is kept under its key with the window behind it: a namespace. Timers are
 //! those of the key; which window one is for follows from its time.
@@ -20,6 +20,8 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
+
 use weir_model::{Column, ColumnView, KeyedView, Rows};
 use weir_operator::{
     Contents, Context, Descriptor, Due, Emitted, Failure, FiredWindows, Operator, OperatorFactory,
@@ -29,6 +31,9 @@ use weir_state::{StateDecl, StateIndex, StateKind};
 use weir_window::{Assigner, Rules, Trigger, Window};
 
 use self::{execute::Results, plan::Plan};
+
+/// From how many bytes on results are given to the function before more are laid out.
+const AT_ONCE: usize = 4 << 20;
 
 /// What a window operator does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -319,51 +324,65 @@ impl WindowOperator {
         })
     }
 
-    /// Asks the function for the rows of all results.
+    /// Asks the function for the rows of all results, of not too many at once.
     fn apply(
         &mut self,
         cx: &mut Box<Context>,
         results: &Results,
         plan: &Plan<'_>,
     ) -> Result<Vec<Emitted>, Failure> {
-        if results.all.is_empty() {
-            return Ok(Vec::new());
-        }
-        let (mut keys, mut windows) = (Column::new(), Vec::new());
-        let (mut values, mut timestamps, mut ends) = (Column::new(), Vec::new(), Vec::new());
-        let mut origins = Vec::new();
+        let (mut all, mut ready) = (Vec::new(), Ready::default());
         for (number, slot, part) in &results.all {
             let slot = plan.call.slots().get(*slot as usize);
             let slot = slot.ok_or_else(|| broken("a result of no window"))?;
-            keys.push(plan.keyed.keys.get(slot.key as usize));
+            ready.keys.push(plan.keyed.keys.get(slot.key as usize));
             let window = plan.windows.get(*number as usize).copied();
-            windows.push(window.unwrap_or(slot.window));
-            for row in part.start as usize..part.end as usize {
-                values.push(results.values.get(row));
-                timestamps.extend(results.timestamps.get(row));
-            }
-            ends.push(values.len() as u32);
+            ready.windows.push(window.unwrap_or(slot.window));
             let origin = plan.origins.get(*number as usize).copied();
-            origins.push(origin.unwrap_or_default());
+            ready.origins.push(origin.unwrap_or_default());
+            let part = part.start as usize..part.end as usize;
+            match self.states.aggregates {
+                true => part.for_each(|row| ready.values.push(results.values.get(row))),
+                false => ready.push_rows(results, part)?,
+            }
+            if ready.values.byte_len() >= AT_ONCE {
+                self.give(cx, &mut ready, &mut all)?;
+            }
+        }
+        self.give(cx, &mut ready, &mut all)?;
+        Ok(all)
+    }
+
+    /// Asks the function for the rows of some results.
+    fn give(
+        &mut self,
+        cx: &mut Box<Context>,
+        ready: &mut Ready,
+        all: &mut Vec<Emitted>,
+    ) -> Result<(), Failure> {
+        let ready = std::mem::take(ready);
+        if ready.windows.is_empty() {
+            return Ok(());
         }
         let contents = match self.states.aggregates {
-            true => Contents::Accumulators(values.view()),
+            true => Contents::Accumulators(ready.values.view()),
             false => Contents::Rows {
-                values: values.view(),
-                timestamps: &timestamps,
-                ends: &ends,
+                values: ready.values.view(),
+                timestamps: &ready.timestamps,
+                ends: &ready.ends,
             },
         };
         let fired = FiredWindows {
-            keys: keys.view(),
-            windows: &windows,
+            keys: ready.keys.view(),
+            windows: &ready.windows,
             contents,
         };
         let mut emitted = self.function.apply(cx, fired)?;
         for part in &mut emitted {
-            self.trace_back(part, &windows, &origins)?;
+            self.trace_back(part, &ready.windows, &ready.origins)?;
         }
-        Ok(emitted)
+        all.append(&mut emitted);
+        Ok(())
     }
 
     /// A result has the last time of its window, and comes from the row or timer that it was given
@@ -390,6 +409,30 @@ impl WindowOperator {
             }
             *window = *origin;
         }
+        Ok(())
+    }
+}
+
+/// Results that the function is asked for at once.
+#[derive(Default)]
+struct Ready {
+    keys: Column,
+    windows: Vec<Window>,
+    /// Accumulators, or rows with their times and where those of each window end.
+    values: Column,
+    timestamps: Vec<i64>,
+    ends: Vec<u32>,
+    origins: Vec<u32>,
+}
+
+impl Ready {
+    fn push_rows(&mut self, results: &Results, part: Range<usize>) -> Result<(), Failure> {
+        for &element in results.elements.get(part).unwrap_or_default() {
+            let (time, row) = lists::parts(results.values.get(element as usize))?;
+            self.values.push(row);
+            self.timestamps.push(time);
+        }
+        self.ends.push(self.values.len() as u32);
         Ok(())
     }
 }

@@ -150,6 +150,8 @@ struct Bench {
     late: Vec<u64>,
     /// The row that the last call has refused.
     poisoned: Option<u32>,
+    /// How many pieces the last call has emitted.
+    parts: usize,
 }
 
 impl Bench {
@@ -202,6 +204,7 @@ impl Bench {
             cx: Box::new(cx),
             late: Vec::new(),
             poisoned: None,
+            parts: 0,
         }
     }
 
@@ -233,6 +236,7 @@ impl Bench {
         };
         let outcome = self.operator.process(&mut self.cx, 0, rows).unwrap();
         self.cx.state.commit().unwrap();
+        self.parts = outcome.emitted.len();
         self.poisoned = outcome.poisoned.as_ref().map(|poison| poison.row);
         self.shown(outcome)
     }
@@ -659,4 +663,21 @@ fn a_row_that_a_function_of_all_rows_refuses_is_in_no_window() {
     bench.rows(&[(1, 4, 14)]);
     assert_eq!(bench.poisoned, None);
     assert_eq!(bench.watermark(EventTime(9), 10), ["k1 [0, 10) 11,12,14,"]);
+}
+
+#[test]
+fn a_window_that_gives_many_results_in_a_call_is_laid_out_piece_by_piece() {
+    let rules = Rules {
+        evictor: None,
+        ..last(1, 1)
+    };
+    let mut bench = Bench::new(rules, false);
+    // Each row is some digits, and the last result has all of them: a hundred times what is kept.
+    let rows: Vec<(u8, i64, u64)> = (0..3000).map(|row| (1, 0, u64::MAX - row)).collect();
+    let fired = bench.rows(&rows);
+    assert_eq!(fired.len(), 3000);
+    assert_eq!(fired[2999].matches(',').count(), 3000);
+    assert!(bench.parts > 5, "{} calls", bench.parts);
+    let laid_out: usize = fired.iter().map(String::len).sum();
+    assert!(laid_out > 80 << 20, "{laid_out}");
 }
