@@ -39,6 +39,7 @@ impl Exit {
             | Failure::Target { .. }
             | Failure::RefusedRow { .. }
             | Failure::LostTransaction { .. }
+            | Failure::Unanswered { .. }
             | Failure::Internal { .. } => Self::Failed,
         }
     }

@@ -113,6 +113,13 @@ fn check_states(declared: Vec<data::StateDecl>) -> Result<Vec<StateDecl>, Error>
             );
             return Err(nonsense(problem));
         }
+        if declared.name == StateDecl::IN_FLIGHT {
+            let problem = format!(
+                "the state `{}`, which is the name of the rows whose results are not out yet",
+                declared.name
+            );
+            return Err(nonsense(problem));
+        }
         if !seen.insert(declared.name.clone()) {
             return Err(nonsense(format!("the state `{}` twice", declared.name)));
         }

@@ -111,6 +111,11 @@ impl Metrics {
         self.pending.clear();
     }
 
+    /// Takes what the call reported, for whoever decides later whether it counts.
+    pub fn take(&mut self) -> Vec<(String, Metric)> {
+        std::mem::take(&mut self.pending)
+    }
+
     /// All committed metrics by name.
     #[must_use]
     pub fn all(&self) -> &BTreeMap<String, Metric> {

@@ -152,6 +152,16 @@ pub enum Failure {
         /// How that can be.
         message: String,
     },
+    /// A call that waits did not come back in time, or failed as often as it may be made.
+    #[error("{message}\n{row}")]
+    Unanswered {
+        /// What was waited for, and for how long or how often.
+        message: String,
+        /// Whether it took too long.
+        timed_out: bool,
+        /// What the call was about.
+        row: Box<RowInfo>,
+    },
     /// A bug of the host.
     #[error("internal error: {message}")]
     Internal {
@@ -161,6 +171,11 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// The code of a row whose call did not come back in time.
+    pub const TIMED_OUT: &'static str = "W0170";
+    /// The code of a row whose call failed as often as it may be made.
+    pub const GIVEN_UP: &'static str = "W0171";
+
     /// Who can do something about it.
     #[must_use]
     pub fn domain(&self) -> Domain {
@@ -181,7 +196,8 @@ impl Failure {
             Self::External { .. }
             | Self::LocalState { .. }
             | Self::Superseded { .. }
-            | Self::LostTransaction { .. } => Domain::External,
+            | Self::LostTransaction { .. }
+            | Self::Unanswered { .. } => Domain::External,
             Self::Internal { .. } => Domain::Internal,
         }
     }
@@ -207,6 +223,12 @@ impl Failure {
             Self::RefusedRow { .. } => "W0151",
             Self::LostTransaction { .. } => "W0152",
             Self::LocalState { .. } => "W0145",
+            Self::Unanswered {
+                timed_out: true, ..
+            } => Self::TIMED_OUT,
+            Self::Unanswered {
+                timed_out: false, ..
+            } => Self::GIVEN_UP,
             Self::Internal { .. } => "W0199",
         }
     }

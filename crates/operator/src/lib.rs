@@ -3,6 +3,7 @@
 //! The engine drives these traits and knows nothing of WebAssembly, files or clients; a component,
 //! a closure of a test or a connector implements them.
 
+mod asynchronous;
 mod context;
 mod evolve;
 mod failure;
@@ -13,6 +14,10 @@ mod source;
 mod trigger;
 mod window;
 
+pub use asynchronous::{
+    AsyncCall, AsyncOperator, AsyncOperatorFactory, AsyncOptions, BatchRow, Called, Calling,
+    NotCalled, Order, Retry,
+};
 pub use context::{Context, Metric, Metrics, TaskInfo};
 pub use evolve::{Evolve, Part};
 pub use failure::{Domain, Failure, Limit, RowInfo, Trap};

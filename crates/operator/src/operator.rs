@@ -3,7 +3,7 @@
 use weir_model::{CheckpointId, Column, KeyedView, Rows};
 use weir_state::{StateDecl, TimerKind};
 
-use crate::{Context, Evolve, Failure, TaskInfo};
+use crate::{AsyncOperatorFactory, Context, Evolve, Failure, TaskInfo};
 
 /// What an operator says about itself before it runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -251,5 +251,11 @@ pub trait OperatorFactory: Send + Sync {
     /// [`Failure`] where it cannot be asked.
     fn evolve(&self) -> Result<Option<Box<dyn Evolve>>, Failure> {
         Ok(None)
+    }
+    /// Where the calls of the operator wait for something outside: what makes its instances, in
+    /// place of [`create`](Self::create). Then [`Descriptor::states`] is
+    /// [`StateDecl::in_flight`](weir_state::StateDecl::in_flight) alone, and it has one input.
+    fn waits(&self) -> Option<&dyn AsyncOperatorFactory> {
+        None
     }
 }

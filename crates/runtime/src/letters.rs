@@ -6,7 +6,7 @@
 use base64::prelude::{BASE64_STANDARD, Engine};
 use weir_graph::{EdgeId, OnError};
 use weir_model::{Column, Name};
-use weir_operator::Failure;
+use weir_operator::{Failure, RowInfo};
 use weir_state::TimerKind;
 
 use crate::exchange::TimedRows;
@@ -62,6 +62,20 @@ pub(crate) struct BadRow<'a> {
     pub(crate) value: &'a [u8],
     pub(crate) timestamp: Option<i64>,
     pub(crate) key_hash: Option<u64>,
+}
+
+impl BadRow<'_> {
+    /// The row or timer, as a failure tells it.
+    pub(crate) fn info(&self) -> RowInfo {
+        let hash = self.key_hash;
+        match self.timer {
+            Some((kind, at)) => RowInfo {
+                timer: Some(kind),
+                ..RowInfo::new(self.value, Some(at), hash)
+            },
+            None => RowInfo::new(self.value, self.timestamp, hash),
+        }
+    }
 }
 
 /// Writes the dead letters of one operator, or of one edge into it.

@@ -70,6 +70,8 @@ pub struct NodeMeters {
     pub skipped: Meter,
     /// Rows sent to a sink for dead letters, because they were refused or without a key.
     pub dead_lettered: Meter,
+    /// Rows that were begun and have not left, where calls wait.
+    pub in_flight: Meter,
     /// Its watermark: of all that it reads, and for a source of what it has given out.
     pub watermark: WatermarkGauge,
     /// Whether it is the sum of what earlier attempts counted.
@@ -132,6 +134,7 @@ impl NodeMeters {
             rows_out: Meter::default(),
             skipped: Meter::default(),
             dead_lettered: Meter::default(),
+            in_flight: Meter::default(),
             watermark: WatermarkGauge::default(),
             is_past,
         })

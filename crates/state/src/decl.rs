@@ -139,6 +139,9 @@ impl StateDecl {
     pub const WINDOW_SESSIONS: &str = "window.sessions";
     /// The name of the state in which an operator's timers are. No component may declare it.
     pub const TIMERS: &str = "weir.timers";
+    /// The name of the state in which the rows are whose results are not out yet, of an operator
+    /// whose calls wait. No component may declare it.
+    pub const IN_FLIGHT: &str = "weir.in-flight";
 
     /// How many bytes at the end of its keys are a namespace of the key before them: those of a
     /// window. A key group is that of the key alone.
@@ -164,6 +167,20 @@ impl StateDecl {
             name: Self::TIMERS.into(),
             kind: StateKind::Timers,
             format: "weir.timers".into(),
+            version: 1,
+            prefetch: false,
+            ttl: None,
+        }
+    }
+
+    /// The declaration of rows whose results are not out yet: the one state of an operator whose
+    /// calls wait.
+    #[must_use]
+    pub fn in_flight() -> Self {
+        Self {
+            name: Self::IN_FLIGHT.into(),
+            kind: StateKind::OperatorList,
+            format: Self::IN_FLIGHT.into(),
             version: 1,
             prefetch: false,
             ttl: None,

@@ -239,7 +239,7 @@ impl TestJob {
             inputs: vec![input(from, partitioning)],
             outputs: 1,
             on_error: OnError::Fail,
-            chain: true,
+            chain: operator.waits().is_none(),
             watermarks: None,
         };
         self.graph.operators.insert(Name::new(name).unwrap(), node);

@@ -14,8 +14,10 @@ mod job;
 mod operator;
 mod sink;
 mod source;
+mod waiting;
 
 pub use job::{Commander, Events, TestJob};
 pub use operator::{Closures, counter, map_rows};
 pub use sink::{Ledger, LedgerSink};
 pub use source::{MemorySource, Valve};
+pub use waiting::{Answers, Asking};

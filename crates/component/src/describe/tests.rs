@@ -304,6 +304,12 @@ fn timers_and_their_interface_need_each_other() {
          its timers",
         |d| d.states = vec![state(StateDecl::TIMERS)],
     );
+    check_refused(
+        "W0311",
+        "`describe` declares the state `weir.in-flight`, which is the name of the rows whose \
+         results are not out yet",
+        |d| d.states = vec![state(StateDecl::IN_FLIGHT)],
+    );
 }
 
 #[test]

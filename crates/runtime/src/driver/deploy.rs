@@ -7,13 +7,13 @@ use weir_checkpoint::{CheckpointMode, TaskId, TwoPhase};
 use weir_event_time::EmittedStrategy;
 use weir_graph::{Chain as Chained, Edge, EdgeId, Link, NodeKind, Partitioning, Plan, Port};
 use weir_model::{Attempt, EventTime, Name, Parallelism, ProcessingTime};
-use weir_operator::{Context, Failure, Metrics, TaskInfo};
+use weir_operator::{AsyncOperatorFactory, Context, Failure, Metrics, TaskInfo};
 use weir_state::{Backend, BaseIndex, ChannelInput, KeyedState, OperatorState};
 
 use super::{desk::Targets, in_flight::Deals, migrate::Migrating, restore::Restored};
 use crate::{
     clock::{Clock, Monotonic},
-    deployment::Deployment,
+    deployment::{Deployment, OperatorDeployment},
     exchange::{EdgeOut, Gate, Target},
     letters::{BadRows, Letters},
     messages::{Control, FromTask},
@@ -21,7 +21,7 @@ use crate::{
     task::{
         AllKeys, Bases, Beginning, Chain, Drifts, EventTimes, Firing, Holds, Kind, Lane, LaneSink,
         Node, OperatorNode, OwnTime, Pace, SinkNode, Slicer, SourceHead, Storage, Task,
-        Transactions, Wires,
+        Transactions, WaitingNode, Wires,
     },
 };
 
@@ -187,7 +187,7 @@ pub(crate) fn build(
             gate.recover(one.elements);
         }
     }
-    let mut made = Made::default();
+    let mut made = Made::waking(wake.clone());
     for at in 0..chain.nodes.len() {
         let node = Placed {
             chain,
@@ -464,8 +464,19 @@ struct Made {
     sinks: Vec<LaneSink>,
     meters: Vec<Arc<NodeMeters>>,
     source: Option<SourceHead>,
+    /// Wakes the task.
+    wake: Arc<Notify>,
     /// What the checkpoint that it begins with has of its keyed state.
     base: BaseIndex,
+}
+
+impl Made {
+    fn waking(wake: Arc<Notify>) -> Self {
+        Self {
+            wake,
+            ..Self::default()
+        }
+    }
 }
 
 fn kind(
@@ -504,6 +515,13 @@ fn kind(
         }
         NodeKind::Operator { on_error, .. } => {
             let bad_rows = BadRows::new(on_error, letters)?;
+            let deployed = deployment.operators.get(&name);
+            let deployed = deployed.ok_or_else(|| missing(&name))?;
+            if let Some(factory) = deployed.factory.waits() {
+                let waiting = waiting(shared, (factory, deployed), &info, node)?;
+                let waiting = waiting.with(bad_rows, made.wake.clone());
+                return Ok(Kind::Waiting(Box::new(waiting)));
+            }
             let node = operator(shared, bad_rows, info, node, &mut made.base)?;
             Ok(Kind::Operator(Box::new(node)))
         }
@@ -564,6 +582,30 @@ fn operator(
         firing: descriptor.timers.then(|| Box::new(Firing::new())),
         all_keys: (descriptor.keyed_broadcast).then(|| Box::new(AllKeys::new())),
     })
+}
+
+/// An operator whose calls wait, with the rows that were in flight in the checkpoint.
+fn waiting(
+    shared: &Shared,
+    (factory, deployed): (&dyn AsyncOperatorFactory, &OperatorDeployment),
+    info: &TaskInfo,
+    node: Placed<'_>,
+) -> Result<WaitingNode, Failure> {
+    if node.at > 0 {
+        return Err(Failure::Internal {
+            message: format!("`{}` waits and is not the head of its chain", info.operator),
+        });
+    }
+    let descriptor = deployed.factory.descriptor();
+    let operator = factory.create(info, &deployed.config)?;
+    let mut state = OperatorState::new(&descriptor.states);
+    if let Some(restored) = &shared.restored
+        && let Some(saved) = restored.operator_state(descriptor, info, node.finished)?
+    {
+        state.restore(saved)?;
+    }
+    let state = (descriptor.states.clone(), state);
+    Ok(WaitingNode::new(operator, factory.options(), state))
 }
 
 /// The keyed state of one operator and subtask, restored; what it was restored from goes to `base`.

@@ -619,6 +619,7 @@ fn is_hopeless(failure: &Failure) -> bool {
         | Failure::External { .. }
         | Failure::RefusedRow { .. }
         | Failure::LocalState { .. }
+        | Failure::Unanswered { .. }
         | Failure::Internal { .. } => false,
     }
 }

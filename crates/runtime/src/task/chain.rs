@@ -16,11 +16,12 @@ use super::{
     operator::{Fate, OperatorNode},
     own_time::{Leaving, OwnTime},
     sink::SinkNode,
+    waiting::WaitingNode,
 };
 use crate::{
     clock::Clock,
     exchange::{EdgeOut, TimedRows},
-    letters::{BadRows, Cause},
+    letters::{BadRow, BadRows, Cause},
     meters::NodeMeters,
 };
 
@@ -39,6 +40,8 @@ pub(crate) enum Kind {
     /// The head of a source task; its rows come in from outside.
     Source,
     Operator(Box<OperatorNode>),
+    /// Only ever the head: its rows come and go by the task's loop.
+    Waiting(Box<WaitingNode>),
     Sink(SinkNode),
 }
 
@@ -70,10 +73,12 @@ impl Chain {
     pub(crate) fn open(&mut self) -> Result<(), NodeFailure> {
         let now = self.clock.now();
         for node in &mut self.nodes {
-            let Kind::Operator(op) = &mut node.kind else {
-                continue;
+            let opened = match &mut node.kind {
+                Kind::Operator(op) => op.open(now),
+                Kind::Waiting(waiting) => waiting.open(),
+                Kind::Source | Kind::Sink(_) => Ok(()),
             };
-            op.open(now).map_err(|failure| NodeFailure {
+            opened.map_err(|failure| NodeFailure {
                 node: node.name.clone(),
                 failure,
             })?;
@@ -97,7 +102,7 @@ impl Chain {
             // what it read, and an operator may make many rows out of few (D6).
             let count = match &self.nodes[at].kind {
                 Kind::Operator(op) => op.pace.rows(all - from),
-                Kind::Source | Kind::Sink(_) => all - from,
+                Kind::Source | Kind::Waiting(_) | Kind::Sink(_) => all - from,
             };
             from = self.process_from(at, input, (rows, lineage), from..from + count)?;
         }
@@ -120,7 +125,7 @@ impl Chain {
             failure,
         };
         match kind {
-            Kind::Source => Ok(range.end),
+            Kind::Source | Kind::Waiting(_) => Ok(range.end),
             Kind::Sink(sink) => {
                 sink.opened.get_or_insert(now);
                 sink.sink.write(rows).map_err(fail)?;
@@ -458,28 +463,38 @@ fn leave_out(
         code,
     } = bad;
     let row = poison.row as usize;
-    match &mut op.bad_rows {
-        // A key is no row that could be left out: it would stay as it was, for ever.
-        bad_rows if calling.is_of_keys() || matches!(bad_rows, BadRows::Fail) => {
-            let message = format!("{}\n{}", poison.message, calling.info(row));
-            let row = Some(poison.row);
-            Err(Failure::Guest { message, row })
-        }
-        BadRows::Fail => Ok(()),
-        BadRows::Skip => {
-            meters.skip(&poison.message, || calling.info(row));
-            Ok(())
-        }
+    let input = calling.input().map(|input| input as usize);
+    let error = &poison.message;
+    let left_out = (input, Cause { code, error }, calling.bad_row(row));
+    // A key is no row that could be left out: it would stay as it was, for ever.
+    if !calling.is_of_keys() && set_aside(&mut op.bad_rows, meters, outputs, left_out)? {
+        return Ok(());
+    }
+    let message = format!("{}\n{}", poison.message, calling.info(row));
+    let row = Some(poison.row);
+    Err(Failure::Guest { message, row })
+}
+
+/// Leaves a row out, given with the input that it came by and with what is wrong with it; `false`
+/// where it is to fail the task.
+pub(super) fn set_aside(
+    bad_rows: &mut BadRows,
+    meters: &NodeMeters,
+    outputs: &mut [EdgeOut],
+    (input, cause, row): (Option<usize>, Cause<'_>, BadRow<'_>),
+) -> Result<bool, Failure> {
+    match bad_rows {
+        BadRows::Fail => return Ok(false),
+        BadRows::Skip => meters.skip(cause.error, || row.info()),
         BadRows::DeadLetter(letters) => {
             meters.dead_lettered.add(1);
-            let error = &poison.message;
-            let input = calling.input().map(|input| input as usize);
-            letters.add(input, Cause { code, error }, calling.bad_row(row));
+            letters.add(input, cause, row);
             let sent = outputs[letters.to().0].push(letters.rows());
             letters.clear();
-            sent
+            sent?;
         }
     }
+    Ok(true)
 }
 
 /// The event times of emitted rows: their own, or those of the rows that they come from.

@@ -52,6 +52,10 @@ impl Alarm {
 
 impl Running {
     pub(super) fn time_changed(&mut self, changes: impl IntoIterator<Item = Change>) {
+        let changes: Vec<Change> = changes.into_iter().collect();
+        if self.mark(changes.iter().copied()) {
+            return;
+        }
         self.coming
             .extend(changes.into_iter().map(|change| match change {
                 Change::Watermark(to) => Coming::Watermark { to, node: 0 },
@@ -81,6 +85,9 @@ impl Running {
     fn advance(&mut self, to: EventTime, mut node: usize) -> Result<(), NodeFailure> {
         while node < self.task.chain.nodes.len() {
             self.task.chain.set_watermark(node, to);
+            if node == 0 {
+                self.passed(to);
+            }
             if !self.finished && self.task.chain.fire(node, TimerKind::EventTime, to.0)? {
                 self.coming.push_front(Coming::Watermark { to, node });
                 return Ok(());

@@ -68,6 +68,7 @@ impl OperatorNode {
             | Failure::Target { .. }
             | Failure::RefusedRow { .. }
             | Failure::LostTransaction { .. }
+            | Failure::Unanswered { .. }
             | Failure::Internal { .. } => {}
         }
         Err(failure)
@@ -174,7 +175,7 @@ fn is_too_long(failure: &Failure) -> bool {
 
 /// Why an instance was lost, without where: a backtrace is for whoever mends the component, and not
 /// for whoever looks at a row.
-fn cause_of(failure: &Failure) -> String {
+pub(super) fn cause_of(failure: &Failure) -> String {
     match failure {
         Failure::Trap(trap) => trap.message.clone(),
         Failure::Limit(limit) => {
@@ -198,6 +199,7 @@ fn cause_of(failure: &Failure) -> String {
         | Failure::Target { .. }
         | Failure::RefusedRow { .. }
         | Failure::LostTransaction { .. }
+        | Failure::Unanswered { .. }
         | Failure::Internal { .. } => failure.to_string(),
     }
 }

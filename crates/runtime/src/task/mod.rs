@@ -20,6 +20,7 @@ mod sink;
 mod slicer;
 mod source;
 mod timers;
+mod waiting;
 mod wires;
 
 use std::{collections::VecDeque, ops::Range, panic::AssertUnwindSafe, sync::Arc, time::Duration};
@@ -48,6 +49,7 @@ pub(crate) use sink::{SinkNode, Transactions};
 pub(crate) use slicer::{Pace, Slicer};
 pub(crate) use source::SourceHead;
 pub(crate) use timers::Firing;
+pub(crate) use waiting::WaitingNode;
 pub(crate) use wires::Wires;
 
 use self::{
@@ -113,6 +115,8 @@ struct Running {
     /// Time that has come, and what waits behind it.
     coming: VecDeque<Coming>,
     alarm: Alarm,
+    /// The last barrier of the job, which waits for results that are not out yet.
+    last: Option<Barrier>,
     /// The stop barrier that has gone out.
     stopping: Option<CheckpointId>,
     finished: bool,
@@ -218,6 +222,7 @@ impl Running {
             lineage: Vec::new(),
             coming: VecDeque::new(),
             alarm,
+            last: None,
             stopping: None,
             finished,
         }
@@ -265,7 +270,8 @@ impl Running {
                     // Rows for those that have room do not wait for the one that has none (D7).
                     self.task.chain.flush()?;
                     // No timer fires before there is room for what it emits.
-                    if let Some(cancelled) = self.wait(None, None).await? {
+                    let until = self.next_call();
+                    if let Some(cancelled) = self.wait(until, None).await? {
                         return Ok(cancelled);
                     }
                     turn = Instant::now();
@@ -305,6 +311,7 @@ impl Running {
 
     fn step(&mut self) -> Result<Step, NodeFailure> {
         self.look_ahead()?;
+        let more = self.work()?;
         if self.task.chain.is_over() {
             // No batch while an output is full, but barriers and the like still pass (D5).
             if self.in_hand.is_none()
@@ -314,12 +321,15 @@ impl Running {
                 self.element(channel, element)?;
                 return Ok(Step::Worked);
             }
-            return Ok(Step::Full);
+            return Ok(if more { Step::Worked } else { Step::Full });
         }
         if let Some(step) = self.come()? {
             return Ok(step);
         }
         if self.tick()? == Flow::On {
+            return Ok(Step::Worked);
+        }
+        if self.let_leave()? {
             return Ok(Step::Worked);
         }
         if let Some(in_hand) = self.in_hand.take() {
@@ -329,12 +339,14 @@ impl Running {
         if self.task.source.is_some() {
             return self.read();
         }
-        match self.next(true) {
+        let batches = !self.has_waiting_rows();
+        match self.next(batches) {
             Some((channel, element)) => {
                 self.element(channel, element)?;
                 Ok(Step::Worked)
             }
-            None => Ok(Step::Wait(None)),
+            None if more => Ok(Step::Worked),
+            None => Ok(Step::Wait(self.next_call())),
         }
     }
 
@@ -443,6 +455,7 @@ impl Running {
 
     fn element(&mut self, channel: usize, element: Element) -> Result<(), NodeFailure> {
         match element {
+            Element::Batch(batch) if self.take_in(&batch) => Ok(()),
             Element::Batch(batch) => self.slice(InHand {
                 batch,
                 channel,
@@ -486,6 +499,9 @@ impl Running {
                     self.aligning_since.get_or_insert_with(Instant::now);
                 }
                 AlignEffect::UnblockAll => {}
+                AlignEffect::Trigger(barrier) if self.waits_for_end(barrier) => {
+                    self.last = Some(barrier);
+                }
                 AlignEffect::Trigger(barrier) => {
                     if let Some(part) = self.checkpoint(barrier)? {
                         self.snapshot(part);
@@ -497,10 +513,12 @@ impl Running {
                 AlignEffect::Discard(id) => self.discard(id),
                 AlignEffect::Abort { id, reason } => {
                     self.aligning_since = None;
+                    self.last = self.last.filter(|last| last.checkpoint != id);
                     self.tell(Event::Declined(id, reason, String::new()));
                 }
                 AlignEffect::ForwardCancel(id) => {
                     self.aligning_since = None;
+                    self.last = self.last.filter(|last| last.checkpoint != id);
                     self.task.chain.send_all(&Element::Cancel(id));
                 }
             }
@@ -523,6 +541,9 @@ impl Running {
         if *left > 0 || self.finished {
             return Ok(());
         }
+        if self.with_data.iter().all(|&left| left == 0) && self.mark_end() {
+            return Ok(());
+        }
         self.task.chain.end_of_input(0, input)?;
         if self.with_data.iter().all(|&left| left == 0) {
             self.end_of_data()
@@ -536,6 +557,11 @@ impl Running {
         self.task.chain.finish(0)?;
         self.finished = true;
         self.send_end_of_data();
+        if let Some(last) = self.last.take()
+            && let Some(part) = self.checkpoint(last)?
+        {
+            self.snapshot(part);
+        }
         Ok(())
     }
 
@@ -566,6 +592,7 @@ impl Running {
             }
             Control::Aborted(id) => {
                 self.stopping = self.stopping.filter(|&at| at != id);
+                self.last = self.last.filter(|last| last.checkpoint != id);
                 if let Some(source) = &mut self.task.source {
                     source.aborted(id);
                 }
@@ -660,7 +687,11 @@ impl Running {
         for node in &mut self.task.chain.nodes {
             match &mut node.kind {
                 Kind::Source => {}
-                Kind::Operator(_) if declined.is_some() => {}
+                Kind::Operator(_) | Kind::Waiting(_) if declined.is_some() => {}
+                Kind::Waiting(waiting) => match waiting.freeze(&node.name) {
+                    Ok(state) => part.states.push(state),
+                    Err(failure) => declined = Some(failure),
+                },
                 Kind::Operator(op) => match op.freeze(&node.name, part.now, &request) {
                     Ok(state) => part.states.extend(state),
                     Err(NotFrozen::Declined(failure)) => declined = Some(failure),

@@ -187,6 +187,7 @@ impl OperatorNode {
                     | Failure::Target { .. }
                     | Failure::RefusedRow { .. }
                     | Failure::LostTransaction { .. }
+                    | Failure::Unanswered { .. }
                     | Failure::Internal { .. } => NotFrozen::Failed(failure),
                 })?
             }

@@ -101,7 +101,7 @@ impl Chain {
         let nodes = self.nodes.iter().enumerate();
         let timed = nodes.filter(|(_, node)| match &node.kind {
             Kind::Operator(op) => op.firing.is_some(),
-            Kind::Source | Kind::Sink(_) => false,
+            Kind::Source | Kind::Waiting(_) | Kind::Sink(_) => false,
         });
         timed.map(|(at, _)| at)
     }

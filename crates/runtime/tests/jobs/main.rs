@@ -23,6 +23,7 @@ mod storage;
 mod timers;
 mod ttl;
 mod unaligned;
+mod waiting;
 
 use std::sync::{
     Arc,
