@@ -7,6 +7,7 @@ mod asynchronous;
 mod context;
 mod evolve;
 mod failure;
+mod http;
 mod operator;
 mod selector;
 mod sink;
@@ -21,6 +22,7 @@ pub use asynchronous::{
 pub use context::{Context, Metric, Metrics, TaskInfo};
 pub use evolve::{Evolve, Part};
 pub use failure::{Domain, Failure, Limit, RowInfo, Trap};
+pub use http::{HttpClient, HttpError, HttpRequest, HttpResponse, Origin, Sending};
 pub use operator::{Descriptor, Due, Emitted, Operator, OperatorFactory, Outcome, Poison};
 pub use selector::{BadKey, KeySelector};
 pub use sink::{

@@ -19,7 +19,7 @@ pub(crate) struct Package {
 
 /// For each crate of ours, which of ours it depends on, no more and no less: an edge that comes or
 /// goes is to be seen in review. Every crate is listed, lowest layer first.
-const NEEDS: [(&str, &[&str]); 22] = [
+const NEEDS: [(&str, &[&str]); 23] = [
     // words, and what decides
     ("model", &[]),
     ("state", &["model"]),
@@ -33,6 +33,7 @@ const NEEDS: [(&str, &[&str]); 22] = [
     // leaves
     ("component", &["model", "state", "operator"]),
     ("connectors", &["model", "operator", "formats"]),
+    ("http-client", &["operator"]),
     ("connector-postgres", &["model", "operator", "formats"]),
     ("snapshot-store", &["model", "checkpoint"]),
     ("snapshot-store-s3", &["checkpoint"]),
@@ -119,8 +120,11 @@ const OWNED: [(&str, &[&str]); 12] = [
     ("wasmtime", &["component"]),
     ("wit-", &["component"]),
     ("object_store", &["snapshot-store-s3"]),
-    ("reqwest", &["snapshot-store-s3"]),
-    ("rustls", &["snapshot-store-s3", "connector-postgres"]),
+    ("reqwest", &["snapshot-store-s3", "http-client"]),
+    (
+        "rustls",
+        &["snapshot-store-s3", "connector-postgres", "http-client"],
+    ),
     ("tokio-rustls", &["connector-postgres"]),
     ("rocksdb", &["state-rocksdb"]),
     ("rust-rocksdb", &["state-rocksdb"]),
