@@ -9,10 +9,12 @@ use std::{
 };
 
 use wasmtime::component as wasm;
-use weir_operator::{Descriptor, Evolve, Failure, Operator, OperatorFactory, TaskInfo};
+use weir_operator::{
+    AsyncOptions, Descriptor, Evolve, Failure, Operator, OperatorFactory, TaskInfo,
+};
 
 use crate::{
-    ComponentWindows, Engine, Error, Limits, Provider,
+    ComponentEnrich, ComponentWindows, Engine, Error, Limits, Outside, Provider,
     bindings::OperatorPre,
     describe,
     evolving::ComponentEvolve,
@@ -35,6 +37,8 @@ struct Loaded {
     /// The states that go along with each call.
     prefetched: Vec<u32>,
     pre: OperatorPre<Guest>,
+    /// For calls that wait, where they do.
+    waiting: Option<wasm::InstancePre<Guest>>,
     /// Keeps the clock running that interrupts the instances.
     _engine: Engine,
 }
@@ -92,6 +96,14 @@ impl Engine {
         let (exports, imports) = names(&compiled, &self.shared.wasm);
         let optional = check_exports(&exports)?;
         let imports = check_imports(imports)?;
+        let waits = optional.contains(&interfaces::ENRICH);
+        if !waits
+            && imports
+                .iter()
+                .any(|(import, _)| interfaces::is_http(import))
+        {
+            return Err(Error::HttpWithoutEnrich);
+        }
         let types = |error: wasmtime::Error| Error::Types {
             message: format!("{error:#}"),
         };
@@ -101,6 +113,8 @@ impl Engine {
             .instantiate_pre(&compiled)
             .map_err(types)?;
         let pre = OperatorPre::new(pre).map_err(types)?;
+        let waiting = waits.then(|| self.shared.waiting.instantiate_pre(&compiled));
+        let waiting = waiting.transpose().map_err(types)?;
         let descriptor = describe::check(described(&pre, limits)?, &optional)?;
         let prefetched = (0..)
             .zip(&descriptor.states)
@@ -121,6 +135,7 @@ impl Engine {
             prefetched: prefetched.map(|(index, _)| index).collect(),
             descriptor,
             pre,
+            waiting,
             _engine: self.clone(),
         })))
     }
@@ -195,6 +210,36 @@ impl Component {
     #[must_use]
     pub fn windows(&self, limits: Limits, folds: bool) -> ComponentWindows {
         ComponentWindows::new(self.clone(), limits, folds)
+    }
+
+    /// Whether its calls wait.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.0.waiting.is_some()
+    }
+
+    /// Whether it imports what requests are sent with.
+    #[must_use]
+    pub fn imports_http(&self) -> bool {
+        let imports = &self.0.info.imports;
+        imports
+            .iter()
+            .any(|(import, _)| interfaces::is_http(import))
+    }
+
+    /// An operator with these limits whose calls wait. For one that [`waits`](Self::waits).
+    #[must_use]
+    pub fn enriching(
+        &self,
+        limits: Limits,
+        options: AsyncOptions,
+        outside: Outside,
+    ) -> ComponentEnrich {
+        ComponentEnrich::new(self.clone(), limits, options, outside)
+    }
+
+    pub(crate) fn waiting_pre(&self) -> Option<&wasm::InstancePre<Guest>> {
+        self.0.waiting.as_ref()
     }
 
     pub(crate) fn pre(&self) -> &OperatorPre<Guest> {

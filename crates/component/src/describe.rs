@@ -29,6 +29,9 @@ pub(crate) fn check(declared: data::Descriptor, optional: &[&str]) -> Result<Des
         )));
     }
     check_side_outputs(&declared.side_outputs)?;
+    if optional.contains(&interfaces::ENRICH) {
+        return check_waiting(declared, optional);
+    }
     let mut states = check_states(declared.states)?;
     match (declared.timers, optional.contains(&interfaces::TIMED)) {
         (true, true) => states.push(StateDecl::timers()),
@@ -61,6 +64,40 @@ pub(crate) fn check(declared: data::Descriptor, optional: &[&str]) -> Result<Des
         keeps_memory: declared.keeps_memory || checkpointed,
         checkpointed,
         evolving: optional.contains(&interfaces::EVOLVING),
+    })
+}
+
+/// Checks the declaration of an operator whose calls wait: it has no state and no timers (semantics
+/// 1.11), and what its one input brings is all that it is called with.
+fn check_waiting(declared: data::Descriptor, optional: &[&str]) -> Result<Descriptor, Error> {
+    let waits = "and the calls of the component wait (it exports `enrich`)";
+    if declared.inputs != 1 {
+        let inputs = declared.inputs;
+        return Err(nonsense(format!("{inputs} inputs, {waits}: it has one")));
+    }
+    if let Some(state) = declared.states.first() {
+        let name = &state.name;
+        let problem = format!("the state `{name}`, {waits}: such an operator has no state");
+        return Err(nonsense(problem));
+    }
+    if declared.timers || declared.keeps_memory {
+        let what = match declared.timers {
+            true => "timers",
+            false => "`keeps-memory`",
+        };
+        let problem = format!("{what}, {waits}: each call has an instance of its own");
+        return Err(nonsense(problem));
+    }
+    if let Some(other) = optional.iter().find(|&&name| name != interfaces::ENRICH) {
+        let problem =
+            format!("nothing wrong, but the component exports `{other}` as well, {waits}");
+        return Err(nonsense(problem));
+    }
+    Ok(Descriptor {
+        states: vec![StateDecl::in_flight()],
+        inputs: 1,
+        side_outputs: declared.side_outputs,
+        ..Descriptor::default()
     })
 }
 

@@ -14,7 +14,7 @@ use std::{
 
 use wasmtime::{Config, OptLevel, ProfilingStrategy, component::Linker};
 
-use crate::{Error, bindings, cache::Cache, guest::Guest, wasi};
+use crate::{Error, bindings, cache::Cache, guest::Guest, host, wasi};
 
 /// One step of the clock that interrupts guests. A limit of time is exact to about this.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
@@ -56,6 +56,8 @@ pub struct Engine {
 pub(crate) struct Shared {
     pub(crate) wasm: wasmtime::Engine,
     pub(crate) linker: Linker<Guest>,
+    /// For calls that wait: what they wait for is linked so that they are left meanwhile.
+    pub(crate) waiting: Linker<Guest>,
     pub(crate) cache: Option<Cache>,
     /// Held to be dropped with the engine.
     _ticker: Ticker,
@@ -71,10 +73,8 @@ impl Engine {
             message: format!("{error:#}"),
         };
         let wasm = wasmtime::Engine::new(&config(options)).map_err(setup)?;
-        let mut linker = Linker::new(&wasm);
-        bindings::Operator::add_to_linker::<Guest, Guest>(&mut linker, |guest| guest)
-            .map_err(setup)?;
-        wasi::link(&mut linker).map_err(setup)?;
+        let linker = linker(&wasm, false).map_err(setup)?;
+        let waiting = self::linker(&wasm, true).map_err(setup)?;
         let ticker = Ticker::start(wasm.clone()).map_err(|error| Error::Engine {
             message: format!("the clock's thread does not start: {error}"),
         })?;
@@ -86,6 +86,7 @@ impl Engine {
             shared: Arc::new(Shared {
                 wasm,
                 linker,
+                waiting,
                 cache,
                 _ticker: ticker,
             }),
@@ -97,6 +98,19 @@ impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine").finish_non_exhaustive()
     }
+}
+
+/// All that components may import, for calls that wait or for calls that do not. One engine serves
+/// both: on what stack a call runs is said at the call.
+fn linker(wasm: &wasmtime::Engine, waits: bool) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = Linker::new(wasm);
+    bindings::Operator::add_to_linker::<Guest, Guest>(&mut linker, |guest| guest)?;
+    wasi::link(&mut linker, waits)?;
+    match waits {
+        true => host::http::link(&mut linker)?,
+        false => host::http::link_none(&mut linker)?,
+    }
+    Ok(linker)
 }
 
 /// Each line was measured or is what determinism asks for; see `docs`.

@@ -73,6 +73,13 @@ pub enum Error {
         /// The names of the imports.
         imports: String,
     },
+    /// It would wait in calls that do not.
+    #[error(
+        "the component imports `{}`, and does not export `{}`",
+        interfaces::HTTP_IMPORT,
+        interfaces::ENRICH_EXPORT
+    )]
+    HttpWithoutEnrich,
     /// A function has another type than the contract gives it.
     #[error("the component does not match the contract: {message}")]
     Types {
@@ -118,6 +125,7 @@ impl Error {
             Self::NotAComponent { .. } => "W0304",
             Self::Invalid { .. } => "W0305",
             Self::NoLogic { .. } => "W0306",
+            Self::HttpWithoutEnrich => "W0350",
             Self::Version { .. } => "W0307",
             Self::Imports { .. } => "W0308",
             Self::Types { .. } => "W0309",
@@ -172,6 +180,10 @@ impl Error {
             Self::Imports { .. } => Some(
                 "an operator may import the interfaces of \
                  `weir:operator` and WASI 0.2, which gives it no files and no network",
+            ),
+            Self::HttpWithoutEnrich => Some(
+                "only calls that wait may send requests: in the Rust SDK implement `Enrich`, and \
+                 name the operator with `weir_guest::operator!(Type, enrich);`",
             ),
             Self::Invalid { .. } => Some(
                 "build the component again; the file may be cut short, or made by tools newer \

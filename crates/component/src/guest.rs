@@ -9,8 +9,9 @@ use std::fmt;
 use weir_operator::{Context, TaskInfo};
 
 use crate::{
-    Limits,
+    Limits, Outside,
     breach::Breach,
+    cpu::Cpu,
     log::{Log, Stream},
     memory::MemoryLimit,
     wasi::Wasi,
@@ -34,6 +35,7 @@ pub(crate) enum Phase {
     Apply,
     OnRows,
     OnWindowTimers,
+    Enrich,
     EndOfInput,
     Finish,
     Snapshot,
@@ -60,6 +62,7 @@ impl fmt::Display for Phase {
             Self::Apply => "`apply`",
             Self::OnRows => "`on-rows`",
             Self::OnWindowTimers => "`on-timers` of `trigger`",
+            Self::Enrich => "`enrich`",
             Self::EndOfInput => "`end-of-input`",
             Self::Finish => "`finish`",
             Self::Snapshot => "`snapshot`",
@@ -81,6 +84,10 @@ pub(crate) struct Guest {
     pub(crate) log: Log,
     pub(crate) memory: MemoryLimit,
     pub(crate) wasi: Wasi,
+    /// What calls that wait may wait for; only an instance of such calls has it.
+    pub(crate) outside: Option<Outside>,
+    /// How long the call has run, where it may wait.
+    pub(crate) cpu: Option<Cpu>,
     /// How many bytes this call has written to state, what keeping them takes included.
     written: usize,
     max_written: usize,
@@ -95,6 +102,8 @@ impl Guest {
             memory: MemoryLimit::new(limits.memory),
             wasi: Wasi::new(task, log.clone()),
             log,
+            outside: None,
+            cpu: None,
             written: 0,
             max_written: limits.output_bytes,
         }
@@ -142,6 +151,9 @@ impl Guest {
                 Err(self.misplaced_because(import, "what a window holds is its rows"))
             }
             Phase::OnRows | Phase::OnWindowTimers => Err(self.misplaced_because(import, TRIGGER)),
+            Phase::Enrich => {
+                Err(self.misplaced_because(import, "an operator whose calls wait has no state"))
+            }
             Phase::Initialize
             | Phase::Open
             | Phase::EndOfInput
@@ -173,6 +185,9 @@ impl Guest {
                 Err(self.misplaced_because(import, "what a window holds is its rows"))
             }
             Phase::OnRows | Phase::OnWindowTimers => Err(self.misplaced_because(import, TRIGGER)),
+            Phase::Enrich => {
+                Err(self.misplaced_because(import, "an operator whose calls wait has no state"))
+            }
             Phase::Start | Phase::Describe | Phase::Migrate | Phase::Render => {
                 Err(self.misplaced(import))
             }
@@ -202,6 +217,7 @@ impl Guest {
             | Phase::Apply
             | Phase::OnRows
             | Phase::OnWindowTimers
+            | Phase::Enrich
             | Phase::EndOfInput
             | Phase::Finish
             | Phase::Snapshot

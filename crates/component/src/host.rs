@@ -5,6 +5,7 @@
 
 mod columns;
 mod context;
+pub(crate) mod http;
 mod state;
 mod telemetry;
 mod timers;

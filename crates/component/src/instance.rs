@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// The most handles of resources that a component may hold in its own tables.
-const MAX_HANDLES: usize = 10_000;
+pub(crate) const MAX_HANDLES: usize = 10_000;
 
 /// The arguments of `process`, borrowed.
 pub(crate) type ProcessIn<'a> = (u32, BatchIn<'a>, &'a [SlotsIn<'a>]);
@@ -278,7 +278,7 @@ impl Exports {
 }
 
 /// A context without state.
-fn stand_in(task: &TaskInfo) -> Result<Box<Context>, Failure> {
+pub(crate) fn stand_in(task: &TaskInfo) -> Result<Box<Context>, Failure> {
     let internal = |message: String| Failure::Internal { message };
     let range = task
         .max_parallelism

@@ -32,12 +32,22 @@ pub(crate) const EVOLVING: &str = "evolving";
 /// The same by its full name.
 pub(crate) const EVOLVING_EXPORT: &str = "weir:operator/evolving@0.1.0";
 
+/// The interface of a component whose calls wait.
+pub(crate) const ENRICH: &str = "enrich";
+/// The same by its full name.
+pub(crate) const ENRICH_EXPORT: &str = "weir:operator/enrich@0.1.0";
+/// What the calls of such a component may wait for.
+pub(crate) const HTTP: &str = "http";
+/// The same by its full name.
+pub(crate) const HTTP_IMPORT: &str = "weir:operator/http@0.1.0";
+
 /// The interfaces of `weir:operator` that a component may import.
-const HOST: [&str; 5] = ["context", "data", "state", "telemetry", "timers"];
+const HOST: [&str; 6] = ["context", "data", HTTP, "state", "telemetry", "timers"];
 /// The interfaces of `weir:operator` that a component may export beside `logic`.
-const OPTIONAL: [&str; 8] = [
+const OPTIONAL: [&str; 9] = [
     AGGREGATE,
     CHECKPOINTED,
+    ENRICH,
     EVOLVING,
     KEYED_BROADCAST,
     "selector",
@@ -122,6 +132,12 @@ pub(crate) fn provider(import: &str) -> Option<Provider> {
     linked.then_some(Provider::Wasi)
 }
 
+/// Whether an import is what only calls that wait may use.
+pub(crate) fn is_http(import: &str) -> bool {
+    let name = Name::parse(import);
+    name.is_some_and(|name| name.package == "weir:operator" && name.interface == HTTP)
+}
+
 /// What is exported of the contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Exported<'a> {
@@ -176,7 +192,9 @@ pub(crate) fn exported<'a>(exports: &[&'a str]) -> Exported<'a> {
 
 /// The world that a component with these optional exports satisfies.
 pub(crate) fn world(optional: &[&str]) -> &'static str {
-    if optional.len() == OPTIONAL.len() {
+    // What waits is another kind of operator, and in no world with the rest.
+    let others = optional.iter().filter(|&&name| name != ENRICH).count();
+    if others == OPTIONAL.len() - 1 {
         "weir:operator/full-operator@0.1.0"
     } else {
         "weir:operator/operator@0.1.0"

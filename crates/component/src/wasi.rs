@@ -1,17 +1,19 @@
 //! WASI 0.2 for language runtimes, with nothing behind it: no files, no arguments, no environment,
 //! no network; standard output and standard error go to the log.
 //!
-//! INVARIANT: nothing here waits and nothing differs from run to run. Time is the processing time
-//! of the call, random numbers follow from job, operator and subtask, and a wait for what is not
-//! ready traps: during a call nothing happens that could make it ready, and a host thread that
-//! waits cannot be interrupted. (wasmtime's own streams, polls and clocks block on a tokio runtime,
-//! which panics on a thread of one.)
+//! INVARIANT: but in calls that wait, nothing here waits and nothing differs from run to run. Time
+//! is the processing time of the call, random numbers follow from job, operator and subtask, and a
+//! wait for what is not ready traps: during a call nothing happens that could make it ready, and a
+//! host thread that waits cannot be interrupted. (wasmtime's own streams, polls and clocks block on
+//! a tokio runtime, which panics on a thread of one.)
 
 mod clocks;
 mod io;
 mod random;
 mod sockets;
 mod stdio;
+
+use std::sync::Arc;
 
 use wasmtime::component::{HasData, Linker, ResourceTable};
 use wasmtime_wasi::{
@@ -24,7 +26,7 @@ use wasmtime_wasi::{
 use weir_model::ProcessingTime;
 use weir_operator::TaskInfo;
 
-use crate::{guest::Guest, log::Log};
+use crate::{Sleep, guest::Guest, log::Log};
 use clocks::Clock;
 use random::Random;
 
@@ -66,6 +68,13 @@ impl Wasi {
     }
 }
 
+impl Wasi {
+    /// Time passes in calls, and can be waited for.
+    pub(crate) fn moves(&mut self, sleep: Arc<Sleep>) {
+        self.clock.moves(sleep);
+    }
+}
+
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView {
@@ -80,7 +89,9 @@ impl HasData for Wasi {
 }
 
 /// Adds all of WASI that an operator may import.
-pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+///
+/// Where calls wait (`waits`), a poll waits for the clock and leaves the guest meanwhile.
+pub(crate) fn link(linker: &mut Linker<Guest>, waits: bool) -> wasmtime::Result<()> {
     fn ours(guest: &mut Guest) -> &mut Wasi {
         &mut guest.wasi
     }
@@ -91,7 +102,13 @@ pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     rng::random::add_to_linker::<G, Wasi>(linker, ours)?;
     rng::insecure::add_to_linker::<G, Wasi>(linker, ours)?;
     rng::insecure_seed::add_to_linker::<G, Wasi>(linker, ours)?;
-    sync::io::poll::add_to_linker::<G, Wasi>(linker, ours)?;
+    match waits {
+        true => wasmtime_wasi_io::bindings::wasi::io::poll::add_to_linker::<G, io::Table>(
+            linker,
+            |g| &mut g.wasi.table,
+        )?,
+        false => sync::io::poll::add_to_linker::<G, Wasi>(linker, ours)?,
+    }
     sync::io::streams::add_to_linker::<G, Wasi>(linker, ours)?;
     cli::stdout::add_to_linker::<G, Wasi>(linker, ours)?;
     cli::stderr::add_to_linker::<G, Wasi>(linker, ours)?;

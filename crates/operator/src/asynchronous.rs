@@ -188,8 +188,9 @@ pub enum NotCalled {
     Refused(String),
     /// It may be that another call gets what this one did not.
     Failed(String),
-    /// The instance is lost, or something is wrong that is not about this row: see
-    /// [`Failure::lost_instance`].
+    /// The row has cost the instance that was called; another one is made for the next.
+    Lost(Failure),
+    /// Something is wrong that is not about this row; the task fails.
     Broken(Failure),
 }
 
@@ -198,12 +199,6 @@ pub type Calling = Pin<Box<dyn Future<Output = Result<Called, NotCalled>> + Send
 
 /// One parallel instance of an operator whose calls wait. They overlap.
 pub trait AsyncOperator: Send {
-    /// Called once, before the first row.
-    ///
-    /// # Errors
-    /// [`Failure`]; the task fails.
-    fn open(&mut self) -> Result<(), Failure>;
-
     /// Begins a call. Must not block, and nothing of it happens before the first poll.
     fn call(&mut self, call: AsyncCall) -> Calling;
 }

@@ -69,10 +69,6 @@ impl AsyncOperatorFactory for Asking {
 }
 
 impl AsyncOperator for Asking {
-    fn open(&mut self) -> Result<(), Failure> {
-        Ok(())
-    }
-
     fn call(&mut self, call: AsyncCall) -> Calling {
         let row = String::from_utf8(call.row.value().to_vec()).unwrap();
         let answer = (self.ask)(row);

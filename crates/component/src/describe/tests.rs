@@ -333,3 +333,33 @@ proptest! {
         prop_assert_eq!(check(descriptor, &[]).is_ok(), fits);
     }
 }
+
+#[test]
+fn what_waits_has_one_input_and_no_state() {
+    let of = |change: fn(&mut data::Descriptor), also: Option<&'static str>| {
+        let mut descriptor = declared();
+        descriptor.states.clear();
+        descriptor.inputs = 1;
+        descriptor.keeps_memory = false;
+        descriptor.timers = false;
+        change(&mut descriptor);
+        let mut optional = vec![interfaces::ENRICH];
+        optional.extend(also);
+        check(descriptor, &optional)
+    };
+    let descriptor = of(|_| {}, None).unwrap();
+    assert_eq!(descriptor.states, [StateDecl::in_flight()]);
+    for (change, words) in [
+        ((|d| d.inputs = 2) as fn(&mut data::Descriptor), "2 inputs"),
+        (|d| d.states = vec![state("sum")], "the state `sum`"),
+        (|d| d.timers = true, "timers"),
+        (|d| d.keeps_memory = true, "`keeps-memory`"),
+    ] {
+        let error = of(change, None).unwrap_err();
+        assert_eq!(error.code(), "W0311");
+        assert!(error.to_string().contains(words), "{error}");
+        assert!(error.to_string().contains("wait"), "{error}");
+    }
+    let error = of(|_| {}, Some(interfaces::CHECKPOINTED)).unwrap_err();
+    assert!(error.to_string().contains("`checkpointed`"), "{error}");
+}

@@ -9,6 +9,7 @@
 mod cache;
 mod calls;
 mod checkpointed;
+mod enrich;
 mod evolving;
 mod guests;
 mod limited;

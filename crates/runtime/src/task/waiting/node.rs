@@ -132,9 +132,8 @@ impl WaitingNode {
         }
     }
 
-    /// Opens the operator; the rows of the checkpoint come before any other.
+    /// Takes in the rows of the checkpoint, which come before any other.
     pub(crate) fn open(&mut self) -> Result<(), Failure> {
-        self.operator.open()?;
         let mut rows = Column::new();
         self.state.list_get(IN_FLIGHT, &mut rows)?;
         for saved in rows.iter() {
@@ -215,9 +214,7 @@ fn ended_as(result: Result<Called, NotCalled>) -> Result<Ended<Settled>, Failure
         Ok(called) => Ended::Settled(Settled::Called(called)),
         Err(NotCalled::Failed(message)) => Ended::Failed(Settled::Failed(message)),
         Err(NotCalled::Refused(message)) => Ended::Settled(Settled::Refused(message)),
-        Err(NotCalled::Broken(failure)) if failure.lost_instance() => {
-            Ended::Settled(Settled::Lost(failure))
-        }
+        Err(NotCalled::Lost(failure)) => Ended::Settled(Settled::Lost(failure)),
         Err(NotCalled::Broken(failure)) => return Err(failure),
     })
 }

@@ -1,0 +1,338 @@
+//! The optional interface `enrich`: calls that wait for something outside, each in an instance of
+//! its own. A component that has it is an operator whose calls wait.
+//!
+//! A call runs on a stack of its own: where the guest waits, the stack is left, and nothing holds a
+//! thread. Instances go back to a pool after calls that ended well, and opening one is part of the
+//! call that needs it.
+//!
+//! INVARIANT: an instance is entered by one call at a time, and never again after a call that was
+//! dropped, trapped or broke the contract.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use wasmtime::{
+    Store, UpdateDeadline,
+    component::{self as wasm, ComponentType, Lift, Lower, TypedFunc},
+};
+use weir_operator::{
+    AsyncCall, AsyncOperator, AsyncOperatorFactory, AsyncOptions, Called, Calling, Context,
+    Descriptor, Failure, NotCalled, Operator, OperatorFactory, TaskInfo,
+};
+
+use crate::{
+    Component, Limits, Outside,
+    bindings::weir::operator::data,
+    cpu::{Counted, Cpu},
+    guest::{Guest, Phase},
+    instance::{MAX_HANDLES, stand_in},
+    interfaces::{ENRICH_EXPORT, LOGIC},
+    log::cut,
+    lookup::Lookup,
+    outcome::{Check, MAX_MESSAGE},
+    size::Size,
+    trap::FailedCall,
+};
+
+/// `enrich.row`, borrowed.
+#[derive(Clone, Copy, Debug, ComponentType, Lower)]
+#[component(record)]
+pub(crate) struct RowIn<'a> {
+    value: &'a [u8],
+    timestamp: Option<i64>,
+    key: Option<&'a [u8]>,
+}
+
+/// `enrich.not-enriched`.
+#[derive(Debug, ComponentType, Lift)]
+#[component(variant)]
+pub(crate) enum NotEnriched {
+    #[component(name = "refused")]
+    Refused(String),
+    #[component(name = "failed")]
+    Failed(String),
+    #[component(name = "fatal")]
+    Fatal(String),
+}
+
+type Open = TypedFunc<(), (Result<(), String>,)>;
+type EnrichIn<'a> = (RowIn<'a>,);
+type EnrichOut = (Result<Vec<data::Emitted>, NotEnriched>,);
+
+/// A component whose calls wait, as an operator.
+#[derive(Clone)]
+pub struct ComponentEnrich {
+    component: Component,
+    limits: Limits,
+    options: AsyncOptions,
+    outside: Outside,
+}
+
+impl ComponentEnrich {
+    pub(crate) fn new(
+        component: Component,
+        limits: Limits,
+        options: AsyncOptions,
+        outside: Outside,
+    ) -> Self {
+        Self {
+            component,
+            limits,
+            options,
+            outside,
+        }
+    }
+}
+
+impl OperatorFactory for ComponentEnrich {
+    fn descriptor(&self) -> &Descriptor {
+        self.component.descriptor()
+    }
+
+    fn create(&self, _task: &TaskInfo) -> Result<Box<dyn Operator>, Failure> {
+        Err(Failure::Internal {
+            message: "a component whose calls wait is no operator whose calls do not".into(),
+        })
+    }
+
+    fn waits(&self) -> Option<&dyn AsyncOperatorFactory> {
+        Some(self)
+    }
+}
+
+impl AsyncOperatorFactory for ComponentEnrich {
+    fn options(&self) -> AsyncOptions {
+        self.options
+    }
+
+    fn create(
+        &self,
+        task: &TaskInfo,
+        config: &Arc<str>,
+    ) -> Result<Box<dyn AsyncOperator>, Failure> {
+        let Some(pre) = self.component.waiting_pre().cloned() else {
+            return Err(Failure::Internal {
+                message: "the component was found to wait and does not".into(),
+            });
+        };
+        Ok(Box::new(Enriching(Arc::new(Pool {
+            pre,
+            _component: self.component.clone(),
+            outputs: 1 + self.descriptor().side_outputs.len() as u32,
+            limits: self.limits.clone(),
+            outside: self.outside.clone(),
+            task: task.clone(),
+            config: Arc::clone(config),
+            idle: Mutex::default(),
+        }))))
+    }
+}
+
+/// The instances of one subtask.
+struct Enriching(Arc<Pool>);
+
+/// What its calls share.
+struct Pool {
+    pre: wasm::InstancePre<Guest>,
+    /// Keeps the clock running that interrupts the instances.
+    _component: Component,
+    outputs: u32,
+    limits: Limits,
+    outside: Outside,
+    task: TaskInfo,
+    config: Arc<str>,
+    idle: Mutex<Idle>,
+}
+
+/// Instances that are open and do nothing.
+#[derive(Default)]
+struct Idle {
+    instances: Vec<Opened>,
+    size: Size,
+}
+
+/// An instance that is open.
+struct Opened {
+    store: Store<Guest>,
+    enrich: TypedFunc<EnrichIn<'static>, EnrichOut>,
+}
+
+impl AsyncOperator for Enriching {
+    fn call(&mut self, call: AsyncCall) -> Calling {
+        let pool = Arc::clone(&self.0);
+        let cpu = Cpu::new(pool.limits.time_per_call);
+        Box::pin(Counted {
+            cpu: cpu.clone(),
+            future: Box::pin(async move { pool.call(call, cpu).await }),
+        })
+    }
+}
+
+impl Pool {
+    async fn call(&self, call: AsyncCall, cpu: Cpu) -> Result<Called, NotCalled> {
+        let idle = self.idle().instances.pop();
+        let mut opened = match idle {
+            Some(opened) => opened,
+            None => self.open(&call, &cpu).await.map_err(NotCalled::Broken)?,
+        };
+        let context = self.context(&call).map_err(NotCalled::Broken)?;
+        let guest = opened.store.data_mut();
+        guest.cpu = Some(cpu);
+        guest.enter(Phase::Enrich, Some(context));
+        let row = RowIn {
+            value: call.row.value(),
+            timestamp: call.row.timestamp(),
+            key: call.row.key().map(|(key, _)| key),
+        };
+        let enrich: TypedFunc<EnrichIn<'_>, EnrichOut> = opened.enrich;
+        let result = enrich.call_async(&mut opened.store, (row,)).await;
+        let guest = opened.store.data_mut();
+        guest.leave();
+        let metrics = guest.cx.take().map(|mut cx| cx.metrics.take());
+        let result = match result {
+            Ok((result,)) => result,
+            Err(error) => {
+                let failure = self.failure(Phase::Enrich, &opened.store, &error);
+                return Err(match failure.lost_instance() {
+                    true => NotCalled::Lost(failure),
+                    false => NotCalled::Broken(failure),
+                });
+            }
+        };
+        self.put_back(opened);
+        match result {
+            Ok(emitted) => Ok(Called {
+                emitted: self.check(emitted)?,
+                metrics: metrics.unwrap_or_default(),
+            }),
+            Err(NotEnriched::Fatal(why)) => Err(NotCalled::Broken(Failure::Guest {
+                message: cut(&why, MAX_MESSAGE).to_owned(),
+                row: None,
+            })),
+            Err(NotEnriched::Refused(why)) => {
+                Err(NotCalled::Refused(cut(&why, MAX_MESSAGE).to_owned()))
+            }
+            Err(NotEnriched::Failed(why)) => {
+                Err(NotCalled::Failed(cut(&why, MAX_MESSAGE).to_owned()))
+            }
+        }
+    }
+
+    /// Makes an instance and opens it.
+    async fn open(&self, call: &AsyncCall, cpu: &Cpu) -> Result<Opened, Failure> {
+        let guest = Guest::new(Some(&self.task), &self.limits);
+        let mut store = Store::new(self.pre.engine(), guest);
+        store.limiter(|guest| &mut guest.memory);
+        store.set_hostcall_fuel(self.limits.hostcall_fuel());
+        store.set_max_component_handles(MAX_HANDLES);
+        // Others on the thread go on after each step of the clock.
+        store.epoch_deadline_callback(|store| {
+            let spent = store.data().cpu.as_ref().is_some_and(Cpu::is_spent);
+            Ok(match spent {
+                true => UpdateDeadline::Interrupt,
+                false => UpdateDeadline::Yield(1),
+            })
+        });
+        store.set_epoch_deadline(1);
+        let guest = store.data_mut();
+        guest.wasi.moves(Arc::clone(&self.outside.sleep));
+        guest.outside = Some(self.outside.clone());
+        guest.cpu = Some(cpu.clone());
+        let made = self.pre.instantiate_async(&mut store).await;
+        store.data_mut().leave();
+        let instance = made.map_err(|error| self.failure(Phase::Start, &store, &error))?;
+        let (open, enrich) = self.functions(&mut store, &instance)?;
+        let context = self.context(call)?;
+        store.data_mut().enter(Phase::Open, Some(context));
+        let result = open.call_async(&mut store, ()).await;
+        let guest = store.data_mut();
+        guest.leave();
+        guest.cx = None;
+        let (opened,) = result.map_err(|error| self.failure(Phase::Open, &store, &error))?;
+        opened.map_err(|message| Failure::Guest {
+            message: cut(&message, MAX_MESSAGE).to_owned(),
+            row: None,
+        })?;
+        self.idle().size.opened(store.data().memory.bytes());
+        Ok(Opened { store, enrich })
+    }
+
+    fn functions(
+        &self,
+        store: &mut Store<Guest>,
+        instance: &wasm::Instance,
+    ) -> Result<(Open, TypedFunc<EnrichIn<'static>, EnrichOut>), Failure> {
+        let component = self.pre.component();
+        let mut function = || {
+            let missing = || wasmtime::Error::msg("an interface is gone");
+            let mut logic = Lookup::of(LOGIC, component, store, instance).ok_or_else(missing)?;
+            let open = logic.function("open")?;
+            let enrich = Lookup::of(ENRICH_EXPORT, component, store, instance);
+            let enrich = enrich.ok_or_else(missing)?.function("enrich")?;
+            Ok((open, enrich))
+        };
+        function().map_err(|error: wasmtime::Error| Failure::Contract {
+            message: format!("the component does not match the contract: {error:#}"),
+        })
+    }
+
+    /// What a call sees of the host: no state.
+    fn context(&self, call: &AsyncCall) -> Result<Box<Context>, Failure> {
+        let mut context = stand_in(&self.task)?;
+        context.config = Arc::clone(&self.config);
+        context.watermark = call.watermark;
+        context.processing_time = call.now;
+        Ok(context)
+    }
+
+    /// An instance that may be used again; one that has outgrown what it needs is dropped.
+    fn put_back(&self, mut opened: Opened) {
+        opened.store.data_mut().cpu = None;
+        let bytes = opened.store.data().memory.bytes();
+        let mut idle = self.idle();
+        match idle.size.outgrown(bytes) {
+            true => idle.size.replaced(bytes),
+            false => idle.instances.push(opened),
+        }
+    }
+
+    fn check(
+        &self,
+        mut emitted: Vec<data::Emitted>,
+    ) -> Result<Vec<weir_operator::Emitted>, NotCalled> {
+        for emitted in &mut emitted {
+            // There is one row that they can come from.
+            if emitted.origin.is_empty() {
+                emitted.origin.resize(emitted.values.ends.len(), 0);
+            }
+        }
+        let check = Check {
+            phase: Phase::Enrich,
+            outputs: self.outputs,
+            states: 0,
+            rows: Some(1),
+            keys: 0,
+            limits: &self.limits,
+        };
+        check
+            .emitted(emitted)
+            .map_err(|failure| match failure.lost_instance() {
+                true => NotCalled::Lost(failure),
+                false => NotCalled::Broken(failure),
+            })
+    }
+
+    fn failure(&self, phase: Phase, store: &Store<Guest>, error: &wasmtime::Error) -> Failure {
+        let call = FailedCall {
+            phase,
+            limits: &self.limits,
+            time: self.limits.time_per_call,
+            last_words: store.data().log.last_words(),
+            refusal: None,
+        };
+        call.failure(error)
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
