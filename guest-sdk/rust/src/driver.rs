@@ -116,6 +116,11 @@ pub trait Logic {
         happened: Happened,
         window_of: Vec<u32>,
     ) -> std::result::Result<std::result::Result<Decided, Poison>, String>;
+    /// `enrich.enrich`
+    ///
+    /// # Errors
+    /// Why there is nothing, which says as well what becomes of the row.
+    fn enrich(&mut self, row: OneRow) -> Result<Vec<Emitted>>;
     /// `logic.end-of-input`
     ///
     /// # Errors
@@ -152,6 +157,14 @@ pub trait Logic {
     fn is_broadcast(&self, input: u32) -> bool;
     /// The names of the metrics that are declared.
     fn metrics(&self) -> Vec<String>;
+}
+
+/// A row of a call that has no other.
+#[derive(Debug)]
+pub struct OneRow {
+    pub(crate) value: Vec<u8>,
+    pub(crate) timestamp: Option<i64>,
+    pub(crate) key: Option<Vec<u8>>,
 }
 
 /// Makes the exports of an operator that lives on this host.
@@ -493,6 +506,31 @@ impl<O: Operator> Driver<O> {
         }))
     }
 
+    fn ask(&mut self, row: &OneRow) -> Result<Vec<Emitted>> {
+        self.call.begin(Scope::Nothing, 0, Vec::new());
+        self.call.enter_row(None);
+        let mut ctx = Ctx {
+            env: Env {
+                host: &*self.call.host,
+            },
+            outputs: &mut self.outputs,
+            origin: Some(0),
+            key: row.key.as_deref().unwrap_or_default(),
+            input: 0,
+            types: PhantomData,
+        };
+        let asked = Row {
+            value: O::In::decode_row(0, &row.value)?,
+            timestamp: row.timestamp,
+            input: 0,
+        };
+        self.operator.process(asked, &mut ctx)?;
+        self.call.leave_rows();
+        self.flush()?;
+        let timestamps: Vec<i64> = row.timestamp.into_iter().collect();
+        self.outputs.take(1, &timestamps)
+    }
+
     fn flush(&mut self) -> Result<Vec<Slots>> {
         let mut slots = Vec::new();
         let visit = Visit::Flush {
@@ -587,6 +625,14 @@ impl<O: Operator> Logic for Driver<O> {
     ) -> std::result::Result<Outcome, String> {
         let result = self.run(input, &rows, slots);
         self.finish_call(result)
+    }
+
+    fn enrich(&mut self, row: OneRow) -> Result<Vec<Emitted>> {
+        self.ask(&row).inspect_err(|_| {
+            self.operator.visit(Visit::Rollback);
+            self.call.fail();
+            self.outputs.clear();
+        })
     }
 
     fn on_timers(&mut self, due: Due, slots: Vec<Slots>) -> std::result::Result<Outcome, String> {

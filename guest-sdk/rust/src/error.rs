@@ -35,7 +35,16 @@ pub struct Error(Box<Inner>);
 
 struct Inner {
     message: String,
-    fatal: bool,
+    kind: Kind,
+}
+
+/// What the error is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Row,
+    /// The row, for now.
+    Temporary,
+    Fatal,
 }
 
 impl Error {
@@ -44,7 +53,18 @@ impl Error {
     pub fn new(message: impl fmt::Display) -> Self {
         Self(Box::new(Inner {
             message: message.to_string(),
-            fatal: false,
+            kind: Kind::Row,
+        }))
+    }
+
+    /// An error about the row in hand that may be gone when it is asked about again: calls that
+    /// wait ([`Enrich`](crate::Enrich)) are made again then, as the job's `async.retry` says.
+    /// Elsewhere it is an error about the row.
+    #[cold]
+    pub fn temporary(message: impl fmt::Display) -> Self {
+        Self(Box::new(Inner {
+            message: message.to_string(),
+            kind: Kind::Temporary,
         }))
     }
 
@@ -53,13 +73,22 @@ impl Error {
     pub fn fatal(message: impl fmt::Display) -> Self {
         Self(Box::new(Inner {
             message: message.to_string(),
-            fatal: true,
+            kind: Kind::Fatal,
         }))
     }
 
     /// Whether the call fails, and not only the row.
     pub fn is_fatal(&self) -> bool {
-        self.0.fatal
+        self.0.kind == Kind::Fatal
+    }
+
+    /// Whether it may be gone when the row is asked about again.
+    pub fn is_temporary(&self) -> bool {
+        self.0.kind == Kind::Temporary
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.0.kind
     }
 
     /// Puts `what` before the message, as `what: message`.
@@ -82,7 +111,11 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = if self.0.fatal { "fatal" } else { "row" };
+        let kind = match self.0.kind {
+            Kind::Row => "row",
+            Kind::Temporary => "temporary",
+            Kind::Fatal => "fatal",
+        };
         write!(f, "{kind} error: {}", self.0.message)
     }
 }
@@ -99,7 +132,7 @@ impl<E: std::error::Error> From<E> for Error {
         }
         Self(Box::new(Inner {
             message,
-            fatal: false,
+            kind: Kind::Row,
         }))
     }
 }

@@ -9,8 +9,10 @@ use crate::bindings::weir::operator::data::{
 };
 use crate::checkpointed::Checkpointed;
 use crate::checkpointed_bindings::exports::weir::operator::checkpointed;
-use crate::driver::{make, make_checkpointed, make_trigger};
-use crate::error::Error;
+use crate::driver::{OneRow, make, make_checkpointed, make_trigger};
+use crate::enrich_bindings::exports::weir::operator::enrich;
+use crate::enrich_bindings::weir::operator::data as enriched;
+use crate::error::{Error, Kind};
 use crate::evolve::{Evolve, Evolving};
 use crate::evolving_bindings::exports::weir::operator::evolving;
 use crate::evolving_bindings::weir::operator::data::BytesColumn as Column;
@@ -62,6 +64,9 @@ pub trait WindowComponent: Component {}
 
 /// A component made by [`operator!`](crate::operator) of an operator that is a [`Trigger`].
 pub trait TriggerComponent: Component {}
+
+/// A component made by [`operator!`](crate::operator) of an [`Enrich`](crate::Enrich).
+pub trait EnrichComponent: Component {}
 
 /// A component made by [`operator!`](crate::operator) of an operator that is [`Evolving`].
 pub trait EvolvingComponent: Component {
@@ -443,6 +448,36 @@ fn whole_out(column: BytesColumn) -> window_function::BytesColumn {
     window_function::BytesColumn { bytes, ends }
 }
 
+impl<C: EnrichComponent> enrich::Guest for C {
+    fn enrich(row: enrich::Row) -> Result<Vec<enrich::Emitted>, enrich::NotEnriched> {
+        let enrich::Row {
+            value,
+            timestamp,
+            key,
+        } = row;
+        let row = OneRow {
+            value,
+            timestamp,
+            key,
+        };
+        let emitted = with::<C, _>(|logic| logic.enrich(row));
+        let emitted = emitted.map_err(|error| match error.kind() {
+            Kind::Row => enrich::NotEnriched::Refused(error.into_message()),
+            Kind::Temporary => enrich::NotEnriched::Failed(error.into_message()),
+            Kind::Fatal => enrich::NotEnriched::Fatal(error.into_message()),
+        })?;
+        let out = |BytesColumn { bytes, ends }| enriched::BytesColumn { bytes, ends };
+        let emitted = emitted.into_iter().map(|one| enrich::Emitted {
+            output: one.output,
+            values: out(one.values),
+            origin: one.origin,
+            timestamps: one.timestamps,
+            keys: out(one.keys),
+        });
+        Ok(emitted.collect())
+    }
+}
+
 fn folded_in(column: aggregate::BytesColumn) -> BytesColumn {
     let aggregate::BytesColumn { bytes, ends } = column;
     BytesColumn { bytes, ends }
@@ -554,7 +589,7 @@ fn fail_by_panic(result: Result<(), String>) {
 /// `operator!(Type, timed, checkpointed)`. A [`WindowAggregate`](crate::WindowAggregate) is
 /// `operator!(Type, aggregate)`, a [`WindowFunction`](crate::WindowFunction)
 /// `operator!(Type, window)`; one of them that is a [`Trigger`](crate::Trigger) names that, too:
-/// `operator!(Type, aggregate, trigger)`.
+/// `operator!(Type, aggregate, trigger)`. An [`Enrich`](crate::Enrich) is `operator!(Type, enrich)`.
 #[macro_export]
 macro_rules! operator {
     ($operator:ty $(, $part:ident)* $(,)?) => {
@@ -607,6 +642,15 @@ macro_rules! operator {
     };
     (
         @part $operator:ty, $make:ident, { $($const:item)* }, { $($more:item)* },
+        enrich $($rest:ident)*
+    ) => {
+        $crate::operator!(
+            @part $operator, $make, { $($const)* },
+            { $($more)* $crate::operator!(@enrich); }, $($rest)*
+        );
+    };
+    (
+        @part $operator:ty, $make:ident, { $($const:item)* }, { $($more:item)* },
         window $($rest:ident)*
     ) => {
         $crate::operator!(
@@ -629,8 +673,8 @@ macro_rules! operator {
     (@part $operator:ty, $make:ident, $const:tt, $more:tt, $other:ident $($rest:ident)*) => {
         ::core::compile_error!(concat!(
             "`", stringify!($other), "` is no part of an operator: these are `timed`, \
-             `keyed_broadcast`, `checkpointed`, `evolving`, `aggregate`, `window` and \
-             `trigger`"
+             `keyed_broadcast`, `checkpointed`, `evolving`, `aggregate`, `window`, \
+             `trigger` and `enrich`"
         ));
     };
     (@keyed_broadcast) => {
@@ -655,6 +699,14 @@ macro_rules! operator {
         #[cfg(target_family = "wasm")]
         $crate::window_function_bindings::export! {
             TheOperator with_types_in $crate::window_function_bindings
+        }
+    };
+    (@enrich) => {
+        impl $crate::export::EnrichComponent for TheOperator {}
+
+        #[cfg(target_family = "wasm")]
+        $crate::enrich_bindings::export! {
+            TheOperator with_types_in $crate::enrich_bindings
         }
     };
     (@trigger) => {

@@ -48,6 +48,7 @@
 //!   [`OperatorList`], [`Broadcast`]; [`StateCodec`], [`record!`]
 //! - time: [`Timers`], [`Timer`]; windows: [`WindowAggregate`], [`WindowFunction`],
 //!   [`Trigger`]
+//! - calls that wait for something outside: [`Enrich`], [`http`]
 //! - checkpoints: [`Checkpointed`]
 //! - around: [`Ctx`], [`Env`], [`SideOutput`], [`Counter`], [`Gauge`], [`Histogram`]
 //! - errors: [`Error`], [`Context`], [`bail!`]
@@ -106,6 +107,21 @@ mod csv;
 mod ctx;
 mod describe;
 mod driver;
+mod enrich;
+#[allow(
+    clippy::all,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    unsafe_code,
+    unreachable_pub,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    reason = "generated; see regenerate.sh"
+)]
+#[rustfmt::skip]
+#[doc(hidden)]
+pub mod enrich_bindings;
 mod error;
 mod evolve;
 #[allow(
@@ -126,6 +142,7 @@ pub mod evolving_bindings;
 pub mod export;
 mod handles;
 mod host;
+pub mod http;
 #[doc(hidden)]
 pub mod inputs;
 #[cfg(feature = "json")]
@@ -207,6 +224,7 @@ pub use codec::StateCodec;
 pub use csv::{Column, Csv, CsvRow};
 pub use ctx::{Ctx, Env};
 pub use describe::{CellState, Describe, KeyedDescribe, ListState, MapState, TtlOptions};
+pub use enrich::Enrich;
 pub use error::{Context, Error, Result};
 pub use evolve::{Evolve, Evolving};
 pub use host::{Level, Task};

@@ -102,7 +102,7 @@ fn no_on_key() -> Error {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` implements none of the traits for operators",
     label = "an operator implements one of `KeyedProcess`, `Process`, `KeyedCoProcess`, `CoProcess`, \
-             `KeyedBroadcastProcess`, `BroadcastProcess`, `WindowAggregate` and `WindowFunction`"
+             `KeyedBroadcastProcess`, `BroadcastProcess`, `WindowAggregate`, `WindowFunction` and `Enrich`"
 )]
 pub trait IntoOperator<Kind> {
     #[doc(hidden)]

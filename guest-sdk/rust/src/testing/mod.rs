@@ -28,6 +28,7 @@
 //! show is what the sandbox and the limits of the job allow. That is what running the component is
 //! for.
 
+mod enrich;
 mod evolved;
 mod memory;
 mod saved;
@@ -48,8 +49,10 @@ use crate::host::Host;
 use crate::key::Key;
 use crate::operator::IntoOperator;
 use crate::timers::{Due, TimerKind};
+pub(crate) use enrich::answer;
 use memory::{Memory, MemoryHost};
 
+pub use enrich::answer_http;
 pub use evolved::Evolved;
 pub use saved::Saved;
 
