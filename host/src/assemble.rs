@@ -7,6 +7,7 @@ mod backend;
 mod components;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod waiting;
 mod windows;
 
 use std::{
@@ -92,7 +93,14 @@ pub(crate) fn assemble(job: JobFile, shared: &Shared) -> Result<Assembly, Diagno
         let Some(component) = components.get(name) else {
             continue;
         };
-        let factory = factory(component, operator, limits_of(operator, &job.bounds));
+        let limits = limits_of(operator, &job.bounds);
+        let factory = match component.waits() {
+            true => waiting::factory(component, operator, limits).map_err(|failure| {
+                let spot = Spot::OperatorComponent(name.clone());
+                Diagnostics::one(not_made(&job, &spot, &failure))
+            })?,
+            false => factory(component, operator, limits),
+        };
         let config = Arc::from(operator.config.to_string());
         operators.insert(name.clone(), OperatorDeployment { factory, config });
         let digest = component.info().digest.clone();
@@ -155,6 +163,10 @@ impl Resolve for World<'_> {
     fn side_outputs(&self, operator: &Name) -> Option<Vec<String>> {
         let component = self.components.get(operator)?;
         Some(component.descriptor().side_outputs.clone())
+    }
+
+    fn waits(&self, operator: &Name) -> bool {
+        self.components.get(operator).is_some_and(Guest::waits)
     }
 }
 

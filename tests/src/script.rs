@@ -29,6 +29,9 @@ const LOOK: Duration = Duration::from_millis(100);
 pub(crate) enum Action {
     /// The program connects to this socket; from here on lines go there.
     Accept(String),
+    /// The program sends this over the connection of a socket, which is looked at from its
+    /// beginning.
+    Hear { on: String, text: String },
     /// This is sent over the connection of a socket.
     Send { to: String, text: String },
     /// The connection of this socket is closed.
@@ -219,6 +222,7 @@ impl Player {
     fn act(&mut self, action: &Action) -> Result<()> {
         match action {
             Action::Accept(name) => self.accept(name),
+            Action::Hear { on, text } => self.hear(on, text),
             Action::Send { to, text } => {
                 let stream = self.open.get_mut(to).context("there is no connection")?;
                 Ok(stream.write_all(text.as_bytes())?)
@@ -271,6 +275,21 @@ impl Player {
             }
             ensure!(Instant::now() < until, "nobody connected in {PATIENCE:?}");
         }
+    }
+
+    fn hear(&mut self, name: &str, wanted: &str) -> Result<()> {
+        let stream = self.open.get_mut(name).context("there is no connection")?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let (mut heard, mut buffer) = (Vec::new(), [0; 4096]);
+        while !String::from_utf8_lossy(&heard).contains(wanted) {
+            let read = stream.read(&mut buffer)?;
+            ensure!(
+                read > 0,
+                "the program closed the connection before `{wanted}`"
+            );
+            heard.extend_from_slice(&buffer[..read]);
+        }
+        Ok(())
     }
 
     fn wait_for_the_end(&self) {

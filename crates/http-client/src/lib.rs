@@ -10,7 +10,9 @@ use reqwest::{
     header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION},
     redirect::Policy,
 };
-use weir_operator::{Failure, HttpClient, HttpError, HttpRequest, HttpResponse, Origin, Sending};
+use weir_operator::{
+    Failure, HttpClient, HttpError, HttpOrigin, HttpRequest, HttpResponse, Sending,
+};
 
 /// The most bytes of the body of a request, and of an answer. Both are in the memory of the host,
 /// of each call that is under way.
@@ -33,7 +35,7 @@ const OURS: [&str; 8] = [
 #[derive(Clone)]
 pub struct GrantedClient {
     client: Client,
-    grants: Arc<[Origin]>,
+    grants: Arc<[HttpOrigin]>,
 }
 
 impl GrantedClient {
@@ -41,7 +43,7 @@ impl GrantedClient {
     ///
     /// # Errors
     /// [`Failure::External`] where TLS cannot be set up.
-    pub fn new(grants: impl Into<Arc<[Origin]>>) -> Result<Self, Failure> {
+    pub fn new(grants: impl Into<Arc<[HttpOrigin]>>) -> Result<Self, Failure> {
         // Whoever was first: all of this program are the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder()
@@ -173,9 +175,9 @@ impl Hop {
 }
 
 /// Whether a URL is granted.
-fn check(grants: &[Origin], url: &Url) -> Result<(), HttpError> {
+fn check(grants: &[HttpOrigin], url: &Url) -> Result<(), HttpError> {
     let origin = match (url.scheme(), url.host_str(), url.port_or_known_default()) {
-        (scheme @ ("http" | "https"), Some(host), Some(port)) => Origin {
+        (scheme @ ("http" | "https"), Some(host), Some(port)) => HttpOrigin {
             tls: scheme == "https",
             host: host.to_owned(),
             port,

@@ -38,7 +38,10 @@ fn answer(status: &str, headers: &str, body: &str) -> String {
 }
 
 fn client(grants: &[&str]) -> GrantedClient {
-    let grants: Vec<Origin> = grants.iter().map(|g| Origin::parse(g).unwrap()).collect();
+    let grants: Vec<HttpOrigin> = grants
+        .iter()
+        .map(|g| HttpOrigin::parse(g).unwrap())
+        .collect();
     GrantedClient::new(grants).unwrap()
 }
 

@@ -33,6 +33,12 @@ pub trait Resolve {
     /// The names of the side outputs of an operator's component, in order; `None` where the
     /// component could not be loaded, which is told elsewhere.
     fn side_outputs(&self, operator: &Name) -> Option<Vec<String>>;
+
+    /// Whether the calls of an operator wait: then it begins a task of its own.
+    fn waits(&self, operator: &Name) -> bool {
+        let _ = operator;
+        false
+    }
 }
 
 impl JobFile {
@@ -74,7 +80,7 @@ impl JobFile {
                 inputs,
                 outputs: 1 + u32::try_from(side).unwrap_or(u32::MAX - 1),
                 on_error: operator.on_error.clone(),
-                chain: operator.chain,
+                chain: operator.chain && !resolve.waits(name),
                 watermarks: operator.watermark,
             };
             graph.operators.insert(name.clone(), node);

@@ -14,7 +14,7 @@ use weir_event_time::{EmittedStrategy, WatermarkStrategy};
 use weir_formats::{Pointer, TimeUnit};
 use weir_graph::OnError;
 use weir_model::{JobName, MaxParallelism, Name, OperatorName, Parallelism, SinkName, SourceName};
-use weir_operator::SinkGuarantee;
+use weir_operator::{AsyncOptions, HttpOrigin, SinkGuarantee};
 use weir_window::{Rules, Trigger};
 
 use crate::source::{Origin, Span};
@@ -434,6 +434,10 @@ pub struct Operator {
     pub inputs: Vec<Input>,
     /// `window`: the windows that its component folds rows of; `None` = it gets rows as they come.
     pub windows: Option<Windows>,
+    /// `async`: how its calls are made where they wait; `None` = as usual.
+    pub waiting: Option<AsyncOptions>,
+    /// `grants`: where its requests may go.
+    pub grants: Vec<HttpOrigin>,
     /// `config` as JSON, handed to the component as it is; `null` where it is missing.
     pub config: serde_json::Value,
     /// `on-error`: what happens to a row that it refuses or that has no key. A sink of dead letters

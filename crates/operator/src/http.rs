@@ -51,7 +51,7 @@ pub trait HttpClient: Send + Sync {
 
 /// Where requests may go: a scheme, a host and a port, and all paths there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Origin {
+pub struct HttpOrigin {
     /// Whether it is `https`; else it is `http`.
     pub tls: bool,
     /// The host as a URL has it: in small letters, an IPv6 address in brackets.
@@ -60,7 +60,7 @@ pub struct Origin {
     pub port: u16,
 }
 
-impl Origin {
+impl HttpOrigin {
     /// Reads `https://api.example.com`, with a port where it is not that of the scheme.
     ///
     /// # Errors
@@ -122,7 +122,7 @@ fn check_host(host: &str) -> Result<(), &'static str> {
     }
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for HttpOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (scheme, usual) = if self.tls {
             ("https", 443)
@@ -150,10 +150,10 @@ mod tests {
             ("http://[::1]:81", false, "[::1]", 81),
             ("https://[2001:db8::1]", true, "[2001:db8::1]", 443),
         ] {
-            let origin = Origin::parse(text).unwrap();
+            let origin = HttpOrigin::parse(text).unwrap();
             let host = host.to_owned();
-            assert_eq!(origin, Origin { tls, host, port }, "{text}");
-            assert_eq!(Origin::parse(&origin.to_string()), Ok(origin));
+            assert_eq!(origin, HttpOrigin { tls, host, port }, "{text}");
+            assert_eq!(HttpOrigin::parse(&origin.to_string()), Ok(origin));
         }
     }
 
@@ -174,7 +174,7 @@ mod tests {
             "https://[0:0::1]",
             "https://exa mple.com",
         ] {
-            assert!(Origin::parse(text).is_err(), "{text}");
+            assert!(HttpOrigin::parse(text).is_err(), "{text}");
         }
     }
 }

@@ -22,7 +22,7 @@ pub use asynchronous::{
 pub use context::{Context, Metric, Metrics, TaskInfo};
 pub use evolve::{Evolve, Part};
 pub use failure::{Domain, Failure, Limit, RowInfo, Trap};
-pub use http::{HttpClient, HttpError, HttpRequest, HttpResponse, Origin, Sending};
+pub use http::{HttpClient, HttpError, HttpOrigin, HttpRequest, HttpResponse, Sending};
 pub use operator::{Descriptor, Due, Emitted, Operator, OperatorFactory, Outcome, Poison};
 pub use selector::{BadKey, KeySelector};
 pub use sink::{

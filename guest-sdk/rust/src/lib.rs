@@ -271,6 +271,8 @@ mod book {
     struct TimersOfKeys;
     #[doc = include_str!("../../../docs/operators/windows.md")]
     struct Windows;
+    #[doc = include_str!("../../../docs/operators/enrichment.md")]
+    struct Enrichment;
     #[doc = include_str!("../../../docs/operators/testing.md")]
     struct Testing;
 }

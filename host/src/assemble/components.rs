@@ -8,7 +8,7 @@ use weir_model::Name;
 use weir_operator::Descriptor;
 use weir_state::StateKind;
 
-use super::windows;
+use super::{waiting, windows};
 use crate::{cli::Shared, render::Bar};
 
 /// Loads the component of each operator and checks it against what the job says of it.
@@ -42,6 +42,7 @@ pub(super) fn load_components(
             Ok(component) => {
                 wrong.extend(misfits(job, name, operator, component.descriptor()));
                 wrong.extend(windows::misfit(job, name, operator, &component));
+                wrong.extend(waiting::misfit(job, name, operator, &component));
                 loaded.insert(name.clone(), component);
             }
             Err(error) => {

@@ -88,6 +88,7 @@ const NEEDS: [(&str, &[&str]); 23] = [
             "component",
             "connectors",
             "connector-postgres",
+            "http-client",
             "snapshot-store",
             "state-rocksdb",
             "snapshot-store-s3",

@@ -12,8 +12,8 @@ use weir_component::{ComponentEnrich, Limits, Outside};
 use weir_http_client::{GrantedClient, MAX_BODY};
 use weir_model::{Batch, EventTime, Keyed, ProcessingTime, hash64};
 use weir_operator::{
-    AsyncCall, AsyncOperator, AsyncOptions, BatchRow, Called, Failure, NotCalled, OperatorFactory,
-    Origin,
+    AsyncCall, AsyncOperator, AsyncOptions, BatchRow, Called, Failure, HttpOrigin, NotCalled,
+    OperatorFactory,
 };
 use weir_state::StateDecl;
 
@@ -106,7 +106,10 @@ fn limits() -> Limits {
 }
 
 fn operator_of(name: &str, grants: &[&str], config: &str) -> Box<dyn AsyncOperator> {
-    let grants: Vec<Origin> = grants.iter().map(|g| Origin::parse(g).unwrap()).collect();
+    let grants: Vec<HttpOrigin> = grants
+        .iter()
+        .map(|g| HttpOrigin::parse(g).unwrap())
+        .collect();
     let outside = Outside {
         http: Arc::new(GrantedClient::new(grants).unwrap()),
         sleep: Arc::new(|time| Box::pin(tokio::time::sleep(time))),

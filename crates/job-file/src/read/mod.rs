@@ -24,6 +24,7 @@ mod socket;
 mod source;
 mod state;
 mod storage;
+mod waiting;
 mod watermark;
 mod window;
 

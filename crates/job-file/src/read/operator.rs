@@ -5,13 +5,14 @@ use weir_graph::OnError;
 use weir_model::Name;
 
 use super::{
-    fields::{Fields, unavailable, wrong},
+    fields::{Fields, wrong},
     input,
     job::Around,
     json,
     keys::{Key, Keys},
     kinds::{Anything, Flag, NameText, Place, Size, Special, Time, Whole, Within, Words, WordsOr},
     renamed::{self, RENAMED_FROM},
+    waiting::{self, ASYNC, GRANTS},
     watermark,
     window::{self, WINDOW},
 };
@@ -33,6 +34,9 @@ pub(super) const KEYS: Keys = Keys {
         ("partitioning", "belongs to an input, beside its `from`"),
         ("broadcast", "belongs to an input, beside its `from`"),
         ("input", "did you mean `inputs`, which is a list?"),
+        ("timeout", "belongs in `async`"),
+        ("retry", "belongs in `async`"),
+        ("capacity", "belongs in `async`"),
         ("memory", "belongs in `limits`"),
         ("time-per-call", "belongs in `limits`"),
         (
@@ -48,6 +52,7 @@ pub(super) const KEYS: Keys = Keys {
             &INPUTS,
             &WINDOW,
             &watermark::EMITTED,
+            &ASYNC,
             &CONFIG,
             &PARALLELISM,
             &ON_ERROR,
@@ -157,14 +162,6 @@ pub(super) const OUTPUT: Key<Size> = Key::of("output", Size)
     .without("the limit of the host")
     .example("1MiB");
 
-const GRANTS: Key<Special> = Key::of(
-    "grants",
-    Special::of("empty list", || json!({ "type": "array", "maxItems": 0 })),
-)
-.about("What the component may use of the outside. In this version nothing.")
-.usual("[]")
-.example("[]");
-
 /// `on-error` without a sink.
 #[derive(Clone, Copy, Default)]
 enum OnBad {
@@ -184,14 +181,16 @@ pub(super) fn read(
     let instead = "give the path of a `.wasm` file";
     let component = fields.path(&COMPONENT, around.origin, instead, report);
     let inputs = inputs(&fields, around, report);
-    if let Some(entry) = fields.entry(&GRANTS)
-        && !matches!(&entry.node.value, Value::List(list) if list.is_empty())
-    {
-        let instead = "components get nothing from outside: leave `grants` out";
-        unavailable(report, "`grants`", entry.key_span, instead);
-    }
     let windows = window::read(&fields, report);
     let watermark = watermark::read_emitted(&fields, report);
+    let waiting = waiting::read(&fields, report);
+    let grants = waiting::grants(&fields, report);
+    if let (Some(window), Some(asynchronous)) = (fields.entry(&WINDOW), fields.entry(&ASYNC)) {
+        report
+            .error(code::CONTRADICTION, "calls that wait fold no windows")
+            .at(window.key_span, "here")
+            .at(asynchronous.key_span, "or here");
+    }
     let limits = limits(&fields, around, report);
     let on_error = on_error(&fields, around, report).unwrap_or_default();
     let parallelism = fields.parallelism(&PARALLELISM, report);
@@ -206,6 +205,8 @@ pub(super) fn read(
         component: component?,
         inputs: inputs?,
         windows,
+        waiting,
+        grants,
         config: config.unwrap_or_default(),
         on_error,
         chain: chain.is_none_or(|(chain, _)| chain),

@@ -100,6 +100,12 @@ fn base() -> Json {
                 "inputs": [ { "from": "clicks", "key": { "columns": 0 } } ],
                 "window": { "calendar": { "each": "day" } },
             },
+            "lookup": {
+                "component": "lookup.wasm",
+                "inputs": [ "cart" ],
+                "async": { "retry": { "strategy": "exponential-delay" } },
+                "grants": [ { "http": "https://example.com" } ],
+            },
             "next": {
                 "component": "next.wasm",
                 "inputs": [ "cart" ],
@@ -141,6 +147,9 @@ fn place(id: &str) -> &'static str {
         "calendar" => "/operators/daily/window/calendar",
         "trigger" => "/operators/hourly/window/trigger",
         "evict" => "/operators/hourly/window/evict",
+        "async" => "/operators/lookup/async",
+        "retry" => "/operators/lookup/async/retry",
+        "grant" => "/operators/lookup/grants/0",
         "input" => "/operators/cart/inputs/0",
         "key" => "/operators/cart/inputs/0/key",
         "dead-letters" => "/operators/cart/on-error",
@@ -206,6 +215,13 @@ fn without(id: &str, key: &str) -> Json {
         ("socket-source", "watermark") => {
             set("/sources/line", "format", "csv".into());
             set("/sources/line", "timestamp", json!({ "column": 0 }));
+        }
+        ("retry", "delay") => {
+            set(
+                "/operators/lookup/async/retry",
+                "strategy",
+                "fixed-delay".into(),
+            );
         }
         ("generator", "exponent") => set("/sources/made", "distribution", "zipf".into()),
         ("file-sink", "ignore-commit-errors-after-timeout" | "warn-ratio") => {

@@ -63,9 +63,7 @@ pub(crate) fn job(job: &JobFile, graph: &LogicalGraph) -> String {
         line(out, 0, "operator", name);
         line(out, 1, "parallelism", &operator.parallelism);
         line(out, 1, "component", &operator.component.display());
-        if let Some(windows) = &operator.windows {
-            line(out, 1, "window", &format!("{windows:?}"));
-        }
+        show_kind(operator, out);
         for input in &operator.inputs {
             line(out, 1, "input", &show_input(input));
         }
@@ -92,6 +90,18 @@ pub(crate) fn job(job: &JobFile, graph: &LogicalGraph) -> String {
         Err(error) => writeln!(out, "no plan: {error}"),
     };
     text
+}
+
+fn show_kind(operator: &weir_job_file::Operator, out: &mut String) {
+    if let Some(windows) = &operator.windows {
+        line(out, 1, "window", &format!("{windows:?}"));
+    }
+    if let Some(waiting) = &operator.waiting {
+        line(out, 1, "async", &format!("{waiting:?}"));
+    }
+    for grant in &operator.grants {
+        line(out, 1, "grant", grant);
+    }
 }
 
 fn line(out: &mut String, level: usize, what: &str, value: &dyn std::fmt::Display) {

@@ -71,7 +71,8 @@ pub fn run(deployment: Deployment, mut options: JobOptions) -> Result<Report, Fa
     let data = Builder::new_multi_thread()
         .worker_threads(options.workers.max(1))
         .thread_name("weir-task")
-        .enable_time()
+        // Calls that wait may use the network.
+        .enable_all()
         .build()
         .map_err(internal)?;
     let control = Builder::new_current_thread()
