@@ -30,7 +30,7 @@ pub use sink::{
 };
 pub use source::{
     Discovery, Enumerator, ReadStatus, SavedSource, SourceFactory, SourceReader, SourceRows, Split,
-    SplitRun, Waker,
+    SplitRun, TimeSaid, Waker,
 };
 pub use trigger::{Added, Asked, Decided, DueTimers};
 pub use weir_window::{TimerChange, Verdict, Window};

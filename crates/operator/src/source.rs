@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use weir_model::{Column, SubtaskIndex};
+use weir_model::{Column, EventTime, SubtaskIndex};
 
 use crate::{Failure, TaskInfo};
 
@@ -39,6 +39,19 @@ pub struct SourceRows {
     /// Which rows are of which split, in order and up to the last row. May be empty where the
     /// reader has one split open.
     pub runs: Vec<SplitRun>,
+    /// What the source says of event time behind them, where the host makes no watermarks of their
+    /// times.
+    pub said: Option<TimeSaid>,
+}
+
+/// What a source says of event time itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeSaid {
+    /// Nothing before this comes any more. It must rise.
+    Watermark(EventTime),
+    /// Nobody is to wait for this reader (`true`), or somebody is again: to be said before the next
+    /// rows.
+    Idle(bool),
 }
 
 /// Rows of one split that follow each other.

@@ -62,6 +62,10 @@ const NEEDS: [(&str, &[&str]); 23] = [
             "graph",
         ],
     ),
+    (
+        "harness",
+        &["model", "checkpoint", "operator", "graph", "runtime"],
+    ),
     // what assembles; the testkit is for the tests of others
     (
         "testkit",

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::Notify, time::Instant};
 use weir_event_time::Passed;
 use weir_model::{CheckpointId, ProcessingTime, hash64};
-use weir_operator::{Failure, ReadStatus, SourceReader, SourceRows, Split};
+use weir_operator::{Failure, ReadStatus, SourceReader, SourceRows, Split, TimeSaid};
 
 use super::event_time::EventTimes;
 use crate::messages::ReaderPart;
@@ -204,6 +204,13 @@ impl SourceHead {
                     times.read(matches!(status, ReadStatus::Dry { .. }))
                 }
             };
+        } else {
+            match fetched.rows.said {
+                Some(TimeSaid::Watermark(to)) => fetched.passed.watermark = Some(to),
+                Some(TimeSaid::Idle(true)) => fetched.passed.idle = true,
+                Some(TimeSaid::Idle(false)) => fetched.was_idle = true,
+                None => {}
+            }
         }
         Ok(match status {
             ReadStatus::More => Read::Rows(fetched),
