@@ -13,7 +13,7 @@ use weir_operator::KeySelector;
 use crate::{
     Diagnostic, Diagnostics, JobFile, Spot, code,
     diagnostic::Label,
-    model::{ColumnRef, Format, Input, Key, Partitioning, SourceConnector, TimePlace},
+    model::{ColumnRef, Format, Input, Key, Operator, Partitioning, SourceConnector, TimePlace},
     report::arrange,
     source::Span,
     wording::{all_of, nearest, quote},
@@ -66,23 +66,10 @@ impl JobFile {
             graph.sources.insert(name.clone(), node);
         }
         for (name, operator) in &self.operators {
-            let inputs = operator
-                .inputs
-                .iter()
-                .filter_map(|input| self.input(input, operator.parallelism, resolve, &mut list));
-            let inputs: Vec<_> = inputs.collect();
-            if inputs.len() < operator.inputs.len() {
+            let node = self.operator_node(name, operator, resolve, &mut list);
+            if node.inputs.len() < operator.inputs.len() {
                 broken.insert(name);
             }
-            let side = self.side_outputs(name, resolve).unwrap_or_default().len();
-            let node = OperatorNode {
-                parallelism: operator.parallelism,
-                inputs,
-                outputs: 1 + u32::try_from(side).unwrap_or(u32::MAX - 1),
-                on_error: operator.on_error.clone(),
-                chain: operator.chain && !resolve.waits(name),
-                watermarks: operator.watermark,
-            };
             graph.operators.insert(name.clone(), node);
         }
         for (name, sink) in &self.sinks {
@@ -117,6 +104,52 @@ impl JobFile {
         arrange(&mut list, &self.origin.documents);
         Diagnostics::from_list(list)?;
         Ok(graph)
+    }
+
+    /// An operator of the logical graph, whatever is around it.
+    ///
+    /// # Errors
+    /// All that does not fit together in it.
+    pub fn operator_alone(
+        &self,
+        name: &Name,
+        resolve: &dyn Resolve,
+    ) -> Result<Option<OperatorNode>, Diagnostics> {
+        let mut list = Vec::new();
+        let operator = self.operators.get(name);
+        let node = operator.map(|operator| self.operator_node(name, operator, resolve, &mut list));
+        arrange(&mut list, &self.origin.documents);
+        Diagnostics::from_list(list)?;
+        Ok(node)
+    }
+
+    fn operator_node(
+        &self,
+        name: &Name,
+        operator: &Operator,
+        resolve: &dyn Resolve,
+        list: &mut Vec<Diagnostic>,
+    ) -> OperatorNode {
+        let inputs = operator.inputs.iter();
+        let inputs =
+            inputs.filter_map(|input| self.input(input, operator.parallelism, resolve, list));
+        let inputs = inputs.collect();
+        let side = self.side_outputs(name, resolve).unwrap_or_default().len();
+        OperatorNode {
+            parallelism: operator.parallelism,
+            inputs,
+            outputs: 1 + u32::try_from(side).unwrap_or(u32::MAX - 1),
+            on_error: operator.on_error.clone(),
+            chain: operator.chain && !resolve.waits(name),
+            watermarks: operator.watermark,
+        }
+    }
+
+    /// All outputs of an operator by name, the main one without: those of its component, then that
+    /// of late rows.
+    #[must_use]
+    pub fn side_outputs_of(&self, operator: &Name, resolve: &dyn Resolve) -> Vec<String> {
+        self.side_outputs(operator, resolve).unwrap_or_default()
     }
 
     /// How the event time of a source's rows is found.

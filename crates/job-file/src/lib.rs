@@ -18,6 +18,7 @@ mod schema;
 mod secret;
 mod source;
 mod spot;
+mod test_file;
 mod wording;
 mod yaml;
 
@@ -32,6 +33,10 @@ pub use model::{
     StateBackend, TimePlace, Timestamp, Windows,
 };
 pub use read::duration_ms;
-pub use reference::{host_reference, reference};
-pub use schema::{host_schema, schema};
+pub use reference::{host_reference, reference, test_reference};
+pub use schema::{host_schema, schema, test_schema};
 pub use spot::Spot;
+pub use test_file::{
+    ExpectedContent, ExpectedJson, ExpectedRow, ExpectedState, ExpectedTimer, ExpectedValue,
+    GivenRow, Step, TestCase, TestFile, TestPlace, TestStep,
+};

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::read::{
     KEYS, host,
     keys::{AnyKey, Keys, Without},
+    test_file,
 };
 
 const BEGIN: &str = "\
@@ -57,6 +58,42 @@ bounds: { memory: 1GiB, time-per-call: 10s }
 
 ";
 
+const TEST_BEGIN: &str = "\
+# The test file
+
+What `weir test` reads, as [Testing](../operators/testing.md) tells: an operator, and cases of what is done with
+it. It is YAML, read as [the job file](job-file.md) is; the keys of an operator, of `state` and of `timestamp` are
+those there. `weir schema --test` prints the same as a JSON Schema.
+(This page is made by the program, of the table that it reads files by.)
+
+```yaml
+apiVersion: weir/v1
+operator:
+  component: counts.wasm
+  inputs: [ { from: clicks, key: { columns: [0] } } ]
+sources:
+  clicks: { format: csv }
+cases:
+  - name: counts rows by key
+    steps:
+      - rows: [\"ann,1\", \"bob,1\", \"ann,2\"]
+      - expect: [{ key: ann, count: 1 }, { key: bob, count: 1 }, { key: ann, count: 2 }]
+      - crash
+      - state: { count: { ann: 2, bob: 1 } }
+```
+
+";
+
+/// The reference of the test file, as [`reference`].
+#[must_use]
+pub fn test_reference() -> String {
+    of_but(
+        &test_file::KEYS,
+        TEST_BEGIN,
+        vec!["operator", "state", "timestamp"],
+    )
+}
+
 /// The reference of all keys, as Markdown: type, default, meaning and an example of each.
 #[must_use]
 pub fn reference() -> String {
@@ -70,8 +107,12 @@ pub fn host_reference() -> String {
 }
 
 fn of(keys: &'static Keys, begin: &str) -> String {
+    of_but(keys, begin, Vec::new())
+}
+
+/// Without those mappings that are told of elsewhere.
+fn of_but(keys: &'static Keys, begin: &str, mut told: Vec<&'static str>) -> String {
     let mut text = begin.to_owned();
-    let mut told = Vec::new();
     tell(keys, &mut told, &mut text);
     text.truncate(text.trim_end().len());
     text.push('\n');

@@ -5,6 +5,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::read::{
     KEYS, host,
     keys::{AnyKey, Keys, Without, written},
+    test_file,
 };
 
 /// The JSON Schema (2020-12) of the job file, for editors and for checks without this program.
@@ -29,6 +30,14 @@ pub fn host_schema() -> Json {
         "Weir host file",
         about,
     )
+}
+
+/// The JSON Schema (2020-12) of a test file, as [`schema`].
+#[must_use]
+pub fn test_schema() -> Json {
+    let about = "Tests of an operator: cases of what is done with it, step by step.";
+    let id = "urn:weir:test-file:v1";
+    of(&test_file::KEYS, id, "Weir test file", about)
 }
 
 fn of(keys: &'static Keys, id: &str, title: &str, about: &str) -> Json {

@@ -24,6 +24,7 @@ mod socket;
 mod source;
 mod state;
 mod storage;
+pub(crate) mod test_file;
 mod waiting;
 mod watermark;
 mod window;

@@ -16,6 +16,11 @@ pub(crate) fn host_schema() -> String {
     format!("{:#}\n", weir_job_file::host_schema())
 }
 
+/// That of tests, as `weir schema --test` prints it.
+pub(crate) fn test_schema() -> String {
+    format!("{:#}\n", weir_job_file::test_schema())
+}
+
 /// Compares with a file of the crate.
 pub(crate) fn check(file: &str, found: &str) -> Result<(), Failed> {
     compare(&Path::new(env!("CARGO_MANIFEST_DIR")).join(file), found)

@@ -35,7 +35,7 @@ use std::{
 };
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use weir_job_file::{Diagnostics, HostFile, JobFile, code};
+use weir_job_file::{Diagnostics, HostFile, JobFile, TestFile, code};
 use world::World;
 
 /// Set to `write`, the expected texts are written and not compared.
@@ -71,6 +71,7 @@ fn trials() -> Result<Vec<Trial>, Failed> {
     trials.push(Trial::test("host: every text has its file", move || {
         check_pairs(&texts)
     }));
+    trials.extend(test_files()?);
     trials.push(Trial::test("every code has a case", check_codes));
     trials.push(Trial::test("pages: every code has one", pages::check_codes));
     trials.push(Trial::test("pages: all are listed", pages::check_list));
@@ -80,6 +81,21 @@ fn trials() -> Result<Vec<Trial>, Failed> {
     trials.push(Trial::test(
         "made: the host's schema is written down",
         schema,
+    ));
+    let schema = || made::check("schema/test-v1.json", &made::test_schema());
+    trials.push(Trial::test(
+        "made: the schema of tests is written down",
+        schema,
+    ));
+    let reference = || {
+        made::check(
+            "../../docs/reference/test-file.md",
+            &weir_job_file::test_reference(),
+        )
+    };
+    trials.push(Trial::test(
+        "made: the reference of tests is in the book",
+        reference,
     ));
     let reference = || {
         made::check(
@@ -98,6 +114,19 @@ fn trials() -> Result<Vec<Trial>, Failed> {
         )
     };
     trials.push(Trial::test("made: the reference is in the book", reference));
+    Ok(trials)
+}
+
+fn test_files() -> Result<Vec<Trial>, Failed> {
+    let mut trials = Vec::new();
+    let texts = folder_of("test");
+    for path in files(&texts, "yaml")? {
+        let name = format!("test/{}", stem(&path));
+        trials.push(Trial::test(name, move || check_test_file(&path)));
+    }
+    trials.push(Trial::test("test: every text has its file", move || {
+        check_pairs(&texts)
+    }));
     Ok(trials)
 }
 
@@ -149,6 +178,24 @@ fn check(path: &Path, is_valid: bool) -> Result<(), Failed> {
 fn check_host(path: &Path) -> Result<(), Failed> {
     let found = match host(path) {
         Ok(host) => show::host(&host),
+        Err(diagnostics) => diagnostics.render(false, WIDTH),
+    };
+    check_text(path, &found)
+}
+
+/// Reads a test file and compares what comes of it with the text beside it.
+fn check_test_file(path: &Path) -> Result<(), Failed> {
+    let text = fs::read_to_string(path)?;
+    let shown = PathBuf::from(format!("tests/{}.test.yaml", stem(path)));
+    let read_job = |job: &Path| {
+        // Those beside the job files that are right.
+        let file = folder_of("valid").join(job.file_name().unwrap_or_default());
+        let text = fs::read_to_string(file).unwrap_or_default();
+        JobFile::load(&text, job, &[])
+    };
+    let found = TestFile::load(&HostFile::default(), &text, &shown, &[], &read_job);
+    let found = match found {
+        Ok(test) => show::test(&test),
         Err(diagnostics) => diagnostics.render(false, WIDTH),
     };
     check_text(path, &found)

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use weir_graph::{LogicalGraph, plan};
 use weir_job_file::{
     FileSource, HostFile, Input, JobFile, Key, Partitioning, SinkConnector, SocketSource,
-    SourceConnector, Timestamp,
+    SourceConnector, TestFile, Timestamp,
 };
 
 /// What a host file has in it that is no key of job files.
@@ -20,6 +20,46 @@ pub(crate) fn host(host: &HostFile) -> String {
         line(out, 0, "note", note);
     }
     text
+}
+
+/// The operator of a test, and its cases.
+pub(crate) fn test(test: &TestFile) -> String {
+    let mut text = String::new();
+    let out = &mut text;
+    line(out, 0, "operator", &test.operator);
+    if let Some(operator) = test.job.operators.get(&test.operator) {
+        line(out, 1, "component", &operator.component.display());
+        line(out, 1, "config", &operator.config);
+        line(out, 1, "on-error", &format!("{:?}", operator.on_error));
+        line(out, 1, "limits", &format!("{:?}", operator.limits));
+        for input in &operator.inputs {
+            line(out, 1, "input", &show_input(input));
+        }
+    }
+    line(out, 0, "backend", &format!("{:?}", test.job.backend));
+    line(out, 0, "start", &test.start.0);
+    for (source, header) in &test.headers {
+        line(out, 0, "header", &format!("{source}: {header:?}"));
+    }
+    for case in &test.cases {
+        line(out, 0, "case", &case.name);
+        line(out, 1, "parallelism", &case.parallelism);
+        for step in &case.steps {
+            line(out, 1, "step", &without_places(&format!("{:?}", step.step)));
+        }
+    }
+    text
+}
+
+/// Where things are written is shown by errors.
+fn without_places(text: &str) -> String {
+    let mut parts = text.split("TestPlace(Span {");
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        shown.push('@');
+        shown.push_str(part.split_once("})").map_or("", |(_, rest)| rest));
+    }
+    shown.replace(", place: @", "")
 }
 
 /// The job and its plan.
