@@ -7,6 +7,7 @@ mod backend;
 mod components;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod tested;
 mod waiting;
 mod windows;
 
@@ -32,6 +33,8 @@ use weir_model::Name;
 use weir_operator::{Failure, OperatorFactory, SinkFactory, SourceFactory};
 use weir_operators::WindowFactory;
 use weir_runtime::{Deployment, Mapping, OnExisting, OperatorDeployment, SinkDeployment};
+
+pub(crate) use self::tested::Tested;
 
 use self::components::{limits_of, load_components};
 use crate::cli::Shared;

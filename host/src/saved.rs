@@ -34,7 +34,7 @@ pub(crate) use self::{
     listing::{JobListing, Listed, State, Told},
     place::{JobFolder, Place, Wrong},
     savepoint::{NewSavepoint, NotMade},
-    shown::{KeyLook, Look, bytes_of, object},
+    shown::{KeyLook, Look, bytes_of, hex, object},
     verify::{Verified, verify},
 };
 
@@ -86,6 +86,18 @@ impl Saved {
         stores: &Stores,
     ) -> Result<Result<Self, Problem>, StoreError> {
         let (store, folder) = stores.around(path)?;
+        Self::read_in(store, folder, path)
+    }
+
+    /// Reads the metadata in a folder of a store, which ends with `/`; `path` is what it is called.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(crate) fn read_in(
+        store: Arc<dyn SnapshotStore>,
+        folder: String,
+        path: &Folder,
+    ) -> Result<Result<Self, Problem>, StoreError> {
         let bytes = match store.get(&format!("{folder}{METADATA}")) {
             Ok(bytes) => bytes,
             Err(e) if e.is_not_found() => {

@@ -1,11 +1,11 @@
 //! The job files in documents are job files: each block of YAML that begins with `apiVersion` is
-//! read as one, or as a host file where it names no job. And the operator that the book begins with
-//! is an example that is built and tested.
+//! read as one, as a test file where it has cases, or as a host file where it names no job. And the
+//! operator that the book begins with is an example that is built and tested.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use weir_job_file::{HostFile, JobFile};
+use weir_job_file::{Diagnostics, HostFile, JobFile, TestFile};
 
 /// All documents that show job files.
 pub(crate) fn documents() -> Result<Vec<PathBuf>> {
@@ -33,10 +33,11 @@ pub(crate) fn documents() -> Result<Vec<PathBuf>> {
 /// Reads all job files in a document.
 pub(crate) fn check(path: &Path) -> Result<()> {
     for (line, text) in job_files(&std::fs::read_to_string(path)?) {
-        let is_of_job = text.lines().any(|line| line.starts_with("job:"));
-        let read = match is_of_job {
-            true => JobFile::load(&text, Path::new("job.yaml"), &[]).err(),
-            false => HostFile::load(&text, Path::new("weir.yaml")).err(),
+        let has = |key: &str| text.lines().any(|line| line.starts_with(key));
+        let read = match (has("cases:"), has("job:")) {
+            (true, _) => test_file(&text).err(),
+            (false, true) => JobFile::load(&text, Path::new("job.yaml"), &[]).err(),
+            (false, false) => HostFile::load(&text, Path::new("weir.yaml")).err(),
         };
         if let Some(wrong) = read {
             let wrong = wrong.render(false, 100);
@@ -44,6 +45,22 @@ pub(crate) fn check(path: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Reads a test file; a job that it names has an operator of the name that it says.
+fn test_file(text: &str) -> Result<TestFile, Diagnostics> {
+    let host = HostFile::default();
+    let named = text
+        .lines()
+        .find_map(|line| line.strip_prefix("operator: "));
+    let operator = named.unwrap_or("operator");
+    let job = format!(
+        "apiVersion: weir/v1\njob: shown\nsources: {{ rows: {{ connector: generator }} }}\n\
+         operators: {{ {operator}: {{ component: shown.wasm, inputs: [ rows ] }} }}\n"
+    );
+    let read_job = |path: &Path| JobFile::load(&job, path, &[]);
+    let path = Path::new("shown.test.yaml");
+    TestFile::load(&host, text, path, &[], &read_job)
 }
 
 /// The first operator of the book is the example of that name, to the letter.

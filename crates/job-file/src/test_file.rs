@@ -185,6 +185,19 @@ pub enum ExpectedContent {
     Whole(Json),
 }
 
+impl ExpectedRow {
+    /// A row that is written nowhere.
+    #[must_use]
+    pub fn new(value: ExpectedValue, time: Option<i64>) -> Self {
+        let place = TestPlace(Span {
+            document: crate::source::FILE,
+            start: 0,
+            end: 0,
+        });
+        Self { value, time, place }
+    }
+}
+
 impl TestFile {
     /// The path of the file.
     #[must_use]

@@ -9,6 +9,7 @@ mod remote;
 mod run;
 mod schema;
 mod state;
+mod test;
 
 use std::{ffi::OsString, path::PathBuf, sync::Arc};
 
@@ -117,6 +118,7 @@ enum Verb {
     Inspect(inspect::Inspect),
     Checkpoints(checkpoints::Checkpoints),
     State(state::State),
+    Test(test::Test),
     Schema(schema::Schema),
     Completion(completion::Completion),
 }
@@ -168,7 +170,11 @@ impl Cli {
         let said = self.log.clone();
         let said = said.or_else(|| std::env::var("WEIR_LOG").ok());
         let said = said.filter(|filter| !filter.is_empty());
-        said.unwrap_or_else(|| "warn".to_owned())
+        said.unwrap_or_else(|| match &self.verb {
+            // What goes wrong in a test is told by its result.
+            Verb::Test(_) => "off".to_owned(),
+            _ => "warn".to_owned(),
+        })
     }
 
     /// Tells that what is to be logged cannot be understood.
@@ -196,6 +202,7 @@ impl Cli {
             Verb::Inspect(verb) => verb.run(&shared),
             Verb::Checkpoints(verb) => verb.run(&shared),
             Verb::State(verb) => verb.run(&shared),
+            Verb::Test(verb) => verb.run(&shared),
             Verb::Schema(verb) => verb.run(&shared),
             Verb::Completion(verb) => verb.run(&shared),
         }

@@ -7,7 +7,7 @@ mod get;
 mod import;
 mod ls;
 mod rekey;
-mod show;
+pub(super) mod show;
 
 use std::path::Path;
 

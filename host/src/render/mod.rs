@@ -22,7 +22,7 @@ use crate::{
 pub(crate) use bar::{Bar, Log};
 pub(crate) use guarantee::{guarantees_document, guarantees_text};
 pub(crate) use plan::{plan_document, plan_text};
-pub(crate) use progress::Progress;
+pub(crate) use progress::{Progress, failure_text};
 pub(crate) use report::{finished_text, json_report, text_report};
 pub(crate) use time::utc;
 

@@ -116,6 +116,14 @@ impl<'a> Content<'a> {
         steps(self.saved.metadata.max_parallelism, STEPS)
     }
 
+    /// All that there is, of an operator that is small.
+    ///
+    /// # Errors
+    /// As [`entries`](Self::entries).
+    pub(crate) fn all(&mut self) -> Result<Vec<Entry>, Problem> {
+        self.entries(all_groups(self.saved.metadata.max_parallelism))
+    }
+
     /// What lies in a range of key groups.
     ///
     /// # Errors

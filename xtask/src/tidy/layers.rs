@@ -97,6 +97,7 @@ const NEEDS: [(&str, &[&str]); 23] = [
             "state-rocksdb",
             "snapshot-store-s3",
             "runtime",
+            "harness",
             "job-file",
         ],
     ),

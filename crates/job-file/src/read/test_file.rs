@@ -390,7 +390,6 @@ impl Reading<'_> {
                 );
             return None;
         }
-        let name = self.operator_name()?;
         let mut root = vec![
             text("apiVersion", "weir/v1", entry.key_span),
             text("job", "test", entry.key_span),
@@ -403,12 +402,17 @@ impl Reading<'_> {
             root.extend(fields.entry(key).cloned());
         }
         let mut sources = self.sources(fields, headers, report);
+        let read = read_by(&entry.node);
+        let letters = operator::dead_letters_of(entry);
+        let mut taken: Vec<&str> = sources.iter().map(|entry| entry.key.as_str()).collect();
+        taken.extend(read.iter().map(|(from, _)| from.as_str()));
+        taken.extend(letters);
+        let name = self.operator_name(&taken)?;
         let mut operators = vec![Entry {
             key: name.to_string(),
             key_span: entry.key_span,
             node: entry.node.clone(),
         }];
-        let read = read_by(&entry.node);
         for (upstream, span) in &read {
             let known = sources.iter().chain(&operators).map(|entry| &entry.key);
             if known.into_iter().all(|known| known != upstream) && Name::new(upstream).is_ok() {
@@ -425,8 +429,7 @@ impl Reading<'_> {
         if sources.is_empty() {
             sources.push(stub(UNREAD, GENERATOR, entry.key_span));
         }
-        let sinks = operator::dead_letters_of(entry);
-        let sinks = sinks.map(|sink| stub(sink, STDOUT, entry.key_span));
+        let sinks = letters.map(|sink| stub(sink, STDOUT, entry.key_span));
         root.push(map("sources", sources, entry.key_span));
         root.push(map("operators", operators, entry.key_span));
         root.push(map("sinks", sinks.into_iter().collect(), entry.key_span));
@@ -439,12 +442,15 @@ impl Reading<'_> {
         job.operators.contains_key(&name).then_some((name, job))
     }
 
-    /// The operator is called as the file is, where that is a name.
-    fn operator_name(&self) -> Option<Name> {
+    /// The operator is called as the file is, where that is a name and nothing else has it.
+    fn operator_name(&self, taken: &[&str]) -> Option<Name> {
         let file = self.path.file_name().unwrap_or_default().to_string_lossy();
         let stem = ENDINGS.iter().find_map(|ending| file.strip_suffix(ending));
-        let name = Name::new(stem.unwrap_or(&file));
-        name.or_else(|_| Name::new("operator")).ok()
+        let stem = stem.unwrap_or(&file).to_owned();
+        let other = format!("{stem}-operator");
+        let all = [stem.as_str(), &other, "operator", "the-operator"];
+        let mut free = all.into_iter().filter(|name| !taken.contains(name));
+        free.find_map(|name| Name::new(name).ok())
     }
 
     /// `sources` as a job file would have them: files that nobody opens.

@@ -29,15 +29,15 @@ use crate::{
 pub(super) const STAMP: usize = 8;
 
 /// How the rows of an operator are shown.
-pub(super) struct Shower<'a> {
-    pub(super) operator: &'a str,
-    pub(super) states: &'a [SavedState],
-    pub(super) keys: KeyLook,
-    pub(super) render: Option<Renderer>,
+pub(in crate::cli) struct Shower<'a> {
+    pub(in crate::cli) operator: &'a str,
+    pub(in crate::cli) states: &'a [SavedState],
+    pub(in crate::cli) keys: KeyLook,
+    pub(in crate::cli) render: Option<Renderer>,
 }
 
 /// A component that says what values are.
-pub(super) struct Renderer {
+pub(in crate::cli) struct Renderer {
     component: Component,
     evolve: Box<dyn Evolve>,
 }
@@ -70,6 +70,15 @@ impl Renderer {
         Ok(Self { component, evolve })
     }
 
+    /// A component that can show its state; `None` where it cannot.
+    pub(in crate::cli) fn of(component: &Component) -> Option<Self> {
+        let evolve = component.factory(Limits::default()).evolve().ok()??;
+        Some(Self {
+            component: component.clone(),
+            evolve,
+        })
+    }
+
     /// What values are, in the component's words; nothing of a state that it does not declare.
     fn words(&mut self, state: &SavedState, part: Part, values: &[&[u8]]) -> Option<Vec<String>> {
         let declared = &self.component.descriptor().states;
@@ -84,7 +93,7 @@ impl Renderer {
 
 impl Shower<'_> {
     /// A row of keyed state.
-    pub(super) fn row(&mut self, entry: &Entry) -> Value {
+    pub(in crate::cli) fn row(&mut self, entry: &Entry) -> Value {
         let state = &self.states[entry.state];
         let mut members = vec![
             ("operator", json!(self.operator)),
@@ -101,7 +110,7 @@ impl Shower<'_> {
     }
 
     /// The state without keys of a subtask.
-    pub(super) fn unkeyed(&self, subtask: usize, saved: &SavedOperatorState) -> Vec<Value> {
+    pub(in crate::cli) fn unkeyed(&self, subtask: usize, saved: &SavedOperatorState) -> Vec<Value> {
         let mut rows = Vec::new();
         for state in saved.states() {
             let (keys, values) = Look::of_map(&state.format);

@@ -82,6 +82,8 @@ impl Steps<'_> {
                         one.key_span,
                         Some(fields),
                     ),
+                    // What was written is no such key, which is told.
+                    [] if !is_known(node) => return None,
                     [] => {
                         let verbs: Vec<&str> = VERBS.iter().map(|key| key.name()).collect();
                         report
@@ -319,6 +321,12 @@ impl Steps<'_> {
             row: text("row"),
         })
     }
+}
+
+/// Whether all keys of a step are those of steps.
+fn is_known(step: &Node) -> bool {
+    let known = |entry: &Entry| STEP.known.iter().any(|key| key.name() == entry.key);
+    matches!(&step.value, Value::Map(entries) if entries.iter().all(known))
 }
 
 /// Keys that say more of what a step does stand beside it and nowhere else.
