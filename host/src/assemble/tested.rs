@@ -1,5 +1,5 @@
-//! An operator alone, as it is in its job, for a test: its component is loaded and checked, its keys
-//! and times are selected, and nothing else of the job is looked at.
+//! An operator alone, as it is in its job, for a test: its component is loaded and checked, its
+//! keys and times are selected, and nothing else of the job is looked at.
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -5,7 +5,8 @@ use clap::Args;
 use super::{Output, Shared};
 use crate::{exit::Exit, render::tell};
 
-/// Prints the JSON Schema of the job file, the host file or test files, for editors and other tools.
+/// Prints the JSON Schema of the job file, the host file or test files, for editors and other
+/// tools.
 ///
 /// An editor that knows it completes keys and underlines mistakes while you write. `weir check`
 /// finds more: it sees files and components too.

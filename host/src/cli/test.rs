@@ -27,8 +27,8 @@ const NO_TESTS: &str = "W0063";
 /// Tests operators: the compiled component, in the real host, in virtual time.
 ///
 /// A test file (`*.test.yaml`) names an operator, and says what is done with it: rows, watermarks,
-/// time that passes, snapshots, restores, crashes, and what should come of it. Each case is a job of
-/// its own; nothing is written, and no time of yours is waited for.
+/// time that passes, snapshots, restores, crashes, and what should come of it. Each case is a job
+/// of its own; nothing is written, and no time of yours is waited for.
 ///
 /// What components log is shown with `--log info`.
 #[derive(Debug, Args)]

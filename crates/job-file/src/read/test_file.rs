@@ -419,13 +419,7 @@ impl Reading<'_> {
                 operators.push(upstream_of(upstream, &sources, *span));
             }
         }
-        for source in &sources {
-            if read.iter().all(|(from, _)| *from != source.key) {
-                let message = format!("no input reads {}", quote(&source.key));
-                let error = report.error(code::UNKNOWN_INPUT, message);
-                error.at(source.key_span, "of no use");
-            }
-        }
+        check_read(&sources, &read, report);
         if sources.is_empty() {
             sources.push(stub(UNREAD, GENERATOR, entry.key_span));
         }
@@ -574,6 +568,17 @@ fn read_by(operator: &Node) -> Vec<(String, Span)> {
         _ => None,
     });
     name.collect()
+}
+
+/// Reports sources that no input reads.
+fn check_read(sources: &[Entry], read: &[(String, Span)], report: &mut Report) {
+    for source in sources {
+        if read.iter().all(|(from, _)| *from != source.key) {
+            let message = format!("no input reads {}", quote(&source.key));
+            let error = report.error(code::UNKNOWN_INPUT, message);
+            error.at(source.key_span, "of no use");
+        }
+    }
 }
 
 /// An operator that an input reads and nobody looks at.
