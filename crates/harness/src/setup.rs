@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use indexmap::IndexMap;
 use weir_checkpoint::{SnapshotStore, TwoPhaseOptions};
+use weir_event_time::EmittedStrategy;
 use weir_graph::{
     Endpoint, GraphError, Input, LogicalGraph, OnError, OperatorNode, Partitioning, SinkNode,
     SourceNode, plan,
@@ -42,6 +43,8 @@ pub struct Setup {
     pub outputs: usize,
     /// What happens to a row that it refuses or that has no key.
     pub on_error: OnError,
+    /// How it makes watermarks of what it emits.
+    pub watermarks: Option<EmittedStrategy>,
     /// How many subtasks it has to begin with.
     pub parallelism: Parallelism,
     /// How many key groups there are.
@@ -70,6 +73,7 @@ impl Setup {
             inputs: Vec::new(),
             outputs,
             on_error: OnError::Fail,
+            watermarks: None,
             parallelism: Parallelism::ONE,
             max_parallelism: MaxParallelism::default_for(Parallelism::ONE),
             start: ProcessingTime(0),
@@ -120,6 +124,7 @@ impl Setup {
             on_error: self.on_error.clone(),
             // So rows go over channels, and a barrier never meets rows that are still in a call.
             chain: false,
+            watermarks: self.watermarks,
         };
         graph.operators.insert(self.name.clone(), node);
         let mut sinks = HashMap::new();

@@ -527,6 +527,7 @@ impl<O: Operator> Driver<O> {
         self.operator.process(asked, &mut ctx)?;
         self.call.leave_rows();
         self.flush()?;
+        self.outputs.say_watermarks(&*self.call.host);
         let timestamps: Vec<i64> = row.timestamp.into_iter().collect();
         self.outputs.take(1, &timestamps)
     }

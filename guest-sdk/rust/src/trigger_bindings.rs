@@ -494,7 +494,7 @@ pub mod exports {
                     /// In order.
                     pub timers: _rt::Vec<TimerChange>,
                     /// The row that is refused; then nothing else counts, and the host calls again with the rows
-                    /// before it.
+                    /// before it. Of timers it fails the call.
                     pub poisoned: ::core::option::Option<Poison>,
                 }
                 impl ::core::fmt::Debug for Decided {

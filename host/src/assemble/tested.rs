@@ -122,6 +122,7 @@ impl Tested {
                 .collect(),
             outputs: 1 + self.side_outputs.len(),
             on_error: self.node.on_error.clone(),
+            watermarks: self.node.watermarks,
             parallelism,
             max_parallelism: self.job.max_parallelism(),
             start: self.start,

@@ -19,7 +19,7 @@ pub(crate) struct Package {
 
 /// For each crate of ours, which of ours it depends on, no more and no less: an edge that comes or
 /// goes is to be seen in review. Every crate is listed, lowest layer first.
-const NEEDS: [(&str, &[&str]); 23] = [
+const NEEDS: [(&str, &[&str]); 24] = [
     // words, and what decides
     ("model", &[]),
     ("state", &["model"]),
@@ -64,7 +64,14 @@ const NEEDS: [(&str, &[&str]); 23] = [
     ),
     (
         "harness",
-        &["model", "checkpoint", "operator", "graph", "runtime"],
+        &[
+            "model",
+            "event-time",
+            "checkpoint",
+            "operator",
+            "graph",
+            "runtime",
+        ],
     ),
     // what assembles; the testkit is for the tests of others
     (

@@ -115,7 +115,7 @@ impl Chain {
     pub(crate) fn takes_singly(&self, input: u32) -> bool {
         match self.nodes.first().map(|node| &node.kind) {
             Some(Kind::Operator(op)) => op.all_keys.is_some() && op.is_broadcast(input),
-            Some(Kind::Source | Kind::Sink(_)) | None => false,
+            Some(Kind::Source | Kind::Waiting(_) | Kind::Sink(_)) | None => false,
         }
     }
 
@@ -126,7 +126,7 @@ impl Chain {
                 let all = op.all_keys.as_ref();
                 all.is_some_and(|all| !all.asked.is_empty())
             }
-            Some(Kind::Source | Kind::Sink(_)) | None => false,
+            Some(Kind::Source | Kind::Waiting(_) | Kind::Sink(_)) | None => false,
         }
     }
 

@@ -240,7 +240,7 @@ impl Chain {
         if makes_watermarks {
             let said = match &mut self.nodes[at].kind {
                 Kind::Operator(op) => std::mem::take(&mut op.cx.said_watermarks),
-                Kind::Source | Kind::Sink(_) => Vec::new(),
+                Kind::Source | Kind::Waiting(_) | Kind::Sink(_) => Vec::new(),
             };
             self.emit_with_watermarks(at, leaving, &said)?;
         }
@@ -256,6 +256,14 @@ impl Chain {
         timestamps: Vec<i64>,
         lineage: Vec<Lineage>,
     ) -> Result<(), NodeFailure> {
+        if output == 0 && self.nodes[at].own_time.is_some() {
+            let leaving = Leaving {
+                values,
+                timestamps,
+                lineage,
+            };
+            return self.emit_with_watermarks(at, vec![leaving], &[]);
+        }
         self.nodes[at].meters.rows_out.add(values.len());
         let links: Vec<Link> = self.nodes[at].links_of(output).collect();
         let Some((last, others)) = links.split_last() else {
