@@ -150,4 +150,6 @@ fn property(key: &dyn AnyKey) -> Json {
 #[cfg(test)]
 mod host_tests;
 #[cfg(test)]
+mod test_tests;
+#[cfg(test)]
 mod tests;
