@@ -1,4 +1,4 @@
-//! Windows, decided purely (semantics 1.10): which windows a row belongs to, which sessions become
+//! Windows and joins, decided purely (semantics 1.10): which windows a row belongs to, which sessions become
 //! one, when a window gives its result, and what is too late.
 //!
 //! [`Reference`] puts it together for one key, one row at a time, in the manner of the
@@ -7,6 +7,7 @@
 mod assigner;
 mod calendar;
 mod evictor;
+mod join;
 mod lateness;
 mod reference;
 mod sessions;
@@ -16,6 +17,9 @@ mod trigger;
 pub use assigner::{Assigner, BadWindow, Panes};
 pub use calendar::{Calendar, Each, Zone};
 pub use evictor::Evictor;
+pub use join::{
+    BadInterval, Interval, IntervalReference, JoinKind, Side, Temporal, TemporalReference, is_late,
+};
 pub use lateness::Lateness;
 pub use reference::{Fired, Reference, Rules};
 pub use sessions::{Merge, Sessions};
