@@ -134,14 +134,15 @@ fn check_states(declared: Vec<data::StateDecl>) -> Result<Vec<StateDecl>, Error>
     let mut states = Vec::with_capacity(declared.len());
     for declared in declared {
         check_text("the name of a state", &declared.name)?;
-        if declared.name.starts_with(StateDecl::WINDOWS) {
-            let problem = format!(
-                "the state `{}`, and names that begin with `{}` are those of what the host keeps \
-                 of windows",
-                declared.name,
-                StateDecl::WINDOWS
-            );
-            return Err(nonsense(problem));
+        for (prefix, of) in [(StateDecl::WINDOWS, "windows"), (StateDecl::JOINS, "joins")] {
+            if declared.name.starts_with(prefix) {
+                let problem = format!(
+                    "the state `{}`, and names that begin with `{prefix}` are those of what the \
+                     host keeps of {of}",
+                    declared.name
+                );
+                return Err(nonsense(problem));
+            }
         }
         if declared.name == StateDecl::TIMERS {
             let problem = format!(

@@ -8,6 +8,7 @@ mod context;
 mod evolve;
 mod failure;
 mod http;
+mod join;
 mod operator;
 mod selector;
 mod sink;
@@ -23,6 +24,7 @@ pub use context::{Context, Metric, Metrics, TaskInfo};
 pub use evolve::{Evolve, Part};
 pub use failure::{Domain, Failure, Limit, RowInfo, Trap};
 pub use http::{HttpClient, HttpError, HttpOrigin, HttpRequest, HttpResponse, Sending};
+pub use join::{JoinFunction, JoinFunctionFactory, Pairs};
 pub use operator::{Descriptor, Due, Emitted, Operator, OperatorFactory, Outcome, Poison};
 pub use selector::{BadKey, KeySelector};
 pub use sink::{

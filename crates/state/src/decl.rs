@@ -137,6 +137,16 @@ impl StateDecl {
     pub const WINDOW_TIMERS: &str = "window.timers";
     /// The sessions of keys.
     pub const WINDOW_SESSIONS: &str = "window.sessions";
+    /// The names of what the host keeps of joins. No component may use one that begins so.
+    pub const JOINS: &str = "join.";
+    /// The rows of the left input of a join, by time and then by number.
+    pub const JOIN_LEFT: &str = "join.left";
+    /// The rows of its right input.
+    pub const JOIN_RIGHT: &str = "join.right";
+    /// The versions of what rows are looked up in, by time.
+    pub const JOIN_VERSIONS: &str = "join.versions";
+    /// What there is of each key.
+    pub const JOIN_KEYS: &str = "join.keys";
     /// The name of the state in which an operator's timers are. No component may declare it.
     pub const TIMERS: &str = "weir.timers";
     /// The name of the state in which the rows are whose results are not out yet, of an operator

@@ -1,0 +1,290 @@
+//! The window join: rows of both inputs that are in one window, each with each, when the window
+//! gives its result.
+//!
+//! It is a window operator over the rows of both inputs, of which the first byte says where each
+//! comes from: so windows, sessions, lateness and what is kept are those of windows.
+
+use std::ops::Range;
+
+use weir_model::{Column, ColumnView, OptionalColumn, Rows as Coming};
+use weir_operator::{
+    Contents, Context, Descriptor, Due, Emitted, Failure, FiredWindows, JoinFunction,
+    JoinFunctionFactory, Operator, OperatorFactory, Outcome, TaskInfo, WindowFunction,
+    WindowFunctionFactory,
+};
+use weir_window::{JoinKind, Rules, Side};
+
+use super::{
+    broken,
+    pairs::{Found, Given, Inputs, Pair, Rows},
+};
+use crate::WindowFactory;
+
+/// Makes a join of the rows of windows.
+struct Pairing {
+    kind: JoinKind,
+    output: usize,
+    function: Box<dyn JoinFunction>,
+}
+
+/// Makes them.
+struct PairingFactory {
+    kind: JoinKind,
+    output: usize,
+    function: Box<dyn JoinFunctionFactory>,
+}
+
+impl WindowFunctionFactory for PairingFactory {
+    fn aggregates(&self) -> bool {
+        false
+    }
+
+    fn side_outputs(&self) -> &[String] {
+        self.function.side_outputs()
+    }
+
+    fn create(&self, task: &TaskInfo) -> Result<Box<dyn WindowFunction>, Failure> {
+        Ok(Box::new(Pairing {
+            kind: self.kind,
+            output: self.output,
+            function: self.function.create(task)?,
+        }))
+    }
+}
+
+/// Where a row of a window comes from, and what it is.
+fn parts(row: &[u8]) -> Result<(Side, &[u8]), Failure> {
+    let parts = row.split_first();
+    let (tag, row) = parts.ok_or_else(|| broken("a row of no input"))?;
+    let side = Side::of(u32::from(*tag)).ok_or_else(|| broken("a row of a third input"))?;
+    Ok((side, row))
+}
+
+/// The rows of one input in windows, one window after the other.
+#[derive(Default)]
+struct OneSide {
+    values: Column,
+    times: Vec<i64>,
+    /// Where those of the window in hand begin.
+    begin: usize,
+}
+
+impl OneSide {
+    fn rows_of_last(&self) -> Range<u32> {
+        self.begin as u32..self.times.len() as u32
+    }
+
+    fn rows(&self) -> Rows<'_> {
+        Rows {
+            values: self.values.view(),
+            times: &self.times,
+        }
+    }
+}
+
+impl WindowFunction for Pairing {
+    fn aggregates(&self) -> bool {
+        false
+    }
+
+    fn open(&mut self, cx: &mut Box<Context>) -> Result<(), Failure> {
+        self.function.open(cx)
+    }
+
+    fn reset(&mut self, cx: &mut Box<Context>) -> Result<(), Failure> {
+        self.function.reset(cx)
+    }
+
+    fn accumulate(
+        &mut self,
+        _: &mut Box<Context>,
+        _: &OptionalColumn,
+        _: &[u32],
+        _: ColumnView<'_>,
+    ) -> Result<Column, Failure> {
+        Err(broken("rows that are to be folded"))
+    }
+
+    fn merge(
+        &mut self,
+        _: &mut Box<Context>,
+        _: ColumnView<'_>,
+        _: &[u32],
+    ) -> Result<Column, Failure> {
+        Err(broken("accumulators that are to be merged"))
+    }
+
+    fn apply(
+        &mut self,
+        cx: &mut Box<Context>,
+        fired: FiredWindows<'_>,
+    ) -> Result<Vec<Emitted>, Failure> {
+        let Contents::Rows {
+            values,
+            timestamps,
+            ends,
+        } = fired.contents
+        else {
+            return Err(broken("windows without rows"));
+        };
+        let (mut left, mut right) = (OneSide::default(), OneSide::default());
+        let mut found = Found::default();
+        let mut out = Given::at_most(self.output);
+        let mut from = 0;
+        for (at, (window, &end)) in (0..).zip(fired.windows.iter().zip(ends)) {
+            (left.begin, right.begin) = (left.times.len(), right.times.len());
+            for row in from..end as usize {
+                let (side, value) = parts(values.get(row))?;
+                let of = match side {
+                    Side::Left => &mut left,
+                    Side::Right => &mut right,
+                };
+                of.values.push(value);
+                of.times.extend(timestamps.get(row));
+            }
+            from = end as usize;
+            for (left_row, right_row) in pairs(self.kind, left.rows_of_last(), right.rows_of_last())
+            {
+                found.push(&Pair {
+                    // A window has the place of its key.
+                    key: at,
+                    left: left_row,
+                    right: right_row,
+                    time: window.max_timestamp().0,
+                    origin: at,
+                });
+                if found.is_part() {
+                    let inputs = inputs(fired.keys, &left, &right);
+                    found.project(cx, &mut *self.function, inputs, &mut out)?;
+                }
+            }
+        }
+        let inputs = inputs(fired.keys, &left, &right);
+        found.project(cx, &mut *self.function, inputs, &mut out)?;
+        Ok(out.emitted)
+    }
+}
+
+fn inputs<'a>(keys: ColumnView<'a>, left: &'a OneSide, right: &'a OneSide) -> Inputs<'a> {
+    Inputs {
+        keys,
+        left: left.rows(),
+        right: right.rows(),
+    }
+}
+
+/// Each left row of a window with each right one, in the order of the left ones; where one input
+/// has none, those of the other one alone, if they count.
+fn pairs(
+    kind: JoinKind,
+    left: Range<u32>,
+    right: Range<u32>,
+) -> impl Iterator<Item = (Option<u32>, Option<u32>)> {
+    let alone = |own: &Range<u32>, other: &Range<u32>, side| match kind.keeps(side) {
+        true if other.is_empty() => own.clone(),
+        _ => 0..0,
+    };
+    let left_alone = alone(&left, &right, Side::Left).map(|row| (Some(row), None));
+    let right_alone = alone(&right, &left, Side::Right).map(|row| (None, Some(row)));
+    let both = left.flat_map(move |row| right.clone().map(move |other| (Some(row), Some(other))));
+    both.chain(left_alone).chain(right_alone)
+}
+
+/// Joins the rows of windows.
+pub(super) struct WindowJoin {
+    windows: Box<dyn Operator>,
+    late: Option<u32>,
+}
+
+/// Makes them.
+pub(super) struct WindowJoins {
+    windows: WindowFactory,
+    descriptor: Descriptor,
+    late: Option<u32>,
+}
+
+impl WindowJoins {
+    pub(super) fn new(
+        (rules, kind): (Rules, JoinKind),
+        late: Option<String>,
+        output: usize,
+        function: Box<dyn JoinFunctionFactory>,
+    ) -> Self {
+        let function = Box::new(PairingFactory {
+            kind,
+            output,
+            function,
+        });
+        let has_late = late.is_some();
+        let windows = WindowFactory::new(rules, late, function);
+        let descriptor = Descriptor {
+            inputs: 2,
+            ..windows.descriptor().clone()
+        };
+        Self {
+            windows,
+            late: has_late.then_some(descriptor.side_outputs.len() as u32),
+            descriptor,
+        }
+    }
+}
+
+impl OperatorFactory for WindowJoins {
+    fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    fn create(&self, task: &TaskInfo) -> Result<Box<dyn Operator>, Failure> {
+        Ok(Box::new(WindowJoin {
+            windows: self.windows.create(task)?,
+            late: self.late,
+        }))
+    }
+}
+
+impl Operator for WindowJoin {
+    fn open(&mut self, cx: &mut Box<Context>) -> Result<(), Failure> {
+        self.windows.open(cx)
+    }
+
+    fn process(
+        &mut self,
+        cx: &mut Box<Context>,
+        input: u32,
+        rows: Coming<'_>,
+    ) -> Result<Outcome, Failure> {
+        let side = Side::of(input).ok_or_else(|| broken("a third input"))?;
+        let bytes = rows.values.contents().len() + rows.len();
+        let mut tagged = Column::with_capacity(rows.len(), bytes);
+        for row in rows.values.iter() {
+            tagged.push_with(|out| {
+                out.push(side as u8);
+                out.extend_from_slice(row);
+            });
+        }
+        let values = tagged.view();
+        let mut outcome = self.windows.process(cx, 0, Coming { values, ..rows })?;
+        let late = outcome.emitted.iter_mut();
+        for late in late.filter(|part| Some(part.output) == self.late) {
+            let rows = late.values.iter().map(|row| Ok(parts(row)?.1));
+            late.values = rows.collect::<Result<Column, Failure>>()?;
+        }
+        Ok(outcome)
+    }
+
+    fn on_timers(&mut self, cx: &mut Box<Context>, due: Due<'_>) -> Result<Outcome, Failure> {
+        self.windows.on_timers(cx, due)
+    }
+
+    fn end_of_input(&mut self, _: &mut Box<Context>, _: u32) -> Result<Vec<Emitted>, Failure> {
+        Ok(Vec::new())
+    }
+
+    fn finish(&mut self, _: &mut Box<Context>) -> Result<Vec<Emitted>, Failure> {
+        Ok(Vec::new())
+    }
+
+    fn reset(&mut self, cx: &mut Box<Context>) -> Result<(), Failure> {
+        self.windows.reset(cx)
+    }
+}
