@@ -5,6 +5,7 @@
 
 mod backend;
 mod components;
+mod joins;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod tested;
@@ -71,7 +72,9 @@ pub(crate) fn assemble(job: JobFile, shared: &Shared) -> Result<Assembly, Diagno
     let mut wrong = Vec::new();
     let components = load_components(&job, shared, &mut wrong);
     let files = file_sources(&job);
+    joins::misfits(&job, &mut wrong);
     let world = World {
+        job: &job,
         files: &files,
         components: &components,
     };
@@ -93,7 +96,12 @@ pub(crate) fn assemble(job: JobFile, shared: &Shared) -> Result<Assembly, Diagno
     let mut operators = HashMap::new();
     let mut used = BTreeMap::new();
     for (name, operator) in &job.operators {
-        let Some(component) = components.get(name) else {
+        if let Some(join) = &operator.join {
+            let factory = joins::factory(&job, operator, join, &files);
+            let config = Arc::from("null");
+            operators.insert(name.clone(), OperatorDeployment { factory, config });
+        }
+        let (Some(component), Some(path)) = (components.get(name), &operator.component) else {
             continue;
         };
         let limits = limits_of(operator, &job.bounds);
@@ -110,7 +118,7 @@ pub(crate) fn assemble(job: JobFile, shared: &Shared) -> Result<Assembly, Diagno
         used.insert(
             name.clone(),
             Used {
-                path: operator.component.clone(),
+                path: path.clone(),
                 digest,
             },
         );
@@ -151,6 +159,7 @@ fn factory(component: &Guest, operator: &Operator, limits: Limits) -> Arc<dyn Op
 
 /// What a graph asks of the world.
 struct World<'a> {
+    job: &'a JobFile,
     files: &'a HashMap<Name, FileSource>,
     components: &'a HashMap<Name, Guest>,
 }
@@ -164,6 +173,9 @@ impl Resolve for World<'_> {
     }
 
     fn side_outputs(&self, operator: &Name) -> Option<Vec<String>> {
+        if self.job.operators.get(operator)?.join.is_some() {
+            return Some(Vec::new());
+        }
         let component = self.components.get(operator)?;
         Some(component.descriptor().side_outputs.clone())
     }

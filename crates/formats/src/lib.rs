@@ -1,4 +1,5 @@
-//! csv, json and plain lines: from bytes to rows, from rows to keys and timestamps.
+//! csv, json and plain lines: from bytes to rows, from rows to keys and timestamps, from two rows
+//! to one.
 //!
 //! A row is the raw record without its terminator (D2): what a file holds is what a component
 //! sees. [`Splitter`] cuts rows out of a buffer, the selectors take keys and times out of rows, a

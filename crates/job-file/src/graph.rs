@@ -185,8 +185,10 @@ impl JobFile {
     /// The side outputs of an operator: those of its component, then that of late rows.
     fn side_outputs(&self, operator: &Name, resolve: &dyn Resolve) -> Option<Vec<String>> {
         let mut all = resolve.side_outputs(operator)?;
-        let windows = self.operators.get(operator)?.windows.as_ref();
-        all.extend(windows.and_then(|windows| windows.late.clone()));
+        let of = self.operators.get(operator)?;
+        let windows = of.windows.as_ref().and_then(|windows| windows.late.clone());
+        let join = of.join.as_ref().and_then(|join| join.late.clone());
+        all.extend(windows.or(join));
         Some(all)
     }
 

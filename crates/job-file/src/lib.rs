@@ -27,10 +27,10 @@ pub use graph::Resolve;
 pub use host::HostFile;
 pub use model::{
     AtEnd, Bounds, Checkpoint, ColumnRef, Distribution, FileSink, FileSource, Format, FromHost,
-    Generator, Input, JobFile, Key, Limits, Location, OnBadRow, OnExisting, Operator, Partitioning,
-    PostgresMode, PostgresPassword, PostgresRoots, PostgresSink, PostgresTake, PostgresTls,
-    Reconnect, RocksDb, S3Access, Sink, SinkConnector, SocketSource, Source, SourceConnector,
-    StateBackend, TimePlace, Timestamp, Windows,
+    Generator, Input, JobFile, Join, JoinRules, Key, Limits, Location, OnBadRow, OnExisting,
+    Operator, Partitioning, PostgresMode, PostgresPassword, PostgresRoots, PostgresSink,
+    PostgresTake, PostgresTls, Reconnect, RocksDb, S3Access, Sink, SinkConnector, SocketSource,
+    Source, SourceConnector, StateBackend, TimePlace, Timestamp, Windows,
 };
 pub use read::duration_ms;
 pub use reference::{host_reference, reference, test_reference};

@@ -15,7 +15,7 @@ use weir_formats::{Pointer, TimeUnit};
 use weir_graph::OnError;
 use weir_model::{JobName, MaxParallelism, Name, OperatorName, Parallelism, SinkName, SourceName};
 use weir_operator::{AsyncOptions, HttpOrigin, SinkGuarantee};
-use weir_window::{Rules, Trigger};
+use weir_window::{Interval, JoinKind, Rules, Temporal, Trigger};
 
 use crate::source::{Origin, Span};
 
@@ -428,8 +428,8 @@ pub struct Operator {
     pub renamed_from: Option<Name>,
     /// Number of subtasks.
     pub parallelism: Parallelism,
-    /// `component`: the file of the component.
-    pub component: PathBuf,
+    /// `component`: the file of the component. A `join` has none.
+    pub component: Option<PathBuf>,
     /// `inputs` in order; the component sees their index.
     pub inputs: Vec<Input>,
     /// `window`: the windows that its component folds rows of; `None` = it gets rows as they come.
@@ -438,6 +438,8 @@ pub struct Operator {
     pub waiting: Option<AsyncOptions>,
     /// `grants`: where its requests may go.
     pub grants: Vec<HttpOrigin>,
+    /// `join`: how the host joins the rows of its two inputs.
+    pub join: Option<Join>,
     /// `config` as JSON, handed to the component as it is; `null` where it is missing.
     pub config: serde_json::Value,
     /// `on-error`: what happens to a row that it refuses or that has no key. A sink of dead letters
@@ -466,6 +468,28 @@ impl Windows {
     pub fn asks_component(&self) -> bool {
         self.rules.trigger == Trigger::Guest
     }
+}
+
+/// `join` of an operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Join {
+    /// Which rows belong together.
+    pub rules: JoinRules,
+    /// `kind`: which rows count that find no other.
+    pub kind: JoinKind,
+    /// `late`: the side output for rows that come too late.
+    pub late: Option<String>,
+}
+
+/// Which rows of two inputs belong together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JoinRules {
+    /// `interval`.
+    Interval(Interval),
+    /// `window`.
+    Window(Rules),
+    /// `temporal`.
+    Temporal(Temporal),
 }
 
 /// `limits` of an operator; `None` = the default of the host.

@@ -1,5 +1,6 @@
-//! Windows and joins, decided purely (semantics 1.10): which windows a row belongs to, which sessions become
-//! one, when a window gives its result, and what is too late.
+//! Windows and joins, decided purely (semantics 1.10): which windows a row belongs to, which
+//! sessions become one, when a window gives its result, which rows of two inputs belong together,
+//! and what is too late.
 //!
 //! [`Reference`] puts it together for one key, one row at a time, in the manner of the
 //! specification: what works on batches is held against it.

@@ -18,7 +18,7 @@ pub(super) fn load_components(
     wrong: &mut Vec<Diagnostic>,
 ) -> HashMap<Name, Guest> {
     let mut loaded = HashMap::new();
-    if job.operators.is_empty() {
+    if job.operators.values().all(|node| node.component.is_none()) {
         return loaded;
     }
     let options = EngineOptions {
@@ -33,10 +33,13 @@ pub(super) fn load_components(
         }
     };
     for (name, operator) in &job.operators {
-        let file = operator.component.file_name().unwrap_or_default();
+        let Some(path) = &operator.component else {
+            continue;
+        };
+        let file = path.file_name().unwrap_or_default();
         let what = format!("compiling {name} ({})", file.to_string_lossy());
         let bar = Bar::begin(what, shared.terminal);
-        let component = engine.load(&operator.component, &limits_of(operator, &job.bounds));
+        let component = engine.load(path, &limits_of(operator, &job.bounds));
         drop(bar);
         match component {
             Ok(component) => {

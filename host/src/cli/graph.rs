@@ -79,10 +79,14 @@ pub(super) fn notes(assembly: &Assembly) -> Notes {
         notes.nodes.insert(name.clone(), note);
     }
     for (name, operator) in &assembly.job.operators {
-        let file = operator.component.file_name().unwrap_or_default();
-        notes
-            .nodes
-            .insert(name.clone(), file.to_string_lossy().into_owned());
+        let note = match &operator.component {
+            Some(component) => {
+                let file = component.file_name().unwrap_or_default();
+                file.to_string_lossy().into_owned()
+            }
+            None => "join".to_owned(),
+        };
+        notes.nodes.insert(name.clone(), note);
         if let Some(deployed) = assembly.deployment.operators.get(name) {
             let side = deployed.factory.descriptor().side_outputs.clone();
             notes.outputs.insert(name.clone(), side);

@@ -20,6 +20,8 @@ pub(crate) enum Look {
         width: usize,
         signed: bool,
     },
+    /// The map key of a row in a join: its time and its number.
+    Timed,
     Bytes,
 }
 
@@ -38,6 +40,7 @@ impl Look {
             "u16-le" => integer(2, false),
             "u32-le" => integer(4, false),
             "u64-le" => integer(8, false),
+            "weir.join.time" => Self::Timed,
             _ => Self::Bytes,
         }
     }
@@ -56,6 +59,7 @@ impl Look {
             Self::Text => std::str::from_utf8(bytes).ok().map(Value::from),
             Self::Json => serde_json::from_slice(bytes).ok(),
             Self::Integer { width, signed } => integer(bytes, width, signed),
+            Self::Timed => timed(bytes),
             Self::Bytes => None,
         };
         // Only what is read back as the same bytes.
@@ -87,7 +91,16 @@ impl Look {
                     false => Err(format!("{number} does not fit {width} bytes")),
                 }
             }
-            (Self::Text | Self::Integer { .. } | Self::Bytes, other) => Err(format!(
+            (Self::Timed, Value::Array(pair)) => {
+                let pair = match &pair[..] {
+                    [time, number] => time.as_i64().zip(number.as_u64()),
+                    _ => None,
+                };
+                let (time, number) = pair.ok_or("a time and a number were expected")?;
+                let time = time.cast_unsigned() ^ (1 << 63);
+                Ok([time.to_be_bytes(), number.to_be_bytes()].concat())
+            }
+            (Self::Text | Self::Integer { .. } | Self::Timed | Self::Bytes, other) => Err(format!(
                 "{other} is not what this format is shown as; any bytes are {{\"{HEX}\": \"…\"}}"
             )),
         }
@@ -107,6 +120,13 @@ fn integer(bytes: &[u8], width: usize, signed: bool) -> Option<Value> {
         true => json!(i64::from_le_bytes(whole)),
         false => json!(u64::from_le_bytes(whole)),
     })
+}
+
+fn timed(bytes: &[u8]) -> Option<Value> {
+    let (time, number) = bytes.split_first_chunk::<8>()?;
+    let time = (u64::from_be_bytes(*time) ^ (1 << 63)).cast_signed();
+    let number = u64::from_be_bytes(number.try_into().ok()?);
+    Some(json!([time, number]))
 }
 
 /// Bytes that nothing is known of.
@@ -270,7 +290,7 @@ mod tests {
 
     use super::*;
 
-    const FORMATS: [&str; 8] = [
+    const FORMATS: [&str; 9] = [
         "utf8",
         "json",
         "i64-le",
@@ -278,6 +298,7 @@ mod tests {
         "i8-le",
         "u16-le",
         "raw",
+        "weir.join.time",
         "(utf8,i64-le)",
     ];
 
@@ -289,6 +310,7 @@ mod tests {
                 any::<Vec<u8>>(),
                 any::<String>().prop_map(String::into_bytes),
                 any::<i64>().prop_map(|n| n.to_le_bytes().to_vec()),
+                any::<[u8; 16]>().prop_map(|key| key.to_vec()),
                 prop::sample::select(vec![
                     "1", "1.0", "[1,2]", "{\"$hex\":\"00\"}", "\"a\"", " 1", "{}", "1e3", "\"\\u0061\"",
                 ]).prop_map(|text| text.as_bytes().to_vec()),

@@ -8,6 +8,7 @@ mod generator;
 pub(crate) mod host;
 mod input;
 mod job;
+mod join;
 mod json;
 pub(crate) mod keys;
 mod kinds;

@@ -8,6 +8,7 @@ use super::{
     fields::{Fields, wrong},
     input,
     job::Around,
+    join::{self, JOIN},
     json,
     keys::{Key, Keys},
     kinds::{Anything, Flag, NameText, Place, Size, Special, Time, Whole, Within, Words, WordsOr},
@@ -44,6 +45,7 @@ pub(super) const KEYS: Keys = Keys {
             "belongs in `on-error`: `on-error: { dead-letter: … }`",
         ),
     ],
+    rules: component_or_join,
     ..Keys::of(
         "operator",
         &[
@@ -53,6 +55,7 @@ pub(super) const KEYS: Keys = Keys {
             &WINDOW,
             &watermark::EMITTED,
             &ASYNC,
+            &JOIN,
             &CONFIG,
             &PARALLELISM,
             &ON_ERROR,
@@ -68,8 +71,8 @@ pub(super) const KEYS: Keys = Keys {
 };
 
 const COMPONENT: Key<Place> = Key::of("component", Place)
-    .about("The file of the component.")
-    .needed()
+    .about("The file of the component. Needed by all but `join`.")
+    .without("`join` says what is done with rows")
     .example("target/guests/cart.wasm");
 
 const INPUTS: Key<Special> = Key::of(
@@ -162,6 +165,22 @@ pub(super) const OUTPUT: Key<Size> = Key::of("output", Size)
     .without("the limit of the host")
     .example("1MiB");
 
+
+fn component_or_join() -> Vec<serde_json::Value> {
+    vec![json!({
+        "oneOf": [{ "required": [COMPONENT.name] }, { "required": [JOIN.name] }],
+        "if": { "required": [JOIN.name] },
+        "then": {
+            "properties": {
+                WINDOW.name: false,
+                CONFIG.name: false,
+                ASYNC.name: false,
+                GRANTS.name: false,
+                LIMITS.name: { "properties": { MEMORY.name: false, TIME_PER_CALL.name: false } },
+            },
+        },
+    })]
+}
 /// `on-error` without a sink.
 #[derive(Clone, Copy, Default)]
 enum OnBad {
@@ -180,6 +199,7 @@ pub(super) fn read(
     let fields = Fields::open(what, &entry.node, entry.key_span, &KEYS, report)?;
     let instead = "give the path of a `.wasm` file";
     let component = fields.path(&COMPONENT, around.origin, instead, report);
+    let is_join = check_join(&fields, report);
     let inputs = inputs(&fields, around, report);
     let windows = window::read(&fields, report);
     let watermark = watermark::read_emitted(&fields, report);
@@ -191,6 +211,7 @@ pub(super) fn read(
             .at(window.key_span, "here")
             .at(asynchronous.key_span, "or here");
     }
+    let join = join::read(&fields, report);
     let limits = limits(&fields, around, report);
     let on_error = on_error(&fields, around, report).unwrap_or_default();
     let parallelism = fields.parallelism(&PARALLELISM, report);
@@ -202,17 +223,62 @@ pub(super) fn read(
     Some(Operator {
         parallelism: parallelism.unwrap_or(around.parallelism),
         renamed_from,
-        component: component?,
+        component: match is_join {
+            true => None,
+            false => Some(component?),
+        },
         inputs: inputs?,
         windows,
         waiting,
         grants,
+        join: match is_join {
+            true => Some(join?),
+            false => None,
+        },
         config: config.unwrap_or_default(),
         on_error,
         chain: chain.is_none_or(|(chain, _)| chain),
         watermark,
         limits,
     })
+}
+
+/// Whether the operator is a join, which the host does itself: then nothing of a component does
+/// anything.
+fn check_join(fields: &Fields<'_>, report: &mut Report) -> bool {
+    let Some(join) = fields.entry(&JOIN) else {
+        let slips = [
+            fields.misspelled(&COMPONENT, &KEYS),
+            fields.misspelled(&JOIN, &KEYS),
+        ];
+        if slips.iter().all(Option::is_none) {
+            fields.required(&COMPONENT, report);
+        }
+        return false;
+    };
+    let limits = fields.entry(&LIMITS);
+    let of_limits = match limits.map(|entry| &entry.node.value) {
+        Some(Value::Map(entries)) => entries.as_slice(),
+        _ => &[],
+    };
+    let of_guests = [MEMORY.name, TIME_PER_CALL.name];
+    let of_limits = of_limits.iter();
+    let of_limits = of_limits.filter(|entry| of_guests.contains(&entry.key.as_str()));
+    let own = [
+        fields.entry(&COMPONENT),
+        fields.entry(&WINDOW),
+        fields.entry(&CONFIG),
+        fields.entry(&ASYNC),
+        fields.entry(&GRANTS),
+    ];
+    for entry in own.into_iter().flatten().chain(of_limits) {
+        let message = format!("`{}` does nothing with `join`", entry.key);
+        report
+            .error(code::CONTRADICTION, message)
+            .at(entry.key_span, "leave it out")
+            .at(join.key_span, "the host joins rows itself");
+    }
+    true
 }
 
 fn inputs(fields: &Fields<'_>, around: &Around<'_>, report: &mut Report) -> Option<Vec<Input>> {

@@ -140,13 +140,16 @@ fn what_came_from_an_argument_is_shown_there() {
 #[test]
 fn relative_paths_start_at_the_file_or_where_the_command_was_given() {
     let job = load(TEXT, &["operators.op.component=op.wasm"]).unwrap();
-    assert_eq!(job.operators[&name("op")].component, Path::new("op.wasm"));
+    assert_eq!(
+        job.operators[&name("op")].component.as_deref(),
+        Some(Path::new("op.wasm"))
+    );
     assert_eq!(folder_of(&job), Path::new("jobs/checkpoints"));
     let job = load(TEXT, &["checkpoint={ dir: /abs/c }"]).unwrap();
     assert_eq!(folder_of(&job), Path::new("/abs/c"));
     assert_eq!(
-        job.operators[&name("op")].component,
-        Path::new("jobs/op.wasm")
+        job.operators[&name("op")].component.as_deref(),
+        Some(Path::new("jobs/op.wasm"))
     );
     let job = JobFile::load(TEXT, Path::new("case.yaml"), &[]).unwrap();
     assert_eq!(folder_of(&job), Path::new("checkpoints"));

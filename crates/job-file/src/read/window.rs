@@ -52,12 +52,12 @@ const KEYS: Keys = Keys {
     )
 };
 
-const TUMBLING: Key<Time> = Key::of("tumbling", Time::ABOVE_ZERO)
+pub(super) const TUMBLING: Key<Time> = Key::of("tumbling", Time::ABOVE_ZERO)
     .about("Windows of this size, one after the other.")
     .without("another key says which")
     .example("1m");
 
-const SLIDING: Key<Within> = Key::of("sliding", Within(&SLIDING_KEYS))
+pub(super) const SLIDING: Key<Within> = Key::of("sliding", Within(&SLIDING_KEYS))
     .about("Windows of one size, of which one begins every so often.")
     .without("another key says which")
     .example("{ size: 24h, slide: 1h }");
@@ -67,17 +67,17 @@ const SLIDING_KEYS: Keys = Keys::of("sliding", &[&SIZE, &SLIDE]).about(
     "Windows that overlap: a row is in `size / slide` of them, and folded once.",
 );
 
-const SIZE: Key<Time> = Key::of("size", Time::ABOVE_ZERO)
+pub(super) const SIZE: Key<Time> = Key::of("size", Time::ABOVE_ZERO)
     .about("How long a window is.")
     .needed()
     .example("24h");
 
-const SLIDE: Key<Time> = Key::of("slide", Time::ABOVE_ZERO)
+pub(super) const SLIDE: Key<Time> = Key::of("slide", Time::ABOVE_ZERO)
     .about("How long after a window the next one begins.")
     .needed()
     .example("1h");
 
-const SESSION: Key<Time> = Key::of("session", Time::ABOVE_ZERO)
+pub(super) const SESSION: Key<Time> = Key::of("session", Time::ABOVE_ZERO)
     .about("Windows that end when no row came for so long.")
     .without("another key says which")
     .example("30m");
@@ -94,7 +94,7 @@ const GLOBAL: Key<Flag> = Key::of("global", Flag::only(true))
     .without("another key says which")
     .example("true");
 
-const OFFSET: Key<Time> = Key::of("offset", Time::FROM_ZERO)
+pub(super) const OFFSET: Key<Time> = Key::of("offset", Time::FROM_ZERO)
     .about(
         "How far behind 1970-01-01T00:00Z a window begins, for `tumbling` and `sliding`; for \
          `calendar`, how much later by the clocks: `6h` are days that begin at six.",
@@ -127,7 +127,7 @@ enum WindowTime {
     Processing,
 }
 
-const LATENESS: Key<Time> = Key::of("allowed-lateness", Time::FROM_ZERO)
+pub(super) const LATENESS: Key<Time> = Key::of("allowed-lateness", Time::FROM_ZERO)
     .about("How long a window is kept after its end, for rows that come late.")
     .usual("0s")
     .example("10s");

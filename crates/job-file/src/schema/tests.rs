@@ -106,6 +106,21 @@ fn base() -> Json {
                 "async": { "retry": { "strategy": "exponential-delay" } },
                 "grants": [ { "http": "https://example.com" } ],
             },
+            "joined": {
+                "inputs": [
+                    { "from": "clicks", "key": { "columns": 0 } },
+                    { "from": "clicks", "key": { "columns": 0 } },
+                ],
+                "join": { "interval": { "before": "1s", "after": "1s" } },
+            },
+            "paired": {
+                "inputs": [ { "from": "clicks", "key": { "columns": 0 } }, "clicks" ],
+                "join": { "window": { "tumbling": "1h" } },
+            },
+            "looked-up": {
+                "inputs": [ { "from": "clicks", "key": { "columns": 0 } }, "clicks" ],
+                "join": { "temporal": {} },
+            },
             "next": {
                 "component": "next.wasm",
                 "inputs": [ "cart" ],
@@ -150,6 +165,10 @@ fn place(id: &str) -> &'static str {
         "async" => "/operators/lookup/async",
         "retry" => "/operators/lookup/async/retry",
         "grant" => "/operators/lookup/grants/0",
+        "join" => "/operators/paired/join",
+        "interval" => "/operators/joined/join/interval",
+        "join-window" => "/operators/paired/join/window",
+        "temporal" => "/operators/looked-up/join/temporal",
         "input" => "/operators/cart/inputs/0",
         "key" => "/operators/cart/inputs/0/key",
         "dead-letters" => "/operators/cart/on-error",
@@ -252,6 +271,11 @@ fn without(id: &str, key: &str) -> Json {
             remove("/operators/hourly/window", "sliding");
             remove("/operators/hourly/window", "trigger");
         }
+        ("join", "interval" | "temporal") => remove("/operators/paired/join", "window"),
+        ("join-window", "sliding" | "session") => {
+            remove("/operators/paired/join/window", "tumbling")
+        }
+        ("operator", "join") => remove("/operators/cart", "component"),
         ("key", "json" | "row") => remove("/operators/cart/inputs/0/key", "columns"),
         ("input", "partitioning" | "broadcast") => remove("/operators/cart/inputs/0", "key"),
         ("sink", "key" | "partitioning" | "broadcast") => {}
@@ -410,6 +434,14 @@ fn what_need_not_be_written_can_be_left_out() {
         ("window", "global"),
         ("evict", "count"),
         ("evict", "time"),
+        ("join", "interval"),
+        ("join", "window"),
+        ("join", "temporal"),
+        ("join-window", "tumbling"),
+        ("join-window", "sliding"),
+        ("join-window", "session"),
+        ("operator", "component"),
+        ("operator", "join"),
         ("sink", "from"),
         ("postgres-sink", "url"),
         ("postgres-sink", "host"),

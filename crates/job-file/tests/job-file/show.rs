@@ -28,7 +28,8 @@ pub(crate) fn test(test: &TestFile) -> String {
     let out = &mut text;
     line(out, 0, "operator", &test.operator);
     if let Some(operator) = test.job.operators.get(&test.operator) {
-        line(out, 1, "component", &operator.component.display());
+        let component = operator.component.iter();
+        component.for_each(|path| line(out, 1, "component", &path.display()));
         line(out, 1, "config", &operator.config);
         line(out, 1, "on-error", &format!("{:?}", operator.on_error));
         line(out, 1, "limits", &format!("{:?}", operator.limits));
@@ -60,6 +61,25 @@ fn without_places(text: &str) -> String {
         shown.push_str(part.split_once("})").map_or("", |(_, rest)| rest));
     }
     shown.replace(", place: @", "")
+}
+
+fn operators(out: &mut String, job: &JobFile) {
+    for (name, operator) in &job.operators {
+        line(out, 0, "operator", name);
+        line(out, 1, "parallelism", &operator.parallelism);
+        let component = operator.component.iter();
+        component.for_each(|path| line(out, 1, "component", &path.display()));
+        let join = operator.join.iter();
+        join.for_each(|join| line(out, 1, "join", &format!("{join:?}")));
+        show_kind(operator, out);
+        for input in &operator.inputs {
+            line(out, 1, "input", &show_input(input));
+        }
+        line(out, 1, "config", &operator.config);
+        line(out, 1, "on-error", &format!("{:?}", operator.on_error));
+        line(out, 1, "chain", &operator.chain);
+        line(out, 1, "limits", &format!("{:?}", operator.limits));
+    }
 }
 
 /// The job and its plan.
@@ -99,19 +119,7 @@ pub(crate) fn job(job: &JobFile, graph: &LogicalGraph) -> String {
         };
         line(out, 1, "connector", &connector);
     }
-    for (name, operator) in &job.operators {
-        line(out, 0, "operator", name);
-        line(out, 1, "parallelism", &operator.parallelism);
-        line(out, 1, "component", &operator.component.display());
-        show_kind(operator, out);
-        for input in &operator.inputs {
-            line(out, 1, "input", &show_input(input));
-        }
-        line(out, 1, "config", &operator.config);
-        line(out, 1, "on-error", &format!("{:?}", operator.on_error));
-        line(out, 1, "chain", &operator.chain);
-        line(out, 1, "limits", &format!("{:?}", operator.limits));
-    }
+    operators(out, job);
     for (name, sink) in &job.sinks {
         line(out, 0, "sink", name);
         line(out, 1, "parallelism", &sink.parallelism);

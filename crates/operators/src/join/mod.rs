@@ -1,9 +1,9 @@
-//! Joins of two keyed inputs over keyed state (semantics 1.10): the first is the left one, the second
-//! the right one. Which rows belong together is decided here; what becomes of them is a matter of a
-//! [`JoinFunction`], which is given all pairs of a call.
+//! Joins of two keyed inputs over keyed state (semantics 1.10): the first is the left one, the
+//! second the right one. Which rows belong together is decided here; what becomes of them is a
+//! matter of a [`JoinFunction`], which is given all pairs of a call.
 //!
-//! INVARIANT: what is kept of a key has a timer at which the first of it goes, so that nothing stays
-//! that no row to come can need.
+//! INVARIANT: what is kept of a key has a timer at which the first of it goes, so that nothing
+//! stays that no row to come can need.
 
 mod buffer;
 mod interval;
@@ -63,6 +63,9 @@ const LEFT: StateIndex = StateIndex(1);
 const RIGHT: StateIndex = StateIndex(2);
 const VERSIONS: StateIndex = StateIndex(2);
 
+/// Rows by time and number. What they are is not known; most are text.
+const ROWS: &str = "weir.join.time->utf8";
+
 /// How many rows of a key a call of timers takes; more are due again at once.
 const MOST: usize = if cfg!(test) { 5 } else { 8192 };
 
@@ -76,15 +79,15 @@ impl Rule {
         let state = |name: &str, kind, format: &str| StateDecl {
             name: name.to_owned(),
             kind,
-            format: format!("weir.join.{format}"),
+            format: format.to_owned(),
             version: 1,
             prefetch: false,
             ttl: None,
         };
         vec![
-            state(StateDecl::JOIN_KEYS, StateKind::Value, "key"),
-            state(StateDecl::JOIN_LEFT, StateKind::Map, "rows"),
-            state(right, StateKind::Map, "rows"),
+            state(StateDecl::JOIN_KEYS, StateKind::Value, "weir.join.key"),
+            state(StateDecl::JOIN_LEFT, StateKind::Map, ROWS),
+            state(right, StateKind::Map, ROWS),
             StateDecl::timers(),
         ]
     }

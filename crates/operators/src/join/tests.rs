@@ -612,3 +612,44 @@ fn a_batch_of_a_key_with_many_rows_reads_those_that_are_near() {
     assert!(bench.watermark(i64::MAX, 100).is_empty());
     assert_eq!(bench.subtasks[0].kept(), 0);
 }
+
+#[test]
+fn a_call_that_gives_too_much_is_a_limit_and_keeps_nothing() {
+    let mut bench = Bench::new(Rule::Interval(Interval::new(0, 0).unwrap()));
+    let rows: Vec<_> = (0..100).map(|number| (1, 7, number)).collect();
+    assert!(bench.rows(Side::Left, &rows).is_empty());
+    let subtask = &mut bench.subtasks[0];
+    subtask.operator.options.output = 200;
+    let before = subtask.kept();
+    let keyed = Grouped::of([&b"k1"[..]].into_iter());
+    let values: Column = [&b"9t7"[..]].into_iter().collect();
+    let rows = Rows {
+        values: values.view(),
+        timestamps: &[7],
+        keyed: Some(keyed.view()),
+    };
+    subtask.cx.state.begin(Some(keyed.view()));
+    let failed = subtask.operator.process(&mut subtask.cx, 1, rows);
+    let Err(Failure::Limit(limit)) = failed else {
+        panic!("{failed:?}");
+    };
+    assert_eq!((limit.key, &*limit.value), ("output", "200 bytes"));
+    subtask.cx.state.rollback();
+    assert_eq!(subtask.kept(), before);
+}
+
+#[test]
+fn late_rows_go_to_their_output_and_leave_nothing() {
+    for rule in [
+        Rule::Interval(Interval::new(-5, 5).unwrap()),
+        Rule::Temporal(Temporal::default()),
+    ] {
+        let mut bench = Bench::new(rule);
+        bench.watermark(10, 8);
+        for side in [Side::Left, Side::Right] {
+            bench.rows(side, &[(1, 9, 1), (2, -3, 2)]);
+        }
+        assert_eq!(bench.late, [1, 2, 1, 2]);
+        assert_eq!(bench.subtasks[0].kept(), 0);
+    }
+}
