@@ -52,15 +52,15 @@ impl Alarm {
 
 impl Running {
     pub(super) fn time_changed(&mut self, changes: impl IntoIterator<Item = Change>) {
-        let changes: Vec<Change> = changes.into_iter().collect();
-        if self.mark(changes.iter().copied()) {
-            return;
-        }
-        self.coming
-            .extend(changes.into_iter().map(|change| match change {
+        for change in changes {
+            if self.mark(change) {
+                continue;
+            }
+            self.coming.push_back(match change {
                 Change::Watermark(to) => Coming::Watermark { to, node: 0 },
                 Change::Idle(idle) => Coming::Idle(idle),
-            }));
+            });
+        }
     }
 
     /// Does a call's worth of what has come; `None` where nothing has.

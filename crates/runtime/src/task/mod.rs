@@ -258,6 +258,10 @@ impl Running {
                     self.task.chain.say_watermarks();
                     self.task.chain.flush()?;
                     let alarm = self.next_alarm()?;
+                    if turn.elapsed() > TURN {
+                        // What has woken it already is no wait: a call that computes does so.
+                        tokio::task::yield_now().await;
+                    }
                     if let Some(cancelled) = self.wait(until, alarm).await? {
                         return Ok(cancelled);
                     }
@@ -271,6 +275,9 @@ impl Running {
                     self.task.chain.flush()?;
                     // No timer fires before there is room for what it emits.
                     let until = self.next_call();
+                    if turn.elapsed() > TURN {
+                        tokio::task::yield_now().await;
+                    }
                     if let Some(cancelled) = self.wait(until, None).await? {
                         return Ok(cancelled);
                     }

@@ -392,6 +392,73 @@ fn a_call_that_fails_is_made_again_as_often_as_the_job_says() {
 }
 
 #[test]
+fn calls_that_compute_let_others_on_their_threads() {
+    let (others, ledger) = (Ledger::default(), Ledger::default());
+    let count = Arc::new(AtomicU32::new(0));
+    let seen = count.clone();
+    // As many tasks as there are threads; each wants its turn at once, until the others are
+    // through.
+    let asks = Asking::new(options(Order::Ordered, 10), move |row: String| {
+        let seen = seen.clone();
+        async move {
+            while seen.load(Ordering::SeqCst) < 50 {
+                let began = std::time::Instant::now();
+                while began.elapsed() < Duration::from_millis(3) {
+                    std::hint::spin_loop();
+                }
+                tokio::task::yield_now().await;
+            }
+            Ok(vec![row])
+        }
+    });
+    let counting = map_rows(move |row| {
+        count.fetch_add(1, Ordering::SeqCst);
+        Ok(vec![row.to_owned()])
+    });
+    let valve = Valve::at(0);
+    let opened = valve.clone();
+    let source = MemorySource::of(&[rows(1, 50, 1)]).behind(valve);
+    let job = asking(MemorySource::of(&[dealt()]), 2, asks, &ledger)
+        .source("other", 1, source)
+        .operator("count", 1, "other", Partitioning::Forward, counting)
+        .sink(
+            "others",
+            1,
+            "count",
+            Partitioning::Rebalance,
+            LedgerSink::new(&others),
+        )
+        .listening(at_checkpoint(2, move || opened.open_to(u64::MAX)));
+    finished(&job.run());
+    assert_eq!((ledger.rows().len(), others.rows().len()), (60, 50));
+}
+
+#[test]
+fn large_rows_are_not_held_without_bound() {
+    let (answers, ledger) = (Answers::default(), Ledger::default());
+    // Far more than is held, were it only counted in rows.
+    let large = |n: usize| format!("k-{n:03}{}", "x".repeat(1 << 20));
+    let all: Vec<String> = (0..100).map(large).collect();
+    let asks = held(options(Order::Ordered, 1000), &answers);
+    let given = answers.clone();
+    let source = MemorySource::of(std::slice::from_ref(&all)).reading(1);
+    let job = asking(source, 1, asks, &ledger);
+    let watching = std::thread::spawn(move || {
+        until(|| given.asked().len() >= 64);
+        // More would come within this time, if it came at all.
+        let began = std::time::Instant::now();
+        until(|| began.elapsed() > Duration::from_millis(100));
+        let asked = given.asked().len();
+        given.give_all();
+        asked
+    });
+    finished(&job.run());
+    let asked = watching.join().unwrap();
+    assert!(asked <= 66, "{asked}");
+    assert_eq!(ledger.rows().len(), 100);
+}
+
+#[test]
 fn a_refused_row_is_not_asked_about_again() {
     let options = AsyncOptions {
         retry: Retry::Fixed {

@@ -18,6 +18,9 @@ use crate::{
     },
 };
 
+/// About how many bytes of results leave at once.
+const MAX_BYTES: usize = 4 * Batch::MAX_BYTES;
+
 /// What has left.
 #[derive(Default)]
 pub(crate) struct Left {
@@ -48,8 +51,10 @@ impl Chain {
         let Kind::Waiting(waiting) = &mut node.kind else {
             return Ok(left);
         };
+        let mut bytes = 0;
         while left.rows < Batch::MAX_ROWS
-            && let Some(leaving) = waiting.queue.leave()
+            && bytes < MAX_BYTES
+            && let Some(leaving) = waiting.leave()
         {
             let (row, settled) = match leaving {
                 Leaving::Row(row, settled) => (row, settled),
@@ -65,6 +70,7 @@ impl Chain {
                 failure,
             })?;
             for emitted in called.map(|called| called.emitted).unwrap_or_default() {
+                bytes += emitted.values.byte_len();
                 gather(&mut groups, emitted, &row, keeps_lineage);
             }
         }

@@ -46,36 +46,34 @@ impl Running {
             return false;
         };
         for row in BatchRow::all(batch) {
-            waiting.queue.push(row);
+            waiting.push(row);
         }
         let meters = &self.task.chain.nodes[0].meters;
         meters.rows_in.add(batch.len());
         true
     }
 
-    /// Whether rows wait for their calls to begin, so that no batch is taken.
+    /// Whether rows wait for their calls to begin, or hold too many bytes: no batch is taken then.
     pub(super) fn has_waiting_rows(&mut self) -> bool {
         let waiting = self.task.chain.waiting();
-        waiting.is_some_and(|waiting| waiting.queue.is_full())
+        waiting.is_some_and(|waiting| waiting.is_full())
     }
 
     /// Keeps what has come about time behind the rows before it; `false` where none are kept.
-    pub(super) fn mark(&mut self, changes: impl IntoIterator<Item = Change>) -> bool {
+    pub(super) fn mark(&mut self, change: Change) -> bool {
         let Some(waiting) = self.task.chain.waiting() else {
             return false;
         };
-        for change in changes {
-            waiting.queue.mark(match change {
-                Change::Watermark(to) => Mark {
-                    watermark: Some(to),
-                    ..Mark::default()
-                },
-                Change::Idle(idle) => Mark {
-                    idle: Some(idle),
-                    ..Mark::default()
-                },
-            });
-        }
+        waiting.queue.mark(match change {
+            Change::Watermark(to) => Mark {
+                watermark: Some(to),
+                ..Mark::default()
+            },
+            Change::Idle(idle) => Mark {
+                idle: Some(idle),
+                ..Mark::default()
+            },
+        });
         true
     }
 
@@ -93,6 +91,9 @@ impl Running {
 
     /// Lets calls do their work; gives back whether there is more to do at once.
     pub(super) fn work(&mut self) -> Result<bool, NodeFailure> {
+        if self.task.chain.waiting().is_none() {
+            return Ok(false); // this is asked of each task, between any two things that it does
+        }
         let now = Now {
             monotonic: self.task.monotonic.now(),
             clock: self.task.chain.clock.now(),

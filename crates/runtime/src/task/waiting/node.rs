@@ -27,10 +27,14 @@ use weir_operator::{
 use weir_state::{OperatorState, StateDecl, StateIndex};
 
 use super::{
-    queue::{Ended, Queue},
+    queue::{Ended, Leaving, Queue},
     saved,
 };
 use crate::{letters::BadRows, task::lane::NodeState};
+
+/// The most bytes of rows that are held before no more are taken: the list of them in a checkpoint
+/// has a bound, and what is taken at once is 256 KiB, or one row of at most 16 MiB.
+const MAX_HELD: usize = 64 << 20;
 
 /// How long calls are polled before the task looks at control again (D6).
 const TURN: Duration = Duration::from_millis(5);
@@ -43,6 +47,8 @@ pub(crate) struct WaitingNode {
     decls: Vec<StateDecl>,
     pub(super) bad_rows: BadRows,
     pub(super) queue: Queue<BatchRow, Settled>,
+    /// The bytes of the rows in it.
+    held: usize,
     calls: FuturesUnordered<Abortable<Numbered>>,
     /// How the calls are dropped that are under way.
     drops: HashMap<u64, AbortHandle>,
@@ -115,6 +121,7 @@ impl WaitingNode {
             decls,
             bad_rows: BadRows::Fail,
             queue: Queue::new(options),
+            held: 0,
             calls: FuturesUnordered::new(),
             drops: HashMap::new(),
             waker: Waker::noop().clone(),
@@ -137,9 +144,29 @@ impl WaitingNode {
         let mut rows = Column::new();
         self.state.list_get(IN_FLIGHT, &mut rows)?;
         for saved in rows.iter() {
-            self.queue.push(saved::read(saved)?);
+            self.push(saved::read(saved)?);
         }
         Ok(())
+    }
+
+    /// A row has come.
+    pub(super) fn push(&mut self, row: BatchRow) {
+        self.held += row.value().len();
+        self.queue.push(row);
+    }
+
+    /// What leaves next, if it can.
+    pub(super) fn leave(&mut self) -> Option<Leaving<BatchRow, Settled>> {
+        let leaving = self.queue.leave()?;
+        if let Leaving::Row(row, _) = &leaving {
+            self.held = self.held.saturating_sub(row.value().len());
+        }
+        Some(leaving)
+    }
+
+    /// Whether no more rows are taken.
+    pub(super) fn is_full(&self) -> bool {
+        self.queue.is_full() || self.held > MAX_HELD
     }
 
     /// Lets calls do their work, begins those that are to be made (`begins`), and gives up what
