@@ -30,13 +30,14 @@ use weir_state::{ChannelFile, Error, InFlight, StateFileReader};
 use crate::storage::{Folder, Stores};
 
 pub(crate) use self::{
-    content::{Content, Entry, Held, declared},
+    content::{Content, declared},
     listing::{JobListing, Listed, State, Told},
     place::{JobFolder, Place, Wrong},
     savepoint::{NewSavepoint, NotMade},
     shown::{KeyLook, Look, bytes_of, hex, object},
     verify::{Verified, verify},
 };
+pub(crate) use weir_state::{Entry, Held};
 
 /// The metadata of a checkpoint, in its folder.
 const METADATA: &str = "_metadata";

@@ -12,6 +12,7 @@ use weir_runtime::{JobFailure, RestoreFrom, control::CommandError};
 
 use crate::{
     clock::VirtualClock,
+    held::Holding,
     run::Run,
     setup::Setup,
     shared::{Caught, Fed, FeedState, Row, Shared, State},
@@ -389,6 +390,17 @@ impl Harness {
         let id = self.latest?;
         let folder = JobPaths::new(&self.setup.job).checkpoint(id);
         Some((Arc::clone(&self.setup.keeping.store), folder))
+    }
+
+    /// What the operator holds after the last step. State in files of a backend's own cannot be
+    /// read here.
+    ///
+    /// # Errors
+    /// [`Stopped::Broken`] where it cannot be read.
+    pub fn held(&self) -> Result<Holding, Stopped> {
+        let nothing = || Stopped::Broken("nothing was saved yet".into());
+        let (store, folder) = self.saved().ok_or_else(nothing)?;
+        Holding::read(&*store, &folder, &self.setup.name).map_err(Stopped::Broken)
     }
 
     /// Whether the job has failed, and why.

@@ -13,6 +13,7 @@
 mod clock;
 mod feed;
 mod harness;
+mod held;
 mod kept;
 mod run;
 mod setup;
@@ -20,5 +21,6 @@ mod shared;
 
 pub use clock::VirtualClock;
 pub use harness::{Differs, Harness, Snapshot, Stopped};
+pub use held::Holding;
 pub use setup::{Keeping, Setup};
 pub use shared::{Caught, Row};

@@ -21,7 +21,7 @@ use weir_harness::{Caught, Harness, Keeping, Row, Setup, Stopped};
 use weir_model::{EventTime, KeyGroupRange, Name, Parallelism};
 use weir_operator::{Context, Due, Emitted, Failure, OperatorFactory, Outcome, TaskInfo};
 use weir_runtime::BackendFactory;
-use weir_state::{Backend, HeapBackend, StateDecl, TimerKind};
+use weir_state::{Backend, HeapBackend, Held, StateDecl, TimerKind, When};
 use weir_testkit::{Closures, map_rows};
 
 struct Heap;
@@ -105,6 +105,18 @@ fn fired(_: &mut Context, due: Due<'_>) -> Result<Outcome, Failure> {
         emitted: vec![emitted],
         poisoned: None,
     })
+}
+
+/// All timers that are set, as `<key>: <kind> <time>`.
+fn held_timers(harness: &Harness) -> Vec<String> {
+    let held = harness.held().unwrap();
+    let timer = |(key, when): (&[u8], When)| {
+        let key = String::from_utf8_lossy(&key[1..]).into_owned();
+        format!("{key}: {} {}", when.kind.as_str(), when.at)
+    };
+    let mut timers: Vec<String> = held.timers().into_iter().map(timer).collect();
+    timers.sort();
+    timers
 }
 
 #[test]
@@ -208,6 +220,10 @@ fn a_restore_goes_back_and_a_rescale_goes_on() {
             .unwrap();
         harness.rows(0, rows(&keys)).unwrap();
         assert_eq!(sorted(harness.take(0)), counted(count), "at {parallelism}");
+        let held = harness.held().unwrap();
+        let counts: Vec<&Held> = held.of("count").map(|(_, count)| count).collect();
+        let expected = Held::Cell(count.to_le_bytes().to_vec());
+        assert_eq!(counts, vec![&expected; 20]);
     }
     harness.restore(&snapshot).unwrap();
     assert_eq!(harness.parallelism(), Parallelism::ONE);
@@ -227,6 +243,8 @@ fn a_crash_is_not_seen_where_all_is_in_the_state() {
         .unwrap();
     harness.watermark(0, EventTime(20)).unwrap();
     harness.snapshot().unwrap();
+    let set: Vec<_> = held_timers(&harness);
+    assert_eq!(set, ["b: event-time 30", "c: processing-time 500"]);
     harness
         .rows(0, rows(&["a,event,25", "d,event,15"]))
         .unwrap();

@@ -9,6 +9,7 @@ mod backend;
 pub mod backends;
 mod channels;
 mod decl;
+mod entries;
 mod error;
 mod file;
 mod heap;
@@ -32,6 +33,7 @@ pub use channels::{
     Channel, ChannelFile, ChannelFileWriter, ChannelInput, InFlight, PackedChannels,
 };
 pub use decl::{StateDecl, StateIndex, StateKind, Ttl};
+pub use entries::{Entries, Entry, Held, canonical, entries};
 pub use error::Error;
 pub use file::{
     BaseIndex, Change, NativeReaders, Reference, SavedState, StateFile, StateFileReader,

@@ -14,11 +14,10 @@ use std::{
 
 use weir_model::{CheckpointId, KeyGroup, KeyGroupRange, OperatorName};
 use weir_state::{
-    Backend, Chain, Error, NativeReaders, SnapshotSink, StateDecl, StateFileReader, StateIndex, Ttl,
+    Backend, Chain, Error, NativeReaders, SnapshotSink, StateDecl, StateFileReader, StateIndex,
+    Ttl, canonical,
 };
 use weir_state_rocksdb::{RocksDb, RocksDbOptions};
-
-use super::content::request;
 
 /// The memory of the database: its files are read through once.
 const MEMORY_BYTES: usize = 64 << 20;
@@ -67,7 +66,7 @@ impl Rows {
             blocks: Vec::new(),
             offset: 0,
         };
-        backend.snapshot(&request())?.write(&mut writer)?;
+        backend.snapshot(&canonical())?.write(&mut writer)?;
         let Writing {
             file,
             folder,

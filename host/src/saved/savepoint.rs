@@ -9,9 +9,10 @@ use weir_checkpoint::{FileRef, JobPaths, Metadata, ObjectWriter, SnapshotStore, 
 use weir_model::{OperatorName, SubtaskIndex};
 use weir_state::{
     Backend, Error, HeapBackend, OperatorState, SavedOperatorState, StateDecl, StateFileWriter,
+    canonical,
 };
 
-use super::{METADATA, content::request};
+use super::METADATA;
 use crate::storage::{Folder, Stores};
 
 /// A savepoint in the making.
@@ -105,7 +106,7 @@ impl NewSavepoint {
         state.restore(saved)?;
         let path = JobPaths::state_file(operator, subtask);
         let mut writer = StateFileWriter::to(Object(self.store.create(&path)?))?;
-        writer.add(operator, decls, keyed.snapshot(&request())?)?;
+        writer.add(operator, decls, keyed.snapshot(&canonical())?)?;
         writer.add_operator_state(operator, decls, state.snapshot(), raw)?;
         let file = writer.finish()?;
         file.out.0.finish()?;

@@ -67,6 +67,7 @@ const NEEDS: [(&str, &[&str]); 24] = [
         &[
             "model",
             "event-time",
+            "state",
             "checkpoint",
             "operator",
             "graph",
