@@ -56,15 +56,22 @@ pub(crate) struct Test {
 /// What came of a test file.
 struct Ran {
     path: PathBuf,
-    /// Each case with what was wrong in it; the outer error is that it cannot be run.
-    cases: Result<Vec<(String, Option<Box<Failed>>)>, Diagnostics>,
+    /// An error is why none can be run.
+    cases: Result<Vec<RanCase>, Diagnostics>,
+}
+
+/// What came of a case.
+struct RanCase {
+    name: String,
+    /// What was not as it should be.
+    failed: Option<Box<Failed>>,
 }
 
 impl Ran {
     /// Whether it is shown with more than a line for each case.
     fn is_long(&self) -> bool {
         let cases = self.cases.as_ref();
-        cases.is_ok_and(|cases| cases.iter().any(|(_, failed)| failed.is_some()))
+        cases.is_ok_and(|cases| cases.iter().any(|case| case.failed.is_some()))
     }
 }
 
@@ -106,11 +113,7 @@ impl Test {
     }
 
     /// Runs the cases of a file.
-    fn file(
-        &self,
-        path: &Path,
-        shared: &Shared,
-    ) -> Result<Vec<(String, Option<Box<Failed>>)>, Diagnostics> {
+    fn file(&self, path: &Path, shared: &Shared) -> Result<Vec<RanCase>, Diagnostics> {
         let help = "the arguments are test files, or folders with test files";
         let text = text_of_file(path, "test file", NO_TESTS, help)?;
         let host = shared.config.host_file()?;
@@ -125,7 +128,8 @@ impl Test {
         let wanted = test.cases.iter().filter(|case| is_wanted(&case.name));
         let ran = wanted.map(|case| {
             let failed = case::run(&test, &tested, case).err();
-            (case.name.clone(), failed)
+            let name = case.name.clone();
+            RanCase { name, failed }
         });
         Ok(ran.collect())
     }
@@ -145,7 +149,7 @@ impl Count {
         for ran in all {
             match &ran.cases {
                 Ok(cases) => {
-                    let failed = cases.iter().filter(|(_, failed)| failed.is_some()).count();
+                    let failed = cases.iter().filter(|case| case.failed.is_some()).count();
                     count.failed += failed;
                     count.passed += cases.len() - failed;
                 }
@@ -188,14 +192,14 @@ fn show(ran: &Ran, is_apart: bool) {
     }
     let apart = if is_apart { "\n" } else { "" };
     tell(&format!("{apart}{path}"));
-    for (name, failed) in cases {
+    for RanCase { name, failed } in cases {
         let mark = match failed {
             None => "ok    ",
             Some(_) => "FAILED",
         };
         tell(&format!("  {mark}  {name}"));
     }
-    for failed in cases.iter().filter_map(|(_, failed)| failed.as_ref()) {
+    for failed in cases.iter().filter_map(|case| case.failed.as_ref()) {
         let mut lines = vec![String::new()];
         // It is a result: on standard output, which need not be the terminal.
         let told = failed.diagnostic.render(false, 100);
@@ -215,7 +219,7 @@ fn document(all: &[Ran], count: &Count) -> Value {
         match &ran.cases {
             Err(diagnostics) => errors.extend(diagnostics.iter().map(|one| json!(one))),
             Ok(cases) => {
-                for (name, failed) in cases {
+                for RanCase { name, failed } in cases {
                     let error = failed.as_ref().map(|failed| {
                         let mut error = json!(failed.diagnostic);
                         error["difference"] = json!(text_of(&failed.lines));
