@@ -47,6 +47,15 @@ pub(crate) struct Used {
     pub(crate) digest: String,
 }
 
+impl Used {
+    fn of(component: &Guest, path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            digest: component.info().digest.clone(),
+        }
+    }
+}
+
 /// Components by operator, for messages.
 pub(crate) type Components = Arc<BTreeMap<Name, Used>>;
 
@@ -96,32 +105,15 @@ pub(crate) fn assemble(job: JobFile, shared: &Shared) -> Result<Assembly, Diagno
     let mut operators = HashMap::new();
     let mut used = BTreeMap::new();
     for (name, operator) in &job.operators {
-        if let Some(join) = &operator.join {
-            let factory = joins::factory(&job, operator, join, &files);
-            let config = Arc::from("null");
-            operators.insert(name.clone(), OperatorDeployment { factory, config });
-        }
-        let (Some(component), Some(path)) = (components.get(name), &operator.component) else {
+        let component = components.get(name);
+        let Some(factory) = operator_factory(&world, name, operator)? else {
             continue;
-        };
-        let limits = limits_of(operator, &job.bounds);
-        let factory = match component.waits() {
-            true => waiting::factory(component, operator, limits).map_err(|failure| {
-                let spot = Spot::OperatorComponent(name.clone());
-                Diagnostics::one(not_made(&job, &spot, &failure))
-            })?,
-            false => factory(component, operator, limits),
         };
         let config = Arc::from(operator.config.to_string());
         operators.insert(name.clone(), OperatorDeployment { factory, config });
-        let digest = component.info().digest.clone();
-        used.insert(
-            name.clone(),
-            Used {
-                path: path.clone(),
-                digest,
-            },
-        );
+        if let (Some(component), Some(path)) = (component, &operator.component) {
+            used.insert(name.clone(), Used::of(component, path));
+        }
     }
     let backend = backend::factory(&job.backend);
     let deployment = Deployment {
@@ -140,6 +132,30 @@ pub(crate) fn assemble(job: JobFile, shared: &Shared) -> Result<Assembly, Diagno
         job,
         deployment,
         components: Arc::new(used),
+    })
+}
+
+/// Makes the instances of an operator; `None` where there is nothing to make them of, which is told
+/// of elsewhere.
+fn operator_factory(
+    world: &World<'_>,
+    name: &Name,
+    operator: &Operator,
+) -> Result<Option<Arc<dyn OperatorFactory>>, Diagnostics> {
+    if let Some(join) = &operator.join {
+        return Ok(Some(joins::factory(world.job, operator, join, world.files)));
+    }
+    let Some(component) = world.components.get(name) else {
+        return Ok(None);
+    };
+    let limits = limits_of(operator, &world.job.bounds);
+    if !component.waits() {
+        return Ok(Some(factory(component, operator, limits)));
+    }
+    let made = waiting::factory(component, operator, limits);
+    made.map(Some).map_err(|failure| {
+        let spot = Spot::OperatorComponent(name.clone());
+        Diagnostics::one(not_made(world.job, &spot, &failure))
     })
 }
 

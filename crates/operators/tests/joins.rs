@@ -147,7 +147,7 @@ fn expected(rules: &JoinRules, left: &[String], right: &[String]) -> Vec<String>
                 };
                 let (left, right) = (of_key(left), of_key(right));
                 let times = left.iter().chain(&right).map(|row| time_of(row));
-                for window in windows(rules.assigner, times) {
+                for window in windows(rules.assigner.clone(), times) {
                     let within = |rows: &[String]| -> Vec<String> {
                         let is_in =
                             |row: &&String| (window.start..window.end).contains(&time_of(row));

@@ -15,9 +15,8 @@ use weir_snapshot_store::MemoryStore;
 use weir_state::StateDecl;
 
 use super::{
-    Components, Used, World, backend,
-    components::{limits_of, load_components},
-    factory, file_sources,
+    Components, Used, World, backend, components::load_components, file_sources, joins,
+    operator_factory,
 };
 use crate::cli::Shared;
 
@@ -29,7 +28,8 @@ pub(crate) struct Tested {
     factory: Arc<dyn OperatorFactory>,
     backend: Arc<dyn BackendFactory>,
     start: ProcessingTime,
-    pub(crate) component: Component,
+    /// What it is made of; a join needs none.
+    pub(crate) component: Option<Component>,
     /// For messages.
     pub(crate) components: Components,
     /// Its side outputs, in order.
@@ -55,8 +55,10 @@ impl Tested {
         let mut wrong = Vec::new();
         let components = load_components(&job, shared, &mut wrong);
         let files = file_sources(&job);
+        joins::misfits(&job, &mut wrong);
         let around = Around {
             world: World {
+                job: &job,
                 files: &files,
                 components: &components,
             },
@@ -86,19 +88,18 @@ impl Tested {
                 return Err(wrong);
             }
         };
-        let component = components.get(name).ok_or_else(missing)?;
-        let used = Used {
-            path: operator.component.clone(),
-            digest: component.info().digest.clone(),
-        };
+        let factory = operator_factory(&around.world, name, operator)?.ok_or_else(missing)?;
+        let component = components.get(name);
+        let used = component.zip(operator.component.as_ref());
+        let used = used.map(|(component, path)| (name.clone(), Used::of(component, path)));
         Ok(Self {
             name: name.clone(),
             node,
-            factory: factory(component, operator, limits_of(operator, &job.bounds)),
+            factory,
             backend: backend::factory(&job.backend),
             start: test.start,
-            component: component.clone(),
-            components: Arc::new(BTreeMap::from([(name.clone(), used)])),
+            component: component.cloned(),
+            components: Arc::new(BTreeMap::from_iter(used)),
             side_outputs: job.side_outputs_of(name, &around),
             times,
             job,

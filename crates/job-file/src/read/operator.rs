@@ -165,7 +165,6 @@ pub(super) const OUTPUT: Key<Size> = Key::of("output", Size)
     .without("the limit of the host")
     .example("1MiB");
 
-
 fn component_or_join() -> Vec<serde_json::Value> {
     vec![json!({
         "oneOf": [{ "required": [COMPONENT.name] }, { "required": [JOIN.name] }],

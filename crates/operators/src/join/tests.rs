@@ -144,6 +144,7 @@ impl Subtask {
             metrics: Metrics::default(),
             deadline: None,
             rehearsal: false,
+            said_watermarks: Vec::new(),
         };
         let options = Options {
             rule: rules,

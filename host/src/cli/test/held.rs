@@ -46,7 +46,7 @@ impl Held {
             operator: name.as_str(),
             states: &states,
             keys,
-            render: Renderer::of(&tested.component),
+            render: tested.component.as_ref().and_then(Renderer::of),
         };
         let entries = content.all().map_err(|problem| problem.what)?;
         let keyed = entries.iter().map(|entry| shower.row(entry)).collect();
