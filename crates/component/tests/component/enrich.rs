@@ -126,7 +126,7 @@ fn misbehaving(server: &Server) -> Box<dyn AsyncOperator> {
     operator_of("misbehaving-enrich", &[&server.origin], "{}")
 }
 
-fn call(row: &str) -> AsyncCall {
+pub(crate) fn call(row: &str) -> AsyncCall {
     let batch = Arc::new(Batch {
         values: [row.as_bytes()].into_iter().collect(),
         timestamps: vec![7],

@@ -1,11 +1,21 @@
 //! What a language runtime finds of WASI: standard error that leads to the log, a clock and random
 //! numbers that repeat, and otherwise nothing.
 
-use weir_component::{Component, Limits, Provider};
-use weir_model::ProcessingTime;
-use weir_operator::Failure;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use crate::support::{Hand, Host, OK, Running, data, engine, words_le};
+use weir_component::{Component, Limits, Outside, Provider};
+use weir_model::ProcessingTime;
+use weir_operator::{
+    AsyncOptions, Failure, HttpClient, HttpRequest, OperatorFactory as _, Sending,
+};
+
+use crate::{
+    enrich::call,
+    support::{Hand, Host, OK, Running, data, engine, task, words_le},
+};
 
 /// Functions of WASI by the name that the guest calls them by: where they are from, and their core
 /// parameters and results.
@@ -51,6 +61,10 @@ const AREA: &str = "(i32.const 0xd00)";
 
 /// A guest whose `process` does this, and whose module has these items.
 fn guest(process: &str, items: &str) -> Component {
+    hand(process, items).load(&engine()).unwrap()
+}
+
+fn hand(process: &str, items: &str) -> Hand {
     let mut host = Host::default();
     let memory = "(memory (core memory $libc \"memory\")) (realloc (core func $libc \"realloc\"))";
     let mut function = |name: &str, instance: &str, import: &str, ty: &str| {
@@ -69,13 +83,12 @@ fn guest(process: &str, items: &str) -> Component {
         "resolve-addresses",
         "(param i32 i32 i32 i32)",
     );
-    let hand = Hand {
+    Hand {
         imports: include_str!("wasi.wat").into(),
         host,
         items: items.into(),
         ..Hand::process(format!("{process} i32.const {OK}"))
-    };
-    hand.load(&engine()).unwrap()
+    }
 }
 
 /// Runs a guest whose `process` traps unless all is as expected.
@@ -275,6 +288,50 @@ fn who_waits_is_told_that_nothing_will_come() {
         message.contains("waited in `wasi:io/poll.block`"),
         "{message}"
     );
+}
+
+/// Nobody asks for it.
+struct NoClient;
+
+impl HttpClient for NoClient {
+    fn send(&self, _: HttpRequest) -> Sending {
+        unreachable!("nothing is sent")
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_waits_waits_for_the_clock() {
+    const HOUR_NS: u64 = 3_600_000_000_000;
+    let wait = format!("(call $wasi-block (call $wasi-timer (i64.const {HOUR_NS})))");
+    let clock = expect("(i64.ge_u (call $wasi-monotonic-now) (i64.const 1000000000))");
+    let enrich = format!(
+        "(func (export \"enrich\") (param i32 i32 i32 i64 i32 i32 i32) (result i32)
+            {clock} {wait} i32.const {OK})"
+    );
+    let hand = Hand {
+        exports: include_str!("enrich.wat").into(),
+        ..hand("", &enrich)
+    };
+    let component = hand.load(&engine()).unwrap();
+    let slept = Arc::new(Mutex::new(Vec::new()));
+    let asked = slept.clone();
+    let outside = Outside {
+        http: Arc::new(NoClient),
+        sleep: Arc::new(move |time| {
+            asked.lock().unwrap().push(time);
+            Box::pin(std::future::ready(()))
+        }),
+    };
+    let enrich = component.enriching(Limits::default(), AsyncOptions::default(), outside);
+    let factory = enrich.waits().unwrap();
+    let mut operator = factory.create(&task(0), &"null".into()).unwrap();
+    let called = operator.call(call("a")).await.unwrap();
+    assert!(called.emitted.is_empty());
+    let slept = slept.lock().unwrap();
+    let hour = Duration::from_nanos(HOUR_NS);
+    // What it took to get there has passed already.
+    assert!(slept.len() == 1 && slept[0] <= hour, "{slept:?}");
+    assert!(slept[0] > hour - Duration::from_secs(60), "{slept:?}");
 }
 
 #[test]
