@@ -94,7 +94,7 @@ fn check_waiting(declared: data::Descriptor, optional: &[&str]) -> Result<Descri
         return Err(nonsense(problem));
     }
     Ok(Descriptor {
-        states: vec![StateDecl::in_flight()],
+        states: vec![StateDecl::waiting()],
         inputs: 1,
         side_outputs: declared.side_outputs,
         ..Descriptor::default()
@@ -151,7 +151,7 @@ fn check_states(declared: Vec<data::StateDecl>) -> Result<Vec<StateDecl>, Error>
             );
             return Err(nonsense(problem));
         }
-        if declared.name == StateDecl::IN_FLIGHT {
+        if declared.name == StateDecl::WAITING {
             let problem = format!(
                 "the state `{}`, which is the name of the rows whose results are not out yet",
                 declared.name

@@ -254,7 +254,7 @@ pub trait OperatorFactory: Send + Sync {
     }
     /// Where the calls of the operator wait for something outside: what makes its instances, in
     /// place of [`create`](Self::create). Then [`Descriptor::states`] is
-    /// [`StateDecl::in_flight`](weir_state::StateDecl::in_flight) alone, and it has one input.
+    /// [`StateDecl::waiting`](weir_state::StateDecl::waiting) alone, and it has one input.
     fn waits(&self) -> Option<&dyn AsyncOperatorFactory> {
         None
     }

@@ -71,7 +71,7 @@ pub struct NodeMeters {
     /// Rows sent to a sink for dead letters, because they were refused or without a key.
     pub dead_lettered: Meter,
     /// Rows that were begun and have not left, where calls wait.
-    pub in_flight: Meter,
+    pub waiting: Meter,
     /// Its watermark: of all that it reads, and for a source of what it has given out.
     pub watermark: WatermarkGauge,
     /// Whether it is the sum of what earlier attempts counted.
@@ -134,7 +134,7 @@ impl NodeMeters {
             rows_out: Meter::default(),
             skipped: Meter::default(),
             dead_lettered: Meter::default(),
-            in_flight: Meter::default(),
+            waiting: Meter::default(),
             watermark: WatermarkGauge::default(),
             is_past,
         })

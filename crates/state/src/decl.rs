@@ -151,7 +151,7 @@ impl StateDecl {
     pub const TIMERS: &str = "weir.timers";
     /// The name of the state in which the rows are whose results are not out yet, of an operator
     /// whose calls wait. No component may declare it.
-    pub const IN_FLIGHT: &str = "weir.in-flight";
+    pub const WAITING: &str = "weir.waiting";
 
     /// How many bytes at the end of its keys are a namespace of the key before them: those of a
     /// window. A key group is that of the key alone.
@@ -186,11 +186,11 @@ impl StateDecl {
     /// The declaration of rows whose results are not out yet: the one state of an operator whose
     /// calls wait.
     #[must_use]
-    pub fn in_flight() -> Self {
+    pub fn waiting() -> Self {
         Self {
-            name: Self::IN_FLIGHT.into(),
+            name: Self::WAITING.into(),
             kind: StateKind::OperatorList,
-            format: Self::IN_FLIGHT.into(),
+            format: Self::WAITING.into(),
             version: 1,
             prefetch: false,
             ttl: None,

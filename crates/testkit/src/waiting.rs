@@ -32,7 +32,7 @@ impl Asking {
     {
         Self {
             descriptor: Descriptor {
-                states: vec![StateDecl::in_flight()],
+                states: vec![StateDecl::waiting()],
                 inputs: 1,
                 ..Descriptor::default()
             },

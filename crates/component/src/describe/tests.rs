@@ -306,9 +306,9 @@ fn timers_and_their_interface_need_each_other() {
     );
     check_refused(
         "W0311",
-        "`describe` declares the state `weir.in-flight`, which is the name of the rows whose \
+        "`describe` declares the state `weir.waiting`, which is the name of the rows whose \
          results are not out yet",
-        |d| d.states = vec![state(StateDecl::IN_FLIGHT)],
+        |d| d.states = vec![state(StateDecl::WAITING)],
     );
 }
 
@@ -348,7 +348,7 @@ fn what_waits_has_one_input_and_no_state() {
         check(descriptor, &optional)
     };
     let descriptor = of(|_| {}, None).unwrap();
-    assert_eq!(descriptor.states, [StateDecl::in_flight()]);
+    assert_eq!(descriptor.states, [StateDecl::waiting()]);
     for (change, words) in [
         ((|d| d.inputs = 2) as fn(&mut data::Descriptor), "2 inputs"),
         (|d| d.states = vec![state("sum")], "the state `sum`"),

@@ -309,7 +309,7 @@ fn a_component_whose_calls_wait_has_one_state_of_the_hosts_own() {
     let component = guest("enrich-http");
     assert!(component.waits() && component.imports_http());
     let descriptor = component.descriptor();
-    assert_eq!(descriptor.states, [StateDecl::in_flight()]);
+    assert_eq!(descriptor.states, [StateDecl::waiting()]);
     assert_eq!(descriptor.side_outputs, ["unknown"]);
     assert!(!guest("passthrough").waits());
 }

@@ -161,12 +161,12 @@ fn no_more_rows_than_the_capacity_are_under_way_and_checkpoints_are_taken_meanwh
     assert_eq!(ledger.rows(), all);
     assert!(report.completed >= 3);
     let meters = report.meters.iter().find(|m| m.name.as_str() == "ask");
-    assert_eq!(meters.unwrap().in_flight.get(), 0);
+    assert_eq!(meters.unwrap().waiting.get(), 0);
 }
 
-/// A job that fails when so many calls were answered, once: the rows in flight are called again.
+/// A job that fails when so many calls were answered, once: the rows that wait are called again.
 #[test]
-fn after_a_failure_rows_in_flight_are_called_again_and_come_out_once() {
+fn after_a_failure_rows_that_wait_are_called_again_and_come_out_once() {
     for order in [Order::Ordered, Order::Unordered] {
         let ledger = Ledger::default();
         let all = rows(0, 300, 7);
@@ -254,7 +254,7 @@ fn dealt() -> Vec<String> {
 }
 
 #[test]
-fn a_savepoint_has_the_rows_in_flight_and_any_parallelism_goes_on_with_them() {
+fn a_savepoint_has_the_rows_that_wait_and_any_parallelism_goes_on_with_them() {
     let all = dealt();
     let held_back = Answers::default();
     let (store, ledger) = stopped_with(&held_back, &all, false);
@@ -276,7 +276,7 @@ fn a_savepoint_has_the_rows_in_flight_and_any_parallelism_goes_on_with_them() {
         assert_eq!(ledger.sorted(), expected, "at {parallelism}");
         let asked = answers.asked();
         assert_eq!(asked.len(), 60);
-        // What was in flight is called first.
+        // What waited is called first.
         assert!(parallelism > 1 || asked.last() == all.last(), "{asked:?}");
     }
 }

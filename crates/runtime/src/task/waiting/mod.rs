@@ -104,7 +104,7 @@ impl Running {
             return Ok(false);
         };
         let more = waiting.work(now, begins);
-        meters.in_flight.set(waiting.queue.begun() as u64);
+        meters.waiting.set(waiting.queue.begun() as u64);
         more.map_err(|failure| NodeFailure {
             node: meters.name.clone(),
             failure,

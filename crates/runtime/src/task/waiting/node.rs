@@ -142,7 +142,7 @@ impl WaitingNode {
     /// Takes in the rows of the checkpoint, which come before any other.
     pub(crate) fn open(&mut self) -> Result<(), Failure> {
         let mut rows = Column::new();
-        self.state.list_get(IN_FLIGHT, &mut rows)?;
+        self.state.list_get(WAITING, &mut rows)?;
         for saved in rows.iter() {
             self.push(saved::read(saved)?);
         }
@@ -222,7 +222,7 @@ impl WaitingNode {
             rows.push(&row);
         }
         self.state.begin(false);
-        self.state.list_set(IN_FLIGHT, rows)?;
+        self.state.list_set(WAITING, rows)?;
         self.state.commit();
         Ok(NodeState {
             operator: name.clone(),
@@ -234,7 +234,7 @@ impl WaitingNode {
 }
 
 /// The one state there is.
-const IN_FLIGHT: StateIndex = StateIndex(0);
+const WAITING: StateIndex = StateIndex(0);
 
 fn ended_as(result: Result<Called, NotCalled>) -> Result<Ended<Settled>, Failure> {
     Ok(match result {

@@ -1,7 +1,7 @@
 //! Rows whose results are not out yet, as a checkpoint holds them: an element of an operator list
 //! each, so that they are dealt out evenly at another parallelism.
 //!
-//! Part of the format of checkpoints, version 1 of `weir.in-flight`: two bytes that say what there
+//! Part of the format of checkpoints, version 1 of `weir.waiting`: two bytes that say what there
 //! is, then the event time, the lineage and the key where there are any, and the value to the end.
 //! Numbers are little-endian.
 
