@@ -287,6 +287,8 @@ pub struct NodeStatus {
     pub skipped: u64,
     /// Rows sent to a sink for dead letters.
     pub dead_lettered: u64,
+    /// Rows whose calls wait for something outside, of an operator whose calls do.
+    pub waiting: u64,
     /// The least watermark of its subtasks: for what comes before it nobody waits any more. `None`
     /// = nothing is known yet.
     pub watermark: Option<EventTime>,

@@ -171,6 +171,10 @@ impl Resolve for Around<'_> {
         }
     }
 
+    fn waits(&self, operator: &Name) -> bool {
+        self.world.waits(operator)
+    }
+
     /// Whoever gives the rows that a side output would is the test: its name is all there is to it.
     fn side_outputs(&self, operator: &Name) -> Option<Vec<String>> {
         if *operator == self.test.operator {

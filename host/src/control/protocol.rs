@@ -171,6 +171,9 @@ pub(crate) struct Node {
     pub(crate) rows_out: u64,
     pub(crate) skipped: u64,
     pub(crate) dead_lettered: u64,
+    /// Rows whose calls wait for something outside.
+    #[serde(default)]
+    pub(crate) waiting: u64,
     /// In milliseconds; those of hosts before it have none.
     #[serde(default)]
     pub(crate) watermark_ms: Option<i64>,
@@ -255,6 +258,7 @@ impl Status {
             rows_out: node.rows_out,
             skipped: node.skipped,
             dead_lettered: node.dead_lettered,
+            waiting: node.waiting,
             watermark_ms: node.watermark.map(|watermark| watermark.0),
             watermark_lag_ms: lag(node.watermark, now),
         };

@@ -54,7 +54,7 @@ pub(crate) fn nodes(
     running: &HashSet<TaskId>,
     ended: &HashSet<TaskId>,
 ) -> Vec<NodeStatus> {
-    let mut sums = BTreeMap::<&Name, [u64; 4]>::new();
+    let mut sums = BTreeMap::<&Name, [u64; 5]>::new();
     for meters in meters {
         let sum = sums.entry(&meters.name).or_default();
         let counted = [
@@ -62,6 +62,7 @@ pub(crate) fn nodes(
             meters.rows_out.get(),
             meters.skipped.get(),
             meters.dead_lettered.get(),
+            meters.waiting.get(),
         ];
         for (sum, counted) in sum.iter_mut().zip(counted) {
             *sum += counted;
@@ -82,7 +83,7 @@ pub(crate) fn nodes(
         };
         let (running, ended) = (count(running), count(ended));
         for node in &chain.nodes {
-            let [rows_in, rows_out, skipped, dead_lettered] =
+            let [rows_in, rows_out, skipped, dead_lettered, waiting] =
                 sums.get(&node.name).copied().unwrap_or_default();
             nodes.push(NodeStatus {
                 name: node.name.clone(),
@@ -93,6 +94,7 @@ pub(crate) fn nodes(
                 rows_out,
                 skipped,
                 dead_lettered,
+                waiting,
                 watermark: watermarks
                     .get(&node.name)
                     .copied()

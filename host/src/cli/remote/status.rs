@@ -150,6 +150,10 @@ fn text(status: &Status) -> String {
             0 => String::new(),
             n => format!(", {} left out", grouped(n)),
         };
+        let waiting = match node.waiting {
+            0 => String::new(),
+            n => format!(", {} waiting", grouped(n)),
+        };
         let watermark = match node.watermark_ms {
             None => String::new(),
             Some(i64::MAX) => "; watermark at the end".to_owned(),
@@ -158,7 +162,7 @@ fn text(status: &Status) -> String {
         line(
             &node.name,
             format!(
-                "{} rows in, {} out{left_out}; {} of {} running, {} ended{watermark}",
+                "{} rows in, {} out{left_out}{waiting}; {} of {} running, {} ended{watermark}",
                 grouped(node.rows_in),
                 grouped(node.rows_out),
                 node.running,
