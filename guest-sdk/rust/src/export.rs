@@ -589,7 +589,8 @@ fn fail_by_panic(result: Result<(), String>) {
 /// `operator!(Type, timed, checkpointed)`. A [`WindowAggregate`](crate::WindowAggregate) is
 /// `operator!(Type, aggregate)`, a [`WindowFunction`](crate::WindowFunction)
 /// `operator!(Type, window)`; one of them that is a [`Trigger`](crate::Trigger) names that, too:
-/// `operator!(Type, aggregate, trigger)`. An [`Enrich`](crate::Enrich) is `operator!(Type, enrich)`.
+/// `operator!(Type, aggregate, trigger)`. An [`Enrich`](crate::Enrich) is
+/// `operator!(Type, enrich)`.
 #[macro_export]
 macro_rules! operator {
     ($operator:ty $(, $part:ident)* $(,)?) => {

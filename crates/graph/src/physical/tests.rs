@@ -138,6 +138,7 @@ fn draft() -> impl Strategy<Value = Draft> {
     })
 }
 
+// tidy: long function, one closure over what is drawn
 /// A graph that can run, of a few nodes.
 pub(crate) fn random_graph() -> impl Strategy<Value = LogicalGraph> {
     let sources = prop::collection::vec(1..=2_u32, 1..=3);

@@ -63,6 +63,7 @@ pub(super) fn all_below(top: &'static Keys) -> Vec<&'static Keys> {
     all
 }
 
+// tidy: long function, one document
 /// A job in which each kind of mapping stands once.
 fn base() -> Json {
     json!({
