@@ -132,7 +132,7 @@ impl WindowFunction for ComponentOperator {
         accumulator_of_row: &[u32],
         rows: ColumnView<'_>,
     ) -> Result<Column, Failure> {
-        self.renew(cx)?;
+        self.renew_amid(cx)?;
         let mut ends = Vec::new();
         let values = ColumnIn {
             bytes: rows.contents(),
@@ -158,7 +158,7 @@ impl WindowFunction for ComponentOperator {
         accumulators: ColumnView<'_>,
         group_ends: &[u32],
     ) -> Result<Column, Failure> {
-        self.renew(cx)?;
+        self.renew_amid(cx)?;
         let mut ends = Vec::new();
         let column = ColumnIn {
             bytes: accumulators.contents(),
@@ -202,7 +202,7 @@ impl WindowFunction for ComponentOperator {
                 message: "all rows of windows for a component that folds them".into(),
             });
         };
-        self.renew(cx)?;
+        self.renew_amid(cx)?;
         let starts: Vec<i64> = fired.windows.iter().map(|window| window.start).collect();
         let ends: Vec<i64> = fired.windows.iter().map(|window| window.end).collect();
         let (mut of_keys, mut of_all) = (Vec::new(), Vec::new());

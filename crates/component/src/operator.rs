@@ -141,8 +141,29 @@ impl ComponentOperator {
     /// Between calls: makes an instance where the last one was lost, and replaces one whose memory
     /// has outgrown what it needs.
     pub(crate) fn renew(&mut self, cx: &mut Box<Context>) -> Result<(), Failure> {
-        if self.component.descriptor().keeps_memory {
+        match self.needs_another() {
+            true => self.reset(cx),
+            false => Ok(()),
+        }
+    }
+
+    /// As [`renew`](Self::renew), in the midst of a call of an operator of the host, which may have
+    /// written: that stays. For a component without state, whose `open` can write none.
+    pub(crate) fn renew_amid(&mut self, cx: &mut Box<Context>) -> Result<(), Failure> {
+        if !self.needs_another() {
             return Ok(());
+        }
+        let metrics = cx.metrics.clone();
+        let replaced = self.replace(cx);
+        // What `open` counts counts once.
+        cx.metrics = metrics;
+        replaced
+    }
+
+    /// Whether there is no instance, or one whose memory has outgrown what it needs, which goes.
+    fn needs_another(&mut self) -> bool {
+        if self.component.descriptor().keeps_memory {
+            return false;
         }
         if self.instance.is_some() && self.size.outgrown(self.memory_bytes()) {
             tracing::debug!(
@@ -152,10 +173,25 @@ impl ComponentOperator {
             self.size.replaced(self.memory_bytes());
             self.instance = None;
         }
-        if self.instance.is_none() {
-            return self.reset(cx);
+        self.instance.is_none()
+    }
+
+    /// Makes another instance, open if the last one was.
+    fn replace(&mut self, cx: &mut Box<Context>) -> Result<(), Failure> {
+        if self.component.descriptor().checkpointed {
+            return Err(Failure::Internal {
+                message: "an instance that was given what it had saved cannot be made anew; its \
+                          task has to be restored"
+                    .into(),
+            });
         }
-        Ok(())
+        // The old one goes first, so that there are never two.
+        self.instance = None;
+        self.instance = Some(self.instantiate()?);
+        match self.open {
+            true => self.open_instance(cx),
+            false => Ok(()),
+        }
     }
 
     fn prefetch(&mut self, cx: &mut Context) -> Result<(), Failure> {
@@ -407,26 +443,16 @@ impl Operator for ComponentOperator {
     }
 
     fn reset(&mut self, cx: &mut Box<Context>) -> Result<(), Failure> {
-        if self.component.descriptor().checkpointed {
-            return Err(Failure::Internal {
-                message: "an instance that was given what it had saved cannot be made anew; its \
-                          task has to be restored"
-                    .into(),
-            });
-        }
-        // The old one goes first, so that there are never two.
-        self.instance = None;
-        self.instance = Some(self.instantiate()?);
         if !self.open {
-            return Ok(());
+            return self.replace(cx);
         }
-        let opened = self.open_instance(cx);
+        let replaced = self.replace(cx);
         // What `open` writes counts once. Nothing else goes with it: whoever wants a fresh instance
         // has only just begun, or has rolled back.
         cx.state.rollback();
         cx.operator_state.rollback();
         cx.metrics.rollback();
-        opened
+        replaced
     }
 }
 

@@ -171,7 +171,7 @@ impl ComponentOperator {
         asked: Asked<'_>,
         added: Added<'_>,
     ) -> Result<Decided, Failure> {
-        self.renew(cx)?;
+        self.renew_amid(cx)?;
         let (mut laid, mut ends) = (Laid::default(), Vec::new());
         let windows = laid.lay(&asked);
         let rows = AddedIn {
@@ -204,7 +204,7 @@ impl ComponentOperator {
         asked: Asked<'_>,
         due: DueTimers<'_>,
     ) -> Result<Decided, Failure> {
-        self.renew(cx)?;
+        self.renew_amid(cx)?;
         let phase = Phase::OnWindowTimers;
         let mut laid = Laid::default();
         let windows = laid.lay(&asked);

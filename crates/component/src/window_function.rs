@@ -134,7 +134,7 @@ impl WindowFunction for WholeWindows {
     }
 
     fn accept(&mut self, cx: &mut Box<Context>, rows: ColumnView<'_>) -> Result<(), Failure> {
-        self.0.renew(cx)?;
+        self.0.renew_amid(cx)?;
         let mut ends = Vec::new();
         let values = ColumnIn {
             bytes: rows.contents(),
@@ -236,7 +236,7 @@ impl WholeWindows {
         else {
             return Err(folds_nothing());
         };
-        self.0.renew(cx)?;
+        self.0.renew_amid(cx)?;
         let rows = rows_of(ends, &part);
         let windows = fired.windows.get(part.clone()).unwrap_or_default();
         let starts: Vec<i64> = windows.iter().map(|window| window.start).collect();

@@ -4,7 +4,7 @@
 use weir_component::Limits;
 use weir_model::{Column, EventTime, OptionalColumn, ProcessingTime};
 use weir_operator::{
-    Added, Asked, Contents, Decided, Emitted, Failure, FiredWindows, Verdict, Window,
+    Added, Asked, Contents, Decided, Emitted, Failure, FiredWindows, Metric, Verdict, Window,
     WindowFunction, WindowFunctionFactory as _,
 };
 
@@ -149,6 +149,23 @@ fn a_window_that_is_larger_than_the_memory_of_the_guest_names_the_limit() {
     ] {
         assert!(message.contains(says), "{message}");
     }
+}
+
+#[test]
+fn an_instance_that_is_replaced_amid_a_call_leaves_what_the_call_did() {
+    let mut medians = medians(Limits::default());
+    medians.1.cx.metrics.report("kept", Metric::Counter(1));
+    // Rows so large that behind their window the instance has outgrown what it needs.
+    let long = "0".repeat(12 << 20);
+    let mut rows = rows([3]);
+    rows.push(format!("{long},2,UA,1,N1,EWR,IAH,4,11,1400").as_bytes());
+    let emitted = apply(&mut medians, &[("EWR", 2)], &rows).unwrap();
+    assert_eq!(medians_of(&emitted).len(), 1);
+    let rows = self::rows([5]);
+    apply(&mut medians, &[("EWR", 1)], &rows).unwrap();
+    medians.1.cx.metrics.commit();
+    let kept = medians.1.cx.metrics.all().get("kept");
+    assert_eq!(kept, Some(&Metric::Counter(1)));
 }
 
 #[test]
