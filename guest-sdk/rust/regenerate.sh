@@ -23,6 +23,7 @@ generate keyed-broadcast-part keyed_broadcast_bindings
 generate aggregate-part aggregate_bindings
 generate window-function-part window_function_bindings
 generate trigger-part trigger_bindings
+generate join-part join_bindings
 generate enrich-part enrich_bindings
 
 if [ "${1:-}" = "--check" ]; then
@@ -34,6 +35,7 @@ if [ "${1:-}" = "--check" ]; then
     cmp "$out/aggregate_part.rs" src/aggregate_bindings.rs
     cmp "$out/window_function_part.rs" src/window_function_bindings.rs
     cmp "$out/trigger_part.rs" src/trigger_bindings.rs
+    cmp "$out/join_part.rs" src/join_bindings.rs
     cmp "$out/enrich_part.rs" src/enrich_bindings.rs
 else
     cp "$out/operator.rs" src/bindings.rs
@@ -44,5 +46,6 @@ else
     cp "$out/aggregate_part.rs" src/aggregate_bindings.rs
     cp "$out/window_function_part.rs" src/window_function_bindings.rs
     cp "$out/trigger_part.rs" src/trigger_bindings.rs
+    cp "$out/join_part.rs" src/join_bindings.rs
     cp "$out/enrich_part.rs" src/enrich_bindings.rs
 fi

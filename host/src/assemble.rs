@@ -143,7 +143,8 @@ fn operator_factory(
     operator: &Operator,
 ) -> Result<Option<Arc<dyn OperatorFactory>>, Diagnostics> {
     if let Some(join) = &operator.join {
-        return Ok(Some(joins::factory(world.job, operator, join, world.files)));
+        let function = world.components.get(name);
+        return Ok(Some(joins::factory(world, operator, join, function)));
     }
     let Some(component) = world.components.get(name) else {
         return Ok(None);
@@ -189,7 +190,8 @@ impl Resolve for World<'_> {
     }
 
     fn side_outputs(&self, operator: &Name) -> Option<Vec<String>> {
-        if self.job.operators.get(operator)?.join.is_some() {
+        let node = self.job.operators.get(operator)?;
+        if node.join.is_some() && node.component.is_none() {
             return Some(Vec::new());
         }
         let component = self.components.get(operator)?;

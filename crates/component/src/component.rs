@@ -14,7 +14,7 @@ use weir_operator::{
 };
 
 use crate::{
-    ComponentEnrich, ComponentWindows, Engine, Error, Limits, Outside, Provider,
+    ComponentEnrich, ComponentJoins, ComponentWindows, Engine, Error, Limits, Outside, Provider,
     bindings::OperatorPre,
     describe,
     evolving::ComponentEvolve,
@@ -34,6 +34,7 @@ struct Loaded {
     aggregates: bool,
     sees_windows: bool,
     triggers: bool,
+    joins: bool,
     /// The states that go along with each call.
     prefetched: Vec<u32>,
     pre: OperatorPre<Guest>,
@@ -132,6 +133,7 @@ impl Engine {
             aggregates: optional.contains(&interfaces::AGGREGATE),
             sees_windows: optional.contains(&interfaces::WINDOW_FUNCTION),
             triggers: optional.contains(&interfaces::TRIGGER),
+            joins: optional.contains(&interfaces::JOIN),
             prefetched: prefetched.map(|(index, _)| index).collect(),
             descriptor,
             pre,
@@ -202,6 +204,19 @@ impl Component {
     #[must_use]
     pub fn triggers(&self) -> bool {
         self.0.triggers
+    }
+
+    /// Whether it makes the rows of joins.
+    #[must_use]
+    pub fn joins(&self) -> bool {
+        self.0.joins
+    }
+
+    /// A factory of instances with these limits, as functions of joins. For one that
+    /// [`joins`](Self::joins).
+    #[must_use]
+    pub fn joining(&self, limits: Limits) -> ComponentJoins {
+        ComponentJoins::new(self.clone(), limits)
     }
 
     /// A factory of instances with these limits, as functions of windows: where `folds` is set for

@@ -35,6 +35,8 @@ pub(crate) enum Phase {
     Apply,
     OnRows,
     OnWindowTimers,
+    AcceptJoined,
+    Project,
     Enrich,
     EndOfInput,
     Finish,
@@ -62,6 +64,8 @@ impl fmt::Display for Phase {
             Self::Apply => "`apply`",
             Self::OnRows => "`on-rows`",
             Self::OnWindowTimers => "`on-timers` of `trigger`",
+            Self::AcceptJoined => "`accept` of `join`",
+            Self::Project => "`project`",
             Self::Enrich => "`enrich`",
             Self::EndOfInput => "`end-of-input`",
             Self::Finish => "`finish`",
@@ -151,6 +155,9 @@ impl Guest {
                 Err(self.misplaced_because(import, "what a window holds is its rows"))
             }
             Phase::OnRows | Phase::OnWindowTimers => Err(self.misplaced_because(import, TRIGGER)),
+            Phase::AcceptJoined | Phase::Project => {
+                Err(self.misplaced_because(import, "the rows of a join are kept by the host"))
+            }
             Phase::Enrich => {
                 Err(self.misplaced_because(import, "an operator whose calls wait has no state"))
             }
@@ -185,6 +192,9 @@ impl Guest {
                 Err(self.misplaced_because(import, "what a window holds is its rows"))
             }
             Phase::OnRows | Phase::OnWindowTimers => Err(self.misplaced_because(import, TRIGGER)),
+            Phase::AcceptJoined | Phase::Project => {
+                Err(self.misplaced_because(import, "the rows of a join are kept by the host"))
+            }
             Phase::Enrich => {
                 Err(self.misplaced_because(import, "an operator whose calls wait has no state"))
             }
@@ -217,6 +227,8 @@ impl Guest {
             | Phase::Apply
             | Phase::OnRows
             | Phase::OnWindowTimers
+            | Phase::AcceptJoined
+            | Phase::Project
             | Phase::Enrich
             | Phase::EndOfInput
             | Phase::Finish

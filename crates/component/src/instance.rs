@@ -20,6 +20,7 @@ use crate::{
     engine::TICK,
     evolving::Evolving,
     guest::{Guest, Phase},
+    join::Joins,
     keyed_broadcast::KeyedBroadcast,
     timed::Timed,
     trap::FailedCall,
@@ -52,6 +53,8 @@ pub(crate) struct Exports {
     pub(crate) windows: Option<WindowFunctions>,
     /// And decides when they give their results.
     pub(crate) trigger: Option<Triggers>,
+    /// And makes the rows of joins.
+    pub(crate) join: Option<Joins>,
 }
 
 /// An instance and its store.
@@ -181,6 +184,8 @@ impl Instance {
                 | Phase::Apply
                 | Phase::OnRows
                 | Phase::OnWindowTimers
+                | Phase::AcceptJoined
+                | Phase::Project
         );
         let deadline = cx.deadline.filter(|_| rows);
         let time = deadline.map_or(limits.time_per_call, |d| d.min(limits.time_per_call));
@@ -244,6 +249,7 @@ impl Exports {
             aggregate: Aggregate::of(component, store, instance)?,
             windows: WindowFunctions::of(component, store, instance)?,
             trigger: Triggers::of(component, store, instance)?,
+            join: Joins::of(component, store, instance)?,
         })
     }
 

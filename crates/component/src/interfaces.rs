@@ -23,6 +23,10 @@ pub(crate) const WINDOW_FUNCTION_EXPORT: &str = "weir:operator/window-function@0
 pub(crate) const TRIGGER: &str = "trigger";
 /// The same by its full name.
 pub(crate) const TRIGGER_EXPORT: &str = "weir:operator/trigger@0.1.0";
+/// The interface of a component that makes the rows of a join.
+pub(crate) const JOIN: &str = "join";
+/// The same by its full name.
+pub(crate) const JOIN_EXPORT: &str = "weir:operator/join@0.1.0";
 /// The interface of a component that saves and restores something of its own.
 pub(crate) const CHECKPOINTED: &str = "checkpointed";
 /// The same by its full name.
@@ -44,11 +48,12 @@ pub(crate) const HTTP_IMPORT: &str = "weir:operator/http@0.1.0";
 /// The interfaces of `weir:operator` that a component may import.
 const HOST: [&str; 6] = ["context", "data", HTTP, "state", "telemetry", "timers"];
 /// The interfaces of `weir:operator` that a component may export beside `logic`.
-const OPTIONAL: [&str; 9] = [
+const OPTIONAL: [&str; 10] = [
     AGGREGATE,
     CHECKPOINTED,
     ENRICH,
     EVOLVING,
+    JOIN,
     KEYED_BROADCAST,
     "selector",
     TIMED,
@@ -178,6 +183,8 @@ pub(crate) fn exported<'a>(exports: &[&'a str]) -> Exported<'a> {
                     "it is a function of windows (`window-function`), and must export `logic` as \
                      operators do",
                 )
+            } else if of_weir(JOIN).is_some() {
+                Some("it makes the rows of joins (`join`), and must export `logic` as operators do")
             } else if exports_of("wasi:cli") {
                 Some("it is a program (`wasi:cli/run`), not an operator")
             } else if exports_of("wasi:http") {
@@ -249,6 +256,7 @@ mod tests {
         let hints = [
             ("weir:operator/aggregate@0.1.0", "windows"),
             ("weir:operator/window-function@0.1.0", "function of windows"),
+            ("weir:operator/join@0.1.0", "rows of joins"),
             ("wasi:cli/run@0.2.0", "program"),
             ("wasi:http/incoming-handler@0.2.0", "HTTP"),
         ];

@@ -428,7 +428,7 @@ pub struct Operator {
     pub renamed_from: Option<Name>,
     /// Number of subtasks.
     pub parallelism: Parallelism,
-    /// `component`: the file of the component. A `join` has none.
+    /// `component`: the file of the component; a `join` without one gives its pairs as they are.
     pub component: Option<PathBuf>,
     /// `inputs` in order; the component sees their index.
     pub inputs: Vec<Input>,

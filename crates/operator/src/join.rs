@@ -58,11 +58,32 @@ pub trait JoinFunction: Send {
     /// [`Failure`]; the task fails.
     fn reset(&mut self, cx: &mut Box<Context>) -> Result<(), Failure>;
 
+    /// Whether [`accept`](Self::accept) has anything to say.
+    fn looks_at_rows(&self) -> bool {
+        false
+    }
+
+    /// Looks at rows of an input as they come, before they are kept: 0 is the left one.
+    ///
+    /// # Errors
+    /// [`Failure`]; a [`Failure::Guest`] with a row refuses that one, and nothing of the call is
+    /// kept.
+    fn accept(
+        &mut self,
+        cx: &mut Box<Context>,
+        input: u32,
+        rows: ColumnView<'_>,
+    ) -> Result<(), Failure> {
+        let _ = (cx, input, rows);
+        Ok(())
+    }
+
     /// The rows of pairs. The origin of a row is its pair; what has no time of its own gets that of
     /// its pair.
     ///
     /// # Errors
-    /// [`Failure`]; nothing of the call is kept.
+    /// [`Failure`]; nothing of the call is kept. A [`Failure::Guest`] with a row refuses the pair
+    /// of that index.
     fn project(&mut self, cx: &mut Box<Context>, pairs: Pairs<'_>)
     -> Result<Vec<Emitted>, Failure>;
 }

@@ -1,6 +1,8 @@
 //! Runs an operator over batches: the loop over the rows, what becomes of an error, and the
 //! hand-over of state, metrics and output at the end of a call.
 
+mod results;
+
 use std::marker::PhantomData;
 use std::rc::Rc;
 
@@ -16,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::handles::making;
 use crate::host::Host;
 use crate::inputs::Inputs;
+use crate::join::AllPairs;
 use crate::operator::{IntoOperator, Operator};
 use crate::output::Outputs;
 use crate::row::Row;
@@ -91,11 +94,15 @@ pub trait Logic {
         windows: Vec<Window>,
         accumulators: BytesColumn,
     ) -> std::result::Result<Vec<Emitted>, String>;
-    /// `window-function.accept`
+    /// `window-function.accept`, of input 0, and `join.accept`
     ///
     /// # Errors
     /// See the contract.
-    fn accept(&mut self, rows: BytesColumn) -> std::result::Result<Option<Poison>, String>;
+    fn accept(
+        &mut self,
+        input: u32,
+        rows: BytesColumn,
+    ) -> std::result::Result<Option<Poison>, String>;
     /// `window-function.apply`
     ///
     /// # Errors
@@ -106,6 +113,14 @@ pub trait Logic {
         windows: Vec<Window>,
         rows: AllRows,
     ) -> std::result::Result<Vec<Emitted>, String>;
+    /// `join.project`
+    ///
+    /// # Errors
+    /// See the contract.
+    fn project(
+        &mut self,
+        pairs: &AllPairs,
+    ) -> std::result::Result<std::result::Result<Vec<Emitted>, Poison>, String>;
     /// `trigger.on-rows` and `trigger.on-timers`
     ///
     /// # Errors
@@ -448,44 +463,6 @@ impl<O: Operator> Driver<O> {
         Ok(None)
     }
 
-    /// Calls a function for each window of a call, with its key in hand.
-    fn give_results(
-        &mut self,
-        keys: &BytesColumn,
-        windows: &[Window],
-        mut function: impl FnMut(&mut O, (Window, usize), &mut Ctx<O::Out>) -> Result<()>,
-    ) -> Result<()> {
-        for (index, &window) in windows.iter().enumerate() {
-            let mut ctx = Ctx {
-                env: Env {
-                    host: &*self.call.host,
-                },
-                outputs: &mut self.outputs,
-                origin: Some(index as u32),
-                key: column::row(keys, index)?,
-                input: 0,
-                types: PhantomData,
-            };
-            function(&mut self.operator, (window, index), &mut ctx)?;
-        }
-        Ok(())
-    }
-
-    fn all_results(
-        &mut self,
-        keys: &BytesColumn,
-        windows: &[Window],
-        function: impl FnMut(&mut O, (Window, usize), &mut Ctx<O::Out>) -> Result<()>,
-    ) -> std::result::Result<Vec<Emitted>, String> {
-        self.call.begin_without_rows(Scope::Nothing);
-        let result = self.give_results(keys, windows, function);
-        let result = result.and_then(|()| {
-            self.flush()?;
-            self.outputs.take(windows.len(), &[])
-        });
-        self.finish_call(result)
-    }
-
     /// The end of a call that may have refused a row.
     fn end_of_look(
         &mut self,
@@ -697,10 +674,27 @@ impl<O: Operator> Logic for Driver<O> {
         })
     }
 
-    fn accept(&mut self, rows: BytesColumn) -> std::result::Result<Option<Poison>, String> {
+    fn accept(
+        &mut self,
+        input: u32,
+        rows: BytesColumn,
+    ) -> std::result::Result<Option<Poison>, String> {
         self.call.begin_without_rows(Scope::Nothing);
-        let result = self.operator.accept(&rows);
+        let result = self.operator.accept(input, &rows);
         self.end_of_look(result)
+    }
+
+    fn project(
+        &mut self,
+        pairs: &AllPairs,
+    ) -> std::result::Result<std::result::Result<Vec<Emitted>, Poison>, String> {
+        let result = self.run_pairs(pairs);
+        if let Ok(Err(_)) = &result {
+            // Nothing of the call counts; the host calls again without the pair.
+            self.call.fail();
+            self.outputs.clear();
+        }
+        self.finish_call(result)
     }
 
     fn apply(

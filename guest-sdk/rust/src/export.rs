@@ -1,5 +1,7 @@
 //! The glue between the component's exports and the operator.
 
+mod joins;
+
 use std::cell::RefCell;
 
 use crate::aggregate_bindings::exports::weir::operator::aggregate;
@@ -61,6 +63,9 @@ pub trait AggregateComponent: Component {}
 /// A component made by [`operator!`](crate::operator) of a
 /// [`WindowFunction`](crate::WindowFunction).
 pub trait WindowComponent: Component {}
+
+/// A component made by [`operator!`](crate::operator) of a [`JoinFunction`](crate::JoinFunction).
+pub trait JoinComponent: Component {}
 
 /// A component made by [`operator!`](crate::operator) of an operator that is a [`Trigger`].
 pub trait TriggerComponent: Component {}
@@ -310,7 +315,7 @@ impl<C: WindowComponent> window_function::Guest for C {
         rows: window_function::BytesColumn,
     ) -> Result<Option<window_function::Poison>, String> {
         let rows = whole_in(rows);
-        let poisoned = with::<C, _>(|logic| logic.accept(rows))?;
+        let poisoned = with::<C, _>(|logic| logic.accept(0, rows))?;
         Ok(poisoned.map(|poison| window_function::Poison {
             row: poison.row,
             message: poison.message,
@@ -589,8 +594,8 @@ fn fail_by_panic(result: Result<(), String>) {
 /// `operator!(Type, timed, checkpointed)`. A [`WindowAggregate`](crate::WindowAggregate) is
 /// `operator!(Type, aggregate)`, a [`WindowFunction`](crate::WindowFunction)
 /// `operator!(Type, window)`; one of them that is a [`Trigger`](crate::Trigger) names that, too:
-/// `operator!(Type, aggregate, trigger)`. An [`Enrich`](crate::Enrich) is
-/// `operator!(Type, enrich)`.
+/// `operator!(Type, aggregate, trigger)`. A [`JoinFunction`](crate::JoinFunction) is
+/// `operator!(Type, join)`, an [`Enrich`](crate::Enrich) `operator!(Type, enrich)`.
 #[macro_export]
 macro_rules! operator {
     ($operator:ty $(, $part:ident)* $(,)?) => {
@@ -661,6 +666,15 @@ macro_rules! operator {
     };
     (
         @part $operator:ty, $make:ident, { $($const:item)* }, { $($more:item)* },
+        join $($rest:ident)*
+    ) => {
+        $crate::operator!(
+            @part $operator, $make, { $($const)* },
+            { $($more)* $crate::operator!(@join); }, $($rest)*
+        );
+    };
+    (
+        @part $operator:ty, $make:ident, { $($const:item)* }, { $($more:item)* },
         aggregate $($rest:ident)*
     ) => {
         $crate::operator!(
@@ -675,7 +689,7 @@ macro_rules! operator {
         ::core::compile_error!(concat!(
             "`", stringify!($other), "` is no part of an operator: these are `timed`, \
              `keyed_broadcast`, `checkpointed`, `evolving`, `aggregate`, `window`, \
-             `trigger` and `enrich`"
+             `trigger`, `join` and `enrich`"
         ));
     };
     (@keyed_broadcast) => {
@@ -700,6 +714,14 @@ macro_rules! operator {
         #[cfg(target_family = "wasm")]
         $crate::window_function_bindings::export! {
             TheOperator with_types_in $crate::window_function_bindings
+        }
+    };
+    (@join) => {
+        impl $crate::export::JoinComponent for TheOperator {}
+
+        #[cfg(target_family = "wasm")]
+        $crate::join_bindings::export! {
+            TheOperator with_types_in $crate::join_bindings
         }
     };
     (@enrich) => {

@@ -47,7 +47,7 @@
 //! - state of a key: [`Value`], [`List`], [`Map`], [`Reducing`], [`Aggregating`]; of the subtask:
 //!   [`OperatorList`], [`Broadcast`]; [`StateCodec`], [`record!`]
 //! - time: [`Timers`], [`Timer`]; windows: [`WindowAggregate`], [`WindowFunction`],
-//!   [`Trigger`]
+//!   [`Trigger`]; joins: [`JoinFunction`]
 //! - calls that wait for something outside: [`Enrich`], [`http`]
 //! - checkpoints: [`Checkpointed`]
 //! - around: [`Ctx`], [`Env`], [`SideOutput`], [`Counter`], [`Gauge`], [`Histogram`]
@@ -145,6 +145,21 @@ mod host;
 pub mod http;
 #[doc(hidden)]
 pub mod inputs;
+mod join;
+#[allow(
+    clippy::all,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    unsafe_code,
+    unreachable_pub,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    reason = "generated; see regenerate.sh"
+)]
+#[rustfmt::skip]
+#[doc(hidden)]
+pub mod join_bindings;
 #[cfg(feature = "json")]
 mod json;
 mod key;
@@ -229,6 +244,7 @@ pub use error::{Context, Error, Result};
 pub use evolve::{Evolve, Evolving};
 pub use host::{Level, Task};
 pub use inputs::Inputs;
+pub use join::JoinFunction;
 #[cfg(feature = "json")]
 pub use json::{Json, from_json};
 pub use key::Key;
@@ -271,6 +287,8 @@ mod book {
     struct TimersOfKeys;
     #[doc = include_str!("../../../docs/operators/windows.md")]
     struct Windows;
+    #[doc = include_str!("../../../docs/operators/joins.md")]
+    struct Joins;
     #[doc = include_str!("../../../docs/operators/enrichment.md")]
     struct Enrichment;
     #[doc = include_str!("../../../docs/operators/testing.md")]

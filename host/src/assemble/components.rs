@@ -8,7 +8,7 @@ use weir_model::Name;
 use weir_operator::Descriptor;
 use weir_state::StateKind;
 
-use super::{waiting, windows};
+use super::{joins, waiting, windows};
 use crate::{cli::Shared, render::Bar};
 
 /// Loads the component of each operator and checks it against what the job says of it.
@@ -45,6 +45,7 @@ pub(super) fn load_components(
             Ok(component) => {
                 wrong.extend(misfits(job, name, operator, component.descriptor()));
                 wrong.extend(windows::misfit(job, name, operator, &component));
+                wrong.extend(joins::component_misfit(job, name, operator, &component));
                 wrong.extend(waiting::misfit(job, name, operator, &component));
                 loaded.insert(name.clone(), component);
             }
@@ -109,7 +110,8 @@ fn inputs_misfit(
     descriptor: &Descriptor,
 ) -> Option<Diagnostic> {
     let given = operator.inputs.len();
-    if descriptor.inputs as usize == given {
+    // That a join has two is told of all joins.
+    if descriptor.inputs as usize == given || operator.join.is_some() && given != 2 {
         return None;
     }
     let plural = if given == 1 { "" } else { "s" };

@@ -1,7 +1,9 @@
-//! Joins of a job: operators that the host runs itself, and whether their inputs fit.
+//! Joins of a job: operators that the host runs itself, and whether their inputs fit, and the
+//! components that make rows of pairs.
 
 use std::{collections::HashMap, sync::Arc};
 
+use weir_component::Component as Guest;
 use weir_connectors::FileSource;
 use weir_formats::{Embed, JsonPairs};
 use weir_job_file::{
@@ -9,8 +11,12 @@ use weir_job_file::{
     SourceConnector, Spot,
 };
 use weir_model::Name;
-use weir_operator::OperatorFactory;
+use weir_operator::{JoinFunctionFactory, OperatorFactory};
 use weir_operators::{JoinFactory, JoinRules as Rules};
+
+use super::{World, components::limits_of};
+
+const MISFIT: &str = "W0345";
 
 /// How many bytes of pairs a call may give where the job file does not say it: a window with many
 /// rows of both inputs gives all of them in one call.
@@ -27,7 +33,7 @@ pub(super) fn misfits(job: &JobFile, wrong: &mut Vec<Diagnostic>) {
 
 fn misfit(job: &JobFile, name: &Name, operator: &Operator) -> Option<Diagnostic> {
     let wrong = |spot: Spot, message: String, label: &str, help: &str| {
-        Some(job.diagnose(&spot, "W0345", message, label, Some(help.to_owned())))
+        Some(job.diagnose(&spot, MISFIT, message, label, Some(help.to_owned())))
     };
     let inputs = &operator.inputs;
     if inputs.len() != 2 {
@@ -75,6 +81,60 @@ fn misfit(job: &JobFile, name: &Name, operator: &Operator) -> Option<Diagnostic>
     wrong(spot, message, "this source has no `timestamp`", help)
 }
 
+/// Whether a component makes rows of pairs, and the operator has some, and whether it has nothing
+/// of its own beside them.
+pub(super) fn component_misfit(
+    job: &JobFile,
+    name: &Name,
+    operator: &Operator,
+    component: &Guest,
+) -> Option<Diagnostic> {
+    let wrong = |spot: Spot, message: String, label: &str, help: &str| {
+        Some(job.diagnose(&spot, MISFIT, message, label, Some(help.to_owned())))
+    };
+    let of_component = Spot::OperatorComponent(name.clone());
+    let of_join = Spot::OperatorKey(name.clone(), "join");
+    let Some(join) = &operator.join else {
+        // One that is made for windows as well is one of windows here.
+        if !component.joins() || operator.windows.is_some() {
+            return None;
+        }
+        let message = format!("operator `{name}` has a component for pairs of rows, and no join");
+        let help = "say in `join` which rows belong together, such as `join: { temporal: {} }`";
+        return wrong(of_component, message, "it exports `join`", help);
+    };
+    if !component.joins() {
+        let message = format!("operator `{name}` is a join, and its component is made for none");
+        let help = "use a component that exports `weir:operator/join` (in the Rust SDK \
+                    `JoinFunction`), or leave `component` out: each pair is a JSON object then";
+        return wrong(of_component, message, "it does not export `join`", help);
+    }
+    let descriptor = component.descriptor();
+    let own = match descriptor.states.first() {
+        Some(state) => Some(format!("declares the state `{}`", state.name)),
+        None => (descriptor.checkpointed).then(|| "exports `checkpointed`".to_owned()),
+    };
+    if let Some(own) = own {
+        let message = format!("operator `{name}` is a join, and its component {own}");
+        let help = "make the rows of a pair of nothing but the pair; what needs state goes into an \
+                    operator behind the join";
+        return wrong(
+            of_join,
+            message,
+            "what joins need is kept by the host",
+            help,
+        );
+    }
+    if let Some(late) = &join.late
+        && descriptor.side_outputs.contains(late)
+    {
+        let message = format!("operator `{name}` has two side outputs `{late}`");
+        let help = "choose another name for `late`";
+        return wrong(of_join, message, "its component has one, too", help);
+    }
+    None
+}
+
 /// Why no key of one input is one of the other (D2): a part of a JSON row says of what type it is.
 fn never_equal(left: &Partitioning, right: &Partitioning) -> Option<String> {
     let parts = |of: &Partitioning| match of {
@@ -94,13 +154,14 @@ fn never_equal(left: &Partitioning, right: &Partitioning) -> Option<String> {
     (count != other).then(|| format!("one has {count} parts, the other has {other}"))
 }
 
-/// Makes the instances of a join.
+/// Makes the instances of a join; the component makes the rows of its pairs, if it has one.
 pub(super) fn factory(
-    job: &JobFile,
+    world: &World<'_>,
     operator: &Operator,
     join: &Join,
-    files: &HashMap<Name, FileSource>,
+    component: Option<&Guest>,
 ) -> Arc<dyn OperatorFactory> {
+    let World { job, files, .. } = *world;
     let rules = match &join.rules {
         JoinRules::Interval(interval) => Rules::Interval(*interval),
         JoinRules::Temporal(temporal) => Rules::Temporal(*temporal),
@@ -113,10 +174,13 @@ pub(super) fn factory(
         let input = operator.inputs.get(at);
         input.map_or(Embed::Text, |input| embed(job, input, files))
     };
-    let function = Box::new(JsonPairs {
-        left: embed(0),
-        right: embed(1),
-    });
+    let function: Box<dyn JoinFunctionFactory> = match component {
+        Some(component) => Box::new(component.joining(limits_of(operator, &job.bounds))),
+        None => Box::new(JsonPairs {
+            left: embed(0),
+            right: embed(1),
+        }),
+    };
     Arc::new(JoinFactory::new(rules, join.late.clone(), output, function))
 }
 

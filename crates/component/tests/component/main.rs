@@ -12,6 +12,7 @@ mod checkpointed;
 mod enrich;
 mod evolving;
 mod guests;
+mod joins;
 mod limited;
 mod limits;
 mod load;

@@ -18,7 +18,8 @@ use crate::{
 pub(super) const JOIN: Key<Within> = Key::of("join", Within(&KEYS))
     .about(
         "Joins the rows of two inputs that have the same key: the first input is the left one, the \
-         second the right one. Needs no component: each pair gives `{\"left\": …, \"right\": …}`.",
+         second the right one. Each pair gives what the component makes of it, without a component \
+         `{\"left\": …, \"right\": …}`.",
     )
     .without("the component gets rows as they come")
     .example("{ interval: { before: 2h } }");

@@ -71,8 +71,10 @@ pub(super) const KEYS: Keys = Keys {
 };
 
 const COMPONENT: Key<Place> = Key::of("component", Place)
-    .about("The file of the component. Needed by all but `join`.")
-    .without("`join` says what is done with rows")
+    .about(
+        "The file of the component. Beside `join` it makes the rows of pairs, and may be left out.",
+    )
+    .without("each pair of `join` is a JSON object")
     .example("target/guests/cart.wasm");
 
 const INPUTS: Key<Special> = Key::of(
@@ -166,20 +168,26 @@ pub(super) const OUTPUT: Key<Size> = Key::of("output", Size)
     .example("1MiB");
 
 fn component_or_join() -> Vec<serde_json::Value> {
-    vec![json!({
-        "oneOf": [{ "required": [COMPONENT.name] }, { "required": [JOIN.name] }],
-        "if": { "required": [JOIN.name] },
-        "then": {
-            "properties": {
-                WINDOW.name: false,
-                CONFIG.name: false,
-                ASYNC.name: false,
-                GRANTS.name: false,
-                LIMITS.name: { "properties": { MEMORY.name: false, TIME_PER_CALL.name: false } },
+    vec![
+        json!({ "anyOf": [{ "required": [COMPONENT.name] }, { "required": [JOIN.name] }] }),
+        json!({
+            "if": { "required": [JOIN.name] },
+            "then": {
+                "properties": { WINDOW.name: false, ASYNC.name: false, GRANTS.name: false },
             },
-        },
-    })]
+        }),
+        json!({
+            "if": { "not": { "required": [COMPONENT.name] } },
+            "then": {
+                "properties": {
+                    CONFIG.name: false,
+                    LIMITS.name: { "properties": { MEMORY.name: false, TIME_PER_CALL.name: false } },
+                },
+            },
+        }),
+    ]
 }
+
 /// `on-error` without a sink.
 #[derive(Clone, Copy, Default)]
 enum OnBad {
@@ -223,7 +231,7 @@ pub(super) fn read(
         parallelism: parallelism.unwrap_or(around.parallelism),
         renamed_from,
         component: match is_join {
-            true => None,
+            true => component,
             false => Some(component?),
         },
         inputs: inputs?,
@@ -242,8 +250,8 @@ pub(super) fn read(
     })
 }
 
-/// Whether the operator is a join, which the host does itself: then nothing of a component does
-/// anything.
+/// Whether the operator is a join, for which the host finds the pairs itself: then there are no
+/// windows of a component beside it, and without a component nothing that is about one.
 fn check_join(fields: &Fields<'_>, report: &mut Report) -> bool {
     let Some(join) = fields.entry(&JOIN) else {
         let slips = [
@@ -255,6 +263,24 @@ fn check_join(fields: &Fields<'_>, report: &mut Report) -> bool {
         }
         return false;
     };
+    for entry in [
+        fields.entry(&WINDOW),
+        fields.entry(&ASYNC),
+        fields.entry(&GRANTS),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        let message = format!("`{}` does nothing with `join`", entry.key);
+        report
+            .error(code::CONTRADICTION, message)
+            .at(entry.key_span, "leave it out")
+            .at(join.key_span, "the host joins rows itself");
+    }
+    let has_component = fields.entry(&COMPONENT).is_some();
+    if has_component || fields.misspelled(&COMPONENT, &KEYS).is_some() {
+        return true;
+    }
     let limits = fields.entry(&LIMITS);
     let of_limits = match limits.map(|entry| &entry.node.value) {
         Some(Value::Map(entries)) => entries.as_slice(),
@@ -263,19 +289,18 @@ fn check_join(fields: &Fields<'_>, report: &mut Report) -> bool {
     let of_guests = [MEMORY.name, TIME_PER_CALL.name];
     let of_limits = of_limits.iter();
     let of_limits = of_limits.filter(|entry| of_guests.contains(&entry.key.as_str()));
-    let own = [
-        fields.entry(&COMPONENT),
-        fields.entry(&WINDOW),
-        fields.entry(&CONFIG),
-        fields.entry(&ASYNC),
-        fields.entry(&GRANTS),
-    ];
-    for entry in own.into_iter().flatten().chain(of_limits) {
-        let message = format!("`{}` does nothing with `join`", entry.key);
+    for entry in fields.entry(&CONFIG).into_iter().chain(of_limits) {
+        let message = format!(
+            "`{}` does nothing with `join` without a component",
+            entry.key
+        );
         report
             .error(code::CONTRADICTION, message)
-            .at(entry.key_span, "leave it out")
-            .at(join.key_span, "the host joins rows itself");
+            .at(
+                entry.key_span,
+                "leave it out, or give the `component` that it is for",
+            )
+            .at(join.key_span, "the host makes the rows of pairs itself");
     }
     true
 }

@@ -22,6 +22,8 @@ use weir_operator::{
 use weir_state::{StateDecl, StateIndex, StateKind};
 use weir_window::{Interval, JoinKind, Rules as WindowRules, Side, Temporal};
 
+use crate::window::without_refused;
+
 use self::{interval::Coming, pairs::Given, pairs::Rows as Timed, window::WindowJoins};
 
 /// How rows are joined.
@@ -118,6 +120,9 @@ impl Join {
         };
         let mut late = Vec::new();
         let function = &mut *self.function;
+        if function.looks_at_rows() && !rows.is_empty() {
+            function.accept(cx, side as u32, rows.values)?;
+        }
         let mut out = Given::at_most(self.options.output);
         match self.options.rule {
             Rule::Interval(interval) => {
@@ -155,7 +160,7 @@ impl Operator for Join {
         rows: Rows<'_>,
     ) -> Result<Outcome, Failure> {
         let side = Side::of(input).ok_or_else(|| broken("a third input"))?;
-        self.rows(cx, side, rows)
+        without_refused(cx, rows, |cx, rows| self.rows(cx, side, rows))
     }
 
     fn on_timers(&mut self, cx: &mut Box<Context>, due: Due<'_>) -> Result<Outcome, Failure> {
@@ -164,7 +169,8 @@ impl Operator for Join {
             Rule::Temporal(rules) => {
                 let function = &mut *self.function;
                 let mut out = Given::at_most(self.options.output);
-                temporal::timers(cx, function, rules, due, &mut out)?;
+                let done = temporal::timers(cx, function, rules, due, &mut out);
+                done.map_err(pairs::of_no_row)?;
                 Ok(Outcome {
                     emitted: out.emitted,
                     poisoned: None,

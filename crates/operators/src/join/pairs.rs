@@ -1,7 +1,7 @@
 //! The pairs of a call, and how rows are made of them.
 
 use weir_model::ColumnView;
-use weir_operator::{Context, Emitted, Failure, JoinFunction, Limit, Pairs};
+use weir_operator::{Context, Emitted, Failure, JoinFunction, Limit, Pairs, RowInfo};
 use weir_window::Side;
 
 use super::broken;
@@ -113,7 +113,8 @@ impl Found {
                 right_of_pair: &self.right[from..to],
                 timestamps: &self.times[from..to],
             };
-            for mut part in function.project(cx, pairs)? {
+            let projected = function.project(cx, pairs);
+            for mut part in projected.map_err(|failure| self.refused(failure, from, inputs))? {
                 self.trace_back(&mut part, from..to)?;
                 out.bytes += part.values.byte_len();
                 out.emitted.push(part);
@@ -130,6 +131,35 @@ impl Found {
         self.times.clear();
         self.origins.clear();
         Ok(())
+    }
+
+    /// A pair that is refused: it is told which rows it is of, and refused is what it comes from.
+    fn refused(&self, failure: Failure, from: usize, inputs: Inputs<'_>) -> Failure {
+        let Failure::Guest {
+            message,
+            row: Some(pair),
+        } = failure
+        else {
+            return failure;
+        };
+        let at = from + pair as usize;
+        let told = |what: &str, rows: Rows<'_>, of: &[u32]| match of.get(at) {
+            None | Some(&Pairs::ABSENT) => format!("  no {what} row"),
+            Some(&row) => {
+                let row = row as usize;
+                let time = rows.times.get(row).copied();
+                let info = RowInfo::new(rows.values.get(row), time, None).to_string();
+                format!("  {what} {}", info.trim_start())
+            }
+        };
+        let (left, right) = (
+            told("left", inputs.left, &self.left),
+            told("right", inputs.right, &self.right),
+        );
+        Failure::Guest {
+            message: format!("{message}\n{left}\n{right}"),
+            row: self.origins.get(at).copied(),
+        }
     }
 
     /// Where the part ends that begins there.
@@ -172,6 +202,14 @@ impl Found {
             *pair = *origin;
         }
         Ok(())
+    }
+}
+
+/// What the failure of a call is that no row is the cause of: it is made of rows that came before.
+pub(super) fn of_no_row(failure: Failure) -> Failure {
+    match failure {
+        Failure::Guest { message, .. } => Failure::Guest { message, row: None },
+        other => other,
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use weir_model::{
-    Attempt, CheckpointId, Column, EventTime, KeyGroup, KeyedView, MaxParallelism, Name,
-    Parallelism, ProcessingTime, SubtaskIndex, hash64,
+    Attempt, CheckpointId, Column, ColumnView, EventTime, KeyGroup, KeyedView, MaxParallelism,
+    Name, Parallelism, ProcessingTime, SubtaskIndex, hash64,
 };
 use weir_operator::{Metrics, Pairs};
 use weir_state::{
@@ -16,6 +16,8 @@ use weir_state::{
 use weir_window::{IntervalReference, JoinKind, TemporalReference};
 
 use super::*;
+
+mod refused;
 
 /// Rows of a pair and its time, as `key left+right@time`.
 struct Shown;

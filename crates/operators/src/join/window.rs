@@ -16,7 +16,7 @@ use weir_window::{JoinKind, Rules, Side};
 
 use super::{
     broken,
-    pairs::{Found, Given, Inputs, Pair, Rows},
+    pairs::{Found, Given, Inputs, Pair, Rows, of_no_row},
 };
 use crate::WindowFactory;
 
@@ -95,6 +95,21 @@ impl WindowFunction for Pairing {
         self.function.reset(cx)
     }
 
+    fn accept(&mut self, cx: &mut Box<Context>, rows: ColumnView<'_>) -> Result<(), Failure> {
+        if !self.function.looks_at_rows() {
+            return Ok(());
+        }
+        // All rows of a call are of one input.
+        let mut input = Side::Left;
+        let mut values = Column::with_capacity(rows.len(), rows.contents().len());
+        for row in rows.iter() {
+            let (side, value) = parts(row)?;
+            input = side;
+            values.push(value);
+        }
+        self.function.accept(cx, input as u32, values.view())
+    }
+
     fn accumulate(
         &mut self,
         _: &mut Box<Context>,
@@ -155,12 +170,14 @@ impl WindowFunction for Pairing {
                 });
                 if found.is_part() {
                     let inputs = inputs(fired.keys, &left, &right);
-                    found.project(cx, &mut *self.function, inputs, &mut out)?;
+                    let made = found.project(cx, &mut *self.function, inputs, &mut out);
+                    made.map_err(of_no_row)?;
                 }
             }
         }
         let inputs = inputs(fired.keys, &left, &right);
-        found.project(cx, &mut *self.function, inputs, &mut out)?;
+        let made = found.project(cx, &mut *self.function, inputs, &mut out);
+        made.map_err(of_no_row)?;
         Ok(out.emitted)
     }
 }

@@ -202,28 +202,7 @@ impl Operator for WindowOperator {
         _input: u32,
         rows: Rows<'_>,
     ) -> Result<Outcome, Failure> {
-        let mut poisoned: Option<Poison> = None;
-        loop {
-            let count = poisoned.as_ref().map_or(rows.len(), |row| row.row as usize);
-            match self.rows(cx, first_of(rows, count)) {
-                // What was done so far went by windows and not by rows: the rows before the refused
-                // one are processed again without it.
-                Err(Failure::Guest {
-                    message,
-                    row: Some(row),
-                }) if (row as usize) < count => {
-                    poisoned = Some(Poison { row, message });
-                    cx.state.begin(rows.keyed);
-                }
-                done => {
-                    let outcome = done?;
-                    return Ok(Outcome {
-                        poisoned,
-                        ..outcome
-                    });
-                }
-            }
-        }
+        without_refused(cx, rows, |cx, rows| self.rows(cx, rows))
     }
 
     fn on_timers(&mut self, cx: &mut Box<Context>, due: Due<'_>) -> Result<Outcome, Failure> {
@@ -434,6 +413,37 @@ impl Ready {
         }
         self.ends.push(self.values.len() as u32);
         Ok(())
+    }
+}
+
+/// Processes rows; where one is refused, those before it again.
+pub(crate) fn without_refused(
+    cx: &mut Box<Context>,
+    rows: Rows<'_>,
+    mut process: impl FnMut(&mut Box<Context>, Rows<'_>) -> Result<Outcome, Failure>,
+) -> Result<Outcome, Failure> {
+    let mut poisoned: Option<Poison> = None;
+    loop {
+        let count = poisoned.as_ref().map_or(rows.len(), |row| row.row as usize);
+        match process(cx, first_of(rows, count)) {
+            // What was done so far went by keys and not by rows: the rows before the refused one
+            // are processed again without it.
+            Err(Failure::Guest {
+                message,
+                row: Some(row),
+            }) if (row as usize) < count => {
+                poisoned = Some(Poison { row, message });
+                cx.state.begin(rows.keyed);
+                cx.metrics.rollback();
+            }
+            done => {
+                let outcome = done?;
+                return Ok(Outcome {
+                    poisoned,
+                    ..outcome
+                });
+            }
+        }
     }
 }
 

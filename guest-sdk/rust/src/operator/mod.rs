@@ -9,6 +9,7 @@ use crate::ctx::{Ctx, Env};
 use crate::describe::Visit;
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
+use crate::join::{Pair, no_join};
 use crate::row::{Encode, Row};
 use crate::timers::Timer;
 use crate::window::{AllRows, Folded, Groups, Rows, Window, no_windows};
@@ -69,11 +70,17 @@ pub trait Operator: 'static {
         let _ = (window, accumulator, ctx);
         Err(no_windows())
     }
-    /// Looks at rows as they come; the index of the first one that is refused, and why.
+    /// Looks at rows of an input as they come; the index of the first one that is refused, and why.
     #[doc(hidden)]
-    fn accept(&mut self, rows: &BytesColumn) -> Result<Option<(u32, Error)>> {
-        let _ = rows;
+    fn accept(&mut self, input: u32, rows: &BytesColumn) -> Result<Option<(u32, Error)>> {
+        let _ = (input, rows);
         Err(no_windows())
+    }
+    /// Gives the rows of a pair.
+    #[doc(hidden)]
+    fn project(&mut self, pair: Pair<'_>, ctx: &mut Ctx<Self::Out>) -> Result<()> {
+        let _ = (pair, ctx);
+        Err(no_join())
     }
     /// Gives the rows of a window of which all rows are there.
     #[doc(hidden)]
@@ -102,7 +109,8 @@ fn no_on_key() -> Error {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` implements none of the traits for operators",
     label = "an operator implements one of `KeyedProcess`, `Process`, `KeyedCoProcess`, `CoProcess`, \
-             `KeyedBroadcastProcess`, `BroadcastProcess`, `WindowAggregate`, `WindowFunction` and `Enrich`"
+             `KeyedBroadcastProcess`, `BroadcastProcess`, `WindowAggregate`, `WindowFunction`, \
+             `JoinFunction` and `Enrich`"
 )]
 pub trait IntoOperator<Kind> {
     #[doc(hidden)]

@@ -30,6 +30,7 @@
 
 mod enrich;
 mod evolved;
+mod joins;
 mod memory;
 mod saved;
 mod triggers;

@@ -153,7 +153,7 @@ impl Harness {
         };
         for (place, (time, row)) in rows.into_iter().enumerate() {
             let one = one(row.as_ref());
-            let refused = self.call_in(Scope::Nothing, |logic| logic.accept(one))?;
+            let refused = self.call_in(Scope::Nothing, |logic| logic.accept(0, one))?;
             if let Some(poison) = refused {
                 output.poisoned = Some((place, poison.message));
                 break;

@@ -219,7 +219,7 @@ impl<T: WindowFunction> Operator for Whole<T> {
         Err(no_on_timer(timer))
     }
 
-    fn accept(&mut self, rows: &BytesColumn) -> Result<Option<(u32, Error)>> {
+    fn accept(&mut self, _input: u32, rows: &BytesColumn) -> Result<Option<(u32, Error)>> {
         for (index, bytes) in column::rows(rows).enumerate() {
             let accepted = T::In::decode(bytes?).and_then(|row| self.0.accept(row));
             match accepted {
