@@ -501,7 +501,7 @@ impl<O: Operator> Driver<O> {
             timestamp: row.timestamp,
             input: 0,
         };
-        self.operator.process(asked, &mut ctx)?;
+        self.operator.enrich(asked, &mut ctx)?;
         self.call.leave_rows();
         self.flush()?;
         self.outputs.say_watermarks(&*self.call.host);

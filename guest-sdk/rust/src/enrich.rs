@@ -2,7 +2,7 @@
 
 use crate::ctx::{Ctx, Env};
 use crate::describe::{Describe, Visit};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::operator::{IntoOperator, Operator};
 use crate::row::{Decode, Encode, Row};
 use crate::timers::{Timer, no_on_timer};
@@ -113,7 +113,13 @@ impl<T: Enrich> Operator for Enriched<T> {
         row
     }
 
-    fn process(&mut self, row: Row<T::In>, ctx: &mut Ctx<T::Out>) -> Result<()> {
+    fn process(&mut self, _row: Row<T::In>, _ctx: &mut Ctx<T::Out>) -> Result<()> {
+        Err(Error::fatal(
+            "rows of an operator whose calls wait come one by one",
+        ))
+    }
+
+    fn enrich(&mut self, row: Row<T::In>, ctx: &mut Ctx<T::Out>) -> Result<()> {
         self.0.enrich(row, ctx)
     }
 

@@ -41,6 +41,13 @@ pub trait Operator: 'static {
     fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<Self::Out>) -> Result<()>;
     #[doc(hidden)]
     fn on_timer(&mut self, timer: Timer, ctx: &mut Ctx<Self::Out>) -> Result<()>;
+    /// Processes a row alone, in a call that may wait. Not [`process`](Self::process): that has one
+    /// place where it is called from, so that it becomes part of the loop over rows.
+    #[doc(hidden)]
+    fn enrich(&mut self, row: Row<Self::In>, ctx: &mut Ctx<Self::Out>) -> Result<()> {
+        let _ = (row, ctx);
+        Err(Error::fatal("the operator has no calls that wait"))
+    }
     /// Called for a key, without a row.
     #[doc(hidden)]
     fn on_key(&mut self, tag: &[u8], ctx: &mut Ctx<Self::Out>) -> Result<()> {
