@@ -198,8 +198,8 @@ impl Pool {
                 });
             }
         };
-        self.put_back(opened);
-        match result {
+        let result = match result {
+            // Where that breaks a limit the instance is not used again.
             Ok(emitted) => Ok(Called {
                 emitted: self.check(emitted)?,
                 metrics: metrics.unwrap_or_default(),
@@ -214,7 +214,9 @@ impl Pool {
             Err(NotEnriched::Failed(why)) => {
                 Err(NotCalled::Failed(cut(&why, MAX_MESSAGE).to_owned()))
             }
-        }
+        };
+        self.put_back(opened);
+        result
     }
 
     /// Makes an instance and opens it.

@@ -101,6 +101,7 @@ async fn serve(
 fn limits() -> Limits {
     Limits {
         time_per_call: Duration::from_millis(200),
+        output_bytes: 4 << 20,
         ..Limits::default()
     }
 }
@@ -242,6 +243,12 @@ async fn what_goes_wrong_concerns_its_row_alone() {
         panic!("no limit");
     };
     assert_eq!(limit.key, "memory");
+    let Err(NotCalled::Lost(Failure::Limit(limit))) = operator.call(call("!flood")).await else {
+        panic!("no limit");
+    };
+    assert_eq!(limit.key, "output");
+    let rows = ask(&mut *operator, "!rows").await;
+    assert_eq!(rows, ["1"], "a fresh instance, whatever the limit");
     let fatal = operator.call(call("!fatal")).await;
     assert!(
         matches!(&fatal, Err(NotCalled::Broken(Failure::Guest { message, row: None }))

@@ -34,6 +34,10 @@ impl Enrich for Misbehaving {
                 let hoard: Vec<Vec<u8>> = (0..10_000).map(|_| vec![1; 1 << 20]).collect();
                 ctx.emit(format_args!("{}", hoard.len()))
             }
+            "!flood" => {
+                let row = "x".repeat(1 << 20);
+                (0..8).try_for_each(|_| ctx.emit(&row[..]))
+            }
             "!rows" => ctx.emit(format_args!("{}", self.rows)),
             "!config" => ctx.emit(format_args!("{} at {}", self.config, ctx.processing_time())),
             "!twice" => {
