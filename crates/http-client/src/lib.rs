@@ -7,7 +7,10 @@ use std::{fmt, sync::Arc};
 
 use reqwest::{
     Client, Method, Url,
-    header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION},
+    header::{
+        AUTHORIZATION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LOCATION, CONTENT_TYPE, COOKIE,
+        HeaderMap, HeaderName, HeaderValue, LOCATION, PROXY_AUTHORIZATION,
+    },
     redirect::Policy,
 };
 use weir_operator::{
@@ -109,10 +112,6 @@ impl Hop {
         let method = method.map_err(|_| invalid(format!("no method: {:?}", request.method)))?;
         let url = Url::parse(&request.url);
         let url = url.map_err(|error| invalid(format!("no URL: {:?}: {error}", request.url)))?;
-        if !url.username().is_empty() || url.password().is_some() {
-            let why = "a URL with a user or password; say `Authorization` instead";
-            return Err(invalid(why.into()));
-        }
         if request.body.len() > MAX_BODY {
             let bytes = request.body.len();
             let why = format!("a body of {bytes} bytes; {MAX_BODY} are the most");
@@ -160,6 +159,18 @@ impl Hop {
             // What is said to one is not said to another.
             headers.remove(AUTHORIZATION);
             headers.remove(COOKIE);
+            headers.remove(PROXY_AUTHORIZATION);
+        }
+        if !keeps {
+            // These speak of a body that there is no more.
+            for name in [
+                CONTENT_TYPE,
+                CONTENT_ENCODING,
+                CONTENT_LANGUAGE,
+                CONTENT_LOCATION,
+            ] {
+                headers.remove(name);
+            }
         }
         Ok(Some(Self {
             method: if keeps {
@@ -176,6 +187,11 @@ impl Hop {
 
 /// Whether a URL is granted.
 fn check(grants: &[HttpOrigin], url: &Url) -> Result<(), HttpError> {
+    if !url.username().is_empty() || url.password().is_some() {
+        // Nor does who redirects say as whom another is asked.
+        let why = "a URL with a user or password; say `Authorization` instead";
+        return Err(HttpError::Invalid(why.into()));
+    }
     let origin = match (url.scheme(), url.host_str(), url.port_or_known_default()) {
         (scheme @ ("http" | "https"), Some(host), Some(port)) => HttpOrigin {
             tls: scheme == "https",

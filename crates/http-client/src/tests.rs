@@ -112,6 +112,47 @@ async fn redirects_are_followed_within_the_grants_only() {
     assert!(!asked[0].contains("authorization"), "{asked:?}");
 }
 
+/// Where a redirect leads says neither as whom it is asked nor what was said to another, and a body
+/// that is dropped takes along what is said of it.
+#[tokio::test]
+async fn a_redirect_takes_along_what_is_for_where_it_leads() {
+    let (there, asked_there) = server(vec![answer("200 OK", "", "there")]).await;
+    let moved = answer("303 See", &format!("location: {there}/x\r\n"), "");
+    let (here, _) = server(vec![moved]).await;
+    let request = HttpRequest {
+        method: "POST".into(),
+        body: b"hello".to_vec(),
+        headers: [
+            "authorization",
+            "cookie",
+            "proxy-authorization",
+            "content-type",
+            "x-kept",
+        ]
+        .map(|name| (name.to_owned(), b"some".to_vec()))
+        .into(),
+        ..get(&here)
+    };
+    let response = client(&[&here, &there]).send(request).await.unwrap();
+    assert_eq!(response.body, b"there");
+    let asked = asked_there.await.unwrap().remove(0);
+    assert!(asked.starts_with("GET /x "), "{asked}");
+    assert!(asked.contains("x-kept: some"), "{asked}");
+    for gone in ["authorization", "cookie", "content-type", "hello"] {
+        assert!(!asked.contains(gone), "{gone} in {asked}");
+    }
+
+    let (there, _) = server(Vec::new()).await;
+    let as_somebody = there.replace("http://", "http://me:secret@");
+    let moved = answer("302 Found", &format!("location: {as_somebody}/\r\n"), "");
+    let (here, _) = server(vec![moved]).await;
+    let refused = client(&[&here, &there]).send(get(&here)).await.unwrap_err();
+    assert!(
+        matches!(&refused, HttpError::Invalid(why) if why.contains("user")),
+        "{refused:?}"
+    );
+}
+
 #[tokio::test]
 async fn redirects_end() {
     let moved = answer("307 Moved", "location: /again\r\n", "");
