@@ -109,6 +109,8 @@ struct Running {
     with_data: Vec<usize>,
     in_hand: Option<InHand>,
     pace: Pace,
+    /// The same of rows that leave after they waited.
+    leaves: Pace,
     slicer: Slicer,
     /// Where the rows of the slice came from, where it matters.
     lineage: Vec<Lineage>,
@@ -218,6 +220,7 @@ impl Running {
             with_data,
             in_hand: None,
             pace: Pace::new(),
+            leaves: Pace::new(),
             slicer: Slicer::default(),
             lineage: Vec::new(),
             coming: VecDeque::new(),

@@ -40,8 +40,8 @@ struct Group {
 }
 
 impl Chain {
-    /// Lets leave what can: rows up to the next mark, and that.
-    pub(crate) fn let_leave(&mut self) -> Result<Left, NodeFailure> {
+    /// Lets leave what can: rows up to the next mark, and that; at most so many rows.
+    pub(crate) fn let_leave(&mut self, most: usize) -> Result<Left, NodeFailure> {
         let mut left = Left::default();
         let mut groups: Vec<Group> = Vec::new();
         let keeps_lineage = self.keeps_lineage;
@@ -52,7 +52,7 @@ impl Chain {
             return Ok(left);
         };
         let mut bytes = 0;
-        while left.rows < Batch::MAX_ROWS
+        while left.rows < most
             && bytes < MAX_BYTES
             && let Some(leaving) = waiting.leave()
         {

@@ -94,16 +94,19 @@ impl Running {
         if self.task.chain.waiting().is_none() {
             return Ok(false); // this is asked of each task, between any two things that it does
         }
+        if self.stopping.is_some() {
+            // Its rows are in the checkpoint that the job stops with, and nothing may fail it now.
+            return Ok(false);
+        }
         let now = Now {
             monotonic: self.task.monotonic.now(),
             clock: self.task.chain.clock.now(),
         };
-        let begins = self.stopping.is_none();
         let meters = self.task.chain.nodes[0].meters.clone();
         let Some(waiting) = self.task.chain.waiting() else {
             return Ok(false);
         };
-        let more = waiting.work(now, begins);
+        let more = waiting.work(now);
         meters.waiting.set(waiting.queue.begun() as u64);
         more.map_err(|failure| NodeFailure {
             node: meters.name.clone(),
@@ -122,7 +125,13 @@ impl Running {
         if self.stopping.is_some() || self.task.chain.waiting().is_none() {
             return Ok(false);
         }
-        let left = self.task.chain.let_leave()?;
+        // What is chained behind runs before control is looked at again (D6).
+        let most = self.leaves.rows(Batch::MAX_ROWS);
+        let began = Instant::now();
+        let left = self.task.chain.let_leave(most)?;
+        if left.rows > 0 {
+            self.leaves.learn(left.rows, began.elapsed());
+        }
         let has_mark = left.mark.is_some();
         let Mark {
             watermark,
@@ -141,6 +150,9 @@ impl Running {
 
     /// When something becomes of a row by itself.
     pub(super) fn next_call(&mut self) -> Option<Instant> {
+        if self.stopping.is_some() {
+            return None;
+        }
         let monotonic = self.task.monotonic;
         let at = self.task.chain.waiting()?.queue.next_alarm()?;
         Some(monotonic.instant_of(at))

@@ -151,7 +151,7 @@ impl WaitingNode {
 
     /// A row has come.
     pub(super) fn push(&mut self, row: BatchRow) {
-        self.held += row.value().len();
+        self.held += weight(&row);
         self.queue.push(row);
     }
 
@@ -159,7 +159,7 @@ impl WaitingNode {
     pub(super) fn leave(&mut self) -> Option<Leaving<BatchRow, Settled>> {
         let leaving = self.queue.leave()?;
         if let Leaving::Row(row, _) = &leaving {
-            self.held = self.held.saturating_sub(row.value().len());
+            self.held = self.held.saturating_sub(weight(row));
         }
         Some(leaving)
     }
@@ -169,12 +169,12 @@ impl WaitingNode {
         self.queue.is_full() || self.held > MAX_HELD
     }
 
-    /// Lets calls do their work, begins those that are to be made (`begins`), and gives up what
-    /// took too long. Gives back whether there is more to do at once.
+    /// Lets calls do their work, begins those that are to be made, and gives up what took too long.
+    /// Gives back whether there is more to do at once.
     ///
     /// # Errors
     /// What is not about a row.
-    pub(crate) fn work(&mut self, now: Now, begins: bool) -> Result<bool, Failure> {
+    pub(crate) fn work(&mut self, now: Now) -> Result<bool, Failure> {
         let began = Instant::now();
         let waker = self.waker.clone();
         let mut cx = Context::from_waker(&waker);
@@ -195,7 +195,7 @@ impl WaitingNode {
                 }
             }
             let mut begun = false;
-            while begins && let Some((number, row)) = self.queue.begin(now.monotonic) {
+            while let Some((number, row)) = self.queue.begin(now.monotonic) {
                 let call = self.operator.call(AsyncCall {
                     row: row.clone(),
                     watermark: self.watermark,
@@ -231,6 +231,11 @@ impl WaitingNode {
             own: Some((self.state.snapshot(), Vec::new())),
         })
     }
+}
+
+/// What a row takes in a checkpoint, about.
+fn weight(row: &BatchRow) -> usize {
+    row.value().len() + row.key().map_or(0, |(key, _)| key.len())
 }
 
 /// The one state there is.
