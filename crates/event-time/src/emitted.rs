@@ -83,6 +83,12 @@ impl EmittedWatermarks {
         self.rise(at)
     }
 
+    /// What was said last, if anything was.
+    #[must_use]
+    pub fn said_last(&self) -> Option<EventTime> {
+        (self.out > EventTime::MIN).then_some(self.out)
+    }
+
     fn rise(&mut self, to: i64) -> Option<EventTime> {
         // The end of all time is said by the end of the input.
         let to = EventTime(to.min(EventTime::MAX.0 - 1));

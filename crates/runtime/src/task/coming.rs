@@ -9,7 +9,7 @@
 //! fires in a task that has finished, nor behind a barrier that stops the job.
 
 use weir_event_time::Change;
-use weir_model::{Element, EventTime, ProcessingTime};
+use weir_model::{EventTime, ProcessingTime};
 use weir_state::TimerKind;
 
 use super::{Flow, NodeFailure, Running, Step};
@@ -70,7 +70,7 @@ impl Running {
         };
         match coming {
             Coming::Watermark { to, node } => self.advance(to, node)?,
-            Coming::Idle(idle) => self.task.chain.send_all(&Element::Idle(idle)),
+            Coming::Idle(idle) => self.task.chain.send_idle(idle),
             Coming::Keys => {
                 if self.task.chain.call_keys()? {
                     self.coming.push_front(Coming::Keys);

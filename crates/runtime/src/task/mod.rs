@@ -441,7 +441,7 @@ impl Running {
         let count = rows.values.len();
         if fetched.was_idle {
             // Before the rows: nothing waits to go out before it here.
-            self.task.chain.send_all(&Element::Idle(false));
+            self.task.chain.send_idle(false);
         }
         if count > 0 {
             let chain = &mut self.task.chain;

@@ -64,6 +64,23 @@ impl Chain {
         }
     }
 
+    /// Nobody waits for this task any more, or somebody does again. Watermarks that are said while
+    /// it is idle count for nothing downstream, so each operator that says its own says it again.
+    pub(crate) fn send_idle(&mut self, idle: bool) {
+        if idle {
+            self.say_watermarks();
+        }
+        self.send_all(&Element::Idle(idle));
+        if idle {
+            return;
+        }
+        for at in 0..self.nodes.len() {
+            let own = self.nodes[at].own_time.as_ref();
+            let said = own.and_then(|own| own.marks.said_last());
+            self.send_own(at, said);
+        }
+    }
+
     /// Nothing more comes for now.
     pub(crate) fn say_watermarks(&mut self) {
         for at in 0..self.nodes.len() {

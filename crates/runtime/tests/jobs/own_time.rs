@@ -168,13 +168,15 @@ fn others_of_the_chain_keep_the_watermark_of_the_task() {
         Closures::new(|cx, _, rows| {
             let keyed = rows.keyed.unwrap();
             for &key in keyed.key_of_row {
+                // Before all rows, and between the watermarks of the two.
                 cx.state
-                    .timers_set(TimerKind::EventTime, &[key], &[-1000])?;
+                    .timers_set(TimerKind::EventTime, &[key, key], &[-1000, 500])?;
             }
             Ok(Outcome::default())
         })
-        .with_timers(move |cx: &mut Context, _| {
-            marks.lock().unwrap().push((name, cx.watermark.0));
+        .with_timers(move |cx: &mut Context, due| {
+            let seen = due.at.iter().map(|_| (name, cx.watermark.0));
+            marks.lock().unwrap().extend(seen);
             Ok(Outcome::default())
         })
     };
@@ -212,7 +214,75 @@ fn others_of_the_chain_keep_the_watermark_of_the_task() {
     finished(&report);
     let mut seen = marks.lock().unwrap().clone();
     seen.sort_unstable();
-    assert_eq!(seen, [("own", 59), ("task", 1059)]);
+    let expected = [
+        ("own", 59),
+        ("own", i64::MAX),
+        ("task", 1059),
+        ("task", 1059),
+    ];
+    assert_eq!(seen, expected);
+}
+
+/// What is said while the inputs are idle counts when they are not any more: else a window that
+/// ends there would stay open until something higher is said.
+#[test]
+fn what_is_said_while_idle_is_said_again_behind_it() {
+    let valve = Valve::at(1);
+    let opened = valve.clone();
+    let rows = vec![vec!["k-1".to_owned(), "k-2".to_owned()]];
+    // The first row has a timer by the clock set, when nothing has come for long; it says 100.
+    let stamp = Closures::new(|cx, _, rows| {
+        let keyed = rows.keyed.unwrap();
+        let mut emitted = Emitted::default();
+        for (at, row) in rows.values.iter().enumerate() {
+            if row == b"k-1" {
+                let later = cx.processing_time.0 + 30;
+                let key = keyed.key_of_row[at];
+                cx.state
+                    .timers_set(TimerKind::ProcessingTime, &[key], &[later])?;
+            }
+            emitted.values.push(row);
+            emitted
+                .timestamps
+                .push(if row == b"k-1" { 50 } else { 500 });
+            emitted.origin.push(at as u32);
+        }
+        Ok(Outcome {
+            emitted: vec![emitted],
+            poisoned: None,
+        })
+    })
+    .with_timers(move |cx, _| {
+        cx.said_watermarks.push((0, 100));
+        opened.open_to(u64::MAX);
+        Ok(Outcome::default())
+    });
+    let times = WatermarkStrategy {
+        max_out_of_orderness_ms: 0,
+        idle_after_ms: Some(1),
+        alignment: None,
+    };
+    let ledger = Ledger::default();
+    let report = TestJob::new()
+        .source(
+            "rows",
+            1,
+            MemorySource::of(&rows).timed(|_| 0).behind(valve),
+        )
+        .watermarks(times)
+        .operator("stamp", 1, "rows", TestJob::by_prefix(), stamp)
+        .making(EmittedStrategy::Component)
+        .operator("timers", 1, "stamp", TestJob::by_prefix(), timers())
+        .sink(
+            "out",
+            1,
+            "timers",
+            Partitioning::Forward,
+            LedgerSink::new(&ledger),
+        )
+        .run();
+    finished(&report);
+    assert_eq!(ledger.rows(), ["50 wm 100", "500 wm MAX"]);
 }
 
 #[test]
