@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use proptest::prelude::*;
+use weir_event_time::EmittedStrategy;
 use weir_model::{Column, ColumnView};
 use weir_operator::{BadKey, KeySelector};
 
@@ -62,6 +63,18 @@ fn an_operator_may_forbid_to_be_chained() {
     assert_eq!(
         plan.to_string(),
         "s (parallelism 2)\n  s --forward--> a\na -> b (parallelism 2)"
+    );
+}
+
+#[test]
+fn nothing_is_chained_behind_an_operator_that_makes_watermarks() {
+    let mut graph = graph("s\na <- s\nb <- a");
+    graph.operators[0].watermarks = Some(EmittedStrategy::Component);
+    let plan = plan(&graph).unwrap();
+    assert_valid(&graph, &plan);
+    assert_eq!(
+        plan.to_string(),
+        "s -> a (parallelism 2)\n  a --forward--> b\nb (parallelism 2)"
     );
 }
 
@@ -188,7 +201,7 @@ pub(crate) fn random_graph() -> impl Strategy<Value = LogicalGraph> {
                 outputs: 2,
                 on_error: OnError::Fail,
                 chain: draft.chain,
-                watermarks: None,
+                watermarks: (i % 3 == 2).then_some(EmittedStrategy::Component),
             };
             known.push((name.clone(), draft.parallelism, true));
             // The order of the job file need not be that of the rows.
@@ -321,7 +334,9 @@ fn may_chain(graph: &LogicalGraph, to: &Name, input: &Input) -> bool {
             graph.sinks[to].inputs.len() == 1 && !graph.operators.values().any(takes)
         }
     };
-    alone && matches!(input.partitioning, Partitioning::Forward)
+    let from = graph.operators.get(&input.from.node);
+    let makes_watermarks = from.is_some_and(|from| from.watermarks.is_some());
+    alone && !makes_watermarks && matches!(input.partitioning, Partitioning::Forward)
 }
 
 /// Each operator with dead letters has an edge for them to its sink, as has whoever chooses keys
