@@ -22,6 +22,8 @@ mod test_file;
 mod wording;
 mod yaml;
 
+pub use weir_event_time::EmittedStrategy;
+
 pub use diagnostic::{Diagnostic, Diagnostics, Label};
 pub use graph::Resolve;
 pub use host::HostFile;

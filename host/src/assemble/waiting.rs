@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use weir_component::{Component as Guest, Limits, Outside};
-use weir_job_file::{Diagnostic, JobFile, Operator, Spot};
+use weir_job_file::{Diagnostic, EmittedStrategy, JobFile, Operator, Spot};
 use weir_model::Name;
 use weir_operator::{Failure, HttpClient, HttpOrigin, OperatorFactory};
 
@@ -30,6 +30,13 @@ pub(super) fn misfit(
             "needs a component that exports `enrich`",
             help,
         );
+    }
+    if operator.watermark == Some(EmittedStrategy::Component) && component.waits() {
+        let message =
+            format!("operator `{name}` is to say its watermarks, and its calls wait for something");
+        let help = "say `bounded-out-of-orderness`, which has them follow from what it gives";
+        let label = "a call that waits says no watermarks";
+        return wrong(key("watermark"), message, label, help);
     }
     if !operator.grants.is_empty() && !component.imports_http() {
         let message =

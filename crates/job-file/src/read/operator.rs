@@ -1,6 +1,7 @@
 //! Operators.
 
 use serde_json::json;
+use weir_event_time::EmittedStrategy;
 use weir_graph::OnError;
 use weir_model::Name;
 
@@ -10,7 +11,7 @@ use super::{
     job::Around,
     join::{self, JOIN},
     json,
-    keys::{Key, Keys},
+    keys::{AnyKey, Key, Keys},
     kinds::{Anything, Flag, NameText, Place, Size, Special, Time, Whole, Within, Words, WordsOr},
     renamed::{self, RENAMED_FROM},
     waiting::{self, ASYNC, GRANTS},
@@ -177,6 +178,20 @@ fn component_or_join() -> Vec<serde_json::Value> {
             },
         }),
         json!({
+            "if": {
+                "anyOf": [
+                    { "required": [WINDOW.name] },
+                    { "required": [JOIN.name] },
+                    { "required": [ASYNC.name] },
+                ],
+            },
+            "then": {
+                "properties": {
+                    watermark::EMITTED.name: { "properties": { "component": false } },
+                },
+            },
+        }),
+        json!({
             "if": { "not": { "required": [COMPONENT.name] } },
             "then": {
                 "properties": {
@@ -218,6 +233,7 @@ pub(super) fn read(
             .at(window.key_span, "here")
             .at(asynchronous.key_span, "or here");
     }
+    says_nothing(&fields, watermark, report);
     let join = join::read(&fields, report);
     let limits = limits(&fields, around, report);
     let on_error = on_error(&fields, around, report).unwrap_or_default();
@@ -248,6 +264,25 @@ pub(super) fn read(
         watermark,
         limits,
     })
+}
+
+/// Components say watermarks between the rows of `process` and of timers: those of windows, of
+/// joins and of calls that wait are not asked there, and nothing would ever be said.
+fn says_nothing(fields: &Fields<'_>, watermark: Option<EmittedStrategy>, report: &mut Report) {
+    let others: [&dyn AnyKey; 3] = [&WINDOW, &JOIN, &ASYNC];
+    let other = others.iter().find_map(|key| fields.entry(*key));
+    let own = fields.entry(&watermark::EMITTED);
+    if let (Some(EmittedStrategy::Component), Some(other), Some(own)) = (watermark, other, own) {
+        let message = format!(
+            "a component says no watermarks where there is `{}`",
+            other.key
+        );
+        report
+            .error(code::CONTRADICTION, message)
+            .at(own.key_span, "`component: true` would say nothing for ever")
+            .at(other.key_span, "with this")
+            .help("`bounded-out-of-orderness: 0s` has them follow from the rows that it gives");
+    }
 }
 
 /// Whether the operator is a join, for which the host finds the pairs itself: then there are no
