@@ -143,7 +143,7 @@ impl Held {
         let came_texts: Vec<String> = came_texts.collect();
         unordered(&texts, &came_texts, |e, c| {
             let ((key, value), (came_key, row)) = (&expected[e], &came[c]);
-            key == came_key && (is_content(value, content(row)) || is_content(value, &row["shown"]))
+            key == came_key && is_held(value, row)
         })
     }
 
@@ -153,6 +153,8 @@ impl Held {
         let items = |row: &Value| content(row).as_array().cloned().unwrap_or_default();
         let of_subtasks: Vec<Vec<Value>> = rows.map(items).collect();
         let lists = match is_copy {
+            // Nobody has anything.
+            true if of_subtasks.is_empty() => vec![Vec::new()],
             true => of_subtasks,
             false => vec![of_subtasks.concat()],
         };
@@ -163,6 +165,13 @@ impl Held {
         }
         Ok(())
     }
+}
+
+/// Whether what a row says that its key has is what is expected, as it is or in the component's
+/// words.
+fn is_held(expected: &Value, row: &Value) -> bool {
+    let shown = row.get("shown");
+    is_content(expected, content(row)) || shown.is_some_and(|shown| is_content(expected, shown))
 }
 
 /// What a row says that its key has.
@@ -207,5 +216,31 @@ fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_has_something_does_not_have_nothing() {
+        let row = json!({ "state": "count", "key": ["ann"], "value": 3 });
+        assert!(is_held(&json!(3), &row));
+        assert!(!is_held(&Value::Null, &row));
+        let shown = json!({ "state": "count", "key": ["ann"], "value": "0x03", "shown": "three" });
+        assert!(is_held(&json!("three"), &shown));
+        assert!(is_held(&json!("0x03"), &shown));
+        assert!(!is_held(&json!("four"), &shown));
+    }
+
+    #[test]
+    fn a_broadcast_state_that_nobody_has_is_empty() {
+        let held = Held {
+            keyed: Vec::new(),
+            unkeyed: Vec::new(),
+        };
+        assert!(held.whole("rules", &[], true).is_ok());
+        assert!(held.whole("rules", &[json!(["a", 1])], true).is_err());
     }
 }
