@@ -6,6 +6,7 @@ use std::{
         atomic::{AtomicU32, Ordering},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -25,6 +26,8 @@ use crate::{harness::Stopped, shared::Shared};
 const ALL: usize = usize::MAX >> 1;
 /// Threads for tasks: enough that they run at the same time, as they do in production.
 const WORKERS: usize = 2;
+/// How often is looked whether calls still wait for what is outside.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// A job that runs, or has run.
 pub(crate) struct Run {
@@ -123,6 +126,15 @@ impl Run {
         }) {
             // It was told so and works on it: each question is one more turn of its job.
             thread::yield_now();
+        }
+        Ok(())
+    }
+
+    /// Waits until no call waits any more for what is outside. That takes the time it takes: no
+    /// clock of ours makes it go on.
+    pub(crate) fn wait_for_calls(&self) -> Result<(), CommandError> {
+        while self.status()?.nodes.iter().any(|node| node.waiting > 0) {
+            thread::sleep(LOOK);
         }
         Ok(())
     }
