@@ -57,8 +57,8 @@ pub(super) fn rows(
             continue;
         }
         let known = keys.get(key)?;
-        let (from, to) = interval.range(side, time);
-        if let Some((first, last)) = known.span(side.other())
+        if let (Some((from, to)), Some((first, last))) =
+            (interval.range(side, time), known.span(side.other()))
             && from <= last
             && first <= to
         {

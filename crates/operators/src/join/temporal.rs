@@ -158,7 +158,11 @@ impl Call {
         }
         // The latest that is not after the watermark stays, unless it is too old.
         let stays = before.checked_sub(1);
-        let is_old = |at: &usize| rules.goes_at(times[*at]).is_some_and(|at| at <= up_to);
+        // Behind the last time there is none: that it goes then is not so for rows left at it.
+        let is_old = |at: &usize| {
+            rules.goes_at(times[*at]).is_some_and(|at| at <= up_to)
+                && next_left.is_none_or(|next| !rules.counts(times[*at], next))
+        };
         let stays = stays.filter(|at| !is_old(at)).unwrap_or(before);
         for version in 0..stays {
             let at = versions.begin + version;

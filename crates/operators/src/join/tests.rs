@@ -394,7 +394,19 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         2 => (-20_i64..110).prop_map(Event::Watermark),
         1 => (1_u32..4).prop_map(Event::Rescale),
     ];
-    proptest::collection::vec(event, 1..20)
+    // Times begin with the first that there is, or end with the last.
+    let shift = prop_oneof![4 => Just(0), 1 => Just(i64::MIN + 20), 1 => Just(i64::MAX - 99)];
+    let shifted = |(shift, mut events): (i64, Vec<Event>)| {
+        for event in &mut events {
+            match event {
+                Event::Rows(_, rows) => rows.iter_mut().for_each(|(_, time)| *time += shift),
+                Event::Watermark(to) => *to = to.saturating_add(shift).min(i64::MAX - 1),
+                Event::Rescale(_) => {}
+            }
+        }
+        events
+    };
+    (shift, proptest::collection::vec(event, 1..20)).prop_map(shifted)
 }
 
 /// The reference of one key.
@@ -547,6 +559,18 @@ proptest! {
     }
 }
 
+/// More rows than a call takes, at the last time there is.
+#[test]
+fn a_version_stays_for_all_rows_at_the_last_time() {
+    let (kind, max_age) = (JoinKind::Inner, Some(8));
+    let rules = Rule::Temporal(Temporal { kind, max_age });
+    let events = [
+        Event::Rows(Side::Right, vec![(1, i64::MAX - 8)]),
+        Event::Rows(Side::Left, vec![(1, i64::MAX); 13]),
+    ];
+    compare(rules, &events, 8).unwrap();
+}
+
 #[test]
 fn c27_interval_join() {
     for (lower, all) in [
@@ -597,7 +621,7 @@ fn a_batch_of_a_key_with_many_rows_reads_those_that_are_near() {
         },
     };
     let asks = (0..).zip(&times).map(|(row, &time)| {
-        let (from, to) = interval.range(Side::Right, time);
+        let (from, to) = interval.range(Side::Right, time).unwrap();
         interval::Asks {
             key: 0,
             from,

@@ -36,17 +36,20 @@ impl Interval {
     }
 
     /// The first and the last time at which rows of the other input belong to a row of this one.
+    /// `None` = all such times are before or behind what event time can be.
     #[must_use]
-    pub fn range(&self, side: Side, time: i64) -> (i64, i64) {
+    pub fn range(&self, side: Side, time: i64) -> Option<(i64, i64)> {
+        let (from, to) = self.bounds(side, time);
+        let is_time = from <= i128::from(i64::MAX) && to >= i128::from(i64::MIN);
+        is_time.then(|| (nearest(from), nearest(to)))
+    }
+
+    /// The bounds of that, which may be no event time.
+    fn bounds(&self, side: Side, time: i64) -> (i128, i128) {
+        let [time, lower, upper] = [time, self.lower, self.upper].map(i128::from);
         match side {
-            Side::Left => (
-                time.saturating_add(self.lower),
-                time.saturating_add(self.upper),
-            ),
-            Side::Right => (
-                time.saturating_sub(self.upper),
-                time.saturating_sub(self.lower),
-            ),
+            Side::Left => (time + lower, time + upper),
+            Side::Right => (time - upper, time - lower),
         }
     }
 
@@ -55,9 +58,14 @@ impl Interval {
     /// the same there.
     #[must_use]
     pub fn goes_at(&self, side: Side, time: i64) -> EventTime {
-        let (_, last) = self.range(side, time);
-        EventTime(last.max(time))
+        let (_, last) = self.bounds(side, time);
+        EventTime(nearest(last).max(time))
     }
+}
+
+/// The event time that is nearest to a number.
+fn nearest(number: i128) -> i64 {
+    number.clamp(i64::MIN.into(), i64::MAX.into()) as i64
 }
 
 /// The join of the rows of one key, one row at a time.
@@ -193,16 +201,55 @@ mod tests {
             let interval = Interval::new(lower, lower + length).unwrap();
             for side in [Side::Left, Side::Right] {
                 let EventTime(gone) = interval.goes_at(side, time);
-                let (first, last) = interval.range(side, time);
+                let (first, last) = interval.range(side, time).unwrap();
                 prop_assert!(first <= last && last <= gone && time <= gone);
                 let next = gone + more;
                 prop_assert!(next > last, "it is behind the range");
                 // The bounds are the same seen from the other side.
                 for other in [first, last] {
-                    let (from, to) = interval.range(side.other(), other);
+                    let (from, to) = interval.range(side.other(), other).unwrap();
                     prop_assert!(from <= time && time <= to);
                 }
             }
         }
+
+        /// Where event time ends, no row belongs to another one because there is no later time.
+        #[test]
+        fn a_range_holds_what_belongs_together_at_the_ends_of_time_too(
+            bounds in [near_an_end(), near_an_end()], time in near_an_end(), other in near_an_end(),
+        ) {
+            let [a, b] = bounds;
+            let interval = Interval::new(a.min(b), a.max(b)).unwrap();
+            for side in [Side::Left, Side::Right] {
+                let range = interval.range(side, time);
+                let is_in = range.is_some_and(|(from, to)| from <= other && other <= to);
+                let mut join = IntervalReference::new(interval);
+                join.row(side.other(), other, 1);
+                let belongs = !join.row(side, time, 2).is_empty();
+                prop_assert_eq!(is_in, belongs, "{:?} {:?}", side, range);
+                // As long as the other one can be in time, the row is kept.
+                let EventTime(gone) = interval.goes_at(side, time);
+                prop_assert!(time <= gone && (!belongs || other <= gone));
+            }
+        }
+    }
+
+    /// Times and bounds around the first, the last and none.
+    fn near_an_end() -> impl Strategy<Value = i64> {
+        prop_oneof![
+            (0_i64..20).prop_map(|far| i64::MIN + far),
+            -20_i64..20,
+            (0_i64..20).prop_map(|far| i64::MAX - far),
+        ]
+    }
+
+    #[test]
+    fn two_rows_at_the_last_time_are_not_five_milliseconds_apart() {
+        let interval = Interval::new(5, 10).unwrap();
+        assert_eq!(interval.range(Side::Left, i64::MAX), None);
+        assert_eq!(interval.range(Side::Right, i64::MIN), None);
+        let last = (i64::MAX, i64::MAX);
+        assert_eq!(interval.range(Side::Left, i64::MAX - 5), Some(last));
+        assert_eq!(interval.goes_at(Side::Left, i64::MAX), EventTime(i64::MAX));
     }
 }
