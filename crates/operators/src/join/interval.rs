@@ -71,28 +71,32 @@ pub(super) fn rows(
         let value = rows.values.get(row as usize);
         puts.put(key, &row_key(time, number), Some(value));
     }
-    let (arena, mut found) = partners(cx, coming, asks)?;
+    let (arena, partners) = partners(cx, side, asks)?;
     puts.write(cx, rows_of(side))?;
     keys.write(cx)?;
-    let other = Rows {
-        values: arena.values().view(),
-        times: arena.times(),
-    };
-    let inputs = Inputs::of(coming.keys, side, rows, other);
-    found.project(cx, function, inputs, out)
+    let mut found = Found::default();
+    pair(cx, function, coming, (&arena, &partners), (&mut found, out))
+}
+
+/// The rows that belong to a row of the call: those of the arena from one to before another.
+pub(super) struct Partners {
+    row: u32,
+    key: u32,
+    from: usize,
+    to: usize,
 }
 
 /// Finds the partners of rows: of each key from the first range to the last one, what is in several
-/// of them once. They come in the order of the rows, and then by time.
+/// of them is read once. They come in the order of the rows.
 pub(super) fn partners(
     cx: &mut Context,
-    coming: Coming<'_>,
+    side: Side,
     mut asks: Vec<Asks>,
-) -> Result<(Arena, Found), Failure> {
-    let state = rows_of(coming.side.other());
+) -> Result<(Arena, Vec<Partners>), Failure> {
+    let state = rows_of(side.other());
     asks.sort_unstable();
     let mut arena = Arena::default();
-    let mut answers: Vec<(u32, u32, usize, usize)> = Vec::with_capacity(asks.len());
+    let mut all: Vec<Partners> = Vec::with_capacity(asks.len());
     let mut of_key: Option<(u32, Run)> = None;
     for ask in asks {
         let goes_on = |run: &Run| {
@@ -107,32 +111,51 @@ pub(super) fn partners(
         let times = arena.times_of(&run);
         let from = run.begin + times.partition_point(|time| *time < ask.from);
         let to = run.begin + times.partition_point(|time| *time <= ask.to);
+        let Asks { key, row, .. } = ask;
         if from < to {
-            answers.push((ask.row, ask.key, from, to));
+            all.push(Partners { row, key, from, to });
         }
-        of_key = Some((ask.key, run));
+        of_key = Some((key, run));
     }
-    answers.sort_unstable();
-    let mut found = Found::default();
-    for (row, key, from, to) in answers {
+    all.sort_unstable_by_key(|partners| partners.row);
+    Ok((arena, all))
+}
+
+/// Pairs each row with its partners, in order of their time. There may be far more pairs than rows,
+/// and than a call may give: they are listed a part at a time.
+pub(super) fn pair(
+    cx: &mut Box<Context>,
+    function: &mut dyn JoinFunction,
+    coming: Coming<'_>,
+    (arena, partners): (&Arena, &[Partners]),
+    (found, out): (&mut Found, &mut Given),
+) -> Result<(), Failure> {
+    let other = Rows {
+        values: arena.values().view(),
+        times: arena.times(),
+    };
+    let inputs = Inputs::of(coming.keys, coming.side, coming.rows, other);
+    for &Partners { row, key, from, to } in partners {
         let own = coming.rows.times.get(row as usize).copied();
         let own = own.unwrap_or_default();
-        for other in from..to {
-            let time = own.max(arena.times()[other]);
+        for (other, &time) in (from as u32..).zip(&arena.times()[from..to]) {
             let (left, right) = match coming.side {
-                Side::Left => (row, other as u32),
-                Side::Right => (other as u32, row),
+                Side::Left => (row, other),
+                Side::Right => (other, row),
             };
             found.push(&Pair {
                 key,
                 left: Some(left),
                 right: Some(right),
-                time,
+                time: own.max(time),
                 origin: row,
             });
+            if found.is_part() {
+                found.project(cx, function, inputs, out)?;
+            }
         }
     }
-    Ok((arena, found))
+    found.project(cx, function, inputs, out)
 }
 
 /// Rows that nobody can need any more go.

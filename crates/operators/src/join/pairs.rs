@@ -91,6 +91,12 @@ impl Found {
         self.keys.len() >= PART
     }
 
+    /// How many of them are listed.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
     /// Makes rows of them, a part at a time: what a function is given at once is bounded.
     pub(super) fn project(
         &mut self,

@@ -610,16 +610,6 @@ fn a_batch_of_a_key_with_many_rows_reads_those_that_are_near() {
     let keyed = Grouped::of(right.iter().map(|_| &b"k1"[..]));
     cx.state.begin(Some(keyed.view()));
     let times: Vec<i64> = right.iter().map(|(_, time, _)| *time).collect();
-    let none = Column::new();
-    let coming = Coming {
-        side: Side::Right,
-        keys: keyed.keys.view(),
-        key_of_row: &keyed.key_of_row,
-        rows: Timed {
-            values: none.view(),
-            times: &times,
-        },
-    };
     let asks = (0..).zip(&times).map(|(row, &time)| {
         let (from, to) = interval.range(Side::Right, time).unwrap();
         interval::Asks {
@@ -629,7 +619,7 @@ fn a_batch_of_a_key_with_many_rows_reads_those_that_are_near() {
             row,
         }
     });
-    let (arena, _) = interval::partners(cx, coming, asks.collect()).unwrap();
+    let (arena, _) = interval::partners(cx, Side::Right, asks.collect()).unwrap();
     let read = arena.times().len();
     assert!(
         (514..2048).contains(&read),
@@ -638,6 +628,47 @@ fn a_batch_of_a_key_with_many_rows_reads_those_that_are_near() {
     assert_eq!(bench.rows(Side::Right, &right).len(), 512 * 3);
     assert!(bench.watermark(i64::MAX, 100).is_empty());
     assert_eq!(bench.subtasks[0].kept(), 0);
+}
+
+#[test]
+fn pairs_are_listed_a_part_at_a_time_and_no_more_than_a_call_may_give() {
+    let mut bench = Bench::new(Rule::Interval(Interval::new(0, 0).unwrap()));
+    let left: Vec<_> = (0..100).map(|number| (1, 7, number)).collect();
+    assert!(bench.rows(Side::Left, &left).is_empty());
+    let cx = &mut bench.subtasks[0].cx;
+    let keyed = Grouped::of([&b"k1"[..]; 50].into_iter());
+    let values: Vec<String> = (0..50).map(|number| format!("{number}t7")).collect();
+    let values: Column = values.iter().map(String::as_bytes).collect();
+    let coming = Coming {
+        side: Side::Right,
+        keys: keyed.keys.view(),
+        key_of_row: &keyed.key_of_row,
+        rows: Timed {
+            values: values.view(),
+            times: &[7; 50],
+        },
+    };
+    cx.state.begin(Some(keyed.view()));
+    let (key, from, to) = (0, 7, 7);
+    let asks = (0..50).map(|row| interval::Asks { key, from, to, row });
+    let (arena, partners) = interval::partners(cx, Side::Right, asks.collect()).unwrap();
+    let of = (&arena, &partners[..]);
+
+    let (mut found, mut out) = (pairs::Found::default(), Given::at_most(200));
+    let failed = interval::pair(cx, &mut Shown, coming, of, (&mut found, &mut out));
+    assert!(matches!(failed, Err(Failure::Limit(_))), "{failed:?}");
+    assert!(found.len() <= 3, "{} of 5000 pairs are listed", found.len());
+
+    let (mut found, mut out) = (pairs::Found::default(), Given::at_most(1 << 20));
+    interval::pair(cx, &mut Shown, coming, of, (&mut found, &mut out)).unwrap();
+    let given = out.emitted.iter().flat_map(|part| {
+        let rows = part.values.iter().map(|row| String::from_utf8_lossy(row));
+        rows.zip(part.origin.iter().copied())
+    });
+    let all = (0..50).flat_map(|right| (0..100).map(move |left| (left, right)));
+    let all = all.map(|(left, right)| (format!("k1 {left}t7+{right}t7@7"), right));
+    assert!(given.map(|(row, of)| (row.into_owned(), of)).eq(all));
+    assert!(out.emitted.len() > 1000, "in parts");
 }
 
 #[test]
