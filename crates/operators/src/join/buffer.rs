@@ -11,9 +11,11 @@ use weir_state::{EntriesColumn, StateIndex, Which};
 use super::broken;
 
 /// How many entries are asked for first; then twice as many, and so on.
-const FIRST_PAGE: usize = 16;
+const FIRST_PAGE: usize = if cfg!(test) { 2 } else { 16 };
 /// The most entries that are asked for at once.
 const LAST_PAGE: usize = 1024;
+/// How many bytes a page is to have at most, by the page before it.
+const PAGE_BYTES: usize = if cfg!(test) { 1 << 16 } else { 8 << 20 };
 
 /// What is behind all rows before this time, and before all others.
 fn begin_of(time: i64) -> [u8; 8] {
@@ -97,13 +99,18 @@ impl Arena {
                 }
             };
             let (state, key, page) = (run.state, run.key, run.page);
+            let bytes = self.entries.values.byte_len();
             cx.state
                 .map_scan(state, key, Some(before), page, &mut self.entries)?;
             for at in known..self.entries.keys.len() {
                 self.times.push(time_of(self.entries.keys.get(at))?);
             }
             run.is_whole = self.times.len() - known < page;
-            run.page = (page * 2).min(LAST_PAGE);
+            run.page = match self.entries.values.byte_len() - bytes {
+                bytes if bytes > PAGE_BYTES => (page / 2).max(1),
+                bytes if bytes > PAGE_BYTES / 2 => page,
+                _ => (page * 2).min(LAST_PAGE),
+            };
         }
         Ok(())
     }
@@ -119,6 +126,11 @@ impl Arena {
 
     pub(super) fn values(&self) -> &Column {
         &self.entries.values
+    }
+
+    /// Forgets what rows are, but not that they are there.
+    pub(super) fn forget_values(&mut self) {
+        self.entries.values.clear();
     }
 
     pub(super) fn map_key(&self, at: usize) -> &[u8] {

@@ -178,15 +178,7 @@ pub(super) fn timers(
             let mut arena = Arena::default();
             let mut run = arena.run(rows_of(side), key, first);
             let goes = |time: i64| interval.goes_at(side, time) <= watermark;
-            let count = loop {
-                let known = arena.times().len();
-                // A page at a time: there is no saying from the watermark which time is the last.
-                arena.read(cx, &mut run, i64::MAX, known + 1)?;
-                let count = arena.times().partition_point(|time| goes(*time));
-                if run.is_whole || count < arena.times().len() || count >= MOST {
-                    break count;
-                }
-            };
+            let count = first_of(cx, &mut arena, &mut run, goes)?;
             for at in 0..count {
                 gone.put(key, arena.map_key(at), None);
             }
@@ -206,4 +198,24 @@ pub(super) fn timers(
     right.write(cx, RIGHT)?;
     keys.write(cx)?;
     Ok(Outcome::default())
+}
+
+/// Reads rows until there is one that does not go, and no more than a call removes; gives back how
+/// many go. All that is wanted are their keys: of the rows there is a page at a time.
+pub(super) fn first_of(
+    cx: &mut Context,
+    arena: &mut Arena,
+    run: &mut Run,
+    goes: impl Fn(i64) -> bool,
+) -> Result<usize, Failure> {
+    loop {
+        let known = arena.times().len();
+        // There is no saying from the watermark which time is the last.
+        arena.read(cx, run, i64::MAX, known + 1)?;
+        arena.forget_values();
+        let count = arena.times().partition_point(|time| goes(*time));
+        if run.is_whole || count < arena.times().len() || count >= MOST {
+            return Ok(count);
+        }
+    }
 }

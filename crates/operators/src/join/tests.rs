@@ -187,7 +187,7 @@ impl Subtask {
         let kind = TimerKind::EventTime;
         let mut all = Vec::new();
         for calls in 0.. {
-            assert!(calls < 10_000, "it goes on for ever");
+            assert!(calls < 100_000, "it goes on for ever");
             let mut due = Timers::default();
             let until = self.cx.watermark.0;
             self.cx
@@ -694,6 +694,48 @@ fn a_call_that_gives_too_much_is_a_limit_and_keeps_nothing() {
     assert_eq!((limit.key, &*limit.value), ("output", "200 bytes"));
     subtask.cx.state.rollback();
     assert_eq!(subtask.kept(), before);
+}
+
+/// The rows of a key may be more than a column holds.
+#[test]
+fn of_rows_that_go_a_page_is_read_at_a_time_and_forgotten() {
+    let mut bench = Bench::new(Rule::Interval(Interval::new(0, 0).unwrap()));
+    let row = |time: i64| {
+        let long = "x".repeat(10_000);
+        ("k1".to_owned(), time, format!("{long}t{time}"))
+    };
+    let rows: Vec<_> = (0..50).map(row).collect();
+    let subtask = &mut bench.subtasks[0];
+    subtask.rows(Side::Left, &rows);
+    let keyed = Grouped::of([&b"k1"[..]].into_iter());
+    subtask.cx.state.begin(Some(keyed.view()));
+
+    let mut arena = buffer::Arena::default();
+    let mut run = arena.run(LEFT, 0, 0);
+    let mut all = 0;
+    while !run.is_whole {
+        let known = arena.times().len();
+        arena
+            .read(&mut subtask.cx, &mut run, i64::MAX, known + 1)
+            .unwrap();
+        let page = arena.values().byte_len();
+        assert!(page < 100_000, "a page of {page} bytes");
+        all += page;
+        arena.forget_values();
+    }
+    assert!(arena.times().iter().copied().eq(0..50));
+    assert!(all > 500_000, "{all} bytes were read");
+
+    let mut arena = buffer::Arena::default();
+    let mut run = arena.run(LEFT, 0, 0);
+    let count = interval::first_of(&mut subtask.cx, &mut arena, &mut run, |_| true).unwrap();
+    assert!((MOST..50).contains(&count), "{count} rows go");
+    assert!(arena.values().is_empty());
+    subtask.cx.state.rollback();
+
+    let calls = subtask.watermark(EventTime(60), 8).len();
+    assert!(calls > 5, "{calls} calls");
+    assert_eq!(subtask.kept(), 0);
 }
 
 #[test]
