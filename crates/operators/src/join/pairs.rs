@@ -1,5 +1,7 @@
 //! The pairs of a call, and how rows are made of them.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
 use weir_model::ColumnView;
 use weir_operator::{Context, Emitted, Failure, JoinFunction, Limit, Pairs, RowInfo};
 use weir_window::Side;
@@ -39,6 +41,37 @@ impl Given {
             bytes: 0,
             most,
         }
+    }
+}
+
+/// What was given so far in a call of an operator that calls its function more than once.
+#[derive(Default)]
+pub(super) struct Spent {
+    pairs: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl Spent {
+    /// Another call begins.
+    pub(super) fn reset(&self) {
+        self.pairs.store(0, Relaxed);
+        self.bytes.store(0, Relaxed);
+    }
+
+    /// What the function may still give of so many bytes.
+    pub(super) fn of_at_most(&self, most: usize) -> Given {
+        Given {
+            pairs: self.pairs.load(Relaxed),
+            bytes: self.bytes.load(Relaxed),
+            ..Given::at_most(most)
+        }
+    }
+
+    /// What it has given.
+    pub(super) fn spend(&self, given: Given) -> Vec<Emitted> {
+        self.pairs.store(given.pairs, Relaxed);
+        self.bytes.store(given.bytes, Relaxed);
+        given.emitted
     }
 }
 

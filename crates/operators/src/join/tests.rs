@@ -17,6 +17,7 @@ use weir_window::{IntervalReference, JoinKind, TemporalReference};
 
 use super::*;
 
+mod limits;
 mod refused;
 
 /// Rows of a pair and its time, as `key left+right@time`.

@@ -4,52 +4,28 @@
 //! It is a window operator over the rows of both inputs, of which the first byte says where each
 //! comes from: so windows, sessions, lateness and what is kept are those of windows.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use weir_model::{Column, ColumnView, OptionalColumn, Rows as Coming};
 use weir_operator::{
     Contents, Context, Descriptor, Due, Emitted, Failure, FiredWindows, JoinFunction,
     JoinFunctionFactory, Operator, OperatorFactory, Outcome, TaskInfo, WindowFunction,
-    WindowFunctionFactory,
 };
 use weir_window::{JoinKind, Rules, Side};
 
 use super::{
     broken,
-    pairs::{Found, Given, Inputs, Pair, Rows, of_no_row},
+    pairs::{Found, Inputs, Pair, Rows, Spent, of_no_row},
 };
-use crate::WindowFactory;
+use crate::window::{WindowOperator, WindowOptions, WindowStates};
 
 /// Makes a join of the rows of windows.
 struct Pairing {
     kind: JoinKind,
     output: usize,
+    /// Of windows with many rows it is asked for some at a time, in one call.
+    spent: Arc<Spent>,
     function: Box<dyn JoinFunction>,
-}
-
-/// Makes them.
-struct PairingFactory {
-    kind: JoinKind,
-    output: usize,
-    function: Box<dyn JoinFunctionFactory>,
-}
-
-impl WindowFunctionFactory for PairingFactory {
-    fn aggregates(&self) -> bool {
-        false
-    }
-
-    fn side_outputs(&self) -> &[String] {
-        self.function.side_outputs()
-    }
-
-    fn create(&self, task: &TaskInfo) -> Result<Box<dyn WindowFunction>, Failure> {
-        Ok(Box::new(Pairing {
-            kind: self.kind,
-            output: self.output,
-            function: self.function.create(task)?,
-        }))
-    }
 }
 
 /// Where a row of a window comes from, and what it is.
@@ -144,7 +120,7 @@ impl WindowFunction for Pairing {
         };
         let (mut left, mut right) = (OneSide::default(), OneSide::default());
         let mut found = Found::default();
-        let mut out = Given::at_most(self.output);
+        let mut out = self.spent.of_at_most(self.output);
         let mut from = 0;
         for (at, (window, &end)) in (0..).zip(fired.windows.iter().zip(ends)) {
             (left.begin, right.begin) = (left.times.len(), right.times.len());
@@ -178,7 +154,7 @@ impl WindowFunction for Pairing {
         let inputs = inputs(fired.keys, &left, &right);
         let made = found.project(cx, &mut *self.function, inputs, &mut out);
         made.map_err(of_no_row)?;
-        Ok(out.emitted)
+        Ok(self.spent.spend(out))
     }
 }
 
@@ -208,16 +184,19 @@ fn pairs(
 }
 
 /// Joins the rows of windows.
-pub(super) struct WindowJoin {
-    windows: Box<dyn Operator>,
+struct WindowJoin {
+    windows: WindowOperator,
     late: Option<u32>,
+    spent: Arc<Spent>,
 }
 
 /// Makes them.
 pub(super) struct WindowJoins {
-    windows: WindowFactory,
+    options: WindowOptions,
+    kind: JoinKind,
+    output: usize,
     descriptor: Descriptor,
-    late: Option<u32>,
+    function: Box<dyn JoinFunctionFactory>,
 }
 
 impl WindowJoins {
@@ -227,21 +206,24 @@ impl WindowJoins {
         output: usize,
         function: Box<dyn JoinFunctionFactory>,
     ) -> Self {
-        let function = Box::new(PairingFactory {
-            kind,
-            output,
-            function,
+        let mut side_outputs = function.side_outputs().to_vec();
+        let late = late.map(|late| {
+            side_outputs.push(late);
+            side_outputs.len() as u32
         });
-        let has_late = late.is_some();
-        let windows = WindowFactory::new(rules, late, function);
         let descriptor = Descriptor {
+            states: WindowStates::of(&rules, false).declared(),
             inputs: 2,
-            ..windows.descriptor().clone()
+            side_outputs,
+            timers: true,
+            ..Descriptor::default()
         };
         Self {
-            windows,
-            late: has_late.then_some(descriptor.side_outputs.len() as u32),
+            options: WindowOptions { rules, late },
+            kind,
+            output,
             descriptor,
+            function,
         }
     }
 }
@@ -252,9 +234,17 @@ impl OperatorFactory for WindowJoins {
     }
 
     fn create(&self, task: &TaskInfo) -> Result<Box<dyn Operator>, Failure> {
+        let spent = Arc::new(Spent::default());
+        let pairing = Pairing {
+            kind: self.kind,
+            output: self.output,
+            spent: Arc::clone(&spent),
+            function: self.function.create(task)?,
+        };
         Ok(Box::new(WindowJoin {
-            windows: self.windows.create(task)?,
-            late: self.late,
+            windows: WindowOperator::new(self.options.clone(), Box::new(pairing)),
+            late: self.options.late,
+            spent,
         }))
     }
 }
@@ -270,6 +260,7 @@ impl Operator for WindowJoin {
         input: u32,
         rows: Coming<'_>,
     ) -> Result<Outcome, Failure> {
+        self.spent.reset();
         let side = Side::of(input).ok_or_else(|| broken("a third input"))?;
         let bytes = rows.values.contents().len() + rows.len();
         let mut tagged = Column::with_capacity(rows.len(), bytes);
@@ -290,6 +281,7 @@ impl Operator for WindowJoin {
     }
 
     fn on_timers(&mut self, cx: &mut Box<Context>, due: Due<'_>) -> Result<Outcome, Failure> {
+        self.spent.reset();
         self.windows.on_timers(cx, due)
     }
 
