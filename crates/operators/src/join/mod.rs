@@ -68,8 +68,11 @@ const VERSIONS: StateIndex = StateIndex(2);
 /// Rows by time and number. What they are is not known; most are text.
 const ROWS: &str = "weir.join.time->utf8";
 
-/// How many rows of a key a call of timers takes; more are due again at once.
+/// How many rows a call of timers takes, and then no further key; and of a key that it takes. More
+/// are due again at once.
 const MOST: usize = if cfg!(test) { 5 } else { 8192 };
+/// How many bytes of them lookups take.
+const MOST_BYTES: usize = if cfg!(test) { 1 << 16 } else { 32 << 20 };
 
 impl Rule {
     /// The declarations of the states.

@@ -8,7 +8,7 @@ use weir_operator::{Context, Due, Failure, JoinFunction};
 use weir_window::{JoinKind, Side, Temporal, is_late};
 
 use super::{
-    KEYS, LEFT, MOST, VERSIONS,
+    KEYS, LEFT, MOST, MOST_BYTES, VERSIONS,
     buffer::{Arena, Puts, Run, row_key},
     interval::Coming,
     keys::Keys,
@@ -61,9 +61,9 @@ pub(super) fn rows(
 
 /// What was read for the keys of a call.
 #[derive(Default)]
-struct Call {
-    left: Arena,
-    versions: Arena,
+pub(super) struct Call {
+    pub(super) left: Arena,
+    pub(super) versions: Arena,
     found: Found,
     gone_left: Puts,
     gone_versions: Puts,
@@ -77,21 +77,14 @@ pub(super) fn timers(
     due: Due<'_>,
     out: &mut Given,
 ) -> Result<(), Failure> {
-    let watermark = cx.watermark;
     let mut keys = Keys::load(cx, KEYS, due.keyed.keys.len())?;
-    let mut call = Call::default();
-    for (timer, &key) in (0..).zip(due.keyed.key_of_row) {
-        if keys.fires(key, watermark)? {
-            call.look_up(cx, &mut keys, rules, (timer, key))?;
-        }
-    }
     let Call {
         left,
         versions,
         mut found,
         gone_left,
         gone_versions,
-    } = call;
+    } = Call::of(cx, &mut keys, rules, due)?;
     gone_left.write(cx, LEFT)?;
     gone_versions.write(cx, VERSIONS)?;
     keys.write(cx)?;
@@ -110,6 +103,36 @@ pub(super) fn timers(
 }
 
 impl Call {
+    /// Looks up the rows of all keys, as far as a call takes them. Keys that are left are due at
+    /// once again.
+    pub(super) fn of(
+        cx: &mut Context,
+        keys: &mut Keys,
+        rules: Temporal,
+        due: Due<'_>,
+    ) -> Result<Self, Failure> {
+        let watermark = cx.watermark;
+        let mut call = Self::default();
+        for (timer, &key) in (0..).zip(due.keyed.key_of_row) {
+            if !keys.fires(key, watermark)? {
+                continue;
+            }
+            match call.is_full() {
+                true => keys.get(key)?.wants(watermark.0),
+                false => call.look_up(cx, keys, rules, (timer, key))?,
+            }
+        }
+        Ok(call)
+    }
+
+    /// Whether it has read what a call takes.
+    fn is_full(&self) -> bool {
+        let of = [&self.left, &self.versions];
+        let rows: usize = of.iter().map(|arena| arena.times().len()).sum();
+        let bytes: usize = of.iter().map(|arena| arena.values().byte_len()).sum();
+        rows >= MOST || bytes >= MOST_BYTES
+    }
+
     /// Looks up the rows of a key that the watermark has passed.
     fn look_up(
         &mut self,
@@ -127,12 +150,14 @@ impl Call {
         let times = self.versions.times_of(&versions);
         // Where there is more than a call takes, it is taken as far as all versions are known; the
         // rest is due at once.
-        if let Some(last) = times.get(MOST).filter(|last| EventTime(**last) <= up_to) {
+        let last = times.last().filter(|_| !versions.is_whole);
+        if let Some(last) = last.filter(|last| EventTime(**last) <= up_to) {
             up_to = EventTime(last.saturating_sub(1));
         }
         let lefts = self.left.times_of(&left);
         let ready = lefts.partition_point(|time| EventTime(*time) <= up_to);
-        let ready = ready.min(MOST);
+        // What follows the last one that was read is not known.
+        let ready = ready.min(lefts.len().saturating_sub(usize::from(!left.is_whole)));
         let next_left = lefts.get(ready).copied();
         up_to = next_left.map_or(up_to, |next| up_to.min(EventTime(next)));
         let ready = left.begin..left.begin + ready;
@@ -182,7 +207,11 @@ impl Call {
     }
 }
 
-/// Reads what a key has up to a watermark, and one more.
+/// The fewest rows of a key that are read if there are as many: of two versions the first may be
+/// needed still and the second is not looked at, so that only a third makes one go.
+const FEWEST: usize = 3;
+
+/// Reads what a key has up to a watermark, and one more, or as much as a call takes.
 fn read(
     cx: &mut Context,
     arena: &mut Arena,
@@ -191,9 +220,25 @@ fn read(
     watermark: EventTime,
 ) -> Result<Run, Failure> {
     let mut run = arena.run(state, key, span.map_or(0, |(first, _)| first));
-    match span {
-        None => run.is_whole = true,
-        Some(_) => arena.read(cx, &mut run, watermark.0, MOST + 1)?,
+    if span.is_none() {
+        run.is_whole = true;
     }
-    Ok(run)
+    let before = arena.values().byte_len();
+    let mut most = FEWEST;
+    loop {
+        arena.read(cx, &mut run, watermark.0, most)?;
+        let count = arena.times_of(&run).len();
+        let is_enough = count > MOST || arena.values().byte_len() - before >= MOST_BYTES;
+        if run.is_whole || is_enough || is_behind(arena, &run, watermark) {
+            return Ok(run);
+        }
+        // Another page.
+        most = count + 1;
+    }
+}
+
+/// Whether the last row that was read is one that the watermark has not passed.
+fn is_behind(arena: &Arena, run: &Run, watermark: EventTime) -> bool {
+    let last = arena.times_of(run).last();
+    last.is_some_and(|last| EventTime(*last) > watermark)
 }

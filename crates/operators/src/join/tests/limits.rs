@@ -111,3 +111,70 @@ fn what_windows_of_a_call_give_together_is_limited() {
     let given = fire(&mut *operator, &mut subtask, 20).unwrap();
     assert!(given > 8 << 20, "{given} bytes");
 }
+
+/// What lookups have read at once for timers that are due, in rows and bytes.
+fn read_at_once(subtask: &mut Subtask, rules: Temporal, watermark: i64) -> (usize, usize) {
+    let (kind, mut due) = (TimerKind::EventTime, Timers::default());
+    let cx = &mut subtask.cx;
+    cx.watermark = EventTime(watermark);
+    cx.state
+        .due_timers(kind, watermark, 1000, &mut due)
+        .unwrap();
+    let keyed = Grouped::of((0..due.len()).map(|timer| due.keys.get(timer)));
+    cx.state.begin(Some(keyed.view()));
+    cx.state.fire(kind, &due.at, &keyed.key_of_row).unwrap();
+    let mut keys = keys::Keys::load(cx, KEYS, keyed.keys.len()).unwrap();
+    let (at, keyed) = (&due.at[..], keyed.view());
+    let call = temporal::Call::of(cx, &mut keys, rules, Due { kind, at, keyed }).unwrap();
+    cx.state.rollback();
+    let of = [&call.left, &call.versions];
+    let bytes = of.iter().map(|arena| arena.values().byte_len());
+    let rows = of.iter().map(|arena| arena.times().len());
+    (rows.sum(), bytes.sum())
+}
+
+/// Keys with so many left rows, and as many versions a millisecond before each, of so many bytes.
+fn lookups(keys: u32, rows: i64, bytes: usize) {
+    let rules = Temporal::default();
+    let mut subtask = Subtask::new(Rule::Temporal(rules), 0, 1);
+    let long = "x".repeat(bytes);
+    for (side, before) in [(Side::Left, 0), (Side::Right, 1)] {
+        let of_key = |key: u32| {
+            let row = move |at: i64| (format!("k{key}"), at * 10 - before);
+            (0..rows).map(row)
+        };
+        let all = (0..keys).flat_map(of_key);
+        let all = all.map(|(key, time)| (key, time, format!("{long}t{time}")));
+        subtask.rows(side, &all.collect::<Vec<_>>());
+    }
+    let end = rows * 10;
+    let read = read_at_once(&mut subtask, rules, end);
+    // A key more than fits, and of it a page more than is taken.
+    assert!(read.0 < MOST * 6, "{} rows", read.0);
+    assert!(read.1 < MOST_BYTES * 6, "{} bytes", read.1);
+
+    let mut given = BTreeMap::<String, Vec<String>>::new();
+    for outcome in subtask.watermark(EventTime(end + 1), 100) {
+        for row in outcome.emitted.iter().flat_map(|part| part.values.iter()) {
+            let row = String::from_utf8_lossy(row).replace(&long, "");
+            let (key, pair) = row.split_once(' ').unwrap();
+            given.entry(key.into()).or_default().push(pair.into());
+        }
+    }
+    let pair = |at: i64| format!("t{}+t{}@{}", at * 10, at * 10 - 1, at * 10);
+    let pairs: Vec<String> = (0..rows).map(pair).collect();
+    assert_eq!(given.len(), keys as usize);
+    for (key, given) in given {
+        assert_eq!(given, pairs, "{key}");
+    }
+}
+
+#[test]
+fn lookups_of_a_call_read_no_more_than_it_takes_of_all_keys() {
+    // Many rows, and large ones; of many keys and of one.
+    lookups(60, 3, 10);
+    lookups(1, 200, 10);
+    lookups(20, 2, 50_000);
+    lookups(1, 40, 50_000);
+    lookups(1, 10, 200_000);
+}
