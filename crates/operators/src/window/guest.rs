@@ -12,7 +12,11 @@ use weir_operator::{Added, Asked, Context, Decided, DueTimers, Failure, Verdict}
 use weir_state::{TimerKind, Which};
 use weir_window::{TimerChange, Window};
 
-use super::{WindowOperator, WindowStates, broken, call::Step, plan::Plan};
+use super::{
+    WindowOperator, WindowStates, broken,
+    call::Step,
+    plan::{Plan, timer_of},
+};
 
 /// A window, the kind of time, and the time that it waits for.
 type Wanted = (Window, TimerKind, i64);
@@ -193,16 +197,7 @@ impl WindowOperator {
             let one = plan.call.at(slot)?;
             let (key, window) = (one.key, one.window);
             let is_over = plan.asked.cleared.contains(&slot);
-            let (kind, at, is_set) = match change {
-                TimerChange::Event(EventTime(at)) => (TimerKind::EventTime, at, true),
-                TimerChange::NoEvent(EventTime(at)) => (TimerKind::EventTime, at, false),
-                TimerChange::Processing(ProcessingTime(at)) => {
-                    (TimerKind::ProcessingTime, at, true)
-                }
-                TimerChange::NoProcessing(ProcessingTime(at)) => {
-                    (TimerKind::ProcessingTime, at, false)
-                }
-            };
+            let (kind, at, is_set) = timer_of(change);
             plan.asked
                 .forget(key, |wanted| wanted == (window, kind, at));
             let change = match is_set {
@@ -230,7 +225,7 @@ impl WindowOperator {
         Ok(decided.verdicts)
     }
 
-    /// Writes what the trigger remembers and waits for, and sets and deletes its timers in order.
+    /// Writes what the trigger remembers and waits for.
     pub(super) fn keep_asked(&self, cx: &mut Context, plan: &mut Plan<'_>) -> Result<(), Failure> {
         let of = &plan.asked;
         let (mut keys, mut values) = (Vec::new(), OptionalColumn::new());
@@ -255,15 +250,6 @@ impl WindowOperator {
         }
         cx.state
             .value_put(WindowStates::WANTED, Which::Some(&keys), &values)?;
-        for (key, change) in &plan.timers {
-            let (kind, at) = match change {
-                TimerChange::NoEvent(EventTime(at)) => (TimerKind::EventTime, *at),
-                TimerChange::NoProcessing(ProcessingTime(at)) => (TimerKind::ProcessingTime, *at),
-                // Set with those of windows.
-                TimerChange::Event(_) | TimerChange::Processing(_) => continue,
-            };
-            cx.state.timers_delete(kind, &[*key], &[at])?;
-        }
         Ok(())
     }
 }

@@ -1,5 +1,7 @@
 //! What is to be done with which window: row by row, in the order of the batch.
 
+use foldhash::fast::FixedState;
+use hashbrown::HashSet;
 use weir_model::{EventTime, KeyedView, OptionalColumn, ProcessingTime, Rows};
 use weir_operator::{Context, Failure};
 use weir_state::{TimerKind, Which};
@@ -355,7 +357,7 @@ impl WindowOperator {
         Ok(())
     }
 
-    /// Writes what is remembered of windows beside what they hold, and sets timers.
+    /// Writes what is remembered of windows beside what they hold, and sets and deletes timers.
     pub(super) fn keep(&self, cx: &mut Context, plan: &mut Plan<'_>) -> Result<(), Failure> {
         if self.states.asks {
             self.keep_asked(cx, plan)?;
@@ -374,21 +376,38 @@ impl WindowOperator {
         if self.states.merges {
             self.keep_sessions(cx, plan)?;
         }
-        let mut sets: [(Vec<u32>, Vec<i64>); 2] = Default::default();
-        let [event, processing] = &mut sets;
+        self.keep_timers(cx, plan)
+    }
+
+    /// Sets and deletes timers. Of each what is said last counts.
+    ///
+    /// One that is set and deleted again is set here as well: what has set it may be an earlier
+    /// timer of the call than what deleted it, and then it is due in between (D14).
+    fn keep_timers(&self, cx: &mut Context, plan: &Plan<'_>) -> Result<(), Failure> {
+        let (mut sets, mut deletions) = (OfKinds::default(), OfKinds::default());
+        let mut some_deleted = false;
         for (key, change) in &plan.timers {
-            let ((keys, times), at) = match change {
-                TimerChange::Event(EventTime(at)) => (&mut *event, *at),
-                TimerChange::Processing(ProcessingTime(at)) => (&mut *processing, *at),
-                TimerChange::NoEvent(_) | TimerChange::NoProcessing(_) => continue,
-            };
-            keys.push(*key);
-            times.push(at);
-        }
-        for (kind, (keys, times)) in TimerKind::ALL.into_iter().zip(&sets) {
-            if !keys.is_empty() {
-                cx.state.timers_set(kind, keys, times)?;
+            let (kind, at, is_set) = timer_of(*change);
+            match is_set {
+                true => sets.push(kind, (*key, at)),
+                false => some_deleted = true,
             }
+        }
+        // Those of the host's triggers stay: another window may wait for them.
+        if some_deleted && self.states.asks {
+            let mut decided: HashSet<(u32, TimerKind, i64), FixedState> = HashSet::default();
+            for (key, change) in plan.timers.iter().rev() {
+                let (kind, at, is_set) = timer_of(*change);
+                if decided.insert((*key, kind, at)) && !is_set {
+                    deletions.push(kind, (*key, at));
+                }
+            }
+        }
+        for (kind, keys, times) in sets.each() {
+            cx.state.timers_set(kind, keys, times)?;
+        }
+        for (kind, keys, times) in deletions.each() {
+            cx.state.timers_delete(kind, keys, times)?;
         }
         Ok(())
     }
@@ -435,6 +454,43 @@ impl WindowOperator {
                 .timers_delete(self.kind(), &idle_keys, &idle_times)?;
         }
         Ok(())
+    }
+}
+
+/// Timers by their kind: the keys and the times.
+#[derive(Default)]
+struct OfKinds([(Vec<u32>, Vec<i64>); TimerKind::ALL.len()]);
+
+impl OfKinds {
+    fn push(&mut self, kind: TimerKind, (key, at): (u32, i64)) {
+        let [event, processing] = &mut self.0;
+        let (keys, times) = match kind {
+            TimerKind::EventTime => event,
+            TimerKind::ProcessingTime => processing,
+        };
+        keys.push(key);
+        times.push(at);
+    }
+
+    /// Those of the kinds that there are some of.
+    fn each(&self) -> impl Iterator<Item = (TimerKind, &[u32], &[i64])> {
+        let [event, processing] = &self.0;
+        let all = [
+            (TimerKind::EventTime, event),
+            (TimerKind::ProcessingTime, processing),
+        ];
+        let all = all.into_iter().filter(|(_, (keys, _))| !keys.is_empty());
+        all.map(|(kind, (keys, times))| (kind, &keys[..], &times[..]))
+    }
+}
+
+/// The timer that a change is about, and whether it is set.
+pub(super) fn timer_of(change: TimerChange) -> (TimerKind, i64, bool) {
+    match change {
+        TimerChange::Event(EventTime(at)) => (TimerKind::EventTime, at, true),
+        TimerChange::NoEvent(EventTime(at)) => (TimerKind::EventTime, at, false),
+        TimerChange::Processing(ProcessingTime(at)) => (TimerKind::ProcessingTime, at, true),
+        TimerChange::NoProcessing(ProcessingTime(at)) => (TimerKind::ProcessingTime, at, false),
     }
 }
 

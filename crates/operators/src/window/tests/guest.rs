@@ -150,6 +150,84 @@ fn compare_asked(
     compare_with(bench, rules, events, limit)
 }
 
+impl Bench {
+    /// The timers that are set.
+    fn pending(&mut self) -> Vec<(TimerKind, i64)> {
+        let mut all = Vec::new();
+        for kind in TimerKind::ALL {
+            let mut due = Timers::default();
+            let state = &mut self.cx.state;
+            state.due_timers(kind, i64::MAX, 10_000, &mut due).unwrap();
+            all.extend(due.at.iter().map(|&at| (kind, at)));
+        }
+        all
+    }
+}
+
+fn asked_with(assigner: Assigner, trigger: impl Decides + 'static) -> Bench {
+    let rules = Rules {
+        assigner,
+        trigger: Trigger::Guest,
+        lateness: Lateness { allowed_ms: 0 },
+        evictor: None,
+        event_time: true,
+    };
+    Bench::with(rules, true, false, Some(Box::new(trigger)))
+}
+
+#[test]
+fn a_timer_that_is_set_and_deleted_in_a_call_is_not_set() {
+    let mut bench = asked_with(Assigner::Global, Quiet(10));
+    let rows: Vec<(u8, i64, u64)> = (0..1000).map(|row| (1, row, row as u64)).collect();
+    bench.rows(&rows);
+    assert_eq!(bench.pending(), [(TimerKind::EventTime, 999 + 10)]);
+    // What is set again after that is set.
+    bench.rows(&[(1, 2000, 1), (1, 2001, 2), (1, 2000, 3)]);
+    assert_eq!(bench.pending(), [(TimerKind::EventTime, 2000 + 10)]);
+    assert_eq!(bench.watermark(EventTime(3000), 10).len(), 1);
+    assert_eq!(bench.pending(), []);
+}
+
+/// Sets and deletes timers by whatever its window and the time are, ones behind the window too.
+struct Whatever;
+
+impl Whatever {
+    fn change(of: Of, at: i64, timers: &mut Vec<TimerChange>) -> Verdict {
+        let what = hash64(&[of.window.encode().as_slice(), &at.to_le_bytes()].concat());
+        let later = |bits: u32| at.saturating_add((what >> bits) as i64 % 8 + 1);
+        if what & 1 == 0 {
+            timers.push(TimerChange::Event(EventTime(later(8))));
+        }
+        if what & 6 == 0 {
+            timers.push(TimerChange::NoEvent(EventTime(later(12))));
+        }
+        if what & 8 == 0 {
+            timers.push(TimerChange::Event(EventTime(later(16))));
+        }
+        if what & 48 == 0 {
+            timers.push(TimerChange::NoEvent(EventTime(later(16))));
+        }
+        Verdict::FIRE
+    }
+}
+
+impl Decides for Whatever {
+    fn row(&self, _: &mut Vec<u8>, of: Of, time: i64, timers: &mut Vec<TimerChange>) -> Verdict {
+        Self::change(of, time, timers);
+        Verdict::CONTINUE
+    }
+
+    fn timer(
+        &self,
+        _: &mut Vec<u8>,
+        of: Of,
+        (_, at): (TimerKind, i64),
+        timers: &mut Vec<TimerChange>,
+    ) -> Verdict {
+        Self::change(of, at, timers)
+    }
+}
+
 fn by_the_clock() -> impl Strategy<Value = Trigger> {
     prop_oneof![
         Just(Trigger::ProcessingTime),
@@ -185,6 +263,37 @@ proptest! {
         };
         let compared = compare_asked(&rules, aggregates, &events, limit);
         prop_assert!(compared.is_ok(), "{}", compared.unwrap_err());
+    }
+
+    #[test]
+    fn a_trigger_is_asked_about_many_timers_as_about_one_after_the_other(
+        assigner in assigner().prop_filter("windows merge", |assigner| !assigner.merges()),
+        events in events(),
+        limit in 2_usize..20,
+    ) {
+        let mut benches = [1, limit].map(|limit| (limit, asked_with(assigner.clone(), Whatever)));
+        let mut number = 0;
+        for event in events {
+            let shown = match event {
+                Event::Rows(rows) => {
+                    let numbered = rows.into_iter().map(|(key, time)| {
+                        number += 1;
+                        (key, time, number)
+                    });
+                    let numbered: Vec<_> = numbered.collect();
+                    benches.each_mut().map(|(_, bench)| bench.rows(&numbered))
+                }
+                Event::Watermark(to) => benches.each_mut().map(|(limit, bench)| {
+                    let mut shown = bench.watermark(EventTime(to), *limit);
+                    shown.sort();
+                    shown
+                }),
+                Event::Clock(_) => continue,
+            };
+            prop_assert_eq!(&shown[0], &shown[1]);
+            let [one, many] = benches.each_mut().map(|(_, bench)| bench.pending());
+            prop_assert_eq!(one, many);
+        }
     }
 
     #[test]
