@@ -1,7 +1,8 @@
 //! Triggers that are the function's: what they are asked, and what comes of their answers.
 //!
 //! The timers of a key do not say which of its windows has set them, so that is kept under the key.
-//! What is kept of a window ends with it: a trigger need not clear anything.
+//! What is kept of a window ends with it, and so do the timers that only it waits for: a trigger
+//! need not clear anything.
 //!
 //! INVARIANT: a timer of the key is set as long as a window waits for it, or is cleared then.
 
@@ -129,6 +130,7 @@ impl WindowOperator {
     /// Who waits for these timers. What waits for one does no more.
     fn due(&self, plan: &mut Plan<'_>, (kind, at): (TimerKind, &[i64])) -> Vec<Due> {
         let mut all = Vec::new();
+        let mut over_windows: Vec<(u32, Window)> = Vec::new();
         for (timer, (&at, &key)) in at.iter().zip(plan.keyed.key_of_row).enumerate() {
             let wanted = plan.asked.wanted.get(key as usize);
             let mut windows: Vec<(Window, bool)> = wanted.map_or_else(Vec::new, |wanted| {
@@ -150,11 +152,11 @@ impl WindowOperator {
                     continue;
                 }
                 let is_over = over == Some(window);
-                plan.asked.forget(key, |(of, of_kind, time)| {
-                    of == window && (is_over || (of_kind, time) == (kind, at))
-                });
+                plan.asked
+                    .forget(key, |wanted| wanted == (window, kind, at));
                 if is_over {
                     plan.asked.cleared.insert(slot);
+                    over_windows.push((key, window));
                 }
                 all.push(Due {
                     timer: timer as u32,
@@ -164,11 +166,62 @@ impl WindowOperator {
                 });
             }
         }
+        self.end_waiting(plan, (kind, at), over_windows);
         all
     }
 
+    /// Windows are over: the timers that nothing but them has waited for go with them.
+    fn end_waiting(
+        &self,
+        plan: &mut Plan<'_>,
+        (kind, at): (TimerKind, &[i64]),
+        mut over: Vec<(u32, Window)>,
+    ) {
+        over.sort_unstable();
+        let mut gone = Vec::new();
+        for over in over.chunk_by(|(key, _), (other, _)| key == other) {
+            let key = over.first().map_or(0, |(key, _)| *key);
+            plan.asked.forget(key, |(window, of, at)| {
+                let is_over = over.binary_search(&(key, window)).is_ok();
+                if is_over {
+                    gone.push((key, of, at));
+                }
+                is_over
+            });
+        }
+        if gone.is_empty() {
+            return;
+        }
+        let keys = plan.keyed.key_of_row.iter();
+        let fired: HashSet<(u32, i64)> = keys.copied().zip(at.iter().copied()).collect();
+        for (key, of, at) in gone {
+            // Those of the call are gone without it, and to delete one of them would be a conflict.
+            let is_fired = of == kind && fired.contains(&(key, at));
+            if !is_fired && !self.is_needed(plan, key, (of, at), None) {
+                plan.timers.push((key, deletion(of, at)));
+            }
+        }
+    }
+
+    /// Whether a window of the key waits for that timer, or may be cleared by it, but for one.
+    fn is_needed(
+        &self,
+        plan: &Plan<'_>,
+        key: u32,
+        (kind, at): (TimerKind, i64),
+        but: Option<Window>,
+    ) -> bool {
+        let over = self.window_over(kind, at);
+        plan.asked.is_wanted(key, kind, at) || (over.is_some() && over != but)
+    }
+
+    /// When a window is cleared, in time of its kind.
+    fn time_over(&self, window: Window) -> Option<i64> {
+        self.cleanup(window).map(|cleanup| timer_of(cleanup).1)
+    }
+
     /// The window that is cleared by a timer at that time.
-    fn window_over(&self, kind: TimerKind, at: i64) -> Option<Window> {
+    pub(super) fn window_over(&self, kind: TimerKind, at: i64) -> Option<Window> {
         let rules = &self.options.rules;
         if kind != self.kind() {
             return None;
@@ -200,27 +253,33 @@ impl WindowOperator {
             let (kind, at, is_set) = timer_of(change);
             plan.asked
                 .forget(key, |wanted| wanted == (window, kind, at));
-            let change = match is_set {
+            match is_set {
+                true if !is_over => {
+                    plan.asked.want(key, (window, kind, at));
+                    plan.timers.push((key, change));
+                }
                 true => {
-                    if !is_over {
-                        plan.asked.want(key, (window, kind, at));
+                    // It may have been set before its window was over, and be due before that: then
+                    // it is to be known (D14). Nobody waits for it any more.
+                    let over = self.time_over(window);
+                    if kind == self.kind() && over.is_some_and(|over| at <= over) {
+                        plan.timers.push((key, change));
+                        if !self.is_needed(plan, key, (kind, at), Some(window)) {
+                            plan.timers.push((key, change.taken_back()));
+                        }
                     }
-                    change
                 }
                 // It is a timer of the key: another window may wait for it, or be cleared by it.
                 // Set once more it is as it was, and still known to have been touched (D14).
-                false
-                    if plan.asked.is_wanted(key, kind, at)
-                        || self.window_over(kind, at).is_some() =>
-                {
-                    match kind {
+                false if self.is_needed(plan, key, (kind, at), is_over.then_some(window)) => {
+                    let again = match kind {
                         TimerKind::EventTime => TimerChange::Event(EventTime(at)),
                         TimerKind::ProcessingTime => TimerChange::Processing(ProcessingTime(at)),
-                    }
+                    };
+                    plan.timers.push((key, again));
                 }
-                false => change,
-            };
-            plan.timers.push((key, change));
+                false => plan.timers.push((key, change)),
+            }
         }
         Ok(decided.verdicts)
     }
@@ -256,7 +315,7 @@ impl WindowOperator {
 
 impl AskedOf {
     /// What a key waits for and fits is waited for no more.
-    fn forget(&mut self, key: u32, fits: impl Fn(Wanted) -> bool) {
+    fn forget(&mut self, key: u32, mut fits: impl FnMut(Wanted) -> bool) {
         let key = key as usize;
         if let (Some(wanted), Some(is_changed)) =
             (self.wanted.get_mut(key), self.is_changed.get_mut(key))
@@ -293,6 +352,13 @@ fn obey(plan: &mut Plan<'_>, slot: u32, origin: u32, verdict: Verdict) -> Result
         plan.call.at(slot)?.steps.push(Step::Purge);
     }
     Ok(())
+}
+
+fn deletion(kind: TimerKind, at: i64) -> TimerChange {
+    match kind {
+        TimerKind::EventTime => TimerChange::NoEvent(EventTime(at)),
+        TimerKind::ProcessingTime => TimerChange::NoProcessing(ProcessingTime(at)),
+    }
 }
 
 fn asked<'a>(plan: &'a Plan<'_>, keys: &'a Column, windows: &'a [Window]) -> Asked<'a> {

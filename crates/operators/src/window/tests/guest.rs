@@ -188,6 +188,59 @@ fn a_timer_that_is_set_and_deleted_in_a_call_is_not_set() {
     assert_eq!(bench.pending(), []);
 }
 
+/// Sets timers far behind its window, and more of them when it is asked about one.
+struct Far;
+
+impl Far {
+    const TIMERS: [TimerChange; 3] = [
+        TimerChange::Processing(ProcessingTime(1_000_000)),
+        TimerChange::Event(EventTime(i64::MAX)),
+        TimerChange::Event(EventTime(95)),
+    ];
+}
+
+impl Decides for Far {
+    fn row(&self, _: &mut Vec<u8>, of: Of, _: i64, timers: &mut Vec<TimerChange>) -> Verdict {
+        timers.extend(Self::TIMERS);
+        timers.push(TimerChange::Event(of.window.max_timestamp()));
+        Verdict::CONTINUE
+    }
+
+    fn timer(
+        &self,
+        _: &mut Vec<u8>,
+        _: Of,
+        (_, at): (TimerKind, i64),
+        timers: &mut Vec<TimerChange>,
+    ) -> Verdict {
+        assert_ne!(at, i64::MAX, "the window is over long since");
+        timers.extend(Self::TIMERS);
+        timers.push(TimerChange::Event(EventTime(at)));
+        timers.push(TimerChange::Processing(ProcessingTime(2_000_000)));
+        Verdict::FIRE
+    }
+}
+
+#[test]
+fn the_timers_of_a_trigger_are_gone_with_their_window() {
+    for limit in [1, 100] {
+        let tumbling = Assigner::Tumbling {
+            size: 10,
+            offset: 0,
+        };
+        let mut bench = asked_with(tumbling, Far);
+        bench.rows(&[(1, 5, 1), (1, 15, 2), (1, 25, 3)]);
+        assert_eq!(bench.watermark(EventTime(19), limit).len(), 2);
+        // The third window waits for them still, and is cleared at 29.
+        let kept = [29, 95, i64::MAX].map(|at| (TimerKind::EventTime, at));
+        let kept = [&kept[..], &[(TimerKind::ProcessingTime, 1_000_000)]].concat();
+        assert_eq!(bench.pending(), kept);
+        assert_eq!(bench.watermark(EventTime(200), limit), ["k1 [20, 30) 3,"]);
+        assert_eq!(bench.pending(), []);
+        assert_eq!(bench.cx.state.next_timer(TimerKind::EventTime), Ok(None));
+    }
+}
+
 /// Sets and deletes timers by whatever its window and the time are, ones behind the window too.
 struct Whatever;
 
@@ -206,6 +259,9 @@ impl Whatever {
         }
         if what & 48 == 0 {
             timers.push(TimerChange::NoEvent(EventTime(later(16))));
+        }
+        if what & 192 == 0 {
+            timers.push(TimerChange::Processing(ProcessingTime(later(20))));
         }
         Verdict::FIRE
     }
@@ -288,10 +344,19 @@ proptest! {
                     shown.sort();
                     shown
                 }),
-                Event::Clock(_) => continue,
+                Event::Clock(to) => benches.each_mut().map(|(limit, bench)| {
+                    let mut shown = bench.clock(ProcessingTime(to), *limit);
+                    shown.sort();
+                    shown
+                }),
             };
             prop_assert_eq!(&shown[0], &shown[1]);
-            let [one, many] = benches.each_mut().map(|(_, bench)| bench.pending());
+            // One at which a window would end stays: whether there is such a window is not known.
+            let [one, many] = benches.each_mut().map(|(_, bench)| {
+                let mut all = bench.pending();
+                all.retain(|(kind, at)| bench.operator.window_over(*kind, *at).is_none());
+                all
+            });
             prop_assert_eq!(one, many);
         }
     }
