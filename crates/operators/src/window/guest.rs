@@ -6,7 +6,7 @@
 //!
 //! INVARIANT: a timer of the key is set as long as a window waits for it, or is cleared then.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use weir_model::{Column, EventTime, KeyedView, OptionalColumn, ProcessingTime, Rows};
 use weir_operator::{Added, Asked, Context, Decided, DueTimers, Failure, Verdict};
@@ -19,16 +19,16 @@ use super::{
     plan::{Plan, timer_of},
 };
 
-/// A window, the kind of time, and the time that it waits for.
-type Wanted = (Window, TimerKind, i64);
+/// The kind of time, the time, and the window that waits for it.
+type Wanted = (TimerKind, i64, Window);
 /// The bytes of one: those of its window, its kind, and its time in little endian.
 const WANTED: usize = Window::ENCODED + 1 + 8;
 
 /// What the trigger of a call remembers and waits for.
 #[derive(Default)]
 pub(super) struct AskedOf {
-    /// By key, what its windows wait for.
-    wanted: Vec<Vec<Wanted>>,
+    /// By key, what its windows wait for: in the order of time, for that is what is looked up.
+    wanted: Vec<BTreeSet<Wanted>>,
     is_changed: Vec<bool>,
     /// What was remembered of each window, and what is from now on.
     kept: OptionalColumn,
@@ -132,13 +132,8 @@ impl WindowOperator {
         let mut all = Vec::new();
         let mut over_windows: Vec<(u32, Window)> = Vec::new();
         for (timer, (&at, &key)) in at.iter().zip(plan.keyed.key_of_row).enumerate() {
-            let wanted = plan.asked.wanted.get(key as usize);
-            let mut windows: Vec<(Window, bool)> = wanted.map_or_else(Vec::new, |wanted| {
-                let set = wanted
-                    .iter()
-                    .filter(|(_, of, time)| (*of, *time) == (kind, at));
-                set.map(|(window, ..)| (*window, true)).collect()
-            });
+            let wanted = plan.asked.wanted_at(key, kind, at);
+            let mut windows: Vec<(Window, bool)> = wanted.map(|window| (window, true)).collect();
             let over = self.window_over(kind, at);
             if let Some(over) = over
                 && !windows.iter().any(|(window, _)| *window == over)
@@ -152,8 +147,7 @@ impl WindowOperator {
                     continue;
                 }
                 let is_over = over == Some(window);
-                plan.asked
-                    .forget(key, |wanted| wanted == (window, kind, at));
+                plan.asked.forget(key, (kind, at, window));
                 if is_over {
                     plan.asked.cleared.insert(slot);
                     over_windows.push((key, window));
@@ -181,7 +175,7 @@ impl WindowOperator {
         let mut gone = Vec::new();
         for over in over.chunk_by(|(key, _), (other, _)| key == other) {
             let key = over.first().map_or(0, |(key, _)| *key);
-            plan.asked.forget(key, |(window, of, at)| {
+            plan.asked.forget_all(key, |(of, at, window)| {
                 let is_over = over.binary_search(&(key, window)).is_ok();
                 if is_over {
                     gone.push((key, of, at));
@@ -212,7 +206,7 @@ impl WindowOperator {
         but: Option<Window>,
     ) -> bool {
         let over = self.window_over(kind, at);
-        plan.asked.is_wanted(key, kind, at) || (over.is_some() && over != but)
+        plan.asked.wanted_at(key, kind, at).next().is_some() || (over.is_some() && over != but)
     }
 
     /// When a window is cleared, in time of its kind.
@@ -251,11 +245,10 @@ impl WindowOperator {
             let (key, window) = (one.key, one.window);
             let is_over = plan.asked.cleared.contains(&slot);
             let (kind, at, is_set) = timer_of(change);
-            plan.asked
-                .forget(key, |wanted| wanted == (window, kind, at));
+            plan.asked.forget(key, (kind, at, window));
             match is_set {
                 true if !is_over => {
-                    plan.asked.want(key, (window, kind, at));
+                    plan.asked.want(key, (kind, at, window));
                     plan.timers.push((key, change));
                 }
                 true => {
@@ -314,31 +307,42 @@ impl WindowOperator {
 }
 
 impl AskedOf {
-    /// What a key waits for and fits is waited for no more.
-    fn forget(&mut self, key: u32, mut fits: impl FnMut(Wanted) -> bool) {
+    fn of_key(&mut self, key: u32) -> Option<(&mut BTreeSet<Wanted>, &mut bool)> {
         let key = key as usize;
-        if let (Some(wanted), Some(is_changed)) =
-            (self.wanted.get_mut(key), self.is_changed.get_mut(key))
-        {
-            let before = wanted.len();
-            wanted.retain(|wanted| !fits(*wanted));
-            *is_changed |= wanted.len() != before;
+        self.wanted.get_mut(key).zip(self.is_changed.get_mut(key))
+    }
+
+    /// What a window of a key waits for no more.
+    fn forget(&mut self, key: u32, wanted: Wanted) {
+        if let Some((all, is_changed)) = self.of_key(key) {
+            *is_changed |= all.remove(&wanted);
+        }
+    }
+
+    /// What a key waits for and fits is waited for no more.
+    fn forget_all(&mut self, key: u32, mut fits: impl FnMut(Wanted) -> bool) {
+        if let Some((all, is_changed)) = self.of_key(key) {
+            let before = all.len();
+            all.retain(|wanted| !fits(*wanted));
+            *is_changed |= all.len() != before;
         }
     }
 
     fn want(&mut self, key: u32, wanted: Wanted) {
-        let key = key as usize;
-        if let (Some(all), Some(is_changed)) =
-            (self.wanted.get_mut(key), self.is_changed.get_mut(key))
-        {
-            all.push(wanted);
-            *is_changed = true;
+        if let Some((all, is_changed)) = self.of_key(key) {
+            *is_changed |= all.insert(wanted);
         }
     }
 
-    fn is_wanted(&self, key: u32, kind: TimerKind, at: i64) -> bool {
-        let mut wanted = self.wanted.get(key as usize).into_iter().flatten();
-        wanted.any(|(_, of, time)| (*of, *time) == (kind, at))
+    /// The windows of a key that wait for a time.
+    fn wanted_at(&self, key: u32, kind: TimerKind, at: i64) -> impl Iterator<Item = Window> {
+        let window = |bound: i64| Window {
+            start: bound,
+            end: bound,
+        };
+        let around = (kind, at, window(i64::MIN))..=(kind, at, window(i64::MAX));
+        let all = self.wanted.get(key as usize).into_iter();
+        all.flat_map(move |all| all.range(around.clone()).map(|(.., window)| *window))
     }
 }
 
@@ -403,7 +407,7 @@ fn load_wanted(cx: &mut Context, plan: &mut Plan<'_>) -> Result<(), Failure> {
         .value_get(WindowStates::WANTED, Which::Some(&keys), &mut kept)?;
     for bytes in kept.iter() {
         let (all, rest) = bytes.unwrap_or_default().as_chunks::<WANTED>();
-        let all: Option<Vec<Wanted>> = all.iter().map(decode).collect();
+        let all: Option<BTreeSet<Wanted>> = all.iter().map(decode).collect();
         let all = all.filter(|_| rest.is_empty());
         let all = all.ok_or_else(|| broken("the timers of a trigger"))?;
         plan.asked.wanted.push(all);
@@ -412,7 +416,7 @@ fn load_wanted(cx: &mut Context, plan: &mut Plan<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn encode((window, kind, at): &Wanted) -> [u8; WANTED] {
+fn encode((kind, at, window): &Wanted) -> [u8; WANTED] {
     let mut bytes = [0; WANTED];
     let (of, rest) = bytes.split_at_mut(Window::ENCODED);
     of.copy_from_slice(&window.encode());
@@ -432,5 +436,5 @@ fn decode(bytes: &[u8; WANTED]) -> Option<Wanted> {
         _ => return None,
     };
     let at = i64::from_le_bytes(at.try_into().ok()?);
-    Some((Window::decode(window).ok()?, kind, at))
+    Some((kind, at, Window::decode(window).ok()?))
 }

@@ -241,6 +241,49 @@ fn the_timers_of_a_trigger_are_gone_with_their_window() {
     }
 }
 
+/// Waits for another time with each row, and gives a result at the last one.
+struct OfEachRow(i64);
+
+impl Decides for OfEachRow {
+    fn row(&self, _: &mut Vec<u8>, _: Of, time: i64, timers: &mut Vec<TimerChange>) -> Verdict {
+        timers.push(TimerChange::Event(EventTime(time + self.0)));
+        Verdict::CONTINUE
+    }
+
+    fn timer(
+        &self,
+        state: &mut Vec<u8>,
+        _: Of,
+        (_, at): (TimerKind, i64),
+        _: &mut Vec<TimerChange>,
+    ) -> Verdict {
+        let before = state
+            .first_chunk()
+            .map_or(0, |count| i64::from_le_bytes(*count));
+        *state = (before + 1).to_le_bytes().to_vec();
+        match before + 1 == self.0 {
+            true => Verdict::FIRE,
+            false => {
+                assert_eq!(at, self.0 + before, "in order");
+                Verdict::CONTINUE
+            }
+        }
+    }
+}
+
+/// It takes minutes where each of them is looked for among all.
+#[test]
+fn a_window_may_wait_for_very_many_times() {
+    const TIMES: i64 = 200_000;
+    for limit in [TIMES as usize, 50_000] {
+        let mut bench = asked_with(Assigner::Global, OfEachRow(TIMES));
+        let rows: Vec<(u8, i64, u64)> = (0..TIMES).map(|time| (1, time, 1)).collect();
+        bench.rows(&rows);
+        assert_eq!(bench.watermark(EventTime(2 * TIMES), limit).len(), 1);
+        assert_eq!(bench.pending(), []);
+    }
+}
+
 /// Sets and deletes timers by whatever its window and the time are, ones behind the window too.
 struct Whatever;
 
