@@ -181,14 +181,7 @@ impl Call {
         for row in ready {
             self.gone_left.put(key, self.left.map_key(row), None);
         }
-        // The latest that is not after the watermark stays, unless it is too old.
-        let stays = before.checked_sub(1);
-        // Behind the last time there is none: that it goes then is not so for rows left at it.
-        let is_old = |at: &usize| {
-            rules.goes_at(times[*at]).is_some_and(|at| at <= up_to)
-                && next_left.is_none_or(|next| !rules.counts(times[*at], next))
-        };
-        let stays = stays.filter(|at| !is_old(at)).unwrap_or(before);
+        let stays = stays(rules, &times[..before], up_to, next_left);
         for version in 0..stays {
             let at = versions.begin + version;
             self.gone_versions.put(key, self.versions.map_key(at), None);
@@ -205,6 +198,18 @@ impl Call {
         }
         Ok(())
     }
+}
+
+/// The first version that stays, of those that are not after the watermark: the latest, unless it is
+/// too old.
+fn stays(rules: Temporal, times: &[i64], up_to: EventTime, next_left: Option<i64>) -> usize {
+    let Some((&latest, others)) = times.split_last() else {
+        return 0;
+    };
+    // Behind the last time there is none: that it goes then is not so for rows left at it.
+    let is_old = rules.goes_at(latest).is_some_and(|at| at <= up_to)
+        && next_left.is_none_or(|next| !rules.counts(latest, next));
+    others.len() + usize::from(is_old)
 }
 
 /// The fewest rows of a key that are read if there are as many: of two versions the first may be
