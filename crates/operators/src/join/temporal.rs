@@ -200,8 +200,8 @@ impl Call {
     }
 }
 
-/// The first version that stays, of those that are not after the watermark: the latest, unless it is
-/// too old.
+/// The first version that stays, of those that are not after the watermark: the latest, unless it
+/// is too old.
 fn stays(rules: Temporal, times: &[i64], up_to: EventTime, next_left: Option<i64>) -> usize {
     let Some((&latest, others)) = times.split_last() else {
         return 0;
