@@ -1,7 +1,8 @@
 //! What the state of a call costs: prints nanoseconds a key and milliseconds a snapshot.
 //!
 //! `cargo run --release -p weir-state --example cost`. Each figure is the median of some runs, so
-//! that a machine that is busy for a moment does not matter.
+//! that a machine that is busy for a moment does not matter. With numbers of keys behind it only
+//! the values of so many keys are measured.
 
 #![expect(clippy::print_stdout, reason = "figures for people are its purpose")]
 
@@ -57,6 +58,11 @@ impl Keys {
 }
 
 fn main() -> Result<(), Failure> {
+    let asked: Result<Vec<u64>, _> = std::env::args().skip(1).map(|arg| arg.parse()).collect();
+    let asked = asked?;
+    if !asked.is_empty() {
+        return asked.into_iter().try_for_each(values);
+    }
     for keys in [1_000, 1_000_000] {
         values(keys)?;
     }

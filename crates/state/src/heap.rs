@@ -40,7 +40,7 @@ use cleanup::Cursor;
 use epoch::Epochs;
 pub use snapshot::BLOCK_BYTES;
 use snapshot::{Alive, HeapSnapshot, StateSnapshot, records};
-use table::{Probe, Table};
+use table::{Probed, Table};
 
 /// Keyed state in memory.
 #[derive(Debug)]
@@ -53,7 +53,6 @@ pub struct HeapBackend {
     epochs: Epochs,
     /// What time it is, where that was said.
     now: Option<ProcessingTime>,
-    probes: Vec<Probe>,
     scratch: Vec<u8>,
 }
 
@@ -62,6 +61,8 @@ pub struct HeapBackend {
 struct HeapState {
     shape: Shape,
     table: Table,
+    /// Where the keys of the call in hand are.
+    probed: Probed,
     entries: u64,
     cursor: Cursor,
     /// How many keys were accessed since it was cleaned up.
@@ -79,6 +80,7 @@ impl HeapBackend {
         let states = holds.shapes.iter().map(|&shape| HeapState {
             shape,
             table: Table::new(range, shape != Shape::Cell, epochs.now()),
+            probed: Probed::default(),
             entries: 0,
             cursor: Cursor::default(),
             accesses: 0,
@@ -90,7 +92,6 @@ impl HeapBackend {
             timers: TimerQueue::new(),
             epochs,
             now: None,
-            probes: Vec::new(),
             scratch: Vec::new(),
         })
     }
@@ -177,12 +178,11 @@ impl Backend for HeapBackend {
         which: Which<'_>,
         out: &mut OptionalColumn,
     ) -> Result<(), Error> {
-        let mut probes = std::mem::take(&mut self.probes);
-        let found = self.readable(state, Shape::Cell, keys, which);
-        let result = found.and_then(|table| table.get(keys, which, &mut probes, out));
-        self.probes = probes;
+        self.readable(state, Shape::Cell, keys, which)?;
+        let HeapState { table, probed, .. } = &mut self.states[state.0 as usize];
+        table.get(keys, which, probed, out)?;
         self.accessed(state, which.len(keys.keys.len()));
-        result
+        Ok(())
     }
 
     fn get_lists(
@@ -257,7 +257,8 @@ impl Backend for HeapBackend {
         for (state, writes) in &writes.values {
             let state = &mut self.states[state.0 as usize];
             state.table.thaw();
-            let change = state.table.apply(keys, writes, &mut self.probes);
+            let change = state.table.apply(keys, writes, &mut state.probed);
+            state.probed.recycle();
             state.count(change, epoch);
         }
         for (state, writes) in &writes.lists {

@@ -17,9 +17,9 @@ use weir_model::{KeyGroup, KeyGroupRange, OptionalColumn};
 use super::{
     page::Page,
     snapshot::{Sorted, records},
-    table::{Probe, Table},
+    table::{Probed, Table},
 };
-use crate::{Error, KeyBatch, ValueWrites, Which, limits};
+use crate::{Error, KeyBatch, ValueWrites, Which};
 
 /// A page is let go of as a whole, so there are more of them than a table has else: each costs a
 /// snapshot some 100 ns.
@@ -40,7 +40,7 @@ pub struct CellCache {
     stored: Arc<AtomicU64>,
     /// The page whose turn it is to go.
     turn: usize,
-    probes: Vec<Probe>,
+    probed: Probed,
 }
 
 /// What a store lacks of the cells of a moment.
@@ -68,7 +68,7 @@ impl CellCache {
             epoch,
             stored: Arc::new(AtomicU64::new(0)),
             turn: 0,
-            probes: Vec::new(),
+            probed: Probed::default(),
         }
     }
 
@@ -85,7 +85,7 @@ impl CellCache {
         missing: &mut Vec<u32>,
     ) -> Result<(), Error> {
         let first = out.len();
-        self.values.get(keys, which, &mut self.probes, out)?;
+        self.values.get(keys, which, &mut self.probed, out)?;
         for position in 0..out.len() - first {
             if out.present()[first + position] == 0 && !self.is_gone(keys, which.get(position)) {
                 missing.push(position as u32);
@@ -114,8 +114,8 @@ impl CellCache {
     /// Takes what a call wrote, which was checked.
     pub fn put(&mut self, keys: &KeyBatch<'_>, writes: &ValueWrites) {
         self.thaw();
-        self.entries += self.values.apply(keys, writes, &mut self.probes);
-        limits::recycle(&mut self.probes);
+        self.entries += self.values.apply(keys, writes, &mut self.probed);
+        self.probed.recycle();
         if self.gone_keys == 0 && !writes.values.present().contains(&0) {
             return;
         }
@@ -265,7 +265,7 @@ fn write(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use proptest::{collection::vec, prelude::*};
     use weir_model::{Column, MaxParallelism, hash64};
@@ -278,6 +278,8 @@ mod tests {
         Put(Vec<(u8, Option<u8>)>),
         /// Reads keys, and remembers what the store has of them.
         Read(Vec<u8>),
+        /// The same, and writes them as a call does that has read them.
+        Update(Vec<u8>, u8),
         Freeze,
         /// The oldest frozen cells are stored, or given up.
         Write(bool),
@@ -352,6 +354,7 @@ mod tests {
         prop_oneof![
             4 => vec((0..60u8, any::<Option<u8>>()), 1..30).prop_map(Step::Put),
             3 => vec(0..60u8, 1..30).prop_map(Step::Read),
+            3 => (vec(0..60u8, 1..30), any::<u8>()).prop_map(|(k, v)| Step::Update(k, v)),
             2 => Just(Step::Freeze),
             2 => any::<bool>().prop_map(Step::Write),
             2 => Just(Step::Evict),
@@ -406,6 +409,14 @@ mod tests {
                 match step {
                     Step::Put(writes) => write(&mut cache, &writes, &mut model),
                     Step::Read(numbers) => read(&mut cache, &numbers, &store, &model),
+                    Step::Update(numbers, value) => {
+                        // In the order in which they are written.
+                        let numbers: BTreeSet<u8> = numbers.into_iter().collect();
+                        let numbers: Vec<u8> = numbers.into_iter().collect();
+                        read(&mut cache, &numbers, &store, &model);
+                        let writes: Vec<_> = numbers.iter().map(|&key| (key, Some(value))).collect();
+                        write(&mut cache, &writes, &mut model);
+                    }
                     Step::Freeze => frozen.push((cache.freeze(), model.clone())),
                     Step::Write(kept) if !frozen.is_empty() => {
                         let (mut cells, then) = frozen.remove(0);

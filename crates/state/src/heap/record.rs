@@ -7,6 +7,8 @@
 //!
 //! INVARIANT: offsets given to these functions are those of records of the same arena.
 
+use weir_model::same_key;
+
 const HEADER: usize = 16;
 
 /// Appends a record for a new key.
@@ -48,6 +50,32 @@ pub(super) fn key(arena: &[u8], at: usize) -> &[u8] {
     &arena[at + HEADER..][..key_len(arena, at)]
 }
 
+/// Both in one.
+#[inline]
+pub(super) fn key_and_value(arena: &[u8], at: usize) -> (&[u8], &[u8]) {
+    let (head, rest) = arena[at..].split_at(HEADER);
+    let (key, rest) = rest.split_at(u32_at(head, 4));
+    (key, &rest[..u32_at(head, 8)])
+}
+
+/// Replaces the value in an epoch with this mark, if the record is of `key` and the value fits;
+/// gives back whether it did.
+#[inline]
+pub(super) fn replace(arena: &mut [u8], at: usize, mark: u8, key: &[u8], value: &[u8]) -> bool {
+    let (head, rest) = arena[at..].split_at_mut(HEADER);
+    let (own, rest) = rest.split_at_mut(u32_at(head, 4));
+    if !same_key(own, key) || !has_room(capacity_of(head[14]), value.len()) {
+        return false;
+    }
+    match (value.as_array::<8>(), rest.first_chunk_mut::<8>()) {
+        (Some(number), Some(room)) => *room = *number,
+        _ => rest[..value.len()].copy_from_slice(value),
+    }
+    head[8..12].copy_from_slice(&(value.len() as u32).to_le_bytes());
+    head[15] = mark;
+    true
+}
+
 #[inline]
 pub(super) fn value(arena: &[u8], at: usize) -> &[u8] {
     let head = &arena[at..at + HEADER];
@@ -87,7 +115,11 @@ pub(super) fn capacity(arena: &[u8], at: usize) -> usize {
 /// large record unused.
 #[inline]
 pub(super) fn fits(arena: &[u8], at: usize, len: usize) -> bool {
-    let capacity = capacity(arena, at);
+    has_room(capacity(arena, at), len)
+}
+
+#[inline]
+fn has_room(capacity: usize, len: usize) -> bool {
     len <= capacity && (capacity <= 256 || len * 4 >= capacity)
 }
 

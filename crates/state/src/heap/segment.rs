@@ -32,6 +32,10 @@ const MIN_GARBAGE: usize = 512;
 /// An index of this many cells is kept whatever is removed: it is as small as a few records.
 const MIN_INDEX: usize = 64;
 
+/// How far from its beginning a record is touched once more: header, key and value of most end in
+/// the second line at the latest.
+const TOUCHED: usize = 47;
+
 /// A cell of the index.
 #[derive(Clone, Copy, Debug)]
 struct Cell {
@@ -132,6 +136,20 @@ impl Segment {
         }
     }
 
+    /// Reads from the lines of a record, so that they are in the cache.
+    #[inline]
+    pub(super) fn touch(&self, at: At) -> u8 {
+        let byte = |at: usize| self.arena.get(at).copied().unwrap_or_default();
+        byte(at.byte()) ^ byte(at.byte() + TOUCHED)
+    }
+
+    /// The value of the record if that is of `key`.
+    #[inline]
+    pub(super) fn value_of(&self, at: At, key: &[u8]) -> Option<&[u8]> {
+        let (own, value) = record::key_and_value(&self.arena, at.byte());
+        same_key(own, key).then_some(value)
+    }
+
     /// Whether the record is that of `key`.
     #[inline]
     pub(super) fn is(&self, at: At, key: &[u8]) -> bool {
@@ -229,13 +247,9 @@ impl Segment {
     /// whether it did. Not in a tagged segment, where a value may have to be let go of.
     #[inline]
     pub(super) fn replace_at(&mut self, at: At, key: &[u8], value: &[u8]) -> bool {
-        let there = at != At::NONE && !self.tagged && self.is(at, key);
-        let fits = there && record::fits(&self.arena, at.byte(), value.len());
-        if fits {
-            record::set_value(&mut self.arena, at.byte(), value);
-            record::set_mark(&mut self.arena, at.byte(), self.epoch as u8);
-        }
-        fits
+        at != At::NONE
+            && !self.tagged
+            && record::replace(&mut self.arena, at.byte(), self.epoch as u8, key, value)
     }
 
     /// Inserts or replaces a value that is kept outside the arena; gives back whether it is new.

@@ -5,7 +5,7 @@
 //! Look-ups of a column go in passes (find the cells, look at the records, copy), because
 //! the cache misses of one pass overlap.
 
-use std::sync::Arc;
+use std::{hint::black_box, sync::Arc};
 
 use weir_model::{KeyGroup, KeyGroupRange, OptionalColumn};
 
@@ -21,9 +21,33 @@ const REPLACED: u32 = u32::MAX;
 
 /// Where a key of a column may be found.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Probe {
+struct Probe {
     number: u32,
     at: At,
+}
+
+/// Where the keys of a call were found when they were read: writing them begins there, as long as
+/// no record has moved since.
+#[derive(Debug, Default)]
+pub(super) struct Probed {
+    probes: Vec<Probe>,
+    /// The hashes of all keys of the call, where all were looked up.
+    hashes: Vec<u64>,
+    /// What the table counted then.
+    moves: u64,
+}
+
+impl Probed {
+    /// Forgets what was found, and keeps the memory.
+    pub(super) fn recycle(&mut self) {
+        limits::recycle(&mut self.probes);
+        limits::recycle(&mut self.hashes);
+    }
+
+    /// Whether it is of all these keys.
+    fn is_of(&self, keys: &KeyBatch<'_>, moves: u64) -> bool {
+        self.moves == moves && !self.hashes.is_empty() && self.hashes == keys.hashes
+    }
 }
 
 /// See the module.
@@ -35,6 +59,8 @@ pub(super) struct Table {
     pages: Vec<Page>,
     /// Whether some page may have a layer below.
     layered: bool,
+    /// How often records may have been moved.
+    moves: u64,
     pub(super) removals: Removals,
 }
 
@@ -54,6 +80,7 @@ impl Table {
             shift,
             pages: (0..pages).map(|_| Page::new(tagged, epoch)).collect(),
             layered: false,
+            moves: 0,
             removals: Removals::default(),
         }
     }
@@ -69,12 +96,14 @@ impl Table {
     /// [`split_if_due`](Self::split_if_due) must be called. The group is in the range.
     #[inline]
     pub(super) fn segment_mut(&mut self, group: KeyGroup, hash: u64) -> &mut Segment {
+        self.moves += 1;
         let page = self.page_of(group);
         self.pages[page].segment_mut(hash)
     }
 
     /// Removes an entry; gives back whether it was there. The group is in the range.
     pub(super) fn remove(&mut self, group: KeyGroup, hash: u64, key: &[u8]) -> bool {
+        self.moves += 1;
         let page = self.page_of(group);
         let there = self.pages[page].remove(hash, key);
         if there {
@@ -95,6 +124,7 @@ impl Table {
 
     /// Makes a page of a table without tags anew; gives back how many entries it had.
     pub(super) fn empty(&mut self, page: usize, epoch: u64) -> usize {
+        self.moves += 1;
         let Some(page) = self.pages.get_mut(page) else {
             return 0;
         };
@@ -121,51 +151,62 @@ impl Table {
     /// Splits the segment of a key while it is too large.
     #[inline]
     pub(super) fn split_if_due(&mut self, group: KeyGroup, hash: u64) {
+        self.moves += 1;
         let page = self.page_of(group);
         self.pages[page].split_if_due(hash);
     }
 
-    /// Appends the values of a column of keys. The groups are in the range.
+    /// Appends the values of a column of keys, and notes in `probed` where they are. The groups are
+    /// in the range. Where it fails, `out` may have some of them.
     pub(super) fn get(
         &self,
         keys: &KeyBatch<'_>,
         which: Which<'_>,
-        probes: &mut Vec<Probe>,
+        probed: &mut Probed,
         out: &mut OptionalColumn,
     ) -> Result<(), Error> {
-        self.probe(keys, which, probes);
-        let mut bytes = out.column().byte_len();
-        for (position, probe) in probes.iter_mut().enumerate() {
-            if probe.at == At::NONE {
-                continue;
+        probed.hashes.clear();
+        match which {
+            Which::All => {
+                self.probe(keys, 0..keys.hashes.len(), &mut probed.probes);
+                probed.hashes.extend_from_slice(keys.hashes);
+                probed.moves = self.moves;
             }
-            let key = which.get(position);
-            let Some(segment) = self.probed(keys.groups[key], *probe) else {
-                continue;
-            };
-            if !segment.is(probe.at, keys.keys.get(key)) {
-                // Another key has the same 32 bits of hash.
-                let found = segment.find(keys.hashes[key], keys.keys.get(key));
-                probe.at = found.unwrap_or(At::NONE);
-                if found.is_none() {
-                    continue;
-                }
+            Which::Some(some) => {
+                let some = some.iter().map(|&key| key as usize);
+                self.probe(keys, some, &mut probed.probes);
             }
-            bytes += segment.value(probe.at).len();
         }
-        limits::check_column("the column of values", bytes, out.len() + probes.len())?;
-        for (position, probe) in probes.iter().enumerate() {
-            let value = (probe.at != At::NONE)
-                .then(|| self.probed(keys.groups[which.get(position)], *probe))
-                .flatten()
-                .map(|segment| segment.value(probe.at));
+        let rows = out.len() + probed.probes.len();
+        for (position, probe) in probed.probes.iter_mut().enumerate() {
+            let key = which.get(position);
+            let value = self.confirm(keys, key, probe);
+            let bytes = out.column().byte_len() + value.map_or(0, <[u8]>::len);
+            limits::check_column("the column of values", bytes, rows)?;
             out.push(value);
         }
         Ok(())
     }
 
+    /// The value of a key, of which a candidate was found.
+    #[inline]
+    fn confirm(&self, keys: &KeyBatch<'_>, key: usize, probe: &mut Probe) -> Option<&[u8]> {
+        if probe.at == At::NONE {
+            return None;
+        }
+        let segment = self.pages[self.page_of(keys.groups[key])].segment(probe.number)?;
+        let bytes = keys.keys.get(key);
+        if let Some(value) = segment.value_of(probe.at, bytes) {
+            return Some(value);
+        }
+        // Another key has the same 32 bits of hash.
+        let found = segment.find(keys.hashes[key], bytes);
+        probe.at = found.unwrap_or(At::NONE);
+        found.map(|at| segment.value(at))
+    }
+
     /// Applies writes that were checked, each to another key; gives back by how much the number of
-    /// values changes.
+    /// values changes. What was `probed` when these keys were read is not looked for again.
     ///
     /// Values that can be replaced where they are come first, in passes as in [`get`](Self::get):
     /// that moves no record, so what was found before is still there.
@@ -173,27 +214,40 @@ impl Table {
         &mut self,
         keys: &KeyBatch<'_>,
         writes: &ValueWrites,
-        probes: &mut Vec<Probe>,
+        probed: &mut Probed,
     ) -> i64 {
-        self.probe(keys, Which::Some(&writes.keys), probes);
-        for (row, probe) in probes.iter_mut().enumerate() {
-            let key = writes.keys[row] as usize;
+        let is_known = probed.is_of(keys, self.moves);
+        if !is_known {
+            let some = writes.keys.iter().map(|&key| key as usize);
+            self.probe(keys, some, &mut probed.probes);
+        }
+        // What is replaced is no place of a key any more.
+        probed.hashes.clear();
+        let mut left = writes.keys.len();
+        for (row, (&key, value)) in writes.keys.iter().zip(writes.values.iter()).enumerate() {
+            let key = key as usize;
             let page = self.page_of(keys.groups[key]);
-            if let Some(value) = writes.values.get(row)
+            let probe = &mut probed.probes[if is_known { key } else { row }];
+            if let Some(value) = value
                 && self.pages[page].replace(probe.number, probe.at, keys.keys.get(key), value)
             {
                 probe.number = REPLACED;
+                left -= 1;
             }
         }
+        if left == 0 {
+            return 0;
+        }
         let mut change = 0;
-        for (row, probe) in probes.iter().enumerate() {
-            if probe.number == REPLACED {
+        for (row, (&key, value)) in writes.keys.iter().zip(writes.values.iter()).enumerate() {
+            let key = key as usize;
+            if probed.probes[if is_known { key } else { row }].number == REPLACED {
                 continue;
             }
-            let key = writes.keys[row] as usize;
             let (group, hash, bytes) = (keys.groups[key], keys.hashes[key], keys.keys.get(key));
-            match writes.values.get(row) {
+            match value {
                 Some(value) => {
+                    self.moves += 1;
                     let page = self.page_of(group);
                     let page = &mut self.pages[page];
                     let new = page.segment_mut(hash).put(hash, group.0, bytes, value);
@@ -233,30 +287,97 @@ impl Table {
         self.pages.iter().map(Page::memory).sum()
     }
 
-    /// Finds the first candidate of each key.
-    fn probe(&self, keys: &KeyBatch<'_>, which: Which<'_>, probes: &mut Vec<Probe>) {
+    /// Finds the first candidate of each key, and brings its record near: nothing here waits for
+    /// what is read of it, so the misses of many keys overlap.
+    fn probe(
+        &self,
+        keys: &KeyBatch<'_>,
+        which: impl Iterator<Item = usize>,
+        probes: &mut Vec<Probe>,
+    ) {
+        let mut touched = 0;
         probes.clear();
-        let len = which.len(keys.hashes.len());
-        probes.extend((0..len).map(|position| {
-            let key = which.get(position);
+        probes.extend(which.map(|key| {
             let hash = keys.hashes[key];
             let page = &self.pages[self.page_of(keys.groups[key])];
             let number = page.number(hash);
-            let at = page
-                .segment(number)
-                .map_or(At::NONE, |segment| segment.candidate(hash));
+            let mut at = At::NONE;
+            if let Some(segment) = page.segment(number) {
+                at = segment.candidate(hash);
+                touched ^= segment.touch(at);
+            }
             Probe { number, at }
         }));
+        black_box(touched);
     }
 
-    #[inline]
-    fn probed(&self, group: KeyGroup, probe: Probe) -> Option<&Segment> {
-        self.pages[self.page_of(group)].segment(probe.number)
-    }
-
-    #[inline]
     /// The number of the page that has a key group. The group is in the range.
+    #[inline]
     pub(super) fn page_of(&self, group: KeyGroup) -> usize {
         usize::from(group.0 - self.range.start.0) >> self.shift
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_model::{Column, hash64};
+
+    use super::*;
+
+    #[test]
+    fn keys_that_moved_after_they_were_read_are_written_where_they_are() {
+        let range = KeyGroupRange {
+            start: KeyGroup(0),
+            end: KeyGroup(0),
+        };
+        let mut keys = Column::new();
+        (0..300u32).for_each(|key| keys.push(&key.to_be_bytes()));
+        let hashes: Vec<u64> = keys.iter().map(hash64).collect();
+        let groups = vec![KeyGroup(0); keys.len()];
+        let batch = KeyBatch {
+            keys: keys.view(),
+            hashes: &hashes,
+            groups: &groups,
+        };
+        let writes = |value: u64| {
+            let mut writes = ValueWrites::default();
+            for key in 0..300 {
+                writes.keys.push(key);
+                writes.values.push(Some(&value.to_le_bytes()));
+            }
+            writes
+        };
+        let (mut table, mut probed) = (Table::new(range, false, 0), Probed::default());
+        assert_eq!(table.apply(&batch, &writes(1), &mut probed), 300);
+        let mut found = OptionalColumn::new();
+        table
+            .get(&batch, Which::All, &mut probed, &mut found)
+            .unwrap();
+        assert!(probed.is_of(&batch, table.moves));
+        // Segments are split, and the records of some are in others then.
+        for key in 1000..3000u32 {
+            let key = key.to_be_bytes();
+            let hash = hash64(&key);
+            table
+                .segment_mut(KeyGroup(0), hash)
+                .put(hash, 0, &key, b"else");
+            table.split_if_due(KeyGroup(0), hash);
+        }
+        assert_eq!(table.apply(&batch, &writes(2), &mut probed), 0);
+        found.clear();
+        table
+            .get(&batch, Which::All, &mut probed, &mut found)
+            .unwrap();
+        assert!(found.iter().all(|value| value == Some(&2u64.to_le_bytes())));
+        // What was found and has not moved is written there.
+        assert_eq!(table.apply(&batch, &writes(3), &mut probed), 0);
+        let known = table.get(&batch, Which::All, &mut probed, &mut found);
+        known.unwrap();
+        assert!(
+            found
+                .iter()
+                .skip(300)
+                .all(|value| value == Some(&3u64.to_le_bytes()))
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! The overlay of a cell state: one slot a key of the call, so that no access hashes anything.
 
-use weir_model::OptionalColumn;
+use weir_model::{OptionalColumn, same_key};
 
 use super::Access;
 use crate::{Error, StateIndex, ValueWrites, Which, limits};
@@ -94,15 +94,15 @@ impl Cells {
         // With a time to live, to write the same again is an access.
         let decl = access.backend.states().get(access.state.0 as usize);
         let lives = decl.is_some_and(|decl| decl.ttl.is_some());
-        for key in 0..values.len() {
+        for ((key, value), slot) in (0..).zip(values.iter()).zip(&mut self.slots) {
             let unchanged = !lives
-                && match self.slots[key] {
-                    Slot::Clean(row) => self.read.get(row as usize) == values.get(key),
+                && match *slot {
+                    Slot::Clean(row) => is_same(self.read.get(row as usize), value),
                     Slot::Unread | Slot::Dirty(_) => false,
                 };
             if !unchanged {
-                self.slots[key] = Slot::Dirty(self.dirty.len() as u32);
-                self.dirty.push(key as u32);
+                *slot = Slot::Dirty(self.dirty.len() as u32);
+                self.dirty.push(key);
             }
         }
         if self.dirty.len() == values.len() {
@@ -243,5 +243,15 @@ impl Cells {
             }
         }
         read
+    }
+}
+
+/// Values are short: they are compared in line.
+#[inline]
+fn is_same(left: Option<&[u8]>, right: Option<&[u8]>) -> bool {
+    match (left, right) {
+        (Some(left), Some(right)) => same_key(left, right),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
     }
 }
