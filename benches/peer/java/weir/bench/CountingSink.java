@@ -2,6 +2,7 @@
 // state, so that after a recovery each row is in them once.
 package weir.bench;
 
+import java.util.List;
 import org.apache.flink.api.common.state.ListState;
 import org.apache.flink.api.common.state.ListStateDescriptor;
 import org.apache.flink.runtime.state.StateInitializationContext;
@@ -47,7 +48,7 @@ public class CountingSink<T extends Folded> extends AbstractStreamOperator<Void>
   @Override
   public void snapshotState(StateSnapshotContext context) throws Exception {
     super.snapshotState(context);
-    state.update(java.util.List.of(new Pair().with(rows, sum)));
+    state.update(List.of(new Pair().with(rows, sum)));
   }
 
   @Override
@@ -56,8 +57,13 @@ public class CountingSink<T extends Folded> extends AbstractStreamOperator<Void>
   }
 
   protected void take(T row) {
+    count(row.fold());
+  }
+
+  /** Counts a row, by its fold. */
+  protected final void count(long fold) {
     rows++;
-    sum += row.fold();
+    sum += fold;
     if (!begun) {
       begun = true;
       meter.output();
@@ -65,8 +71,12 @@ public class CountingSink<T extends Folded> extends AbstractStreamOperator<Void>
     progress.row();
   }
 
+  protected long sum() {
+    return sum;
+  }
+
   @Override
   public void endInput() {
-    meter.ended(rows, sum);
+    meter.ended(rows, sum());
   }
 }

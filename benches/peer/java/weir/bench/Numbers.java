@@ -13,13 +13,13 @@ public final class Numbers {
   }
 
   /** Takes one more field into a fold, which begins at 0. */
-  public static long fold(long folded, long field) {
-    return mix(folded + field + STEP);
+  public static long folded(long before, long field) {
+    return mix(before + field + STEP);
   }
 
-  /** As {@link #fold(long, long)}, of a text: its length and its last character. */
-  public static long fold(long folded, String field) {
+  /** As {@link #folded(long, long)}, of a text: its length and its last character. */
+  public static long folded(long before, String field) {
     int length = field.length();
-    return fold(folded, length == 0 ? 0 : length * 31L + field.charAt(length - 1));
+    return folded(before, length == 0 ? 0 : length * 31L + field.charAt(length - 1));
   }
 }

@@ -20,7 +20,7 @@ public final class Pair implements Folded {
 
   @Override
   public long fold() {
-    return Numbers.fold(Numbers.fold(0, key), value);
+    return Numbers.folded(Numbers.folded(0, key), value);
   }
 
   public static final class Serializer extends FlatSerializer<Pair> {

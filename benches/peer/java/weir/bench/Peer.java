@@ -13,7 +13,7 @@ public final class Peer {
   private static final List<String> OPTIONS = List.of(
       "workload", "parallelism", "keys", "vals", "per_ms", "backend", "checkpoint", "unaligned",
       "buffer_timeout", "dir");
-  private static final List<String> RUN_OPTIONS = List.of("n", "warm", "rate", "seconds");
+  private static final List<String> RUN_OPTIONS = List.of("n", "warm", "rate", "seconds", "last");
 
   private final Options options;
   private final int parallelism;
@@ -63,7 +63,7 @@ public final class Peer {
       long n = asked.number("n");
       long seconds = asked.number("seconds", 0);
       Meter meter = Meter.begin(asked.number("warm", 0), parallelism);
-      Run run = new Run(cluster.environment(), options, n, asked.number("rate", 0));
+      Run run = new Run(cluster.environment(), options, n, asked.number("rate", 0), asked.flag("last"));
       workload.build(run);
       CheckpointStatsSnapshot stats = cluster.run(run.env, seconds);
       return result(meter, n, stats);

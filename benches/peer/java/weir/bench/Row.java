@@ -16,7 +16,7 @@ public final class Row implements Folded {
 
   @Override
   public long fold() {
-    return Numbers.fold(Numbers.fold(Numbers.fold(0, key), value), time);
+    return Numbers.folded(Numbers.folded(Numbers.folded(0, key), value), time);
   }
 
   public static final class Serializer extends FlatSerializer<Row> {

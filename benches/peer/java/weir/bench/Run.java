@@ -14,12 +14,15 @@ public final class Run {
   public final Options options;
   public final long n;
   public final long rate;
+  /** Whether of rows that replace each other only the last one is to be summed. */
+  public final boolean last;
 
-  Run(StreamExecutionEnvironment env, Options options, long n, long rate) {
+  Run(StreamExecutionEnvironment env, Options options, long n, long rate, boolean last) {
     this.env = env;
     this.options = options;
     this.n = n;
     this.rate = rate;
+    this.last = last;
   }
 
   /** The source, of records without event time. */
