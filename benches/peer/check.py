@@ -31,11 +31,15 @@ def rows(output):
 
 
 def query(of):
-    return [f"per_ms={nexmark.PER_MS}"], EVENTS, lambda parallelism: rows(of(EVENTS))
+    return open_query(lambda parallelism: rows(of(EVENTS)))
 
 
-def bench(n, keys, of):
-    return [f"keys={keys}"], n, lambda parallelism: rows(of(n, keys))
+def open_query(of, run=""):
+    return f"per_ms={nexmark.PER_MS}", EVENTS, of, run
+
+
+def bench(n, keys, of, run=""):
+    return f"keys={keys}", n, lambda parallelism: rows(of(n, keys)), run
 
 
 def averages(parallelism):
@@ -60,7 +64,7 @@ def top_bids(parallelism):
     return rows(output) if parallelism == 1 else (1, EVENTS, None)
 
 
-# Words of the command line, rows, and what comes out.
+# A word of the command line, rows, what comes out, and words of the run.
 WORKLOADS = {
     "chained": bench(20_000, 1_000, micro.passthrough),
     "hop": bench(20_001, 1_000, micro.passthrough),
@@ -70,30 +74,32 @@ WORKLOADS = {
     "window": bench(20_000, 50, micro.windows(10_000, 10_000)),
     "sliding": bench(3_000, 20, micro.windows(3_600_000, 60_000)),
     "broadcast": bench(20_000, 1_000, micro.broadcast),
+    "latency": bench(20_000, 777, micro.count, "rate=20000"),
+    "recovery": bench(20_000, 777, micro.count, "rate=20000"),
     "q0": query(nexmark.bids),
     "q1": query(nexmark.euros),
     "q2": query(nexmark.some_auctions),
     "q3": query(nexmark.sellers),
-    "q4": ([f"per_ms={nexmark.PER_MS}"], EVENTS, averages),
+    "q4": open_query(averages),
     "q5": query(nexmark.hot_auctions),
     "q7": query(nexmark.highest_bids),
     "q8": query(nexmark.new_sellers),
     "q11": query(nexmark.sessions),
-    "q12": ([], EVENTS, bidder_seconds),
+    "q12": open_query(bidder_seconds),
     "q13": query(nexmark.side_table),
-    "q18": ([f"per_ms={nexmark.PER_MS}"], EVENTS, last_bids),
-    "q19": ([f"per_ms={nexmark.PER_MS}"], EVENTS, top_bids),
+    "q18": open_query(last_bids, "last=true"),
+    "q19": open_query(top_bids),
     "q20": query(nexmark.category_bids),
 }
 
 
 def check(name, parallelism, backend, checkpoint, folder):
-    words, n, of = WORKLOADS[name]
+    word, n, of, run = WORKLOADS[name]
     least, most, folds = of(parallelism)
     cell = f"{name} p{parallelism} {backend} checkpoint={checkpoint}"
-    command = ["sh", SCRIPT, "run", f"workload={name}", f"parallelism={parallelism}", *words,
+    command = ["sh", SCRIPT, "run", f"workload={name}", f"parallelism={parallelism}", word,
                f"backend={backend}", f"checkpoint={checkpoint}", f"dir={folder}"]
-    asked = f"run n={n} warm={n // 4}{' last=true' if name == 'q18' else ''}\n" * 3 + "quit\n"
+    asked = f"run n={n} warm={n // 4} {run}\n" * 3 + "quit\n"
     told = subprocess.run(command, input=asked, capture_output=True, text=True)
     results = [line[7:] for line in told.stdout.splitlines() if line.startswith("RESULT ")]
     for line in results:
@@ -116,6 +122,8 @@ def main():
         if name not in WORKLOADS:
             sys.exit(f"{name} is none of {', '.join(WORKLOADS)}")
         for parallelism, backend, checkpoint in CELLS:
+            if name == "recovery" and checkpoint == 0:
+                continue
             with tempfile.TemporaryDirectory() as folder:
                 check(name, parallelism, backend, checkpoint, folder)
 

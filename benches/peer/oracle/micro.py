@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 
-from oracle.numbers64 import STEP, mix
+from oracle.numbers64 import MASK, STEP, mix
 
 BEGIN = 10_000_000
 

@@ -72,7 +72,10 @@ final class Cluster implements AutoCloseable {
       to.set(CheckpointingOptions.INCREMENTAL_CHECKPOINTS, rocks);
       to.set(CheckpointingOptions.ENABLE_UNALIGNED, options.flag("unaligned"));
     }
-    to.set(RestartStrategyOptions.RESTART_STRATEGY, "none");
+    boolean restarts = options.text("workload").equals("recovery");
+    to.set(RestartStrategyOptions.RESTART_STRATEGY, restarts ? "fixed-delay" : "none");
+    to.set(RestartStrategyOptions.RESTART_STRATEGY_FIXED_DELAY_ATTEMPTS, 1);
+    to.set(RestartStrategyOptions.RESTART_STRATEGY_FIXED_DELAY_DELAY, Duration.ZERO);
   }
 
   StreamExecutionEnvironment environment() {
@@ -85,6 +88,7 @@ final class Cluster implements AutoCloseable {
     cluster.submitJob(job).get();
     if (seconds > 0) {
       TimeUnit.SECONDS.sleep(seconds);
+      Meter.current().cut();
       cluster.cancelJob(job.getJobID()).get();
     }
     JobResult result = cluster.requestJobResult(job.getJobID()).get();

@@ -3,6 +3,7 @@
 package weir.bench;
 
 import java.util.List;
+import org.apache.flink.api.common.TaskInfo;
 import org.apache.flink.api.common.state.ListState;
 import org.apache.flink.api.common.state.ListStateDescriptor;
 import org.apache.flink.runtime.state.StateInitializationContext;
@@ -19,6 +20,7 @@ public class CountingSink<T extends Folded> extends AbstractStreamOperator<Void>
   private transient Progress progress;
   private transient ListState<Pair> state;
   private transient boolean begun;
+  private transient boolean isRestarted;
   private transient long rows;
   private transient long sum;
 
@@ -31,8 +33,9 @@ public class CountingSink<T extends Folded> extends AbstractStreamOperator<Void>
   public void open() throws Exception {
     super.open();
     meter = Meter.current();
-    int subtask = getRuntimeContext().getTaskInfo().getIndexOfThisSubtask();
-    progress = metered ? meter.progress(subtask) : Progress.none();
+    TaskInfo task = getRuntimeContext().getTaskInfo();
+    isRestarted = task.getAttemptNumber() > 0;
+    progress = metered ? meter.progress(task.getIndexOfThisSubtask()) : Progress.none();
   }
 
   @Override
@@ -67,6 +70,9 @@ public class CountingSink<T extends Folded> extends AbstractStreamOperator<Void>
     if (!begun) {
       begun = true;
       meter.output();
+      if (isRestarted) {
+        meter.recovers();
+      }
     }
     progress.row();
   }

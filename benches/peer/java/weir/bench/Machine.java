@@ -8,7 +8,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 
 /** A moment: times in nanoseconds. */
-record Machine(long wall, long millis, long process, long busy) {
+public record Machine(long wall, long millis, long process, long busy) {
   private static final OperatingSystemMXBean SYSTEM =
       (OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean();
   /** Of the counters in /proc/stat: a hundredth of a second. */

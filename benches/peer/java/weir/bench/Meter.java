@@ -6,7 +6,7 @@ package weir.bench;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicLongArray;
 
-final class Meter {
+public final class Meter {
   /** Counters of two subtasks are on different cache lines. */
   private static final int APART = 16;
 
@@ -22,6 +22,10 @@ final class Meter {
   private long warmed;
   private volatile Machine end;
   private volatile long firstOutput;
+  private long failed;
+  private long recovered;
+  private boolean isCut;
+  private final Histogram ages = new Histogram();
 
   private Meter(long warm, int subtasks) {
     this.warm = warm;
@@ -34,7 +38,7 @@ final class Meter {
     return current;
   }
 
-  static Meter current() {
+  public static Meter current() {
     return current;
   }
 
@@ -42,8 +46,8 @@ final class Meter {
     return new Progress(this, subtask);
   }
 
-  /** Takes note that a subtask has seen {@code count} rows; says whether it need not tell any more. */
-  boolean reached(int subtask, long count) {
+  /** Takes note that a subtask has seen {@code count} rows. */
+  void reached(int subtask, long count) {
     seen.set(subtask * APART, count);
     if (begin == null && seen() >= warm) {
       synchronized (this) {
@@ -53,10 +57,9 @@ final class Meter {
         }
       }
     }
-    return begin != null;
   }
 
-  /** Rows that have been counted; while the meter runs, not more than a thousand behind a subtask. */
+  /** Rows that have been counted; while the meter runs, not more than some hundred behind a subtask. */
   long seen() {
     long rows = 0;
     for (int i = 0; i < seen.length(); i += APART) {
@@ -81,7 +84,45 @@ final class Meter {
     }
   }
 
-  Machine begin() {
+  /** The job fails now, as planned. */
+  public synchronized void fails() {
+    failed = System.nanoTime();
+  }
+
+  /** A sink of the job that was started again has its first row. */
+  synchronized void recovers() {
+    if (failed != 0 && recovered == 0) {
+      recovered = System.nanoTime();
+    }
+  }
+
+  /** Milliseconds from the failure to the first row after it; -1 if there was none. */
+  synchronized long recoveryMillis() {
+    return recovered == 0 ? -1 : (recovered - failed) / 1_000_000;
+  }
+
+  /** A sink has rows of such ages. */
+  public synchronized void aged(Histogram ages) {
+    this.ages.add(ages);
+  }
+
+  Histogram ages() {
+    return ages;
+  }
+
+  /** The run is not to come to its end: what was seen until now is what there is. */
+  synchronized void cut() {
+    isCut = true;
+    out.set(seen());
+    end = Machine.now();
+  }
+
+  boolean isCut() {
+    return isCut;
+  }
+
+  /** When the warm-up was over; null before. */
+  public Machine begin() {
     return begin;
   }
 

@@ -35,7 +35,9 @@ public final class Peer {
       return;
     }
     try (Cluster cluster = new Cluster(peer.options)) {
-      say("READY " + new Result().number("jvm_ms", Machine.sinceStart()));
+      say("READY " + new Result()
+          .number("jvm_ms", Machine.sinceStart())
+          .number("rss_mb", Machine.residentMegabytes()));
       peer.serve(cluster);
     }
     // Threads of Flink's may linger.
@@ -72,14 +74,14 @@ public final class Peer {
     }
   }
 
-  private static Result result(Meter meter, long n, CheckpointStatsSnapshot stats) {
+  private Result result(Meter meter, long n, CheckpointStatsSnapshot stats) {
     Machine begin = meter.begin();
     Machine end = meter.end();
     if (begin == null || end == null) {
       throw new IllegalStateException("the run ended within its warm-up");
     }
-    return new Result()
-        .number("rows", n - meter.warmed())
+    Result result = new Result()
+        .number("rows", (meter.isCut() ? meter.out() : n) - meter.warmed())
         .number("wall_ns", end.wall() - begin.wall())
         .number("cpu_ns", end.process() - begin.process())
         .number("out", meter.out())
@@ -89,6 +91,19 @@ public final class Peer {
         .number("first_row_ms", meter.firstOutputMillis())
         .checkpoints(stats, begin.millis(), end.millis())
         .text("error", null);
+    if (!meter.ages().isEmpty()) {
+      result
+          .decimal("p50_us", meter.ages().micros(0.5))
+          .decimal("p99_us", meter.ages().micros(0.99))
+          .decimal("p999_us", meter.ages().micros(0.999));
+    }
+    if (options.text("workload").equals("recovery")) {
+      if (meter.recoveryMillis() < 0) {
+        throw new IllegalStateException("the job did not fail: no checkpoint was complete before its end");
+      }
+      result.number("recovery_ms", meter.recoveryMillis());
+    }
+    return result;
   }
 
   /** An error and what it came from, the innermost last. */

@@ -10,7 +10,7 @@ import org.apache.flink.util.Collector;
 import weir.bench.Pair;
 import weir.bench.Row;
 
-final class Count extends KeyedProcessFunction<Long, Row, Pair> {
+class Count extends KeyedProcessFunction<Long, Row, Pair> {
   private transient ValueState<Long> count;
   private transient Pair out;
 

@@ -40,6 +40,13 @@ public final class Micro {
       case "window" -> run -> window(run, TUMBLING, perMilli(run), 1);
       case "sliding" -> run -> window(run, SLIDING, 1, 10);
       case "broadcast" -> Micro::broadcast;
+      case "latency" -> Micro::latency;
+      case "recovery" -> run -> keyed(run, Values.NUMBER, 1_000_000, new FailingCount(run.n), Metered.SINK);
+      case "pressure" -> run -> run.sink(
+          byKey(run.source(maker(run, Values.NUMBER, 1_000), Row.TYPE, Metered.SINK))
+              .process(new Slow())
+              .returns(Row.TYPE),
+          Metered.SINK);
       default -> null;
     };
   }
@@ -75,6 +82,12 @@ public final class Micro {
         .process(new Rules())
         .returns(Pair.TYPE);
     run.sink(looked, new AcknowledgedSink(true));
+  }
+
+  private static void latency(Run run) {
+    DataStream<Row> rows = run.source(
+        new TimedRowMaker(run.options.count("keys", 1_000)), Row.TYPE, Metered.SINK);
+    run.sink(byKey(rows).process(new TimedCount()).returns(Row.TYPE), new LatencySink());
   }
 
   private static KeyedStream<Row, Long> byKey(DataStream<Row> rows) {

@@ -7,7 +7,7 @@ import static weir.bench.Numbers.mix;
 import weir.bench.Maker;
 import weir.bench.Row;
 
-public final class RowMaker extends Maker<Row> {
+public class RowMaker extends Maker<Row> {
   /** No row is earlier than the latest one by more. */
   public static final long DISORDER_MILLIS = 1024;
 
