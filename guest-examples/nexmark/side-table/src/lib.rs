@@ -1,0 +1,61 @@
+//! Query 13: bids, each with what a table of 10,000 rows says of its auction. The table is made when
+//! the operator is opened.
+
+use nexmark::Bids;
+use weir_guest::{Ctx, Env, Process, Result, Row, operator};
+
+const ROWS: u64 = 10_000;
+
+#[derive(Default)]
+struct SideTable {
+    /// The value of each key from 0 on.
+    values: Vec<u64>,
+}
+
+impl Process for SideTable {
+    type In = Bids;
+    type Out = String;
+
+    fn open(&mut self, _env: Env) -> Result<()> {
+        self.values = (0..ROWS).map(|key| mix(key) & 0xffff).collect();
+        Ok(())
+    }
+
+    fn process(&mut self, row: Row<Bids>, ctx: &mut Ctx<String>) -> Result<()> {
+        let Some(bid) = row.value else { return Ok(()) };
+        match self.values.get((bid.auction % ROWS) as usize) {
+            Some(value) => ctx.emit((bid.auction, ",", bid.bidder, ",", bid.price, ",", value)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Scatters a number (the finisher of SplitMix64).
+fn mix(z: u64) -> u64 {
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+operator!(SideTable);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_guest::testing::Harness;
+
+    #[test]
+    fn a_bid_comes_with_the_value_of_its_auction() {
+        let mut table = Harness::open::<SideTable, _>("null").unwrap();
+        let rows = ["B,20000,1001,700,x", "A,1,x", "B,10001,1001,700,x"];
+        let one = mix(1) & 0xffff;
+        let out = table.rows(rows).unwrap();
+        assert_eq!(
+            out.main(),
+            [
+                "20000,1001,700,0".to_owned(),
+                format!("10001,1001,700,{one}")
+            ]
+        );
+    }
+}

@@ -1,0 +1,167 @@
+//! Query 4, first step: the highest bid of each auction in its time, told when that is over as
+//! `category,price`. Auctions are `id,expires,category`, bids `auction,price`; both have their event
+//! time.
+//!
+//! A bid may come before its auction. It waits until the watermark has passed its time: then the
+//! auction cannot have begun before it, and it counts for nothing.
+
+use nexmark::Numbers;
+use weir_guest::{
+    Context, Ctx, KeyedCoProcess, KeyedDescribe, List, Result, Row, Timer, Timers, Value, operator,
+    record,
+};
+
+record! {
+    /// What is known of an auction.
+    #[derive(Clone, Copy, Default)]
+    struct Auction {
+        /// Whether it has come; else bids wait for it.
+        is_known: bool,
+        category: u64,
+        begins: i64,
+        /// Its last moment; while it is not known that of the bids that wait.
+        ends: i64,
+        /// 0 if there was no bid.
+        highest: u64,
+    }
+}
+
+#[derive(Default)]
+struct WinningBids {
+    auction: Value<Auction>,
+    /// Time and price of the bids that wait for their auction.
+    waiting: List<(i64, u64)>,
+    timers: Timers,
+}
+
+impl Auction {
+    fn bid(&mut self, time: i64, price: u64) {
+        if (self.begins..=self.ends).contains(&time) {
+            self.highest = self.highest.max(price);
+        }
+    }
+}
+
+impl KeyedCoProcess for WinningBids {
+    type First = Numbers<3>;
+    type Second = Numbers<2>;
+    type Out = String;
+
+    fn describe(&mut self, d: &mut KeyedDescribe) {
+        d.value("auction", &mut self.auction).prefetch();
+        d.list("waiting", &mut self.waiting);
+        d.timers(&mut self.timers);
+    }
+
+    fn process_first(&mut self, row: Row<Numbers<3>>, _ctx: &mut Ctx<String>) -> Result<()> {
+        let [_, expires, category] = row.value;
+        let mut auction = Auction {
+            is_known: true,
+            category,
+            begins: row.timestamp.context("an auction has event time")?,
+            ends: expires as i64,
+            highest: 0,
+        };
+        if self.auction.get()?.is_some() {
+            for (time, price) in self.waiting.get()? {
+                auction.bid(*time, *price);
+            }
+            self.waiting.clear()?;
+        }
+        self.auction.set(auction)?;
+        self.timers.set_event(auction.ends)
+    }
+
+    fn process_second(&mut self, row: Row<Numbers<2>>, _ctx: &mut Ctx<String>) -> Result<()> {
+        let [_, price] = row.value;
+        let time = row.timestamp.context("a bid has event time")?;
+        let mut auction = self.auction.get()?.copied().unwrap_or_default();
+        if !auction.is_known {
+            auction.ends = auction.ends.max(time);
+            self.auction.set(auction)?;
+            self.waiting.add((time, price))?;
+            return self.timers.set_event(time);
+        }
+        let before = auction.highest;
+        auction.bid(time, price);
+        match auction.highest == before {
+            true => Ok(()),
+            false => self.auction.set(auction),
+        }
+    }
+
+    fn on_timer(&mut self, timer: Timer, ctx: &mut Ctx<String>) -> Result<()> {
+        let Some(auction) = self
+            .auction
+            .get()?
+            .copied()
+            .filter(|it| it.ends <= timer.at)
+        else {
+            // Of a bid that waited, or whose auction has come since.
+            return Ok(());
+        };
+        self.auction.clear()?;
+        if !auction.is_known {
+            return self.waiting.clear();
+        }
+        match auction.highest {
+            0 => Ok(()),
+            highest => ctx.emit((auction.category, ",", highest)),
+        }
+    }
+}
+
+operator!(WinningBids, timed);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_guest::testing::{Harness, Input};
+
+    fn auction(id: &str, at: i64, expires: i64) -> Input {
+        Input::row(format!("{id},{expires},10")).key([id]).at(at)
+    }
+
+    fn bid(id: &str, at: i64, price: u64) -> Input {
+        Input::row(format!("{id},{price}")).key([id]).at(at)
+    }
+
+    #[test]
+    fn the_highest_bid_in_time_wins_when_the_time_is_over() {
+        let mut bids = Harness::open::<WinningBids, _>("null").unwrap();
+        bids.batch(0, [auction("1", 5, 20), auction("2", 5, 9)])
+            .unwrap();
+        let in_time = [
+            bid("1", 5, 300),
+            bid("1", 20, 500),
+            bid("1", 21, 900),
+            bid("1", 6, 400),
+        ];
+        bids.batch(1, in_time).unwrap();
+        assert!(bids.advance_watermark(19).unwrap().main().is_empty());
+        bids.restart().unwrap();
+        assert_eq!(bids.advance_watermark(20).unwrap().main(), ["10,500"]);
+        assert_eq!((bids.held("auction"), bids.held("waiting")), (0, 0));
+        assert!(bids.timers().is_empty());
+    }
+
+    #[test]
+    fn bids_wait_for_their_auction() {
+        let mut bids = Harness::open::<WinningBids, _>("null").unwrap();
+        bids.batch(1, [bid("1", 7, 300), bid("1", 4, 800), bid("1", 8, 200)])
+            .unwrap();
+        bids.batch(0, [auction("1", 5, 20)]).unwrap();
+        assert!(bids.advance_watermark(19).unwrap().main().is_empty());
+        assert_eq!(bids.advance_watermark(20).unwrap().main(), ["10,300"]);
+    }
+
+    #[test]
+    fn a_bid_without_an_auction_is_forgotten_when_none_can_come() {
+        let mut bids = Harness::open::<WinningBids, _>("null").unwrap();
+        bids.batch(1, [bid("1", 7, 300), bid("1", 9, 300)]).unwrap();
+        bids.advance_watermark(8).unwrap();
+        assert_eq!(bids.held("waiting"), 2);
+        assert!(bids.advance_watermark(9).unwrap().main().is_empty());
+        assert_eq!((bids.held("auction"), bids.held("waiting")), (0, 0));
+    }
+}
