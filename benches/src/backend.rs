@@ -13,14 +13,17 @@ const MEMORY_BYTES: usize = 256 << 20;
 
 /// A backend of keyed state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Store {
+pub enum Store {
+    /// In memory.
     Heap,
+    /// In databases on the local disk.
     RocksDb,
 }
 
 impl Store {
     /// The name, as a job file has it.
-    pub(crate) fn name(self) -> &'static str {
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::Heap => "heap",
             Self::RocksDb => "rocksdb",

@@ -17,7 +17,7 @@ pub(crate) fn cpu() -> Duration {
 
 /// A moment by all clocks.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Moment {
+pub struct Moment {
     wall: Instant,
     cpu: Duration,
     /// How long the cores of the machine were busy, all together; `None` where nobody tells.
@@ -26,15 +26,19 @@ pub(crate) struct Moment {
 
 /// What passed between two moments.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Passed {
-    pub(crate) wall: Duration,
-    pub(crate) cpu: Duration,
+pub struct Passed {
+    /// By the clock on the wall.
+    pub wall: Duration,
+    /// CPU time of all threads of this process.
+    pub cpu: Duration,
     /// How many cores other processes used, on average.
-    pub(crate) others: Option<f64>,
+    pub others: Option<f64>,
 }
 
 impl Moment {
-    pub(crate) fn now() -> Self {
+    /// This one.
+    #[must_use]
+    pub fn now() -> Self {
         Self {
             wall: Instant::now(),
             cpu: cpu(),
@@ -42,7 +46,9 @@ impl Moment {
         }
     }
 
-    pub(crate) fn since(self, begun: Self) -> Passed {
+    /// What has passed since `begun`.
+    #[must_use]
+    pub fn since(self, begun: Self) -> Passed {
         let wall = self.wall.saturating_duration_since(begun.wall);
         let cpu = self.cpu.saturating_sub(begun.cpu);
         let others = self.busy.zip(begun.busy).map(|(now, then)| {

@@ -6,14 +6,14 @@
 use std::fmt::{self, Display};
 
 /// A result of the benchmark.
-pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong, outermost first.
 #[derive(Debug)]
-pub(crate) struct Error(String);
+pub struct Error(String);
 
 /// Says what was being done.
-pub(crate) trait Context<T> {
+pub trait Context<T> {
     /// Puts words before what went wrong.
     fn context(self, doing: impl Display) -> Result<T>;
 
@@ -22,7 +22,9 @@ pub(crate) trait Context<T> {
 }
 
 impl Error {
-    pub(crate) fn new(message: impl Display) -> Self {
+    /// Of a message.
+    #[must_use]
+    pub fn new(message: impl Display) -> Self {
         Self(message.to_string())
     }
 }

@@ -7,6 +7,8 @@ use weir_operator::{
 };
 use weir_state::{StateDecl, StateIndex, StateKind, Which};
 
+use crate::decimal::write_decimal;
+
 /// Emits every row as it came, as `guest-examples/passthrough` does.
 #[derive(Clone)]
 pub(crate) struct Passthrough {
@@ -205,33 +207,4 @@ fn write_key(mut key: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
         key = rest;
     }
     Ok(())
-}
-
-/// Writes a number in decimal, in the same way as the guest SDK: what is compared is the sandbox.
-fn write_decimal(number: u64, out: &mut Vec<u8>) {
-    if number >= EIGHT_DIGITS {
-        write_decimal(number / EIGHT_DIGITS, out);
-        let digits = digits_of((number % EIGHT_DIGITS) as u32);
-        out.extend_from_slice(&(digits | ZEROS).to_le_bytes());
-        return;
-    }
-    let digits = digits_of(number as u32);
-    let leading = (digits.trailing_zeros() / 8).min(7);
-    let end = out.len() + 8 - leading as usize;
-    let text = (digits | ZEROS) >> (8 * leading);
-    out.extend_from_slice(&text.to_le_bytes());
-    out.truncate(end);
-}
-
-const EIGHT_DIGITS: u64 = 100_000_000;
-const ZEROS: u64 = 0x3030_3030_3030_3030;
-
-/// The eight digits of a number that has no more, the first in the lowest byte.
-fn digits_of(number: u32) -> u64 {
-    let (high, low) = (u64::from(number / 10_000), u64::from(number % 10_000));
-    let fours = high | low << 32;
-    let hundreds = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
-    let twos = hundreds | (fours - hundreds * 100) << 16;
-    let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
-    tens | (twos - tens * 10) << 8
 }

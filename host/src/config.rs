@@ -32,7 +32,6 @@ impl Config {
     }
 
     /// Without a host file, whatever there is.
-    #[cfg(test)]
     pub(crate) fn none() -> Self {
         Self::new(Some(NONE.into()))
     }

@@ -14,6 +14,7 @@ mod config;
 mod control;
 #[cfg(test)]
 mod deployments;
+mod embed;
 mod exit;
 mod guarantee;
 mod load;
@@ -23,6 +24,7 @@ mod signals;
 mod storage;
 
 pub use cli::Cli;
+pub use embed::deployment;
 pub use exit::Exit;
 pub use render::say;
 

@@ -163,6 +163,20 @@ pub(crate) struct Shared {
     pub(crate) terminal: bool,
 }
 
+impl Shared {
+    /// Of a program that uses this one as a library: no terminal, and no host file.
+    pub(crate) fn quiet(cache_dir: Option<PathBuf>) -> Self {
+        let config = Config::none();
+        Self {
+            output: Output::Text,
+            cache_dir: cache_dir.or_else(default_cache_dir),
+            stores: Arc::new(Stores::new(config.clone())),
+            config,
+            terminal: false,
+        }
+    }
+}
+
 impl Cli {
     /// What is logged.
     #[must_use]

@@ -122,6 +122,7 @@ const NEEDS: [(&str, &[&str]); 24] = [
             "snapshot-store",
             "state-rocksdb",
             "runtime",
+            "host",
         ],
     ),
     ("tests", &["host", "job-file"]),

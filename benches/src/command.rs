@@ -4,31 +4,6 @@
 //! INVARIANT: a speed is shown only of runs whose output was exact. Variants that are compared take
 //! turns, so that a machine that gets slower gets slower for both.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command for a terminal: results to stdout, talk to stderr"
-)]
-
-mod backend;
-mod case;
-mod clock;
-mod error;
-mod job;
-mod machine;
-mod marks;
-mod material;
-mod meter;
-mod native;
-mod oracle;
-mod pressure;
-mod record;
-mod report;
-mod sink;
-mod source;
-mod start;
-mod state;
-
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Parser;
@@ -37,9 +12,11 @@ use crate::{
     case::Case,
     error::{Context, Error, Result},
     job::Bench,
-    machine::Machine,
+    machine::{self, Machine},
+    marks, pressure,
     record::Record,
     report::Results,
+    start, state,
 };
 
 /// Measures Weir on this machine and prints a table.
@@ -83,7 +60,9 @@ struct Options {
     write: bool,
 }
 
-fn main() -> ExitCode {
+/// The program `weir-bench`.
+#[must_use]
+pub fn main() -> ExitCode {
     match run(&Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
