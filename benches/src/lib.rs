@@ -23,6 +23,7 @@ mod material;
 mod meter;
 mod native;
 mod oracle;
+pub mod peer;
 mod pressure;
 mod record;
 mod report;

@@ -1,0 +1,410 @@
+//! The workloads of one operator each, and what they must come to.
+
+use std::sync::Arc;
+
+use weir_model::hash64;
+use weir_operator::SourceFactory;
+
+use super::{
+    check::{STEP, Sum, fold, fold_numbers, mix},
+    drain::{Drain, Hashes, HashesBut, Kept, Look},
+    made::{Made, Stream},
+    tally::{Begin, Tally},
+    weir::Ends,
+    workload::{Engine, Expected, Workload},
+};
+use crate::{
+    backend::Store,
+    decimal::write_decimal,
+    error::{Context, Result},
+};
+
+/// No row is earlier than the latest one by more, in milliseconds.
+const DISORDER_MS: u64 = 1024;
+/// The event time of the first row, about.
+const BEGIN_MS: u64 = 10_000_000;
+/// Rows a millisecond of event time, and milliseconds from row to row.
+const CLOSE: Pace = Pace { rows: 100, ms: 1 };
+const SPARSE: Pace = Pace { rows: 1, ms: 10 };
+
+/// How many rules are broadcast.
+const RULES: u64 = 1_000;
+/// How a row ends that says that a rule has come.
+const ACKNOWLEDGED: &[u8] = b",-1";
+
+/// A workload of one operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Micro {
+    /// Rows pass an operator in one task with source and sink.
+    Chained,
+    /// The same in a task of its own.
+    Hop,
+    /// Counts the rows of so many keys.
+    Count(u64),
+    /// Lets the first row of each key and value pass.
+    Dedupe,
+    /// Sums up three values of a key, by a list.
+    List,
+    /// Sums up values by tumbling windows.
+    Window,
+    /// Sums up values by sliding windows.
+    Sliding,
+    /// Rows look up rules that are broadcast.
+    Broadcast,
+}
+
+/// What the value of a row is.
+#[derive(Clone, Copy, Debug)]
+enum Values {
+    /// The number of the row.
+    Number,
+    /// A number below this, in no order.
+    Below(u64),
+    /// The last 16 bits of the number.
+    Low,
+    /// 16 bits that the key determines.
+    OfKey,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    rows: u64,
+    ms: u64,
+}
+
+/// The rows of a workload.
+#[derive(Clone, Copy, Debug)]
+struct Rows {
+    keys: u64,
+    values: Values,
+    pace: Pace,
+    has_times: bool,
+}
+
+impl Rows {
+    /// Key, value and time of row `i`.
+    #[inline]
+    fn fields(&self, i: u64) -> [u64; 3] {
+        let h = mix(i.wrapping_add(STEP));
+        let key = h % self.keys;
+        let value = match self.values {
+            Values::Number => i,
+            Values::Below(bound) => mix(h) % bound,
+            Values::Low => i & 0xffff,
+            Values::OfKey => mix(key) & 0xffff,
+        };
+        let time = BEGIN_MS + i * self.pace.ms / self.pace.rows - (h & (DISORDER_MS - 1));
+        [key, value, time]
+    }
+}
+
+impl Stream for Rows {
+    fn row_bytes(&self) -> usize {
+        24
+    }
+
+    fn has_times(&self) -> bool {
+        self.has_times
+    }
+
+    fn row(&self, i: u64, out: &mut Vec<u8>) -> i64 {
+        let [key, value, time] = self.fields(i);
+        write_decimal(key, out);
+        out.push(b',');
+        write_decimal(value, out);
+        out.push(b',');
+        write_decimal(time, out);
+        time.cast_signed()
+    }
+}
+
+/// Rule `r` is 16 bits of its number.
+struct Rules;
+
+fn rule(number: u64) -> u64 {
+    mix(number) & 0xffff
+}
+
+impl Stream for Rules {
+    fn row_bytes(&self) -> usize {
+        9
+    }
+
+    fn has_times(&self) -> bool {
+        false
+    }
+
+    fn row(&self, i: u64, out: &mut Vec<u8>) -> i64 {
+        write_decimal(i, out);
+        out.push(b',');
+        write_decimal(rule(i), out);
+        0
+    }
+}
+
+impl Micro {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Chained,
+        Self::Hop,
+        Self::Count(1_000),
+        Self::Count(1_000_000),
+        Self::Dedupe,
+        Self::List,
+        Self::Window,
+        Self::Sliding,
+        Self::Broadcast,
+    ];
+
+    /// Whether it keeps state under keys.
+    #[must_use]
+    pub fn is_keyed(self) -> bool {
+        !matches!(self, Self::Chained | Self::Hop | Self::Broadcast)
+    }
+
+    fn rows(self) -> Rows {
+        let (keys, values) = match self {
+            Self::Count(keys) => (keys, Values::Number),
+            Self::Dedupe => (10_000, Values::Below(10)),
+            Self::List => (100_000, Values::OfKey),
+            Self::Window | Self::Sliding => (1_000, Values::Low),
+            Self::Chained | Self::Hop | Self::Broadcast => (1_000, Values::Number),
+        };
+        Rows {
+            keys,
+            values,
+            pace: match self {
+                Self::Sliding => SPARSE,
+                _ => CLOSE,
+            },
+            has_times: matches!(self, Self::Window | Self::Sliding),
+        }
+    }
+
+    /// The rows of its result, in some order, each as its fields.
+    fn results(self, rows: u64, mut out: impl FnMut(&[u64])) {
+        let made = self.rows();
+        let fields = |i| made.fields(i);
+        match self {
+            Self::Chained | Self::Hop => (0..rows).for_each(|i| out(&fields(i))),
+            Self::Broadcast => (0..rows).for_each(|i| {
+                let [key, value, _] = fields(i);
+                out(&[key, rule(value % RULES)]);
+            }),
+            Self::Count(keys) => {
+                let mut counts = vec![0_u64; keys as usize];
+                for i in 0..rows {
+                    let [key, ..] = fields(i);
+                    counts[key as usize] += 1;
+                    out(&[key, counts[key as usize]]);
+                }
+            }
+            Self::Dedupe => {
+                let mut seen = vec![0_u16; made.keys as usize];
+                for i in 0..rows {
+                    let [key, value, _] = fields(i);
+                    let (seen, bit) = (&mut seen[key as usize], 1 << value);
+                    if *seen & bit == 0 {
+                        *seen |= bit;
+                        out(&[key, value]);
+                    }
+                }
+            }
+            Self::List => {
+                let mut held = vec![(0, 0); made.keys as usize];
+                for i in 0..rows {
+                    let [key, value, _] = fields(i);
+                    let (size, sum) = &mut held[key as usize];
+                    (*size, *sum) = (*size + 1, *sum + value);
+                    if *size == 3 {
+                        out(&[key, *sum]);
+                        (*size, *sum) = (0, 0);
+                    }
+                }
+            }
+            Self::Window => windows(made, rows, 10_000, 10_000, out),
+            Self::Sliding => windows(made, rows, 3_600_000, 60_000, out),
+        }
+    }
+}
+
+/// The sums of windows of this size, of which one begins each `slide` milliseconds.
+fn windows(made: Rows, rows: u64, size: u64, slide: u64, mut out: impl FnMut(&[u64])) {
+    let first = (BEGIN_MS - DISORDER_MS - size) / slide;
+    let end = BEGIN_MS + rows * made.pace.ms / made.pace.rows;
+    let count = end / slide - first + 1;
+    // How many rows a key and window have, and their sum.
+    let mut sums = vec![(0_u64, 0_u64); (count * made.keys) as usize];
+    for i in 0..rows {
+        let [key, value, time] = made.fields(i);
+        let last = time / slide;
+        for window in (last + 1 - size / slide)..=last {
+            let cell = &mut sums[((window - first) * made.keys + key) as usize];
+            *cell = (cell.0 + 1, cell.1 + value);
+        }
+    }
+    for (at, (rows, sum)) in (0..).zip(sums) {
+        if rows > 0 {
+            out(&[at % made.keys, sum]);
+        }
+    }
+}
+
+impl Workload for Micro {
+    fn name(&self) -> String {
+        match self {
+            Self::Chained => "chained".to_owned(),
+            Self::Hop => "hop".to_owned(),
+            Self::Count(keys) => format!("count-1e{}", keys.ilog10()),
+            Self::Dedupe => "dedupe".to_owned(),
+            Self::List => "list".to_owned(),
+            Self::Window => "window".to_owned(),
+            Self::Sliding => "sliding".to_owned(),
+            Self::Broadcast => "broadcast".to_owned(),
+        }
+    }
+
+    fn in_words(&self) -> String {
+        match self {
+            Self::Chained => "passthrough, chained".to_owned(),
+            Self::Hop => "passthrough over a hop".to_owned(),
+            Self::Count(keys) => format!("keyed count, 1e{} keys", keys.ilog10()),
+            Self::Dedupe => "dedupe by a map".to_owned(),
+            Self::List => "list, append and clear".to_owned(),
+            Self::Window => "tumbling window, sum".to_owned(),
+            Self::Sliding => "sliding window 1 h / 1 min, sum".to_owned(),
+            Self::Broadcast => "broadcast join".to_owned(),
+        }
+    }
+
+    fn on_flink(&self) -> Vec<String> {
+        let made = self.rows();
+        let name = self.job_file().trim_end_matches(".yaml");
+        let mut told = vec![format!("workload={name}"), format!("keys={}", made.keys)];
+        if let Values::Below(bound) = made.values {
+            told.push(format!("vals={bound}"));
+        }
+        told
+    }
+
+    fn job_file(&self) -> &'static str {
+        match self {
+            Self::Chained => "chained.yaml",
+            Self::Hop => "hop.yaml",
+            Self::Count(_) => "count.yaml",
+            Self::Dedupe => "dedupe.yaml",
+            Self::List => "list.yaml",
+            Self::Window => "window.yaml",
+            Self::Sliding => "sliding.yaml",
+            Self::Broadcast => "broadcast.yaml",
+        }
+    }
+
+    fn warm_up(&self, store: Store) -> u64 {
+        match (self, store) {
+            // Most keys are there by then.
+            (Self::Count(keys), _) => (2 * keys).max(200_000),
+            (Self::Dedupe | Self::List, _) => 200_000,
+            // An hour of event time has 360,000 rows.
+            (Self::Sliding, _) => 400_000,
+            (_, Store::RocksDb) => 200_000,
+            (_, Store::Heap) => 1_000_000,
+        }
+    }
+
+    fn guess(&self, store: Store, engine: Engine) -> u64 {
+        let on_flink = match (self, store) {
+            (Self::Chained, _) => 6_000_000,
+            (Self::Hop | Self::Broadcast, _) => 2_000_000,
+            (Self::Sliding, _) => 100_000,
+            (_, Store::RocksDb) => 80_000,
+            (_, Store::Heap) => 1_000_000,
+        };
+        match engine {
+            Engine::Flink => on_flink,
+            Engine::Weir => on_flink * 3,
+        }
+    }
+
+    fn begin(&self, warm_up: u64) -> Begin {
+        match self {
+            Self::Chained | Self::Hop | Self::Count(_) => Begin::Seen(warm_up),
+            Self::Dedupe | Self::List | Self::Window | Self::Sliding | Self::Broadcast => {
+                Begin::Made(warm_up)
+            }
+        }
+    }
+
+    fn ends(&self, rows: u64, parallelism: u32, begin: Begin, kept: Option<Arc<Kept>>) -> Ends {
+        let tally = Tally::new(begin, parallelism);
+        let (tally, look): (_, Arc<dyn Look>) = match self {
+            Self::Broadcast => (
+                tally.behind(RULES * u64::from(parallelism)),
+                Arc::new(HashesBut(ACKNOWLEDGED)),
+            ),
+            _ => (tally, Arc::new(Hashes)),
+        };
+        let look = kept.map_or(look, |kept| kept);
+        let tally = Arc::new(tally);
+        let made = Made::new(self.rows(), rows, parallelism, Arc::clone(&tally));
+        let made: Arc<dyn SourceFactory> = Arc::new(made);
+        let mut sources = vec![("rows", made)];
+        if *self == Self::Broadcast {
+            sources.push(("rules", Arc::new(Made::beside(Rules, RULES, 1))));
+        }
+        Ends {
+            sources,
+            sink: ("out", Arc::new(Drain::new(Arc::clone(&tally), look))),
+            tally,
+        }
+    }
+
+    fn kept(&self) -> Kept {
+        match self {
+            Self::Broadcast => Kept::but(ACKNOWLEDGED),
+            _ => Kept::default(),
+        }
+    }
+
+    fn expected(&self, rows: u64, _parallelism: u32, engine: Engine) -> Expected {
+        let mut sum = Sum::default();
+        match engine {
+            Engine::Flink => self.results(rows, |fields| sum.add(fold(fields.iter().copied()))),
+            Engine::Weir => {
+                let mut text = Vec::new();
+                self.results(rows, |fields| {
+                    text.clear();
+                    for (at, &field) in fields.iter().enumerate() {
+                        if at > 0 {
+                            text.push(b',');
+                        }
+                        write_decimal(field, &mut text);
+                    }
+                    sum.add(hash64(&text));
+                });
+            }
+        }
+        Expected::Exactly(sum)
+    }
+
+    fn verify(&self, rows: u64, parallelism: u32, found: &[Vec<u8>]) -> Result<()> {
+        let mut sum = Sum::default();
+        for row in found {
+            let added = fold_numbers(row).with_context(|| {
+                format!("`{}` is no row of numbers", String::from_utf8_lossy(row))
+            });
+            sum.add(added?);
+        }
+        self.expected(rows, parallelism, Engine::Flink).judge(sum)
+    }
+
+    fn few_rows(&self) -> u64 {
+        match self {
+            // Each is in 60 windows.
+            Self::Sliding => 2_000,
+            // Some keys have three.
+            Self::List => 100_000,
+            _ => 20_000,
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Weir beside Apache Flink: the same workloads on both, each result compared with an oracle before
+//! its time counts.
+//!
+//! A workload on Weir is a job file with components as a user would write them. The benchmark gives
+//! it only its two ends: a source that makes its rows from their numbers ([`made`]) and a sink that
+//! checks what comes out ([`drain`]).
+
+pub mod check;
+pub mod drain;
+pub mod made;
+pub mod micro;
+pub mod tally;
+pub mod weir;
+pub mod workload;
