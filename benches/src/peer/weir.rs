@@ -114,8 +114,10 @@ fn deploy(job: &Job, ends: Ends, folder: &Path) -> Result<Deployment> {
     let mut sets = vec![
         format!("parallelism={}", job.parallelism),
         format!("state.backend={}", job.store.name()),
-        format!("state.local-dir={}", serde_json::json!(local)),
     ];
+    if job.store == Store::RocksDb {
+        sets.push(format!("state.local-dir={}", serde_json::json!(local)));
+    }
     sets.extend(job.sets.iter().cloned());
     let mut deployment = weir_host::deployment(&job.file, &sets, None)?;
     let mut left: Vec<String> = deployment.sources.keys().map(ToString::to_string).collect();
