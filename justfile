@@ -88,6 +88,10 @@ figures *options: setup
 bench *options: setup
     @{{ then }} _bench {{ options }}
 
+# Weir beside Apache Flink, which is fetched the first time; needs Java 17 (--help tells the options)
+bench-peer *options: setup
+    @{{ then }} _bench-peer {{ options }}
+
 # Rows a second into a table of PostgreSQL, by each way there is, on a server that is started for it
 bench-postgres rows='2000000': setup
     @cargo build --release --package weir-host
@@ -146,6 +150,13 @@ _bench *options:
     @cargo build --release --package weir-host --package weir-benches --bins
     @CARGO_MANIFEST_DIR={{ quote(justfile_directory() / 'benches') }} \
         {{ quote(CARGO_TARGET_DIR / 'release/weir-bench') }} {{ options }}
+
+[private]
+_bench-peer *options:
+    @cargo xtask guests
+    @cargo build --release --package weir-host --package weir-benches --bins
+    @CARGO_MANIFEST_DIR={{ quote(justfile_directory() / 'benches') }} \
+        {{ quote(CARGO_TARGET_DIR / 'release/weir-bench-peer') }} {{ options }}
 
 [private]
 _test:

@@ -47,7 +47,7 @@ impl Results {
         let readme = folder.join("README.md");
         let reading = || format!("the table of {}", readme.display());
         let text = fs::read_to_string(&readme).with_context(reading)?;
-        let text = between(&text, &self.table()).with_context(reading)?;
+        let text = between(&text, [BEGIN, END], &self.table()).with_context(reading)?;
         fs::write(&readme, text).with_context(reading)?;
 
         let results = folder.join("results");
@@ -232,12 +232,12 @@ fn ns(time: Option<f64>) -> String {
     time.map_or("".to_owned(), |time| format!("{time:.0}"))
 }
 
-/// The text with something else between the marks.
-fn between(text: &str, table: &str) -> Result<String> {
-    let (before, rest) = text.split_once(BEGIN).context("no mark of its beginning")?;
-    let (_, after) = rest.split_once(END).context("no mark of its end")?;
+/// The text with something else between two marks.
+pub(crate) fn between(text: &str, [begin, end]: [&str; 2], table: &str) -> Result<String> {
+    let (before, rest) = text.split_once(begin).context("no mark of its beginning")?;
+    let (_, after) = rest.split_once(end).context("no mark of its end")?;
     Ok(format!(
-        "{before}{BEGIN}\n\n{}\n\n{END}{after}",
+        "{before}{begin}\n\n{}\n\n{end}{after}",
         table.trim_end()
     ))
 }
@@ -249,12 +249,12 @@ mod tests {
     #[test]
     fn the_table_takes_the_place_of_the_last_one() {
         let text = format!("# Speed\n\n{BEGIN}\n| old |\n{END}\n\nmore\n");
-        let new = between(&text, "| new |\n").unwrap();
+        let new = between(&text, [BEGIN, END], "| new |\n").unwrap();
         assert_eq!(
             new,
             format!("# Speed\n\n{BEGIN}\n\n| new |\n\n{END}\n\nmore\n")
         );
-        assert_eq!(between(&new, "| new |").unwrap(), new);
-        assert!(between("# Speed", "").is_err());
+        assert_eq!(between(&new, [BEGIN, END], "| new |").unwrap(), new);
+        assert!(between("# Speed", [BEGIN, END], "").is_err());
     }
 }

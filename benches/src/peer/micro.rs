@@ -6,6 +6,7 @@ use weir_model::hash64;
 use weir_operator::SourceFactory;
 
 use super::{
+    cell::Setting,
     check::{STEP, Sum, fold, fold_numbers, mix},
     drain::{Drain, Hashes, HashesBut, Kept, Look},
     made::{Made, Stream},
@@ -156,12 +157,6 @@ impl Micro {
         Self::Broadcast,
     ];
 
-    /// Whether it keeps state under keys.
-    #[must_use]
-    pub fn is_keyed(self) -> bool {
-        !matches!(self, Self::Chained | Self::Hop | Self::Broadcast)
-    }
-
     fn rows(self) -> Rows {
         let (keys, values) = match self {
             Self::Count(keys) => (keys, Values::Number),
@@ -300,6 +295,44 @@ impl Workload for Micro {
         }
     }
 
+    fn settings(&self) -> Vec<Setting> {
+        let mut settings = vec![Setting::plain(1), Setting::plain(2)];
+        match self {
+            Self::Count(_) => {
+                settings.push(Setting::on_disk());
+                let saved: Vec<Setting> = settings.iter().map(|one| one.saved()).collect();
+                settings.extend(saved);
+            }
+            Self::Dedupe | Self::List | Self::Window => settings.push(Setting::on_disk()),
+            // Of the sliding one Flink writes a row to 60 windows; in RocksDB that is some thousand
+            // rows a second, less than the end of a run has to do.
+            Self::Chained | Self::Hop | Self::Sliding | Self::Broadcast => {}
+        }
+        settings
+    }
+
+    fn goal(&self, setting: Setting) -> Option<f64> {
+        let Setting {
+            store, checkpoints, ..
+        } = setting;
+        match (self, store, checkpoints) {
+            (Self::Chained, ..) => Some(2.0),
+            (Self::Hop, ..) => Some(5.0),
+            (Self::Count(_), Store::RocksDb, false) => Some(6.0),
+            (Self::Count(_), Store::RocksDb, true) => Some(8.0),
+            (Self::Count(..=1_000), Store::Heap, _) => Some(5.0),
+            (Self::Count(_), Store::Heap, false) => Some(8.0),
+            (Self::Count(_), Store::Heap, true) => Some(10.0),
+            (_, Store::RocksDb, _) => Some(4.0),
+            (Self::Dedupe | Self::List | Self::Window | Self::Sliding, ..) => Some(5.0),
+            (Self::Broadcast, ..) => None,
+        }
+    }
+
+    fn is_keyed(&self) -> bool {
+        !matches!(self, Self::Chained | Self::Hop | Self::Broadcast)
+    }
+
     fn warm_up(&self, store: Store) -> u64 {
         match (self, store) {
             // Most keys are there by then.
@@ -406,5 +439,52 @@ impl Workload for Micro {
             Self::List => 100_000,
             _ => 20_000,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What another program, in another language, comes to.
+    #[track_caller]
+    fn check(workload: Micro, rows: u64, sum: u64) {
+        let expected = workload.expected(workload.few_rows(), 1, Engine::Flink);
+        assert_eq!(expected, Expected::Exactly(Sum { rows, sum }));
+    }
+
+    #[test]
+    fn oracles_agree_with_those_of_the_other_side() {
+        check(Micro::Chained, 20_000, 14_718_153_435_010_198_214);
+        check(Micro::Hop, 20_000, 14_718_153_435_010_198_214);
+        check(Micro::Count(1_000), 20_000, 8_914_248_305_169_981_473);
+        check(Micro::Count(1_000_000), 20_000, 1_561_463_284_554_340_431);
+        check(Micro::Dedupe, 18_117, 7_563_232_848_636_990_983);
+        check(Micro::List, 8_127, 11_200_413_931_454_552_915);
+        check(Micro::Window, 1_855, 15_552_480_625_968_616_755);
+        check(Micro::Sliding, 51_060, 10_131_810_044_811_402_596);
+        check(Micro::Broadcast, 20_000, 3_521_565_540_380_263_537);
+    }
+
+    #[test]
+    fn a_row_is_written_as_its_fields_and_has_its_time() {
+        let rows = Micro::Window.rows();
+        for i in [0, 1, 99_999] {
+            let mut text = Vec::new();
+            let time = rows.row(i, &mut text);
+            let [key, value, at] = rows.fields(i);
+            assert_eq!(text, format!("{key},{value},{at}").into_bytes());
+            assert_eq!(time.cast_unsigned(), at);
+        }
+    }
+
+    #[test]
+    fn a_result_with_another_row_is_refused() {
+        let rows = |value: u64| vec![format!("1,{value},2").into_bytes()];
+        assert!(Micro::Chained.verify(1, 1, &rows(0)).is_err());
+        let [key, value, time] = Micro::Chained.rows().fields(0);
+        let right = vec![format!("{key},{value},{time}").into_bytes()];
+        assert!(Micro::Chained.verify(1, 1, &right).is_ok());
+        assert!(Micro::Chained.verify(1, 1, &[b"x".to_vec()]).is_err());
     }
 }

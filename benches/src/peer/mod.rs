@@ -5,10 +5,19 @@
 //! it only its two ends: a source that makes its rows from their numbers ([`made`]) and a sink that
 //! checks what comes out ([`drain`]).
 
+mod bench;
+pub mod cell;
+mod chart;
 pub mod check;
+mod command;
 pub mod drain;
+pub mod flink;
 pub mod made;
 pub mod micro;
+mod report;
+pub mod run;
 pub mod tally;
 pub mod weir;
 pub mod workload;
+
+pub use command::main;

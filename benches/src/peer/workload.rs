@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{check::Sum, drain::Kept, tally::Begin, weir::Ends};
+use super::{cell::Setting, check::Sum, drain::Kept, tally::Begin, weir::Ends};
 use crate::{
     backend::Store,
     error::{Error, Result},
@@ -61,6 +61,17 @@ pub trait Workload: Send + Sync {
 
     /// How many rows come before time counts.
     fn warm_up(&self, store: Store) -> u64;
+
+    /// How it is run: in memory at parallelism 1 and 2, if it does not say otherwise.
+    fn settings(&self) -> Vec<Setting> {
+        vec![Setting::plain(1), Setting::plain(2)]
+    }
+
+    /// How many times Flink's rows a second are to be reached, if that is said.
+    fn goal(&self, setting: Setting) -> Option<f64>;
+
+    /// Whether it keeps state under keys, so that it matters where.
+    fn is_keyed(&self) -> bool;
 
     /// About how many rows an engine makes in a second: how many the first run has follows from it.
     fn guess(&self, store: Store, engine: Engine) -> u64;

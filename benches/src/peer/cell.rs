@@ -1,0 +1,169 @@
+//! A cell of the comparison: a workload, how parallel, where its state is, with checkpoints or
+//! without.
+
+use std::{fmt, path::Path, sync::Arc};
+
+use super::{micro::Micro, weir::Job, workload::Workload};
+use crate::backend::Store;
+
+/// How often a checkpoint is taken, where any are.
+const INTERVAL_MS: u64 = 1_000;
+
+/// How a workload is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// What keeps its state.
+    pub store: Store,
+    /// How many subtasks.
+    pub parallelism: u32,
+    /// Whether a checkpoint is taken each second.
+    pub checkpoints: bool,
+}
+
+/// One thing to measure on both engines.
+#[derive(Clone)]
+pub struct Cell {
+    /// The workload.
+    pub workload: Arc<dyn Workload>,
+    /// How it is run.
+    pub setting: Setting,
+}
+
+impl Setting {
+    /// In memory, without checkpoints.
+    #[must_use]
+    pub fn plain(parallelism: u32) -> Self {
+        Self {
+            store: Store::Heap,
+            parallelism,
+            checkpoints: false,
+        }
+    }
+
+    /// In databases, without checkpoints, at parallelism 1.
+    #[must_use]
+    pub fn on_disk() -> Self {
+        Self {
+            store: Store::RocksDb,
+            ..Self::plain(1)
+        }
+    }
+
+    /// The same with checkpoints.
+    #[must_use]
+    pub fn saved(self) -> Self {
+        Self {
+            checkpoints: true,
+            ..self
+        }
+    }
+}
+
+/// All workloads there are.
+#[must_use]
+pub fn workloads() -> Vec<Arc<dyn Workload>> {
+    let micro = Micro::ALL.into_iter();
+    micro
+        .map(|one| Arc::new(one) as Arc<dyn Workload>)
+        .collect()
+}
+
+impl Cell {
+    /// All cells, those of a workload beside each other.
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        let cells = |workload: Arc<dyn Workload>| {
+            let settings = workload.settings();
+            settings.into_iter().map(move |setting| Self {
+                workload: Arc::clone(&workload),
+                setting,
+            })
+        };
+        workloads().into_iter().flat_map(cells).collect()
+    }
+
+    /// The name, for `--only` and the file of results.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let Setting {
+            store,
+            parallelism,
+            checkpoints,
+        } = self.setting;
+        let saved = if checkpoints { "-checkpoints" } else { "" };
+        let workload = self.workload.name();
+        format!("{workload}-{}-p{parallelism}{saved}", store.name())
+    }
+
+    /// How many times Flink's rows a second are to be reached.
+    #[must_use]
+    pub fn goal(&self) -> Option<f64> {
+        self.workload.goal(self.setting)
+    }
+
+    /// What the program for Flink is started with.
+    #[must_use]
+    pub fn on_flink(&self, folder: &Path) -> Vec<String> {
+        let mut words = self.workload.on_flink();
+        let interval = if self.setting.checkpoints {
+            INTERVAL_MS
+        } else {
+            0
+        };
+        words.extend([
+            format!("parallelism={}", self.setting.parallelism),
+            format!("backend={}", self.setting.store.name()),
+            format!("checkpoint={interval}"),
+            format!("dir={}", folder.display()),
+        ]);
+        words
+    }
+
+    /// What Weir runs; job files lie in this folder.
+    #[must_use]
+    pub fn on_weir(&self, jobs: &Path) -> Job {
+        Job {
+            file: jobs.join(self.workload.job_file()),
+            parallelism: self.setting.parallelism,
+            store: self.setting.store,
+            checkpoint_ms: self.setting.checkpoints.then_some(INTERVAL_MS),
+            sets: Vec::new(),
+        }
+    }
+}
+
+impl fmt::Debug for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn each_cell_has_a_name_of_its_own_and_says_it_to_both_engines() {
+        let all = Cell::all();
+        let names: HashSet<String> = all.iter().map(Cell::name).collect();
+        assert_eq!(names.len(), all.len());
+        let named = |name: &str| all.iter().find(|cell| cell.name() == name).unwrap();
+        let cell = named("count-1e6-rocksdb-p1-checkpoints");
+        assert_eq!(
+            cell.on_flink(Path::new("x")).join(" "),
+            "workload=count keys=1000000 parallelism=1 backend=rocksdb checkpoint=1000 dir=x"
+        );
+        let job = cell.on_weir(Path::new("jobs"));
+        assert_eq!(job.file, Path::new("jobs/count.yaml"));
+        assert_eq!(
+            (job.store, job.checkpoint_ms),
+            (Store::RocksDb, Some(1_000))
+        );
+        assert_eq!(cell.goal(), Some(8.0));
+        assert_eq!(named("chained-heap-p2").goal(), Some(2.0));
+        assert_eq!(named("count-1e6-heap-p1-checkpoints").goal(), Some(10.0));
+        assert_eq!(named("window-rocksdb-p1").goal(), Some(4.0));
+    }
+}
