@@ -24,6 +24,8 @@ pub enum Expected {
     Exactly(Sum),
     /// So many rows at least and at most, where what comes out depends on how tasks interleave.
     Within(u64, u64),
+    /// No more rows and no larger sum than this, where it is a sum of what rows count.
+    UpTo(Sum),
 }
 
 impl Expected {
@@ -35,6 +37,7 @@ impl Expected {
         let is_right = match self {
             Self::Exactly(expected) => found == expected,
             Self::Within(least, most) => (least..=most).contains(&found.rows),
+            Self::UpTo(most) => found.rows <= most.rows && found.sum <= most.sum,
         };
         match is_right {
             true => Ok(()),
@@ -116,5 +119,8 @@ mod tests {
         let within = Expected::Within(2, 4);
         assert!(within.judge(sum(4, 1)).is_ok());
         assert!(within.judge(sum(5, 1)).is_err() && within.judge(sum(1, 1)).is_err());
+        let up_to = Expected::UpTo(sum(2, 9));
+        assert!(up_to.judge(sum(0, 0)).is_ok() && up_to.judge(sum(2, 9)).is_ok());
+        assert!(up_to.judge(sum(3, 9)).is_err() && up_to.judge(sum(2, 10)).is_err());
     }
 }
