@@ -1,6 +1,6 @@
-//! Query 20: bids with what is known of their auction. Auctions, `id,seller,reserve`, are those of one
-//! category; a bid, `auction,bidder,price`, may come before its auction. Both are kept for ever. What
-//! comes out is `auction,bidder,price,seller,reserve`.
+//! Query 20: bids with what is known of their auction. Auctions, `id,seller,reserve`, are those of
+//! one category; a bid, `auction,bidder,price`, may come before its auction. Both are kept for
+//! ever. What comes out is `auction,bidder,price,seller,reserve`.
 
 use nexmark::Numbers;
 use weir_guest::{Ctx, KeyedCoProcess, KeyedDescribe, List, Result, Row, Value, operator};

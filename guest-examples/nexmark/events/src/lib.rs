@@ -1,5 +1,6 @@
-//! What a query needs of the events: of each kind its fields, and of auctions and persons only those of
-//! some categories and states. Bids go to the main output, the others to `auctions` and `persons`.
+//! What a query needs of the events: of each kind its fields, and of auctions and persons only
+//! those of some categories and states. Bids go to the main output, the others to `auctions` and
+//! `persons`.
 //!
 //!     config: { bids: [auction, price], auctions: [id, seller], categories: [10] }
 //!

@@ -1,5 +1,6 @@
-//! Query 18: the last bid of each bidder for each auction, told whenever it is another one. Bids are
-//! `bidder,auction,price` and have their event time; of two at one time the higher is the later.
+//! Query 18: the last bid of each bidder for each auction, told whenever it is another one. Bids
+//! are `bidder,auction,price` and have their event time; of two at one time the higher is the
+//! later.
 
 use nexmark::Numbers;
 use weir_guest::{Context, Ctx, KeyedDescribe, KeyedProcess, Result, Row, Value, operator};

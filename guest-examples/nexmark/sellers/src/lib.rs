@@ -1,5 +1,5 @@
-//! Query 3: who sells what: persons, `id,name,city,state`, with their auctions, `seller,id`, whichever
-//! comes first. Both are kept for ever.
+//! Query 3: who sells what: persons, `id,name,city,state`, with their auctions, `seller,id`,
+//! whichever comes first. Both are kept for ever.
 
 use nexmark::Numbers;
 use weir_guest::{Context, Ctx, KeyedCoProcess, KeyedDescribe, List, Result, Row, Value, operator};

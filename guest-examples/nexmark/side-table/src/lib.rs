@@ -1,5 +1,5 @@
-//! Query 13: bids, each with what a table of 10,000 rows says of its auction. The table is made when
-//! the operator is opened.
+//! Query 13: bids, each with what a table of 10,000 rows says of its auction. The table is made
+//! when the operator is opened.
 
 use nexmark::Bids;
 use weir_guest::{Ctx, Env, Process, Result, Row, operator};

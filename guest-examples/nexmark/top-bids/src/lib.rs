@@ -1,6 +1,6 @@
 //! Query 19: the ten highest bids of each auction: a bid that enters the ten is told, with its rank
-//! then, as `auction,rank,price,bidder`. Bids are `auction,price,bidder` and have their event time; of
-//! two with one price the earlier is the higher, then that of the lower bidder.
+//! then, as `auction,rank,price,bidder`. Bids are `auction,price,bidder` and have their event time;
+//! of two with one price the earlier is the higher, then that of the lower bidder.
 
 use nexmark::Numbers;
 use weir_guest::{

@@ -1,6 +1,6 @@
 //! Query 4, first step: the highest bid of each auction in its time, told when that is over as
-//! `category,price`. Auctions are `id,expires,category`, bids `auction,price`; both have their event
-//! time.
+//! `category,price`. Auctions are `id,expires,category`, bids `auction,price`; both have their
+//! event time.
 //!
 //! A bid may come before its auction. It waits until the watermark has passed its time: then the
 //! auction cannot have begun before it, and it counts for nothing.
