@@ -22,6 +22,7 @@ mod marks;
 mod material;
 mod meter;
 mod native;
+pub mod nexmark;
 mod oracle;
 pub mod peer;
 mod pressure;
