@@ -69,6 +69,26 @@ fn both_engines_are_measured_and_what_was_found_is_written() {
 }
 
 #[test]
+fn what_is_compared_besides_is_measured_and_exact() {
+    let weir = Path::new(env!("CARGO_BIN_EXE_weir-bench-peer"));
+    let weir = weir.with_file_name(format!("weir{}", std::env::consts::EXE_SUFFIX));
+    let kinds = ["latency", "recovery", "start", "memory"];
+    let mut arguments = vec!["--quick", "--no-flink", "--weir", weir.to_str().unwrap()];
+    arguments.extend(kinds.iter().flat_map(|kind| ["--only", kind]));
+    let (output, log) = bench(&arguments);
+    assert!(output.status.success(), "{log}");
+    let out = String::from_utf8_lossy(&output.stdout);
+    for line in [
+        "| latency at 100000 rows a second, keyed count, p99.9 |",
+        "| from a failure to the next row, a count of 10000 keys, heap |",
+        "| from the start of the process to its first row, compiled code cached |",
+        "| resident memory, idle |",
+    ] {
+        assert!(out.contains(line), "no `{line}` in\n{out}");
+    }
+}
+
+#[test]
 fn a_wrong_result_of_flink_ends_the_benchmark() {
     let folder = tempfile::tempdir().unwrap();
     let flink = flink_that_says(folder.path(), "1");

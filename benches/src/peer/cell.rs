@@ -127,6 +127,7 @@ impl Cell {
             parallelism: self.setting.parallelism,
             store: self.setting.store,
             checkpoint_ms: self.setting.checkpoints.then_some(INTERVAL_MS),
+            restarts: 0,
             sets: Vec::new(),
         }
     }

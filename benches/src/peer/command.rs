@@ -10,6 +10,7 @@ use clap::Parser;
 
 use super::{
     bench::{self, Bench, Length},
+    beside::{Around, Kind},
     cell::{Cell, Setting, workloads},
     flink::Program,
     report::Results,
@@ -59,6 +60,10 @@ struct Options {
     #[arg(long, value_name = "SCRIPT", conflicts_with = "no_flink")]
     flink: Option<PathBuf>,
 
+    /// The program whose start and memory are measured, if not the one beside this
+    #[arg(long, value_name = "PATH")]
+    weir: Option<PathBuf>,
+
     /// Where figures and chart go, if not to benches/results with `--write`
     #[arg(long, value_name = "DIR")]
     results: Option<PathBuf>,
@@ -93,7 +98,12 @@ fn run(options: &Options) -> Result<()> {
         .into_iter()
         .filter(|cell| wanted(&cell.name()))
         .collect();
-    if cells.is_empty() {
+    let mut kinds = match options.verify {
+        true => Vec::new(),
+        false => Kind::ALL.to_vec(),
+    };
+    kinds.retain(|kind| wanted(kind.name()));
+    if cells.is_empty() && kinds.is_empty() {
         return Err(Error::new(format_args!(
             "no cell has `{}` in its name; `--list` shows all",
             options.only.join("` or `")
@@ -101,6 +111,7 @@ fn run(options: &Options) -> Result<()> {
     }
     if options.list {
         cells.iter().for_each(|cell| println!("{}", cell.name()));
+        kinds.iter().for_each(|kind| println!("{}", kind.name()));
         return Ok(());
     }
     let root = machine::root();
@@ -114,7 +125,7 @@ fn run(options: &Options) -> Result<()> {
         return Ok(());
     }
 
-    let results = measure(options, &cells, jobs, &root)?;
+    let results = measure(options, &cells, &kinds, jobs, &root)?;
     println!("{}", results.table());
     let folder = match (&options.results, options.write) {
         (Some(folder), _) => Some(folder.clone()),
@@ -132,7 +143,13 @@ fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn measure(options: &Options, cells: &[Cell], jobs: PathBuf, root: &Path) -> Result<Results> {
+fn measure(
+    options: &Options,
+    cells: &[Cell],
+    kinds: &[Kind],
+    jobs: PathBuf,
+    root: &Path,
+) -> Result<Results> {
     let machine = Machine::look(root);
     println!("{}\n", machine.in_words());
     let length = Length {
@@ -142,9 +159,10 @@ fn measure(options: &Options, cells: &[Cell], jobs: PathBuf, root: &Path) -> Res
     };
     let script = options.flink.clone();
     let script = script.unwrap_or_else(|| root.join("scripts/flink.sh"));
+    let flink = (!options.no_flink).then(|| Program::of_script(script));
     let mut bench = Bench {
-        jobs,
-        flink: (!options.no_flink).then(|| Program::of_script(script)),
+        jobs: jobs.clone(),
+        flink: flink.clone(),
         length,
         expected: HashMap::new(),
     };
@@ -154,11 +172,29 @@ fn measure(options: &Options, cells: &[Cell], jobs: PathBuf, root: &Path) -> Res
         let record = bench.measure(cell);
         records.push(record.with_context(|| format!("measuring {}", cell.name()))?);
     }
+    let mut figures = Vec::new();
+    if !kinds.is_empty() {
+        let weir = options.weir.clone();
+        let around = Around {
+            jobs,
+            components: root.join("guest-examples/target/components"),
+            weir: weir.map_or_else(|| machine::sibling_program("weir"), Ok)?,
+            flink,
+            repeats: length.repeats,
+            quick: options.quick,
+        };
+        for kind in kinds {
+            eprintln!("{}", kind.name());
+            let measured = kind.measure(&around);
+            figures.extend(measured.with_context(|| format!("measuring {}", kind.name()))?);
+        }
+    }
     Ok(Results {
         machine,
         command: std::env::args().skip(1).collect::<Vec<_>>().join(" "),
         repeats: length.repeats,
         records,
+        figures,
     })
 }
 

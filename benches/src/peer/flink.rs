@@ -31,6 +31,8 @@ pub struct Program {
 
 /// A program that is ready for runs of one workload.
 pub struct Flink {
+    /// What it said when it was ready.
+    pub ready: Value,
     child: Child,
     input: Option<ChildStdin>,
     lines: Receiver<String>,
@@ -69,13 +71,14 @@ impl Program {
                 }
             }
         });
-        let flink = Flink {
+        let mut flink = Flink {
+            ready: Value::Null,
             child,
             input,
             lines,
         };
         // Flink is fetched now, if it never was.
-        flink.answer("READY")?;
+        flink.ready = flink.answer("READY")?;
         Ok(flink)
     }
 }
@@ -86,10 +89,22 @@ impl Flink {
     /// # Errors
     /// Where the run fails or nothing is told of it.
     pub fn run(&mut self, words: &str) -> Result<Run> {
+        Run::of_json(&self.ask(words)?)
+    }
+
+    /// The same, and gives what is told as it is: of workloads that tell something else.
+    ///
+    /// # Errors
+    /// Where the run fails or nothing is told of it.
+    pub fn ask(&mut self, words: &str) -> Result<Value> {
         let input = self.input.as_mut().context("Flink has ended")?;
         let told = writeln!(input, "run {words}").and_then(|()| input.flush());
         told.context("Flink does not listen")?;
-        Run::of_json(self.answer("RESULT")?)
+        let told = self.answer("RESULT")?;
+        match told.get("error").and_then(Value::as_str) {
+            Some(error) => Err(Error::new(format_args!("Flink failed: {error}"))),
+            None => Ok(told),
+        }
     }
 
     /// What follows this word on the next line that begins with it.
@@ -157,6 +172,7 @@ mod tests {
                 echo "RESULT {\"rows\":${n#n=},\"wall_ns\":1,\"cpu_ns\":2,\"out\":3,\"sum\":\"4\",\"rss_mb\":5,\"checkpoints\":[],\"error\":null}"
             done"#;
         let mut flink = program(script).start(&["7".to_owned()]).unwrap();
+        assert_eq!(flink.ready, serde_json::json!({ "jvm_ms": 7 }));
         assert_eq!(flink.run("n=20 warm=1").unwrap().rows, 20);
         assert_eq!(flink.run("n=21 warm=1").unwrap().rows, 21);
     }

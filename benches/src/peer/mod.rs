@@ -6,14 +6,18 @@
 //! checks what comes out ([`drain`]).
 
 mod bench;
+mod beside;
 pub mod cell;
 mod chart;
 pub mod check;
 mod command;
 pub mod drain;
 pub mod flink;
+mod latency;
 pub mod made;
+mod memory;
 pub mod micro;
+mod recovery;
 mod report;
 pub mod run;
 pub mod tally;

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{bench::Record, chart, run::Run};
+use super::{bench::Record, beside::Figure, chart, run::Run};
 use crate::{
     error::{Context, Result},
     machine::Machine,
@@ -25,6 +25,8 @@ pub(super) struct Results {
     pub(super) command: String,
     pub(super) repeats: u32,
     pub(super) records: Vec<Record>,
+    /// What is compared besides rows a second.
+    pub(super) figures: Vec<Figure>,
 }
 
 impl Results {
@@ -39,16 +41,28 @@ impl Results {
     fn write_table(&self, out: &mut String) -> std::fmt::Result {
         writeln!(
             out,
-            "`weir-bench-peer`; {}. Medians of {}, ratios those of rounds.\n\n\
-             | workload | state | parallelism | checkpoints | Flink, rows/s | ns CPU a row | Weir, \
-             rows/s | ns CPU a row | rows/s, Weir to Flink | CPU a row, Flink to Weir | to be \
-             reached |\n\
-             | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+            "`weir-bench-peer`; {}. Medians of {}, ratios those of rounds.",
             self.machine.in_words(),
             self.repeats
         )?;
+        if !self.records.is_empty() {
+            writeln!(
+                out,
+                "\n| workload | state | parallelism | checkpoints | Flink, rows/s | ns CPU a row \
+                 | Weir, rows/s | ns CPU a row | rows/s, Weir to Flink | CPU a row, Flink to Weir \
+                 | to be reached |\n\
+                 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+            )?;
+        }
         for record in &self.records {
             write_row(out, record)?;
+        }
+        if !self.figures.is_empty() {
+            let head = "| | Flink | Weir | to be reached |\n| --- | --- | --- | --- |";
+            writeln!(out, "\n{head}")?;
+        }
+        for figure in &self.figures {
+            write_figure(out, figure)?;
         }
         match self.reached() {
             (_, 0) => Ok(()),
@@ -59,6 +73,7 @@ impl Results {
     /// How many goals were reached, and how many there are.
     fn reached(&self) -> (usize, usize) {
         let judged = self.records.iter().filter_map(Record::is_reached);
+        let judged = judged.chain(self.figures.iter().filter_map(Figure::is_reached));
         let judged: Vec<bool> = judged.collect();
         (judged.iter().filter(|&&is| is).count(), judged.len())
     }
@@ -68,6 +83,7 @@ impl Results {
             "machine": self.machine.to_json(),
             "command": self.command,
             "repeats": self.repeats,
+            "besides": self.figures.iter().map(Figure::to_json).collect::<Vec<_>>(),
             "cells": self.records.iter().map(Record::to_json).collect::<Vec<_>>(),
         })
     }
@@ -132,5 +148,26 @@ fn write_row(out: &mut String, record: &Record) -> std::fmt::Result {
         ns(of(&record.weir, Run::cost)),
         bold(times(record.times_rate())),
         times(record.times_cost()),
+    )
+}
+
+fn write_figure(out: &mut String, figure: &Figure) -> std::fmt::Result {
+    let unit = figure.unit;
+    let shown = |value: f64| match value {
+        value if value.is_nan() => "none was done".to_owned(),
+        value if value < 10.0 => format!("{value:.1} {unit}"),
+        value => format!("{value:.0} {unit}"),
+    };
+    let reached = match (figure.most, figure.is_reached()) {
+        (Some(most), Some(true)) => format!("at most {most:.0} {unit}: reached"),
+        (Some(most), _) => format!("at most {most:.0} {unit}: not reached"),
+        (None, _) => String::new(),
+    };
+    writeln!(
+        out,
+        "| {} | {} | **{}** | {reached} |",
+        figure.what,
+        figure.flink.map(shown).unwrap_or_default(),
+        shown(figure.weir)
     )
 }

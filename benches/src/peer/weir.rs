@@ -40,6 +40,8 @@ pub struct Job {
     /// How often a checkpoint is taken, in milliseconds, to a local folder; written in increments.
     /// `None` = none are.
     pub checkpoint_ms: Option<u64>,
+    /// How often it is to fail and to start again from its latest checkpoint.
+    pub restarts: u32,
     /// More of the file that is otherwise, each as `--set` has it.
     pub sets: Vec<String>,
 }
@@ -90,7 +92,7 @@ pub fn run(job: &Job, ends: Ends) -> Result<Measured> {
             failed.failure
         )));
     }
-    if !matches!(report.outcome, Outcome::Finished) || report.restarts > 0 {
+    if !matches!(report.outcome, Outcome::Finished) || report.restarts != job.restarts {
         return Err(Error::new("the job did not run through"));
     }
     let (passed, before) = tally
@@ -166,7 +168,13 @@ fn options(
     JobOptions {
         workers: thread::available_parallelism().map_or(1, usize::from),
         checkpoints,
-        restart: Restart::new(RestartStrategy::None),
+        restart: Restart::new(match job.restarts {
+            0 => RestartStrategy::None,
+            attempts => RestartStrategy::FixedDelay {
+                attempts: Some(attempts),
+                delay_ms: 0,
+            },
+        }),
         restore: RestoreFrom::Nothing,
         attempts: Box::new(move || Ok(Attempt(attempts.fetch_add(1, Ordering::Relaxed) + 1))),
         clock: Arc::new(SystemClock),
@@ -247,6 +255,7 @@ mod tests {
             parallelism,
             store: Store::Heap,
             checkpoint_ms: (parallelism == 2).then_some(1),
+            restarts: 0,
             sets: Vec::new(),
         }
     }
