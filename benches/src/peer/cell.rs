@@ -4,7 +4,7 @@
 use std::{fmt, path::Path, sync::Arc};
 
 use super::{micro::Micro, weir::Job, workload::Workload};
-use crate::backend::Store;
+use crate::{backend::Store, nexmark::Query};
 
 /// How often a checkpoint is taken, where any are.
 const INTERVAL_MS: u64 = 1_000;
@@ -62,10 +62,9 @@ impl Setting {
 /// All workloads there are.
 #[must_use]
 pub fn workloads() -> Vec<Arc<dyn Workload>> {
-    let micro = Micro::ALL.into_iter();
-    micro
-        .map(|one| Arc::new(one) as Arc<dyn Workload>)
-        .collect()
+    let micro = Micro::ALL.map(|one| Arc::new(one) as Arc<dyn Workload>);
+    let queries = Query::ALL.map(|one| Arc::new(one) as Arc<dyn Workload>);
+    micro.into_iter().chain(queries).collect()
 }
 
 impl Cell {
