@@ -92,6 +92,10 @@ bench *options: setup
 bench-peer *options: setup
     @{{ then }} _bench-peer {{ options }}
 
+# Instructions of core paths, compared with those that are kept (--write keeps them; --only, --repeats)
+guard *options: setup
+    @{{ then }} _guard {{ options }}
+
 # Rows a second into a table of PostgreSQL, by each way there is, on a server that is started for it
 bench-postgres rows='2000000': setup
     @cargo build --release --package weir-host
@@ -111,7 +115,7 @@ doc: setup
 # What CI runs: all steps, so that one that fails hides nothing, and the tests last
 ci: setup
     @failed=; \
-    for step in lint build demo crash test-postgres test-s3; do {{ then }} $step || failed="$failed $step"; done; \
+    for step in lint build guard demo crash test-postgres test-s3; do {{ then }} $step || failed="$failed $step"; done; \
     ./jw test || failed="$failed test"; \
     if [ -n "$failed" ]; then echo "ci: failed:$failed" >&2; exit 1; fi
 
@@ -150,6 +154,17 @@ _bench *options:
     @cargo build --release --package weir-host --package weir-benches --bins
     @CARGO_MANIFEST_DIR={{ quote(justfile_directory() / 'benches') }} \
         {{ quote(CARGO_TARGET_DIR / 'release/weir-bench') }} {{ options }}
+
+# What is below wasmtime is counted in the release build, which takes a minute without it; calls into
+# components in the build that CI has anyway, in which wasmtime and the guest are optimised as well.
+[private]
+_guard *options:
+    @cargo xtask guests
+    @cargo build --workspace --bins
+    @cargo build --release --package weir-guard --no-default-features
+    @{{ quote(CARGO_TARGET_DIR / 'release/weir-guard') }} check --counts benches/guard/counts.json \
+        --calls {{ quote(CARGO_TARGET_DIR / 'debug/weir-guard') }} \
+        --components guest-examples/target/components {{ options }}
 
 [private]
 _bench-peer *options:

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what this machine lacks to build and test Weir, and nothing else; quick when all is
 # there. Needed: cargo, a C and a C++ compiler, and libclang (for bindings to RocksDB). Wanted:
-# ccache. Guests: their toolchain.
+# ccache, and valgrind, which counts instructions. Guests: their toolchain.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 
@@ -26,12 +26,13 @@ command -v c++ >/dev/null 2>&1 || needed="$needed g++"
 has_libclang || needed="$needed libclang-dev"
 wanted=
 command -v ccache >/dev/null 2>&1 || wanted="ccache"
+command -v valgrind >/dev/null 2>&1 || wanted="$wanted valgrind"
 
 if [ -n "$needed$wanted" ]; then
     # shellcheck disable=SC2086 # lists of words
     if ! sh "$here/apt-install.sh" $needed $wanted; then
         if [ -n "$needed" ]; then exit 1; fi
-        echo "setup: going on without: $wanted (slower builds)" >&2
+        echo "setup: going on without: $wanted (slower builds without ccache, no ./jw guard without valgrind)" >&2
     fi
 fi
 

@@ -1,0 +1,201 @@
+//! What operators need of the engine where there is none, and the operators of the jobs.
+
+use weir_model::{
+    Attempt, Column, EventTime, KeyGroupRange, MaxParallelism, Name, OptionalColumn, Parallelism,
+    ProcessingTime, Rows, SubtaskIndex,
+};
+use weir_operator::{
+    Context, Descriptor, Emitted, Failure as Failed, Metrics, Operator, OperatorFactory, Outcome,
+    TaskInfo,
+};
+use weir_state::{HeapBackend, KeyedState, OperatorState, StateDecl, StateIndex, StateKind, Which};
+
+use crate::Failure;
+
+/// The state of what counts.
+pub(super) const COUNT: StateIndex = StateIndex(0);
+
+/// A state with a number for each key.
+pub(super) fn count_state() -> StateDecl {
+    StateDecl {
+        name: "count".into(),
+        kind: StateKind::Value,
+        format: "u64-le".into(),
+        version: 1,
+        prefetch: true,
+        ttl: None,
+    }
+}
+
+/// How many key groups there are.
+pub(super) fn key_groups() -> Result<MaxParallelism, Failure> {
+    Ok(MaxParallelism::new(128)?)
+}
+
+/// All key groups.
+pub(super) fn all_groups() -> Result<KeyGroupRange, Failure> {
+    Ok(key_groups()?.range_of(SubtaskIndex(0), Parallelism::ONE)?)
+}
+
+/// State on the heap of an operator that is alone.
+pub(super) fn heap(states: Vec<StateDecl>) -> Result<KeyedState, Failure> {
+    let backend = HeapBackend::new(states, all_groups()?)?;
+    Ok(KeyedState::new(Box::new(backend), key_groups()?))
+}
+
+/// What an operator that is alone sees of the host.
+pub(super) fn context(states: Vec<StateDecl>) -> Result<Box<Context>, Failure> {
+    Ok(Box::new(Context {
+        task: TaskInfo {
+            job: Name::new("guard")?,
+            operator: Name::new("operator")?,
+            subtask: SubtaskIndex(0),
+            parallelism: Parallelism::ONE,
+            max_parallelism: key_groups()?,
+            attempt: Attempt(1),
+        },
+        config: "null".into(),
+        state: heap(states)?,
+        operator_state: OperatorState::new(&[]),
+        watermark: EventTime::MIN,
+        processing_time: ProcessingTime(0),
+        metrics: Metrics::default(),
+        deadline: None,
+        rehearsal: false,
+        said_watermarks: Vec::new(),
+    }))
+}
+
+/// Emits nothing, whatever comes.
+#[derive(Clone)]
+pub(super) struct Swallow(pub(super) Descriptor);
+
+/// Counts the rows of each key, and emits each row with nothing added.
+#[derive(Clone)]
+pub(super) struct Count {
+    descriptor: Descriptor,
+    read: OptionalColumn,
+    counts: Vec<u64>,
+    written: OptionalColumn,
+}
+
+impl Count {
+    pub(super) fn new() -> Self {
+        Self {
+            descriptor: Descriptor {
+                states: vec![count_state()],
+                inputs: 1,
+                ..Descriptor::default()
+            },
+            read: OptionalColumn::new(),
+            counts: Vec::new(),
+            written: OptionalColumn::new(),
+        }
+    }
+
+    /// Reads the counts of the keys, adds the rows, and writes them.
+    fn count(&mut self, cx: &mut Context, rows: Rows<'_>) -> Result<(), Failed> {
+        let keyed = rows.keyed.ok_or_else(|| wrong("the input has no key"))?;
+        self.read.clear();
+        cx.state.value_get(COUNT, Which::All, &mut self.read)?;
+        self.counts.clear();
+        for value in self.read.iter() {
+            let count = value.map_or(Ok(0), |bytes| bytes.try_into().map(u64::from_le_bytes));
+            let count = count.map_err(|_| wrong("a count of another width"))?;
+            self.counts.push(count);
+        }
+        for &key in keyed.key_of_row {
+            self.counts[key as usize] += 1;
+        }
+        self.written.clear();
+        for count in &self.counts {
+            self.written.push(Some(&count.to_le_bytes()));
+        }
+        cx.state.put_slots(COUNT, &self.written)?;
+        Ok(())
+    }
+}
+
+fn wrong(message: &str) -> Failed {
+    Failed::Internal {
+        message: message.to_owned(),
+    }
+}
+
+impl OperatorFactory for Swallow {
+    fn descriptor(&self) -> &Descriptor {
+        &self.0
+    }
+
+    fn create(&self, _: &TaskInfo) -> Result<Box<dyn Operator>, Failed> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl OperatorFactory for Count {
+    fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    fn create(&self, _: &TaskInfo) -> Result<Box<dyn Operator>, Failed> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl Operator for Swallow {
+    fn open(&mut self, _: &mut Box<Context>) -> Result<(), Failed> {
+        Ok(())
+    }
+
+    fn process(&mut self, _: &mut Box<Context>, _: u32, _: Rows<'_>) -> Result<Outcome, Failed> {
+        Ok(Outcome::default())
+    }
+
+    fn end_of_input(&mut self, _: &mut Box<Context>, _: u32) -> Result<Vec<Emitted>, Failed> {
+        Ok(Vec::new())
+    }
+
+    fn finish(&mut self, _: &mut Box<Context>) -> Result<Vec<Emitted>, Failed> {
+        Ok(Vec::new())
+    }
+
+    fn reset(&mut self, _: &mut Box<Context>) -> Result<(), Failed> {
+        Ok(())
+    }
+}
+
+impl Operator for Count {
+    fn open(&mut self, _: &mut Box<Context>) -> Result<(), Failed> {
+        Ok(())
+    }
+
+    fn process(
+        &mut self,
+        cx: &mut Box<Context>,
+        _: u32,
+        rows: Rows<'_>,
+    ) -> Result<Outcome, Failed> {
+        self.count(cx, rows)?;
+        let mut values = Column::with_capacity(rows.len(), rows.values.contents().len());
+        values.extend_from(rows.values);
+        Ok(Outcome {
+            emitted: vec![Emitted {
+                values,
+                ..Emitted::default()
+            }],
+            poisoned: None,
+        })
+    }
+
+    fn end_of_input(&mut self, _: &mut Box<Context>, _: u32) -> Result<Vec<Emitted>, Failed> {
+        Ok(Vec::new())
+    }
+
+    fn finish(&mut self, _: &mut Box<Context>) -> Result<Vec<Emitted>, Failed> {
+        Ok(Vec::new())
+    }
+
+    fn reset(&mut self, _: &mut Box<Context>) -> Result<(), Failed> {
+        Ok(())
+    }
+}
