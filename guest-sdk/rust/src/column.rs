@@ -3,11 +3,73 @@
 //! Row *i* of a column is `bytes[ends[i-1]..ends[i]]`. A column that breaks this is an error of the
 //! host, named as such; it never panics the guest.
 
-use crate::bindings::weir::operator::data::{BytesColumn, OptionalColumn};
+use crate::bindings::weir::operator::data::{Batch, BytesColumn, OptionalColumn};
 use crate::error::{Error, Result};
 
+/// A column that belongs to somebody else.
+#[derive(Clone, Copy, Debug)]
+pub struct ColumnRef<'a> {
+    /// All rows, one behind the other.
+    pub bytes: &'a [u8],
+    /// Where each row ends.
+    pub ends: &'a [u32],
+}
+
+/// A column whose rows may be absent, and that belongs to somebody else.
+#[derive(Clone, Copy, Debug)]
+pub struct OptionalRef<'a> {
+    /// Whether each row is there: 0 or 1.
+    pub present: &'a [u8],
+    /// The rows; those that are absent are empty.
+    pub column: ColumnRef<'a>,
+}
+
+/// The rows of a call that belong to somebody else.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchRef<'a> {
+    /// The rows.
+    pub values: ColumnRef<'a>,
+    /// Their event times, or none.
+    pub timestamps: &'a [i64],
+    /// The distinct keys, or none.
+    pub keys: ColumnRef<'a>,
+    /// For each row the index of its key.
+    pub key_of_row: &'a [u32],
+}
+
+impl<'a> From<&'a BytesColumn> for ColumnRef<'a> {
+    fn from(column: &'a BytesColumn) -> Self {
+        Self {
+            bytes: &column.bytes,
+            ends: &column.ends,
+        }
+    }
+}
+
+impl<'a> From<&'a OptionalColumn> for OptionalRef<'a> {
+    fn from(optional: &'a OptionalColumn) -> Self {
+        Self {
+            present: &optional.present,
+            column: (&optional.column).into(),
+        }
+    }
+}
+
+impl<'a> From<&'a Batch> for BatchRef<'a> {
+    fn from(batch: &'a Batch) -> Self {
+        Self {
+            values: (&batch.values).into(),
+            timestamps: &batch.timestamps,
+            keys: (&batch.keys).into(),
+            key_of_row: &batch.key_of_row,
+        }
+    }
+}
+
 /// Row `row` of a column.
-pub(crate) fn row(column: &BytesColumn, row: usize) -> Result<&[u8]> {
+#[inline]
+pub(crate) fn row<'a>(column: impl Into<ColumnRef<'a>>, row: usize) -> Result<&'a [u8]> {
+    let column = column.into();
     let start = match row.checked_sub(1) {
         None => Some(0),
         Some(before) => column.ends.get(before).copied(),
@@ -20,7 +82,9 @@ pub(crate) fn row(column: &BytesColumn, row: usize) -> Result<&[u8]> {
 }
 
 /// All rows of a column, in order.
-pub(crate) fn rows(column: &BytesColumn) -> impl Iterator<Item = Result<&[u8]>> {
+#[inline]
+pub(crate) fn rows<'a>(column: impl Into<ColumnRef<'a>>) -> impl Iterator<Item = Result<&'a [u8]>> {
+    let column = column.into();
     let mut start = 0;
     column.ends.iter().enumerate().map(move |(index, &end)| {
         let range = start as usize..end as usize;
@@ -33,16 +97,21 @@ pub(crate) fn rows(column: &BytesColumn) -> impl Iterator<Item = Result<&[u8]>> 
 }
 
 /// Row `row` of a column whose rows may be absent.
-pub(crate) fn optional(column: &OptionalColumn, row_index: usize) -> Result<Option<&[u8]>> {
+#[inline]
+pub(crate) fn optional<'a>(
+    column: impl Into<OptionalRef<'a>>,
+    row_index: usize,
+) -> Result<Option<&'a [u8]>> {
+    let column = column.into();
     match column.present.get(row_index) {
         Some(0) => Ok(None),
-        Some(_) => row(&column.column, row_index).map(Some),
-        None => Err(malformed(&column.column, row_index)),
+        Some(_) => row(column.column, row_index).map(Some),
+        None => Err(malformed(column.column, row_index)),
     }
 }
 
 #[cold]
-fn malformed(column: &BytesColumn, row: usize) -> Error {
+fn malformed(column: ColumnRef<'_>, row: usize) -> Error {
     Error::fatal(format_args!(
         "malformed column from the host: row {row} of {} rows and {} bytes",
         column.ends.len(),

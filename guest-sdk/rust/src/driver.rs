@@ -7,11 +7,11 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 use crate::bindings::weir::operator::data::{
-    Batch, BytesColumn, Descriptor, Emitted, OptionalColumn, Outcome, Poison, Slots,
+    BytesColumn, Descriptor, Emitted, Outcome, Poison, Slots,
 };
 use crate::call::{Call, Scope};
 use crate::checkpointed::{Checkpointed, Hooks, Initialize, Snapshot};
-use crate::column;
+use crate::column::{self, BatchRef, ColumnRef};
 use crate::ctx::{Ctx, Env};
 use crate::describe::{Declared, Visit};
 use crate::error::{Error, Result};
@@ -47,14 +47,14 @@ pub trait Logic {
     fn process(
         &mut self,
         input: u32,
-        rows: Batch,
+        rows: BatchRef<'_>,
         slots: Vec<Slots>,
     ) -> std::result::Result<Outcome, String>;
     /// `timed.on-timers`
     ///
     /// # Errors
     /// See the contract.
-    fn on_timers(&mut self, due: Due, slots: Vec<Slots>) -> std::result::Result<Outcome, String>;
+    fn on_timers(&mut self, due: &Due, slots: Vec<Slots>) -> std::result::Result<Outcome, String>;
     /// `keyed-broadcast.on-keys`
     ///
     /// # Errors
@@ -62,7 +62,7 @@ pub trait Logic {
     fn on_keys(
         &mut self,
         tag: &[u8],
-        keys: Batch,
+        keys: BatchRef<'_>,
         slots: Vec<Slots>,
     ) -> std::result::Result<Outcome, String>;
     /// `aggregate.accumulate`
@@ -71,28 +71,22 @@ pub trait Logic {
     /// See the contract.
     fn accumulate(
         &mut self,
-        accumulators: OptionalColumn,
-        accumulator_of_row: Vec<u32>,
-        values: BytesColumn,
+        rows: &Rows<'_>,
     ) -> std::result::Result<(BytesColumn, Option<Poison>), String>;
     /// `aggregate.merge`
     ///
     /// # Errors
     /// See the contract.
-    fn merge(
-        &mut self,
-        accumulators: BytesColumn,
-        ends: Vec<u32>,
-    ) -> std::result::Result<BytesColumn, String>;
+    fn merge(&mut self, groups: &Groups<'_>) -> std::result::Result<BytesColumn, String>;
     /// `aggregate.get-result`
     ///
     /// # Errors
     /// See the contract.
     fn results(
         &mut self,
-        keys: BytesColumn,
-        windows: Vec<Window>,
-        accumulators: BytesColumn,
+        keys: ColumnRef<'_>,
+        windows: &[Window],
+        accumulators: ColumnRef<'_>,
     ) -> std::result::Result<Vec<Emitted>, String>;
     /// `window-function.accept`, of input 0, and `join.accept`
     ///
@@ -101,7 +95,7 @@ pub trait Logic {
     fn accept(
         &mut self,
         input: u32,
-        rows: BytesColumn,
+        rows: ColumnRef<'_>,
     ) -> std::result::Result<Option<Poison>, String>;
     /// `window-function.apply`
     ///
@@ -109,9 +103,9 @@ pub trait Logic {
     /// See the contract.
     fn apply(
         &mut self,
-        keys: BytesColumn,
-        windows: Vec<Window>,
-        rows: AllRows,
+        keys: ColumnRef<'_>,
+        windows: &[Window],
+        rows: &AllRows,
     ) -> std::result::Result<Vec<Emitted>, String>;
     /// `join.project`
     ///
@@ -247,7 +241,7 @@ struct Driver<O> {
 }
 
 impl<O: Operator> Driver<O> {
-    fn run(&mut self, input: u32, batch: &Batch, slots: Vec<Slots>) -> Result<Outcome> {
+    fn run(&mut self, input: u32, batch: BatchRef<'_>, slots: Vec<Slots>) -> Result<Outcome> {
         let scope = if self.declared.is_broadcast(input) {
             Scope::Broadcast
         } else {
@@ -277,7 +271,7 @@ impl<O: Operator> Driver<O> {
         self.outputs.say_watermarks(&*self.call.host);
         let emitted = self
             .outputs
-            .take(batch.values.ends.len(), &batch.timestamps)?;
+            .take(batch.values.ends.len(), batch.timestamps)?;
         Ok(Outcome {
             emitted,
             slots,
@@ -287,10 +281,10 @@ impl<O: Operator> Driver<O> {
 
     /// Lets the operator name map entries, and keeps what it decoded for that. A row that fails
     /// here fails again in its turn.
-    fn look_ahead<'b>(&mut self, input: u32, batch: &'b Batch) -> Result<Vec<Decoded<'b, O>>> {
+    fn look_ahead<'b>(&mut self, input: u32, batch: BatchRef<'b>) -> Result<Vec<Decoded<'b, O>>> {
         let mut decoded = Vec::with_capacity(batch.values.ends.len());
         for index in 0..batch.values.ends.len() {
-            let bytes = column::row(&batch.values, index)?;
+            let bytes = column::row(batch.values, index)?;
             self.call.look_at_row(key_of(batch, index)?);
             decoded.push(O::In::decode_row(input, bytes).ok().map(|value| {
                 let row = Row {
@@ -308,15 +302,15 @@ impl<O: Operator> Driver<O> {
     fn process_rows<'b>(
         &mut self,
         input: u32,
-        batch: &'b Batch,
+        batch: BatchRef<'b>,
         decoded: Vec<Decoded<'b, O>>,
     ) -> Result<Option<Poison>> {
         let mut decoded = decoded.into_iter();
-        for (index, bytes) in column::rows(&batch.values).enumerate() {
+        for (index, bytes) in column::rows(batch.values).enumerate() {
             let bytes = bytes?;
             let key_index = key_of(batch, index)?;
             let key = match key_index {
-                Some(key) => column::row(&batch.keys, key as usize)?,
+                Some(key) => column::row(batch.keys, key as usize)?,
                 None => &[],
             };
             self.call.enter_row(key_index);
@@ -359,7 +353,7 @@ impl<O: Operator> Driver<O> {
     }
 
     /// Hands keys over up to the first that is refused; only a fatal error is an error.
-    fn run_keys(&mut self, tag: &[u8], batch: &Batch, slots: Vec<Slots>) -> Result<Outcome> {
+    fn run_keys(&mut self, tag: &[u8], batch: BatchRef<'_>, slots: Vec<Slots>) -> Result<Outcome> {
         let keys = batch.keys.ends.len() as u32;
         self.call.begin(Scope::Subtask, keys, slots);
         let mut poisoned = None;
@@ -375,7 +369,7 @@ impl<O: Operator> Driver<O> {
                 },
                 outputs: &mut self.outputs,
                 origin: Some(place),
-                key: column::row(&batch.keys, key as usize)?,
+                key: column::row(batch.keys, key as usize)?,
                 input: 0,
                 types: PhantomData,
             };
@@ -397,7 +391,7 @@ impl<O: Operator> Driver<O> {
         let slots = self.flush()?;
         let rows = batch.values.ends.len();
         self.outputs.say_watermarks(&*self.call.host);
-        let emitted = self.outputs.take(rows, &batch.timestamps)?;
+        let emitted = self.outputs.take(rows, batch.timestamps)?;
         Ok(Outcome {
             emitted,
             slots,
@@ -570,7 +564,7 @@ impl<O: Operator> Driver<O> {
 }
 
 /// The index of a row's key, if the input is keyed.
-fn key_of(batch: &Batch, row: usize) -> Result<Option<u32>> {
+fn key_of(batch: BatchRef<'_>, row: usize) -> Result<Option<u32>> {
     let keys = batch.keys.ends.len() as u32;
     if keys == 0 {
         return Ok(None);
@@ -598,10 +592,10 @@ impl<O: Operator> Logic for Driver<O> {
     fn process(
         &mut self,
         input: u32,
-        rows: Batch,
+        rows: BatchRef<'_>,
         slots: Vec<Slots>,
     ) -> std::result::Result<Outcome, String> {
-        let result = self.run(input, &rows, slots);
+        let result = self.run(input, rows, slots);
         self.finish_call(result)
     }
 
@@ -613,51 +607,36 @@ impl<O: Operator> Logic for Driver<O> {
         })
     }
 
-    fn on_timers(&mut self, due: Due, slots: Vec<Slots>) -> std::result::Result<Outcome, String> {
-        let result = self.run_timers(&due, slots);
+    fn on_timers(&mut self, due: &Due, slots: Vec<Slots>) -> std::result::Result<Outcome, String> {
+        let result = self.run_timers(due, slots);
         self.finish_call(result)
     }
 
     fn on_keys(
         &mut self,
         tag: &[u8],
-        keys: Batch,
+        keys: BatchRef<'_>,
         slots: Vec<Slots>,
     ) -> std::result::Result<Outcome, String> {
-        let result = self.run_keys(tag, &keys, slots);
+        let result = self.run_keys(tag, keys, slots);
         self.finish_call(result)
     }
 
     fn accumulate(
         &mut self,
-        accumulators: OptionalColumn,
-        accumulator_of_row: Vec<u32>,
-        values: BytesColumn,
+        rows: &Rows<'_>,
     ) -> std::result::Result<(BytesColumn, Option<Poison>), String> {
         self.call.begin_without_rows(Scope::Nothing);
-        let rows = Rows {
-            accumulators: &accumulators,
-            accumulator_of_row: &accumulator_of_row,
-            values: &values,
-        };
         let mut folded = Folded::new();
-        let result = self.operator.accumulate(&rows, &mut folded);
+        let result = self.operator.accumulate(rows, &mut folded);
         let poisoned = self.end_of_look(result)?;
         Ok((folded.column, poisoned))
     }
 
-    fn merge(
-        &mut self,
-        accumulators: BytesColumn,
-        ends: Vec<u32>,
-    ) -> std::result::Result<BytesColumn, String> {
+    fn merge(&mut self, groups: &Groups<'_>) -> std::result::Result<BytesColumn, String> {
         self.call.begin_without_rows(Scope::Nothing);
-        let groups = Groups {
-            accumulators: &accumulators,
-            ends: &ends,
-        };
         let mut merged = Folded::new();
-        let result = self.operator.merge(&groups, &mut merged);
+        let result = self.operator.merge(groups, &mut merged);
         let result = result.and_then(|()| self.flush().map(|_| ()));
         self.finish_call(result)?;
         Ok(merged.column)
@@ -665,22 +644,22 @@ impl<O: Operator> Logic for Driver<O> {
 
     fn results(
         &mut self,
-        keys: BytesColumn,
-        windows: Vec<Window>,
-        accumulators: BytesColumn,
+        keys: ColumnRef<'_>,
+        windows: &[Window],
+        accumulators: ColumnRef<'_>,
     ) -> std::result::Result<Vec<Emitted>, String> {
-        self.all_results(&keys, &windows, |operator, (window, index), ctx| {
-            operator.result(window, column::row(&accumulators, index)?, ctx)
+        self.all_results(keys, windows, |operator, (window, index), ctx| {
+            operator.result(window, column::row(accumulators, index)?, ctx)
         })
     }
 
     fn accept(
         &mut self,
         input: u32,
-        rows: BytesColumn,
+        rows: ColumnRef<'_>,
     ) -> std::result::Result<Option<Poison>, String> {
         self.call.begin_without_rows(Scope::Nothing);
-        let result = self.operator.accept(input, &rows);
+        let result = self.operator.accept(input, rows);
         self.end_of_look(result)
     }
 
@@ -699,12 +678,12 @@ impl<O: Operator> Logic for Driver<O> {
 
     fn apply(
         &mut self,
-        keys: BytesColumn,
-        windows: Vec<Window>,
-        rows: AllRows,
+        keys: ColumnRef<'_>,
+        windows: &[Window],
+        rows: &AllRows,
     ) -> std::result::Result<Vec<Emitted>, String> {
-        self.all_results(&keys, &windows, |operator, (window, index), ctx| {
-            operator.apply(window, (&rows, index), ctx)
+        self.all_results(keys, windows, |operator, (window, index), ctx| {
+            operator.apply(window, (rows, index), ctx)
         })
     }
 

@@ -1,5 +1,6 @@
 //! The glue between the component's exports and the operator.
 
+mod enriching;
 mod joins;
 
 use std::cell::RefCell;
@@ -11,10 +12,8 @@ use crate::bindings::weir::operator::data::{
 };
 use crate::checkpointed::Checkpointed;
 use crate::checkpointed_bindings::exports::weir::operator::checkpointed;
-use crate::driver::{OneRow, make, make_checkpointed, make_trigger};
-use crate::enrich_bindings::exports::weir::operator::enrich;
-use crate::enrich_bindings::weir::operator::data as enriched;
-use crate::error::{Error, Kind};
+use crate::driver::{make, make_checkpointed, make_trigger};
+use crate::error::Error;
 use crate::evolve::{Evolve, Evolving};
 use crate::evolving_bindings::exports::weir::operator::evolving;
 use crate::evolving_bindings::weir::operator::data::BytesColumn as Column;
@@ -27,7 +26,9 @@ use crate::timed_bindings::weir::operator::data as timed_data;
 use crate::timers::{Due, TimerKind};
 use crate::trigger_bindings::exports::weir::operator::trigger;
 use crate::trigger_bindings::weir::operator::data as trigger_data;
-use crate::window::{AllRows, AskedWindows, Decided, Happened, Trigger, Verdict, Window};
+use crate::window::{
+    AllRows, AskedWindows, Decided, Groups, Happened, Rows, Trigger, Verdict, Window,
+};
 use crate::window_function_bindings::exports::weir::operator::window_function;
 
 pub use crate::driver::Logic;
@@ -142,7 +143,7 @@ impl<C: Component> Guest for C {
     }
 
     fn process(input: u32, rows: Batch, slots: Vec<Slots>) -> Result<Outcome, String> {
-        with::<C, _>(|logic| logic.process(input, rows, slots))
+        with::<C, _>(|logic| logic.process(input, (&rows).into(), slots))
     }
 
     fn end_of_input(input: u32) -> Result<Vec<Emitted>, String> {
@@ -175,7 +176,7 @@ impl<C: TimedComponent> timed::Guest for C {
                 column: column_in(slots.values.column),
             },
         });
-        let outcome = with::<C, _>(|logic| logic.on_timers(due, slots.collect()))?;
+        let outcome = with::<C, _>(|logic| logic.on_timers(&due, slots.collect()))?;
         let emitted = outcome.emitted.into_iter().map(|one| timed_data::Emitted {
             output: one.output,
             values: column_out(one.values),
@@ -220,7 +221,7 @@ impl<C: KeyedBroadcastComponent> keyed_broadcast::Guest for C {
                 column: keys_in(slots.values.column),
             },
         });
-        let outcome = with::<C, _>(|logic| logic.on_keys(&tag, keys, slots.collect()))?;
+        let outcome = with::<C, _>(|logic| logic.on_keys(&tag, (&keys).into(), slots.collect()))?;
         let emitted = outcome.emitted.into_iter().map(|one| keyed_data::Emitted {
             output: one.output,
             values: keys_out(one.values),
@@ -270,8 +271,12 @@ impl<C: AggregateComponent> aggregate::Guest for C {
             column: folded_in(accumulators.column),
         };
         let values = folded_in(values);
-        let folded =
-            with::<C, _>(|logic| logic.accumulate(accumulators, accumulator_of_row, values));
+        let rows = Rows {
+            accumulators: (&accumulators).into(),
+            accumulator_of_row: &accumulator_of_row,
+            values: (&values).into(),
+        };
+        let folded = with::<C, _>(|logic| logic.accumulate(&rows));
         let (accumulators, poisoned) = folded?;
         Ok(aggregate::Folded {
             accumulators: folded_out(accumulators),
@@ -287,7 +292,12 @@ impl<C: AggregateComponent> aggregate::Guest for C {
         group_ends: Vec<u32>,
     ) -> Result<aggregate::BytesColumn, String> {
         let accumulators = folded_in(accumulators);
-        let merged = with::<C, _>(|logic| logic.merge(accumulators, group_ends))?;
+        let merged = with::<C, _>(|logic| {
+            logic.merge(&Groups {
+                accumulators: (&accumulators).into(),
+                ends: &group_ends,
+            })
+        })?;
         Ok(folded_out(merged))
     }
 
@@ -296,9 +306,10 @@ impl<C: AggregateComponent> aggregate::Guest for C {
         accumulators: aggregate::BytesColumn,
     ) -> Result<Vec<aggregate::Emitted>, String> {
         let ends = windows.starts.iter().zip(&windows.ends);
-        let spans = ends.map(|(&start, &end)| Window { start, end }).collect();
+        let spans: Vec<Window> = ends.map(|(&start, &end)| Window { start, end }).collect();
         let (keys, accumulators) = (folded_in(windows.keys), folded_in(accumulators));
-        let emitted = with::<C, _>(|logic| logic.results(keys, spans, accumulators))?;
+        let emitted =
+            with::<C, _>(|logic| logic.results((&keys).into(), &spans, (&accumulators).into()))?;
         let emitted = emitted.into_iter().map(|one| aggregate::Emitted {
             output: one.output,
             values: folded_out(one.values),
@@ -315,7 +326,7 @@ impl<C: WindowComponent> window_function::Guest for C {
         rows: window_function::BytesColumn,
     ) -> Result<Option<window_function::Poison>, String> {
         let rows = whole_in(rows);
-        let poisoned = with::<C, _>(|logic| logic.accept(0, rows))?;
+        let poisoned = with::<C, _>(|logic| logic.accept(0, (&rows).into()))?;
         Ok(poisoned.map(|poison| window_function::Poison {
             row: poison.row,
             message: poison.message,
@@ -326,14 +337,14 @@ impl<C: WindowComponent> window_function::Guest for C {
         windows: window_function::FullWindows,
     ) -> Result<Vec<window_function::Emitted>, String> {
         let ends = windows.starts.iter().zip(&windows.ends);
-        let spans = ends.map(|(&start, &end)| Window { start, end }).collect();
+        let spans: Vec<Window> = ends.map(|(&start, &end)| Window { start, end }).collect();
         let keys = whole_in(windows.keys);
         let rows = AllRows {
             rows: whole_in(windows.rows),
             timestamps: windows.timestamps,
             ends: windows.row_ends,
         };
-        let emitted = with::<C, _>(|logic| logic.apply(keys, spans, rows))?;
+        let emitted = with::<C, _>(|logic| logic.apply((&keys).into(), &spans, &rows))?;
         let emitted = emitted.into_iter().map(|one| window_function::Emitted {
             output: one.output,
             values: whole_out(one.values),
@@ -451,36 +462,6 @@ fn whole_in(column: window_function::BytesColumn) -> BytesColumn {
 fn whole_out(column: BytesColumn) -> window_function::BytesColumn {
     let BytesColumn { bytes, ends } = column;
     window_function::BytesColumn { bytes, ends }
-}
-
-impl<C: EnrichComponent> enrich::Guest for C {
-    fn enrich(row: enrich::Row) -> Result<Vec<enrich::Emitted>, enrich::NotEnriched> {
-        let enrich::Row {
-            value,
-            timestamp,
-            key,
-        } = row;
-        let row = OneRow {
-            value,
-            timestamp,
-            key,
-        };
-        let emitted = with::<C, _>(|logic| logic.enrich(row));
-        let emitted = emitted.map_err(|error| match error.kind() {
-            Kind::Row => enrich::NotEnriched::Refused(error.into_message()),
-            Kind::Temporary => enrich::NotEnriched::Failed(error.into_message()),
-            Kind::Fatal => enrich::NotEnriched::Fatal(error.into_message()),
-        })?;
-        let out = |BytesColumn { bytes, ends }| enriched::BytesColumn { bytes, ends };
-        let emitted = emitted.into_iter().map(|one| enrich::Emitted {
-            output: one.output,
-            values: out(one.values),
-            origin: one.origin,
-            timestamps: one.timestamps,
-            keys: out(one.keys),
-        });
-        Ok(emitted.collect())
-    }
 }
 
 fn folded_in(column: aggregate::BytesColumn) -> BytesColumn {
@@ -790,5 +771,6 @@ macro_rules! operator {
             const _: fn() -> ::std::boxed::Box<dyn $crate::export::Logic> =
                 <TheOperator as $crate::export::Component>::make;
         };
+        $crate::native_operator!($operator, $make);
     };
 }

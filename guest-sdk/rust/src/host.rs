@@ -1,16 +1,18 @@
-//! What an operator may ask of its host, behind a trait, so that the batching is tested natively.
+//! What an operator may ask of its host, behind a trait, so that the batching is tested natively,
+//! and so that a host in the same process can be another one.
 
 use crate::bindings::weir::operator::data::{BytesColumn, OptionalColumn, TimerKind};
 use crate::bindings::weir::operator::{context, state, telemetry, timers};
 
 pub use context::Task;
-pub(crate) use state::{EntriesColumn, NestedColumn};
+pub use state::{EntriesColumn, NestedColumn};
 pub use telemetry::Level;
 
 /// The imports of the contract, one function each, columns as they cross the boundary.
 ///
-/// Operators never meet it: `Imports` is the real one, and `testing` has another.
-pub(crate) trait Host {
+/// Operators never meet it: `Imports` is the real one, `testing` has another, and `native` takes
+/// any.
+pub trait Host {
     /// `state.value-get`
     fn value_get(&self, state: u32, keys: &[u32]) -> OptionalColumn;
     /// `state.value-put`

@@ -1,7 +1,7 @@
 //! Operators that make the rows of joins: the host finds the pairs.
 
 use crate::bindings::weir::operator::data::BytesColumn;
-use crate::column;
+use crate::column::{self, ColumnRef};
 use crate::ctx::{Ctx, Env};
 use crate::describe::{Describe, Visit};
 use crate::error::{Error, Result};
@@ -137,15 +137,24 @@ pub trait JoinFunction: Default + 'static {
 /// The pairs of a call.
 #[derive(Debug)]
 pub struct AllPairs {
-    pub(crate) keys: BytesColumn,
-    pub(crate) key_of_pair: Vec<u32>,
-    pub(crate) left: BytesColumn,
-    pub(crate) left_timestamps: Vec<i64>,
-    pub(crate) left_of_pair: Vec<u32>,
-    pub(crate) right: BytesColumn,
-    pub(crate) right_timestamps: Vec<i64>,
-    pub(crate) right_of_pair: Vec<u32>,
-    pub(crate) timestamps: Vec<i64>,
+    /// Keys, among them those of all pairs.
+    pub keys: BytesColumn,
+    /// The key of each pair.
+    pub key_of_pair: Vec<u32>,
+    /// Rows of the left input.
+    pub left: BytesColumn,
+    /// The event time of each.
+    pub left_timestamps: Vec<i64>,
+    /// The left row of each pair; `u32::MAX` = none.
+    pub left_of_pair: Vec<u32>,
+    /// Rows of the right input.
+    pub right: BytesColumn,
+    /// The event time of each.
+    pub right_timestamps: Vec<i64>,
+    /// The right row of each pair; `u32::MAX` = none.
+    pub right_of_pair: Vec<u32>,
+    /// The event time of what each pair gives.
+    pub timestamps: Vec<i64>,
 }
 
 /// There is no row.
@@ -226,7 +235,7 @@ impl<T: JoinFunction> Operator for Joined<T> {
         Err(no_on_timer(timer))
     }
 
-    fn accept(&mut self, input: u32, rows: &BytesColumn) -> Result<Option<(u32, Error)>> {
+    fn accept(&mut self, input: u32, rows: ColumnRef<'_>) -> Result<Option<(u32, Error)>> {
         for (index, bytes) in column::rows(rows).enumerate() {
             let bytes = bytes?;
             let accepted = match input {

@@ -52,7 +52,7 @@
 //! - checkpoints: [`Checkpointed`]
 //! - around: [`Ctx`], [`Env`], [`SideOutput`], [`Counter`], [`Gauge`], [`Histogram`]
 //! - errors: [`Error`], [`Context`], [`bail!`]
-//! - tests of operators, natively: [`testing`]
+//! - tests of operators, natively: [`testing`]; operators in a host's own process: [`native`]
 
 #[allow(
     clippy::all,
@@ -179,6 +179,7 @@ mod key;
 pub mod keyed_broadcast_bindings;
 mod map_key;
 mod metrics;
+pub mod native;
 #[doc(hidden)]
 pub mod object;
 mod operator;

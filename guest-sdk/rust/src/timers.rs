@@ -84,10 +84,13 @@ struct Change {
 
 /// Timers that are due, as they cross the boundary.
 pub struct Due {
+    /// By which time they go.
     pub kind: TimerKind,
+    /// When each was due.
     pub at: Vec<i64>,
     /// The distinct keys.
     pub keys: BytesColumn,
+    /// The key of each timer.
     pub key_of_timer: Vec<u32>,
 }
 

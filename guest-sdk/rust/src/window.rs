@@ -3,9 +3,9 @@
 mod function;
 mod trigger;
 
-use crate::bindings::weir::operator::data::{BytesColumn, OptionalColumn};
+use crate::bindings::weir::operator::data::BytesColumn;
 use crate::codec::StateCodec;
-use crate::column;
+use crate::column::{self, ColumnRef, OptionalRef};
 use crate::ctx::{Ctx, Env};
 use crate::describe::{Describe, Visit};
 use crate::error::{Error, Result};
@@ -13,9 +13,10 @@ use crate::operator::{IntoOperator, Operator};
 use crate::row::{Decode, Encode, Row};
 use crate::timers::{Timer, no_on_timer};
 
-pub(crate) use function::AllRows;
+pub use function::AllRows;
 pub use function::{WindowFunction, WindowRows};
-pub(crate) use trigger::{AskedWindows, Decided, Happened, TriggerHooks};
+pub(crate) use trigger::TriggerHooks;
+pub use trigger::{AskedWindows, Change, Decided, Happened};
 pub use trigger::{Trigger, TriggerCtx, Verdict};
 
 /// Folds the rows of windows. Which windows there are, and when they give their results, stands in
@@ -131,16 +132,21 @@ pub struct Window {
 /// The arguments of `aggregate.accumulate`.
 #[derive(Debug)]
 pub struct Rows<'a> {
-    pub(crate) accumulators: &'a OptionalColumn,
-    pub(crate) accumulator_of_row: &'a [u32],
-    pub(crate) values: &'a BytesColumn,
+    /// One for each window; absent = a new one.
+    pub accumulators: OptionalRef<'a>,
+    /// Which one each row is added to.
+    pub accumulator_of_row: &'a [u32],
+    /// The rows.
+    pub values: ColumnRef<'a>,
 }
 
 /// The arguments of `aggregate.merge`.
 #[derive(Debug)]
 pub struct Groups<'a> {
-    pub(crate) accumulators: &'a BytesColumn,
-    pub(crate) ends: &'a [u32],
+    /// All of them, one group after the other.
+    pub accumulators: ColumnRef<'a>,
+    /// Where each group ends.
+    pub ends: &'a [u32],
 }
 
 /// Accumulators that are handed back.

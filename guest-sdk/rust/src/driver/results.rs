@@ -3,9 +3,9 @@
 use std::marker::PhantomData;
 
 use super::Driver;
-use crate::bindings::weir::operator::data::{BytesColumn, Emitted, Poison};
+use crate::bindings::weir::operator::data::{Emitted, Poison};
 use crate::call::Scope;
-use crate::column;
+use crate::column::{self, ColumnRef};
 use crate::ctx::{Ctx, Env};
 use crate::describe::Visit;
 use crate::error::Result;
@@ -17,7 +17,7 @@ impl<O: Operator> Driver<O> {
     /// Calls a function for each window of a call, with its key in hand.
     fn give_results(
         &mut self,
-        keys: &BytesColumn,
+        keys: ColumnRef<'_>,
         windows: &[Window],
         mut function: impl FnMut(&mut O, (Window, usize), &mut Ctx<O::Out>) -> Result<()>,
     ) -> Result<()> {
@@ -76,7 +76,7 @@ impl<O: Operator> Driver<O> {
 
     pub(super) fn all_results(
         &mut self,
-        keys: &BytesColumn,
+        keys: ColumnRef<'_>,
         windows: &[Window],
         function: impl FnMut(&mut O, (Window, usize), &mut Ctx<O::Out>) -> Result<()>,
     ) -> std::result::Result<Vec<Emitted>, String> {

@@ -8,7 +8,7 @@ use crate::join_bindings::exports::weir::operator::join;
 impl<C: JoinComponent> join::Guest for C {
     fn accept(input: u32, rows: join::BytesColumn) -> Result<Option<join::Poison>, String> {
         let rows = joined_in(rows);
-        let poisoned = with::<C, _>(|logic| logic.accept(input, rows))?;
+        let poisoned = with::<C, _>(|logic| logic.accept(input, (&rows).into()))?;
         Ok(poisoned.map(|poison| join::Poison {
             row: poison.row,
             message: poison.message,

@@ -4,7 +4,7 @@ mod broadcast;
 mod one;
 mod two;
 
-use crate::bindings::weir::operator::data::BytesColumn;
+use crate::column::ColumnRef;
 use crate::ctx::{Ctx, Env};
 use crate::describe::Visit;
 use crate::error::{Error, Result};
@@ -79,7 +79,7 @@ pub trait Operator: 'static {
     }
     /// Looks at rows of an input as they come; the index of the first one that is refused, and why.
     #[doc(hidden)]
-    fn accept(&mut self, input: u32, rows: &BytesColumn) -> Result<Option<(u32, Error)>> {
+    fn accept(&mut self, input: u32, rows: ColumnRef<'_>) -> Result<Option<(u32, Error)>> {
         let _ = (input, rows);
         Err(no_windows())
     }

@@ -105,7 +105,9 @@ impl Harness {
         place: usize,
         row: &[u8],
     ) -> Result<Option<(usize, String)>, String> {
-        let refused = self.call_in(Scope::Nothing, |logic| logic.accept(input, one(row)))?;
+        let refused = self.call_in(Scope::Nothing, |logic| {
+            logic.accept(input, (&one(row)).into())
+        })?;
         Ok(refused.map(|poison| (place, poison.message)))
     }
 }

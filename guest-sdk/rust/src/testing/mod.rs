@@ -282,7 +282,7 @@ impl Harness {
                 keys,
                 key_of_timer: vec![0],
             };
-            let outcome = self.logic.on_timers(due, slots);
+            let outcome = self.logic.on_timers(&due, slots);
             let slots = outcome.as_ref().map(|outcome| &outcome.slots[..]);
             self.memory.borrow_mut().end(slots.map_err(|_| ()));
             let outcome = outcome?;
@@ -401,7 +401,7 @@ impl Harness {
                 timestamp: None,
             }));
             let slots = self.memory.borrow_mut().begin(Scope::Subtask, &batch.keys);
-            let outcome = self.logic.on_keys(tag, batch, slots);
+            let outcome = self.logic.on_keys(tag, (&batch).into(), slots);
             let slots = outcome.as_ref().map(|outcome| &outcome.slots[..]);
             self.memory.borrow_mut().end(slots.map_err(|_| ()));
             let outcome = outcome?;
@@ -428,7 +428,7 @@ impl Harness {
             false => Scope::Subtask,
         };
         let slots = self.memory.borrow_mut().begin(scope, &batch.keys);
-        let outcome = self.logic.process(input, batch, slots);
+        let outcome = self.logic.process(input, (&batch).into(), slots);
         let slots = outcome.as_ref().map(|outcome| &outcome.slots[..]);
         self.memory.borrow_mut().end(slots.map_err(|_| ()));
         let outcome = outcome?;

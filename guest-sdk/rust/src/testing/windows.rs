@@ -5,7 +5,7 @@ use crate::bindings::weir::operator::data::{BytesColumn, OptionalColumn};
 use crate::call::Scope;
 use crate::column;
 use crate::key::Key;
-use crate::window::{AllRows, Window};
+use crate::window::{AllRows, Groups, Rows, Window};
 
 impl Harness {
     /// What a [`WindowAggregate`](crate::WindowAggregate) gives for a window of a key that holds
@@ -66,7 +66,11 @@ impl Harness {
             };
             let row = one(row.as_ref());
             let folded = self.call_in(Scope::Nothing, |logic| {
-                logic.accumulate(accumulators, vec![0], row)
+                logic.accumulate(&Rows {
+                    accumulators: (&accumulators).into(),
+                    accumulator_of_row: &[0],
+                    values: (&row).into(),
+                })
             });
             let (folded, poisoned) = folded?;
             if let Some(poison) = poisoned {
@@ -82,13 +86,18 @@ impl Harness {
                 let mut both = one(&first_half);
                 let pushed = column::push(&mut both, &second_half);
                 pushed.map_err(crate::Error::into_message)?;
-                let merged = self.call_in(Scope::Nothing, |logic| logic.merge(both, vec![2]))?;
+                let merged = self.call_in(Scope::Nothing, |logic| {
+                    logic.merge(&Groups {
+                        accumulators: (&both).into(),
+                        ends: &[2],
+                    })
+                })?;
                 first(&merged)?
             }
         };
         let (keys, accumulators) = (one(&Key::encode([key])), one(&whole));
         output.emitted = self.call_in(Scope::Nothing, |logic| {
-            logic.results(keys, vec![window], accumulators)
+            logic.results((&keys).into(), &[window], (&accumulators).into())
         })?;
         at_the_end(window, &mut output);
         Ok(output)
@@ -153,7 +162,7 @@ impl Harness {
         };
         for (place, (time, row)) in rows.into_iter().enumerate() {
             let one = one(row.as_ref());
-            let refused = self.call_in(Scope::Nothing, |logic| logic.accept(0, one))?;
+            let refused = self.call_in(Scope::Nothing, |logic| logic.accept(0, (&one).into()))?;
             if let Some(poison) = refused {
                 output.poisoned = Some((place, poison.message));
                 break;
@@ -167,8 +176,9 @@ impl Harness {
         }
         all.ends.push(all.timestamps.len() as u32);
         let keys = one(&Key::encode([key]));
-        output.emitted =
-            self.call_in(Scope::Nothing, |logic| logic.apply(keys, vec![window], all))?;
+        output.emitted = self.call_in(Scope::Nothing, |logic| {
+            logic.apply((&keys).into(), &[window], &all)
+        })?;
         at_the_end(window, &mut output);
         Ok(output)
     }

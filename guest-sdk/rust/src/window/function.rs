@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use super::{Window, only_windows};
 use crate::bindings::weir::operator::data::BytesColumn;
-use crate::column;
+use crate::column::{self, ColumnRef};
 use crate::ctx::{Ctx, Env};
 use crate::describe::{Describe, Visit};
 use crate::error::{Error, Result};
@@ -149,10 +149,12 @@ impl<T: Decode> ExactSizeIterator for WindowRows<'_, T> {}
 /// The rows of all windows of a call.
 #[derive(Debug)]
 pub struct AllRows {
-    pub(crate) rows: BytesColumn,
-    pub(crate) timestamps: Vec<i64>,
+    /// The rows, one window after the other.
+    pub rows: BytesColumn,
+    /// The event time of each.
+    pub timestamps: Vec<i64>,
     /// Where those of each window end.
-    pub(crate) ends: Vec<u32>,
+    pub ends: Vec<u32>,
 }
 
 impl AllRows {
@@ -219,7 +221,7 @@ impl<T: WindowFunction> Operator for Whole<T> {
         Err(no_on_timer(timer))
     }
 
-    fn accept(&mut self, _input: u32, rows: &BytesColumn) -> Result<Option<(u32, Error)>> {
+    fn accept(&mut self, _input: u32, rows: ColumnRef<'_>) -> Result<Option<(u32, Error)>> {
         for (index, bytes) in column::rows(rows).enumerate() {
             let accepted = T::In::decode(bytes?).and_then(|row| self.0.accept(row));
             match accepted {

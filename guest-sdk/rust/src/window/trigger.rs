@@ -187,21 +187,30 @@ impl<'a, S> TriggerCtx<'a, S> {
 
 /// A timer that is set or deleted.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Change {
-    pub(crate) window: u32,
-    pub(crate) kind: TimerKind,
-    pub(crate) at: i64,
-    pub(crate) set: bool,
+pub struct Change {
+    /// For which window.
+    pub window: u32,
+    /// By which time it goes.
+    pub kind: TimerKind,
+    /// When.
+    pub at: i64,
+    /// Whether it is set; else it is deleted.
+    pub set: bool,
 }
 
 /// The windows of a call.
 #[derive(Debug)]
 pub struct AskedWindows {
-    pub(crate) keys: BytesColumn,
-    pub(crate) windows: Vec<Window>,
-    pub(crate) remembered: OptionalColumn,
-    pub(crate) watermark: i64,
-    pub(crate) processing_time: i64,
+    /// The key of each.
+    pub keys: BytesColumn,
+    /// The windows.
+    pub windows: Vec<Window>,
+    /// What is remembered of each.
+    pub remembered: OptionalColumn,
+    /// Where event time is.
+    pub watermark: i64,
+    /// Where the clock is.
+    pub processing_time: i64,
 }
 
 /// What a call is about.
@@ -228,9 +237,12 @@ pub enum Happened {
 /// What was decided.
 #[derive(Debug)]
 pub struct Decided {
-    pub(crate) verdicts: Vec<Verdict>,
-    pub(crate) remembered: OptionalColumn,
-    pub(crate) timers: Vec<Change>,
+    /// For each row or timer.
+    pub verdicts: Vec<Verdict>,
+    /// What is remembered of each window from now on.
+    pub remembered: OptionalColumn,
+    /// The timers that are set and deleted, in order.
+    pub timers: Vec<Change>,
 }
 
 /// What was decided, or which row is refused.
