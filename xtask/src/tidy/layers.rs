@@ -19,7 +19,7 @@ pub(crate) struct Package {
 
 /// For each crate of ours, which of ours it depends on, no more and no less: an edge that comes or
 /// goes is to be seen in review. Every crate is listed, lowest layer first.
-const NEEDS: [(&str, &[&str]); 25] = [
+const NEEDS: [(&str, &[&str]); 26] = [
     // words, and what decides
     ("model", &[]),
     ("state", &["model"]),
@@ -125,6 +125,7 @@ const NEEDS: [(&str, &[&str]); 25] = [
             "host",
         ],
     ),
+    ("native", &["model", "state", "operator"]),
     (
         "guard",
         &[
