@@ -61,7 +61,8 @@ struct Options {
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
     /// How many times each path is counted; the least counts, and the spread is told
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     repeats: u32,
     /// The program whose calls into components are counted, where this one makes none
     #[arg(long, value_name = "PROGRAM")]
