@@ -12,7 +12,7 @@ import org.apache.flink.runtime.checkpoint.CheckpointStatsSnapshot;
 public final class Peer {
   private static final List<String> OPTIONS = List.of(
       "workload", "parallelism", "keys", "vals", "per_ms", "backend", "checkpoint", "unaligned",
-      "buffer_timeout", "dir");
+      "buffer_timeout", "style", "dir");
   private static final List<String> RUN_OPTIONS = List.of("n", "warm", "rate", "seconds", "last");
 
   private final Options options;
@@ -22,7 +22,7 @@ public final class Peer {
   private Peer(Options options) {
     this.options = options;
     parallelism = options.count("parallelism", 1);
-    workload = Workloads.named(options.text("workload"));
+    workload = Workloads.of(options);
   }
 
   public static void main(String[] words) throws Exception {

@@ -43,9 +43,9 @@ public final class Micro {
       case "latency" -> Micro::latency;
       case "recovery" -> run -> keyed(run, Values.NUMBER, 1_000_000, new FailingCount(run.n), Metered.SINK);
       case "pressure" -> run -> run.sink(
-          byKey(run.source(maker(run, Values.NUMBER, 1_000), Row.TYPE, Metered.SINK))
+          byKey(run.source(maker(run, Values.NUMBER, 1_000), run.type(Row.TYPE), Metered.SINK))
               .process(new Slow())
-              .returns(Row.TYPE),
+              .returns(run.type(Row.TYPE)),
           Metered.SINK);
       default -> null;
     };
@@ -53,41 +53,41 @@ public final class Micro {
 
   private static void passthrough(Run run, boolean hop) {
     SingleOutputStreamOperator<Row> rows = run
-        .source(maker(run, Values.NUMBER, 1_000), Row.TYPE, Metered.SINK)
+        .source(maker(run, Values.NUMBER, 1_000), run.type(Row.TYPE), Metered.SINK)
         .map(row -> row)
-        .returns(Row.TYPE);
+        .returns(run.type(Row.TYPE));
     run.sink(hop ? rows.startNewChain() : rows, Metered.SINK);
   }
 
   private static void keyed(
       Run run, Values values, int keys, KeyedProcessFunction<Long, Row, Pair> function, Metered metered) {
-    DataStream<Row> rows = run.source(maker(run, values, keys), Row.TYPE, metered);
-    run.sink(byKey(rows).process(function).returns(Pair.TYPE), metered);
+    DataStream<Row> rows = run.source(maker(run, values, keys), run.type(Row.TYPE), metered);
+    run.sink(byKey(rows).process(function).returns(run.type(Pair.TYPE)), metered);
   }
 
   private static void window(Run run, WindowAssigner<Object, TimeWindow> windows, long rows, long millis) {
     RowMaker maker = new RowMaker(run.options.count("keys", 1_000), Values.LOW, 0, rows, millis);
-    DataStream<Row> source = run.timedSource(maker, Row.TYPE, DISORDER, Metered.SOURCE);
+    DataStream<Row> source = run.timedSource(maker, run.type(Row.TYPE), DISORDER, Metered.SOURCE);
     SingleOutputStreamOperator<Pair> sums = byKey(source)
         .window(windows)
-        .aggregate(new WindowSum(), new WindowSum.Keyed(), Types.LONG, Pair.TYPE);
+        .aggregate(new WindowSum(), new WindowSum.Keyed(), Types.LONG, run.type(Pair.TYPE));
     run.sink(sums, Metered.SOURCE);
   }
 
   private static void broadcast(Run run) {
-    DataStream<Pair> rules = run.untilAllAreAcknowledged(new Rules.Of(), Rules.COUNT, Pair.TYPE);
+    DataStream<Pair> rules = run.untilAllAreAcknowledged(new Rules.Of(), Rules.COUNT, run.type(Pair.TYPE));
     SingleOutputStreamOperator<Pair> looked = run
-        .gatedSource(maker(run, Values.NUMBER, 1_000), Row.TYPE)
+        .gatedSource(maker(run, Values.NUMBER, 1_000), run.type(Row.TYPE))
         .connect(rules.broadcast(Rules.STATE))
         .process(new Rules())
-        .returns(Pair.TYPE);
+        .returns(run.type(Pair.TYPE));
     run.sink(looked, new AcknowledgedSink(true));
   }
 
   private static void latency(Run run) {
     DataStream<Row> rows = run.source(
-        new TimedRowMaker(run.options.count("keys", 1_000)), Row.TYPE, Metered.SINK);
-    run.sink(byKey(rows).process(new TimedCount()).returns(Row.TYPE), new LatencySink());
+        new TimedRowMaker(run.options.count("keys", 1_000)), run.type(Row.TYPE), Metered.SINK);
+    run.sink(byKey(rows).process(new TimedCount()).returns(run.type(Row.TYPE)), new LatencySink());
   }
 
   private static KeyedStream<Row, Long> byKey(DataStream<Row> rows) {
