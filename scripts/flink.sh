@@ -36,6 +36,12 @@ needs_pip() {
     exit 1
 }
 
+# Puts what is ready in its place, unless another run was faster.
+settle() { # folder
+    if [ -d "$1" ]; then rm -rf "$work"; else mv "$work" "$1"; fi
+    trap - EXIT
+}
+
 install() {
     needs_pip
     mkdir -p "$WEIR_CACHE"
@@ -76,9 +82,7 @@ if jars != 4:
     sys.exit(f"flink: {jars} jars of 4 are in {wheel}")
 PYTHON
     rm -f "$wheel"
-    rm -rf "$flink"
-    mv "$work" "$flink"
-    trap - EXIT
+    settle "$flink"
 }
 
 # All or nothing: a folder of classes is there when all are compiled.
@@ -94,9 +98,7 @@ compile() {
         exit 1
     fi
     rm -f "$work/sources"
-    # Another run may have been faster.
-    if [ -d "$classes" ]; then rm -rf "$work"; else mv "$work" "$classes"; fi
-    trap - EXIT
+    settle "$classes"
 }
 
 case ${1:-} in
@@ -108,7 +110,7 @@ case ${1:-} in
 esac
 
 needs_java
-[ -d "$flink/lib" ] || install
+[ -d "$flink" ] || install
 sources=$(cd "$peer" && find java log4j2.properties -type f | LC_ALL=C sort | while read -r file; do
     echo "$file"
     cat "$file"
