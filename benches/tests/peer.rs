@@ -2,22 +2,21 @@
 //! child that speaks as Flink's does is measured beside it.
 
 use std::{
-    fs,
+    fs, io,
     path::Path,
     process::{Command, Output},
 };
 
-fn bench(arguments: &[&str]) -> (Output, String) {
+fn bench(arguments: &[&str]) -> io::Result<(Output, String)> {
     let output = Command::new(env!("CARGO_BIN_EXE_weir-bench-peer"))
         .args(arguments)
-        .output()
-        .unwrap();
+        .output()?;
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
-    (output, log)
+    Ok((output, log))
 }
 
 /// A program that says of each run that its result had this sum.
-fn flink_that_says(folder: &Path, sum: &str) -> String {
+fn flink_that_says(folder: &Path, sum: &str) -> io::Result<String> {
     let path = folder.join("flink.sh");
     let script = r#"echo 'READY {"jvm_ms":1}'
 while read -r run n warm; do
@@ -26,13 +25,13 @@ while read -r run n warm; do
     echo
 done
 "#;
-    fs::write(&path, script.replace("SUM", sum)).unwrap();
-    path.display().to_string()
+    fs::write(&path, script.replace("SUM", sum))?;
+    Ok(path.display().to_string())
 }
 
 #[test]
 fn every_workload_comes_to_what_the_oracle_says() {
-    let (output, log) = bench(&["--verify"]);
+    let (output, log) = bench(&["--verify"]).unwrap();
     assert!(output.status.success(), "{log}");
     let out = String::from_utf8_lossy(&output.stdout);
     let verified = out.lines().filter(|line| line.ends_with("all as expected"));
@@ -45,7 +44,7 @@ fn every_workload_comes_to_what_the_oracle_says() {
 fn both_engines_are_measured_and_what_was_found_is_written() {
     let folder = tempfile::tempdir().unwrap();
     // The sum of 20,000 rows, computed elsewhere.
-    let flink = flink_that_says(folder.path(), "14718153435010198214");
+    let flink = flink_that_says(folder.path(), "14718153435010198214").unwrap();
     let results = folder.path().join("results");
     let (output, log) = bench(&[
         "--quick",
@@ -55,7 +54,8 @@ fn both_engines_are_measured_and_what_was_found_is_written() {
         &flink,
         "--results",
         results.to_str().unwrap(),
-    ]);
+    ])
+    .unwrap();
     assert!(output.status.success(), "{log}");
     let out = String::from_utf8_lossy(&output.stdout);
     let row = "| passthrough, chained |  | 1 | off | 0.010 M | 200000 | ";
@@ -76,7 +76,7 @@ fn what_is_compared_besides_is_measured_and_exact() {
     let kinds = ["latency", "recovery", "start", "memory"];
     let mut arguments = vec!["--quick", "--no-flink", "--weir", weir.to_str().unwrap()];
     arguments.extend(kinds.iter().flat_map(|kind| ["--only", kind]));
-    let (output, log) = bench(&arguments);
+    let (output, log) = bench(&arguments).unwrap();
     assert!(output.status.success(), "{log}");
     let out = String::from_utf8_lossy(&output.stdout);
     for line in [
@@ -92,15 +92,16 @@ fn what_is_compared_besides_is_measured_and_exact() {
 #[test]
 fn a_wrong_result_of_flink_ends_the_benchmark() {
     let folder = tempfile::tempdir().unwrap();
-    let flink = flink_that_says(folder.path(), "1");
-    let (output, log) = bench(&["--quick", "--only", "chained-heap-p1", "--flink", &flink]);
+    let flink = flink_that_says(folder.path(), "1").unwrap();
+    let (output, log) =
+        bench(&["--quick", "--only", "chained-heap-p1", "--flink", &flink]).unwrap();
     assert!(!output.status.success());
     assert!(log.contains("the output is wrong"), "{log}");
 }
 
 #[test]
 fn a_name_that_no_cell_has_is_told() {
-    let (output, log) = bench(&["--only", "no-such"]);
+    let (output, log) = bench(&["--only", "no-such"]).unwrap();
     assert!(!output.status.success());
     assert!(log.contains("no cell has `no-such` in its name"), "{log}");
 }
