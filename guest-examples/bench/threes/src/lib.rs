@@ -50,7 +50,7 @@ mod tests {
         let mut threes = Harness::open::<Threes, _>("null").unwrap();
         let rows = [("7", "7,1,0"), ("8", "8,9,0"), ("7", "7,2,0")];
         assert!(threes.keyed(rows).unwrap().main().is_empty());
-        assert_eq!((threes.held("values"), threes.held("size")), (2, 2));
+        assert_eq!((threes.held("values"), threes.held("size")), (3, 2));
         let rows = [("7", "7,3,0"), ("7", "7,4,0")];
         assert_eq!(threes.keyed(rows).unwrap().main(), ["7,6"]);
         let rows = [("7", "7,5,0"), ("7", "7,6,0")];
