@@ -131,12 +131,12 @@ impl Around {
 
     fn recovery(&self) -> Result<Vec<Figure>> {
         let (keys, interval) = if self.quick {
-            (10_000, 5)
+            (10_000, 10)
         } else {
             (1_000_000, 1_000)
         };
         let (on_flink, on_weir) = match self.quick {
-            true => (200_000, 2_000_000),
+            true => (1_000_000, 2_000_000),
             false => (8_000_000, 20_000_000),
         };
         let words = [
