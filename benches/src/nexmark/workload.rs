@@ -36,7 +36,7 @@ struct Lasts;
 
 impl Look for Lasts {
     fn look(&self, rows: Rows<'_>, tally: &Tally) {
-        let sum = rows.values.iter().map(|row| number_at_end(row)).sum();
+        let sum = rows.values.iter().map(number_at_end).sum();
         tally.seen(rows.len() as u64, sum);
     }
 }
@@ -47,7 +47,7 @@ struct KeptLasts(Arc<Kept>);
 impl Look for KeptLasts {
     fn look(&self, rows: Rows<'_>, tally: &Tally) {
         self.0.look(rows, tally);
-        tally.seen(0, rows.values.iter().map(|row| number_at_end(row)).sum());
+        tally.seen(0, rows.values.iter().map(number_at_end).sum());
     }
 }
 
