@@ -92,6 +92,10 @@ bench *options: setup
 bench-peer *options: setup
     @{{ then }} _bench-peer {{ options }}
 
+# What a call into a guest costs, and its access to state (--write FILE puts the table there)
+bench-boundary *options: setup
+    @{{ then }} _bench-boundary {{ options }}
+
 # Instructions of core paths, compared with those that are kept (--write keeps them; --only, --repeats)
 guard *options: setup
     @{{ then }} _guard {{ options }}
@@ -172,6 +176,11 @@ _bench-peer *options:
     @cargo build --release --package weir-host --package weir-benches --bins
     @CARGO_MANIFEST_DIR={{ quote(justfile_directory() / 'benches') }} \
         {{ quote(CARGO_TARGET_DIR / 'release/weir-bench-peer') }} {{ options }}
+
+_bench-boundary *options:
+    @cargo xtask guests
+    @cargo build --release --package weir-host --package weir-benches --package weir-boundary --bins
+    @{{ quote(CARGO_TARGET_DIR / 'release/weir-boundary') }} {{ options }}
 
 [private]
 _test:

@@ -16,6 +16,7 @@ mod paths;
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser};
+use weir_guard::Failure;
 
 use self::{
     callgrind::Callgrind,
@@ -25,9 +26,6 @@ use self::{
 
 /// How many times a path is counted again before it fails.
 const AGAIN: u32 = 2;
-
-/// What went wrong, in words: nobody tells one error of the guard from another.
-type Failure = Box<dyn std::error::Error>;
 
 /// Counts the instructions of core paths, and compares them with those that are kept
 #[derive(Parser)]

@@ -2,6 +2,10 @@
 //! that each count is known.
 
 #![cfg(unix)]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a panic is how a test says that something is wrong"
+)]
 
 use std::{
     fs,

@@ -1,6 +1,11 @@
 //! The same source natively and as a component: what comes out is equal to the byte, and so is what
 //! is in the state.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a panic is how a test says that something is wrong"
+)]
+
 #[path = "../../../guest-examples/flights-windows/departures/src/lib.rs"]
 mod departures;
 #[path = "../../../guest-examples/idle-alert/src/lib.rs"]

@@ -3,7 +3,9 @@
 use weir_component::{Engine, EngineOptions, Limits};
 use weir_operator::OperatorFactory as _;
 
-use super::{Setting, operator::context, rows::batches};
+use weir_guard::rig::{ROWS, operator::context, rows::batches};
+
+use super::Setting;
 use crate::Failure;
 
 const KEYS: u32 = 1_000;
@@ -26,10 +28,10 @@ pub(super) fn run(
     };
     let component = engine.load(&setting.components.join(file), &limits)?;
     let factory = component.factory(limits);
-    let mut cx = context(factory.descriptor().states.clone())?;
+    let mut cx = context(factory.descriptor().states.clone(), "null")?;
     let mut operator = factory.create(&cx.task)?;
     operator.open(&mut cx)?;
-    let batches = batches(KEYS);
+    let batches = batches(KEYS, ROWS);
     for batch in batches.iter().cycle().take(count as usize) {
         let mut rows = batch.rows();
         rows.keyed = rows.keyed.filter(|_| is_keyed);

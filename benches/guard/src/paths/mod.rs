@@ -7,17 +7,12 @@
 mod component;
 mod heap;
 mod job;
-mod operator;
-mod rows;
 mod snapshot;
 mod window;
 
 use std::path::PathBuf;
 
 use crate::Failure;
-
-/// Rows of a batch.
-const ROWS: u32 = 1024;
 
 /// One path.
 pub(crate) struct Path {
@@ -47,13 +42,9 @@ pub(crate) struct Setting {
 /// Paths without a component.
 const NATIVE: [Path; 6] = [
     // Selects the key of each row of csv, routes it, packs it into the channel, takes it out.
-    native("exchange", [200, 600], |_, batches| {
-        job::run(job::Work::Nothing, batches)
-    }),
+    native("exchange", [200, 600], |_, batches| job::exchange(batches)),
     // The same, and counts the rows of each key: what a whole task does.
-    native("keyed-count", [200, 600], |_, batches| {
-        job::run(job::Work::Count, batches)
-    }),
+    native("keyed-count", [200, 600], |_, batches| job::count(batches)),
     // Reads and writes the state of the keys of a batch.
     native("heap-1e3", [200, 600], |_, batches| {
         heap::run(1_000, batches)

@@ -3,12 +3,11 @@
 use weir_model::{CheckpointId, Name, ProcessingTime};
 use weir_state::{SnapshotRequest, StateFileWriter};
 
-use super::{
-    ROWS,
-    heap::fill,
-    operator::{count_state, heap},
-};
 use crate::Failure;
+use weir_guard::rig::{
+    ROWS,
+    operator::{count_state, fill, heap},
+};
 
 /// So many checkpoints of as many keys as a batch has rows.
 pub(super) fn run(count: u32) -> Result<(), Failure> {

@@ -7,8 +7,8 @@ use weir_operator::{
 use weir_operators::{WindowOperator, WindowOptions, WindowStates};
 use weir_window::{Assigner, Lateness, Rules, Trigger};
 
-use super::{operator::context, rows::batches};
 use crate::Failure;
+use weir_guard::rig::{ROWS, operator::context, rows::batches};
 
 /// Windows of ten seconds, of rows a millisecond apart.
 const SIZE_MS: i64 = 10_000;
@@ -26,10 +26,10 @@ pub(super) fn run(count: u32) -> Result<(), Failure> {
         evictor: None,
         event_time: true,
     };
-    let mut cx = context(WindowStates::of(&rules, true).declared())?;
+    let mut cx = context(WindowStates::of(&rules, true).declared(), "null")?;
     let mut windows = WindowOperator::new(WindowOptions { rules, late: None }, Box::new(Bytes));
     windows.open(&mut cx)?;
-    let batches = batches(KEYS);
+    let batches = batches(KEYS, ROWS);
     for batch in batches.iter().cycle().take(count as usize) {
         cx.state.begin(Some(batch.keys()));
         let outcome = windows.process(&mut cx, 0, batch.rows())?;

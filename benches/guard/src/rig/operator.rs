@@ -1,8 +1,8 @@
 //! What operators need of the engine where there is none, and the operators of the jobs.
 
 use weir_model::{
-    Attempt, Column, EventTime, KeyGroupRange, MaxParallelism, Name, OptionalColumn, Parallelism,
-    ProcessingTime, Rows, SubtaskIndex,
+    Attempt, Column, EventTime, KeyGroupRange, KeyedView, MaxParallelism, Name, OptionalColumn,
+    Parallelism, ProcessingTime, Rows, SubtaskIndex, hash64,
 };
 use weir_operator::{
     Context, Descriptor, Emitted, Failure as Failed, Metrics, Operator, OperatorFactory, Outcome,
@@ -10,13 +10,18 @@ use weir_operator::{
 };
 use weir_state::{HeapBackend, KeyedState, OperatorState, StateDecl, StateIndex, StateKind, Which};
 
+use super::{
+    ROWS,
+    rows::{key_name, selected},
+};
 use crate::Failure;
 
 /// The state of what counts.
-pub(super) const COUNT: StateIndex = StateIndex(0);
+pub const COUNT: StateIndex = StateIndex(0);
 
 /// A state with a number for each key.
-pub(super) fn count_state() -> StateDecl {
+#[must_use]
+pub fn count_state() -> StateDecl {
     StateDecl {
         name: "count".into(),
         kind: StateKind::Value,
@@ -28,23 +33,35 @@ pub(super) fn count_state() -> StateDecl {
 }
 
 /// How many key groups there are.
-pub(super) fn key_groups() -> Result<MaxParallelism, Failure> {
+///
+/// # Errors
+/// None in fact.
+pub fn key_groups() -> Result<MaxParallelism, Failure> {
     Ok(MaxParallelism::new(128)?)
 }
 
 /// All key groups.
-pub(super) fn all_groups() -> Result<KeyGroupRange, Failure> {
+///
+/// # Errors
+/// None in fact.
+pub fn all_groups() -> Result<KeyGroupRange, Failure> {
     Ok(key_groups()?.range_of(SubtaskIndex(0), Parallelism::ONE)?)
 }
 
 /// State on the heap of an operator that is alone.
-pub(super) fn heap(states: Vec<StateDecl>) -> Result<KeyedState, Failure> {
+///
+/// # Errors
+/// That there is no such state.
+pub fn heap(states: Vec<StateDecl>) -> Result<KeyedState, Failure> {
     let backend = HeapBackend::new(states, all_groups()?)?;
     Ok(KeyedState::new(Box::new(backend), key_groups()?))
 }
 
-/// What an operator that is alone sees of the host.
-pub(super) fn context(states: Vec<StateDecl>) -> Result<Box<Context>, Failure> {
+/// What an operator that is alone sees of the host; `config` is JSON.
+///
+/// # Errors
+/// That there is no such state.
+pub fn context(states: Vec<StateDecl>, config: &str) -> Result<Box<Context>, Failure> {
     Ok(Box::new(Context {
         task: TaskInfo {
             job: Name::new("guard")?,
@@ -54,7 +71,7 @@ pub(super) fn context(states: Vec<StateDecl>) -> Result<Box<Context>, Failure> {
             max_parallelism: key_groups()?,
             attempt: Attempt(1),
         },
-        config: "null".into(),
+        config: config.into(),
         state: heap(states)?,
         operator_state: OperatorState::new(&[]),
         watermark: EventTime::MIN,
@@ -66,21 +83,54 @@ pub(super) fn context(states: Vec<StateDecl>) -> Result<Box<Context>, Failure> {
     }))
 }
 
+/// Gives each of so many keys a value of zero, in the first state.
+///
+/// # Errors
+/// What the state says.
+pub fn fill(state: &mut KeyedState, keys: u32) -> Result<(), Failure> {
+    for first in (0..keys).step_by(ROWS as usize) {
+        let mut names = Column::new();
+        for key in first..keys.min(first + ROWS) {
+            names.push(&selected(&key_name(key)));
+        }
+        let hashes: Vec<u64> = names.iter().map(hash64).collect();
+        let mut zeros = OptionalColumn::new();
+        hashes.iter().for_each(|_| zeros.push(Some(&[0; 8])));
+        state.begin(Some(KeyedView {
+            keys: names.view(),
+            hashes: &hashes,
+            key_of_row: &[],
+        }));
+        state.put_slots(COUNT, &zeros)?;
+        state.commit()?;
+    }
+    Ok(())
+}
+
 /// Emits nothing, whatever comes.
 #[derive(Clone)]
-pub(super) struct Swallow(pub(super) Descriptor);
+pub struct Swallow(Descriptor);
+
+impl Default for Swallow {
+    fn default() -> Self {
+        Self(Descriptor {
+            inputs: 1,
+            ..Descriptor::default()
+        })
+    }
+}
 
 /// Counts the rows of each key, and emits each row with nothing added.
 #[derive(Clone)]
-pub(super) struct Count {
+pub struct Count {
     descriptor: Descriptor,
     read: OptionalColumn,
     counts: Vec<u64>,
     written: OptionalColumn,
 }
 
-impl Count {
-    pub(super) fn new() -> Self {
+impl Default for Count {
+    fn default() -> Self {
         Self {
             descriptor: Descriptor {
                 states: vec![count_state()],
@@ -92,7 +142,9 @@ impl Count {
             written: OptionalColumn::new(),
         }
     }
+}
 
+impl Count {
     /// Reads the counts of the keys, adds the rows, and writes them.
     fn count(&mut self, cx: &mut Context, rows: Rows<'_>) -> Result<(), Failed> {
         let keyed = rows.keyed.ok_or_else(|| wrong("the input has no key"))?;

@@ -3,23 +3,25 @@
 
 use weir_model::{Column, Keyed, KeyedView, Rows, hash64};
 
-use super::ROWS;
-
 /// Batches that are gone through over and over: as many as are of distinct content.
 const DISTINCT: u32 = 16;
 /// The length of a value.
 const VALUE_BYTES: usize = 64;
 
 /// One batch, with and without its keys selected.
-pub(super) struct Rowful {
-    pub(super) values: Column,
-    pub(super) keyed: Keyed,
-    pub(super) timestamps: Vec<i64>,
+pub struct Rowful {
+    /// The rows.
+    pub values: Column,
+    /// Their keys.
+    pub keyed: Keyed,
+    /// Their event times: a millisecond from one to the next.
+    pub timestamps: Vec<i64>,
 }
 
 impl Rowful {
     /// The rows as an operator gets them.
-    pub(super) fn rows(&self) -> Rows<'_> {
+    #[must_use]
+    pub fn rows(&self) -> Rows<'_> {
         Rows {
             values: self.values.view(),
             timestamps: &self.timestamps,
@@ -28,7 +30,8 @@ impl Rowful {
     }
 
     /// The keys that they have.
-    pub(super) fn keys(&self) -> KeyedView<'_> {
+    #[must_use]
+    pub fn keys(&self) -> KeyedView<'_> {
         KeyedView {
             keys: self.keyed.keys.view(),
             hashes: &self.keyed.hashes,
@@ -37,14 +40,15 @@ impl Rowful {
     }
 }
 
-/// Batches with rows of so many keys.
-pub(super) fn batches(keys: u32) -> Vec<Rowful> {
+/// Batches of so many rows of so many keys.
+#[must_use]
+pub fn batches(keys: u32, rows: u32) -> Vec<Rowful> {
     let mut random = Random(u64::from(keys));
     let batch = |batch: u32| {
         let mut values = Column::new();
         let (mut names, mut hashes, mut key_of_row) = (Column::new(), Vec::new(), Vec::new());
         let mut known = indexmap::IndexSet::new();
-        for _ in 0..ROWS {
+        for _ in 0..rows {
             let name = key_name(random.below(keys));
             values.push_with(|out| {
                 out.extend_from_slice(&name);
@@ -59,7 +63,7 @@ pub(super) fn batches(keys: u32) -> Vec<Rowful> {
                 names.push(&key);
             }
         }
-        let first = i64::from(batch) * i64::from(ROWS);
+        let first = i64::from(batch) * i64::from(rows);
         Rowful {
             values,
             keyed: Keyed {
@@ -67,14 +71,15 @@ pub(super) fn batches(keys: u32) -> Vec<Rowful> {
                 hashes,
                 key_of_row,
             },
-            timestamps: (first..first + i64::from(ROWS)).collect(),
+            timestamps: (first..first + i64::from(rows)).collect(),
         }
     };
     (0..DISTINCT).map(batch).collect()
 }
 
 /// The bytes of a key in a row.
-pub(super) fn key_name(key: u32) -> [u8; 16] {
+#[must_use]
+pub fn key_name(key: u32) -> [u8; 16] {
     let mut name = *b"user-00000000000";
     let mut rest = key;
     for digit in name.iter_mut().rev().take(10) {
@@ -85,7 +90,8 @@ pub(super) fn key_name(key: u32) -> [u8; 16] {
 }
 
 /// A key as it is selected: its length before it.
-pub(super) fn selected(name: &[u8; 16]) -> [u8; 17] {
+#[must_use]
+pub fn selected(name: &[u8; 16]) -> [u8; 17] {
     let mut key = [16; 17];
     key[1..].copy_from_slice(name);
     key
