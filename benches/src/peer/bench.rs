@@ -23,6 +23,11 @@ use crate::{
 /// The most rows of a run: an oracle goes through them, too.
 const MOST_ROWS: u64 = 300_000_000;
 
+/// The most runs of Flink that do not count, and by what part the last may cost another time than
+/// the one before: a run or two are made while the Java machine still compiles.
+const MOST_WARM_UPS: u32 = 6;
+const SETTLED: f64 = 0.1;
+
 /// How long and how often is measured.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Length {
@@ -39,6 +44,8 @@ pub(super) struct Record {
     pub(super) cell: Cell,
     /// Empty where only Weir was measured.
     pub(super) flink: Vec<Run>,
+    /// Flink with the source and the serializers that it brings; empty where that is not there.
+    pub(super) stock: Vec<Run>,
     pub(super) weir: Vec<Run>,
 }
 
@@ -54,20 +61,25 @@ pub(super) struct Bench {
 }
 
 impl Record {
-    fn ratios(&self, of: impl Fn(&Run, &Run) -> f64) -> Option<f64> {
-        let pairs = self.flink.iter().zip(&self.weir);
+    fn ratios(&self, flink: &[Run], of: impl Fn(&Run, &Run) -> f64) -> Option<f64> {
+        let pairs = flink.iter().zip(&self.weir);
         let ratios: Vec<f64> = pairs.map(|(flink, weir)| of(flink, weir)).collect();
         (!ratios.is_empty()).then(|| median(ratios))
     }
 
     /// How many times Flink's rows a second Weir has, by the median of the rounds.
     pub(super) fn times_rate(&self) -> Option<f64> {
-        self.ratios(|flink, weir| weir.rate() / flink.rate())
+        self.ratios(&self.flink, |flink, weir| weir.rate() / flink.rate())
+    }
+
+    /// The same, of Flink with what it brings.
+    pub(super) fn times_stock(&self) -> Option<f64> {
+        self.ratios(&self.stock, |flink, weir| weir.rate() / flink.rate())
     }
 
     /// How many times Weir's CPU time a row Flink has.
     pub(super) fn times_cost(&self) -> Option<f64> {
-        self.ratios(|flink, weir| flink.cost() / weir.cost())
+        self.ratios(&self.flink, |flink, weir| flink.cost() / weir.cost())
     }
 
     /// Whether what was to be reached was; `None` where nothing is to be, or nothing was compared.
@@ -92,8 +104,10 @@ impl Record {
             "backend": setting.store.name(),
             "checkpoints": setting.checkpoints,
             "flink": of(&self.flink),
+            "flink_stock": (!self.stock.is_empty()).then(|| of(&self.stock)),
             "weir": of(&self.weir),
             "times_rows_per_second": self.times_rate(),
+            "times_rows_per_second_of_stock": self.times_stock(),
             "times_cpu_per_row": self.times_cost(),
             "to_be_reached": self.cell.goal(),
         })
@@ -101,40 +115,68 @@ impl Record {
 }
 
 impl Bench {
-    /// Measures a cell: one run of each that does not count, then turns.
+    /// Measures a cell: runs that do not count until what they cost is settled, then turns.
     pub(super) fn measure(&mut self, cell: &Cell) -> Result<Record> {
         let folder = tempfile::tempdir().context("making a folder for checkpoints")?;
-        let program = self.flink.clone();
-        let started = program.map(|program| program.start(&cell.on_flink(folder.path())));
-        let mut flink = started.transpose()?;
+        let mut engines = Vec::new();
+        if let Some(program) = &self.flink {
+            let words = cell.on_flink(folder.path());
+            engines.push((Engine::Flink, Some(program.start(&words)?)));
+            if cell.workload.has_stock() {
+                let folder = folder.path().join("stock");
+                let mut words = cell.on_flink(&folder);
+                words.push("style=stock".to_owned());
+                engines.push((Engine::Stock, Some(program.start(&words)?)));
+            }
+        }
+        engines.push((Engine::Weir, None));
         let mut record = Record {
             cell: cell.clone(),
             flink: Vec::new(),
+            stock: Vec::new(),
             weir: Vec::new(),
         };
-        let mut rows = HashMap::new();
-        for engine in [Engine::Flink, Engine::Weir] {
-            if engine == Engine::Flink && flink.is_none() {
-                continue;
-            }
-            let first = self.first_rows(cell, engine);
-            let run = self.run(cell, engine, flink.as_mut(), first)?;
-            rows.insert(engine, self.enough_rows(cell, first, &run));
-            eprintln!("  - {engine:?} {}", run.in_words());
+        let mut turns = Vec::new();
+        for (engine, mut flink) in engines {
+            let rows = self.warmed_up(cell, engine, flink.as_mut())?;
+            turns.push((engine, flink, rows));
         }
         for round in 1..=self.length.repeats {
-            for (engine, runs) in [
-                (Engine::Flink, &mut record.flink),
-                (Engine::Weir, &mut record.weir),
-            ] {
-                if let Some(&rows) = rows.get(&engine) {
-                    let run = self.run(cell, engine, flink.as_mut(), rows)?;
-                    eprintln!("  {round} {engine:?} {}", run.in_words());
-                    runs.push(run);
+            for (engine, flink, rows) in &mut turns {
+                let run = self.run(cell, *engine, flink.as_mut(), *rows)?;
+                eprintln!("  {round} {engine:?} {}", run.in_words());
+                match engine {
+                    Engine::Flink => record.flink.push(run),
+                    Engine::Stock => record.stock.push(run),
+                    Engine::Weir => record.weir.push(run),
                 }
             }
         }
         Ok(record)
+    }
+
+    /// Runs that do not count: one of Weir, and of Flink as many as it takes until its compilers
+    /// are done. Gives how many rows a run shall have.
+    fn warmed_up(&mut self, cell: &Cell, engine: Engine, flink: Option<&mut Flink>) -> Result<u64> {
+        let first = self.first_rows(cell, engine);
+        let mut flink = flink;
+        let mut run = self.run(cell, engine, flink.as_deref_mut(), first)?;
+        eprintln!("  - {engine:?} {}", run.in_words());
+        let mut rows = self.enough_rows(cell, first, &run);
+        if engine == Engine::Weir || self.length.quick {
+            return Ok(rows);
+        }
+        for _ in 1..MOST_WARM_UPS {
+            let next = self.run(cell, engine, flink.as_deref_mut(), rows)?;
+            eprintln!("  - {engine:?} {}", next.in_words());
+            let change = next.cost() / run.cost();
+            rows = self.enough_rows(cell, rows, &next);
+            run = next;
+            if (1.0 - SETTLED..=1.0 + SETTLED).contains(&change) {
+                break;
+            }
+        }
+        Ok(rows)
     }
 
     fn run(
@@ -146,7 +188,9 @@ impl Bench {
     ) -> Result<Run> {
         let warm_up = self.warm_up(cell);
         let run = match (engine, flink) {
-            (Engine::Flink, Some(flink)) => flink.run(&format!("n={rows} warm={warm_up}"))?,
+            (Engine::Flink | Engine::Stock, Some(flink)) => {
+                flink.run(&format!("n={rows} warm={warm_up}"))?
+            }
             _ => on_weir(cell, &self.jobs, rows, warm_up)?,
         };
         let parallelism = cell.setting.parallelism;

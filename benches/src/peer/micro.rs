@@ -282,6 +282,10 @@ impl Workload for Micro {
         told
     }
 
+    fn has_stock(&self) -> bool {
+        *self != Self::Broadcast
+    }
+
     fn job_file(&self) -> &'static str {
         match self {
             Self::Chained => "chained.yaml",
@@ -354,7 +358,7 @@ impl Workload for Micro {
             (_, Store::Heap) => 1_000_000,
         };
         match engine {
-            Engine::Flink => on_flink,
+            Engine::Flink | Engine::Stock => on_flink,
             Engine::Weir => on_flink * 3,
         }
     }
@@ -402,7 +406,9 @@ impl Workload for Micro {
     fn expected(&self, rows: u64, _parallelism: u32, engine: Engine) -> Expected {
         let mut sum = Sum::default();
         match engine {
-            Engine::Flink => self.results(rows, |fields| sum.add(fold(fields.iter().copied()))),
+            Engine::Flink | Engine::Stock => {
+                self.results(rows, |fields| sum.add(fold(fields.iter().copied())));
+            }
             Engine::Weir => {
                 let mut text = Vec::new();
                 self.results(rows, |fields| {

@@ -48,10 +48,10 @@ impl Results {
         if !self.records.is_empty() {
             writeln!(
                 out,
-                "\n| workload | state | parallelism | checkpoints | Flink, rows/s | ns CPU a row \
-                 | Weir, rows/s | ns CPU a row | rows/s, Weir to Flink | CPU a row, Flink to Weir \
-                 | to be reached |\n\
-                 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+                "\n| workload | state | parallelism | checkpoints | Flink as it comes, rows/s | Flink, rows/s \
+                 | ns CPU a row | Weir, rows/s | ns CPU a row | rows/s, Weir to Flink as it comes \
+                 | rows/s, Weir to Flink | CPU a row, Flink to Weir | to be reached |\n\
+                 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
             )?;
         }
         for record in &self.records {
@@ -138,14 +138,16 @@ fn write_row(out: &mut String, record: &Record) -> std::fmt::Result {
     };
     writeln!(
         out,
-        "| {} | {state} | {} | {} | {} | {} | {} | {} | {} | {} | {reached} |",
+        "| {} | {state} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {reached} |",
         record.cell.workload.in_words(),
         setting.parallelism,
         if setting.checkpoints { "1 s" } else { "off" },
+        millions(of(&record.stock, Run::rate)),
         millions(of(&record.flink, Run::rate)),
         ns(of(&record.flink, Run::cost)),
         millions(of(&record.weir, Run::rate)),
         ns(of(&record.weir, Run::cost)),
+        times(record.times_stock()),
         bold(times(record.times_rate())),
         times(record.times_cost()),
     )

@@ -13,6 +13,8 @@ use crate::{
 pub enum Engine {
     /// Apache Flink; a row of its result adds [`fold`](super::check::fold) of its fields.
     Flink,
+    /// The same with the source and the serializers that it brings.
+    Stock,
     /// Weir; a row adds the hash of its bytes, which costs less than to read the fields in it.
     Weir,
 }
@@ -58,6 +60,12 @@ pub trait Workload: Send + Sync {
 
     /// What the program for Flink is told, such as `workload=count` and `keys=1000`.
     fn on_flink(&self) -> Vec<String>;
+
+    /// Whether the program for Flink also has it with a source and serializers that Flink brings
+    /// (`style=stock`), beside those that were written for this comparison.
+    fn has_stock(&self) -> bool {
+        false
+    }
 
     /// Its job file, in `benches/jobs`.
     fn job_file(&self) -> &'static str;
