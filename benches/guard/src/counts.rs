@@ -7,9 +7,7 @@ use serde_json::{Value, json};
 
 use crate::Failure;
 
-/// By how many hundredths a count may be above the one that is kept.
-const TOLERANCE: f64 = 3.0;
-/// The same where another compiler has made the program: that alone moves counts.
+/// By how many hundredths a count may be above the one that is kept where another compiler has made the program: that alone moves counts.
 const OTHER_TOOLCHAIN: f64 = 20.0;
 
 /// The file of counts.
@@ -94,19 +92,24 @@ impl Counts {
     }
 
     /// Judges a count by the one that is kept.
-    pub(crate) fn compare(&self, path: &str, count: u64, by: &Toolchain) -> Verdict {
+    pub(crate) fn compare(
+        &self,
+        path: &str,
+        count: u64,
+        (by, tolerance): (&Toolchain, f64),
+    ) -> Verdict {
         let Some(&kept) = self.paths.get(path) else {
             return Verdict::New;
         };
         let may = match self.toolchain == *by {
-            true => TOLERANCE,
+            true => tolerance,
             false => OTHER_TOOLCHAIN,
         };
         let above = (count as f64 / kept.max(1) as f64 - 1.0) * 100.0;
         if above > may {
             let by = above;
             Verdict::Slower { by, may, kept }
-        } else if above < -TOLERANCE {
+        } else if above < -tolerance {
             Verdict::Faster(-above)
         } else {
             Verdict::Same(above)
@@ -190,18 +193,21 @@ mod tests {
     fn a_count_that_is_too_high_fails_and_others_do_not() {
         let mut kept = Counts::new(toolchain("rustc 1"));
         kept.insert("heap", 10_000);
-        let judge = |count| kept.compare("heap", count, &kept.toolchain);
+        let judge = |count| kept.compare("heap", count, (&kept.toolchain, 3.0));
         assert!(matches!(judge(10_299), Verdict::Same(_)));
         assert!(judge(10_301).fails());
         assert!(!judge(9_000).fails() && matches!(judge(9_000), Verdict::Faster(_)));
-        assert!(kept.compare("unheard-of", 1, &kept.toolchain).fails());
+        assert!(
+            kept.compare("unheard-of", 1, (&kept.toolchain, 3.0))
+                .fails()
+        );
     }
 
     #[test]
     fn another_compiler_may_move_a_count_further() {
         let mut kept = Counts::new(toolchain("rustc 1"));
         kept.insert("heap", 10_000);
-        let judge = |count| kept.compare("heap", count, &toolchain("rustc 2"));
+        let judge = |count| kept.compare("heap", count, (&toolchain("rustc 2"), 3.0));
         assert!(!judge(11_900).fails());
         assert!(judge(12_100).fails());
     }

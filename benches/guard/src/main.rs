@@ -127,7 +127,8 @@ fn check(options: &Options) -> Result<bool, Failure> {
         let mut counted = count(options, &callgrind, path, options.repeats)?;
         let judge = |counted: &[u64]| {
             let kept = kept.as_ref()?;
-            Some(kept.compare(path.name, counts::least(counted), &found.toolchain))
+            let by = (&found.toolchain, path.tolerance);
+            Some(kept.compare(path.name, counts::least(counted), by))
         };
         let mut verdict = judge(&counted);
         if let Some(Verdict::Slower { .. }) = verdict {

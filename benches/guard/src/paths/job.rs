@@ -13,7 +13,9 @@ use weir_operator::OperatorFactory;
 
 use crate::Failure;
 
-const KEYS: u32 = 1_000;
+/// So many that hardly two rows have the same: how many rows come in one call depends on the time
+/// that they take, and with it how many share what is done once a key and call.
+const KEYS: u32 = 1_000_000;
 
 /// The task behind the channel takes rows and drops them.
 pub(super) fn exchange(count: u32) -> Result<(), Failure> {
