@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::Failure;
 
-/// By how many hundredths a count may be above the one that is kept where another compiler has made the program: that alone moves counts.
+/// By how many hundredths a count may be above the one that is kept where another compiler has made
+/// the program: that alone moves counts.
 const OTHER_TOOLCHAIN: f64 = 20.0;
 
 /// The file of counts.
