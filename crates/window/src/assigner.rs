@@ -119,17 +119,19 @@ impl Assigner {
         }
     }
 
-    /// The windows without overlap that its sliding windows are made of, and how many of them one
-    /// begins behind the one before it; `None` where windows do not slide.
+    /// The windows without overlap that its windows of one size are made of, and how many of them
+    /// one begins behind the one before it; a tumbling window is a pane. `None` where windows have
+    /// another shape.
     #[must_use]
     pub fn panes(&self) -> Option<Panes> {
-        let Self::Sliding {
-            size,
-            slide,
-            offset,
-        } = *self
-        else {
-            return None;
+        let (size, slide, offset) = match *self {
+            Self::Sliding {
+                size,
+                slide,
+                offset,
+            } => (size, slide, offset),
+            Self::Tumbling { size, offset } => (size, size, offset),
+            Self::Session { .. } | Self::Calendar(_) | Self::Global => return None,
         };
         let (mut pane, mut rest) = (size, slide);
         while rest > 0 {

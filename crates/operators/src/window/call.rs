@@ -44,6 +44,8 @@ pub(super) struct Slot {
 pub(super) struct Call {
     slots: Vec<Slot>,
     by_window: HashMap<(u32, Window), u32, FixedState>,
+    /// Of each key the window that was asked for last, and its number: mostly the next one, too.
+    last: Vec<Option<(Window, u32)>>,
     /// Namespaces that are not keys of the call yet, and the keys that they are of.
     added: Column,
     of: Vec<u32>,
@@ -58,6 +60,9 @@ impl Call {
     pub(super) fn new(keys: usize) -> Self {
         Self {
             keys: keys as u32,
+            last: vec![None; keys],
+            // Most keys have rows in one window.
+            by_window: HashMap::with_capacity_and_hasher(keys, FixedState::default()),
             ..Self::default()
         }
     }
@@ -69,6 +74,12 @@ impl Call {
         (window, state): (Window, Window),
         is_new: bool,
     ) -> u32 {
+        let last = self.last.get_mut(key as usize);
+        if let Some(Some((of, slot))) = last
+            && *of == state
+        {
+            return *slot;
+        }
         let next = self.slots.len() as u32;
         let slot = *self.by_window.entry((key, state)).or_insert(next);
         if slot == next {
@@ -89,6 +100,9 @@ impl Call {
                 is_timed: false,
             });
             self.keys += 1;
+        }
+        if let Some(last) = last {
+            *last = Some((state, slot));
         }
         slot
     }

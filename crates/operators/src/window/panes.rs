@@ -1,5 +1,6 @@
-//! Sliding windows that fold their rows and ask for nothing but their end: they share what they
-//! have in common. A row is folded into one pane, and the windows it is in are merged out of panes.
+//! Windows of one size that fold their rows and ask for nothing but their end. Sliding ones share
+//! what they have in common: a row is folded into one pane, and the windows it is in are merged out
+//! of panes. A tumbling window is its only pane.
 //!
 //! INVARIANT: the next window of a key that ends and holds a row has its timer; that of the window
 //! behind it is set when it is due. So a pane has one timer, in however many windows it is.
@@ -25,6 +26,23 @@ struct Held<'a> {
     was_there: Vec<bool>,
     is_changed: Vec<bool>,
     results: Results,
+}
+
+/// A pane that a row of the call is in, as the watermark has it.
+#[derive(Clone, Copy)]
+struct Met {
+    pane: Window,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// None of its windows has given its result.
+    Open,
+    /// Some have.
+    Late,
+    /// All are gone.
+    Gone,
 }
 
 /// A window of a key that gives its result.
@@ -57,14 +75,21 @@ impl WindowOperator {
         let mut plan = self.begin_rows(cx, rows)?;
         let mut placed: Vec<(u32, u32)> = Vec::with_capacity(rows.len());
         let mut late: Vec<Due> = Vec::new();
+        // Rows next to each other are mostly in the same pane.
+        let mut met: Option<Met> = None;
         for (row, &key) in plan.keyed.key_of_row.iter().enumerate() {
             let time = rows.timestamps.get(row).copied().unwrap_or_default();
-            let pane = panes.of(time);
-            if self.is_gone(&plan, panes.last_window(pane)) {
+            let known = met.filter(|met| met.pane.start <= time && time < met.pane.end);
+            let Met { pane, state } = known.unwrap_or_else(|| self.meet(&plan, panes, time));
+            met = Some(Met { pane, state });
+            if state == State::Gone {
                 self.leave_out(&mut plan, row, time);
                 continue;
             }
             placed.push((row as u32, plan.slot(key, (pane, pane), false)));
+            if state == State::Open {
+                continue;
+            }
             // The latest first, as a row is put into its windows.
             let from = late.len();
             for window in panes.windows(pane) {
@@ -103,6 +128,21 @@ impl WindowOperator {
             }
         }
         Ok((plan, held.keep(cx)?))
+    }
+
+    /// The pane of a time.
+    fn meet(&self, plan: &Plan<'_>, panes: Panes, time: i64) -> Met {
+        let pane = panes.of(time);
+        let first = panes.windows(pane).next();
+        let is_over = |window: Window| window.max_timestamp() <= plan.watermark;
+        let state = if self.is_gone(plan, panes.last_window(pane)) {
+            State::Gone
+        } else if first.is_some_and(is_over) {
+            State::Late
+        } else {
+            State::Open
+        };
+        Met { pane, state }
     }
 
     /// Timers are due: windows give their results, and panes that are in no later one go.
