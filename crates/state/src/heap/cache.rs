@@ -414,8 +414,8 @@ mod tests {
                         let numbers: BTreeSet<u8> = numbers.into_iter().collect();
                         let numbers: Vec<u8> = numbers.into_iter().collect();
                         read(&mut cache, &numbers, &store, &model);
-                        let writes: Vec<_> = numbers.iter().map(|&key| (key, Some(value))).collect();
-                        write(&mut cache, &writes, &mut model);
+                        let writes = numbers.iter().map(|&key| (key, Some(value)));
+                        write(&mut cache, &writes.collect::<Vec<_>>(), &mut model);
                     }
                     Step::Freeze => frozen.push((cache.freeze(), model.clone())),
                     Step::Write(kept) if !frozen.is_empty() => {
