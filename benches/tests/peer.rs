@@ -58,7 +58,7 @@ fn both_engines_are_measured_and_what_was_found_is_written() {
     .unwrap();
     assert!(output.status.success(), "{log}");
     let out = String::from_utf8_lossy(&output.stdout);
-    let row = "| passthrough, chained |  | 1 | off | 0.010 M | 200000 | ";
+    let row = "| passthrough, chained |  | 1 | off | 0.010 M | 0.010 M | 200000 | ";
     assert!(out.contains(row), "{out}");
     assert!(out.contains("Reached: 1 of 1."), "{out}");
     let chart = fs::read_to_string(results.join("peer.svg")).unwrap();
