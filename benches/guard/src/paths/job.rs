@@ -6,10 +6,9 @@ use std::sync::Arc;
 use weir_guard::rig::{
     ROWS,
     job::{self, Job},
-    operator::{Count, Swallow},
+    operator::Count,
     rows::batches,
 };
-use weir_operator::OperatorFactory;
 
 use crate::Failure;
 
@@ -17,19 +16,10 @@ use crate::Failure;
 /// that they take, and with it how many share what is done once a key and call.
 const KEYS: u32 = 1_000_000;
 
-/// The task behind the channel takes rows and drops them.
-pub(super) fn exchange(count: u32) -> Result<(), Failure> {
-    run(Arc::new(Swallow::default()), count)
-}
-
-/// It counts the rows of each key.
+/// The task behind the channel counts the rows of each key.
 pub(super) fn count(count: u32) -> Result<(), Failure> {
-    run(Arc::new(Count::default()), count)
-}
-
-fn run(factory: Arc<dyn OperatorFactory>, count: u32) -> Result<(), Failure> {
     let job = Job {
-        factory,
+        factory: Arc::new(Count::default()),
         keyed: true,
         batches: Arc::new(batches(KEYS, ROWS)),
     };

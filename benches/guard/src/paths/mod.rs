@@ -42,10 +42,9 @@ pub(crate) struct Setting {
 }
 
 /// Paths without a component.
-const NATIVE: [Path; 6] = [
-    // Selects the key of each row of csv, routes it, packs it into the channel, takes it out.
-    job("exchange", |_, batches| job::exchange(batches)),
-    // The same, and counts the rows of each key: what a whole task does.
+const NATIVE: [Path; 5] = [
+    // Selects the key of each row of csv, routes it, packs it into the channel, takes it out, and
+    // counts the rows of each key: what a whole task does.
     job("keyed-count", |_, batches| job::count(batches)),
     // Reads and writes the state of the keys of a batch.
     native("heap-1e3", [200, 600], |_, batches| {

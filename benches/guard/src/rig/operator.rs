@@ -107,19 +107,6 @@ pub fn fill(state: &mut KeyedState, keys: u32) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Emits nothing, whatever comes.
-#[derive(Clone)]
-pub struct Swallow(Descriptor);
-
-impl Default for Swallow {
-    fn default() -> Self {
-        Self(Descriptor {
-            inputs: 1,
-            ..Descriptor::default()
-        })
-    }
-}
-
 /// Counts the rows of each key, and emits each row with nothing added.
 #[derive(Clone)]
 pub struct Count {
@@ -174,16 +161,6 @@ fn wrong(message: &str) -> Failed {
     }
 }
 
-impl OperatorFactory for Swallow {
-    fn descriptor(&self) -> &Descriptor {
-        &self.0
-    }
-
-    fn create(&self, _: &TaskInfo) -> Result<Box<dyn Operator>, Failed> {
-        Ok(Box::new(self.clone()))
-    }
-}
-
 impl OperatorFactory for Count {
     fn descriptor(&self) -> &Descriptor {
         &self.descriptor
@@ -191,28 +168,6 @@ impl OperatorFactory for Count {
 
     fn create(&self, _: &TaskInfo) -> Result<Box<dyn Operator>, Failed> {
         Ok(Box::new(self.clone()))
-    }
-}
-
-impl Operator for Swallow {
-    fn open(&mut self, _: &mut Box<Context>) -> Result<(), Failed> {
-        Ok(())
-    }
-
-    fn process(&mut self, _: &mut Box<Context>, _: u32, _: Rows<'_>) -> Result<Outcome, Failed> {
-        Ok(Outcome::default())
-    }
-
-    fn end_of_input(&mut self, _: &mut Box<Context>, _: u32) -> Result<Vec<Emitted>, Failed> {
-        Ok(Vec::new())
-    }
-
-    fn finish(&mut self, _: &mut Box<Context>) -> Result<Vec<Emitted>, Failed> {
-        Ok(Vec::new())
-    }
-
-    fn reset(&mut self, _: &mut Box<Context>) -> Result<(), Failed> {
-        Ok(())
     }
 }
 
