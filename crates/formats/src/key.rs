@@ -185,6 +185,65 @@ impl KeySelector for RowKey {
     }
 }
 
+/// The key is some bytes of a row, by their place in it, as one part.
+///
+/// ```
+/// use weir_formats::BytesKey;
+/// use weir_model::Column;
+/// use weir_operator::KeySelector;
+///
+/// let rows: Column = [&b"2024JFKSFO"[..], b"2024"].into_iter().collect();
+/// let (mut keys, mut bad) = (Column::new(), Vec::new());
+/// BytesKey::new(4, 3).select(rows.view(), &mut keys, &mut bad);
+/// assert_eq!(keys.get(0), b"\x03JFK");
+/// assert_eq!(bad[0].message, "there are no bytes 4 to 6: the row has 4 bytes");
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct BytesKey {
+    offset: usize,
+    length: usize,
+}
+
+impl BytesKey {
+    /// The key is so many bytes from `offset` (from 0) on.
+    #[must_use]
+    pub fn new(offset: usize, length: usize) -> Self {
+        Self { offset, length }
+    }
+
+    #[cold]
+    fn bad(self, row: u32, value: &[u8]) -> BadKey {
+        let (first, last) = (self.offset, self.offset + self.length - 1);
+        let bytes = value.len();
+        let message = format!("there are no bytes {first} to {last}: the row has {bytes} bytes");
+        BadKey { row, message }
+    }
+}
+
+impl KeySelector for BytesKey {
+    fn select(&self, values: ColumnView<'_>, keys: &mut Column, bad: &mut Vec<BadKey>) {
+        let mut length = Vec::new();
+        write_uvarint(self.length, &mut length);
+        let end = self.offset + self.length;
+        for (row, value) in (0..).zip(values.iter()) {
+            match value.get(self.offset..end) {
+                Some(part) => keys.push_with(|out| {
+                    out.extend_from_slice(&length);
+                    out.extend_from_slice(part);
+                }),
+                None => {
+                    keys.push(b"");
+                    bad.push(self.bad(row, value));
+                }
+            }
+        }
+    }
+
+    fn describe(&self) -> String {
+        format!("bytes {} to {}", self.offset, self.offset + self.length - 1)
+    }
+}
+
 /// Appends a number in groups of seven bits, the lowest first.
 fn write_uvarint(mut number: usize, out: &mut Vec<u8>) {
     while number >= 0x80 {

@@ -30,7 +30,7 @@ mod timestamp;
 
 pub use csv::{Field, Fields, count_fields, header_names, without_bom};
 pub use json::{Pointer, PointerError};
-pub use key::{CsvKey, JSON_OTHER, JSON_STRING, JsonKey, RowKey};
+pub use key::{BytesKey, CsvKey, JSON_OTHER, JSON_STRING, JsonKey, RowKey};
 pub use pairs::{Embed, JsonPairs};
 pub use splitter::{Cut, Malformed, Piece, Splitter};
 pub use timestamp::{BadTimestamp, TimeUnit, TimestampSelector};

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use weir_formats::{CsvKey, JsonKey, RowKey, TimestampSelector};
+use weir_formats::{BytesKey, CsvKey, JsonKey, RowKey, TimestampSelector};
 use weir_graph::{
     Endpoint, GraphError, Input as GraphInput, LogicalGraph, OperatorNode, Partitioning as Dealing,
     SinkNode, SourceNode,
@@ -266,6 +266,7 @@ impl JobFile {
             });
         match (key, format) {
             (Key::Row, _) => Ok(Arc::new(RowKey)),
+            (&Key::Bytes { offset, length }, _) => Ok(Arc::new(BytesKey::new(offset, length))),
             (Key::Json(pointers), Some(Format::Json) | None) => {
                 Ok(Arc::new(JsonKey::new(pointers.clone())))
             }

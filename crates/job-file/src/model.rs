@@ -544,6 +544,13 @@ pub enum Key {
     Json(Vec<Pointer>),
     /// `row`: the whole row.
     Row,
+    /// `bytes`: so many bytes of the row.
+    Bytes {
+        /// Where they begin, from 0.
+        offset: usize,
+        /// How many they are; not 0.
+        length: usize,
+    },
 }
 
 /// A sink.

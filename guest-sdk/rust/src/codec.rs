@@ -9,9 +9,9 @@ use crate::key::{read_uvarint, write_uvarint};
 
 /// A value that can be kept in state.
 ///
-/// Implemented for numbers, `bool`, `String`, `Vec<u8>`, `Option`, and tuples of these; for structs
-/// by [`record!`](crate::record), and by `Json<T>` with the feature `json`. Own types implement it
-/// in a few lines:
+/// Implemented for numbers, `bool`, `String`, `Vec<u8>`, `Option`, and tuples and arrays of these;
+/// for structs by [`record!`](crate::record), and by `Json<T>` with the feature `json`. Own types
+/// implement it in a few lines:
 ///
 /// ```
 /// use weir_guest::{Error, Result, StateCodec};
@@ -66,6 +66,7 @@ pub trait StateCodec: Sized + 'static {
 
 /// Appends one part of a composite value. For [`record!`](crate::record) and tuples.
 #[doc(hidden)]
+#[inline]
 pub fn put_part<T: StateCodec>(value: &T, out: &mut Vec<u8>) -> Result<()> {
     let start = out.len();
     value.encode(out)?;
@@ -82,6 +83,7 @@ pub fn put_part<T: StateCodec>(value: &T, out: &mut Vec<u8>) -> Result<()> {
 
 /// Takes one part off the front of a composite value. For [`record!`](crate::record) and tuples.
 #[doc(hidden)]
+#[inline]
 pub fn take_part<T: StateCodec>(input: &mut &[u8]) -> Result<T> {
     let length = T::WIDTH.or_else(|| read_uvarint(input));
     let (part, rest) = length
@@ -93,6 +95,7 @@ pub fn take_part<T: StateCodec>(input: &mut &[u8]) -> Result<T> {
 
 /// Checks that a composite value was read to its end.
 #[doc(hidden)]
+#[inline]
 pub fn nothing_left(rest: &[u8]) -> Result<()> {
     if rest.is_empty() {
         return Ok(());
@@ -114,11 +117,13 @@ macro_rules! little_endian {
                 $format.to_owned()
             }
 
+            #[inline]
             fn encode(&self, out: &mut Vec<u8>) -> Result<()> {
                 out.extend_from_slice(&self.to_le_bytes());
                 Ok(())
             }
 
+            #[inline]
             fn decode(bytes: &[u8]) -> Result<Self> {
                 let array = bytes.try_into();
                 let array = array.map_err(|_| {
@@ -141,11 +146,13 @@ impl StateCodec for bool {
         "bool".to_owned()
     }
 
+    #[inline]
     fn encode(&self, out: &mut Vec<u8>) -> Result<()> {
         out.push(u8::from(*self));
         Ok(())
     }
 
+    #[inline]
     fn decode(bytes: &[u8]) -> Result<Self> {
         match bytes {
             [0] => Ok(false),
@@ -162,10 +169,12 @@ impl StateCodec for () {
         "empty".to_owned()
     }
 
+    #[inline]
     fn encode(&self, _out: &mut Vec<u8>) -> Result<()> {
         Ok(())
     }
 
+    #[inline]
     fn decode(bytes: &[u8]) -> Result<Self> {
         nothing_left(bytes)
     }
@@ -176,11 +185,13 @@ impl StateCodec for String {
         "utf8".to_owned()
     }
 
+    #[inline]
     fn encode(&self, out: &mut Vec<u8>) -> Result<()> {
         out.extend_from_slice(self.as_bytes());
         Ok(())
     }
 
+    #[inline]
     fn decode(bytes: &[u8]) -> Result<Self> {
         Ok(std::str::from_utf8(bytes)?.to_owned())
     }
@@ -191,11 +202,13 @@ impl StateCodec for Vec<u8> {
         "bytes".to_owned()
     }
 
+    #[inline]
     fn encode(&self, out: &mut Vec<u8>) -> Result<()> {
         out.extend_from_slice(self);
         Ok(())
     }
 
+    #[inline]
     fn decode(bytes: &[u8]) -> Result<Self> {
         Ok(bytes.to_owned())
     }
@@ -206,11 +219,13 @@ impl<T: StateCodec> StateCodec for Option<T> {
         format!("option({})", T::format())
     }
 
+    #[inline]
     fn encode(&self, out: &mut Vec<u8>) -> Result<()> {
         out.push(u8::from(self.is_some()));
         self.as_ref().map_or(Ok(()), |value| value.encode(out))
     }
 
+    #[inline]
     fn decode(bytes: &[u8]) -> Result<Self> {
         match bytes.split_first() {
             Some((0, [])) => Ok(None),
@@ -244,11 +259,13 @@ macro_rules! tuple {
                 format!("({})", parts.join(","))
             }
 
+            #[inline]
             fn encode(&self, out: &mut Vec<u8>) -> Result<()> {
                 $(put_part(&self.$index, out)?;)+
                 Ok(())
             }
 
+            #[inline]
             fn decode(bytes: &[u8]) -> Result<Self> {
                 let mut rest = bytes;
                 let value = ($(take_part::<$name>(&mut rest)?,)+);
@@ -262,6 +279,38 @@ macro_rules! tuple {
 tuple!(A 0, B 1);
 tuple!(A 0, B 1, C 2);
 tuple!(A 0, B 1, C 2, D 3);
+tuple!(A 0, B 1, C 2, D 3, E 4);
+tuple!(A 0, B 1, C 2, D 3, E 4, F 5);
+tuple!(A 0, B 1, C 2, D 3, E 4, F 5, G 6);
+tuple!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
+
+/// Written as a tuple of so many parts.
+impl<T: StateCodec + Copy + Default, const N: usize> StateCodec for [T; N] {
+    const WIDTH: Option<usize> = match T::WIDTH {
+        Some(width) => Some(width * N),
+        None => None,
+    };
+
+    fn format() -> String {
+        format!("({})", vec![T::format(); N].join(","))
+    }
+
+    #[inline]
+    fn encode(&self, out: &mut Vec<u8>) -> Result<()> {
+        self.iter().try_for_each(|part| put_part(part, out))
+    }
+
+    #[inline]
+    fn decode(bytes: &[u8]) -> Result<Self> {
+        let mut rest = bytes;
+        let mut value = [T::default(); N];
+        for part in &mut value {
+            *part = take_part(&mut rest)?;
+        }
+        nothing_left(rest)?;
+        Ok(value)
+    }
+}
 
 /// Declares a struct that can be kept in state: each field in turn, by its own codec.
 ///

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::append::append_noting_ascii;
+use crate::codec::StateCodec;
 use crate::error::{Context, Error, Result};
 
 /// The key of the row in hand: one part per selected column or JSON pointer, in the order of the
@@ -89,6 +90,23 @@ impl<'a> Key<'a> {
                 "part {index} of the key, `{part}`, is not one of a JSON key"
             ))
         })
+    }
+
+    /// What part `index`, from 0, says of a key that the job file selects by `bytes:`.
+    ///
+    /// ```
+    /// use weir_guest::Key;
+    ///
+    /// // The key of a row that begins with the number 7, by `key: { bytes: { length: 8 } }`.
+    /// let encoded = Key::encode([7_u64.to_le_bytes()]);
+    /// assert_eq!(Key::from_encoded(&encoded).binary::<u64>(0).unwrap(), 7);
+    /// ```
+    ///
+    /// # Errors
+    /// If the key has no such part, or the part is no such value.
+    #[inline]
+    pub fn binary<T: StateCodec>(&self, index: usize) -> Result<T> {
+        T::decode(self.bytes(index)?)
     }
 
     /// The bytes of all parts, in order. Ends early where the encoding is broken.

@@ -42,8 +42,8 @@
 //! - of two inputs: [`KeyedCoProcess`], [`CoProcess`]; with rules that go to all subtasks:
 //!   [`KeyedBroadcastProcess`], [`BroadcastProcess`]; of any number: [`inputs!`],
 //!   [`Describe::inputs`], [`Describe::broadcast_input`]
-//! - rows: [`Row`], [`Decode`], [`Encode`], [`TextPart`], [`Csv`], [`Key`], [`object!`]; `Json`
-//!   with the feature `json`
+//! - rows: [`Row`], [`Decode`], [`Encode`], [`TextPart`], [`Csv`], [`Binary`], [`Key`],
+//!   [`object!`]; `Json` with the feature `json`
 //! - state of a key: [`Value`], [`List`], [`Map`], [`Reducing`], [`Aggregating`]; of the subtask:
 //!   [`OperatorList`], [`Broadcast`]; [`StateCodec`], [`record!`]
 //! - time: [`Timers`], [`Timer`]; windows: [`WindowAggregate`], [`WindowFunction`],
@@ -84,6 +84,7 @@ pub mod aggregate_bindings;
 #[doc(hidden)]
 pub mod bindings;
 mod append;
+mod binary;
 mod call;
 mod checkpointed;
 #[allow(
@@ -235,6 +236,7 @@ mod window;
 #[doc(hidden)]
 pub mod window_function_bindings;
 
+pub use binary::Binary;
 pub use checkpointed::{Checkpointed, Initialize, Snapshot};
 pub use codec::StateCodec;
 pub use csv::{Column, Csv, CsvRow};

@@ -140,7 +140,7 @@ fn never_equal(left: &Partitioning, right: &Partitioning) -> Option<String> {
     let parts = |of: &Partitioning| match of {
         Partitioning::Key(Key::Columns(columns)) => Some((false, columns.len())),
         Partitioning::Key(Key::Json(pointers)) => Some((true, pointers.len())),
-        Partitioning::Key(Key::Row) => Some((false, 1)),
+        Partitioning::Key(Key::Row | Key::Bytes { .. }) => Some((false, 1)),
         Partitioning::Automatic
         | Partitioning::Forward
         | Partitioning::Rebalance

@@ -64,6 +64,7 @@ fn a_key_is_described_by_its_parts_in_the_order_asked_for() {
         ),
         (&JsonKey::new(pointers[..1].to_vec()), "json /k"),
         (&RowKey, "row"),
+        (&BytesKey::new(8, 16), "bytes 8 to 23"),
     ] {
         assert_eq!(key.describe(), words);
     }
@@ -113,6 +114,25 @@ fn a_whole_row_is_one_part() {
     assert_eq!(keys.get(1)[..2], [0xac, 0x02]);
     assert_eq!(keys.get(1)[2..], long);
     assert!(bad.is_empty());
+}
+
+#[test]
+fn bytes_of_a_row_are_one_part_and_a_row_that_ends_before_has_no_key() {
+    let long: Vec<u8> = (0..=255).collect();
+    let (keys, bad) = select(&BytesKey::new(1, 255), &[&long, &long[1..], b"", &long]);
+    let whole = [&[0xff, 0x01], &long[1..]].concat();
+    let empty = &b""[..];
+    assert!(keys.iter().eq([&whole[..], empty, empty, &whole[..]]));
+    let bad: Vec<_> = bad.iter().map(|b| (b.row, b.message.as_str())).collect();
+    assert_eq!(
+        bad,
+        [
+            (1, "there are no bytes 1 to 255: the row has 255 bytes"),
+            (2, "there are no bytes 1 to 255: the row has 0 bytes"),
+        ]
+    );
+    let (keys, bad) = select(&BytesKey::new(0, 2), &[b"ab", b"abc"]);
+    assert!(keys.iter().eq([b"\x02ab", b"\x02ab"]) && bad.is_empty());
 }
 
 proptest! {

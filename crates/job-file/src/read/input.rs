@@ -8,7 +8,7 @@ use super::{
     fields::{Fields, text_of, this_is, wrong},
     job::Around,
     keys::{Key, Keys},
-    kinds::{Flag, Special, Words, WordsOr, reference_to},
+    kinds::{Flag, Special, Whole, Within, Words, WordsOr, reference_to},
 };
 use crate::{
     code,
@@ -62,12 +62,12 @@ pub(super) const BROADCAST: Key<Flag> = Key::of("broadcast", Flag::ANY)
 const KEY_KEYS: Keys = Keys {
     later: &[("guest", "select the key with `columns` or `json`")],
     rules: one_way,
-    ..Keys::of("key", &[&COLUMNS, &JSON, &ROW]).about(
+    ..Keys::of("key", &[&COLUMNS, &JSON, &BYTES, &ROW]).about(
         "`key`",
-        "What the key of a row is; one of these. A column that a row does not have, or a place \
-         that is missing or `null` in a JSON row, is an error of that row (W0106), and the \
-         `on-error` of the operator that reads it decides. An empty csv field is no error: the key is the empty \
-         text.",
+        "What the key of a row is; one of these. A column or bytes that a row does not have, or a \
+         place that is missing or `null` in a JSON row, is an error of that row (W0106), and the \
+         `on-error` of the operator that reads it decides. An empty csv field is no error: the key \
+         is the empty text.",
     )
 };
 
@@ -89,6 +89,30 @@ const JSON: Key<Special> = Key::of(
 .about("Places of a JSON row.")
 .without("the key is selected in another way")
 .example("/user");
+
+const BYTES: Key<Within> = Key::of("bytes", Within(&BYTES_KEYS))
+    .about("Bytes of a row at a fixed place in it, of whatever format.")
+    .without("the key is selected in another way")
+    .example("{ offset: 0, length: 8 }");
+
+const BYTES_KEYS: Keys = Keys::of("key-bytes", &[&OFFSET, &LENGTH]).about(
+    "`bytes`",
+    "The key is these bytes of a row: for rows of numbers or texts of fixed width, such as the rows \
+     that a component writes in binary form.",
+);
+
+const OFFSET: Key<Whole> = Key::of("offset", Whole::between(0, LONGEST_ROW))
+    .about("Where the bytes begin, from 0.")
+    .usual("0")
+    .example("8");
+
+const LENGTH: Key<Whole> = Key::of("length", Whole::between(1, LONGEST_ROW))
+    .about("How many they are.")
+    .needed()
+    .example("8");
+
+/// No place in a row is further from its beginning.
+const LONGEST_ROW: u64 = 1 << 30;
 
 const ROW: Key<Flag> = Key::of("row", Flag::only(true))
     .about("The whole row is the key.")
@@ -316,7 +340,7 @@ fn key(node: &Node, name: Span, report: &mut Report) -> Option<(model::Key, Vec<
         [] => {
             report
                 .error(code::KEY, "`key` does not say what the key is")
-                .at(node.span, "needs `columns`, `json` or `row`");
+                .at(node.span, "needs `columns`, `json`, `bytes` or `row`");
             return None;
         }
         [first, others @ ..] => {
@@ -347,6 +371,16 @@ fn key(node: &Node, name: Span, report: &mut Report) -> Option<(model::Key, Vec<
             model::Key::Json(not_empty(pointers, node, report)?),
             places(),
         ));
+    }
+    if one.key == BYTES.name {
+        let fields = fields.within(&BYTES, report)?;
+        let length = fields.int(&LENGTH, report);
+        let offset = match fields.entry(&OFFSET) {
+            Some(_) => fields.int(&OFFSET, report)?,
+            None => 0,
+        };
+        let (offset, length) = (offset as usize, length? as usize);
+        return Some((model::Key::Bytes { offset, length }, places()));
     }
     match fields.boolean(&ROW, report)? {
         (true, _) => Some((model::Key::Row, places())),

@@ -110,7 +110,7 @@ fn base() -> Json {
             "joined": {
                 "inputs": [
                     { "from": "clicks", "key": { "columns": 0 } },
-                    { "from": "clicks", "key": { "columns": 0 } },
+                    { "from": "clicks", "key": { "bytes": { "length": 4 } } },
                 ],
                 "join": { "interval": { "before": "1s", "after": "1s" } },
             },
@@ -172,6 +172,7 @@ fn place(id: &str) -> &'static str {
         "temporal" => "/operators/looked-up/join/temporal",
         "input" => "/operators/cart/inputs/0",
         "key" => "/operators/cart/inputs/0/key",
+        "key-bytes" => "/operators/joined/inputs/1/key/bytes",
         "dead-letters" => "/operators/cart/on-error",
         "limits" => "/operators/cart/limits",
         "sink" | "file-sink" => "/sinks/out",
@@ -277,7 +278,7 @@ fn without(id: &str, key: &str) -> Json {
             remove("/operators/paired/join/window", "tumbling")
         }
         ("operator", "join") => remove("/operators/cart", "component"),
-        ("key", "json" | "row") => remove("/operators/cart/inputs/0/key", "columns"),
+        ("key", "json" | "bytes" | "row") => remove("/operators/cart/inputs/0/key", "columns"),
         ("input", "partitioning" | "broadcast") => remove("/operators/cart/inputs/0", "key"),
         ("sink", "key" | "partitioning" | "broadcast") => {}
         ("postgres-sink", "host" | "port" | "user" | "database") => remove("/sinks/table", "url"),
@@ -418,6 +419,7 @@ fn what_need_not_be_written_can_be_left_out() {
         ("checkpoint", "dir"),
         ("key", "columns"),
         ("key", "json"),
+        ("key", "bytes"),
         ("key", "row"),
         ("timestamp", "column"),
         ("timestamp", "json"),
@@ -502,7 +504,7 @@ fn every_word_of_the_schema_is_known() {
 }
 
 /// Values of all kinds, as they are written.
-const VALUES: [&str; 55] = [
+const VALUES: [&str; 57] = [
     "~",
     "true",
     "false",
@@ -553,6 +555,8 @@ const VALUES: [&str; 55] = [
     "{ columns: 0 }",
     "{ json: /a }",
     "{ row: true }",
+    "{ length: 8 }",
+    "{ bytes: { length: 8 } }",
     "{ dead-letter: refused }",
     "{ column: 1 }",
     "{ mode: at-most-once }",

@@ -203,6 +203,9 @@ fn show_input(input: &Input) -> String {
         Partitioning::Broadcast => "broadcast".to_owned(),
         Partitioning::Global => "global".to_owned(),
         Partitioning::Key(Key::Row) => "by the row".to_owned(),
+        Partitioning::Key(Key::Bytes { offset, length }) => {
+            format!("by {length} bytes from {offset} on")
+        }
         Partitioning::Key(Key::Columns(columns)) => format!("by {columns:?}"),
         Partitioning::Key(Key::Json(pointers)) => {
             let all: Vec<_> = pointers.iter().map(|pointer| pointer.as_str()).collect();
