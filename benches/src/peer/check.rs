@@ -27,16 +27,20 @@ pub fn text(field: &str) -> u64 {
     (field.len() as u64).wrapping_mul(31).wrapping_add(last)
 }
 
-/// What a row of numbers in decimal, separated by commas, adds to the sum; `None` where it is none.
+/// The numbers of a row that is nothing but numbers of eight bytes, little-endian; `None` where it
+/// is none.
 #[must_use]
-pub fn fold_numbers(row: &[u8]) -> Option<u64> {
-    let row = std::str::from_utf8(row).ok()?;
-    let number = |field: &str| match field.strip_prefix('-') {
-        None => field.parse::<u64>().ok(),
-        Some(_) => field.parse::<i64>().ok().map(i64::cast_unsigned),
-    };
-    let fields: Option<Vec<u64>> = row.split(',').map(number).collect();
-    fields.map(fold)
+pub fn numbers(row: &[u8]) -> Option<impl Iterator<Item = u64>> {
+    let (numbers, rest) = row.as_chunks::<8>();
+    let numbers = numbers.iter().map(|number| u64::from_le_bytes(*number));
+    rest.is_empty().then_some(numbers)
+}
+
+/// The numbers of a row that has so many; `None` where it is none.
+#[must_use]
+pub fn fields<const N: usize>(row: &[u8]) -> Option<[u64; N]> {
+    let row: &[[u8; 8]; N] = row.as_chunks().0.try_into().ok()?;
+    Some(row.map(u64::from_le_bytes))
 }
 
 /// What a result comes to: how many rows, and the sum over them.
@@ -75,11 +79,13 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_numbers_is_folded_field_by_field() {
-        assert_eq!(fold_numbers(b"1,2"), Some(fold([1, 2])));
-        assert_eq!(fold_numbers(b"7,-1"), Some(fold([7, u64::MAX])));
-        assert_eq!(fold_numbers(b"1,"), None);
-        assert_eq!(fold_numbers(b"1,x"), None);
+    fn a_row_of_numbers_is_read_field_by_field() {
+        let row = [7_u64, u64::MAX].map(u64::to_le_bytes).concat();
+        assert!(numbers(&row).unwrap().eq([7, u64::MAX]));
+        assert_eq!(fields(&row), Some([7, u64::MAX]));
+        assert_eq!(fields::<1>(&row), None);
+        assert_eq!(fields::<3>(&row), None);
+        assert!(numbers(&row[1..]).is_none());
         let mut sum = Sum::default();
         [u64::MAX, 3].into_iter().for_each(|row| sum.add(row));
         assert_eq!(sum, Sum { rows: 2, sum: 2 });

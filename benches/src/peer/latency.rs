@@ -13,7 +13,7 @@ use std::{
 use weir_model::Rows;
 
 use super::{
-    check::{STEP, mix},
+    check::{STEP, fields, mix},
     drain::{Drain, Look},
     made::{Made, Stream},
     tally::{Begin, Tally},
@@ -21,7 +21,6 @@ use super::{
 };
 use crate::{
     backend::Store,
-    decimal::write_decimal,
     error::{Error, Result},
 };
 
@@ -101,7 +100,7 @@ struct Dated {
 
 impl Stream for Dated {
     fn row_bytes(&self) -> usize {
-        24
+        16
     }
 
     fn has_times(&self) -> bool {
@@ -109,9 +108,8 @@ impl Stream for Dated {
     }
 
     fn row(&self, i: u64, out: &mut Vec<u8>) -> i64 {
-        write_decimal(key(i), out);
-        out.push(b',');
-        write_decimal(nanos(self.begun), out);
+        let row = [key(i), nanos(self.begun)].map(u64::to_le_bytes);
+        out.extend_from_slice(row.as_flattened());
         0
     }
 }
@@ -132,19 +130,13 @@ impl Look for Ages {
         let mut sum = 0_u64;
         for (row, at) in rows.values.iter().zip(before..) {
             // What cannot be read adds nothing: then the sum is wrong, which is told.
-            let mut fields = row.split(|&byte| byte == b',').skip(1).map(number);
-            let (count, made) = (fields.next().flatten(), fields.next().flatten());
-            sum = sum.wrapping_add(count.unwrap_or(0));
+            let [_, count, made] = fields(row).unwrap_or([0; 3]);
+            sum = sum.wrapping_add(count);
             if at >= self.warm_up {
-                micros.push(now.saturating_sub(made.unwrap_or(0)) / 1_000);
+                micros.push(now.saturating_sub(made) / 1_000);
             }
         }
         drop(micros);
         tally.seen(rows.len() as u64, sum);
     }
-}
-
-/// A number in decimal.
-pub(super) fn number(text: &[u8]) -> Option<u64> {
-    std::str::from_utf8(text).ok()?.parse().ok()
 }

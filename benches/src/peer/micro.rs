@@ -7,7 +7,7 @@ use weir_operator::SourceFactory;
 
 use super::{
     cell::Setting,
-    check::{STEP, Sum, fold, fold_numbers, mix},
+    check::{STEP, Sum, fold, mix, numbers},
     drain::{Drain, Hashes, HashesBut, Kept, Look},
     made::{Made, Stream},
     tally::{Begin, Tally},
@@ -16,7 +16,6 @@ use super::{
 };
 use crate::{
     backend::Store,
-    decimal::write_decimal,
     error::{Context, Result},
 };
 
@@ -30,8 +29,8 @@ const SPARSE: Pace = Pace { rows: 1, ms: 10 };
 
 /// How many rules are broadcast.
 const RULES: u64 = 1_000;
-/// How a row ends that says that a rule has come.
-const ACKNOWLEDGED: &[u8] = b",-1";
+/// How a row ends that says that a rule has come: -1. No rule is as large.
+const ACKNOWLEDGED: &[u8] = &[0xff; 8];
 
 /// A workload of one operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,14 +108,17 @@ impl Stream for Rows {
     }
 
     fn row(&self, i: u64, out: &mut Vec<u8>) -> i64 {
-        let [key, value, time] = self.fields(i);
-        write_decimal(key, out);
-        out.push(b',');
-        write_decimal(value, out);
-        out.push(b',');
-        write_decimal(time, out);
+        let row = self.fields(i);
+        write_row(&row, out);
+        let [_, _, time] = row;
         time.cast_signed()
     }
+}
+
+/// Appends the numbers of a row, eight bytes each, little-endian.
+#[inline]
+fn write_row<const N: usize>(fields: &[u64; N], out: &mut Vec<u8>) {
+    out.extend_from_slice(fields.map(u64::to_le_bytes).as_flattened());
 }
 
 /// Rule `r` is 16 bits of its number.
@@ -128,7 +130,7 @@ fn rule(number: u64) -> u64 {
 
 impl Stream for Rules {
     fn row_bytes(&self) -> usize {
-        9
+        16
     }
 
     fn has_times(&self) -> bool {
@@ -136,9 +138,7 @@ impl Stream for Rules {
     }
 
     fn row(&self, i: u64, out: &mut Vec<u8>) -> i64 {
-        write_decimal(i, out);
-        out.push(b',');
-        write_decimal(rule(i), out);
+        write_row(&[i, rule(i)], out);
         0
     }
 }
@@ -410,16 +410,11 @@ impl Workload for Micro {
                 self.results(rows, |fields| sum.add(fold(fields.iter().copied())));
             }
             Engine::Weir => {
-                let mut text = Vec::new();
+                let mut row = Vec::new();
                 self.results(rows, |fields| {
-                    text.clear();
-                    for (at, &field) in fields.iter().enumerate() {
-                        if at > 0 {
-                            text.push(b',');
-                        }
-                        write_decimal(field, &mut text);
-                    }
-                    sum.add(hash64(&text));
+                    row.clear();
+                    row.extend(fields.iter().flat_map(|field| field.to_le_bytes()));
+                    sum.add(hash64(&row));
                 });
             }
         }
@@ -429,10 +424,9 @@ impl Workload for Micro {
     fn verify(&self, rows: u64, parallelism: u32, found: &[Vec<u8>]) -> Result<()> {
         let mut sum = Sum::default();
         for row in found {
-            let added = fold_numbers(row).with_context(|| {
-                format!("`{}` is no row of numbers", String::from_utf8_lossy(row))
-            });
-            sum.add(added?);
+            let fields = numbers(row);
+            let fields = fields.with_context(|| format!("{row:x?} is no row of numbers"));
+            sum.add(fold(fields?));
         }
         self.expected(rows, parallelism, Engine::Flink).judge(sum)
     }
@@ -476,21 +470,26 @@ mod tests {
     fn a_row_is_written_as_its_fields_and_has_its_time() {
         let rows = Micro::Window.rows();
         for i in [0, 1, 99_999] {
-            let mut text = Vec::new();
-            let time = rows.row(i, &mut text);
+            let mut row = Vec::new();
+            let time = rows.row(i, &mut row);
             let [key, value, at] = rows.fields(i);
-            assert_eq!(text, format!("{key},{value},{at}").into_bytes());
+            assert!(numbers(&row).unwrap().eq([key, value, at]));
             assert_eq!(time.cast_unsigned(), at);
         }
     }
 
     #[test]
     fn a_result_with_another_row_is_refused() {
-        let rows = |value: u64| vec![format!("1,{value},2").into_bytes()];
-        assert!(Micro::Chained.verify(1, 1, &rows(0)).is_err());
+        let written = |fields| {
+            let mut row = Vec::new();
+            write_row::<3>(&fields, &mut row);
+            vec![row]
+        };
         let [key, value, time] = Micro::Chained.rows().fields(0);
-        let right = vec![format!("{key},{value},{time}").into_bytes()];
+        let right = written([key, value, time]);
         assert!(Micro::Chained.verify(1, 1, &right).is_ok());
+        let wrong = written([key, value + 1, time]);
+        assert!(Micro::Chained.verify(1, 1, &wrong).is_err());
         assert!(Micro::Chained.verify(1, 1, &[b"x".to_vec()]).is_err());
     }
 }

@@ -16,9 +16,8 @@ use weir_operator::{
 };
 
 use super::{
-    check::{STEP, mix},
+    check::{STEP, fields, mix},
     drain::{Drain, Look},
-    latency::number,
     micro::Micro,
     tally::{Begin, Tally},
     weir::{self, Ends, Job},
@@ -91,11 +90,10 @@ impl Counts {
 impl Look for Counts {
     fn look(&self, rows: Rows<'_>, tally: &Tally) {
         for row in rows.values.iter() {
-            let mut fields = row.split(|&byte| byte == b',').map(number);
-            let (key, count) = (fields.next().flatten(), fields.next().flatten());
             // What cannot be read is missing in the end.
-            let place = key.and_then(|key| self.0.get(key as usize));
-            if let Some((place, count)) = place.zip(count) {
+            if let Some([key, count]) = fields(row)
+                && let Some(place) = self.0.get(key as usize)
+            {
                 place.fetch_max(count, Ordering::Relaxed);
             }
         }

@@ -1,6 +1,6 @@
-//! Counts the rows of each key and emits `key,count`.
+//! Counts the rows of each key and emits the key and its count. The key is a number.
 
-use weir_guest::{Ctx, KeyedDescribe, KeyedProcess, Result, Row, Value, operator};
+use weir_guest::{Binary, Ctx, KeyedDescribe, KeyedProcess, Result, Row, Value, operator};
 
 #[derive(Default)]
 struct Count {
@@ -9,16 +9,16 @@ struct Count {
 
 impl KeyedProcess for Count {
     type In = Vec<u8>;
-    type Out = String;
+    type Out = Binary<(u64, u64)>;
 
     fn describe(&mut self, d: &mut KeyedDescribe) {
         d.value("count", &mut self.count).prefetch();
     }
 
-    fn process(&mut self, _row: Row<Vec<u8>>, ctx: &mut Ctx<String>) -> Result<()> {
+    fn process(&mut self, _row: Row<Self::In>, ctx: &mut Ctx<Self::Out>) -> Result<()> {
         let count = self.count.get()?.copied().unwrap_or(0) + 1;
         self.count.set(count)?;
-        ctx.emit((ctx.key(), ",", count))
+        ctx.emit((ctx.key().binary(0)?, count))
     }
 }
 
@@ -32,9 +32,12 @@ mod tests {
     #[test]
     fn each_key_has_a_count_of_its_own() {
         let mut counts = Harness::open::<Count, _>("null").unwrap();
-        let rows = [("7", "7,0,1"), ("8", "8,1,1"), ("7", "7,2,1")];
+        let rows = [7_u64, 8, 7].map(|key| (key.to_le_bytes(), "row"));
         let out = counts.keyed(rows).unwrap();
-        assert_eq!(out.main(), ["7,1", "8,1", "7,2"]);
+        assert_eq!(
+            out.binary::<(u64, u64)>().unwrap(),
+            [(7, 1), (8, 1), (7, 2)]
+        );
         // Counts come with the batch and go back with its result.
         assert!(counts.imports().is_empty());
     }

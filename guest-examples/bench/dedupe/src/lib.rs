@@ -1,8 +1,6 @@
-//! Lets the first row of each key and value pass, as `key,value`.
+//! Lets the first row of each key and value pass, as key and value. Rows are key, value and time.
 
-use weir_guest::{Csv, Ctx, KeyedDescribe, KeyedProcess, Map, Result, Row, columns, operator};
-
-columns! { _, VALUE }
+use weir_guest::{Binary, Ctx, KeyedDescribe, KeyedProcess, Map, Result, Row, operator};
 
 #[derive(Default)]
 struct Dedupe {
@@ -11,24 +9,24 @@ struct Dedupe {
 }
 
 impl KeyedProcess for Dedupe {
-    type In = Csv;
-    type Out = String;
+    type In = Binary<(u64, u64, u64)>;
+    type Out = Binary<(u64, u64)>;
 
     fn describe(&mut self, d: &mut KeyedDescribe) {
         d.map("seen", &mut self.seen).prefetch();
     }
 
-    fn prefetch(&mut self, row: &Row<Csv>) -> Result<()> {
-        self.seen.prefetch(row.get::<u64>(VALUE)?)
+    fn prefetch(&mut self, row: &Row<Self::In>) -> Result<()> {
+        self.seen.prefetch(row.value.1)
     }
 
-    fn process(&mut self, row: Row<Csv>, ctx: &mut Ctx<String>) -> Result<()> {
-        let value = row.get::<u64>(VALUE)?;
+    fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<Self::Out>) -> Result<()> {
+        let (key, value, _) = row.value;
         if self.seen.contains(value)? {
             return Ok(());
         }
         self.seen.put(value, ())?;
-        ctx.emit((ctx.key(), ",", value))
+        ctx.emit((key, value))
     }
 }
 
@@ -37,19 +35,18 @@ operator!(Dedupe);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weir_guest::testing::Harness;
+    use weir_guest::testing::{Harness, binary};
 
     #[test]
     fn a_value_passes_the_first_time_for_each_key() {
         let mut firsts = Harness::open::<Dedupe, _>("null").unwrap();
-        let rows = [
-            ("7", "7,1,0"),
-            ("7", "7,2,0"),
-            ("7", "7,1,0"),
-            ("8", "8,1,0"),
-        ];
+        let rows = [(7_u64, 1_u64), (7, 2), (7, 1), (8, 1)];
+        let rows = rows.map(|(key, value)| (key.to_le_bytes(), binary((key, value, 0_u64))));
         let out = firsts.keyed(rows).unwrap();
-        assert_eq!(out.main(), ["7,1", "7,2", "8,1"]);
+        assert_eq!(
+            out.binary::<(u64, u64)>().unwrap(),
+            [(7, 1), (7, 2), (8, 1)]
+        );
         assert_eq!(firsts.imports(), ["map-get", "map-put"]);
     }
 }

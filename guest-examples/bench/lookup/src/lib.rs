@@ -1,40 +1,44 @@
-//! Rows `key,value,…` look up a rule by their value and emit `key,rule`. Rules `number,rule` come
-//! by a broadcast input; each is acknowledged by each subtask with `number,-1`.
+//! Rows of key, value and time look up a rule by their value and emit key and rule. Rules, of
+//! number and rule, come by a broadcast input; each is acknowledged by each subtask with its number
+//! and -1.
 
 use weir_guest::{
-    Broadcast, BroadcastProcess, Csv, Ctx, Describe, Error, Result, Row, columns, operator,
+    Binary, Broadcast, BroadcastProcess, Ctx, Describe, Error, Result, Row, operator,
 };
-
-columns! { KEY, VALUE }
 
 /// How many rules there are.
 const RULES: u64 = 1_000;
 
 #[derive(Default)]
 struct Lookup {
-    rules: Broadcast<u64, u64>,
+    rules: Broadcast<u64, i64>,
 }
 
 impl BroadcastProcess for Lookup {
-    type In = Csv;
-    type BroadcastIn = Csv;
-    type Out = String;
+    type In = Binary<(u64, u64, u64)>;
+    type BroadcastIn = Binary<(u64, i64)>;
+    type Out = Binary<(u64, i64)>;
 
     fn describe(&mut self, d: &mut Describe) {
         d.broadcast("rules", &mut self.rules);
     }
 
-    fn process(&mut self, row: Row<Csv>, ctx: &mut Ctx<String>) -> Result<()> {
-        let number = row.get::<u64>(VALUE)? % RULES;
+    fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<Self::Out>) -> Result<()> {
+        let (key, value, _) = row.value;
+        let number = value % RULES;
         let rule = self.rules.get(number)?.copied();
         let rule = rule.ok_or_else(|| Error::new(format!("there is no rule {number}")))?;
-        ctx.emit((&*row.text(KEY)?, ",", rule))
+        ctx.emit((key, rule))
     }
 
-    fn process_broadcast(&mut self, row: Row<Csv>, ctx: &mut Ctx<String>) -> Result<()> {
-        let number = row.get::<u64>(KEY)?;
-        self.rules.put(number, row.get::<u64>(VALUE)?)?;
-        ctx.emit((number, ",-1"))
+    fn process_broadcast(
+        &mut self,
+        row: Row<Self::BroadcastIn>,
+        ctx: &mut Ctx<Self::Out>,
+    ) -> Result<()> {
+        let (number, rule) = row.value;
+        self.rules.put(number, rule)?;
+        ctx.emit((number, -1))
     }
 }
 
@@ -43,16 +47,19 @@ operator!(Lookup);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weir_guest::testing::Harness;
+    use weir_guest::testing::{Harness, binary};
 
     #[test]
     fn rows_look_up_rules_that_have_come() {
         let mut lookup = Harness::open::<Lookup, _>("null").unwrap();
-        let out = lookup.broadcast(["1,50", "2,60"]).unwrap();
-        assert_eq!(out.main(), ["1,-1", "2,-1"]);
-        let out = lookup.rows(["7,1002,0", "8,1,0"]).unwrap();
-        assert_eq!(out.main(), ["7,60", "8,50"]);
-        let (row, why) = lookup.rows(["7,3,0"]).unwrap().poisoned.unwrap();
+        let rules = [(1_u64, 50_i64), (2, 60)].map(binary);
+        let out = lookup.broadcast(rules).unwrap();
+        assert_eq!(out.binary::<(u64, i64)>().unwrap(), [(1, -1), (2, -1)]);
+        let rows = [(7_u64, 1002_u64, 0_u64), (8, 1, 0)].map(binary);
+        let out = lookup.rows(rows).unwrap();
+        assert_eq!(out.binary::<(u64, i64)>().unwrap(), [(7, 60), (8, 50)]);
+        let out = lookup.rows([binary((7_u64, 3_u64, 0_u64))]).unwrap();
+        let (row, why) = out.poisoned.unwrap();
         assert_eq!((row, why.as_str()), (0, "there is no rule 3"));
     }
 }

@@ -1,19 +1,17 @@
-//! Sums up the values of each key and window, and emits `key,sum`.
+//! Sums up the values of each key and window, and emits key and sum. Rows are key, value and time.
 
-use weir_guest::{Csv, CsvRow, Ctx, Result, Window, WindowAggregate, columns, operator};
-
-columns! { _, VALUE }
+use weir_guest::{Binary, Ctx, Result, Window, WindowAggregate, operator};
 
 #[derive(Default)]
 struct Sum;
 
 impl WindowAggregate for Sum {
-    type In = Csv;
+    type In = Binary<(u64, u64, u64)>;
     type Accumulator = u64;
-    type Out = String;
+    type Out = Binary<(u64, u64)>;
 
-    fn add(&mut self, sum: &mut u64, row: CsvRow<'_>) -> Result<()> {
-        *sum += row.get::<u64>(VALUE)?;
+    fn add(&mut self, sum: &mut u64, (_, value, _): (u64, u64, u64)) -> Result<()> {
+        *sum += value;
         Ok(())
     }
 
@@ -22,8 +20,8 @@ impl WindowAggregate for Sum {
         Ok(())
     }
 
-    fn result(&mut self, _: Window, sum: u64, ctx: &mut Ctx<String>) -> Result<()> {
-        ctx.emit((ctx.key(), ",", sum))
+    fn result(&mut self, _: Window, sum: u64, ctx: &mut Ctx<Self::Out>) -> Result<()> {
+        ctx.emit((ctx.key().binary(0)?, sum))
     }
 }
 
@@ -32,7 +30,7 @@ operator!(Sum, aggregate);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weir_guest::testing::Harness;
+    use weir_guest::testing::{Harness, binary};
 
     #[test]
     fn values_of_a_window_are_summed_up() {
@@ -41,7 +39,8 @@ mod tests {
             start: 0,
             end: 10_000,
         };
-        let out = sums.window("7", window, ["7,1,5", "7,41,6"]).unwrap();
-        assert_eq!(out.main(), ["7,42"]);
+        let rows = [(7_u64, 1_u64, 5_u64), (7, 41, 6)].map(binary);
+        let out = sums.window(7_u64.to_le_bytes(), window, rows).unwrap();
+        assert_eq!(out.binary::<(u64, u64)>().unwrap(), [(7, 42)]);
     }
 }

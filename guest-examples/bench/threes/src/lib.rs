@@ -1,11 +1,7 @@
-//! Collects three values of each key, then emits `key,sum` of them and begins anew. How many there
-//! are is kept apart: adding to the list does not read it.
+//! Collects three values of each key, then emits the key and their sum and begins anew. How many
+//! there are is kept apart: adding to the list does not read it. Rows are key, value and time.
 
-use weir_guest::{
-    Csv, Ctx, KeyedDescribe, KeyedProcess, List, Result, Row, Value, columns, operator,
-};
-
-columns! { _, VALUE }
+use weir_guest::{Binary, Ctx, KeyedDescribe, KeyedProcess, List, Result, Row, Value, operator};
 
 /// How many values make a sum.
 const FULL: u32 = 3;
@@ -17,16 +13,17 @@ struct Threes {
 }
 
 impl KeyedProcess for Threes {
-    type In = Csv;
-    type Out = String;
+    type In = Binary<(u64, u64, u64)>;
+    type Out = Binary<(u64, u64)>;
 
     fn describe(&mut self, d: &mut KeyedDescribe) {
         d.list("values", &mut self.values);
         d.value("size", &mut self.size).prefetch();
     }
 
-    fn process(&mut self, row: Row<Csv>, ctx: &mut Ctx<String>) -> Result<()> {
-        self.values.add(row.get(VALUE)?)?;
+    fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<Self::Out>) -> Result<()> {
+        let (key, value, _) = row.value;
+        self.values.add(value)?;
         let size = self.size.get()?.copied().unwrap_or(0) + 1;
         if size < FULL {
             return self.size.set(size);
@@ -34,7 +31,7 @@ impl KeyedProcess for Threes {
         let sum: u64 = self.values.get()?.iter().sum();
         self.values.clear()?;
         self.size.clear()?;
-        ctx.emit((ctx.key(), ",", sum))
+        ctx.emit((key, sum))
     }
 }
 
@@ -43,18 +40,19 @@ operator!(Threes);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weir_guest::testing::Harness;
+    use weir_guest::testing::{Harness, binary};
 
     #[test]
     fn each_third_value_of_a_key_completes_a_sum() {
         let mut threes = Harness::open::<Threes, _>("null").unwrap();
-        let rows = [("7", "7,1,0"), ("8", "8,9,0"), ("7", "7,2,0")];
-        assert!(threes.keyed(rows).unwrap().main().is_empty());
-        assert_eq!((threes.held("values"), threes.held("size")), (3, 2));
-        let rows = [("7", "7,3,0"), ("7", "7,4,0")];
-        assert_eq!(threes.keyed(rows).unwrap().main(), ["7,6"]);
-        let rows = [("7", "7,5,0"), ("7", "7,6,0")];
-        assert_eq!(threes.keyed(rows).unwrap().main(), ["7,15"]);
-        assert_eq!((threes.held("values"), threes.held("size")), (1, 1));
+        let mut sums = |rows: &[(u64, u64)]| {
+            let row = |&(key, value): &(u64, u64)| (key.to_le_bytes(), binary((key, value, 0_u64)));
+            let out = threes.keyed(rows.iter().map(row)).unwrap();
+            let held = (threes.held("values"), threes.held("size"));
+            (out.binary::<(u64, u64)>().unwrap(), held)
+        };
+        assert_eq!(sums(&[(7, 1), (8, 9), (7, 2)]), (vec![], (3, 2)));
+        assert_eq!(sums(&[(7, 3), (7, 4)]).0, [(7, 6)]);
+        assert_eq!(sums(&[(7, 5), (7, 6)]), (vec![(7, 15)], (1, 1)));
     }
 }

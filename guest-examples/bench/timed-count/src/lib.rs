@@ -1,9 +1,7 @@
-//! Counts the rows of each key and emits `key,count,made`: when each row was made is in its second
-//! column.
+//! Counts the rows of each key and emits the key, its count and when the row was made. Rows are key
+//! and when they were made.
 
-use weir_guest::{Csv, Ctx, KeyedDescribe, KeyedProcess, Result, Row, Value, columns, operator};
-
-columns! { _, MADE }
+use weir_guest::{Binary, Ctx, KeyedDescribe, KeyedProcess, Result, Row, Value, operator};
 
 #[derive(Default)]
 struct Count {
@@ -11,17 +9,18 @@ struct Count {
 }
 
 impl KeyedProcess for Count {
-    type In = Csv;
-    type Out = String;
+    type In = Binary<(u64, u64)>;
+    type Out = Binary<(u64, u64, u64)>;
 
     fn describe(&mut self, d: &mut KeyedDescribe) {
         d.value("count", &mut self.count).prefetch();
     }
 
-    fn process(&mut self, row: Row<Csv>, ctx: &mut Ctx<String>) -> Result<()> {
+    fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<Self::Out>) -> Result<()> {
         let count = self.count.get()?.copied().unwrap_or(0) + 1;
         self.count.set(count)?;
-        ctx.emit((ctx.key(), ",", count, ",", &*row.text(MADE)?))
+        let (key, made) = row.value;
+        ctx.emit((key, count, made))
     }
 }
 
@@ -30,13 +29,15 @@ operator!(Count);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weir_guest::testing::Harness;
+    use weir_guest::testing::{Harness, binary};
 
     #[test]
     fn a_count_has_the_time_of_its_row() {
         let mut counts = Harness::open::<Count, _>("null").unwrap();
-        let rows = [("7", "7,100,1"), ("8", "8,101,1"), ("7", "7,102,1")];
+        let rows = [(7_u64, 100_u64), (8, 101), (7, 102)];
+        let rows = rows.map(|row| (row.0.to_le_bytes(), binary(row)));
         let out = counts.keyed(rows).unwrap();
-        assert_eq!(out.main(), ["7,1,100", "8,1,101", "7,2,102"]);
+        let expected = [(7, 1, 100), (8, 1, 101), (7, 2, 102)];
+        assert_eq!(out.binary::<(u64, u64, u64)>().unwrap(), expected);
     }
 }

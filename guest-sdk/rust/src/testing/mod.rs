@@ -644,6 +644,52 @@ impl Output {
         self.output(1 + position("side output", name, &self.side_outputs) as u32)
     }
 
+    /// The rows of the main output that is [`Binary`](crate::Binary).
+    ///
+    /// ```
+    /// # use weir_guest::{Binary, Ctx, Process, Result, Row, testing::{Harness, binary}};
+    /// # #[derive(Default)]
+    /// # struct Sums;
+    /// # impl Process for Sums {
+    /// #     type In = Binary<(u64, u64)>;
+    /// #     type Out = Binary<u64>;
+    /// #     fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<Self::Out>) -> Result<()> {
+    /// #         ctx.emit(row.value.0 + row.value.1)
+    /// #     }
+    /// # }
+    /// let mut sums = Harness::open::<Sums, _>("null").unwrap();
+    /// let out = sums.rows([binary((1_u64, 2_u64)), binary((3_u64, 4_u64))]).unwrap();
+    /// assert_eq!(out.binary::<u64>().unwrap(), [3, 7]);
+    /// ```
+    ///
+    /// # Errors
+    /// If a row is no `T`.
+    pub fn binary<T: StateCodec>(&self) -> crate::Result<Vec<T>> {
+        self.decoded(0)
+    }
+
+    /// The rows of a side output that is [`Binary`](crate::Binary).
+    ///
+    /// # Errors
+    /// If a row is no `T`.
+    ///
+    /// # Panics
+    /// If no side output of this name is declared.
+    #[track_caller]
+    pub fn side_binary<T: StateCodec>(&self, name: &str) -> crate::Result<Vec<T>> {
+        self.decoded(1 + position("side output", name, &self.side_outputs) as u32)
+    }
+
+    fn decoded<T: StateCodec>(&self, index: u32) -> crate::Result<Vec<T>> {
+        let emitted = self.emitted.iter();
+        let emitted = emitted.filter(|emitted| emitted.output == index);
+        let rows = emitted.flat_map(|emitted| {
+            let values = &emitted.values;
+            (0..values.ends.len()).map(move |row| T::decode(column::row(values, row)?))
+        });
+        rows.collect()
+    }
+
     fn output(&self, index: u32) -> Vec<String> {
         let emitted = self
             .emitted
@@ -681,6 +727,20 @@ fn position(what: &str, name: &str, declared: &[String]) -> usize {
             "no {what} `{name}` is declared; there is `{}`",
             declared.join("`, `")
         ),
+    }
+}
+
+/// A row of an input that is [`Binary`](crate::Binary).
+///
+/// # Panics
+/// If the value has no written form.
+#[track_caller]
+#[expect(clippy::panic, reason = "it is for tests, and fails them")]
+pub fn binary<T: StateCodec>(value: T) -> Vec<u8> {
+    let mut row = Vec::new();
+    match value.encode(&mut row) {
+        Ok(()) => row,
+        Err(error) => panic!("this is no row: {error}"),
     }
 }
 

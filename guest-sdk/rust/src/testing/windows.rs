@@ -44,10 +44,11 @@ impl Harness {
     /// The fatal error of a call, or what `merge`, `result` or `apply` returned.
     pub fn window<V: AsRef<[u8]>>(
         &mut self,
-        key: &str,
+        key: impl AsRef<[u8]>,
         window: Window,
         rows: impl IntoIterator<Item = V>,
     ) -> Result<Output, String> {
+        let key = key.as_ref();
         let rows: Vec<V> = rows.into_iter().collect();
         if self.logic.sees_windows() {
             return self.whole_window(key, window, rows.iter().map(|row| (window.start, row)));
@@ -134,19 +135,19 @@ impl Harness {
     /// The fatal error of a call, or what `apply` returned.
     pub fn timed_window<V: AsRef<[u8]>>(
         &mut self,
-        key: &str,
+        key: impl AsRef<[u8]>,
         window: Window,
         rows: impl IntoIterator<Item = (i64, V)>,
     ) -> Result<Output, String> {
         if !self.logic.sees_windows() {
             return Err("this operator does not see the rows of windows: use `window`".into());
         }
-        self.whole_window(key, window, rows)
+        self.whole_window(key.as_ref(), window, rows)
     }
 
     fn whole_window<V: AsRef<[u8]>>(
         &mut self,
-        key: &str,
+        key: &[u8],
         window: Window,
         rows: impl IntoIterator<Item = (i64, V)>,
     ) -> Result<Output, String> {
