@@ -37,7 +37,7 @@ impl Harness {
     /// The fatal error of a call.
     pub fn join<L: AsRef<[u8]>, R: AsRef<[u8]>>(
         &mut self,
-        key: &str,
+        key: impl AsRef<[u8]>,
         left: impl IntoIterator<Item = (i64, L)>,
         right: impl IntoIterator<Item = (i64, R)>,
     ) -> Result<Output, String> {
