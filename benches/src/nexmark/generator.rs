@@ -7,12 +7,11 @@
 //!
 //! INVARIANT: which draw makes which field is part of what is compared with other engines.
 
-use crate::{
-    peer::{
-        check::{STEP, mix},
-        made::Stream,
-    },
-    write_decimal,
+use std::hint::select_unpredictable;
+
+use crate::peer::{
+    check::{STEP, mix},
+    made::Stream,
 };
 
 /// The event time of the first event, in milliseconds since 1970: the beginning of a window of any
@@ -22,6 +21,15 @@ pub const START: i64 = 1_700_000_000_000;
 pub const PER_MS: u64 = 100;
 /// Ids begin here.
 pub const FIRST_ID: u64 = 1_000;
+
+/// The first byte of a person's row.
+pub const PERSON: u8 = b'P';
+/// The first byte of an auction's row.
+pub const AUCTION: u8 = b'A';
+/// The first byte of a bid's row.
+pub const BID: u8 = b'B';
+/// How many bytes of a row say how long a text is.
+pub const LENGTH_BYTES: usize = 2;
 
 /// Persons, auctions and bids come in rounds of so many events.
 const ROUND: u64 = 50;
@@ -42,6 +50,8 @@ const AUCTION_NUMBERS_BYTES: u64 = 48;
 const BID_FILLER_BYTES: u64 = 68;
 /// Of all kinds together, rounded up.
 const ROW_BYTES: usize = 192;
+/// No row is longer.
+const MOST_BYTES: usize = 768;
 const ITEM_LETTERS: u64 = 20;
 
 const FIRST_NAMES: [&str; 11] = [
@@ -55,7 +65,13 @@ const CITIES: [&str; 10] = [
     "Laramie",
 ];
 const STATES: [&str; 6] = ["AZ", "CA", "ID", "OR", "WA", "WY"];
-const HOT_CHANNELS: [&str; 4] = ["search", "social", "video", "mail"];
+/// Each behind its length, and with room for the longest channel.
+const HOT_CHANNELS: [&[u8; 14]; 4] = [
+    b"\x06\0search------",
+    b"\x06\0social------",
+    b"\x05\0video-------",
+    b"\x04\0mail--------",
+];
 
 /// Makes events.
 #[derive(Clone, Debug)]
@@ -191,9 +207,17 @@ impl Generator {
         }
     }
 
-    /// Appends event `event` as a row of csv text: its kind, `P`, `A` or `B`, and all its fields.
+    /// Appends event `event` as a row: its kind, its numbers, 8 bytes each, and its texts, each
+    /// behind its length in [`LENGTH_BYTES`]; the lowest byte of a number comes first.
+    ///
+    /// | kind | numbers | texts |
+    /// | --- | --- | --- |
+    /// | [`PERSON`] | id, time | name, email, card, city, state, extra |
+    /// | [`AUCTION`] | all of [`Auction`] in its order | item, description, extra |
+    /// | [`BID`] | auction, bidder, price, time | channel, url, extra |
     #[inline]
     pub fn write(&self, event: u64, out: &mut Vec<u8>) {
+        out.reserve(MOST_BYTES);
         let (round, place, draws) = (event / ROUND, event % ROUND, Draws::of(event));
         match place {
             0 => write_person(&self.person(event, round, draws), draws, out),
@@ -243,16 +267,17 @@ impl Generator {
     #[inline]
     fn bid(&self, event: u64, round: u64, draws: Draws) -> Bid {
         let last_auction = AUCTIONS_A_ROUND * round + AUCTIONS_A_ROUND - 1;
-        let auction = if draws.below(1, 2) > 0 {
-            last_auction / HOT_EACH * HOT_EACH
-        } else {
-            last_auction.saturating_sub(draws.below(2, RECENT_AUCTIONS))
-        };
-        let bidder = if draws.below(3, 4) > 0 {
-            round / HOT_EACH * HOT_EACH + 1
-        } else {
-            round.saturating_sub(draws.below(4, RECENT_BIDDERS))
-        };
+        // Nobody can foretell these draws, so both ways are computed.
+        let auction = select_unpredictable(
+            draws.below(1, 2) > 0,
+            last_auction / HOT_EACH * HOT_EACH,
+            last_auction.saturating_sub(draws.below(2, RECENT_AUCTIONS)),
+        );
+        let bidder = select_unpredictable(
+            draws.below(3, 4) > 0,
+            round / HOT_EACH * HOT_EACH + 1,
+            round.saturating_sub(draws.below(4, RECENT_BIDDERS)),
+        );
         Bid {
             auction: FIRST_ID + auction,
             bidder: FIRST_ID + bidder,
@@ -279,106 +304,119 @@ impl Stream for Generator {
 }
 
 fn write_person(person: &Person, draws: Draws, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"P,");
-    write_decimal(person.id, out);
-    out.push(b',');
-    let text = out.len();
-    out.extend_from_slice(person.name.0.as_bytes());
-    out.push(b' ');
-    out.extend_from_slice(person.name.1.as_bytes());
-    out.push(b',');
+    out.push(PERSON);
+    push_numbers([person.id, person.time as u64], out);
+    let numbers_end = out.len();
+    push_text(&[person.name.0, " ", person.name.1], out);
     let email = letters(draws.get(3));
-    out.extend_from_slice(&email[..7]);
-    out.push(b'@');
-    out.extend_from_slice(&email[7..12]);
-    out.extend_from_slice(b".com,");
-    let card = draws.get(4);
-    for group in 0..4 {
-        if group > 0 {
-            out.push(b' ');
-        }
-        let digits = ((card >> (16 * group)) & 0xffff) % 10_000;
-        let four = [
-            digits / 1_000,
-            digits / 100 % 10,
-            digits / 10 % 10,
-            digits % 10,
-        ];
-        out.extend_from_slice(&four.map(|digit| b'0' + digit as u8));
+    let mut address = *b"\x11\0-------@-----.com";
+    address[2..9].copy_from_slice(&email[..7]);
+    address[10..15].copy_from_slice(&email[7..12]);
+    out.extend_from_slice(&address);
+    let mut card = *b"\x13\0---- ---- ---- ----";
+    for (group, place) in card[2..].chunks_mut(5).enumerate() {
+        let digits = ((draws.get(4) >> (16 * group)) & 0xffff) % 10_000;
+        place[..4].copy_from_slice(&four_digits(digits));
     }
-    out.push(b',');
-    out.extend_from_slice(person.city.as_bytes());
-    out.push(b',');
-    out.extend_from_slice(person.state.as_bytes());
-    // Four commas stand between the five texts.
-    let texts = (out.len() - text - 4) as u64;
-    out.push(b',');
-    write_decimal(person.time as u64, out);
-    out.push(b',');
+    out.extend_from_slice(&card);
+    push_text(&[person.city], out);
+    push_text(&[person.state], out);
+    let texts = (out.len() - numbers_end - 5 * LENGTH_BYTES) as u64;
     let length = filler_length(PERSON_BYTES - 8 - texts, draws.get(7));
     push_filler(draws, 16, length, out);
 }
 
 fn write_auction(auction: &Auction, draws: Draws, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"A,");
-    write_decimal(auction.id, out);
-    out.push(b',');
-    push_filler(draws, 9, ITEM_LETTERS, out);
-    out.push(b',');
-    let description = 3 + draws.below(8, 98);
-    push_filler(draws, 16, description, out);
-    for number in [
+    out.push(AUCTION);
+    let numbers = [
+        auction.id,
         auction.initial,
         auction.reserve,
         auction.time as u64,
         auction.expires as u64,
         auction.seller,
         auction.category,
-    ] {
-        out.push(b',');
-        write_decimal(number, out);
-    }
-    out.push(b',');
+    ];
+    push_numbers(numbers, out);
+    push_filler(draws, 9, ITEM_LETTERS, out);
+    let description = 3 + draws.below(8, 98);
+    push_filler(draws, 16, description, out);
     let left = AUCTION_BYTES - AUCTION_NUMBERS_BYTES - ITEM_LETTERS - description;
     push_filler(draws, 32, filler_length(left, draws.get(7)), out);
 }
 
 #[inline]
 fn write_bid(bid: &Bid, draws: Draws, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"B,");
-    write_decimal(bid.auction, out);
-    out.push(b',');
-    write_decimal(bid.bidder, out);
-    out.push(b',');
-    write_decimal(bid.price, out);
-    out.push(b',');
-    let channel = draws.get(7);
-    if draws.below(6, 2) > 0 {
-        out.extend_from_slice(HOT_CHANNELS[(channel % 4) as usize].as_bytes());
-    } else {
-        out.extend_from_slice(b"channel-");
-        write_decimal(channel % 10_000, out);
-    }
-    let mut url = *b",https://auctions.example.com/-----/-----/-----/bid,";
-    let path = letters(draws.get(8));
-    url[30..35].copy_from_slice(&path[..5]);
-    url[36..41].copy_from_slice(&path[5..10]);
-    url[42..47].copy_from_slice(&path[10..15]);
-    out.extend_from_slice(&url);
-    write_decimal(bid.time as u64, out);
-    out.push(b',');
+    out.push(BID);
+    push_numbers([bid.auction, bid.bidder, bid.price, bid.time as u64], out);
+    push_channel(draws.below(6, 2) > 0, draws.get(7), out);
     let length = filler_length(BID_FILLER_BYTES, draws.get(9));
-    push_filler(draws, 16, length, out);
+    let mut url = *b"\x32\0https://auctions.example.com/-----/-----/-----/bid--";
+    let path = letters(draws.get(8));
+    url[31..36].copy_from_slice(&path[..5]);
+    url[37..42].copy_from_slice(&path[5..10]);
+    url[43..48].copy_from_slice(&path[10..15]);
+    url[52..].copy_from_slice(&(length as u16).to_le_bytes());
+    out.extend_from_slice(&url);
+    // As many blocks as it may have, so that they are made side by side.
+    let blocks = letters_of([16, 17, 18, 19, 20].map(|draw| draws.get(draw)));
+    let end = out.len() + length as usize;
+    out.extend_from_slice(blocks.as_flattened());
+    out.truncate(end);
 }
 
-/// Appends so many letters, 16 of each draw from `first` on.
+/// A channel behind its length: a hot one, or `channel-` and a number of at most four digits.
+#[inline]
+fn push_channel(is_hot: bool, draw: u64, out: &mut Vec<u8>) {
+    let number = draw % 10_000;
+    let leading = u32::from(number < 10) + u32::from(number < 100) + u32::from(number < 1_000);
+    let digits = u32::from_le_bytes(four_digits(number)) >> (8 * leading);
+    let mut cold = *b"-\0channel-----";
+    cold[0] = 12 - leading as u8;
+    cold[10..].copy_from_slice(&digits.to_le_bytes());
+    let hot = HOT_CHANNELS[(draw % 4) as usize];
+    let text = select_unpredictable(is_hot, hot, &cold);
+    let end = out.len() + LENGTH_BYTES + usize::from(text[0]);
+    out.extend_from_slice(text);
+    out.truncate(end);
+}
+
+#[inline]
+fn push_numbers<const N: usize>(numbers: [u64; N], out: &mut Vec<u8>) {
+    out.extend_from_slice(numbers.map(u64::to_le_bytes).as_flattened());
+}
+
+/// Appends a text of these parts behind its length.
+#[inline]
+fn push_text(parts: &[&str], out: &mut Vec<u8>) {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    out.extend_from_slice(&(length as u16).to_le_bytes());
+    for part in parts {
+        out.extend_from_slice(part.as_bytes());
+    }
+}
+
+/// Appends so many letters behind their number, 16 of each draw from `first` on.
 #[inline]
 fn push_filler(draws: Draws, first: u64, length: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(&(length as u16).to_le_bytes());
     let end = out.len() + length as usize;
-    for block in 0..length.div_ceil(16) {
-        out.extend_from_slice(&letters(draws.get(first + block)));
+    for block in (first..).step_by(4).take(length.div_ceil(4 * 16) as usize) {
+        let blocks = [block, block + 1, block + 2, block + 3].map(|block| draws.get(block));
+        out.extend_from_slice(letters_of(blocks).as_flattened());
     }
     out.truncate(end);
+}
+
+#[inline]
+fn four_digits(number: u64) -> [u8; 4] {
+    let digits = [
+        number / 1_000,
+        number / 100 % 10,
+        number / 10 % 10,
+        number % 10,
+    ];
+    digits.map(|digit| b'0' + digit as u8)
 }
 
 /// The sixteen letters of a draw: `a` to `p` for each half of a byte, from the lowest on.
@@ -394,77 +432,129 @@ fn letters(draw: u64) -> [u8; 16] {
     both.to_le_bytes()
 }
 
+/// The letters of some draws.
+#[inline]
+fn letters_of<const N: usize>(draws: [u64; N]) -> [[u8; 16]; N] {
+    let draws = draws.map(u64::to_le_bytes);
+    let mut letters = [[0; 16]; N];
+    let pairs = letters.as_flattened_mut().chunks_exact_mut(2);
+    for (pair, byte) in pairs.zip(draws.as_flattened()) {
+        pair[0] = b'a' + (byte & 0xf);
+        pair[1] = b'a' + (byte >> 4);
+    }
+    letters
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nexmark::row::{
+        Field::{Number, Text},
+        Shape,
+    };
+    use crate::peer::check::fold;
 
-    fn row(generator: &Generator, event: u64) -> String {
+    fn row(generator: &Generator, event: u64) -> Vec<u8> {
         let mut out = Vec::new();
         generator.write(event, &mut out);
-        String::from_utf8(out).unwrap()
+        out
+    }
+
+    /// The first numbers of a row, and how long its texts are.
+    fn parts<const N: usize, const T: usize>(row: &[u8]) -> ([u64; N], [usize; T]) {
+        let (numbers, mut texts) = row[1..].split_at(8 * N);
+        let (numbers, _) = numbers.as_chunks();
+        let numbers: Vec<u64> = numbers.iter().map(|it| u64::from_le_bytes(*it)).collect();
+        let lengths = std::array::from_fn(|_| {
+            let (length, rest) = texts.split_first_chunk().unwrap();
+            let length = usize::from(u16::from_le_bytes(*length));
+            texts = &rest[length..];
+            length
+        });
+        assert!(texts.is_empty(), "{}", row.escape_ascii());
+        (numbers.try_into().unwrap(), lengths)
     }
 
     #[test]
     fn of_fifty_events_one_is_a_person_three_are_auctions_and_the_rest_are_bids() {
         let generator = Generator::default();
-        let kinds = |kind: char| {
-            let rows = (0..5_000).filter(|event| row(&generator, *event).starts_with(kind));
+        let kinds = |kind: u8| {
+            let rows = (0..5_000).filter(|event| row(&generator, *event)[0] == kind);
             rows.count()
         };
-        assert_eq!(['P', 'A', 'B'].map(kinds), [100, 300, 4_600]);
+        assert_eq!([PERSON, AUCTION, BID].map(kinds), [100, 300, 4_600]);
     }
 
     #[test]
     fn a_row_says_what_the_event_says() {
         let generator = Generator::new(7);
         for event in (0..2_000).chain(1_000_000..1_002_000) {
-            let text = row(&generator, event);
-            let fields: Vec<&str> = text.split(',').collect();
-            let numbers = |at: &[usize]| -> Vec<u64> {
-                at.iter().map(|at| fields[*at].parse().unwrap()).collect()
-            };
+            let row = row(&generator, event);
             match generator.event(event) {
                 Event::Person(person) => {
-                    assert_eq!((fields[0], fields.len()), ("P", 9));
-                    assert_eq!(numbers(&[1, 7]), [person.id, person.time as u64]);
-                    let name = format!("{} {}", person.name.0, person.name.1);
-                    assert_eq!(
-                        (fields[2], fields[5], fields[6]),
-                        (&*name, person.city, person.state)
-                    );
+                    let (numbers, texts) = parts::<2, 6>(&row);
+                    assert_eq!((row[0], numbers), (PERSON, [person.id, person.time as u64]));
+                    let (first, last) = person.name;
+                    let (name, city) = (format!("{first} {last}"), person.city);
+                    assert_eq!(texts[..4], [name.len(), 17, 19, city.len()]);
+                    assert_eq!(row[19..].strip_prefix(name.as_bytes()).unwrap()[0], 17);
+                    let state = row.len() - texts[5] - LENGTH_BYTES;
+                    assert_eq!(row[state - 2..state], *person.state.as_bytes());
                 }
                 Event::Auction(auction) => {
-                    assert_eq!((fields[0], fields.len(), fields[2].len()), ("A", 11, 20));
+                    let (numbers, texts) = parts::<7, 3>(&row);
+                    assert_eq!((row[0], texts[0]), (AUCTION, 20));
                     let (time, expires) = (auction.time as u64, auction.expires as u64);
-                    let said = [auction.id, auction.initial, auction.reserve, time, expires];
-                    assert_eq!(numbers(&[1, 4, 5, 6, 7]), said);
-                    assert_eq!(numbers(&[8, 9]), [auction.seller, auction.category]);
+                    let prices = [auction.initial, auction.reserve];
+                    let [id, initial, reserve, begins, ends, seller, category] = numbers;
+                    assert_eq!([initial, reserve], prices);
+                    assert_eq!([id, begins, ends], [auction.id, time, expires]);
+                    assert_eq!([seller, category], [auction.seller, auction.category]);
                     assert!((1..=20_000).contains(&(expires - time)));
                 }
                 Event::Bid(bid) => {
-                    assert_eq!((fields[0], fields.len(), fields[5].len()), ("B", 8, 50));
-                    assert_eq!(numbers(&[1, 2, 3]), [bid.auction, bid.bidder, bid.price]);
-                    assert_eq!(numbers(&[6]), [bid.time as u64]);
+                    let (numbers, texts) = parts::<4, 3>(&row);
+                    assert_eq!((row[0], texts[1]), (BID, 50));
+                    let time = bid.time as u64;
+                    assert_eq!(numbers, [bid.auction, bid.bidder, bid.price, time]);
                 }
             }
         }
     }
 
     #[test]
+    fn channels_are_hot_ones_or_numbered() {
+        let channel = |is_hot, draw| {
+            let mut out = Vec::new();
+            push_channel(is_hot, draw, &mut out);
+            let length = usize::from(out[0]);
+            assert_eq!((out[1], out.len()), (0, LENGTH_BYTES + length));
+            String::from_utf8(out.split_off(LENGTH_BYTES)).unwrap()
+        };
+        let hot = [4, 1, 2, 3].map(|draw| channel(true, draw));
+        assert_eq!(hot, ["search", "social", "video", "mail"]);
+        for number in [0, 7, 10, 99, 100, 999, 1_000, 9_999] {
+            assert_eq!(channel(false, number), format!("channel-{number}"));
+            assert_eq!(channel(false, 40_000 + number), format!("channel-{number}"));
+        }
+    }
+
+    #[test]
     fn rows_are_about_as_long_as_they_are_to_be() {
         let generator = Generator::default();
-        let average = |kind: char| {
-            let rows = (0..50_000).map(|event| row(&generator, event));
-            let lengths: Vec<usize> = rows
-                .filter(|row| row.starts_with(kind))
-                .map(|row| row.len())
-                .collect();
-            lengths.iter().sum::<usize>() / lengths.len()
+        let rows: Vec<Vec<u8>> = (0..50_000).map(|event| row(&generator, event)).collect();
+        let average = |kind: u8| {
+            let lengths = rows.iter().filter(|row| row[0] == kind).map(Vec::len);
+            lengths.clone().sum::<usize>() / lengths.count()
         };
-        assert!((180..=230).contains(&average('P')), "{}", average('P'));
-        assert!((450..=550).contains(&average('A')), "{}", average('A'));
+        assert!((200..=240).contains(&average(PERSON)));
+        assert!((450..=550).contains(&average(AUCTION)));
         // 100, and channel and url.
-        assert!((140..=180).contains(&average('B')), "{}", average('B'));
+        assert!((150..=180).contains(&average(BID)));
+        let bytes: usize = rows.iter().map(Vec::len).sum();
+        assert_eq!(bytes.div_ceil(rows.len()).next_multiple_of(64), ROW_BYTES);
+        // With what is written and taken back.
+        assert!(rows.iter().all(|row| row.len() + 64 <= MOST_BYTES));
     }
 
     #[test]
@@ -503,15 +593,20 @@ mod tests {
     fn the_sum_of_the_first_events_is_known() {
         let generator = Generator::default();
         let mut sum = 0_u64;
+        let person = Shape::new(&[Number, Text, Text, Text, Text, Text, Number, Text]);
+        let auction = Shape::new(&[
+            Number, Text, Text, Number, Number, Number, Number, Number, Number, Text,
+        ]);
+        let bid = Shape::new(&[Number, Number, Number, Text, Text, Number, Text]);
         for event in 0..100_000 {
-            let text = row(&generator, event);
-            let kind = match text.as_bytes()[0] {
-                b'P' => "0",
-                b'A' => "1",
-                _ => "2",
+            let row = row(&generator, event);
+            let (kind, shape) = match row[0] {
+                PERSON => (0, person),
+                AUCTION => (1, auction),
+                _ => (2, bid),
             };
-            let row = format!("{kind}{}", &text[1..]);
-            sum = sum.wrapping_add(super::super::oracle::fold_row(row.as_bytes()));
+            let fields = shape.fields(&row[1..]).unwrap();
+            sum = sum.wrapping_add(fold(std::iter::once(kind).chain(fields)));
         }
         assert_eq!(sum, 6_325_889_730_745_450_928);
     }

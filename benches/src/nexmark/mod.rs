@@ -7,6 +7,7 @@ pub mod generator;
 mod linger;
 pub mod oracle;
 mod query;
+pub mod row;
 mod workload;
 
 pub use generator::Generator;

@@ -1,5 +1,7 @@
 //! Which queries there are.
 
+use super::row::{Field, Shape};
+
 /// A query. Its job is `benches/jobs/nexmark/<name>.yaml`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Query {
@@ -79,6 +81,20 @@ impl Query {
             Self::Q19 => "nexmark/q19.yaml",
             Self::Q20 => "nexmark/q20.yaml",
         }
+    }
+
+    /// What its rows are.
+    #[must_use]
+    pub fn shape(self) -> Shape {
+        use Field::{Number, Text};
+        Shape::new(match self {
+            Self::Q0 | Self::Q1 => &[Number, Number, Number, Text, Text, Number, Text],
+            Self::Q3 => &[Text, Text, Text, Number],
+            Self::Q2 | Self::Q12 => &[Number; 2],
+            Self::Q5 | Self::Q8 | Self::Q11 => &[Number; 3],
+            Self::Q4 | Self::Q7 | Self::Q13 | Self::Q18 | Self::Q19 => &[Number; 4],
+            Self::Q20 => &[Number; 5],
+        })
     }
 
     /// What it asks, in a few words.

@@ -159,9 +159,16 @@ impl Workload for Query {
     }
 
     fn verify(&self, rows: u64, parallelism: u32, found: &[Vec<u8>]) -> Result<()> {
+        let shape = self.shape();
+        if let Some(row) = found.iter().find(|row| shape.fields(row).is_none()) {
+            return Err(Error::new(format_args!(
+                "`{}` is no row of {shape:?}",
+                row.escape_ascii()
+            )));
+        }
         let generator = Generator::new(FEW_PER_MS);
         let wanted = oracle::result(*self, &generator, rows, parallelism);
-        let mut sums = Sums::default();
+        let mut sums = Sums::new(shape);
         found.iter().for_each(|row| sums.row(row));
         let count = (wanted.least..=wanted.most).contains(&sums.rows);
         if !count || wanted.sums.is_some_and(|wanted| wanted != sums) {
@@ -195,7 +202,7 @@ impl Workload for Query {
 fn last_of(query: Query, rows: &[Vec<u8>]) -> Sums {
     let mut last: HashMap<Vec<u64>, (Vec<u64>, &[u8])> = HashMap::new();
     for row in rows {
-        let fields: Vec<u64> = row.split(|&byte| byte == b',').map(number).collect();
+        let fields = query.shape().fields(row).unwrap_or_default();
         let (key, age) = match (query, fields.as_slice()) {
             (Query::Q4, [category, _, _, count]) => (vec![*category], vec![*count]),
             (_, [bidder, auction, price, time]) => (vec![*bidder, *auction], vec![*time, *price]),
@@ -206,19 +213,13 @@ fn last_of(query: Query, rows: &[Vec<u8>]) -> Sums {
             last.insert(key, (age, row));
         }
     }
-    let mut sums = Sums::default();
+    let mut sums = Sums::new(query.shape());
     last.values().for_each(|(_, row)| sums.row(row));
     sums
 }
 
 fn number_at_end(row: &[u8]) -> u64 {
-    let field = row.rsplit(|&byte| byte == b',').next();
-    number(field.unwrap_or_default())
-}
-
-fn number(field: &[u8]) -> u64 {
-    let text = std::str::from_utf8(field).ok();
-    text.and_then(|text| text.parse().ok()).unwrap_or(0)
+    row.last_chunk().map_or(0, |last| u64::from_le_bytes(*last))
 }
 
 #[cfg(test)]
@@ -247,29 +248,33 @@ mod tests {
     fn a_row_too_many_or_another_one_is_told() {
         for query in [Query::Q2, Query::Q4, Query::Q12] {
             assert!(query.verify(5_000, 1, &[]).is_err(), "{query:?}");
-            assert!(
-                query.verify(0, 1, &[b"1,2,3,4".to_vec()]).is_err(),
-                "{query:?}"
-            );
+            for row in [vec![1; 16], vec![1; 32]] {
+                assert!(query.verify(0, 1, &[row]).is_err(), "{query:?}");
+            }
         }
         assert!(Query::Q2.verify(0, 1, &[]).is_ok());
     }
 
     #[test]
     fn of_rows_that_replace_each_other_the_last_one_is_left() {
-        let rows = |rows: &[&str]| {
+        let rows = |rows: &[[u64; 4]]| {
             rows.iter()
-                .map(|row| row.as_bytes().to_vec())
+                .map(|row| row.map(u64::to_le_bytes).as_flattened().to_vec())
                 .collect::<Vec<_>>()
         };
-        let last = |query, all: &[&str], last: &[&str]| {
-            let mut sums = Sums::default();
+        let last = |query: Query, all: &[[u64; 4]], last: &[[u64; 4]]| {
+            let mut sums = Sums::new(query.shape());
             rows(last).iter().for_each(|row| sums.row(row));
             assert_eq!(last_of(query, &rows(all)), sums);
         };
-        let averages = ["10,5,5,1", "11,7,7,1", "10,6,18,3", "10,5,11,2"];
-        last(Query::Q4, &averages, &["11,7,7,1", "10,6,18,3"]);
-        let bids = ["7,42,300,5", "7,43,100,9", "7,42,200,6", "7,42,100,6"];
-        last(Query::Q18, &bids, &["7,43,100,9", "7,42,200,6"]);
+        let averages = [[10, 5, 5, 1], [11, 7, 7, 1], [10, 6, 18, 3], [10, 5, 11, 2]];
+        last(Query::Q4, &averages, &[[11, 7, 7, 1], [10, 6, 18, 3]]);
+        let bids = [
+            [7, 42, 300, 5],
+            [7, 43, 100, 9],
+            [7, 42, 200, 6],
+            [7, 42, 100, 6],
+        ];
+        last(Query::Q18, &bids, &[[7, 43, 100, 9], [7, 42, 200, 6]]);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Sums;
 use crate::{
-    nexmark::generator::{Bid, Event, Generator},
+    nexmark::generator::{BID, Bid, Event, Generator},
     peer::check::mix,
 };
 
@@ -20,7 +20,7 @@ pub(super) fn as_they_are(generator: &Generator, events: u64, out: &mut Sums) {
     for event in 0..events {
         row.clear();
         generator.write(event, &mut row);
-        if let [b'B', b',', fields @ ..] = row.as_slice() {
+        if let [BID, fields @ ..] = row.as_slice() {
             out.row(fields);
         }
     }
@@ -35,20 +35,17 @@ pub(super) fn in_euro(generator: &Generator, events: u64, out: &mut Sums) {
         };
         row.clear();
         generator.write(event, &mut row);
-        let mut fields: Vec<String> = row
-            .split(|&byte| byte == b',')
-            .map(|field| String::from_utf8_lossy(field).into_owned())
-            .collect();
-        fields.remove(0);
-        fields[2] = (bid.price * 908 / 1000).to_string();
-        out.text(&fields.join(","));
+        let euros = bid.price * 908 / 1000;
+        // Behind the kind, the auction and the bidder.
+        row.splice(17..25, euros.to_le_bytes());
+        out.row(&row[1..]);
     }
 }
 
 /// Query 2.
 pub(super) fn of_some_auctions(generator: &Generator, events: u64, out: &mut Sums) {
     for bid in bids(generator, events).filter(|bid| bid.auction % 123 == 0) {
-        out.text(&format!("{},{}", bid.auction, bid.price));
+        out.numbers([bid.auction, bid.price]);
     }
 }
 
@@ -61,7 +58,6 @@ pub(super) fn count(generator: &Generator, events: u64) -> u64 {
 pub(super) fn with_side_table(generator: &Generator, events: u64, out: &mut Sums) {
     for bid in bids(generator, events) {
         let value = mix(bid.auction % 10_000) & 0xffff;
-        let (auction, bidder, price) = (bid.auction, bid.bidder, bid.price);
-        out.text(&format!("{auction},{bidder},{price},{value}"));
+        out.numbers([bid.auction, bid.bidder, bid.price, value]);
     }
 }

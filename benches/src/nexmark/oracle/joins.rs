@@ -20,9 +20,8 @@ pub(super) fn sellers(generator: &Generator, events: u64, out: &mut Sums) {
     }
     for auction in auctions {
         if let Some(person) = persons.get(&auction.seller) {
-            let (first, last) = person.name;
-            let (city, state) = (person.city, person.state);
-            out.text(&format!("{first} {last},{city},{state},{}", auction.id));
+            let name = format!("{} {}", person.name.0, person.name.1);
+            out.fields(&[auction.id], &[&name, person.city, person.state]);
         }
     }
 }
@@ -61,7 +60,7 @@ pub(super) fn averages(generator: &Generator, events: u64, out: &mut Sums) {
         *count += 1;
     }
     for (category, (sum, count)) in categories {
-        out.text(&format!("{category},{},{sum},{count}", sum / count));
+        out.numbers([category, sum / count, sum, count]);
     }
 }
 
@@ -75,9 +74,8 @@ pub(super) fn category_bids(generator: &Generator, events: u64, out: &mut Sums) 
             }
             Event::Bid(bid) => {
                 if let Some(auction) = auctions.get(&bid.auction) {
-                    let (bidder, price, seller) = (bid.bidder, bid.price, auction.seller);
-                    let (id, reserve) = (auction.id, auction.reserve);
-                    out.text(&format!("{id},{bidder},{price},{seller},{reserve}"));
+                    let (bidder, price) = (bid.bidder, bid.price);
+                    out.numbers([auction.id, bidder, price, auction.seller, auction.reserve]);
                 }
             }
             Event::Auction(_) | Event::Person(_) => {}

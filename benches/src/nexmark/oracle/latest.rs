@@ -12,8 +12,7 @@ pub(super) fn last_bids(generator: &Generator, events: u64, out: &mut Sums) {
         let before = last.entry((bid.bidder, bid.auction)).or_default();
         if (bid.time, bid.price) > *before {
             *before = (bid.time, bid.price);
-            let (bidder, auction, price, time) = (bid.bidder, bid.auction, bid.price, bid.time);
-            out.text(&format!("{bidder},{auction},{price},{time}"));
+            out.numbers([bid.bidder, bid.auction, bid.price, bid.time as u64]);
         }
     }
 }
@@ -34,7 +33,7 @@ pub(super) fn of_each_bidder(
 /// Query 18: what is there in the end.
 pub(super) fn write_last(generator: &Generator, events: u64, out: &mut Sums) {
     for ((bidder, auction), (time, price)) in of_each_bidder(generator, events) {
-        out.text(&format!("{bidder},{auction},{price},{time}"));
+        out.numbers([bidder, auction, price, time as u64]);
     }
 }
 
@@ -52,8 +51,7 @@ pub(super) fn top_bids(generator: &Generator, events: u64, out: &mut Sums) {
         top.push(ranked);
         top.sort_unstable();
         top.truncate(10);
-        let (auction, price, bidder) = (bid.auction, bid.price, bid.bidder);
-        out.text(&format!("{auction},{rank},{price},{bidder}"));
+        out.numbers([bid.auction, rank as u64, bid.price, bid.bidder]);
     }
 }
 

@@ -10,8 +10,11 @@ mod windows;
 
 use weir_model::hash64;
 
-use super::{Generator, Query};
-use crate::peer::check::{fold, text};
+use super::{
+    Generator, Query,
+    row::{Shape, write_row},
+};
+use crate::peer::check::fold;
 
 /// What a result comes to, as far as it is determined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,20 +28,22 @@ pub struct Determined {
 }
 
 /// Sums over the rows of a result, in the ways of the two engines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sums {
+    /// What rows are.
+    shape: Shape,
     /// How many rows.
     pub rows: u64,
     /// Of the folds of their fields.
     pub folds: u64,
-    /// Of the hashes of their text.
+    /// Of the hashes of their bytes.
     pub hashes: u64,
 }
 
 /// What the first `events` events come to, at this parallelism.
 #[must_use]
 pub fn result(query: Query, generator: &Generator, events: u64, parallelism: u32) -> Determined {
-    let mut out = Sums::default();
+    let mut out = Sums::new(query.shape());
     match query {
         Query::Q0 => bids::as_they_are(generator, events, &mut out),
         Query::Q1 => bids::in_euro(generator, events, &mut out),
@@ -78,7 +83,7 @@ pub fn result(query: Query, generator: &Generator, events: u64, parallelism: u32
 /// counts, or the last ones are not determined.
 #[must_use]
 pub fn last_rows(query: Query, generator: &Generator, events: u64) -> Option<Sums> {
-    let mut out = Sums::default();
+    let mut out = Sums::new(query.shape());
     match query {
         Query::Q4 => joins::averages(generator, events, &mut out),
         Query::Q18 => latest::write_last(generator, events, &mut out),
@@ -98,15 +103,38 @@ impl Determined {
 }
 
 impl Sums {
-    /// One more row.
-    pub fn row(&mut self, row: &[u8]) {
-        self.rows += 1;
-        self.folds = self.folds.wrapping_add(fold_row(row));
-        self.hashes = self.hashes.wrapping_add(hash64(row));
+    /// Of no rows yet, which are to be like this.
+    #[must_use]
+    pub fn new(shape: Shape) -> Self {
+        Self {
+            shape,
+            rows: 0,
+            folds: 0,
+            hashes: 0,
+        }
     }
 
-    fn text(&mut self, row: &str) {
-        self.row(row.as_bytes());
+    /// One more row. One of another shape counts by its bytes alone.
+    pub fn row(&mut self, row: &[u8]) {
+        self.add(self.shape.fold(row).unwrap_or(0), row);
+    }
+
+    /// One more row, of numbers.
+    fn numbers<const N: usize>(&mut self, numbers: [u64; N]) {
+        self.add(fold(numbers), numbers.map(u64::to_le_bytes).as_flattened());
+    }
+
+    /// One more row, of numbers and texts.
+    fn fields(&mut self, numbers: &[u64], texts: &[&str]) {
+        let mut row = Vec::new();
+        write_row(numbers, texts, &mut row);
+        self.row(&row);
+    }
+
+    fn add(&mut self, fold: u64, row: &[u8]) {
+        self.rows += 1;
+        self.folds = self.folds.wrapping_add(fold);
+        self.hashes = self.hashes.wrapping_add(hash64(row));
     }
 }
 
@@ -114,14 +142,4 @@ impl Sums {
 #[must_use]
 pub fn bids(generator: &Generator, events: u64) -> u64 {
     bids::count(generator, events)
-}
-
-/// What a row of text adds by the numbers and texts in it: as the other engine adds it.
-#[must_use]
-pub fn fold_row(row: &[u8]) -> u64 {
-    let fields = row.split(|&byte| byte == b',');
-    fold(fields.map(|field| {
-        let field = std::str::from_utf8(field).unwrap_or_default();
-        field.parse().unwrap_or_else(|_| text(field))
-    }))
 }

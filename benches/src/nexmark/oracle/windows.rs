@@ -35,7 +35,7 @@ pub(super) fn hottest(generator: &Generator, events: u64, out: &mut Sums) {
 fn write_hottest(end: i64, counts: &HashMap<u64, u64>, out: &mut Sums) {
     let most = counts.values().max().copied().unwrap_or(0);
     for (auction, count) in counts.iter().filter(|(_, count)| **count == most) {
-        out.text(&format!("{end},{auction},{count}"));
+        out.numbers([end as u64, *auction, *count]);
     }
 }
 
@@ -54,8 +54,7 @@ pub(super) fn highest(generator: &Generator, events: u64, out: &mut Sums) {
     for (start, bids) in windows {
         let end = start + TEN_SECONDS;
         for bid in bids {
-            let (price, auction, bidder) = (bid.price, bid.auction, bid.bidder);
-            out.text(&format!("{end},{price},{auction},{bidder}"));
+            out.numbers([end as u64, bid.price, bid.auction, bid.bidder]);
         }
     }
 }
@@ -77,7 +76,7 @@ pub(super) fn new_sellers(generator: &Generator, events: u64, out: &mut Sums) {
     }
     for (seller, start, auction) in auctions {
         if persons.get(&seller) == Some(&start) {
-            out.text(&format!("{seller},{start},{auction}"));
+            out.numbers([seller, start as u64, auction]);
         }
     }
 }
@@ -87,7 +86,7 @@ pub(super) fn sessions(generator: &Generator, events: u64, out: &mut Sums) {
     // First and last bid, and how many.
     let mut open: HashMap<u64, (i64, i64, u64)> = HashMap::new();
     let mut write = |bidder: u64, (first, _, count): (i64, i64, u64)| {
-        out.text(&format!("{bidder},{first},{count}"));
+        out.numbers([bidder, first as u64, count]);
     };
     for bid in bids(generator, events) {
         let new = (bid.time, bid.time, 0);

@@ -1,6 +1,6 @@
 //! Query 5, first step: the bids of each auction in a window, as `window end,auction,bids`.
 
-use weir_guest::{Ctx, Result, Window, WindowAggregate, operator};
+use weir_guest::{Binary, Ctx, Result, Window, WindowAggregate, operator};
 
 #[derive(Default)]
 struct BidCounts;
@@ -8,7 +8,7 @@ struct BidCounts;
 impl WindowAggregate for BidCounts {
     type In = Vec<u8>;
     type Accumulator = u64;
-    type Out = String;
+    type Out = Binary<[u64; 3]>;
 
     fn add(&mut self, bids: &mut u64, _row: &[u8]) -> Result<()> {
         *bids += 1;
@@ -20,8 +20,9 @@ impl WindowAggregate for BidCounts {
         Ok(())
     }
 
-    fn result(&mut self, window: Window, bids: u64, ctx: &mut Ctx<String>) -> Result<()> {
-        ctx.emit((window.end, ",", ctx.key(), ",", bids))
+    fn result(&mut self, window: Window, bids: u64, ctx: &mut Ctx<Self::Out>) -> Result<()> {
+        let auction = ctx.key().binary(0)?;
+        ctx.emit([window.end as u64, auction, bids])
     }
 }
 
@@ -30,6 +31,7 @@ operator!(BidCounts, aggregate);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nexmark::rows;
     use weir_guest::testing::Harness;
 
     #[test]
@@ -39,7 +41,8 @@ mod tests {
             start: 2_000,
             end: 12_000,
         };
-        let out = counts.window("1042", window, ["1042"; 3]).unwrap();
-        assert_eq!(out.main(), ["12000,1042,3"]);
+        let auction = 1042_u64.to_le_bytes();
+        let out = counts.window(auction, window, [auction; 3]).unwrap();
+        assert_eq!(rows::told::<[u64; 3]>(&out).unwrap(), [[12_000, 1042, 3]]);
     }
 }

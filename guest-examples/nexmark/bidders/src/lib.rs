@@ -1,6 +1,6 @@
 //! Query 12: how many bids each bidder makes in a time by the clock, as `bidder,bids`.
 
-use weir_guest::{Ctx, Result, Window, WindowAggregate, operator};
+use weir_guest::{Binary, Ctx, Result, Window, WindowAggregate, operator};
 
 #[derive(Default)]
 struct Bidders;
@@ -8,7 +8,7 @@ struct Bidders;
 impl WindowAggregate for Bidders {
     type In = Vec<u8>;
     type Accumulator = u64;
-    type Out = String;
+    type Out = Binary<[u64; 2]>;
 
     fn add(&mut self, bids: &mut u64, _row: &[u8]) -> Result<()> {
         *bids += 1;
@@ -20,8 +20,9 @@ impl WindowAggregate for Bidders {
         Ok(())
     }
 
-    fn result(&mut self, _window: Window, bids: u64, ctx: &mut Ctx<String>) -> Result<()> {
-        ctx.emit((ctx.key(), ",", bids))
+    fn result(&mut self, _window: Window, bids: u64, ctx: &mut Ctx<Self::Out>) -> Result<()> {
+        let bidder = ctx.key().binary(0)?;
+        ctx.emit([bidder, bids])
     }
 }
 
@@ -30,6 +31,7 @@ operator!(Bidders, aggregate);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nexmark::rows;
     use weir_guest::testing::Harness;
 
     #[test]
@@ -39,7 +41,8 @@ mod tests {
             start: 2_000,
             end: 3_000,
         };
-        let out = bidders.window("1001", window, ["1001"; 2]).unwrap();
-        assert_eq!(out.main(), ["1001,2"]);
+        let bidder = 1001_u64.to_le_bytes();
+        let out = bidders.window(bidder, window, [bidder; 2]).unwrap();
+        assert_eq!(rows::told::<[u64; 2]>(&out).unwrap(), [[1001, 2]]);
     }
 }

@@ -4,33 +4,15 @@
 //!
 //!     config: { bids: [auction, price], auctions: [id, seller], categories: [10] }
 //!
-//! Fields are not read but found, and copied.
+//! Fields are copied as they are, numbers first, then texts.
 
 mod projection;
 
+use nexmark::{AUCTION, BID, PERSON, no_event};
 use serde::Deserialize;
-use weir_guest::{Ctx, Describe, Env, Error, Process, Result, Row, SideOutput, operator};
+use weir_guest::{Ctx, Describe, Env, Process, Result, Row, SideOutput, operator};
 
 use projection::Projection;
-
-const BID: [&str; 7] = [
-    "auction", "bidder", "price", "channel", "url", "time", "extra",
-];
-const AUCTION: [&str; 10] = [
-    "id",
-    "item",
-    "description",
-    "initial",
-    "reserve",
-    "time",
-    "expires",
-    "seller",
-    "category",
-    "extra",
-];
-const PERSON: [&str; 8] = [
-    "id", "name", "email", "card", "city", "state", "time", "extra",
-];
 
 #[derive(Default)]
 struct Events {
@@ -71,22 +53,22 @@ impl Process for Events {
 
     fn open(&mut self, env: Env) -> Result<()> {
         let config: Config = env.config_as()?;
-        let categories: Vec<String> = config.categories.iter().map(u64::to_string).collect();
+        let (categories, states) = (config.categories, config.states);
         self.wanted = Wanted {
             bids: Projection::new(&BID, &config.bids)?,
             auctions: Projection::new(&AUCTION, &config.auctions)?
-                .map(|auctions| auctions.only("category", &categories)),
+                .map(|auctions| auctions.only_numbers("category", categories)),
             persons: Projection::new(&PERSON, &config.persons)?
-                .map(|persons| persons.only("state", &config.states)),
+                .map(|persons| persons.only_texts("state", states)),
         };
         Ok(())
     }
 
     fn process(&mut self, row: Row<Vec<u8>>, ctx: &mut Ctx<Vec<u8>>) -> Result<()> {
         let wanted = match row.first() {
-            Some(b'B') => &self.wanted.bids,
-            Some(b'A') => &self.wanted.auctions,
-            Some(b'P') => &self.wanted.persons,
+            Some(&kind) if kind == BID.letter => &self.wanted.bids,
+            Some(&kind) if kind == AUCTION.letter => &self.wanted.auctions,
+            Some(&kind) if kind == PERSON.letter => &self.wanted.persons,
             _ => return Err(no_event(row.value)),
         };
         let Some(wanted) = wanted else { return Ok(()) };
@@ -94,16 +76,11 @@ impl Process for Events {
             return Ok(());
         };
         match row.first() {
-            Some(b'B') => ctx.emit(projected),
-            Some(b'A') => ctx.to(&self.auctions).emit(projected),
+            Some(&kind) if kind == BID.letter => ctx.emit(projected),
+            Some(&kind) if kind == AUCTION.letter => ctx.to(&self.auctions).emit(projected),
             _ => ctx.to(&self.persons).emit(projected),
         }
     }
-}
-
-#[cold]
-fn no_event(row: &[u8]) -> Error {
-    Error::new(format_args!("`{}` is no event", row.escape_ascii()))
 }
 
 operator!(Events);
@@ -111,52 +88,78 @@ operator!(Events);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nexmark::rows;
     use weir_guest::testing::Harness;
 
-    const ROWS: [&str; 4] = [
-        "P,1000,Ada Dunn,a@b.com,1 2 3 4,Boise,ID,17,x",
-        "A,1002,lamp,old,100,200,17,99,1000,10,x",
-        "A,1003,sofa,,100,300,17,99,1000,11,x",
-        "B,1002,1001,700,mail,u,17,x",
-    ];
+    fn events() -> [Vec<u8>; 4] {
+        let ada = ["Ada Dunn", "a@b.com", "1 2 3 4", "Boise", "ID", "x"];
+        [
+            rows::event(b'P', &[1000, 17], &ada),
+            rows::event(
+                b'A',
+                &[1002, 100, 200, 17, 99, 1000, 10],
+                &["lamp", "old", "x"],
+            ),
+            rows::event(
+                b'A',
+                &[1003, 100, 300, 17, 99, 1000, 11],
+                &["sofa", "", "x"],
+            ),
+            rows::event(b'B', &[1002, 1001, 700, 17], &["mail", "u", "x"]),
+        ]
+    }
 
     #[test]
     fn each_kind_has_the_fields_that_are_wanted_in_their_order() {
-        let config = r#"{"bids":["bidder","auction","price"],"auctions":["seller","id"],
-            "persons":["id","name","city","state"]}"#;
-        let mut events = Harness::open::<Events, _>(config).unwrap();
-        let out = events.rows(ROWS).unwrap();
-        assert_eq!(out.main(), ["1001,1002,700"]);
-        assert_eq!(out.side("auctions"), ["1000,1002", "1000,1003"]);
-        assert_eq!(out.side("persons"), ["1000,Ada Dunn,Boise,ID"]);
+        let config = r#"{"bids":["bidder","auction","price","url"],"auctions":["seller","id"],
+            "persons":["name","id","city","state"]}"#;
+        let mut guest = Harness::open::<Events, _>(config).unwrap();
+        let out = guest.rows(events()).unwrap();
+        assert_eq!(rows::main(&out), [rows::row(&[1001, 1002, 700], &["u"])]);
+        let auctions = [1002, 1003].map(|id| rows::row(&[1000, id], &[]));
+        assert_eq!(rows::of(&out, 1), auctions);
+        let person = rows::row(&[1000], &["Ada Dunn", "Boise", "ID"]);
+        assert_eq!(rows::of(&out, 2), [person]);
     }
 
     #[test]
     fn only_some_categories_and_states_are_wanted() {
         let config = r#"{"auctions":["id","reserve"],"categories":[10,12],
             "persons":["id"],"states":["OR"]}"#;
-        let mut events = Harness::open::<Events, _>(config).unwrap();
-        let out = events.rows(ROWS).unwrap();
-        assert!(out.main().is_empty());
-        assert_eq!(out.side("auctions"), ["1002,200"]);
-        assert!(out.side("persons").is_empty());
+        let mut guest = Harness::open::<Events, _>(config).unwrap();
+        let out = guest.rows(events()).unwrap();
+        assert!(rows::main(&out).is_empty());
+        assert_eq!(rows::of(&out, 1), [rows::row(&[1002, 200], &[])]);
+        assert!(rows::of(&out, 2).is_empty());
+        let mut guest = Harness::open::<Events, _>(r#"{"persons":["id"],"states":["ID"]}"#);
+        let out = guest.as_mut().unwrap().rows(events()).unwrap();
+        assert_eq!(rows::of(&out, 2), [rows::row(&[1000], &[])]);
     }
 
     #[test]
-    fn all_fields_are_the_row_as_it_came() {
-        let config = r#"{"bids":["auction","bidder","price","channel","url","time","extra"]}"#;
-        let mut events = Harness::open::<Events, _>(config).unwrap();
-        assert_eq!(
-            events.rows(ROWS).unwrap().main(),
-            ["1002,1001,700,mail,u,17,x"]
-        );
+    fn all_fields_are_the_row_as_it_came_but_for_its_kind() {
+        let config = r#"{"bids":["auction","bidder","price","time","channel","url","extra"]}"#;
+        let mut guest = Harness::open::<Events, _>(config).unwrap();
+        let out = guest.rows(events()).unwrap();
+        assert_eq!(rows::main(&out), [&events()[3][1..]]);
+    }
+
+    #[test]
+    fn texts_in_another_order_are_measured() {
+        let config = r#"{"persons":["extra","state","name","time"]}"#;
+        let mut guest = Harness::open::<Events, _>(config).unwrap();
+        let out = guest.rows(events()).unwrap();
+        let person = rows::row(&[17], &["x", "ID", "Ada Dunn"]);
+        assert_eq!(rows::of(&out, 2), [person]);
     }
 
     #[test]
     fn what_is_no_event_or_cut_short_is_refused() {
-        let mut events = Harness::open::<Events, _>(r#"{"bids":["price"]}"#).unwrap();
-        for row in ["", "C,1", "B,1002,1001"] {
-            assert!(events.rows([row]).unwrap().poisoned.is_some(), "{row}");
+        let mut guest = Harness::open::<Events, _>(r#"{"bids":["price","extra"]}"#).unwrap();
+        let bid = &events()[3];
+        // The last text is not measured, as the row ends with it.
+        for row in [&b""[..], b"C1", &bid[..32], &bid[..34], &bid[..40]] {
+            assert!(guest.rows([row]).unwrap().poisoned.is_some(), "{row:?}");
         }
     }
 

@@ -1,73 +1,103 @@
-//! Which fields of a row are wanted, and the row that they make.
+//! Which fields of an event are wanted, and the row that they make.
 
+use nexmark::{Kind, no_event};
 use weir_guest::{EncodeAs, Error, Result};
 
-/// The most fields of an event, with its kind.
-const FIELDS: usize = 11;
-/// Where the first field behind the kind begins.
-const FIRST: usize = 2;
+/// No event has more texts.
+const TEXTS: usize = 6;
+/// How many bytes say how long a text is.
+const LENGTH_BYTES: usize = 2;
 
-/// Some fields of one kind of event, in any order. Field 0 is the kind.
+/// Some fields of one kind of event: numbers and then texts, each in the order in which they are
+/// named.
 pub(crate) struct Projection {
-    fields: &'static [&'static str],
+    kind: &'static Kind,
     /// Fields that stand side by side are copied as one.
     runs: Vec<Run>,
     only: Option<Only>,
-    /// How many ends of fields have to be found for all that.
-    ends: usize,
+    /// How many texts have to be measured for all that.
+    measured: usize,
 }
 
 #[derive(Clone, Copy)]
 struct Run {
-    from: usize,
-    to: usize,
+    from: Bound,
+    to: Bound,
 }
 
-/// Rows are wanted only if a field has one of these texts.
-struct Only {
-    field: usize,
-    texts: Vec<Vec<u8>>,
+/// Where a field begins, or the one before it ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bound {
+    /// At this byte, in all rows.
+    Byte(usize),
+    /// Where this text begins.
+    Text(usize),
+    /// Where the row ends.
+    End,
+}
+
+/// Rows are wanted only if a field is one of these.
+enum Only {
+    Number(usize, Vec<u64>),
+    Text(usize, Vec<String>),
 }
 
 /// A row as it is wanted.
 pub(crate) struct Projected<'a> {
     row: &'a [u8],
-    ends: [usize; FIELDS],
+    texts: [usize; TEXTS],
     runs: &'a [Run],
 }
 
 impl Projection {
     /// The wanted ones of the fields of a kind; nothing where none is.
-    pub(crate) fn new(fields: &'static [&'static str], wanted: &[String]) -> Result<Option<Self>> {
-        let mut runs: Vec<Run> = Vec::new();
+    pub(crate) fn new(kind: &'static Kind, wanted: &[String]) -> Result<Option<Self>> {
+        let (mut numbers, mut texts) = (Vec::new(), Vec::new());
         for name in wanted {
-            let at = number_of(fields, name);
-            let at = at.ok_or_else(|| Error::new(format_args!("there is no field `{name}`")))?;
-            match runs.last_mut() {
-                Some(run) if run.to + 1 == at => run.to = at,
-                _ => runs.push(Run { from: at, to: at }),
+            if let Some(index) = place(kind.numbers, name) {
+                let from = Bound::Byte(kind.number_at(index));
+                let to = Bound::Byte(kind.number_at(index + 1));
+                numbers.push(Run { from, to });
+            } else if let Some(index) = place(kind.texts, name) {
+                let (from, to) = (text_at(kind, index), text_at(kind, index + 1));
+                texts.push(Run { from, to });
+            } else {
+                return Err(Error::new(format_args!("there is no field `{name}`")));
             }
         }
-        // The end of the last field is that of the row, and is not searched for.
-        let ends = |run: &Run| match run.to == fields.len() {
-            true => run.from,
-            false => run.to + 1,
-        };
-        Ok((!runs.is_empty()).then(|| Self {
-            fields,
-            ends: runs.iter().map(ends).max().unwrap_or(0),
+        let mut runs: Vec<Run> = Vec::new();
+        for field in numbers.into_iter().chain(texts) {
+            match runs.last_mut() {
+                Some(run) if run.to == field.from => run.to = field.to,
+                _ => runs.push(field),
+            }
+        }
+        let bounds = runs.iter().flat_map(|run| [run.from, run.to]);
+        let measured = bounds.map(|bound| match bound {
+            Bound::Text(index) => index,
+            Bound::Byte(_) | Bound::End => 0,
+        });
+        let measured = measured.max().unwrap_or(0);
+        Ok((!runs.is_empty()).then_some(Self {
+            kind,
             runs,
             only: None,
+            measured,
         }))
     }
 
-    /// Rows are wanted only if this field is one of these texts; all where there are none.
-    pub(crate) fn only(mut self, field: &str, texts: &[String]) -> Self {
-        let field = number_of(self.fields, field).filter(|_| !texts.is_empty());
-        if let Some(field) = field {
-            self.ends = self.ends.max(field + 1);
-            let texts = texts.iter().map(|text| text.clone().into_bytes()).collect();
-            self.only = Some(Only { field, texts });
+    /// Rows are wanted only if this number is one of these; all where there are none.
+    pub(crate) fn only_numbers(mut self, name: &str, wanted: Vec<u64>) -> Self {
+        let index = place(self.kind.numbers, name).filter(|_| !wanted.is_empty());
+        self.only = index.map(|index| Only::Number(self.kind.number_at(index), wanted));
+        self
+    }
+
+    /// Rows are wanted only if this text is one of these; all where there are none.
+    pub(crate) fn only_texts(mut self, name: &str, wanted: Vec<String>) -> Self {
+        if let Some(index) = place(self.kind.texts, name).filter(|_| !wanted.is_empty()) {
+            self.measured = self.measured.max(index + 1);
+            self.only = Some(Only::Text(index, wanted));
         }
         self
     }
@@ -75,57 +105,73 @@ impl Projection {
     /// The row that is wanted of this one, if it is.
     #[inline]
     pub(crate) fn of<'a>(&'a self, row: &'a [u8]) -> Result<Option<Projected<'a>>> {
-        let ends = self.find_ends(row).ok_or_else(|| self.cut_short(row))?;
-        if let Some(only) = &self.only {
-            let from = ends[only.field - 1] + 1;
-            let text = row.get(from..ends[only.field]).unwrap_or_default();
-            if only.texts.iter().all(|wanted| wanted != text) {
-                return Ok(None);
+        let texts = self.measure(row).ok_or_else(|| no_event(row))?;
+        let is_wanted = match &self.only {
+            None => true,
+            Some(Only::Number(at, wanted)) => {
+                let number = row.get(*at..).and_then(<[u8]>::first_chunk);
+                number.is_some_and(|number| wanted.contains(&u64::from_le_bytes(*number)))
             }
-        }
+            Some(Only::Text(index, wanted)) => {
+                let from = texts[*index] + LENGTH_BYTES;
+                let to = texts.get(index + 1).copied().unwrap_or(row.len());
+                let text = row.get(from..to).unwrap_or_default();
+                wanted.iter().any(|wanted| wanted.as_bytes() == text)
+            }
+        };
         let runs = &self.runs;
-        Ok(Some(Projected { row, ends, runs }))
+        Ok(is_wanted.then_some(Projected { row, texts, runs }))
     }
 
-    /// Where as many fields end as have to be known.
+    /// Where as many texts begin as have to be known.
     #[inline]
-    fn find_ends(&self, row: &[u8]) -> Option<[usize; FIELDS]> {
-        // What is not searched for ends with the row.
-        let mut ends = [row.len(); FIELDS];
-        ends[0] = FIRST - 1;
-        let mut at = FIRST;
-        for end in ends.get_mut(1..self.ends)? {
-            at += row.get(at..)?.iter().position(|&byte| byte == b',')?;
-            *end = at;
-            at += 1;
+    fn measure(&self, row: &[u8]) -> Option<[usize; TEXTS]> {
+        let mut texts = [row.len(); TEXTS];
+        let mut at = self.kind.texts_at();
+        row.get(..at)?;
+        texts[0] = at;
+        for next in texts.get_mut(1..=self.measured)? {
+            let length = row.get(at..)?.first_chunk()?;
+            at += LENGTH_BYTES + usize::from(u16::from_le_bytes(*length));
+            row.get(..at)?;
+            *next = at;
         }
-        Some(ends)
-    }
-
-    #[cold]
-    fn cut_short(&self, row: &[u8]) -> Error {
-        Error::new(format_args!(
-            "`{}` does not have the fields {}",
-            row.escape_ascii(),
-            self.fields.join(", ")
-        ))
+        Some(texts)
     }
 }
 
-fn number_of(fields: &[&str], name: &str) -> Option<usize> {
-    let at = fields.iter().position(|field| *field == name)?;
-    Some(at + 1)
+fn place(names: &[&str], wanted: &str) -> Option<usize> {
+    names.iter().position(|name| *name == wanted)
+}
+
+fn text_at(kind: &Kind, index: usize) -> Bound {
+    match index {
+        0 => Bound::Byte(kind.texts_at()),
+        _ if index == kind.texts.len() => Bound::End,
+        _ => Bound::Text(index),
+    }
 }
 
 impl EncodeAs<Vec<u8>> for Projected<'_> {
     #[inline]
     fn encode_as(&self, out: &mut Vec<u8>) -> Result<()> {
-        for (number, run) in self.runs.iter().enumerate() {
-            if number > 0 {
-                out.push(b',');
+        let at = |bound| match bound {
+            Bound::Byte(at) => at,
+            Bound::Text(index) => self.texts[index],
+            Bound::End => self.row.len(),
+        };
+        for run in self.runs {
+            let bytes = self.row.get(at(run.from)..at(run.to)).unwrap_or_default();
+            match run.to {
+                // Few, and of a length that is known.
+                Bound::Byte(_) => {
+                    let (numbers, _) = bytes.as_chunks::<8>();
+                    numbers
+                        .iter()
+                        .for_each(|number| out.extend_from_slice(number));
+                }
+                Bound::Text(_) | Bound::End => out.extend_from_slice(bytes),
             }
-            let fields = self.row.get(self.ends[run.from - 1] + 1..self.ends[run.to]);
-            out.extend_from_slice(fields.unwrap_or_default());
         }
         Ok(())
     }

@@ -1,16 +1,16 @@
 //! Query 5, second step: which auctions had the most bids of all, out of
 //! `window end,auction,bids`; all that tie.
 
-use nexmark::{Numbers, Ties};
-use weir_guest::{Ctx, Result, Window, WindowAggregate, operator};
+use nexmark::Ties;
+use weir_guest::{Binary, Ctx, Result, Window, WindowAggregate, operator};
 
 #[derive(Default)]
 struct Hottest;
 
 impl WindowAggregate for Hottest {
-    type In = Numbers<3>;
+    type In = Binary<[u64; 3]>;
     type Accumulator = Ties<u64>;
-    type Out = String;
+    type Out = Binary<[u64; 3]>;
 
     fn add(&mut self, hottest: &mut Ties<u64>, row: [u64; 3]) -> Result<()> {
         let [_, auction, bids] = row;
@@ -23,9 +23,15 @@ impl WindowAggregate for Hottest {
         Ok(())
     }
 
-    fn result(&mut self, _: Window, hottest: Ties<u64>, ctx: &mut Ctx<String>) -> Result<()> {
+    fn result(
+        &mut self,
+        _window: Window,
+        hottest: Ties<u64>,
+        ctx: &mut Ctx<Self::Out>,
+    ) -> Result<()> {
+        let end = ctx.key().binary(0)?;
         for auction in hottest.items() {
-            ctx.emit((ctx.key(), ",", auction, ",", hottest.rank()))?;
+            ctx.emit([end, *auction, hottest.rank()])?;
         }
         Ok(())
     }
@@ -36,6 +42,7 @@ operator!(Hottest, aggregate);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nexmark::rows;
     use weir_guest::testing::Harness;
 
     #[test]
@@ -45,8 +52,12 @@ mod tests {
             start: 10_000,
             end: 12_000,
         };
-        let rows = ["12000,1,5", "12000,2,9", "12000,3,9", "12000,4,8"];
-        let out = hottest.window("12000", window, rows).unwrap();
-        assert_eq!(out.main(), ["12000,2,9", "12000,3,9"]);
+        let count = |auction, bids| rows::row(&[12_000, auction, bids], &[]);
+        let counts = [count(1, 5), count(2, 9), count(3, 9), count(4, 8)];
+        let out = hottest
+            .window(12_000_u64.to_le_bytes(), window, counts)
+            .unwrap();
+        let told = [[12_000, 2, 9], [12_000, 3, 9]];
+        assert_eq!(rows::told::<[u64; 3]>(&out).unwrap(), told);
     }
 }

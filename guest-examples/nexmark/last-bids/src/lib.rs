@@ -2,8 +2,7 @@
 //! are `bidder,auction,price` and have their event time; of two at one time the higher is the
 //! later.
 
-use nexmark::Numbers;
-use weir_guest::{Context, Ctx, KeyedDescribe, KeyedProcess, Result, Row, Value, operator};
+use weir_guest::{Binary, Context, Ctx, KeyedDescribe, KeyedProcess, Result, Row, Value, operator};
 
 #[derive(Default)]
 struct LastBids {
@@ -12,21 +11,21 @@ struct LastBids {
 }
 
 impl KeyedProcess for LastBids {
-    type In = Numbers<3>;
-    type Out = String;
+    type In = Binary<[u64; 3]>;
+    type Out = Binary<(u64, u64, u64, i64)>;
 
     fn describe(&mut self, d: &mut KeyedDescribe) {
         d.value("last", &mut self.last).prefetch();
     }
 
-    fn process(&mut self, row: Row<Numbers<3>>, ctx: &mut Ctx<String>) -> Result<()> {
+    fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<Self::Out>) -> Result<()> {
         let [bidder, auction, price] = row.value;
         let time = row.timestamp.context("a bid has event time")?;
         if self.last.get()?.is_some_and(|last| *last >= (time, price)) {
             return Ok(());
         }
         self.last.set((time, price))?;
-        ctx.emit((bidder, ",", auction, ",", price, ",", time))
+        ctx.emit((bidder, auction, price, time))
     }
 }
 
@@ -35,12 +34,17 @@ operator!(LastBids);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nexmark::rows;
     use weir_guest::testing::{Harness, Input};
 
     #[test]
     fn a_bid_that_is_the_last_one_is_told() {
         let mut bids = Harness::open::<LastBids, _>("null").unwrap();
-        let bid = |price: u64, at: i64| Input::row(format!("7,42,{price}")).key(["7", "42"]).at(at);
+        let both = rows::row(&[7, 42], &[]);
+        let bid = |price, at| {
+            let row = rows::row(&[7, 42, price], &[]);
+            Input::row(row).key([&both]).at(at)
+        };
         let rows = [
             bid(300, 5),
             bid(200, 5),
@@ -49,8 +53,9 @@ mod tests {
             bid(900, 4),
             bid(100, 6),
         ];
-        let told = ["7,42,300,5", "7,42,400,5", "7,42,100,6"];
-        assert_eq!(bids.batch(0, rows).unwrap().main(), told);
+        let out = bids.batch(0, rows).unwrap();
+        let told = [(7, 42, 300, 5), (7, 42, 400, 5), (7, 42, 100, 6)];
+        assert_eq!(rows::told::<(u64, u64, u64, i64)>(&out).unwrap(), told);
         bids.restart().unwrap();
         assert!(bids.batch(0, [bid(100, 6)]).unwrap().main().is_empty());
         // State came with the rows and went back with their results.

@@ -1,40 +1,56 @@
 //! Bids among the events.
 
-use weir_guest::{Context, Decode, Error, Result};
+use weir_guest::{Decode, Result};
 
-use crate::numbers::take;
+use crate::kind::{AUCTION, BID, PERSON, no_event};
 
 /// The type of the events for an operator that looks at bids only: other kinds are seen as nothing.
 ///
 /// ```
-/// use nexmark::Bids;
+/// use nexmark::{Bids, rows};
 /// use weir_guest::Decode;
 ///
-/// let bid = Bids::decode(b"B,1042,1001,700,mail,https://a.example,1700000000000,x").unwrap();
-/// assert_eq!(bid.unwrap().price, 700);
-/// assert!(Bids::decode(b"P,1000,Ada Dunn").unwrap().is_none());
+/// let bid = rows::event(b'B', &[1042, 1001, 700, 17], &["mail", "https://a.example", "x"]);
+/// assert_eq!(Bids::decode(&bid).unwrap().unwrap().price(), 700);
+/// let person = rows::event(b'P', &[1000, 17], &["Ada Dunn"]);
+/// assert!(Bids::decode(&person).unwrap().is_none());
 /// ```
 pub struct Bids;
 
-/// A bid. Its numbers stand in front and are read at once.
+/// A bid. Its numbers are read when they are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bid<'a> {
-    /// What it is for.
-    pub auction: u64,
-    /// Who made it.
-    pub bidder: u64,
-    /// In cents.
-    pub price: u64,
-    rest: &'a [u8],
+    numbers: &'a [[u8; 8]; BID.numbers.len()],
+    fields: &'a [u8],
 }
 
 impl<'a> Bid<'a> {
-    /// The fields behind the price as they came: channel, url, time and extra.
-    ///
-    /// # Errors
-    /// If they are not UTF-8.
-    pub fn rest(&self) -> Result<&'a str> {
-        std::str::from_utf8(self.rest).context("the fields behind the price")
+    /// What it is for.
+    #[inline]
+    #[must_use]
+    pub fn auction(&self) -> u64 {
+        u64::from_le_bytes(self.numbers[0])
+    }
+
+    /// Who made it.
+    #[inline]
+    #[must_use]
+    pub fn bidder(&self) -> u64 {
+        u64::from_le_bytes(self.numbers[1])
+    }
+
+    /// In cents.
+    #[inline]
+    #[must_use]
+    pub fn price(&self) -> u64 {
+        u64::from_le_bytes(self.numbers[2])
+    }
+
+    /// All that the row has behind the kind.
+    #[inline]
+    #[must_use]
+    pub fn fields(&self) -> &'a [u8] {
+        self.fields
     }
 }
 
@@ -43,46 +59,36 @@ impl Decode for Bids {
 
     #[inline]
     fn decode(bytes: &[u8]) -> Result<Option<Bid<'_>>> {
-        match bytes {
-            [b'B', b',', fields @ ..] => match numbers(fields) {
-                Some(bid) => Ok(Some(bid)),
-                None => Err(no_bid(bytes)),
-            },
-            [b'A' | b'P', b',', ..] => Ok(None),
-            _ => Err(no_bid(bytes)),
+        let Some((kind, fields)) = bytes.split_first() else {
+            return Err(no_event(bytes));
+        };
+        let (numbers, _) = fields.as_chunks();
+        match (*kind, numbers.first_chunk()) {
+            (kind, Some(numbers)) if kind == BID.letter => Ok(Some(Bid { numbers, fields })),
+            (kind, _) if kind == AUCTION.letter || kind == PERSON.letter => Ok(None),
+            _ => Err(no_event(bytes)),
         }
     }
-}
-
-#[inline]
-fn numbers(mut rest: &[u8]) -> Option<Bid<'_>> {
-    Some(Bid {
-        auction: take(&mut rest, false)?,
-        bidder: take(&mut rest, false)?,
-        price: take(&mut rest, false)?,
-        rest,
-    })
-}
-
-#[cold]
-fn no_bid(row: &[u8]) -> Error {
-    Error::new(format_args!("`{}` is no event", row.escape_ascii()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rows;
 
     #[test]
     fn bids_are_read_and_other_events_are_none() {
-        let bid = Bids::decode(b"B,1042,1001,700,mail,u,17,x")
-            .unwrap()
-            .unwrap();
-        assert_eq!((bid.auction, bid.bidder, bid.price), (1042, 1001, 700));
-        assert_eq!(bid.rest().unwrap(), "mail,u,17,x");
-        assert_eq!(Bids::decode(b"A,1042,thing").unwrap(), None);
-        for row in ["", "B", "B,1,2", "B,1,2,x,mail", "X,1,2,3,4", "bid"] {
-            assert!(Bids::decode(row.as_bytes()).is_err(), "{row}");
+        let row = rows::event(b'B', &[1042, 1001, 700, 17], &["mail", "u", "x"]);
+        let bid = Bids::decode(&row).unwrap().unwrap();
+        assert_eq!(
+            (bid.auction(), bid.bidder(), bid.price()),
+            (1042, 1001, 700)
+        );
+        assert_eq!(bid.fields(), &row[1..]);
+        let auction = rows::event(b'A', &[1042], &["thing"]);
+        assert_eq!(Bids::decode(&auction).unwrap(), None);
+        for row in [&b""[..], b"B", &row[..32], b"X123", b"bid"] {
+            assert!(Bids::decode(row).is_err(), "{}", row.escape_ascii());
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Query 2: auction and price of the bids for each 123rd auction.
 
 use nexmark::Bids;
-use weir_guest::{Ctx, Process, Result, Row, operator};
+use weir_guest::{Binary, Ctx, Process, Result, Row, operator};
 
 const EACH: u64 = 123;
 
@@ -10,11 +10,11 @@ struct Sample;
 
 impl Process for Sample {
     type In = Bids;
-    type Out = String;
+    type Out = Binary<[u64; 2]>;
 
-    fn process(&mut self, row: Row<Bids>, ctx: &mut Ctx<String>) -> Result<()> {
+    fn process(&mut self, row: Row<Bids>, ctx: &mut Ctx<Self::Out>) -> Result<()> {
         match row.value {
-            Some(bid) if bid.auction % EACH == 0 => ctx.emit((bid.auction, ",", bid.price)),
+            Some(bid) if bid.auction() % EACH == 0 => ctx.emit([bid.auction(), bid.price()]),
             _ => Ok(()),
         }
     }
@@ -25,12 +25,19 @@ operator!(Sample);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nexmark::rows;
     use weir_guest::testing::Harness;
 
     #[test]
     fn only_each_123rd_auction_counts() {
         let mut sample = Harness::open::<Sample, _>("null").unwrap();
-        let rows = ["A,1107,x", "B,1107,1001,700,x", "B,1108,1001,800,x"];
-        assert_eq!(sample.rows(rows).unwrap().main(), ["1107,700"]);
+        let bid = |auction, price| rows::event(b'B', &[auction, 1001, price, 17], &["", "", ""]);
+        let events = [
+            rows::event(b'A', &[1107], &["x"]),
+            bid(1107, 700),
+            bid(1108, 800),
+        ];
+        let out = sample.rows(events).unwrap();
+        assert_eq!(rows::told::<[u64; 2]>(&out).unwrap(), [[1107, 700]]);
     }
 }

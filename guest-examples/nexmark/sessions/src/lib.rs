@@ -1,6 +1,6 @@
 //! Query 11: the bids of each bidder until there was none for some time, as `bidder,start,bids`.
 
-use weir_guest::{Ctx, Result, Window, WindowAggregate, operator};
+use weir_guest::{Binary, Ctx, Result, Window, WindowAggregate, operator};
 
 #[derive(Default)]
 struct Sessions;
@@ -8,7 +8,7 @@ struct Sessions;
 impl WindowAggregate for Sessions {
     type In = Vec<u8>;
     type Accumulator = u64;
-    type Out = String;
+    type Out = Binary<[u64; 3]>;
 
     fn add(&mut self, bids: &mut u64, _row: &[u8]) -> Result<()> {
         *bids += 1;
@@ -20,8 +20,9 @@ impl WindowAggregate for Sessions {
         Ok(())
     }
 
-    fn result(&mut self, window: Window, bids: u64, ctx: &mut Ctx<String>) -> Result<()> {
-        ctx.emit((ctx.key(), ",", window.start, ",", bids))
+    fn result(&mut self, window: Window, bids: u64, ctx: &mut Ctx<Self::Out>) -> Result<()> {
+        let bidder = ctx.key().binary(0)?;
+        ctx.emit([bidder, window.start as u64, bids])
     }
 }
 
@@ -30,6 +31,7 @@ operator!(Sessions, aggregate);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nexmark::rows;
     use weir_guest::testing::Harness;
 
     #[test]
@@ -39,7 +41,8 @@ mod tests {
             start: 2_017,
             end: 4_023,
         };
-        let out = sessions.window("1001", window, ["1001"; 2]).unwrap();
-        assert_eq!(out.main(), ["1001,2017,2"]);
+        let bidder = 1001_u64.to_le_bytes();
+        let out = sessions.window(bidder, window, [bidder; 2]).unwrap();
+        assert_eq!(rows::told::<[u64; 3]>(&out).unwrap(), [[1001, 2017, 2]]);
     }
 }

@@ -2,7 +2,7 @@
 //! when the operator is opened.
 
 use nexmark::Bids;
-use weir_guest::{Ctx, Env, Process, Result, Row, operator};
+use weir_guest::{Binary, Ctx, Env, Process, Result, Row, operator};
 
 const ROWS: u64 = 10_000;
 
@@ -14,17 +14,17 @@ struct SideTable {
 
 impl Process for SideTable {
     type In = Bids;
-    type Out = String;
+    type Out = Binary<[u64; 4]>;
 
     fn open(&mut self, _env: Env) -> Result<()> {
         self.values = (0..ROWS).map(|key| mix(key) & 0xffff).collect();
         Ok(())
     }
 
-    fn process(&mut self, row: Row<Bids>, ctx: &mut Ctx<String>) -> Result<()> {
+    fn process(&mut self, row: Row<Bids>, ctx: &mut Ctx<Self::Out>) -> Result<()> {
         let Some(bid) = row.value else { return Ok(()) };
-        match self.values.get((bid.auction % ROWS) as usize) {
-            Some(value) => ctx.emit((bid.auction, ",", bid.bidder, ",", bid.price, ",", value)),
+        match self.values.get((bid.auction() % ROWS) as usize) {
+            Some(value) => ctx.emit([bid.auction(), bid.bidder(), bid.price(), *value]),
             None => Ok(()),
         }
     }
@@ -42,20 +42,17 @@ operator!(SideTable);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nexmark::rows;
     use weir_guest::testing::Harness;
 
     #[test]
     fn a_bid_comes_with_the_value_of_its_auction() {
         let mut table = Harness::open::<SideTable, _>("null").unwrap();
-        let rows = ["B,20000,1001,700,x", "A,1,x", "B,10001,1001,700,x"];
+        let bid = |auction| rows::event(b'B', &[auction, 1001, 700, 17], &["", "", ""]);
+        let auction = rows::event(b'A', &[1], &["x"]);
+        let out = table.rows([bid(20_000), auction, bid(10_001)]).unwrap();
         let one = mix(1) & 0xffff;
-        let out = table.rows(rows).unwrap();
-        assert_eq!(
-            out.main(),
-            [
-                "20000,1001,700,0".to_owned(),
-                format!("10001,1001,700,{one}")
-            ]
-        );
+        let told = [[20_000, 1001, 700, 0], [10_001, 1001, 700, one]];
+        assert_eq!(rows::told::<[u64; 4]>(&out).unwrap(), told);
     }
 }

@@ -2,9 +2,9 @@
 //! then, as `auction,rank,price,bidder`. Bids are `auction,price,bidder` and have their event time;
 //! of two with one price the earlier is the higher, then that of the lower bidder.
 
-use nexmark::Numbers;
 use weir_guest::{
-    Context, Ctx, Error, KeyedDescribe, KeyedProcess, Result, Row, StateCodec, Value, operator,
+    Binary, Context, Ctx, Error, KeyedDescribe, KeyedProcess, Result, Row, StateCodec, Value,
+    operator,
 };
 
 const MOST: usize = 10;
@@ -28,14 +28,14 @@ struct TopBids {
 }
 
 impl KeyedProcess for TopBids {
-    type In = Numbers<3>;
-    type Out = String;
+    type In = Binary<[u64; 3]>;
+    type Out = Binary<[u64; 4]>;
 
     fn describe(&mut self, d: &mut KeyedDescribe) {
         d.value("best", &mut self.best).prefetch();
     }
 
-    fn process(&mut self, row: Row<Numbers<3>>, ctx: &mut Ctx<String>) -> Result<()> {
+    fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<Self::Out>) -> Result<()> {
         let [auction, price, bidder] = row.value;
         let bid = Ranked {
             below_most: u64::MAX - price,
@@ -47,7 +47,7 @@ impl KeyedProcess for TopBids {
             return Ok(());
         }
         let rank = self.best.get_mut()?.get_or_insert_default().enter(bid);
-        ctx.emit((auction, ",", rank, ",", price, ",", bidder))
+        ctx.emit([auction, rank as u64, price, bidder])
     }
 }
 
@@ -99,22 +99,21 @@ operator!(TopBids);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nexmark::rows;
     use weir_guest::testing::{Harness, Input};
 
     fn bid(price: u64, bidder: u64, at: i64) -> Input {
-        Input::row(format!("42,{price},{bidder}"))
-            .key(["42"])
-            .at(at)
+        let row = rows::row(&[42, price, bidder], &[]);
+        Input::row(row).key([42_u64.to_le_bytes()]).at(at)
     }
 
     #[test]
     fn only_what_enters_the_ten_is_told() {
         let mut bids = Harness::open::<TopBids, _>("null").unwrap();
         let first = (1..=10).map(|price| bid(price * 100, 1, 5));
-        let told: Vec<_> = (1..=10)
-            .map(|price| format!("42,1,{},1", price * 100))
-            .collect();
-        assert_eq!(bids.batch(0, first).unwrap().main(), told);
+        let told: Vec<_> = (1..=10).map(|price| [42, 1, price * 100, 1]).collect();
+        let out = bids.batch(0, first).unwrap();
+        assert_eq!(rows::told::<[u64; 4]>(&out).unwrap(), told);
         bids.restart().unwrap();
         // The lowest of the ten is 100, and then 200.
         let rows = [
@@ -123,7 +122,8 @@ mod tests {
             bid(150, 3, 7),
             bid(200, 3, 5),
         ];
-        assert_eq!(bids.batch(0, rows).unwrap().main(), ["42,6,550,2"]);
+        let out = bids.batch(0, rows).unwrap();
+        assert_eq!(rows::told::<[u64; 4]>(&out).unwrap(), [[42, 6, 550, 2]]);
     }
 
     #[test]
@@ -135,7 +135,9 @@ mod tests {
             bid(100, 4, 7),
             bid(100, 6, 6),
         ];
-        let told = ["42,1,100,5", "42,1,100,5", "42,2,100,4", "42,2,100,6"];
-        assert_eq!(bids.batch(0, rows).unwrap().main(), told);
+        let out = bids.batch(0, rows).unwrap();
+        let told = [5, 5, 4, 6].into_iter().zip([1, 1, 2, 2]);
+        let told: Vec<_> = told.map(|(bidder, rank)| [42, rank, 100, bidder]).collect();
+        assert_eq!(rows::told::<[u64; 4]>(&out).unwrap(), told);
     }
 }

@@ -1,17 +1,17 @@
 //! Query 7, second step: the highest bids of a window, all that tie, out of those of its auctions,
 //! `window end,price,auction,bidder`.
 
-use nexmark::{Numbers, Ties};
-use weir_guest::{Ctx, Result, Window, WindowAggregate, operator};
+use nexmark::Ties;
+use weir_guest::{Binary, Ctx, Result, Window, WindowAggregate, operator};
 
 #[derive(Default)]
 struct WindowHighest;
 
 impl WindowAggregate for WindowHighest {
-    type In = Numbers<4>;
+    type In = Binary<[u64; 4]>;
     /// By price, auction and bidder.
     type Accumulator = Ties<(u64, u64)>;
-    type Out = String;
+    type Out = Binary<[u64; 4]>;
 
     fn add(&mut self, highest: &mut Ties<(u64, u64)>, row: [u64; 4]) -> Result<()> {
         let [_, price, auction, bidder] = row;
@@ -28,11 +28,10 @@ impl WindowAggregate for WindowHighest {
         &mut self,
         window: Window,
         highest: Ties<(u64, u64)>,
-        ctx: &mut Ctx<String>,
+        ctx: &mut Ctx<Self::Out>,
     ) -> Result<()> {
         for (auction, bidder) in highest.items() {
-            let price = highest.rank();
-            ctx.emit((window.end, ",", price, ",", auction, ",", bidder))?;
+            ctx.emit([window.end as u64, highest.rank(), *auction, *bidder])?;
         }
         Ok(())
     }
@@ -43,6 +42,7 @@ operator!(WindowHighest, aggregate);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nexmark::rows;
     use weir_guest::testing::Harness;
 
     #[test]
@@ -52,8 +52,10 @@ mod tests {
             start: 10_000,
             end: 20_000,
         };
-        let rows = ["20000,900,7,2", "20000,950,8,1", "20000,950,9,1"];
-        let out = highest.window("20000", window, rows).unwrap();
-        assert_eq!(out.main(), ["20000,950,8,1", "20000,950,9,1"]);
+        let bid = |price, auction, bidder| rows::row(&[20_000, price, auction, bidder], &[]);
+        let bids = [bid(900, 7, 2), bid(950, 8, 1), bid(950, 9, 1)];
+        let out = highest.window("20000", window, bids).unwrap();
+        let told = [[20_000, 950, 8, 1], [20_000, 950, 9, 1]];
+        assert_eq!(rows::told::<[u64; 4]>(&out).unwrap(), told);
     }
 }

@@ -5,10 +5,9 @@
 //! A bid may come before its auction. It waits until the watermark has passed its time: then the
 //! auction cannot have begun before it, and it counts for nothing.
 
-use nexmark::Numbers;
 use weir_guest::{
-    Context, Ctx, KeyedCoProcess, KeyedDescribe, List, Result, Row, Timer, Timers, Value, operator,
-    record,
+    Binary, Context, Ctx, KeyedCoProcess, KeyedDescribe, List, Result, Row, Timer, Timers, Value,
+    operator, record,
 };
 
 record! {
@@ -43,9 +42,9 @@ impl Auction {
 }
 
 impl KeyedCoProcess for WinningBids {
-    type First = Numbers<3>;
-    type Second = Numbers<2>;
-    type Out = String;
+    type First = Binary<(u64, i64, u64)>;
+    type Second = Binary<[u64; 2]>;
+    type Out = Binary<[u64; 2]>;
 
     fn describe(&mut self, d: &mut KeyedDescribe) {
         d.value("auction", &mut self.auction).prefetch();
@@ -53,13 +52,13 @@ impl KeyedCoProcess for WinningBids {
         d.timers(&mut self.timers);
     }
 
-    fn process_first(&mut self, row: Row<Numbers<3>>, _ctx: &mut Ctx<String>) -> Result<()> {
-        let [_, expires, category] = row.value;
+    fn process_first(&mut self, row: Row<Self::First>, _ctx: &mut Ctx<Self::Out>) -> Result<()> {
+        let (_, ends, category) = row.value;
         let mut auction = Auction {
             is_known: true,
             category,
             begins: row.timestamp.context("an auction has event time")?,
-            ends: expires as i64,
+            ends,
             highest: 0,
         };
         if self.auction.get()?.is_some() {
@@ -72,7 +71,7 @@ impl KeyedCoProcess for WinningBids {
         self.timers.set_event(auction.ends)
     }
 
-    fn process_second(&mut self, row: Row<Numbers<2>>, _ctx: &mut Ctx<String>) -> Result<()> {
+    fn process_second(&mut self, row: Row<Self::Second>, _ctx: &mut Ctx<Self::Out>) -> Result<()> {
         let [_, price] = row.value;
         let time = row.timestamp.context("a bid has event time")?;
         let mut auction = self.auction.get()?.copied().unwrap_or_default();
@@ -90,7 +89,7 @@ impl KeyedCoProcess for WinningBids {
         }
     }
 
-    fn on_timer(&mut self, timer: Timer, ctx: &mut Ctx<String>) -> Result<()> {
+    fn on_timer(&mut self, timer: Timer, ctx: &mut Ctx<Self::Out>) -> Result<()> {
         let Some(auction) = self
             .auction
             .get()?
@@ -106,7 +105,7 @@ impl KeyedCoProcess for WinningBids {
         }
         match auction.highest {
             0 => Ok(()),
-            highest => ctx.emit((auction.category, ",", highest)),
+            highest => ctx.emit([auction.category, highest]),
         }
     }
 }
@@ -116,31 +115,35 @@ operator!(WinningBids, timed);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nexmark::rows;
     use weir_guest::testing::{Harness, Input};
 
-    fn auction(id: &str, at: i64, expires: i64) -> Input {
-        Input::row(format!("{id},{expires},10")).key([id]).at(at)
+    fn auction(id: u64, at: i64, expires: i64) -> Input {
+        let row = rows::row(&[id, expires as u64, 10], &[]);
+        Input::row(row).key([id.to_le_bytes()]).at(at)
     }
 
-    fn bid(id: &str, at: i64, price: u64) -> Input {
-        Input::row(format!("{id},{price}")).key([id]).at(at)
+    fn bid(id: u64, at: i64, price: u64) -> Input {
+        let row = rows::row(&[id, price], &[]);
+        Input::row(row).key([id.to_le_bytes()]).at(at)
     }
 
     #[test]
     fn the_highest_bid_in_time_wins_when_the_time_is_over() {
         let mut bids = Harness::open::<WinningBids, _>("null").unwrap();
-        bids.batch(0, [auction("1", 5, 20), auction("2", 5, 9)])
+        bids.batch(0, [auction(1, 5, 20), auction(2, 5, 9)])
             .unwrap();
         let in_time = [
-            bid("1", 5, 300),
-            bid("1", 20, 500),
-            bid("1", 21, 900),
-            bid("1", 6, 400),
+            bid(1, 5, 300),
+            bid(1, 20, 500),
+            bid(1, 21, 900),
+            bid(1, 6, 400),
         ];
         bids.batch(1, in_time).unwrap();
         assert!(bids.advance_watermark(19).unwrap().main().is_empty());
         bids.restart().unwrap();
-        assert_eq!(bids.advance_watermark(20).unwrap().main(), ["10,500"]);
+        let out = bids.advance_watermark(20).unwrap();
+        assert_eq!(rows::told::<[u64; 2]>(&out).unwrap(), [[10, 500]]);
         assert_eq!((bids.held("auction"), bids.held("waiting")), (0, 0));
         assert!(bids.timers().is_empty());
     }
@@ -148,17 +151,18 @@ mod tests {
     #[test]
     fn bids_wait_for_their_auction() {
         let mut bids = Harness::open::<WinningBids, _>("null").unwrap();
-        bids.batch(1, [bid("1", 7, 300), bid("1", 4, 800), bid("1", 8, 200)])
+        bids.batch(1, [bid(1, 7, 300), bid(1, 4, 800), bid(1, 8, 200)])
             .unwrap();
-        bids.batch(0, [auction("1", 5, 20)]).unwrap();
+        bids.batch(0, [auction(1, 5, 20)]).unwrap();
         assert!(bids.advance_watermark(19).unwrap().main().is_empty());
-        assert_eq!(bids.advance_watermark(20).unwrap().main(), ["10,300"]);
+        let out = bids.advance_watermark(20).unwrap();
+        assert_eq!(rows::told::<[u64; 2]>(&out).unwrap(), [[10, 300]]);
     }
 
     #[test]
     fn a_bid_without_an_auction_is_forgotten_when_none_can_come() {
         let mut bids = Harness::open::<WinningBids, _>("null").unwrap();
-        bids.batch(1, [bid("1", 7, 300), bid("1", 9, 300)]).unwrap();
+        bids.batch(1, [bid(1, 7, 300), bid(1, 9, 300)]).unwrap();
         bids.advance_watermark(8).unwrap();
         assert_eq!(bids.held("waiting"), 2);
         assert!(bids.advance_watermark(9).unwrap().main().is_empty());
