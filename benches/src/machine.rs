@@ -19,6 +19,7 @@ pub(crate) struct Machine {
     memory: String,
     system: String,
     compiler: String,
+    profile: String,
     commit: String,
     date: String,
 }
@@ -42,6 +43,7 @@ impl Machine {
             memory: kibibytes.map_or_else(unknown, |n| format!("{:.0} GiB", n / 1024.0 / 1024.0)),
             system: format!("{}, Linux {}", name.trim_matches('"'), kernel.trim()),
             compiler: told(root, "rustc", &["--version"]).unwrap_or_else(unknown),
+            profile: profile().to_owned(),
             commit: match changed {
                 Some(changed) if !changed.is_empty() => commit + " with changes",
                 _ => commit,
@@ -61,14 +63,26 @@ impl Machine {
             memory,
             system,
             compiler,
+            profile,
             commit,
             date,
         } = self;
         format!(
-            "{date}, commit {commit}, {compiler}, {} build; {processor}, {cores} cores, {memory}; \
-             {system}",
-            profile()
+            "{date}, commit {commit}, {compiler}, {profile} build; {processor}, {cores} cores, \
+             {memory}; {system}"
         )
+    }
+
+    /// What must be the same for figures to be compared: all but the day.
+    pub(crate) fn build(&self) -> String {
+        let Self {
+            processor,
+            cores,
+            commit,
+            profile,
+            ..
+        } = self;
+        format!("a {profile} build of commit {commit} on {processor}, {cores} cores")
     }
 
     pub(crate) fn to_json(&self) -> Value {
@@ -78,9 +92,24 @@ impl Machine {
             "memory": self.memory,
             "system": self.system,
             "compiler": self.compiler,
-            "profile": profile(),
+            "profile": self.profile,
             "commit": self.commit,
             "date": self.date,
+        })
+    }
+
+    /// Reads what [`to_json`](Self::to_json) wrote.
+    pub(crate) fn of_json(told: &Value) -> Option<Self> {
+        let text = |key: &str| Some(told.get(key)?.as_str()?.to_owned());
+        Some(Self {
+            processor: text("processor")?,
+            cores: usize::try_from(told.get("cores")?.as_u64()?).ok()?,
+            memory: text("memory")?,
+            system: text("system")?,
+            compiler: text("compiler")?,
+            profile: text("profile")?,
+            commit: text("commit")?,
+            date: text("date")?,
         })
     }
 }
@@ -143,5 +172,14 @@ mod tests {
         let model = field(cpu, ':', "model name");
         assert_eq!(model.as_deref(), Some("Some CPU @ 2.00GHz"));
         assert_eq!(field(cpu, ':', "MemTotal"), None);
+    }
+
+    #[test]
+    fn a_machine_is_read_as_it_was_written() {
+        let machine = Machine::look(Path::new("."));
+        let read = Machine::of_json(&machine.to_json()).unwrap();
+        assert_eq!(read.to_json(), machine.to_json());
+        assert_eq!(read.in_words(), machine.in_words());
+        assert!(Machine::of_json(&json!({ "cores": 2 })).is_none());
     }
 }

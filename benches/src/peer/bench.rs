@@ -6,19 +6,15 @@ use std::{
     sync::Arc,
 };
 
-use serde_json::{Value, json};
-
 use super::{
     cell::Cell,
     flink::{Flink, Program},
+    record::{Record, Side},
     run::Run,
     weir,
     workload::{Engine, Expected},
 };
-use crate::{
-    error::{Context, Result},
-    record::median,
-};
+use crate::error::{Context, Result};
 
 /// The most rows of a run: an oracle goes through them, too.
 const MOST_ROWS: u64 = 300_000_000;
@@ -38,17 +34,6 @@ pub(super) struct Length {
     pub(super) quick: bool,
 }
 
-/// What was measured of a cell.
-#[derive(Clone, Debug)]
-pub(super) struct Record {
-    pub(super) cell: Cell,
-    /// Empty where only Weir was measured.
-    pub(super) flink: Vec<Run>,
-    /// Flink with the source and the serializers that it brings; empty where that is not there.
-    pub(super) stock: Vec<Run>,
-    pub(super) weir: Vec<Run>,
-}
-
 /// Runs cells.
 pub(super) struct Bench {
     /// Where job files lie.
@@ -60,115 +45,73 @@ pub(super) struct Bench {
     pub(super) expected: HashMap<(String, u64, u32, Engine), Expected>,
 }
 
-impl Record {
-    fn ratios(&self, flink: &[Run], of: impl Fn(&Run, &Run) -> f64) -> Option<f64> {
-        let pairs = flink.iter().zip(&self.weir);
-        let ratios: Vec<f64> = pairs.map(|(flink, weir)| of(flink, weir)).collect();
-        (!ratios.is_empty()).then(|| median(ratios))
-    }
-
-    /// How many times Flink's rows a second Weir has, by the median of the rounds.
-    pub(super) fn times_rate(&self) -> Option<f64> {
-        self.ratios(&self.flink, |flink, weir| weir.rate() / flink.rate())
-    }
-
-    /// The same, of Flink with what it brings.
-    pub(super) fn times_stock(&self) -> Option<f64> {
-        self.ratios(&self.stock, |flink, weir| weir.rate() / flink.rate())
-    }
-
-    /// How many times Weir's CPU time a row Flink has.
-    pub(super) fn times_cost(&self) -> Option<f64> {
-        self.ratios(&self.flink, |flink, weir| flink.cost() / weir.cost())
-    }
-
-    /// Whether what was to be reached was; `None` where nothing is to be, or nothing was compared.
-    pub(super) fn is_reached(&self) -> Option<bool> {
-        Some(self.times_rate()? >= self.cell.goal()?)
-    }
-
-    pub(super) fn to_json(&self) -> Value {
-        let of = |runs: &[Run]| {
-            let all = |figure: fn(&Run) -> f64| median(runs.iter().map(figure).collect());
-            json!({
-                "rows_per_second": all(Run::rate).round(),
-                "cpu_ns_per_row": all(Run::cost),
-                "runs": runs.iter().map(Run::to_json).collect::<Vec<_>>(),
-            })
-        };
-        let setting = self.cell.setting;
-        json!({
-            "cell": self.cell.name(),
-            "workload": self.cell.workload.name(),
-            "parallelism": setting.parallelism,
-            "backend": setting.store.name(),
-            "checkpoints": setting.checkpoints,
-            "flink": of(&self.flink),
-            "flink_stock": (!self.stock.is_empty()).then(|| of(&self.stock)),
-            "weir": of(&self.weir),
-            "times_rows_per_second": self.times_rate(),
-            "times_rows_per_second_of_stock": self.times_stock(),
-            "times_cpu_per_row": self.times_cost(),
-            "to_be_reached": self.cell.goal(),
-        })
-    }
-}
-
 impl Bench {
-    /// Measures a cell: runs that do not count until what they cost is settled, then turns.
-    pub(super) fn measure(&mut self, cell: &Cell) -> Result<Record> {
-        let folder = tempfile::tempdir().context("making a folder for checkpoints")?;
-        let mut engines = Vec::new();
-        if let Some(program) = &self.flink {
-            let words = cell.on_flink(folder.path());
-            engines.push((Engine::Flink, Some(program.start(&words)?)));
-            if cell.workload.has_stock() {
-                let folder = folder.path().join("stock");
-                let mut words = cell.on_flink(&folder);
-                words.push("style=stock".to_owned());
-                engines.push((Engine::Stock, Some(program.start(&words)?)));
-            }
-        }
-        engines.push((Engine::Weir, None));
-        let mut record = Record {
-            cell: cell.clone(),
-            flink: Vec::new(),
-            stock: Vec::new(),
-            weir: Vec::new(),
+    /// Who takes turns in a cell.
+    pub(super) fn sides(&self, cell: &Cell) -> Vec<Side> {
+        let is_measured = |side: &Side| match side {
+            Side::Flink => self.flink.is_some(),
+            Side::Stock => self.flink.is_some() && cell.workload.has_stock(),
+            Side::Weir => true,
         };
+        Side::ALL.into_iter().filter(is_measured).collect()
+    }
+
+    /// Measures a cell, or tells in its record why that failed.
+    pub(super) fn measure(&mut self, cell: &Cell) -> Record {
+        let mut record = Record::new(cell.clone());
+        record.failed = (self.take_turns(cell, &mut record).err()).map(|why| why.to_string());
+        record
+    }
+
+    /// Runs that do not count until what they cost is settled, then turns.
+    fn take_turns(&mut self, cell: &Cell, record: &mut Record) -> Result<()> {
+        let folder = tempfile::tempdir().context("making a folder for checkpoints")?;
         let mut turns = Vec::new();
-        for (engine, mut flink) in engines {
-            let rows = self.warmed_up(cell, engine, flink.as_mut())?;
-            turns.push((engine, flink, rows));
+        for side in self.sides(cell) {
+            turns.push((side, self.start(cell, side, folder.path())?, 0));
+        }
+        for (side, flink, rows) in &mut turns {
+            *rows = self.warmed_up(cell, *side, flink.as_mut())?;
         }
         for round in 1..=self.length.repeats {
-            for (engine, flink, rows) in &mut turns {
-                let run = self.run(cell, *engine, flink.as_mut(), *rows)?;
-                eprintln!("  {round} {engine:?} {}", run.in_words());
-                match engine {
-                    Engine::Flink => record.flink.push(run),
-                    Engine::Stock => record.stock.push(run),
-                    Engine::Weir => record.weir.push(run),
-                }
+            for (side, flink, rows) in &mut turns {
+                let run = self.run(cell, *side, flink.as_mut(), *rows)?;
+                eprintln!("  {round} {side}: {}", run.in_words());
+                record.add(*side, run);
             }
         }
-        Ok(record)
+        Ok(())
+    }
+
+    /// Starts a program for a side, if it needs one.
+    fn start(&self, cell: &Cell, side: Side, folder: &Path) -> Result<Option<Flink>> {
+        let mut words = cell.on_flink(folder);
+        match side {
+            Side::Weir => return Ok(None),
+            Side::Flink => {}
+            Side::Stock => {
+                words = cell.on_flink(&folder.join("stock"));
+                words.push("style=stock".to_owned());
+            }
+        }
+        let program = self.flink.as_ref().context("no program for Flink")?;
+        program.start(&words).map(Some)
     }
 
     /// Runs that do not count: one of Weir, and of Flink as many as it takes until its compilers
     /// are done. Gives how many rows a run shall have.
-    fn warmed_up(&mut self, cell: &Cell, engine: Engine, flink: Option<&mut Flink>) -> Result<u64> {
-        let first = self.first_rows(cell, engine);
+    fn warmed_up(&mut self, cell: &Cell, side: Side, flink: Option<&mut Flink>) -> Result<u64> {
+        let first = self.first_rows(cell, side);
         let mut flink = flink;
-        let mut run = self.run(cell, engine, flink.as_deref_mut(), first)?;
-        eprintln!("  - {engine:?} {}", run.in_words());
+        let mut run = self.run(cell, side, flink.as_deref_mut(), first)?;
+        eprintln!("  - {side}: {}", run.in_words());
         let mut rows = self.enough_rows(cell, first, &run);
-        if engine == Engine::Weir || self.length.quick {
+        if side == Side::Weir || self.length.quick {
             return Ok(rows);
         }
         for _ in 1..MOST_WARM_UPS {
-            let next = self.run(cell, engine, flink.as_deref_mut(), rows)?;
-            eprintln!("  - {engine:?} {}", next.in_words());
+            let next = self.run(cell, side, flink.as_deref_mut(), rows)?;
+            eprintln!("  - {side}: {}", next.in_words());
             let change = next.cost() / run.cost();
             rows = self.enough_rows(cell, rows, &next);
             run = next;
@@ -182,24 +125,24 @@ impl Bench {
     fn run(
         &mut self,
         cell: &Cell,
-        engine: Engine,
+        side: Side,
         flink: Option<&mut Flink>,
         rows: u64,
     ) -> Result<Run> {
         let warm_up = self.warm_up(cell);
-        let run = match (engine, flink) {
-            (Engine::Flink | Engine::Stock, Some(flink)) => {
-                flink.run(&format!("n={rows} warm={warm_up}"))?
-            }
-            _ => on_weir(cell, &self.jobs, rows, warm_up)?,
+        let run = match flink {
+            Some(flink) => flink.run(&format!("n={rows} warm={warm_up}")),
+            None => on_weir(cell, &self.jobs, rows, warm_up),
         };
+        let run = run.with_context(|| format!("{side}, {rows} rows"))?;
+        let engine = side.engine();
         let parallelism = cell.setting.parallelism;
         let key = (cell.workload.name(), rows, parallelism, engine);
         let expected = self.expected.entry(key);
         let expected =
             expected.or_insert_with(|| cell.workload.expected(rows, parallelism, engine));
         let judged = expected.judge(run.out);
-        judged.with_context(|| format!("{engine:?} of {rows} rows"))?;
+        judged.with_context(|| format!("{side}, {rows} rows"))?;
         Ok(run)
     }
 
@@ -211,11 +154,11 @@ impl Bench {
     }
 
     /// How many rows the run has that does not count.
-    fn first_rows(&self, cell: &Cell, engine: Engine) -> u64 {
+    fn first_rows(&self, cell: &Cell, side: Side) -> u64 {
         if self.length.quick {
             return cell.workload.few_rows();
         }
-        let guess = cell.workload.guess(cell.setting.store, engine) as f64;
+        let guess = cell.workload.guess(cell.setting.store, side.engine()) as f64;
         self.warm_up(cell) + round_up(guess * self.length.seconds)
     }
 

@@ -21,13 +21,20 @@ use crate::{
 const RATE: u64 = 100_000;
 
 /// What can be measured, by its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     Latency,
     Recovery,
     Pressure,
     Start,
     Memory,
+}
+
+/// What was measured of a kind, or why that failed.
+#[derive(Clone, Debug)]
+pub(super) struct Beside {
+    pub(super) kind: Kind,
+    pub(super) found: Result<Vec<Figure>, String>,
 }
 
 /// What it is measured with.
@@ -46,11 +53,33 @@ pub(super) struct Around {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Figure {
     pub(super) what: String,
-    pub(super) unit: &'static str,
+    pub(super) unit: Unit,
     pub(super) flink: Option<f64>,
     pub(super) weir: f64,
     /// What is to be reached: at most so much.
     pub(super) most: Option<f64>,
+}
+
+/// What a figure counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    Milliseconds,
+    /// A million bytes.
+    Megabytes,
+}
+
+impl Unit {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Milliseconds => "ms",
+            Self::Megabytes => "MB",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        let all = [Self::Milliseconds, Self::Megabytes];
+        all.into_iter().find(|unit| unit.name() == name)
+    }
 }
 
 impl Kind {
@@ -88,7 +117,7 @@ impl Figure {
     fn ms(what: impl Into<String>, flink: Option<f64>, weir: f64, most: Option<f64>) -> Self {
         Self {
             what: what.into(),
-            unit: "ms",
+            unit: Unit::Milliseconds,
             flink,
             weir,
             most,
@@ -99,13 +128,75 @@ impl Figure {
         self.most.map(|most| self.weir <= most)
     }
 
-    pub(super) fn to_json(&self) -> Value {
+    fn to_json(&self) -> Value {
         json!({
             "what": self.what,
-            "unit": self.unit,
+            "unit": self.unit.name(),
             "flink": self.flink,
             "weir": self.weir,
             "at_most": self.most,
+        })
+    }
+
+    fn of_json(told: &Value) -> Result<Self> {
+        let text = |key: &str| told.get(key).and_then(Value::as_str);
+        let number = |key: &str| told.get(key).and_then(Value::as_f64);
+        let unit = text("unit").and_then(Unit::named);
+        Ok(Self {
+            what: text("what").context("a figure of nothing")?.to_owned(),
+            unit: unit.context("a figure of no unit that is known")?,
+            flink: number("flink"),
+            // None where nothing came of it.
+            weir: number("weir").unwrap_or(f64::NAN),
+            most: number("at_most"),
+        })
+    }
+}
+
+impl Beside {
+    pub(super) fn measure(kind: Kind, around: &Around) -> Self {
+        let found = kind.measure(around).map_err(|why| why.to_string());
+        Self { kind, found }
+    }
+
+    /// For who looks on.
+    pub(super) fn in_words(&self) -> String {
+        let figure = |figure: &Figure| {
+            let (unit, weir) = (figure.unit.name(), figure.weir);
+            let flink = figure
+                .flink
+                .map(|flink| format!(", Flink {flink:.1} {unit}"));
+            let flink = flink.unwrap_or_default();
+            format!("{}: Weir {weir:.1} {unit}{flink}", figure.what)
+        };
+        match &self.found {
+            Ok(figures) => figures.iter().map(figure).collect::<Vec<_>>().join("; "),
+            Err(why) => format!("failed: {why}"),
+        }
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        let figures = self.found.iter().flatten().map(Figure::to_json);
+        json!({
+            "kind": self.kind.name(),
+            "figures": figures.collect::<Vec<_>>(),
+            "failed": self.found.as_ref().err(),
+        })
+    }
+
+    /// Reads what [`to_json`](Self::to_json) wrote.
+    pub(super) fn of_json(told: &Value) -> Result<Self> {
+        let name = told.get("kind").and_then(Value::as_str);
+        let kind = Kind::ALL.into_iter().find(|kind| Some(kind.name()) == name);
+        let kind = kind.with_context(|| format!("there is no kind `{}`", name.unwrap_or("")))?;
+        let failed = told.get("failed").and_then(Value::as_str);
+        let figures = told.get("figures").and_then(Value::as_array);
+        let figures = figures.into_iter().flatten().map(Figure::of_json);
+        let figures = figures.collect::<Result<Vec<_>>>();
+        let figures = figures.with_context(|| format!("figures of `{}`", kind.name()))?;
+        Ok(Self {
+            kind,
+            found: failed.map_or(Ok(figures), |why| Err(why.to_owned())),
         })
     }
 }
@@ -206,16 +297,16 @@ impl Around {
             |flink| {
                 let told = flink.ask(&format!("n={rows} warm=1"))?;
                 let of = |told: &Value| told.get("rss_mb").and_then(Value::as_f64);
-                Ok((of(&flink.ready), of(&told)))
+                Ok((of(&flink.ready).map(megabytes), of(&told).map(megabytes)))
             },
         )?;
         let (idle, loaded) = flink.unwrap_or((None, None));
         let weir = memory::measure(&self.weir, &self.jobs, keys, rows)?;
         let figure = |what: String, flink, weir, most| Figure {
             what,
-            unit: "MiB",
+            unit: Unit::Megabytes,
             flink,
-            weir,
+            weir: megabytes(weir),
             most,
         };
         let counting = format!("resident memory, a count of {keys} keys, heap");
@@ -251,6 +342,41 @@ impl Around {
     }
 }
 
+/// Of so many MiB, in which systems count memory.
+fn megabytes(mebibytes: f64) -> f64 {
+    mebibytes * f64::from(1 << 20) / 1e6
+}
+
 fn directory(folder: &Path) -> String {
     format!("dir={}", folder.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_found_is_read_as_it_was_written() {
+        let figure = Figure::ms("latency, p99", Some(8.5), 0.5, Some(5.0));
+        let nothing = Figure::ms("none", None, f64::NAN, Some(5.0));
+        assert_eq!(
+            (figure.is_reached(), nothing.is_reached()),
+            (Some(true), Some(false))
+        );
+        for found in [Ok(vec![figure, nothing]), Err("no Java".to_owned())] {
+            let kind = Kind::Latency;
+            let written = Beside { kind, found }.to_json();
+            let read = Beside::of_json(&written).unwrap();
+            assert_eq!(read.to_json(), written);
+            assert_eq!(read.kind, Kind::Latency);
+        }
+        let wrong = json!({ "kind": "noise", "figures": [] });
+        let told = Beside::of_json(&wrong).unwrap_err().to_string();
+        assert_eq!(told, "there is no kind `noise`");
+    }
+
+    #[test]
+    fn memory_is_told_in_millions_of_bytes() {
+        assert!((megabytes(1_000.0) - 1_048.576).abs() < 1e-9);
+    }
 }

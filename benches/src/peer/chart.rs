@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::bench::Record;
+use super::record::Record;
 
 /// Where bars begin, in pixels.
 const LEFT: f64 = 330.0;

@@ -13,10 +13,11 @@ use super::{
     beside::{Around, Kind},
     cell::{Cell, Setting, workloads},
     flink::Program,
-    report::Results,
+    measure::Plan,
+    saved::Results,
 };
 use crate::{
-    error::{Context, Error, Result},
+    error::{Error, Result},
     machine::{self, Machine},
 };
 
@@ -64,7 +65,18 @@ struct Options {
     #[arg(long, value_name = "PATH")]
     weir: Option<PathBuf>,
 
-    /// Where figures and chart go, if not to benches/results with `--write`
+    /// Measure nothing: put into one table and chart what runs with `--only` and `--results` found,
+    /// given their files or folders; of what is in two of them the later counts
+    #[arg(
+        long,
+        value_name = "PATH",
+        num_args = 1..,
+        conflicts_with_all = ["quick", "seconds", "repeats", "only", "list", "verify", "no_flink", "flink", "weir"]
+    )]
+    join: Vec<PathBuf>,
+
+    /// Where figures and chart go, if not to benches/results with `--write`. After each cell all
+    /// that was found is written there, so that nothing is lost by a stop
     #[arg(long, value_name = "DIR")]
     results: Option<PathBuf>,
 
@@ -86,6 +98,10 @@ pub fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<()> {
+    let root = machine::root();
+    if !options.join.is_empty() {
+        return show(options, &Results::join(&options.join)?, &root);
+    }
     let wanted = |name: &str| {
         let only = &options.only;
         only.is_empty() || only.iter().any(|text| name.contains(text))
@@ -114,25 +130,53 @@ fn run(options: &Options) -> Result<()> {
         kinds.iter().for_each(|kind| println!("{}", kind.name()));
         return Ok(());
     }
-    let root = machine::root();
-    let jobs = root.join("benches/jobs");
     if options.verify {
-        for cell in &cells {
-            let rows = bench::verify(cell, &jobs);
-            let rows = rows.with_context(|| format!("verifying {}", cell.name()))?;
-            println!("{}: {rows} rows, all as expected", cell.name());
-        }
-        return Ok(());
+        return verify(&cells, &root.join("benches/jobs"));
     }
 
-    let results = measure(options, &cells, &kinds, jobs, &root)?;
-    println!("{}", results.table());
-    let folder = match (&options.results, options.write) {
-        (Some(folder), _) => Some(folder.clone()),
-        (None, true) => Some(root.join("benches/results")),
-        (None, false) => None,
+    let machine = Machine::look(&root);
+    println!("{}\n", machine.in_words());
+    let mut results = Results {
+        machine,
+        command: std::env::args().skip(1).collect::<Vec<_>>().join(" "),
+        repeats: length(options).repeats,
+        records: Vec::new(),
+        besides: Vec::new(),
     };
-    if let Some(folder) = folder {
+    plan(options, cells, kinds, &root)?.measure(&mut results)?;
+    show(options, &results, &root)
+}
+
+fn verify(cells: &[Cell], jobs: &Path) -> Result<()> {
+    let mut failed = Vec::new();
+    for cell in cells {
+        match bench::verify(cell, jobs) {
+            Ok(rows) => println!("{}: {rows} rows, all as expected", cell.name()),
+            Err(why) => {
+                println!("{}: failed: {why}", cell.name());
+                failed.push(cell.name());
+            }
+        }
+    }
+    tell(&failed)
+}
+
+/// An error of what failed, if anything did.
+fn tell(failed: &[String]) -> Result<()> {
+    match failed.is_empty() {
+        true => Ok(()),
+        false => Err(Error::new(format_args!(
+            "{} failed: {}",
+            failed.len(),
+            failed.join(", ")
+        ))),
+    }
+}
+
+/// Prints the table, and writes what is to be written.
+fn show(options: &Options, results: &Results, root: &Path) -> Result<()> {
+    println!("{}", results.table());
+    if let Some(folder) = folder(options, root) {
         for path in results.write_figures(&folder)? {
             eprintln!("written: {}", path.display());
         }
@@ -140,61 +184,53 @@ fn run(options: &Options) -> Result<()> {
     if options.write {
         results.write_table_to(&root.join("benches/README.md"))?;
     }
-    Ok(())
+    tell(&results.failed())
 }
 
-fn measure(
-    options: &Options,
-    cells: &[Cell],
-    kinds: &[Kind],
-    jobs: PathBuf,
-    root: &Path,
-) -> Result<Results> {
-    let machine = Machine::look(root);
-    println!("{}\n", machine.in_words());
-    let length = Length {
+/// Where figures and chart go, if anywhere.
+fn folder(options: &Options, root: &Path) -> Option<PathBuf> {
+    let default = options.write.then(|| root.join("benches/results"));
+    options.results.clone().or(default)
+}
+
+fn length(options: &Options) -> Length {
+    Length {
         seconds: options.seconds,
         repeats: options.repeats.unwrap_or(if options.quick { 1 } else { 3 }),
         quick: options.quick,
-    };
+    }
+}
+
+fn plan(options: &Options, cells: Vec<Cell>, kinds: Vec<Kind>, root: &Path) -> Result<Plan> {
+    let length = length(options);
     let script = options.flink.clone();
     let script = script.unwrap_or_else(|| root.join("scripts/flink.sh"));
     let flink = (!options.no_flink).then(|| Program::of_script(script));
-    let mut bench = Bench {
-        jobs: jobs.clone(),
-        flink: flink.clone(),
-        length,
-        expected: HashMap::new(),
+    // Of cells alone no other program is measured.
+    let weir = match (&options.weir, kinds.is_empty()) {
+        (Some(weir), _) => weir.clone(),
+        (None, true) => PathBuf::new(),
+        (None, false) => machine::sibling_program("weir")?,
     };
-    let mut records = Vec::new();
-    for cell in cells {
-        eprintln!("{}", cell.name());
-        let record = bench.measure(cell);
-        records.push(record.with_context(|| format!("measuring {}", cell.name()))?);
-    }
-    let mut figures = Vec::new();
-    if !kinds.is_empty() {
-        let weir = options.weir.clone();
-        let around = Around {
-            jobs,
+    let jobs = root.join("benches/jobs");
+    Ok(Plan {
+        cells,
+        kinds,
+        around: Around {
+            jobs: jobs.clone(),
             components: root.join("guest-examples/target/components"),
-            weir: weir.map_or_else(|| machine::sibling_program("weir"), Ok)?,
-            flink,
+            weir,
+            flink: flink.clone(),
             repeats: length.repeats,
             quick: options.quick,
-        };
-        for kind in kinds {
-            eprintln!("{}", kind.name());
-            let measured = kind.measure(&around);
-            figures.extend(measured.with_context(|| format!("measuring {}", kind.name()))?);
-        }
-    }
-    Ok(Results {
-        machine,
-        command: std::env::args().skip(1).collect::<Vec<_>>().join(" "),
-        repeats: length.repeats,
-        records,
-        figures,
+        },
+        bench: Bench {
+            jobs,
+            flink,
+            length,
+            expected: HashMap::new(),
+        },
+        folder: folder(options, root),
     })
 }
 

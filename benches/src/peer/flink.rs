@@ -4,10 +4,14 @@
 //! INVARIANT: the child is gone when this is dropped.
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    collections::VecDeque,
+    io::{BufRead, BufReader, Read, Write},
     path::PathBuf,
     process::{Child, ChildStdin, Command, Stdio},
-    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -21,6 +25,10 @@ use crate::error::{Context, Error, Result};
 const PATIENCE: Duration = Duration::from_secs(600);
 /// How long it may take to end.
 const PARTING: Duration = Duration::from_secs(20);
+/// How long is waited for the last words of one that has ended.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How many lines are kept of what it says besides results: the last ones, should it die.
+const KEPT_LINES: usize = 12;
 
 /// How the program is started.
 #[derive(Clone, Debug)]
@@ -36,7 +44,12 @@ pub struct Flink {
     child: Child,
     input: Option<ChildStdin>,
     lines: Receiver<String>,
+    said: Said,
 }
+
+/// What it said last that is no result, on standard output and error.
+#[derive(Clone, Default)]
+struct Said(Arc<Mutex<VecDeque<String>>>);
 
 impl Program {
     /// A shell script that is told to `run`: the one of the clone installs Flink, compiles our Java
@@ -56,30 +69,72 @@ impl Program {
         let (program, first) = self.words.split_first().context("no program for Flink")?;
         let mut command = Command::new(program);
         command.args(first).args(words);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.stdin(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;
         let input = child.stdin.take();
         let output = child.stdout.take().context("no output of Flink")?;
+        let log = child.stderr.take().context("no log of Flink")?;
+        let said = Said::default();
         let (sender, lines) = channel();
-        thread::spawn(move || {
-            let lines = BufReader::new(output).lines();
-            for line in lines.map_while(std::result::Result::ok) {
-                if sender.send(line).is_err() {
-                    break;
-                }
-            }
-        });
+        let log_sender = sender.clone();
+        let of_output = said.clone();
+        thread::spawn(move || of_output.listen(output, &sender, true));
+        let of_log = said.clone();
+        thread::spawn(move || of_log.listen(log, &log_sender, false));
         let mut flink = Flink {
             ready: Value::Null,
             child,
             input,
             lines,
+            said,
         };
         // Flink is fetched now, if it never was.
         flink.ready = flink.answer("READY")?;
         Ok(flink)
+    }
+}
+
+impl Said {
+    /// Reads lines until there are no more, and hands on those that are answers. Of what is a log
+    /// each line is shown as well. The channel ends when both streams have.
+    fn listen(&self, stream: impl Read, answers: &Sender<String>, is_output: bool) {
+        let mut lines = BufReader::new(stream);
+        let mut line = Vec::new();
+        while lines
+            .read_until(b'\n', &mut line)
+            .is_ok_and(|bytes| bytes > 0)
+        {
+            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+            line.clear();
+            let is_answer = text.starts_with("READY") || text.starts_with("RESULT");
+            if is_output && is_answer {
+                if answers.send(text).is_err() {
+                    return;
+                }
+                continue;
+            }
+            if !is_output {
+                eprintln!("{text}");
+            }
+            let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.push_back(text);
+            if kept.len() > KEPT_LINES {
+                kept.pop_front();
+            }
+        }
+    }
+
+    /// In one line, if it said anything.
+    fn last_words(&self) -> String {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines: Vec<&str> = kept.iter().map(|line| line.trim()).collect();
+        match lines.is_empty() {
+            true => "it said nothing".to_owned(),
+            false => format!("its last lines: {}", lines.join(" / ")),
+        }
     }
 }
 
@@ -98,8 +153,8 @@ impl Flink {
     /// Where the run fails or nothing is told of it.
     pub fn ask(&mut self, words: &str) -> Result<Value> {
         let input = self.input.as_mut().context("Flink has ended")?;
-        let told = writeln!(input, "run {words}").and_then(|()| input.flush());
-        told.context("Flink does not listen")?;
+        // One that is gone cannot be written to; why it is gone is told with its answer.
+        let _ = writeln!(input, "run {words}").and_then(|()| input.flush());
         let told = self.answer("RESULT")?;
         match told.get("error").and_then(Value::as_str) {
             Some(error) => Err(Error::new(format_args!("Flink failed: {error}"))),
@@ -107,8 +162,21 @@ impl Flink {
         }
     }
 
+    /// How it ended, once it said that there is no more to come.
+    fn end(&mut self) -> String {
+        let begun = Instant::now();
+        while begun.elapsed() < LAST_WORDS {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return status.to_string(),
+                Ok(None) => thread::park_timeout(Duration::from_millis(5)),
+                Err(error) => return error.to_string(),
+            }
+        }
+        "it closed its output and still runs".to_owned()
+    }
+
     /// What follows this word on the next line that begins with it.
-    fn answer(&self, word: &str) -> Result<Value> {
+    fn answer(&mut self, word: &str) -> Result<Value> {
         let begun = Instant::now();
         loop {
             let left = PATIENCE.saturating_sub(begun.elapsed());
@@ -116,13 +184,15 @@ impl Flink {
                 Ok(line) => line,
                 Err(RecvTimeoutError::Timeout) => {
                     return Err(Error::new(format_args!(
-                        "Flink said no {word} in {} s",
-                        PATIENCE.as_secs()
+                        "Flink said no {word} in {} s; {}",
+                        PATIENCE.as_secs(),
+                        self.said.last_words()
                     )));
                 }
                 Err(RecvTimeoutError::Disconnected) => {
+                    let (how, last) = (self.end(), self.said.last_words());
                     return Err(Error::new(format_args!(
-                        "Flink ended and said no {word}; what it logged is above"
+                        "Flink ended ({how}) and said no {word}; {last}"
                     )));
                 }
             };
@@ -178,11 +248,21 @@ mod tests {
     }
 
     #[test]
-    fn a_child_that_is_never_ready_or_dies_is_told() {
+    fn a_child_that_is_never_ready_or_dies_is_told_with_its_last_lines() {
         let never = program("echo hello").start(&[]).err().unwrap();
-        assert!(never.to_string().contains("said no READY"), "{never}");
-        let mut dies = program("echo READY {}; read -r line").start(&[]).unwrap();
+        let never = never.to_string();
+        assert!(never.contains("said no READY"), "{never}");
+        assert!(never.ends_with("its last lines: hello"), "{never}");
+        let script = "echo READY {}; read -r line; seq 20 >&2; echo no memory >&2; exit 3";
+        let mut dies = program(script).start(&[]).unwrap();
         let told = dies.run("n=1").unwrap_err().to_string();
-        assert!(told.contains("said no RESULT"), "{told}");
+        assert!(
+            told.contains("(exit status: 3) and said no RESULT"),
+            "{told}"
+        );
+        assert!(told.ends_with("/ 19 / 20 / no memory"), "{told}");
+        assert!(!told.contains("/ 8 /"), "{told}");
+        let again = dies.run("n=1").unwrap_err().to_string();
+        assert!(again.contains("said no RESULT"), "{again}");
     }
 }

@@ -1,33 +1,20 @@
-//! The table for the README and the file of all figures.
+//! The table for the README.
 
-use std::{
-    fmt::Write,
-    fs,
-    path::{Path, PathBuf},
+use std::{fmt::Write, fs, path::Path};
+
+use super::{
+    beside::{Beside, Figure},
+    record::{Record, Side},
+    run::Run,
+    saved::Results,
 };
-
-use serde_json::{Value, json};
-
-use super::{bench::Record, beside::Figure, chart, run::Run};
 use crate::{
     error::{Context, Result},
-    machine::Machine,
-    record::median,
     report::between,
 };
 
 const BEGIN: &str = "<!-- peer: written by `weir-bench-peer --write` -->";
 const END: &str = "<!-- end of peer -->";
-
-/// All that was measured.
-pub(super) struct Results {
-    pub(super) machine: Machine,
-    pub(super) command: String,
-    pub(super) repeats: u32,
-    pub(super) records: Vec<Record>,
-    /// What is compared besides rows a second.
-    pub(super) figures: Vec<Figure>,
-}
 
 impl Results {
     /// In Markdown.
@@ -48,21 +35,22 @@ impl Results {
         if !self.records.is_empty() {
             writeln!(
                 out,
-                "\n| workload | state | parallelism | checkpoints | Flink as it comes, rows/s | Flink, rows/s \
-                 | ns CPU a row | Weir, rows/s | ns CPU a row | rows/s, Weir to Flink as it comes \
-                 | rows/s, Weir to Flink | CPU a row, Flink to Weir | to be reached |\n\
+                "\n| workload | state | parallelism | checkpoints | Flink as it comes, rows/s \
+                 | Flink, rows/s | ns CPU a row | Weir, rows/s | ns CPU a row \
+                 | rows/s, Weir to Flink as it comes | rows/s, Weir to Flink \
+                 | CPU a row, Flink to Weir | to be reached |\n\
                  | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
             )?;
         }
         for record in &self.records {
             write_row(out, record)?;
         }
-        if !self.figures.is_empty() {
+        if !self.besides.is_empty() {
             let head = "| | Flink | Weir | to be reached |\n| --- | --- | --- | --- |";
             writeln!(out, "\n{head}")?;
         }
-        for figure in &self.figures {
-            write_figure(out, figure)?;
+        for beside in &self.besides {
+            write_beside(out, beside)?;
         }
         match self.reached() {
             (_, 0) => Ok(()),
@@ -73,31 +61,13 @@ impl Results {
     /// How many goals were reached, and how many there are.
     fn reached(&self) -> (usize, usize) {
         let judged = self.records.iter().filter_map(Record::is_reached);
-        let judged = judged.chain(self.figures.iter().filter_map(Figure::is_reached));
+        let figures = self
+            .besides
+            .iter()
+            .flat_map(|one| one.found.iter().flatten());
+        let judged = judged.chain(figures.filter_map(Figure::is_reached));
         let judged: Vec<bool> = judged.collect();
         (judged.iter().filter(|&&is| is).count(), judged.len())
-    }
-
-    fn to_json(&self) -> Value {
-        json!({
-            "machine": self.machine.to_json(),
-            "command": self.command,
-            "repeats": self.repeats,
-            "besides": self.figures.iter().map(Figure::to_json).collect::<Vec<_>>(),
-            "cells": self.records.iter().map(Record::to_json).collect::<Vec<_>>(),
-        })
-    }
-
-    /// Writes the figures and the chart to this folder, and gives the paths.
-    pub(super) fn write_figures(&self, folder: &Path) -> Result<[PathBuf; 2]> {
-        fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-        let figures = folder.join(format!("peer-{}.json", self.machine.date()));
-        let text = serde_json::to_string_pretty(&self.to_json())? + "\n";
-        let drawn = folder.join("peer.svg");
-        for (path, text) in [(&figures, text), (&drawn, chart::draw(&self.records))] {
-            fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
-        }
-        Ok([figures, drawn])
     }
 
     /// Puts the table into a document.
@@ -111,11 +81,14 @@ impl Results {
     }
 }
 
+/// An error as the text of a cell of a table.
+fn in_a_cell(why: &str) -> String {
+    let lines: Vec<&str> = why.lines().map(str::trim).collect();
+    lines.join(" / ").replace('|', "\\|")
+}
+
 fn write_row(out: &mut String, record: &Record) -> std::fmt::Result {
     let setting = record.cell.setting;
-    let of = |runs: &[Run], figure: fn(&Run) -> f64| {
-        (!runs.is_empty()).then(|| median(runs.iter().map(figure).collect()))
-    };
     let millions = |rows: Option<f64>| rows.map_or(String::new(), |n| format!("{:.3} M", n / 1e6));
     let ns = |time: Option<f64>| time.map_or(String::new(), |time| format!("{time:.0}"));
     let times = |times: Option<f64>| times.map_or(String::new(), |n| format!("{n:.1}"));
@@ -127,11 +100,14 @@ fn write_row(out: &mut String, record: &Record) -> std::fmt::Result {
         }
     };
     let reached = match (record.cell.goal(), record.is_reached()) {
+        _ if record.failed.is_some() => String::new(),
         (None, _) => String::new(),
         (Some(goal), None) => format!("{goal:.0}"),
         (Some(goal), Some(true)) => format!("{goal:.0}: reached"),
         (Some(goal), Some(false)) => format!("{goal:.0}: not reached"),
     };
+    let failed = record.failed.as_deref().map(in_a_cell);
+    let reached = failed.map_or(reached, |why| format!("failed: {why}"));
     let state = match record.cell.workload.is_keyed() {
         true => setting.store.name(),
         false => "",
@@ -142,19 +118,33 @@ fn write_row(out: &mut String, record: &Record) -> std::fmt::Result {
         record.cell.workload.in_words(),
         setting.parallelism,
         if setting.checkpoints { "1 s" } else { "off" },
-        millions(of(&record.stock, Run::rate)),
-        millions(of(&record.flink, Run::rate)),
-        ns(of(&record.flink, Run::cost)),
-        millions(of(&record.weir, Run::rate)),
-        ns(of(&record.weir, Run::cost)),
+        millions(record.median(Side::Stock, Run::rate)),
+        millions(record.median(Side::Flink, Run::rate)),
+        ns(record.median(Side::Flink, Run::cost)),
+        millions(record.median(Side::Weir, Run::rate)),
+        ns(record.median(Side::Weir, Run::cost)),
         times(record.times_stock()),
         bold(times(record.times_rate())),
         times(record.times_cost()),
     )
 }
 
+fn write_beside(out: &mut String, beside: &Beside) -> std::fmt::Result {
+    match &beside.found {
+        Ok(figures) => figures
+            .iter()
+            .try_for_each(|figure| write_figure(out, figure)),
+        Err(why) => writeln!(
+            out,
+            "| {} |  |  | failed: {} |",
+            beside.kind.name(),
+            in_a_cell(why)
+        ),
+    }
+}
+
 fn write_figure(out: &mut String, figure: &Figure) -> std::fmt::Result {
-    let unit = figure.unit;
+    let unit = figure.unit.name();
     let shown = |value: f64| match value {
         value if value.is_nan() => "none was done".to_owned(),
         value if value < 10.0 => format!("{value:.1} {unit}"),
@@ -172,4 +162,31 @@ fn write_figure(out: &mut String, figure: &Figure) -> std::fmt::Result {
         figure.flink.map(shown).unwrap_or_default(),
         shown(figure.weir)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{beside::Kind, record::record_for_tests, saved::tests::results},
+        *,
+    };
+
+    #[test]
+    fn what_failed_stands_in_the_table_with_its_error() {
+        let mut record = record_for_tests("hop-heap-p1", &[(Side::Flink, &[1_000_000])]);
+        record.failed = Some("Weir, 5 rows: a | b\nand c".to_owned());
+        let besides = vec![Beside {
+            kind: Kind::Memory,
+            found: Err("no memory".to_owned()),
+        }];
+        let table = results(vec![record], besides).table();
+        let row = "| passthrough over a hop |  | 1 | off |  | 1.000 M | 1500 |  |  |  |  |  | \
+                   failed: Weir, 5 rows: a \\| b / and c |\n";
+        assert!(table.contains(row), "{table}");
+        assert!(
+            table.contains("| memory |  |  | failed: no memory |"),
+            "{table}"
+        );
+        assert!(table.contains("Reached: 0 of 1."), "{table}");
+    }
 }

@@ -60,8 +60,38 @@ impl Run {
             "cpu_s": self.cpu_s,
             "cores_used_by_others": self.others,
             "out": self.out.rows,
+            "sum": self.out.sum.to_string(),
             "rss_mib": self.rss_mib,
             "checkpoints": self.checkpoints.iter().map(checkpoint).collect::<Vec<_>>(),
+        })
+    }
+
+    /// Reads what [`to_json`](Self::to_json) wrote.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn of_results(told: &Value) -> Result<Self> {
+        let missing = |key: &str| format!("no `{key}` in a run");
+        let number = |key: &str| {
+            let value = told.get(key).and_then(Value::as_f64);
+            value.with_context(|| missing(key))
+        };
+        let whole = |key: &str| {
+            let value = told.get(key).and_then(Value::as_u64);
+            value.with_context(|| missing(key))
+        };
+        Ok(Self {
+            rows: whole("rows")?,
+            wall_s: number("wall_s")?,
+            cpu_s: number("cpu_s")?,
+            others: told.get("cores_used_by_others").and_then(Value::as_f64),
+            out: Sum {
+                rows: whole("out")?,
+                sum: sum(told).with_context(|| missing("sum"))?,
+            },
+            checkpoints: checkpoints(told),
+            // Where the machine does not tell, there is none.
+            rss_mib: number("rss_mib").unwrap_or(f64::NAN),
         })
     }
 
@@ -75,13 +105,6 @@ impl Run {
             let value = told.get(key).and_then(Value::as_u64);
             value.with_context(|| missing(key))
         };
-        let sum = told.get("sum").and_then(Value::as_str);
-        let sum = sum.and_then(|sum| sum.parse().ok());
-        let checkpoints = told.get("checkpoints").and_then(Value::as_array);
-        let checkpoints = checkpoints.into_iter().flatten().map(|one| {
-            let field = |key: &str| one.get(key).and_then(Value::as_u64).unwrap_or(0);
-            (field("ms"), field("bytes"))
-        });
         Ok(Self {
             rows: whole("rows")?,
             wall_s: whole("wall_ns")? as f64 / 1e9,
@@ -89,12 +112,25 @@ impl Run {
             others: told.get("cores_used_by_others").and_then(Value::as_f64),
             out: Sum {
                 rows: whole("out")?,
-                sum: sum.with_context(|| missing("sum"))?,
+                sum: sum(told).with_context(|| missing("sum"))?,
             },
-            checkpoints: checkpoints.collect(),
+            checkpoints: checkpoints(told),
             rss_mib: whole("rss_mb")? as f64,
         })
     }
+}
+
+fn sum(told: &Value) -> Option<u64> {
+    told.get("sum")?.as_str()?.parse().ok()
+}
+
+fn checkpoints(told: &Value) -> Vec<(u64, u64)> {
+    let all = told.get("checkpoints").and_then(Value::as_array);
+    let one = |one: &Value| {
+        let field = |key: &str| one.get(key).and_then(Value::as_u64).unwrap_or(0);
+        (field("ms"), field("bytes"))
+    };
+    all.into_iter().flatten().map(one).collect()
 }
 
 impl From<Measured> for Run {
@@ -133,6 +169,11 @@ mod tests {
         };
         assert_eq!((run.out, run.checkpoints.as_slice()), (sum, &[(7, 8)][..]));
         assert!((run.rate() - 5.0).abs() < 1e-9 && (run.cost() - 4e8).abs() < 1e-3);
+
+        let again = Run::of_results(&run.to_json()).unwrap();
+        assert_eq!(again.to_json(), run.to_json());
+        let failed = Run::of_results(&json!({ "rows": 10 })).unwrap_err();
+        assert_eq!(failed.to_string(), "no `wall_s` in a run");
 
         let mut without = told;
         without["sum"] = Value::Null;

@@ -1,0 +1,262 @@
+//! What was measured of a cell: the runs of each side, and what they come to beside each other.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde_json::{Map, Value, json};
+
+use super::{cell::Cell, run::Run, workload::Engine};
+use crate::{
+    error::{Context, Result},
+    record::median,
+};
+
+/// Who takes turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Side {
+    /// Apache Flink.
+    Flink,
+    /// The same with the source and the serializers that it brings.
+    Stock,
+    /// Weir.
+    Weir,
+}
+
+/// The runs of a cell, warm-ups apart.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    pub(super) cell: Cell,
+    /// By side and round; those that were done where the cell failed.
+    runs: BTreeMap<Side, Vec<Run>>,
+    /// Why the cell failed, if it did: then nothing is compared.
+    pub(super) failed: Option<String>,
+}
+
+impl Side {
+    pub(super) const ALL: [Self; 3] = [Self::Flink, Self::Stock, Self::Weir];
+
+    /// Whose results the oracle is asked for.
+    pub(super) fn engine(self) -> Engine {
+        match self {
+            Self::Flink => Engine::Flink,
+            Self::Stock => Engine::Stock,
+            Self::Weir => Engine::Weir,
+        }
+    }
+
+    /// The name in the file of results.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Flink => "flink",
+            Self::Stock => "flink_stock",
+            Self::Weir => "weir",
+        }
+    }
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Flink => "Flink",
+            Self::Stock => "Flink as it comes",
+            Self::Weir => "Weir",
+        })
+    }
+}
+
+impl Record {
+    pub(super) fn new(cell: Cell) -> Self {
+        Self {
+            cell,
+            runs: BTreeMap::new(),
+            failed: None,
+        }
+    }
+
+    /// One more round of a side.
+    pub(super) fn add(&mut self, side: Side, run: Run) {
+        self.runs.entry(side).or_default().push(run);
+    }
+
+    /// The runs of a side; none where it was not measured.
+    fn of(&self, side: Side) -> &[Run] {
+        self.runs.get(&side).map_or(&[], Vec::as_slice)
+    }
+
+    /// The median of a figure over the runs of a side.
+    pub(super) fn median(&self, side: Side, of: fn(&Run) -> f64) -> Option<f64> {
+        let runs = self.of(side);
+        (!runs.is_empty()).then(|| median(runs.iter().map(of).collect()))
+    }
+
+    /// The median of what two sides come to, round by round.
+    fn by_round(&self, sides: [Side; 2], of: impl Fn(&Run, &Run) -> f64) -> Option<f64> {
+        let [left, right] = sides.map(|side| self.of(side));
+        let rounds: Vec<f64> = left.iter().zip(right).map(|(l, r)| of(l, r)).collect();
+        (self.failed.is_none() && !rounds.is_empty()).then(|| median(rounds))
+    }
+
+    /// How many times Flink's rows a second Weir has, by the median of the rounds.
+    pub(super) fn times_rate(&self) -> Option<f64> {
+        self.by_round([Side::Weir, Side::Flink], |weir, flink| {
+            weir.rate() / flink.rate()
+        })
+    }
+
+    /// The same, of Flink with what it brings.
+    pub(super) fn times_stock(&self) -> Option<f64> {
+        self.by_round([Side::Weir, Side::Stock], |weir, flink| {
+            weir.rate() / flink.rate()
+        })
+    }
+
+    /// How many times Weir's CPU time a row Flink has.
+    pub(super) fn times_cost(&self) -> Option<f64> {
+        self.by_round([Side::Flink, Side::Weir], |flink, weir| {
+            flink.cost() / weir.cost()
+        })
+    }
+
+    /// Whether what was to be reached was; `None` where nothing is to be, or nothing was compared.
+    pub(super) fn is_reached(&self) -> Option<bool> {
+        let goal = self.cell.goal()?;
+        match self.failed {
+            Some(_) => Some(false),
+            None => Some(self.times_rate()? >= goal),
+        }
+    }
+
+    /// For who looks on.
+    pub(super) fn in_words(&self) -> String {
+        if let Some(why) = &self.failed {
+            return format!("failed: {why}");
+        }
+        let figures = Side::ALL.into_iter().filter_map(|side| {
+            let rate = self.median(side, Run::rate)? / 1e6;
+            let cost = self.median(side, Run::cost)?;
+            Some(format!("{side} {rate:.3} M rows/s, {cost:.0} ns"))
+        });
+        let mut words = figures.collect::<Vec<_>>().join("; ");
+        if let Some(times) = self.times_rate() {
+            words += &format!("; {times:.1} times Flink");
+        }
+        if let (Some(goal), Some(is_reached)) = (self.cell.goal(), self.is_reached()) {
+            let not = if is_reached { "" } else { "not " };
+            words += &format!(", {goal:.0} to be reached: {not}reached");
+        }
+        words
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        let setting = self.cell.setting;
+        let mut told = json!({
+            "cell": self.cell.name(),
+            "workload": self.cell.workload.name(),
+            "parallelism": setting.parallelism,
+            "backend": setting.store.name(),
+            "checkpoints": setting.checkpoints,
+            "times_rows_per_second": self.times_rate(),
+            "times_rows_per_second_of_stock": self.times_stock(),
+            "times_cpu_per_row": self.times_cost(),
+            "to_be_reached": self.cell.goal(),
+            "failed": self.failed,
+        });
+        for (side, runs) in &self.runs {
+            told[side.name()] = json!({
+                "rows_per_second": self.median(*side, Run::rate).map(f64::round),
+                "cpu_ns_per_row": self.median(*side, Run::cost),
+                "runs": runs.iter().map(Run::to_json).collect::<Vec<_>>(),
+            });
+        }
+        told
+    }
+
+    /// Reads what [`to_json`](Self::to_json) wrote; of it only runs and failures count.
+    ///
+    /// # Errors
+    /// What is missing, and cells that there are not.
+    pub(super) fn of_json(told: &Value) -> Result<Self> {
+        let name = told.get("cell").and_then(Value::as_str);
+        let name = name.context("a cell without a name")?;
+        let cell = Cell::all().into_iter().find(|cell| cell.name() == name);
+        let mut record = Self::new(cell.with_context(|| format!("there is no cell `{name}`"))?);
+        let failed = told.get("failed").and_then(Value::as_str);
+        record.failed = failed.map(str::to_owned);
+        for side in Side::ALL {
+            let of_side = told.get(side.name()).and_then(Value::as_object);
+            let runs = of_side.and_then(|of: &Map<_, _>| of.get("runs")?.as_array());
+            for run in runs.into_iter().flatten() {
+                let run = Run::of_results(run).with_context(|| format!("{side} of `{name}`"))?;
+                record.add(side, run);
+            }
+        }
+        Ok(record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::check::Sum, *};
+
+    /// A record of a cell, each run of a side being so many rows in a second.
+    pub(in super::super) fn record(cell: &str, rates: &[(Side, &[u64])]) -> Record {
+        let cell = Cell::all().into_iter().find(|one| one.name() == cell);
+        let mut record = Record::new(cell.unwrap());
+        for &(side, rates) in rates {
+            for &rows in rates {
+                let run = Run {
+                    rows,
+                    wall_s: 1.0,
+                    cpu_s: 1.5,
+                    others: None,
+                    out: Sum { rows, sum: 7 },
+                    checkpoints: vec![(3, 4)],
+                    rss_mib: 1.5,
+                };
+                record.add(side, run);
+            }
+        }
+        record
+    }
+
+    #[test]
+    fn ratios_are_those_of_rounds() {
+        let rates: [(Side, &[u64]); 2] =
+            [(Side::Flink, &[10, 100, 10]), (Side::Weir, &[50, 200, 70])];
+        let mut record = record("count-1e3-heap-p1", &rates);
+        assert_eq!(record.times_rate(), Some(5.0));
+        assert_eq!(record.times_cost(), Some(5.0));
+        assert_eq!(record.times_stock(), None);
+        assert_eq!(record.is_reached(), Some(true));
+        assert!(record.in_words().ends_with("5 to be reached: reached"));
+        record.failed = Some("out of memory".to_owned());
+        assert_eq!(
+            (record.times_rate(), record.is_reached()),
+            (None, Some(false))
+        );
+        assert_eq!(record.in_words(), "failed: out of memory");
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_written() {
+        let rates: [(Side, &[u64]); 3] = [
+            (Side::Flink, &[10, 12]),
+            (Side::Stock, &[9]),
+            (Side::Weir, &[50, 70]),
+        ];
+        let mut written = record("q4-heap-p2", &rates);
+        let read = Record::of_json(&written.to_json()).unwrap();
+        assert_eq!(read.to_json(), written.to_json());
+        assert_eq!(read.median(Side::Stock, Run::rate), Some(9.0));
+        written.failed = Some("no".to_owned());
+        let read = Record::of_json(&written.to_json()).unwrap();
+        assert_eq!(read.failed.as_deref(), Some("no"));
+
+        let mut of_no_cell = written.to_json();
+        of_no_cell["cell"] = json!("q99-heap-p1");
+        let told = Record::of_json(&of_no_cell).unwrap_err().to_string();
+        assert_eq!(told, "there is no cell `q99-heap-p1`");
+    }
+}
+
+#[cfg(test)]
+pub(super) use tests::record as record_for_tests;
