@@ -2,21 +2,27 @@
 //!
 //! The keys of a batch are numbered as its rows first meet them, so who reads the state of one key
 //! most likely reads that of the keys behind it next. An operator that reads it for few rows must
-//! not be sent it for all, though: the window grows while most of what was asked for is looked at,
-//! and shrinks otherwise. It shapes the imports of a call, and nothing else.
+//! not be sent it for all, though: the window grows while the imports that are saved by it are worth
+//! more than what was sent and not looked at, and shrinks otherwise. It shapes the imports of a call,
+//! and nothing else.
 
 use std::ops::Range;
 
 /// What the first read of an operator asks for.
 const FIRST: u32 = 8;
 const MOST: u32 = 256;
+/// An import is worth so many keys that are looked up for nothing, as long as there is little under
+/// them: so many bytes are worth another key.
+const IMPORT_KEYS: u64 = 4;
+const KEY_BYTES: u64 = 64;
 
 /// The window of one state.
 pub(super) struct Ahead {
     window: u32,
-    /// The keys of the last read, and how many of them were looked at since.
+    /// The keys of the last read, how many of them were looked at since, and the bytes that came.
     asked: u32,
     seen: u32,
+    bytes: usize,
 }
 
 impl Default for Ahead {
@@ -25,6 +31,7 @@ impl Default for Ahead {
             window: FIRST,
             asked: 0,
             seen: 0,
+            bytes: 0,
         }
     }
 }
@@ -32,8 +39,7 @@ impl Default for Ahead {
 impl Ahead {
     /// The keys to ask for, of `keys` in all, when `key` is wanted.
     pub(super) fn window(&mut self, key: u32, keys: u32) -> Range<u32> {
-        let most_were_seen = self.seen * 2 > self.asked;
-        if self.asked > 0 && !most_were_seen {
+        if self.asked > 0 && !self.was_worth_it() {
             self.window = (self.window / 2).max(1);
         } else if self.asked >= self.window {
             self.window = (self.window * 2).min(MOST);
@@ -41,10 +47,20 @@ impl Ahead {
         key..keys.min(key.saturating_add(self.window))
     }
 
-    /// So many keys were asked for.
-    pub(super) fn asked(&mut self, keys: usize) {
+    /// Whether the last read has saved more than it cost.
+    fn was_worth_it(&self) -> bool {
+        let (asked, seen) = (u64::from(self.asked), u64::from(self.seen));
+        // As if there were as much under each key; both sides by `asked` times the bytes of a key.
+        let saved = seen.saturating_sub(1) * IMPORT_KEYS * asked * KEY_BYTES;
+        let wasted = asked.saturating_sub(seen) * (asked * KEY_BYTES + self.bytes as u64);
+        saved >= wasted
+    }
+
+    /// So many keys were asked for, and so many bytes came.
+    pub(super) fn asked(&mut self, keys: usize, bytes: usize) {
         self.asked = keys as u32;
         self.seen = 0;
+        self.bytes = bytes;
     }
 
     /// A key that was asked for is looked at for the first time.
@@ -57,14 +73,15 @@ impl Ahead {
 mod tests {
     use super::*;
 
-    /// The sizes of successive reads, where of what was asked for `seen` is looked at.
-    fn sizes(reads: usize, seen: fn(u32) -> u32) -> Vec<u32> {
+    /// The sizes of successive reads, where of what was asked for `seen` is looked at, and under
+    /// each key there are so many bytes.
+    fn sizes(reads: usize, seen: fn(u32) -> u32, bytes: usize) -> Vec<u32> {
         let mut ahead = Ahead::default();
         let mut sizes = Vec::new();
         for _ in 0..reads {
             let window = ahead.window(0, 1000);
             let asked = window.end - window.start;
-            ahead.asked(asked as usize);
+            ahead.asked(asked as usize, asked as usize * bytes);
             (0..seen(asked)).for_each(|_| ahead.seen());
             sizes.push(asked);
         }
@@ -73,9 +90,19 @@ mod tests {
 
     #[test]
     fn the_window_follows_what_is_looked_at() {
-        assert_eq!(sizes(7, |asked| asked), [8, 16, 32, 64, 128, 256, 256]);
-        assert_eq!(sizes(7, |_| 1), [8, 4, 2, 1, 2, 1, 2]);
-        assert_eq!(sizes(3, |asked| asked / 2 + 1), [8, 16, 32]);
+        let all = |asked| asked;
+        assert_eq!(sizes(7, all, 0), [8, 16, 32, 64, 128, 256, 256]);
+        assert_eq!(sizes(7, all, 10_000), [8, 16, 32, 64, 128, 256, 256]);
+        assert_eq!(sizes(7, |_| 1, 0), [8, 4, 2, 1, 2, 1, 2]);
+    }
+
+    #[test]
+    fn much_is_not_sent_for_little() {
+        let third = |asked: u32| asked.div_ceil(3);
+        assert_eq!(sizes(3, third, 24), [8, 16, 32]);
+        assert_eq!(sizes(3, third, 1000), [8, 4, 2]);
+        let tenth = |asked: u32| asked.div_ceil(10);
+        assert_eq!(sizes(3, tenth, 0), [8, 4, 2]);
     }
 
     #[test]
@@ -83,7 +110,7 @@ mod tests {
         let mut ahead = Ahead::default();
         for _ in 0..20 {
             assert_eq!(ahead.window(0, 2), 0..2);
-            ahead.asked(2);
+            ahead.asked(2, 0);
             ahead.seen();
             ahead.seen();
         }

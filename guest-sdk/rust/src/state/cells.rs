@@ -171,7 +171,7 @@ impl<T: StateCodec> Cells<T> {
                 Err(_) => {}
             }
         }
-        self.ahead.asked(keys.len());
+        self.ahead.asked(keys.len(), values.column.bytes.len());
         self.ahead.seen();
         self.cells[key].status = Status::Clean;
         Ok(())

@@ -1,7 +1,8 @@
 //! List state: values in the order in which they were added.
 //!
 //! Adding does not read: what a call adds to a list that nobody looks at goes to the host in one
-//! column.
+//! column. Lists keep their memory from call to call, unless it is much: to ask for it anew for
+//! each key costs more than all else.
 
 use std::mem;
 use std::ops::Range;
@@ -15,6 +16,11 @@ use crate::column;
 use crate::error::{Error, Result};
 use crate::handles::made_handle;
 use crate::host::NestedColumn;
+
+/// A list that has more memory than so many bytes gives it back at the end of the call.
+const KEPT_BYTES: usize = 256;
+/// So many lists that rows have replaced are kept for others.
+const KEPT_LISTS: usize = 64;
 
 /// A list per key. A field of the operator, declared in `describe`.
 ///
@@ -37,11 +43,17 @@ use crate::host::NestedColumn;
 pub struct List<T> {
     binding: Option<Binding>,
     call: u64,
-    /// One per distinct key of the call.
+    /// One per distinct key of the call, and behind them some that are empty.
     lists: Vec<Items<T>>,
+    /// How many distinct keys the call has.
+    keys: usize,
     ahead: Ahead,
+    /// The keys that the last import was for.
+    asked: Vec<u32>,
     row: u64,
     journal: Vec<(usize, Undo<T>)>,
+    /// Empty lists with memory.
+    spare: Vec<Vec<T>>,
 }
 
 /// The list of one key.
@@ -75,6 +87,26 @@ impl<T> Default for Items<T> {
     }
 }
 
+impl<T> Items<T> {
+    /// Forgets what the call knows of the list.
+    fn forget(&mut self) {
+        let items = emptied(mem::take(&mut self.items));
+        *self = Self {
+            items,
+            ..Self::default()
+        };
+    }
+}
+
+/// A list without its items, and with its memory unless that is much.
+fn emptied<T>(mut items: Vec<T>) -> Vec<T> {
+    if items.capacity() * size_of::<T>() > KEPT_BYTES {
+        return Vec::new();
+    }
+    items.clear();
+    items
+}
+
 impl<T> Default for List<T> {
     fn default() -> Self {
         made_handle::<Self>();
@@ -82,9 +114,12 @@ impl<T> Default for List<T> {
             binding: None,
             call: 0,
             lists: Vec::new(),
+            keys: 0,
             ahead: Ahead::default(),
+            asked: Vec::new(),
             row: 0,
             journal: Vec::new(),
+            spare: Vec::new(),
         }
     }
 }
@@ -140,55 +175,78 @@ impl<T: StateCodec> List<T> {
     /// # Errors
     /// As for [`Value`](crate::Value).
     pub fn clear(&mut self) -> Result<()> {
-        self.set(Vec::new())
+        let items = self.spare.pop().unwrap_or_default();
+        self.set(items)
     }
 
+    #[inline]
     fn enter(&mut self) -> Result<usize> {
         let binding = self.binding.as_ref().ok_or_else(undeclared)?;
         let key = binding.key()?;
         if self.call != binding.call.number() {
-            self.call = binding.call.number();
-            self.lists.clear();
-            self.lists
-                .resize_with(binding.call.keys() as usize, Items::default);
+            self.enter_call();
         }
         Ok(key as usize)
+    }
+
+    /// Begins anew. Once a call; kept apart, so that what is left for each row is small.
+    #[cold]
+    fn enter_call(&mut self) {
+        let Some(binding) = &self.binding else {
+            return;
+        };
+        self.call = binding.call.number();
+        self.lists[..self.keys].iter_mut().for_each(Items::forget);
+        self.keys = binding.call.keys() as usize;
+        if self.lists.len() < self.keys {
+            self.lists.resize_with(self.keys, Items::default);
+        }
+        self.forget_journal();
     }
 
     /// Puts what the host holds before what the call added, for this key and for some whose lists
     /// will be wanted next.
     fn read(&mut self, key: usize) -> Result<()> {
         let binding = self.binding.as_ref().ok_or_else(undeclared)?;
-        let mut keys: Vec<u32> = self.ahead.window(key as u32, binding.call.keys()).collect();
-        keys.retain(|key| !self.lists[*key as usize].whole);
-        let stored = binding.call.host.list_get(binding.index, &keys);
+        let lists = &mut self.lists;
+        self.asked.clear();
+        let window = self.ahead.window(key as u32, binding.call.keys());
+        self.asked
+            .extend(window.filter(|key| !lists[*key as usize].whole));
+        let stored = binding.call.host.list_get(binding.index, &self.asked);
         let mut start = 0;
-        for (index, other) in keys.iter().enumerate() {
+        for (index, other) in self.asked.iter().enumerate() {
             let end = *stored
                 .ends
                 .get(index)
-                .ok_or_else(|| missing_list(keys.len(), &stored))?;
-            let items = decode(binding, &stored.elements, start..end);
+                .ok_or_else(|| missing_list(self.asked.len(), &stored))?;
+            let list = &mut lists[*other as usize];
+            let added = list.items.len();
+            let read = decode(binding, &stored.elements, start..end, &mut list.items);
             start = end;
-            let mut items = match items {
-                Ok(items) => items,
-                Err(error) if *other as usize == key => return Err(error),
+            if let Err(error) = read {
+                list.items.truncate(added);
+                if *other as usize == key {
+                    return Err(error);
+                }
                 // It is an error only for who looks at it.
-                Err(_) => continue,
-            };
-            let list = &mut self.lists[*other as usize];
-            list.stored = items.len();
-            items.append(&mut list.items);
-            list.items = items;
+                continue;
+            }
+            list.stored = list.items.len() - added;
+            if added > 0 {
+                list.items.rotate_left(added);
+            }
             list.whole = true;
             list.unseen = true;
         }
-        self.ahead.asked(keys.len());
+        self.ahead
+            .asked(self.asked.len(), stored.elements.bytes.len());
         self.ahead.seen();
-        self.lists[key].unseen = false;
+        lists[key].unseen = false;
         Ok(())
     }
 
+    #[inline]
     fn remember(&mut self, key: usize, undo: Undo<T>) {
         let row = self
             .binding
@@ -196,24 +254,32 @@ impl<T: StateCodec> List<T> {
             .map_or(0, |binding| binding.call.row());
         if self.row != row {
             self.row = row;
-            self.journal.clear();
+            self.forget_journal();
         }
         self.journal.push((key, undo));
     }
 
+    /// Nothing of it will be undone.
+    #[inline]
+    fn forget_journal(&mut self) {
+        for (_, undo) in self.journal.drain(..) {
+            if let Undo::Replace(before) = undo
+                && before.items.capacity() > 0
+                && self.spare.len() < KEPT_LISTS
+            {
+                self.spare.push(emptied(before.items));
+            }
+        }
+    }
+
     /// Hands over the lists that are replaced.
-    fn flush_replaced(&self, binding: &Binding) -> Result<()> {
+    fn flush_replaced(&self, binding: &Binding, lists: &[Items<T>]) -> Result<()> {
         let mut keys = Vec::new();
         let mut values = NestedColumn {
             ends: Vec::new(),
             elements: column::with_room(0, 0),
         };
-        for (key, list) in self
-            .lists
-            .iter()
-            .enumerate()
-            .filter(|(_, list)| list.replaced)
-        {
+        for (key, list) in lists.iter().enumerate().filter(|(_, list)| list.replaced) {
             keys.push(key as u32);
             for item in &list.items {
                 item.encode(&mut values.elements.bytes)?;
@@ -230,15 +296,11 @@ impl<T: StateCodec> List<T> {
     }
 
     /// Hands over what was added to lists that are not replaced.
-    fn flush_added(&self, binding: &Binding) -> Result<()> {
-        let mut keys = Vec::new();
-        let mut values = column::with_room(0, 0);
-        for (key, list) in self
-            .lists
-            .iter()
-            .enumerate()
-            .filter(|(_, list)| !list.replaced)
-        {
+    fn flush_added(&self, binding: &Binding, lists: &[Items<T>]) -> Result<()> {
+        let mut keys = Vec::with_capacity(lists.len());
+        let width = T::WIDTH.unwrap_or_default();
+        let mut values = column::with_room(lists.len(), lists.len() * width);
+        for (key, list) in lists.iter().enumerate().filter(|(_, list)| !list.replaced) {
             for item in &list.items[list.stored..] {
                 keys.push(key as u32);
                 item.encode(&mut values.bytes)?;
@@ -291,24 +353,26 @@ impl<T: StateCodec> Handle for List<T> {
         if self.call != binding.call.number() {
             return Ok(());
         }
-        self.flush_replaced(binding)?;
-        self.flush_added(binding)
+        let lists = &self.lists[..self.keys];
+        self.flush_replaced(binding, lists)?;
+        self.flush_added(binding, lists)
     }
 }
 
-/// The items of a list: some rows of what the host sent.
+/// Appends the items of a list: some rows of what the host sent.
 fn decode<T: StateCodec>(
     binding: &Binding,
     elements: &BytesColumn,
     rows: Range<u32>,
-) -> Result<Vec<T>> {
+    items: &mut Vec<T>,
+) -> Result<()> {
     // No more room than there are elements, whatever the host says.
-    let mut items = Vec::with_capacity(rows.len().min(elements.ends.len()));
+    items.reserve(rows.len().min(elements.ends.len()));
     for row in rows {
         let item = T::decode(column::row(elements, row as usize)?);
         items.push(item.map_err(|error| binding.corrupt(error))?);
     }
-    Ok(items)
+    Ok(())
 }
 
 #[cold]

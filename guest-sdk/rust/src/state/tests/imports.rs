@@ -222,6 +222,12 @@ fn lists_that_every_row_looks_at_are_read_by_few_imports() {
 }
 
 #[test]
+fn short_lists_that_a_third_of_the_rows_look_at_are_read_by_few_imports() {
+    let (read, imports) = reads("list", 1000, 3);
+    assert!(read <= 1000 && imports <= 10, "{read} by {imports} imports");
+}
+
+#[test]
 fn lists_that_few_rows_look_at_are_not_all_read() {
     let (read, imports) = reads("list", 1000, 20);
     assert!(read <= 100, "{read} lists read for 50");
