@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p weir-state --example cost`. Each figure is the median of some runs, so
 //! that a machine that is busy for a moment does not matter. With numbers of keys behind it only
-//! the values of so many keys are measured.
+//! the values of so many keys are measured; `maps` and `lists` before them: the maps and the lists.
 
 #![expect(clippy::print_stdout, reason = "figures for people are its purpose")]
 
@@ -58,14 +58,24 @@ impl Keys {
 }
 
 fn main() -> Result<(), Failure> {
-    let asked: Result<Vec<u64>, _> = std::env::args().skip(1).map(|arg| arg.parse()).collect();
+    let mut args = std::env::args().skip(1).peekable();
+    let what = args.next_if(|arg| arg.parse::<u64>().is_err());
+    let measure = match what.as_deref() {
+        None => values,
+        Some("maps") => maps,
+        Some("lists") => lists,
+        Some(other) => return Err(format!("`{other}` is neither `maps` nor `lists`").into()),
+    };
+    let asked: Result<Vec<u64>, _> = args.map(|arg| arg.parse()).collect();
     let asked = asked?;
-    if !asked.is_empty() {
-        return asked.into_iter().try_for_each(values);
+    if what.is_some() || !asked.is_empty() {
+        return asked.into_iter().try_for_each(measure);
     }
     for keys in [1_000, 1_000_000] {
         values(keys)?;
     }
+    maps(10_000)?;
+    lists(100_000)?;
     one_long_list()?;
     one_large_map()?;
     for entries in [100, MANY] {
@@ -176,6 +186,138 @@ fn count(state: &mut KeyedState, keys: &Keys) -> Result<Duration, Failure> {
     state.put_slots(VALUE, &counted)?;
     state.commit()?;
     Ok(get + start.elapsed())
+}
+
+/// Entries of the maps of random keys: looked up, put again, and removed and put.
+fn maps(keys: u64) -> Result<(), Failure> {
+    /// How many entries each map has.
+    const ENTRIES: u64 = 10;
+    let mut state = new_state()?;
+    let mut random = 1;
+    let all: Vec<u64> = (0..keys * ENTRIES).collect();
+    for some in all.chunks(ROWS) {
+        let batch = Pairs::of(some.iter().map(|n| (n / ENTRIES, n % ENTRIES)));
+        batch.put(&mut state, Some(b""))?;
+    }
+    let batches: Vec<Pairs> = (0..2000)
+        .map(|_| {
+            let mut pair = || (next(&mut random) % keys, next(&mut random) % ENTRIES);
+            let mut pairs: Vec<(u64, u64)> = (0..ROWS).map(|_| pair()).collect();
+            pairs.sort_unstable();
+            pairs.dedup();
+            pairs.sort_unstable_by_key(|pair| pair.0.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            Pairs::of(pairs.into_iter())
+        })
+        .collect();
+    let what = format!("maps of {ENTRIES} entries of {keys} keys");
+    let get = sample_pairs(&batches, |batch| batch.get(&mut state))?;
+    println!("{what}, get an entry: {get:.1} ns");
+    let put = sample_pairs(&batches, |batch| batch.put(&mut state, Some(b"")))?;
+    println!("{what}, put one that is there: {put:.1} ns");
+    let remove = sample_pairs(&batches, |batch| {
+        Ok(batch.put(&mut state, None)? + batch.put(&mut state, Some(b""))?)
+    })?;
+    println!("{what}, remove one and put it: {remove:.1} ns");
+    Ok(())
+}
+
+/// Entries of maps, each once: their keys are numbered as the rows of a call are.
+struct Pairs {
+    keys: Keys,
+    which: Vec<u32>,
+    map_keys: Column,
+}
+
+impl Pairs {
+    fn of(pairs: impl Iterator<Item = (u64, u64)>) -> Self {
+        let (mut numbers, mut which, mut map_keys) = (Vec::new(), Vec::new(), Column::new());
+        for (key, map_key) in pairs {
+            if numbers.last() != Some(&key) {
+                numbers.push(key);
+            }
+            which.push(numbers.len() as u32 - 1);
+            map_keys.push(&map_key.to_be_bytes());
+        }
+        Self {
+            keys: Keys::of(numbers.into_iter()),
+            which,
+            map_keys,
+        }
+    }
+
+    fn get(&self, state: &mut KeyedState) -> Result<Duration, Failure> {
+        let mut out = OptionalColumn::new();
+        let start = Instant::now();
+        state.begin(Some(self.keys.view()));
+        let which = Which::Some(&self.which);
+        state.map_get(MAP, which, self.map_keys.view(), &mut out)?;
+        state.commit()?;
+        Ok(start.elapsed())
+    }
+
+    fn put(&self, state: &mut KeyedState, value: Option<&[u8]>) -> Result<Duration, Failure> {
+        let mut values = OptionalColumn::new();
+        self.which.iter().for_each(|_| values.push(value));
+        let start = Instant::now();
+        state.begin(Some(self.keys.view()));
+        let which = Which::Some(&self.which);
+        state.map_put(MAP, which, self.map_keys.view(), &values)?;
+        state.commit()?;
+        Ok(start.elapsed())
+    }
+}
+
+fn sample_pairs(
+    batches: &[Pairs],
+    mut run: impl FnMut(&Pairs) -> Result<Duration, Failure>,
+) -> Result<f64, Failure> {
+    let mut times = Vec::new();
+    for batch in batches {
+        times.push(run(batch)?.as_nanos() as f64 / batch.which.len() as f64);
+    }
+    Ok(median(times))
+}
+
+/// Lists of random keys: an element is added to each, and those that have three then are read and
+/// cleared.
+fn lists(keys: u64) -> Result<(), Failure> {
+    const FULL: u8 = 3;
+    let mut state = new_state()?;
+    let mut sizes = vec![0u8; keys as usize];
+    let (mut random, mut times) = (1, Vec::new());
+    let (mut read, mut none) = (NestedColumn::default(), NestedColumn::default());
+    for _ in 0..4000 {
+        let mut numbers: Vec<u64> = (0..ROWS).map(|_| next(&mut random) % keys).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers.sort_unstable_by_key(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let batch = Keys::of(numbers.iter().copied());
+        let (mut full, mut others, mut elements) = (Vec::new(), Vec::new(), Column::new());
+        for (key, number) in (0..).zip(numbers) {
+            let size = &mut sizes[number as usize];
+            *size = (*size + 1) % FULL;
+            if *size == 0 {
+                full.push(key);
+            } else {
+                others.push(key);
+                elements.push(&number.to_le_bytes());
+            }
+        }
+        read.clear();
+        none.ends.clear();
+        none.ends.resize(full.len(), 0);
+        let start = Instant::now();
+        state.begin(Some(batch.view()));
+        state.list_get(LIST, Which::Some(&full), &mut read)?;
+        state.list_set(LIST, Which::Some(&full), &none)?;
+        state.list_add(LIST, &others, elements.view())?;
+        state.commit()?;
+        times.push(start.elapsed().as_nanos() as f64 / batch.hashes.len() as f64);
+    }
+    // In the first ones most keys are new.
+    let cost = median(times.split_off(1000));
+    println!("lists of {keys} keys, add to one, each third time read and clear it: {cost:.1} ns");
+    Ok(())
 }
 
 /// The median over batches of nanoseconds a key.
