@@ -192,8 +192,9 @@ impl Backend for HeapBackend {
         which: Which<'_>,
         out: &mut NestedColumn,
     ) -> Result<(), Error> {
-        let table = self.readable(state, Shape::List, keys, which)?;
-        list::get(table, keys, which, out)?;
+        self.readable(state, Shape::List, keys, which)?;
+        let HeapState { table, probed, .. } = &mut self.states[state.0 as usize];
+        list::get(table, keys, which, probed, out)?;
         self.accessed(state, which.len(keys.keys.len()));
         Ok(())
     }
@@ -206,10 +207,11 @@ impl Backend for HeapBackend {
         map_keys: ColumnView<'_>,
         out: &mut OptionalColumn,
     ) -> Result<(), Error> {
-        let table = self.readable(state, Shape::Map, keys, which)?;
+        self.readable(state, Shape::Map, keys, which)?;
         let len = which.len(keys.keys.len());
         check_lengths("map keys of keys", map_keys.len(), len)?;
-        map::get(table, keys, which, map_keys, out)?;
+        let HeapState { table, probed, .. } = &mut self.states[state.0 as usize];
+        map::get(table, keys, which, map_keys, probed, out)?;
         self.accessed(state, map_keys.len());
         Ok(())
     }
@@ -251,7 +253,9 @@ impl Backend for HeapBackend {
         // Everything that can fail comes first, so that all is applied or nothing.
         self.holds.check_writes(keys, writes)?;
         for (state, writes) in &writes.lists {
-            list::check(&self.state(*state, Shape::List)?.table, keys, writes)?;
+            self.state(*state, Shape::List)?;
+            let HeapState { table, probed, .. } = &mut self.states[state.0 as usize];
+            list::check(table, keys, writes, probed)?;
         }
         let epoch = self.epochs.now();
         for (state, writes) in &writes.values {
@@ -264,13 +268,17 @@ impl Backend for HeapBackend {
         for (state, writes) in &writes.lists {
             let state = &mut self.states[state.0 as usize];
             state.table.thaw();
-            let change = list::apply(&mut state.table, keys, writes, &mut self.scratch);
+            let (table, probed) = (&mut state.table, &mut state.probed);
+            let change = list::apply(table, keys, writes, probed, &mut self.scratch);
+            state.probed.recycle();
             state.count(change, epoch);
         }
         for (state, writes) in &writes.maps {
             let state = &mut self.states[state.0 as usize];
             state.table.thaw();
-            let change = map::apply(&mut state.table, keys, writes, &mut self.scratch);
+            let (table, probed) = (&mut state.table, &mut state.probed);
+            let change = map::apply(table, keys, writes, probed, &mut self.scratch);
+            state.probed.recycle();
             state.count(change, epoch);
         }
         if let Some(at) = self.timers_at.filter(|_| !writes.timers.is_empty()) {

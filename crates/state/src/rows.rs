@@ -2,6 +2,7 @@
 //! bytes. What is read back is checked: reading never panics, it gives `None`.
 
 /// Appends `n` as an unsigned LEB128 number.
+#[inline]
 pub fn put_uvarint(out: &mut Vec<u8>, mut n: u64) {
     while n >= 0x80 {
         out.push(n as u8 | 0x80);
@@ -11,6 +12,7 @@ pub fn put_uvarint(out: &mut Vec<u8>, mut n: u64) {
 }
 
 /// Appends `bytes` after their length.
+#[inline]
 pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_uvarint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
@@ -37,7 +39,19 @@ impl<'a> Reader<'a> {
     }
 
     /// The next number; `None` where the bytes end or the number does not fit 64 bits.
+    #[inline]
     pub fn uvarint(&mut self) -> Option<u64> {
+        // Most are lengths of what is short.
+        if let Some((&byte, rest)) = self.0.split_first()
+            && byte < 0x80
+        {
+            self.0 = rest;
+            return Some(byte.into());
+        }
+        self.long_uvarint()
+    }
+
+    fn long_uvarint(&mut self) -> Option<u64> {
         let mut n = 0u64;
         for shift in (0..64).step_by(7) {
             let (&byte, rest) = self.0.split_first()?;
@@ -69,6 +83,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next byte string.
+    #[inline]
     pub fn bytes(&mut self) -> Option<&'a [u8]> {
         let len = usize::try_from(self.uvarint()?).ok()?;
         let (bytes, rest) = self.0.split_at_checked(len)?;

@@ -3,14 +3,14 @@
 //!
 //! INVARIANT: a list that is there has at least one element.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use weir_model::KeyGroup;
 
 use super::{
     big::Big,
     segment::{At, INLINE, Segment},
-    table::Table,
+    table::{Probed, Table},
 };
 use crate::{
     Error, KeyBatch, ListWrites, NestedColumn, Which, limits,
@@ -143,14 +143,13 @@ pub(super) fn get(
     table: &Table,
     keys: &KeyBatch<'_>,
     which: Which<'_>,
+    probed: &mut Probed,
     out: &mut NestedColumn,
 ) -> Result<(), Error> {
+    table.look_for(keys, which, probed);
     for position in 0..which.len(keys.keys.len()) {
         let key = which.get(position);
-        let hash = keys.hashes[key];
-        if let Some(segment) = table.segment(keys.groups[key], hash)
-            && let Some(at) = segment.find(hash, keys.keys.get(key))
-        {
+        if let Some((segment, at)) = table.record(keys, key, probed, position) {
             for run in runs(segment, at) {
                 let mut reader = Reader::new(run);
                 while let Some(element) = reader.bytes() {
@@ -166,7 +165,14 @@ pub(super) fn get(
 }
 
 /// Checks that no list becomes too large. The groups are in the range, the columns fit.
-pub(super) fn check(table: &Table, keys: &KeyBatch<'_>, writes: &ListWrites) -> Result<(), Error> {
+/// What is `probed` then is where they are to be appended to.
+pub(super) fn check(
+    table: &Table,
+    keys: &KeyBatch<'_>,
+    writes: &ListWrites,
+    probed: &mut Probed,
+) -> Result<(), Error> {
+    table.look_for(keys, Which::Some(&writes.keys), probed);
     let mut first = 0;
     for (row, &key) in writes.keys.iter().enumerate() {
         let end = writes.lists.ends[row] as usize;
@@ -175,11 +181,8 @@ pub(super) fn check(table: &Table, keys: &KeyBatch<'_>, writes: &ListWrites) -> 
             .map(|i| writes.lists.elements.get(i).len() + 5 + limits::ROW_BYTES)
             .sum();
         first = end;
-        let key = key as usize;
-        let hash = keys.hashes[key];
         if writes.replace[row] == 0
-            && let Some(segment) = table.segment(keys.groups[key], hash)
-            && let Some(at) = segment.find(hash, keys.keys.get(key))
+            && let Some((segment, at)) = table.record(keys, key as usize, probed, row)
         {
             bytes += column_bytes(segment, at);
         }
@@ -188,29 +191,53 @@ pub(super) fn check(table: &Table, keys: &KeyBatch<'_>, writes: &ListWrites) -> 
     Ok(())
 }
 
-/// Applies writes that were checked; gives back by how much the number of lists changes.
+/// Applies writes that were checked, and whose keys were probed by that; gives back by how much the
+/// number of lists changes.
+///
+/// What can be appended where its list is comes first: that moves no record, so what was found
+/// before is still there.
 pub(super) fn apply(
     table: &mut Table,
     keys: &KeyBatch<'_>,
     writes: &ListWrites,
+    probed: &mut Probed,
     scratch: &mut Vec<u8>,
 ) -> i64 {
-    let mut change = 0;
     let mut first = 0;
     for (row, &key) in writes.keys.iter().enumerate() {
         let end = writes.lists.ends[row] as usize;
-        scratch.clear();
-        scratch.push(INLINE);
-        for i in first..end {
-            rows::put_bytes(scratch, writes.lists.elements.get(i));
+        if writes.replace[row] == 0 {
+            encode(writes, first..end, scratch);
+            let group = keys.groups[key as usize];
+            table.write_in_place(group, probed, row, |segment, at| {
+                segment.append_at(at, &scratch[1..], 1 + MAX_INLINE)
+            });
         }
         first = end;
-        let key = key as usize;
-        let (group, hash) = (keys.groups[key], keys.hashes[key]);
-        let replace = writes.replace[row] != 0;
-        change += write(table, group, hash, keys.keys.get(key), replace, scratch);
+    }
+    let mut change = 0;
+    first = 0;
+    for (row, &key) in writes.keys.iter().enumerate() {
+        let end = writes.lists.ends[row] as usize;
+        if !probed.is_written(row) {
+            encode(writes, first..end, scratch);
+            let key = key as usize;
+            let (group, hash) = (keys.groups[key], keys.hashes[key]);
+            let replace = writes.replace[row] != 0;
+            change += write(table, group, hash, keys.keys.get(key), replace, scratch);
+        }
+        first = end;
     }
     change
+}
+
+/// Writes [`INLINE`] and these elements to `to`.
+fn encode(writes: &ListWrites, elements: Range<usize>, to: &mut Vec<u8>) {
+    to.clear();
+    to.push(INLINE);
+    for i in elements {
+        rows::put_bytes(to, writes.lists.elements.get(i));
+    }
 }
 
 /// Writes one list, given as [`INLINE`] and its encoded elements; gives back by how much the number
@@ -255,7 +282,11 @@ pub(super) fn write(
             }
             false
         }
-        None if run.len() <= MAX_INLINE => segment.put(hash, group.0, key, tagged),
+        None if run.len() <= MAX_INLINE && replace => segment.put(hash, group.0, key, tagged),
+        None if run.len() <= MAX_INLINE => {
+            segment.begin(hash, group.0, key, tagged);
+            true
+        }
         None => {
             let mut list = ListChunks::default();
             list.append(run, epoch);

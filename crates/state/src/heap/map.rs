@@ -3,13 +3,15 @@
 //!
 //! INVARIANT: a map that is there has at least one entry; runs rise in byte order of map keys.
 
-use weir_model::{ColumnView, KeyGroup, OptionalColumn};
+use std::cmp::Ordering;
+
+use weir_model::{ColumnView, KeyGroup, OptionalColumn, same_key};
 
 use super::{
     big::Big,
     chunks::MapChunks,
     segment::{At, INLINE, Segment},
-    table::Table,
+    table::{Probed, Table},
 };
 use crate::{
     EntriesColumn, Error, KeyBatch, MapWrites, Which, limits,
@@ -32,7 +34,7 @@ impl<'a> Iterator for Run<'a> {
 }
 
 fn run_of(value: &[u8]) -> Run<'_> {
-    Run(Reader::new(value.get(1..).unwrap_or_default()))
+    Run(Reader::new(body_of(value)))
 }
 
 /// The number of entries of a map.
@@ -82,11 +84,76 @@ fn get_one<'a>(segment: &'a Segment, at: At, map_key: &[u8]) -> Option<&'a [u8]>
     match segment.big(at) {
         Some(Big::Map(map)) => map.get(map_key),
         Some(Big::List(_)) => None,
-        None => run_of(segment.value(at))
-            .take_while(|&(key, _)| key <= map_key)
-            .find(|&(key, _)| key == map_key)
-            .map(|(_, value)| value),
+        None => Place::of(map_key, body_of(segment.value(at))).value,
     }
+}
+
+/// The entries of a run, behind its tag.
+fn body_of(value: &[u8]) -> &[u8] {
+    value.get(1..).unwrap_or_default()
+}
+
+/// Where an entry is in the body of a run, or would be.
+struct Place<'a> {
+    start: usize,
+    /// Where it ends: where it begins if it is not there.
+    end: usize,
+    value: Option<&'a [u8]>,
+}
+
+impl<'a> Place<'a> {
+    #[inline]
+    fn of(map_key: &[u8], body: &'a [u8]) -> Self {
+        let passed = match map_key.as_array::<8>() {
+            Some(number) => pass_numbers(u64::from_be_bytes(*number), body),
+            None => 0,
+        };
+        let mut reader = Reader::new(&body[passed..]);
+        loop {
+            let start = body.len() - reader.len();
+            // What we encoded can be decoded; were it not, nothing is behind it.
+            let (Some(key), Some(value)) = (reader.bytes(), reader.bytes()) else {
+                return Self::none(body.len());
+            };
+            match key.cmp(map_key) {
+                Ordering::Less => {}
+                Ordering::Equal => {
+                    return Self {
+                        start,
+                        end: body.len() - reader.len(),
+                        value: Some(value),
+                    };
+                }
+                Ordering::Greater => return Self::none(start),
+            }
+        }
+    }
+
+    fn none(start: usize) -> Self {
+        Self {
+            start,
+            end: start,
+            value: None,
+        }
+    }
+}
+
+/// How many bytes of a run the entries take whose map keys are less than a number, as far as all map
+/// keys are numbers and all values short: most maps are such, and nothing is called for them.
+#[inline]
+fn pass_numbers(number: u64, body: &[u8]) -> usize {
+    let mut passed = 0;
+    while let Some([8, key @ .., value_len]) = body[passed..].first_chunk::<10>()
+        && u64::from_be_bytes(*key) < number
+        && *value_len < 0x80
+    {
+        let next = passed + 10 + usize::from(*value_len);
+        if next > body.len() {
+            break;
+        }
+        passed = next;
+    }
+    passed
 }
 
 /// Appends the values of a column of (key, map key). The groups are in the range.
@@ -95,16 +162,14 @@ pub(super) fn get(
     keys: &KeyBatch<'_>,
     which: Which<'_>,
     map_keys: ColumnView<'_>,
+    probed: &mut Probed,
     out: &mut OptionalColumn,
 ) -> Result<(), Error> {
+    table.look_for(keys, which, probed);
     let mut bytes = out.column().byte_len();
     for (position, map_key) in map_keys.iter().enumerate() {
-        let key = which.get(position);
-        let hash = keys.hashes[key];
-        let value = table.segment(keys.groups[key], hash).and_then(|segment| {
-            let at = segment.find(hash, keys.keys.get(key))?;
-            get_one(segment, at, map_key)
-        });
+        let record = table.record(keys, which.get(position), probed, position);
+        let value = record.and_then(|(segment, at)| get_one(segment, at, map_key));
         bytes += value.map_or(0, <[u8]>::len);
         limits::check_column("the column of values", bytes, out.len())?;
         out.push(value);
@@ -138,10 +203,13 @@ pub(super) fn scan(
 }
 
 /// Applies writes that were checked; gives back by how much the number of entries changes.
+///
+/// What needs no room comes first, behind the clears: that moves no record.
 pub(super) fn apply(
     table: &mut Table,
     keys: &KeyBatch<'_>,
     writes: &MapWrites,
+    probed: &mut Probed,
     scratch: &mut Vec<u8>,
 ) -> i64 {
     let mut change = 0;
@@ -150,7 +218,15 @@ pub(super) fn apply(
         let (group, hash) = (keys.groups[key], keys.hashes[key]);
         change += clear(table, group, hash, keys.keys.get(key));
     }
+    table.look_for(keys, Which::Some(&writes.keys), probed);
     for (row, &key) in writes.keys.iter().enumerate() {
+        let entry = (writes.map_keys.get(row), writes.values.get(row));
+        change += write_in_place(table, keys, (key as usize, row), entry, probed, scratch);
+    }
+    for (row, &key) in writes.keys.iter().enumerate() {
+        if probed.is_written(row) {
+            continue;
+        }
         let key = key as usize;
         let (group, hash) = (keys.groups[key], keys.hashes[key]);
         let (map_key, key) = (writes.map_keys.get(row), keys.keys.get(key));
@@ -160,6 +236,55 @@ pub(super) fn apply(
         };
     }
     change
+}
+
+/// Writes an entry of the key at a position of the column that was looked for, if that changes
+/// nothing, or its map is there, small, and has room; gives back by how much the number of entries
+/// changes.
+fn write_in_place(
+    table: &mut Table,
+    keys: &KeyBatch<'_>,
+    (key, position): (usize, usize),
+    (map_key, new): (&[u8], Option<&[u8]>),
+    probed: &mut Probed,
+    scratch: &mut Vec<u8>,
+) -> i64 {
+    let Some((segment, at)) = table.record(keys, key, probed, position) else {
+        if new.is_none() {
+            probed.set_written(position);
+        }
+        return 0;
+    };
+    if segment.big(at).is_some() {
+        return 0;
+    }
+    let body = body_of(segment.value(at));
+    let place = Place::of(map_key, body);
+    let is_same = match (place.value, new) {
+        (Some(old), Some(new)) => same_key(old, new),
+        (old, new) => old.is_none() && new.is_none(),
+    };
+    if is_same {
+        probed.set_written(position);
+        return 0;
+    }
+    scratch.clear();
+    if let Some(value) = new {
+        rows::put_bytes(scratch, map_key);
+        rows::put_bytes(scratch, value);
+    }
+    let change = i64::from(new.is_some()) - i64::from(place.value.is_some());
+    let is_left = 1 + body.len() - (place.end - place.start) + scratch.len();
+    // A map is not empty, and is not small for ever.
+    if !(2..=MAX_INLINE).contains(&is_left) {
+        return 0;
+    }
+    let range = 1 + place.start..1 + place.end;
+    let group = keys.groups[key];
+    let written = table.write_in_place(group, probed, position, |segment, at| {
+        segment.splice_at(at, range, scratch)
+    });
+    if written { change } else { 0 }
 }
 
 /// Removes a map; gives back by how much the number of entries changes.
@@ -252,33 +377,15 @@ pub(super) fn remove(
 /// Writes to `to` the run `from` with one entry put or removed; gives back whether its key was not
 /// there.
 fn splice(from: &[u8], map_key: &[u8], value: Option<&[u8]>, to: &mut Vec<u8>) -> bool {
-    let body = from.get(1..).unwrap_or_default();
-    let mut reader = Reader::new(body);
-    let (mut before, mut after) = (body.len(), body.len());
-    let mut new = true;
-    while !reader.is_empty() {
-        let start = body.len() - reader.len();
-        let (Some(key), Some(_)) = (reader.bytes(), reader.bytes()) else {
-            break;
-        };
-        if key >= map_key {
-            new = key != map_key;
-            before = start;
-            after = if new {
-                start
-            } else {
-                body.len() - reader.len()
-            };
-            break;
-        }
-    }
+    let body = body_of(from);
+    let place = Place::of(map_key, body);
     to.clear();
     to.push(INLINE);
-    to.extend_from_slice(&body[..before]);
+    to.extend_from_slice(&body[..place.start]);
     if let Some(value) = value {
         rows::put_bytes(to, map_key);
         rows::put_bytes(to, value);
     }
-    to.extend_from_slice(&body[after..]);
-    new
+    to.extend_from_slice(&body[place.end..]);
+    place.value.is_none()
 }

@@ -92,6 +92,14 @@ impl Page {
         segment
     }
 
+    /// The segment with a number, to be written, if no snapshot holds it.
+    #[inline]
+    pub(super) fn own_segment_mut(&mut self, number: u32) -> Option<&mut Segment> {
+        let segment = self.segments.get_mut(number as usize)?.as_mut()?;
+        segment.enter(self.epoch);
+        Some(segment)
+    }
+
     /// What follows is changed in this epoch.
     pub(super) fn enter(&mut self, epoch: u64) {
         self.epoch = epoch;
@@ -101,21 +109,18 @@ impl Page {
     /// holds it, and the value fits; gives back whether it did.
     #[inline]
     pub(super) fn replace(&mut self, number: u32, at: At, key: &[u8], value: &[u8]) -> bool {
-        match self.segments.get_mut(number as usize) {
-            Some(Some(segment)) => {
-                segment.enter(self.epoch);
-                segment.replace_at(at, key, value)
-            }
-            Some(None) | None => false,
-        }
+        self.own_segment_mut(number)
+            .is_some_and(|segment| segment.replace_at(at, key, value))
     }
 
     /// Removes an entry; gives back whether it was there.
     pub(super) fn remove(&mut self, hash: u64, key: &[u8]) -> bool {
+        let number = self.number(hash);
         // Looked at first, so that a segment is not copied for nothing.
-        let there = self
-            .segment(self.number(hash))
-            .is_some_and(|segment| segment.find(hash, key).is_some());
+        let there = self.segments[number as usize].is_some()
+            || self
+                .segment(number)
+                .is_some_and(|segment| segment.find(hash, key).is_some());
         there && self.segment_mut(hash).remove(hash, key)
     }
 

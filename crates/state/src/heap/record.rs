@@ -7,13 +7,22 @@
 //!
 //! INVARIANT: offsets given to these functions are those of records of the same arena.
 
+use std::ops::Range;
+
 use weir_model::same_key;
 
 const HEADER: usize = 16;
 
-/// Appends a record for a new key.
-pub(super) fn push(arena: &mut Vec<u8>, hash: u64, group: u16, mark: u8, key: &[u8], value: &[u8]) {
-    let class = class_of(value.len());
+/// Appends a record for a new key, with this hash, key group and mark, and with room for a value of
+/// `room` bytes.
+pub(super) fn push(
+    arena: &mut Vec<u8>,
+    (hash, group, mark): (u64, u16, u8),
+    key: &[u8],
+    value: &[u8],
+    room: usize,
+) {
+    let class = class_of(room.max(value.len()));
     let end = arena.len() + padded(HEADER + key.len() + capacity_of(class));
     arena.extend_from_slice(&(hash as u32).to_le_bytes());
     arena.extend_from_slice(&(key.len() as u32).to_le_bytes());
@@ -131,7 +140,28 @@ pub(super) fn set_value(arena: &mut [u8], at: usize, value: &[u8]) {
     arena[at + 8..at + 12].copy_from_slice(&(value.len() as u32).to_le_bytes());
 }
 
+/// Replaces a part of the value; it fits.
+#[inline]
+pub(super) fn splice_value(arena: &mut [u8], at: usize, part: Range<usize>, bytes: &[u8]) {
+    let (start, len) = (at + HEADER + key_len(arena, at), value_len(arena, at));
+    let from = start + part.start;
+    if part.len() != bytes.len() {
+        let behind = start + part.end..start + len;
+        arena.copy_within(behind, from + bytes.len());
+        let len = (len - part.len() + bytes.len()) as u32;
+        arena[at + 8..at + 12].copy_from_slice(&len.to_le_bytes());
+    }
+    arena[from..from + bytes.len()].copy_from_slice(bytes);
+}
+
+/// Whether so many bytes can be appended to the value.
+#[inline]
+pub(super) fn has_room_for(arena: &[u8], at: usize, more: usize) -> bool {
+    value_len(arena, at) + more <= capacity(arena, at)
+}
+
 /// Appends to the value; it fits.
+#[inline]
 pub(super) fn append_value(arena: &mut [u8], at: usize, bytes: &[u8]) {
     let len = value_len(arena, at);
     let start = at + HEADER + key_len(arena, at) + len;
@@ -204,9 +234,10 @@ mod tests {
     #[test]
     fn a_record_keeps_key_and_value_where_it_goes() {
         let mut arena = Vec::new();
-        push(&mut arena, 0x1234_5678_9abc_def0, 513, 9, b"key", b"value");
+        let head = (0x1234_5678_9abc_def0, 513, 9);
+        push(&mut arena, head, b"key", b"value", 5);
         let second = arena.len();
-        push(&mut arena, 7, 3, 1, b"", b"");
+        push(&mut arena, (7, 3, 1), b"", b"", 0);
         assert_eq!(second % 8, 0);
         assert_eq!((low_hash(&arena, 0), group(&arena, 0)), (0x9abc_def0, 513));
         assert_eq!(
@@ -217,6 +248,7 @@ mod tests {
             (key(&arena, second), value(&arena, second)),
             (&b""[..], &b""[..])
         );
+        assert!(has_room_for(&arena, 0, 3) && !has_room_for(&arena, 0, 4));
         let third = arena.len();
         copy_to_end(&mut arena, 0, 100);
         append_value(&mut arena, third, &[b'x'; 95]);
@@ -229,7 +261,11 @@ mod tests {
             (200, true)
         );
         assert_eq!(arena.len(), third + size(&arena, third));
-        set_value(&mut arena, third, b"v");
-        assert_eq!(value(&arena, third), b"v");
+        set_value(&mut arena, third, b"value");
+        splice_value(&mut arena, third, 1..3, b"AL");
+        assert_eq!(value(&arena, third), b"vALue");
+        splice_value(&mut arena, third, 1..4, b"");
+        splice_value(&mut arena, third, 1..1, b"oic");
+        assert_eq!(value(&arena, third), b"voice");
     }
 }

@@ -10,7 +10,7 @@
 //! a *tagged* segment each value begins with [`INLINE`] or,
 //! with the number of its entry in `bigs`, with [`BIG`].
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use weir_model::same_key;
 
@@ -31,6 +31,9 @@ const MIN_ENTRIES: u32 = 4;
 const MIN_GARBAGE: usize = 512;
 /// An index of this many cells is kept whatever is removed: it is as small as a few records.
 const MIN_INDEX: usize = 64;
+
+/// A value that will be appended to gets room for as much again, and for so many bytes at most.
+const MAX_ROOM: usize = 32;
 
 /// How far from its beginning a record is touched once more: header, key and value of most end in
 /// the second line at the latest.
@@ -268,6 +271,40 @@ impl Segment {
         new
     }
 
+    /// Replaces a part of an inline value by `bytes` where it is, if there is room; gives back whether
+    /// there was.
+    #[inline]
+    pub(super) fn splice_at(&mut self, at: At, part: Range<usize>, bytes: &[u8]) -> bool {
+        let len = self.value(at).len() - part.len() + bytes.len();
+        let fits = record::fits(&self.arena, at.byte(), len);
+        if fits {
+            record::splice_value(&mut self.arena, at.byte(), part, bytes);
+            record::set_mark(&mut self.arena, at.byte(), self.epoch as u8);
+        }
+        fits
+    }
+
+    /// Inserts an inline value that will be appended to, where the key has none.
+    pub(super) fn begin(&mut self, hash: u64, group: u16, key: &[u8], value: &[u8]) {
+        let room = value.len() + value.len().min(MAX_ROOM);
+        self.insert_with_room(hash, group, self.epoch as u8, key, value, room);
+    }
+
+    /// Appends `bytes` to a value where it is, if it is inline, does not become longer than `most`,
+    /// and there is room; gives back whether that was so.
+    #[inline]
+    pub(super) fn append_at(&mut self, at: At, bytes: &[u8], most: usize) -> bool {
+        let value = self.value(at);
+        let has_room = value.first() == Some(&INLINE)
+            && value.len() + bytes.len() <= most
+            && record::has_room_for(&self.arena, at.byte(), bytes.len());
+        if has_room {
+            record::append_value(&mut self.arena, at.byte(), bytes);
+            record::set_mark(&mut self.arena, at.byte(), self.epoch as u8);
+        }
+        has_room
+    }
+
     /// Appends `bytes` to the inline value of a record.
     pub(super) fn append(&mut self, hash: u64, key: &[u8], bytes: &[u8]) {
         let Some(cell) = self.find_cell(tag_of(hash), key) else {
@@ -362,11 +399,24 @@ impl Segment {
 
     /// Adds a record for a key that has none.
     fn insert(&mut self, hash: u64, group: u16, mark: u8, key: &[u8], value: &[u8]) {
+        self.insert_with_room(hash, group, mark, key, value, value.len());
+    }
+
+    /// The same, with room for a value of `room` bytes.
+    fn insert_with_room(
+        &mut self,
+        hash: u64,
+        group: u16,
+        mark: u8,
+        key: &[u8],
+        value: &[u8],
+        room: usize,
+    ) {
         if (self.live as usize + 1) * 4 > self.index.len() * 3 {
             self.grow();
         }
         let at = self.next_at();
-        record::push(&mut self.arena, hash, group, mark, key, value);
+        record::push(&mut self.arena, (hash, group, mark), key, value, room);
         self.place(Cell {
             tag: tag_of(hash),
             at,

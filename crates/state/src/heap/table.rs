@@ -2,8 +2,8 @@
 //!
 //! A page holds a run of key groups, so that there are few of them whatever the maximum parallelism
 //! is: a snapshot takes them one by one, and a small state is not spread over thousands of them.
-//! Look-ups of a column go in passes (find the cells, look at the records, copy), because
-//! the cache misses of one pass overlap.
+//! Look-ups of a column, and writes, go in passes (find the cells, look at the records, copy),
+//! because the cache misses of one pass overlap.
 
 use std::{hint::black_box, sync::Arc};
 
@@ -15,9 +15,9 @@ use crate::{Error, KeyBatch, ValueWrites, Which, limits};
 /// The most pages of a table: a snapshot costs some 100 ns a page.
 const MAX_PAGES: usize = 32;
 
-/// In place of the number of a segment: the value of this key has been replaced. No table has so
-/// many segments.
-const REPLACED: u32 = u32::MAX;
+/// In place of the number of a segment: what is written to this key is there. No table has so many
+/// segments.
+const WRITTEN: u32 = u32::MAX;
 
 /// Where a key of a column may be found.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +42,16 @@ impl Probed {
     pub(super) fn recycle(&mut self) {
         limits::recycle(&mut self.probes);
         limits::recycle(&mut self.hashes);
+    }
+
+    /// Whether what is written to the key at this position is there already.
+    pub(super) fn is_written(&self, position: usize) -> bool {
+        self.probes[position].number == WRITTEN
+    }
+
+    /// What is written to the key at this position is there.
+    pub(super) fn set_written(&mut self, position: usize) {
+        self.probes[position].number = WRITTEN;
     }
 
     /// Whether it is of all these keys.
@@ -165,17 +175,10 @@ impl Table {
         probed: &mut Probed,
         out: &mut OptionalColumn,
     ) -> Result<(), Error> {
-        probed.hashes.clear();
-        match which {
-            Which::All => {
-                self.probe(keys, 0..keys.hashes.len(), &mut probed.probes);
-                probed.hashes.extend_from_slice(keys.hashes);
-                probed.moves = self.moves;
-            }
-            Which::Some(some) => {
-                let some = some.iter().map(|&key| key as usize);
-                self.probe(keys, some, &mut probed.probes);
-            }
+        self.look_for(keys, which, probed);
+        if let Which::All = which {
+            probed.hashes.extend_from_slice(keys.hashes);
+            probed.moves = self.moves;
         }
         let rows = out.len() + probed.probes.len();
         for (position, probe) in probed.probes.iter_mut().enumerate() {
@@ -186,6 +189,66 @@ impl Table {
             out.push(value);
         }
         Ok(())
+    }
+
+    /// Looks for the records of a column of keys, which are given by [`record`](Self::record) then.
+    pub(super) fn look_for(&self, keys: &KeyBatch<'_>, which: Which<'_>, probed: &mut Probed) {
+        probed.hashes.clear();
+        match which {
+            Which::All => self.probe(keys, 0..keys.hashes.len(), &mut probed.probes),
+            Which::Some(some) => {
+                let some = some.iter().map(|&key| key as usize);
+                self.probe(keys, some, &mut probed.probes);
+            }
+        }
+    }
+
+    /// The record of a key, which is at this position of the column that was looked for last. No
+    /// record may have moved since.
+    #[inline]
+    pub(super) fn record(
+        &self,
+        keys: &KeyBatch<'_>,
+        key: usize,
+        probed: &mut Probed,
+        position: usize,
+    ) -> Option<(&Segment, At)> {
+        let probe = &mut probed.probes[position];
+        if probe.at == At::NONE {
+            return None;
+        }
+        let segment = self.pages[self.page_of(keys.groups[key])].segment(probe.number)?;
+        let bytes = keys.keys.get(key);
+        if !segment.is(probe.at, bytes) {
+            // Another key has the same 32 bits of hash.
+            let found = segment.find(keys.hashes[key], bytes);
+            probe.at = found.unwrap_or(At::NONE);
+            found?;
+        }
+        Some((segment, probe.at))
+    }
+
+    /// Changes the segment of the key at this position of the column that was looked for last, if no
+    /// snapshot holds it, and the key was found. `write` moves no record, and says whether it has
+    /// written; then the position is [`is_written`](Probed::is_written). Gives back the same.
+    #[inline]
+    pub(super) fn write_in_place(
+        &mut self,
+        group: KeyGroup,
+        probed: &mut Probed,
+        position: usize,
+        write: impl FnOnce(&mut Segment, At) -> bool,
+    ) -> bool {
+        let Probe { number, at } = probed.probes[position];
+        let page = self.page_of(group);
+        let written = at != At::NONE
+            && self.pages[page]
+                .own_segment_mut(number)
+                .is_some_and(|segment| write(segment, at));
+        if written {
+            probed.set_written(position);
+        }
+        written
     }
 
     /// The value of a key, of which a candidate was found.
@@ -231,7 +294,7 @@ impl Table {
             if let Some(value) = value
                 && self.pages[page].replace(probe.number, probe.at, keys.keys.get(key), value)
             {
-                probe.number = REPLACED;
+                probe.number = WRITTEN;
                 left -= 1;
             }
         }
@@ -241,7 +304,7 @@ impl Table {
         let mut change = 0;
         for (row, (&key, value)) in writes.keys.iter().zip(writes.values.iter()).enumerate() {
             let key = key as usize;
-            if probed.probes[if is_known { key } else { row }].number == REPLACED {
+            if probed.probes[if is_known { key } else { row }].number == WRITTEN {
                 continue;
             }
             let (group, hash, bytes) = (keys.groups[key], keys.hashes[key], keys.keys.get(key));
