@@ -8,9 +8,9 @@
 //! instance itself change it; the host drops an instance whose call it does not keep, unless the
 //! call itself has said that it failed; and what is restored is restored into a new instance.
 
+mod entries;
 mod pages;
 
-use std::collections::btree_map::{BTreeMap, Values};
 use std::mem;
 
 use super::Handle;
@@ -22,6 +22,7 @@ use crate::error::Result;
 use crate::handles::made_handle;
 use crate::host::EntriesColumn;
 use crate::map_key::{AsMapKey, MapKey};
+use entries::{Entries, Iter};
 use pages::Pages;
 
 /// What is kept for the next call at most, in bytes of keys and values. It is counted as it comes
@@ -49,7 +50,7 @@ pub struct Broadcast<K, V> {
     /// The last call that used it.
     call: u64,
     /// What is known, by the bytes of the key.
-    entries: BTreeMap<Vec<u8>, Entry<K, V>>,
+    entries: Entries<K, V>,
     /// Up to where whatever is not among the entries does not exist.
     pages: Pages,
     /// What came in since all was forgotten, in bytes.
@@ -81,7 +82,7 @@ struct Entry<K, V> {
 }
 
 /// The entries of a broadcast state, in the byte order of their keys; made by [`Broadcast::iter`].
-pub struct BroadcastEntries<'a, K, V>(Values<'a, Vec<u8>, Entry<K, V>>);
+pub struct BroadcastEntries<'a, K, V>(Iter<'a, K, V>);
 
 impl<K, V> Default for Broadcast<K, V> {
     fn default() -> Self {
@@ -89,7 +90,7 @@ impl<K, V> Default for Broadcast<K, V> {
         Self {
             binding: None,
             call: 0,
-            entries: BTreeMap::new(),
+            entries: Entries::default(),
             pages: Pages::default(),
             kept: 0,
             written: Vec::new(),
@@ -108,10 +109,13 @@ impl<K: MapKey, V: StateCodec> Broadcast<K, V> {
     pub fn get(&mut self, map_key: impl AsMapKey<K>) -> Result<Option<&V>> {
         self.enter()?;
         self.want(map_key);
-        if !self.is_known() {
+        // Mostly it is known: it is looked for once.
+        let mut number = self.entries.find(&self.wanted);
+        if number.is_none() && !self.pages.cover(&self.wanted) {
             self.learn()?;
+            number = self.entries.find(&self.wanted);
         }
-        let entry = self.entries.get(&self.wanted[..]);
+        let entry = number.and_then(|number| self.entries.at(number));
         Ok(entry.and_then(|entry| entry.value.as_ref()))
     }
 
@@ -184,7 +188,7 @@ impl<K: MapKey, V: StateCodec> Broadcast<K, V> {
             .entries
             .iter()
             .filter(|(_, entry)| entry.value.is_some());
-        let there: Vec<Vec<u8>> = there.map(|(map_key, _)| map_key.clone()).collect();
+        let there: Vec<Vec<u8>> = there.map(|(map_key, _)| map_key.to_owned()).collect();
         for map_key in there {
             self.wanted = map_key;
             self.write(None)?;
@@ -224,7 +228,7 @@ impl<K: MapKey, V: StateCodec> Broadcast<K, V> {
     }
 
     fn is_known(&self) -> bool {
-        self.entries.contains_key(&self.wanted[..]) || self.pages.cover(&self.wanted)
+        self.entries.contains(&self.wanted) || self.pages.cover(&self.wanted)
     }
 
     /// Learns the entry in question.
@@ -247,7 +251,7 @@ impl<K: MapKey, V: StateCodec> Broadcast<K, V> {
         let bytes = value.map(|value| self.wanted.len() + value.len());
         self.pages.asked_alone(bytes);
         self.kept += bytes.unwrap_or(self.wanted.len()) + ENTRY_BYTES;
-        self.entries.insert(self.wanted.clone(), entry);
+        self.entries.insert(&self.wanted, entry);
         Ok(())
     }
 
@@ -267,11 +271,11 @@ impl<K: MapKey, V: StateCodec> Broadcast<K, V> {
         for row in 0..count {
             let map_key = column::row(&keys, row)?;
             // What this call has written hides what is stored.
-            if !self.entries.contains_key(map_key) {
+            if !self.entries.contains(map_key) {
                 let value = column::row(&values, row)?;
                 let entry = decode(binding, map_key, Some(value))?;
                 self.kept += map_key.len() + value.len() + ENTRY_BYTES;
-                self.entries.insert(map_key.to_owned(), entry);
+                self.entries.insert(map_key, entry);
             }
         }
         let last = match count.checked_sub(1) {
@@ -283,7 +287,7 @@ impl<K: MapKey, V: StateCodec> Broadcast<K, V> {
         if self.pages.are_whole() {
             // That they do not exist is known without them now.
             let says_something = |entry: &Entry<K, V>| entry.dirty || entry.value.is_some();
-            self.entries.retain(|_, entry| says_something(entry));
+            self.entries.retain(says_something);
         }
         Ok(())
     }
@@ -301,7 +305,7 @@ impl<K: MapKey, V: StateCodec> Broadcast<K, V> {
             value,
             dirty: true,
         };
-        let before = self.entries.insert(self.wanted.clone(), entry);
+        let before = self.entries.insert(&self.wanted, entry);
         if before.as_ref().is_none_or(|before| !before.dirty) {
             self.written.push(self.wanted.clone());
         }
@@ -353,7 +357,7 @@ impl<K: MapKey, V: StateCodec> Handle for Broadcast<K, V> {
         }
         while let Some(undo) = self.journal.pop() {
             match undo.before {
-                Some(entry) => drop(self.entries.insert(undo.map_key, entry)),
+                Some(entry) => drop(self.entries.insert(&undo.map_key, entry)),
                 None => {
                     self.entries.remove(&undo.map_key);
                     // Whatever was fetched meanwhile left this entry out.
