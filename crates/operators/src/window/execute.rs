@@ -13,8 +13,8 @@ use super::call::{Slot, Step};
 /// The results of a call that are to be: windows, and what they hold.
 #[derive(Default)]
 pub(super) struct Results {
-    /// Of each which result of the call it is, of which window, and which part it has: of `values`,
-    /// or of `elements` where windows keep all their rows.
+    /// Of each which result of the call it is, the index of its key, and which part it has: of
+    /// `values`, or of `elements` where windows keep all their rows.
     pub(super) all: Vec<(u32, u32, std::ops::Range<u32>)>,
     /// Accumulators, or elements of lists.
     pub(super) values: Column,

@@ -158,7 +158,7 @@ impl Folds<'_> {
                 Step::Fire(number) => {
                     if let Some(row) = self.held[at] {
                         let part = row..row + 1;
-                        self.results.all.push((number, at as u32, part));
+                        self.results.all.push((number, slot.key, part));
                     }
                 }
                 Step::Purge => {

@@ -165,7 +165,7 @@ impl Lists<'_> {
         let from = results.elements.len() as u32;
         results.elements.append(&mut seen);
         let to = results.elements.len() as u32;
-        results.all.push((number, at as u32, from..to));
+        results.all.push((number, self.slots[at].key, from..to));
         Ok(())
     }
 

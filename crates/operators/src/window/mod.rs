@@ -311,12 +311,11 @@ impl WindowOperator {
         plan: &Plan<'_>,
     ) -> Result<Vec<Emitted>, Failure> {
         let (mut all, mut ready) = (Vec::new(), Ready::default());
-        for (number, slot, part) in &results.all {
-            let slot = plan.call.slots().get(*slot as usize);
-            let slot = slot.ok_or_else(|| broken("a result of no window"))?;
-            ready.keys.push(plan.keyed.keys.get(slot.key as usize));
-            let window = plan.windows.get(*number as usize).copied();
-            ready.windows.push(window.unwrap_or(slot.window));
+        for (number, key, part) in &results.all {
+            ready.keys.push(plan.keyed.keys.get(*key as usize));
+            let window = plan.windows.get(*number as usize);
+            let window = window.ok_or_else(|| broken("a result of no window"))?;
+            ready.windows.push(*window);
             let origin = plan.origins.get(*number as usize).copied();
             ready.origins.push(origin.unwrap_or_default());
             let part = part.start as usize..part.end as usize;

@@ -5,23 +5,28 @@
 //! INVARIANT: the next window of a key that ends and holds a row has its timer; that of the window
 //! behind it is set when it is due. So a pane has one timer, in however many windows it is.
 
+use std::ops::Range;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 use weir_model::{Column, KeyedView, OptionalColumn, Rows};
 use weir_operator::{Context, Failure, WindowFunction};
 use weir_state::Which;
-use weir_window::{Panes, TimerChange, Window};
+use weir_window::{Panes, Window};
 
 use super::{
     WindowOperator, WindowStates, broken,
-    call::Slot,
+    call::bytes_of,
     execute::{Results, refused},
     plan::Plan,
 };
 
 /// What the panes of a call hold.
-struct Held<'a> {
-    slots: &'a [Slot],
+struct Held {
+    /// By pane, the index of its namespace in the call.
+    places: Vec<u32>,
     arena: Column,
-    /// By slot, the row of `arena`.
+    /// By pane, the row of `arena`.
     rows: Vec<Option<u32>>,
     was_there: Vec<bool>,
     is_changed: Vec<bool>,
@@ -51,8 +56,20 @@ struct Due {
     origin: u32,
     key: u32,
     window: Window,
-    /// The slots of its panes, each with whether it is in no later window.
-    panes: Vec<(u32, bool)>,
+    /// Its panes: a part of those of all.
+    panes: Range<usize>,
+}
+
+/// The number of a pane in the call, and whether it is in no later window.
+type Part = (u32, bool);
+
+/// The panes that timers ask for. Of those there are many, and most are asked for once.
+struct Asked {
+    /// Not there where no pane can be asked for twice.
+    known: Option<HashMap<(u32, Window), u32, FixedState>>,
+    /// Their namespaces, and the keys that these are of.
+    names: Column,
+    of: Vec<u32>,
 }
 
 impl WindowOperator {
@@ -74,7 +91,7 @@ impl WindowOperator {
     ) -> Result<(Plan<'a>, Results), Failure> {
         let mut plan = self.begin_rows(cx, rows)?;
         let mut placed: Vec<(u32, u32)> = Vec::with_capacity(rows.len());
-        let mut late: Vec<Due> = Vec::new();
+        let (mut late, mut parts): (Vec<Due>, Vec<Part>) = (Vec::new(), Vec::new());
         // Rows next to each other are mostly in the same pane.
         let mut met: Option<Met> = None;
         for (row, &key) in plan.keyed.key_of_row.iter().enumerate() {
@@ -97,14 +114,20 @@ impl WindowOperator {
                     break;
                 }
                 if !self.is_gone(&plan, window) {
-                    late.push(due(&mut plan, panes, (row as u32, key), window));
+                    late.push(Due::new(
+                        (row as u32, key),
+                        window,
+                        &mut parts,
+                        panes,
+                        |pane| plan.slot(key, (pane, pane), false),
+                    ));
                 }
             }
             late[from..].reverse();
         }
         plan.call.add_keys(cx)?;
-        let slots = plan.call.slots().to_vec();
-        let mut held = Held::load(cx, &slots)?;
+        let slots = plan.call.slots().iter();
+        let mut held = Held::load(cx, slots.map(|slot| slot.place).collect())?;
         let function = &mut *self.function;
         let mut late = late.into_iter().peekable();
         let mut from = 0;
@@ -120,11 +143,13 @@ impl WindowOperator {
             while let Some(due) = late.next_if(|due| Some(due.origin) == stop) {
                 now.push(due);
             }
-            held.give(cx, function, &mut plan, &now)?;
+            held.give(cx, function, &mut plan, (&now, &parts))?;
         }
-        for (at, slot) in slots.iter().enumerate() {
+        for at in 0..held.places.len() {
             if held.is_changed[at] && !held.was_there[at] {
-                self.await_windows(&mut plan, panes, slot.key, slot.window);
+                let slot = &plan.call.slots()[at];
+                let (key, pane) = (slot.key, slot.window);
+                self.await_windows(&mut plan, panes, key, pane);
             }
         }
         Ok((plan, held.keep(cx)?))
@@ -160,46 +185,49 @@ impl WindowOperator {
             let start = last?.checked_sub(panes.size() - 1)?;
             panes.window_at(start)
         };
-        let mut all: Vec<(Due, bool)> = Vec::new();
+        let mut asked = Asked::new(keyed, late > 0);
+        let mut all: Vec<(Due, bool)> = Vec::with_capacity(at.len());
+        let mut parts: Vec<Part> = Vec::new();
         for (timer, (&at, &key)) in at.iter().zip(keyed.key_of_row).enumerate() {
             let of = (timer as u32, key);
+            let bytes = bytes_of(keyed.keys, key);
+            let mut ask = |window, is_cleared| {
+                let number = |pane| asked.number((key, bytes), pane);
+                all.push((Due::new(of, window, &mut parts, panes, number), is_cleared));
+            };
             if let Some(window) = window_of(Some(at)) {
-                all.push((due(&mut plan, panes, of, window), false));
+                ask(window, false);
             }
             if let Some(window) = window_of(at.checked_sub(late).filter(|_| late > 0)) {
-                all.push((due(&mut plan, panes, of, window), true));
+                ask(window, true);
             }
         }
-        plan.call.add_keys(cx)?;
-        let slots = plan.call.slots().to_vec();
-        let mut held = Held::load(cx, &slots)?;
-        let mut ready = Vec::new();
-        let mut is_gone = vec![false; slots.len()];
+        let places = asked.add(cx, keyed)?;
+        let mut held = Held::load(cx, places)?;
+        let mut ready = Vec::with_capacity(all.len());
+        let mut is_gone = vec![false; held.places.len()];
         for (mut due, is_cleared) in all {
-            let is_there = |&(slot, _): &(u32, bool)| {
-                let at = slot as usize;
+            let is_there = |&(number, _): &Part| {
+                let at = number as usize;
                 held.rows[at].is_some() && !is_gone[at]
             };
-            due.panes.retain(is_there);
+            due.retain(&mut parts, is_there);
+            let of_it = &parts[due.panes.clone()];
             let goes = is_cleared || late == 0;
-            if !is_cleared && due.panes.iter().any(|(_, is_last)| !is_last) {
-                let next = panes.next(due.window).max_timestamp();
-                plan.want(due.key, vec![TimerChange::Event(next)]);
+            if !is_cleared && of_it.iter().any(|(_, is_last)| !is_last) {
+                plan.await_time(due.key, panes.next(due.window).max_timestamp());
             }
-            let last = due.panes.iter().filter(|(_, is_last)| *is_last);
-            let last: Vec<usize> = last.map(|(slot, _)| *slot as usize).collect();
-            if !last.is_empty() && !goes {
-                let cleared = lateness.cleanup(due.window);
-                plan.want(due.key, vec![TimerChange::Event(cleared)]);
+            for (number, _) in of_it.iter().filter(|(_, is_last)| *is_last) {
+                match goes {
+                    true => is_gone[*number as usize] = true,
+                    false => plan.await_time(due.key, lateness.cleanup(due.window)),
+                }
             }
-            if goes {
-                last.into_iter().for_each(|at| is_gone[at] = true);
-            }
-            if !is_cleared && !due.panes.is_empty() {
+            if !is_cleared && !of_it.is_empty() {
                 ready.push(due);
             }
         }
-        held.give(cx, &mut *self.function, &mut plan, &ready)?;
+        held.give(cx, &mut *self.function, &mut plan, (&ready, &parts))?;
         for (at, _) in is_gone.iter().enumerate().filter(|(_, is_gone)| **is_gone) {
             held.rows[at] = None;
             held.is_changed[at] = true;
@@ -214,43 +242,101 @@ impl WindowOperator {
         let mut ends = panes.windows(pane).map(Window::max_timestamp);
         let next = ends.find(|end| *end > watermark);
         let cleared = self.options.rules.lateness.cleanup(panes.last_window(pane));
-        let at = next.unwrap_or(cleared);
-        plan.want(key, vec![TimerChange::Event(at)]);
+        plan.await_time(key, next.unwrap_or(cleared));
     }
 }
 
-/// A window of a key, with its panes met.
-fn due(plan: &mut Plan<'_>, panes: Panes, (origin, key): (u32, u32), window: Window) -> Due {
-    let within = panes.within(window);
-    let within = within.map(|(pane, is_last)| (plan.slot(key, (pane, pane), false), is_last));
-    Due {
-        origin,
-        key,
-        window,
-        panes: within.collect(),
+impl Due {
+    /// A window of a key, with its panes behind `parts`, by the numbers that they get.
+    fn new(
+        (origin, key): (u32, u32),
+        window: Window,
+        parts: &mut Vec<Part>,
+        panes: Panes,
+        mut number: impl FnMut(Window) -> u32,
+    ) -> Self {
+        let from = parts.len();
+        let within = panes.within(window);
+        parts.extend(within.map(|(pane, is_last)| (number(pane), is_last)));
+        Self {
+            origin,
+            key,
+            window,
+            panes: from..parts.len(),
+        }
+    }
+
+    /// Leaves out panes.
+    fn retain(&mut self, parts: &mut [Part], stays: impl Fn(&Part) -> bool) {
+        let mut end = self.panes.start;
+        for at in self.panes.clone() {
+            let part = parts[at];
+            if stays(&part) {
+                parts[end] = part;
+                end += 1;
+            }
+        }
+        self.panes.end = end;
     }
 }
 
-impl<'a> Held<'a> {
-    fn load(cx: &mut Context, slots: &'a [Slot]) -> Result<Self, Failure> {
-        let places: Vec<u32> = slots.iter().map(|slot| slot.place).collect();
+impl Asked {
+    /// Nothing yet, of these timers.
+    fn new(keyed: KeyedView<'_>, of_two_windows: bool) -> Self {
+        let mut seen = vec![false; keyed.keys.len()];
+        let mut keys = keyed.key_of_row.iter();
+        let again = keys.any(|key| std::mem::replace(&mut seen[*key as usize], true));
+        Self {
+            known: (of_two_windows || again).then(HashMap::default),
+            names: Column::new(),
+            of: Vec::new(),
+        }
+    }
+
+    /// The number of a pane of a key.
+    fn number(&mut self, (key, bytes): (u32, &[u8]), pane: Window) -> u32 {
+        let next = self.of.len() as u32;
+        if let Some(known) = &mut self.known {
+            let number = *known.entry((key, pane)).or_insert(next);
+            if number != next {
+                return number;
+            }
+        }
+        let namespace = pane.encode();
+        self.names.push_with(|out| {
+            out.extend_from_slice(bytes);
+            out.extend_from_slice(&namespace);
+        });
+        self.of.push(key);
+        next
+    }
+
+    /// Makes them keys of the call, behind those that it has; gives their indices.
+    fn add(self, cx: &mut Context, keyed: KeyedView<'_>) -> Result<Vec<u32>, Failure> {
+        let base = keyed.keys.len() as u32;
+        if !self.of.is_empty() {
+            cx.state.add_namespaces(self.names.view(), &self.of)?;
+        }
+        Ok((base..base + self.of.len() as u32).collect())
+    }
+}
+
+impl Held {
+    fn load(cx: &mut Context, places: Vec<u32>) -> Result<Self, Failure> {
         let mut kept = OptionalColumn::new();
         let which = Which::Some(&places);
         cx.state
             .value_get(WindowStates::CONTENT, which, &mut kept)?;
-        let mut arena = Column::new();
-        let mut rows = Vec::with_capacity(slots.len());
-        for accumulator in kept.iter() {
-            rows.push(accumulator.map(|accumulator| {
-                arena.push(accumulator);
-                arena.len() as u32 - 1
-            }));
-        }
+        let (present, arena) = kept.into_parts();
+        let rows = (0..).zip(&present);
+        let rows: Vec<Option<u32>> = rows
+            .map(|(row, present)| (*present != 0).then_some(row))
+            .collect();
         Ok(Self {
-            slots,
-            arena,
             was_there: rows.iter().map(Option::is_some).collect(),
-            is_changed: vec![false; slots.len()],
+            is_changed: vec![false; places.len()],
+            places,
+            arena,
             rows,
             results: Results::default(),
         })
@@ -264,7 +350,7 @@ impl<'a> Held<'a> {
         rows: Rows<'_>,
         placed: &[(u32, u32)],
     ) -> Result<(), Failure> {
-        let mut number = vec![u32::MAX; self.slots.len()];
+        let mut number = vec![u32::MAX; self.places.len()];
         let (mut which, mut accumulators) = (Vec::new(), OptionalColumn::new());
         let mut of_row = Vec::with_capacity(placed.len());
         for &(_, slot) in placed {
@@ -304,31 +390,26 @@ impl<'a> Held<'a> {
         cx: &mut Box<Context>,
         function: &mut dyn WindowFunction,
         plan: &mut Plan<'_>,
-        all: &[Due],
+        (all, parts): (&[Due], &[Part]),
     ) -> Result<(), Failure> {
         let (mut groups, mut ends, mut merged) = (Column::new(), Vec::new(), Vec::new());
         for due in all {
-            let parts = due.panes.iter();
-            let parts: Vec<u32> = parts
-                .filter_map(|&(slot, _)| self.rows.get(slot as usize).copied().flatten())
-                .collect();
-            let Some(&(slot, _)) = due.panes.first() else {
-                continue;
-            };
-            let Some(&first) = parts.first() else {
+            let held = parts[due.panes.clone()].iter();
+            let mut held = held.filter_map(|&(number, _)| self.rows[number as usize]);
+            let Some(first) = held.next() else {
                 continue;
             };
             let number = plan.origins.len() as u32;
             plan.origins.push(due.origin);
             plan.windows.push(due.window);
-            if parts.len() > 1 {
+            if let Some(second) = held.next() {
                 merged.push(self.results.all.len());
-                parts
-                    .iter()
-                    .for_each(|&row| groups.push(self.arena.get(row as usize)));
+                for row in [first, second].into_iter().chain(held) {
+                    groups.push(self.arena.get(row as usize));
+                }
                 ends.push(groups.len() as u32);
             }
-            self.results.all.push((number, slot, first..first + 1));
+            self.results.all.push((number, due.key, first..first + 1));
         }
         if merged.is_empty() {
             return Ok(());
@@ -347,9 +428,9 @@ impl<'a> Held<'a> {
 
     fn keep(mut self, cx: &mut Context) -> Result<Results, Failure> {
         let (mut keys, mut values) = (Vec::new(), OptionalColumn::new());
-        for (at, slot) in self.slots.iter().enumerate() {
+        for (at, &place) in self.places.iter().enumerate() {
             if self.is_changed[at] {
-                keys.push(slot.place);
+                keys.push(place);
                 values.push(self.rows[at].map(|row| self.arena.get(row as usize)));
             }
         }

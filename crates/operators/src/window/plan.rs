@@ -80,6 +80,11 @@ impl<'a> Plan<'a> {
         self.note(key);
     }
 
+    /// A key has a timer of event time.
+    pub(super) fn await_time(&mut self, key: u32, at: EventTime) {
+        self.timers.push((key, TimerChange::Event(at)));
+    }
+
     /// The next result of the call, of this window.
     pub(super) fn fire(&mut self, slot: u32, origin: u32) -> Result<(), Failure> {
         self.is_plain = false;
