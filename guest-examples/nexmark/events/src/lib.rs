@@ -65,20 +65,18 @@ impl Process for Events {
     }
 
     fn process(&mut self, row: Row<Vec<u8>>, ctx: &mut Ctx<Vec<u8>>) -> Result<()> {
-        let wanted = match row.first() {
-            Some(&kind) if kind == BID.letter => &self.wanted.bids,
-            Some(&kind) if kind == AUCTION.letter => &self.wanted.auctions,
-            Some(&kind) if kind == PERSON.letter => &self.wanted.persons,
+        let (wanted, output) = match row.first() {
+            Some(&kind) if kind == BID.letter => (&self.wanted.bids, ctx.main()),
+            Some(&kind) if kind == AUCTION.letter => {
+                (&self.wanted.auctions, ctx.to(&self.auctions))
+            }
+            Some(&kind) if kind == PERSON.letter => (&self.wanted.persons, ctx.to(&self.persons)),
             _ => return Err(no_event(row.value)),
         };
         let Some(wanted) = wanted else { return Ok(()) };
-        let Some(projected) = wanted.of(row.value)? else {
-            return Ok(());
-        };
-        match row.first() {
-            Some(&kind) if kind == BID.letter => ctx.emit(projected),
-            Some(&kind) if kind == AUCTION.letter => ctx.to(&self.auctions).emit(projected),
-            _ => ctx.to(&self.persons).emit(projected),
+        match wanted.of(row.value)? {
+            Some(projected) => output.emit(projected),
+            None => Ok(()),
         }
     }
 }

@@ -12,7 +12,9 @@ const LENGTH_BYTES: usize = 2;
 /// named.
 pub(crate) struct Projection {
     kind: &'static Kind,
-    /// Fields that stand side by side are copied as one.
+    /// Where the numbers begin that are copied one by one.
+    numbers: Vec<usize>,
+    /// Texts that stand side by side are copied as one, with the numbers right before them.
     runs: Vec<Run>,
     only: Option<Only>,
     /// How many texts have to be measured for all that.
@@ -44,32 +46,32 @@ enum Only {
 
 /// A row as it is wanted.
 pub(crate) struct Projected<'a> {
+    of: &'a Projection,
     row: &'a [u8],
     texts: [usize; TEXTS],
-    runs: &'a [Run],
 }
 
 impl Projection {
     /// The wanted ones of the fields of a kind; nothing where none is.
     pub(crate) fn new(kind: &'static Kind, wanted: &[String]) -> Result<Option<Self>> {
-        let (mut numbers, mut texts) = (Vec::new(), Vec::new());
+        let mut numbers = Vec::new();
+        let mut runs: Vec<Run> = Vec::new();
         for name in wanted {
             if let Some(index) = place(kind.numbers, name) {
-                let from = Bound::Byte(kind.number_at(index));
-                let to = Bound::Byte(kind.number_at(index + 1));
-                numbers.push(Run { from, to });
+                numbers.push(kind.number_at(index));
             } else if let Some(index) = place(kind.texts, name) {
                 let (from, to) = (text_at(kind, index), text_at(kind, index + 1));
-                texts.push(Run { from, to });
+                match runs.last_mut() {
+                    Some(run) if run.to == from => run.to = to,
+                    _ => runs.push(Run { from, to }),
+                }
             } else {
                 return Err(Error::new(format_args!("there is no field `{name}`")));
             }
         }
-        let mut runs: Vec<Run> = Vec::new();
-        for field in numbers.into_iter().chain(texts) {
-            match runs.last_mut() {
-                Some(run) if run.to == field.from => run.to = field.to,
-                _ => runs.push(field),
+        if let Some(first) = runs.first_mut() {
+            while let Some(at) = numbers.pop_if(|at| first.from == Bound::Byte(*at + 8)) {
+                first.from = Bound::Byte(at);
             }
         }
         let bounds = runs.iter().flat_map(|run| [run.from, run.to]);
@@ -78,8 +80,9 @@ impl Projection {
             Bound::Byte(_) | Bound::End => 0,
         });
         let measured = measured.max().unwrap_or(0);
-        Ok((!runs.is_empty()).then_some(Self {
+        Ok((!wanted.is_empty()).then_some(Self {
             kind,
+            numbers,
             runs,
             only: None,
             measured,
@@ -105,7 +108,13 @@ impl Projection {
     /// The row that is wanted of this one, if it is.
     #[inline]
     pub(crate) fn of<'a>(&'a self, row: &'a [u8]) -> Result<Option<Projected<'a>>> {
-        let texts = self.measure(row).ok_or_else(|| no_event(row))?;
+        if row.len() < self.kind.texts_at() {
+            return Err(no_event(row));
+        }
+        let texts = match self.measured {
+            0 => [0; TEXTS],
+            _ => self.measure(row).ok_or_else(|| no_event(row))?,
+        };
         let is_wanted = match &self.only {
             None => true,
             Some(Only::Number(at, wanted)) => {
@@ -119,16 +128,14 @@ impl Projection {
                 wanted.iter().any(|wanted| wanted.as_bytes() == text)
             }
         };
-        let runs = &self.runs;
-        Ok(is_wanted.then_some(Projected { row, texts, runs }))
+        let of = self;
+        Ok(is_wanted.then_some(Projected { of, row, texts }))
     }
 
     /// Where as many texts begin as have to be known.
-    #[inline]
     fn measure(&self, row: &[u8]) -> Option<[usize; TEXTS]> {
         let mut texts = [row.len(); TEXTS];
         let mut at = self.kind.texts_at();
-        row.get(..at)?;
         texts[0] = at;
         for next in texts.get_mut(1..=self.measured)? {
             let length = row.get(at..)?.first_chunk()?;
@@ -155,23 +162,18 @@ fn text_at(kind: &Kind, index: usize) -> Bound {
 impl EncodeAs<Vec<u8>> for Projected<'_> {
     #[inline]
     fn encode_as(&self, out: &mut Vec<u8>) -> Result<()> {
+        for at in &self.of.numbers {
+            let number = self.row.get(*at..).and_then(<[u8]>::first_chunk::<8>);
+            out.extend_from_slice(number.ok_or_else(|| no_event(self.row))?);
+        }
         let at = |bound| match bound {
             Bound::Byte(at) => at,
             Bound::Text(index) => self.texts[index],
             Bound::End => self.row.len(),
         };
-        for run in self.runs {
-            let bytes = self.row.get(at(run.from)..at(run.to)).unwrap_or_default();
-            match run.to {
-                // Few, and of a length that is known.
-                Bound::Byte(_) => {
-                    let (numbers, _) = bytes.as_chunks::<8>();
-                    numbers
-                        .iter()
-                        .for_each(|number| out.extend_from_slice(number));
-                }
-                Bound::Text(_) | Bound::End => out.extend_from_slice(bytes),
-            }
+        for run in &self.of.runs {
+            let fields = self.row.get(at(run.from)..at(run.to));
+            out.extend_from_slice(fields.ok_or_else(|| no_event(self.row))?);
         }
         Ok(())
     }
