@@ -9,14 +9,9 @@ use weir_guest::{
 
 const MOST: usize = 10;
 
-/// A bid as it is ranked: the first is the best.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Ranked {
-    /// Such that a higher price comes first.
-    below_most: u64,
-    time: i64,
-    bidder: u64,
-}
+/// A bid as it is ranked: how far its price is below the most, its time and its bidder; the lowest
+/// is the best. As numbers of one kind, so that many are read and written as one.
+type Ranked = [u64; 3];
 
 /// The best bids, at most ten, in order.
 #[derive(Clone, Default)]
@@ -37,11 +32,9 @@ impl KeyedProcess for TopBids {
 
     fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<Self::Out>) -> Result<()> {
         let [auction, price, bidder] = row.value;
-        let bid = Ranked {
-            below_most: u64::MAX - price,
-            time: row.timestamp.context("a bid has event time")?,
-            bidder,
-        };
+        let time = row.timestamp.context("a bid has event time")?;
+        // Times before 1970 come first.
+        let bid = [u64::MAX - price, (time ^ i64::MIN) as u64, bidder];
         // Most bids are not among the best, and change nothing.
         if self.best.get()?.is_some_and(|best| !best.admits(&bid)) {
             return Ok(());
@@ -66,31 +59,34 @@ impl Best {
 }
 
 impl StateCodec for Best {
+    /// The first had times with a sign.
+    const VERSION: u32 = 2;
+
     fn format() -> String {
         "ranked-bids".to_owned()
     }
 
     fn encode(&self, out: &mut Vec<u8>) -> Result<()> {
+        out.reserve(self.0.len() * size_of::<Ranked>());
         for bid in &self.0 {
-            (bid.below_most, bid.time, bid.bidder).encode(out)?;
+            out.extend_from_slice(bid.map(u64::to_le_bytes).as_flattened());
         }
         Ok(())
     }
 
     fn decode(bytes: &[u8]) -> Result<Self> {
-        let (bids, rest) = bytes.as_chunks::<24>();
-        if !rest.is_empty() || bids.len() > MOST {
+        let (numbers, rest) = bytes.as_chunks();
+        let (bids, more) = numbers.as_chunks();
+        if !rest.is_empty() || !more.is_empty() || bids.len() > MOST {
             return Err(Error::new("these are not the best bids"));
         }
-        let bid = |bytes: &[u8; 24]| {
-            let (below_most, time, bidder) = StateCodec::decode(bytes)?;
-            Ok(Ranked {
-                below_most,
-                time,
-                bidder,
-            })
-        };
-        bids.iter().map(bid).collect::<Result<_>>().map(Self)
+        // With room for the next one, of which there mostly is one.
+        let mut best = Vec::with_capacity(MOST);
+        best.extend(
+            bids.iter()
+                .map(|bid: &[[u8; 8]; 3]| bid.map(u64::from_le_bytes)),
+        );
+        Ok(Self(best))
     }
 }
 
