@@ -76,6 +76,16 @@ impl Unit {
         }
     }
 
+    /// A number of it, for people.
+    pub(super) fn show(self, value: f64) -> String {
+        let unit = self.name();
+        match value {
+            value if value.is_nan() => "none was done".to_owned(),
+            value if value < 10.0 => format!("{value:.1} {unit}"),
+            value => format!("{value:.0} {unit}"),
+        }
+    }
+
     fn named(name: &str) -> Option<Self> {
         let all = [Self::Milliseconds, Self::Megabytes];
         all.into_iter().find(|unit| unit.name() == name)
@@ -122,6 +132,11 @@ impl Figure {
             weir,
             most,
         }
+    }
+
+    /// What Weir came to.
+    pub(super) fn shown(&self) -> String {
+        self.unit.show(self.weir)
     }
 
     pub(super) fn is_reached(&self) -> Option<bool> {

@@ -94,6 +94,12 @@ impl Cell {
         format!("{workload}-{}-p{parallelism}{saved}", store.name())
     }
 
+    /// Whether it is a query of Nexmark.
+    #[must_use]
+    pub fn is_query(&self) -> bool {
+        self.workload.job_file().starts_with("nexmark/")
+    }
+
     /// How many times Flink's rows a second are to be reached.
     #[must_use]
     pub fn goal(&self) -> Option<f64> {

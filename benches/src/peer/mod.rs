@@ -19,6 +19,7 @@ mod measure;
 mod memory;
 pub mod micro;
 mod progress;
+mod reach;
 mod record;
 mod recovery;
 mod report;

@@ -4,6 +4,7 @@ use std::{fmt::Write, fs, path::Path};
 
 use super::{
     beside::{Beside, Figure},
+    reach::{Line, Mean},
     record::{Record, Side},
     run::Run,
     saved::Results,
@@ -45,6 +46,9 @@ impl Results {
         for record in &self.records {
             write_row(out, record)?;
         }
+        for mean in &self.means() {
+            write_mean(out, mean)?;
+        }
         if !self.besides.is_empty() {
             let head = "| | Flink | Weir | to be reached |\n| --- | --- | --- | --- |";
             writeln!(out, "\n{head}")?;
@@ -52,22 +56,7 @@ impl Results {
         for beside in &self.besides {
             write_beside(out, beside)?;
         }
-        match self.reached() {
-            (_, 0) => Ok(()),
-            (reached, all) => writeln!(out, "\nReached: {reached} of {all}."),
-        }
-    }
-
-    /// How many goals were reached, and how many there are.
-    fn reached(&self) -> (usize, usize) {
-        let judged = self.records.iter().filter_map(Record::is_reached);
-        let figures = self
-            .besides
-            .iter()
-            .flat_map(|one| one.found.iter().flatten());
-        let judged = judged.chain(figures.filter_map(Figure::is_reached));
-        let judged: Vec<bool> = judged.collect();
-        (judged.iter().filter(|&&is| is).count(), judged.len())
+        write_reach(out, &self.reach())
     }
 
     /// Puts the table into a document.
@@ -129,6 +118,59 @@ fn write_row(out: &mut String, record: &Record) -> std::fmt::Result {
     )
 }
 
+/// A row of the table of cells: what all queries come to.
+fn write_mean(out: &mut String, mean: &Mean) -> std::fmt::Result {
+    let Mean {
+        parallelism,
+        queries,
+        of,
+        times_rate,
+        times_cost,
+    } = mean;
+    let reached = match mean.is_reached() {
+        None => "",
+        Some(true) => ": reached",
+        Some(false) => ": not reached",
+    };
+    writeln!(
+        out,
+        "| Nexmark, geometric mean of {queries} of {of} queries | heap | {parallelism} | off |  |  \
+         |  |  |  |  | **{times_rate:.1}** | {times_cost:.1} | {:.0}{reached} |",
+        Mean::GOAL
+    )
+}
+
+/// All that is to be reached, number by number.
+fn write_reach(out: &mut String, lines: &[Line]) -> std::fmt::Result {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let head = "| | to be reached | found | |\n| --- | --- | --- | --- |";
+    writeln!(out, "\n{head}")?;
+    for line in lines {
+        let words = match line.is_reached {
+            Some(false) => format!("**{}**", line.in_words()),
+            Some(true) | None => line.in_words().to_owned(),
+        };
+        let Line {
+            what, goal, found, ..
+        } = line;
+        writeln!(out, "| {what} | {goal} | {found} | {words} |")?;
+    }
+    let is = |wanted| {
+        lines
+            .iter()
+            .filter(|line| line.is_reached == wanted)
+            .count()
+    };
+    let (reached, all) = (is(Some(true)), lines.len());
+    let open = match is(None) {
+        0 => String::new(),
+        open => format!("; {open} not measured"),
+    };
+    writeln!(out, "\nReached: {reached} of {all}{open}.")
+}
+
 fn write_beside(out: &mut String, beside: &Beside) -> std::fmt::Result {
     match &beside.found {
         Ok(figures) => figures
@@ -145,11 +187,6 @@ fn write_beside(out: &mut String, beside: &Beside) -> std::fmt::Result {
 
 fn write_figure(out: &mut String, figure: &Figure) -> std::fmt::Result {
     let unit = figure.unit.name();
-    let shown = |value: f64| match value {
-        value if value.is_nan() => "none was done".to_owned(),
-        value if value < 10.0 => format!("{value:.1} {unit}"),
-        value => format!("{value:.0} {unit}"),
-    };
     let reached = match (figure.most, figure.is_reached()) {
         (Some(most), Some(true)) => format!("at most {most:.0} {unit}: reached"),
         (Some(most), _) => format!("at most {most:.0} {unit}: not reached"),
@@ -159,8 +196,11 @@ fn write_figure(out: &mut String, figure: &Figure) -> std::fmt::Result {
         out,
         "| {} | {} | **{}** | {reached} |",
         figure.what,
-        figure.flink.map(shown).unwrap_or_default(),
-        shown(figure.weir)
+        figure
+            .flink
+            .map(|flink| figure.unit.show(flink))
+            .unwrap_or_default(),
+        figure.shown()
     )
 }
 
@@ -187,6 +227,24 @@ mod tests {
             table.contains("| memory |  |  | failed: no memory |"),
             "{table}"
         );
-        assert!(table.contains("Reached: 0 of 1."), "{table}");
+        let line = "| passthrough over a hop | at least 5 times Flink's rows a second \
+                    | `hop-heap-p1` failed | **not reached** |";
+        assert!(table.contains(line), "{table}");
+        assert!(table.contains("Reached: 0 of 2."), "{table}");
+    }
+
+    #[test]
+    fn the_queries_have_a_row_together() {
+        let flink: (Side, &[u64]) = (Side::Flink, &[10]);
+        let records = ["q0-heap-p2", "q1-heap-p2"]
+            .map(|cell| record_for_tests(cell, &[flink, (Side::Weir, &[60])]));
+        let table = results(records.to_vec(), Vec::new()).table();
+        let row = "| Nexmark, geometric mean of 2 of 14 queries | heap | 2 | off |  |  |  |  |  |  \
+                   | **6.0** | 6.0 | 5 |\n";
+        assert!(table.contains(row), "{table}");
+        assert!(
+            table.contains("Reached: 1 of 2; 1 not measured."),
+            "{table}"
+        );
     }
 }

@@ -122,14 +122,18 @@ impl Results {
     }
 
     fn to_json(&self) -> Value {
-        json!({
+        let mut told = json!({
             "version": VERSION,
             "machine": self.machine.to_json(),
             "command": self.command,
             "repeats": self.repeats,
             "besides": self.besides.iter().map(Beside::to_json).collect::<Vec<_>>(),
             "cells": self.records.iter().map(Record::to_json).collect::<Vec<_>>(),
-        })
+        });
+        for (key, value) in self.reach_to_json() {
+            told[key] = value;
+        }
+        told
     }
 
     fn of_json(told: &Value) -> Result<Self> {

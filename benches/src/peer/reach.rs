@@ -1,0 +1,388 @@
+//! What is to be reached, number by number, and whether it was.
+
+use serde_json::{Value, json};
+
+use super::{
+    beside::{Beside, Figure, Kind},
+    cell::{Cell, Setting},
+    record::{Record, Side},
+    run::Run,
+    saved::Results,
+};
+use crate::backend::Store;
+
+/// How many times Flink's rows a second the queries are to have in the geometric mean.
+const MEAN_GOAL: f64 = 5.0;
+/// The part of the rows a second without checkpoints that are to be left with them.
+const SAVED_GOAL: f64 = 0.9;
+/// Of which workload that is asked.
+const SAVED: &str = "count-1e6";
+
+/// One number that is to be reached.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Line {
+    pub(super) what: String,
+    pub(super) goal: String,
+    pub(super) found: String,
+    /// `None` where it was not measured.
+    pub(super) is_reached: Option<bool>,
+}
+
+/// The geometric mean over the queries of one parallelism.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Mean {
+    pub(super) parallelism: u32,
+    /// How many queries were compared, of how many.
+    pub(super) queries: usize,
+    pub(super) of: usize,
+    /// How many times Flink's rows a second Weir has.
+    pub(super) times_rate: f64,
+    /// How many times Weir's CPU time a row Flink has.
+    pub(super) times_cost: f64,
+}
+
+impl Mean {
+    pub(super) const GOAL: f64 = MEAN_GOAL;
+
+    /// Only of all queries it is what is asked for.
+    pub(super) fn is_reached(&self) -> Option<bool> {
+        (self.queries == self.of).then_some(self.times_rate >= Self::GOAL)
+    }
+
+    fn to_json(&self) -> Value {
+        json!({
+            "parallelism": self.parallelism,
+            "queries": self.queries,
+            "of": self.of,
+            "times_rows_per_second": self.times_rate,
+            "times_cpu_per_row": self.times_cost,
+            "to_be_reached": Self::GOAL,
+        })
+    }
+}
+
+impl Line {
+    pub(super) fn to_json(&self) -> Value {
+        json!({
+            "what": self.what,
+            "to_be_reached": self.goal,
+            "found": self.found,
+            "reached": self.is_reached,
+        })
+    }
+
+    pub(super) fn in_words(&self) -> &'static str {
+        match self.is_reached {
+            Some(true) => "reached",
+            Some(false) => "not reached",
+            None => "not measured",
+        }
+    }
+}
+
+impl Results {
+    /// All numbers of which something was measured.
+    pub(super) fn reach(&self) -> Vec<Line> {
+        let mut lines = against_flink(&self.records);
+        lines.extend(saved(&self.records));
+        lines.extend(means(&self.records).iter().map(mean));
+        lines.extend(self.besides.iter().flat_map(beside));
+        lines
+    }
+
+    /// The geometric means, as far as queries were compared.
+    pub(super) fn means(&self) -> Vec<Mean> {
+        means(&self.records)
+    }
+
+    /// For the file of results.
+    pub(super) fn reach_to_json(&self) -> [(&'static str, Value); 2] {
+        let lines = self.reach().iter().map(Line::to_json).collect();
+        let means = self.means().iter().map(Mean::to_json).collect();
+        [("reach", lines), ("nexmark_geometric_mean", means)]
+    }
+}
+
+/// Rows a second beside Flink: cells that differ only in how parallel they are have one number, and
+/// all queries have one.
+fn against_flink(records: &[Record]) -> Vec<Line> {
+    let mut lines: Vec<(String, f64, Vec<&Record>)> = Vec::new();
+    for record in records {
+        let Some(goal) = record.cell.goal() else {
+            continue;
+        };
+        let what = match record.cell.is_query() {
+            true => "every Nexmark query".to_owned(),
+            false => in_words(&record.cell),
+        };
+        match lines.iter_mut().find(|(other, ..)| *other == what) {
+            Some((.., records)) => records.push(record),
+            None => lines.push((what, goal, vec![record])),
+        }
+    }
+    let line = |(what, goal, records): (String, f64, Vec<&Record>)| Line {
+        what,
+        goal: format!("at least {goal:.0} times Flink's rows a second"),
+        found: found(&records, "times", Record::times_rate),
+        is_reached: all(records.iter().map(|record| record.is_reached())),
+    };
+    lines.into_iter().map(line).collect()
+}
+
+/// The cell without its parallelism.
+fn in_words(cell: &Cell) -> String {
+    let store = match (cell.workload.is_keyed(), cell.setting.store) {
+        (false, _) => "",
+        (true, Store::Heap) => ", heap",
+        (true, Store::RocksDb) => ", RocksDB",
+    };
+    let saved = match cell.setting.checkpoints {
+        true => ", a checkpoint each second",
+        false => "",
+    };
+    format!("{}{store}{saved}", cell.workload.in_words())
+}
+
+/// The least of some cells, and whose it is.
+fn found(records: &[&Record], unit: &str, of: fn(&Record) -> Option<f64>) -> String {
+    let failed = records.iter().find(|record| record.failed.is_some());
+    if let Some(failed) = failed {
+        return format!("`{}` failed", failed.cell.name());
+    }
+    let all = records
+        .iter()
+        .filter_map(|record| Some((of(record)?, record.cell.name())));
+    let least = all.min_by(|(one, _), (other, _)| one.total_cmp(other));
+    let count = match records.len() {
+        1 => String::new(),
+        count => format!(", the least of {count}"),
+    };
+    least.map_or(String::new(), |(least, name)| {
+        format!("{least:.1} {unit} (`{name}`{count})")
+    })
+}
+
+/// Whether all were reached; `None` where one was not measured, and none is known to be missed.
+fn all(reached: impl IntoIterator<Item = Option<bool>>) -> Option<bool> {
+    let reached: Vec<Option<bool>> = reached.into_iter().collect();
+    match reached.contains(&Some(false)) {
+        true => Some(false),
+        false => (!reached.contains(&None)).then_some(true),
+    }
+}
+
+/// What checkpoints cost: a cell with them beside the one without.
+fn saved(records: &[Record]) -> Option<Line> {
+    let is_asked = |record: &&Record| {
+        let Setting {
+            store, checkpoints, ..
+        } = record.cell.setting;
+        record.cell.workload.name() == SAVED && store == Store::Heap && checkpoints
+    };
+    let mut shares = Vec::new();
+    for record in records.iter().filter(is_asked) {
+        let plain = Setting::plain(record.cell.setting.parallelism);
+        let plain = records
+            .iter()
+            .find(|one| one.cell.workload.name() == SAVED && one.cell.setting == plain);
+        let share = plain.and_then(|plain| {
+            let rate = |record: &Record| record.median(Side::Weir, Run::rate);
+            match record.failed.is_some() || plain.failed.is_some() {
+                true => Some(f64::NAN),
+                false => Some(rate(record)? / rate(plain)?),
+            }
+        });
+        shares.push((record, share));
+    }
+    let (first, _) = shares.first()?;
+    let shown = |(record, share): &(&Record, Option<f64>)| {
+        let share = match share {
+            None => "not measured".to_owned(),
+            Some(share) if share.is_nan() => "failed".to_owned(),
+            Some(share) => format!("{share:.2} times"),
+        };
+        format!("{share} at parallelism {}", record.cell.setting.parallelism)
+    };
+    Some(Line {
+        what: in_words(&first.cell),
+        goal: format!("at least {SAVED_GOAL} times Weir's own rows a second without checkpoints"),
+        found: shares.iter().map(shown).collect::<Vec<_>>().join(", "),
+        is_reached: all(shares
+            .iter()
+            .map(|(_, share)| Some((*share)? >= SAVED_GOAL))),
+    })
+}
+
+fn means(records: &[Record]) -> Vec<Mean> {
+    let all = Cell::all();
+    let mean = |parallelism: u32| {
+        let is_asked = |cell: &Cell| cell.is_query() && cell.setting == Setting::plain(parallelism);
+        let of = all.iter().filter(|cell| is_asked(cell)).count();
+        let compared: Vec<(f64, f64)> = records
+            .iter()
+            .filter(|record| is_asked(&record.cell))
+            .filter_map(|record| record.times_rate().zip(record.times_cost()))
+            .collect();
+        let geometric = |values: Vec<f64>| {
+            let count = values.len() as f64;
+            (values.into_iter().map(f64::ln).sum::<f64>() / count).exp()
+        };
+        (!compared.is_empty()).then(|| Mean {
+            parallelism,
+            queries: compared.len(),
+            of,
+            times_rate: geometric(compared.iter().map(|(rate, _)| *rate).collect()),
+            times_cost: geometric(compared.iter().map(|(_, cost)| *cost).collect()),
+        })
+    };
+    [1, 2].into_iter().filter_map(mean).collect()
+}
+
+fn mean(mean: &Mean) -> Line {
+    let Mean {
+        parallelism,
+        queries,
+        of,
+        times_rate,
+        ..
+    } = mean;
+    Line {
+        what: format!("geometric mean of the Nexmark queries, parallelism {parallelism}"),
+        goal: format!("at least {:.0} times Flink's rows a second", Mean::GOAL),
+        found: format!("{times_rate:.1} times, of {queries} of {of} queries"),
+        is_reached: mean.is_reached(),
+    }
+}
+
+fn beside(beside: &Beside) -> Vec<Line> {
+    match &beside.found {
+        Ok(figures) => figures.iter().filter_map(figure).collect(),
+        // Nothing is asked of it.
+        Err(_) if beside.kind == Kind::Recovery => Vec::new(),
+        Err(_) => vec![Line {
+            what: beside.kind.name().to_owned(),
+            goal: String::new(),
+            found: "it failed".to_owned(),
+            is_reached: Some(false),
+        }],
+    }
+}
+
+fn figure(figure: &Figure) -> Option<Line> {
+    let unit = figure.unit.name();
+    Some(Line {
+        what: figure.what.clone(),
+        goal: format!("at most {:.0} {unit}", figure.most?),
+        found: figure.shown(),
+        is_reached: figure.is_reached(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{record::record_for_tests as record, saved::tests::results},
+        *,
+    };
+
+    const FLINK: (Side, &[u64]) = (Side::Flink, &[10]);
+
+    fn of(records: Vec<Record>) -> Vec<Line> {
+        results(records, Vec::new()).reach()
+    }
+
+    #[test]
+    fn cells_of_one_number_are_judged_by_the_least() {
+        let lines = of(vec![
+            record("hop-heap-p1", &[FLINK, (Side::Weir, &[60])]),
+            record("hop-heap-p2", &[FLINK, (Side::Weir, &[45])]),
+            record("count-1e3-heap-p1", &[FLINK, (Side::Weir, &[50])]),
+            record(
+                "count-1e3-rocksdb-p1-checkpoints",
+                &[FLINK, (Side::Weir, &[79])],
+            ),
+            record("broadcast-heap-p1", &[FLINK, (Side::Weir, &[1])]),
+            record("window-heap-p1", &[(Side::Weir, &[1])]),
+        ]);
+        let shown: Vec<[&str; 3]> = lines
+            .iter()
+            .map(|line| [line.what.as_str(), line.found.as_str(), line.in_words()])
+            .collect();
+        let expected = [
+            [
+                "passthrough over a hop",
+                "4.5 times (`hop-heap-p2`, the least of 2)",
+                "not reached",
+            ],
+            [
+                "keyed count, 1e3 keys, heap",
+                "5.0 times (`count-1e3-heap-p1`)",
+                "reached",
+            ],
+            [
+                "keyed count, 1e3 keys, RocksDB, a checkpoint each second",
+                "7.9 times (`count-1e3-rocksdb-p1-checkpoints`)",
+                "not reached",
+            ],
+            ["tumbling window, sum, heap", "", "not measured"],
+        ];
+        assert_eq!(shown, expected);
+        assert_eq!(lines[0].goal, "at least 5 times Flink's rows a second");
+    }
+
+    #[test]
+    fn a_cell_that_failed_did_not_reach_its_number() {
+        let mut failed = record("q3-heap-p2", &[FLINK, (Side::Weir, &[90])]);
+        failed.failed = Some("no".to_owned());
+        let lines = of(vec![
+            record("q0-heap-p1", &[FLINK, (Side::Weir, &[90])]),
+            failed,
+        ]);
+        assert_eq!(lines[0].what, "every Nexmark query");
+        assert_eq!(lines[0].found, "`q3-heap-p2` failed");
+        assert_eq!(lines[0].is_reached, Some(false));
+    }
+
+    #[test]
+    fn what_checkpoints_cost_is_judged_by_both_cells_of_a_run() {
+        let cell = |name: &str, rows: u64| record(name, &[(Side::Weir, &[rows])]);
+        let line = |records: Vec<Record>| saved(&records).unwrap();
+        let mut both = vec![
+            cell("count-1e6-heap-p1", 100),
+            cell("count-1e6-heap-p1-checkpoints", 90),
+            cell("count-1e6-heap-p2", 200),
+            cell("count-1e6-heap-p2-checkpoints", 170),
+        ];
+        let found = line(both.clone());
+        assert_eq!(
+            found.found,
+            "0.90 times at parallelism 1, 0.85 times at parallelism 2"
+        );
+        assert_eq!(found.is_reached, Some(false));
+        assert_eq!(line(both[..2].to_vec()).is_reached, Some(true));
+        assert_eq!(line(both[1..2].to_vec()).is_reached, None);
+        both[0].failed = Some("no".to_owned());
+        assert_eq!(line(both[..2].to_vec()).is_reached, Some(false));
+        assert!(saved(&both[..1]).is_none());
+    }
+
+    #[test]
+    fn a_geometric_mean_is_judged_when_all_queries_are_there() {
+        let queries: Vec<Cell> = Cell::all()
+            .into_iter()
+            .filter(|cell| cell.is_query() && cell.setting.parallelism == 1)
+            .collect();
+        assert_eq!(queries.len(), 14);
+        // Half of them have twice as much, half of them twelve and a half times.
+        let compared = queries.iter().zip([20, 125].into_iter().cycle());
+        let mut records: Vec<Record> = compared
+            .map(|(cell, rows)| record(&cell.name(), &[FLINK, (Side::Weir, &[rows])]))
+            .collect();
+        let mean = means(&records).remove(0);
+        assert!((mean.times_rate - 5.0).abs() < 1e-9 && (mean.times_cost - 5.0).abs() < 1e-9);
+        records.pop();
+        let mean = means(&records).remove(0);
+        assert_eq!((mean.queries, mean.of, mean.is_reached()), (13, 14, None));
+        assert!(means(&[]).is_empty());
+    }
+}
