@@ -11,7 +11,7 @@ use super::{
     flink::{Flink, Program},
     record::{Record, Side},
     run::Run,
-    weir,
+    weir::{self, Job},
     workload::{Engine, Expected},
 };
 use crate::error::{Context, Result};
@@ -40,6 +40,8 @@ pub(super) struct Bench {
     pub(super) jobs: PathBuf,
     /// `None`: only Weir is measured.
     pub(super) flink: Option<Program>,
+    /// Whether Weir is also measured with native operators, in cells where that is judged.
+    pub(super) native: bool,
     pub(super) length: Length,
     /// What runs must come to: an oracle takes as long as a run.
     pub(super) expected: HashMap<(String, u64, u32, Engine), Expected>,
@@ -52,6 +54,7 @@ impl Bench {
             Side::Flink => self.flink.is_some(),
             Side::Stock => self.flink.is_some() && cell.workload.has_stock(),
             Side::Weir => true,
+            Side::Native => self.native && cell.most_added().is_some(),
         };
         Side::ALL.into_iter().filter(is_measured).collect()
     }
@@ -87,7 +90,7 @@ impl Bench {
     fn start(&self, cell: &Cell, side: Side, folder: &Path) -> Result<Option<Flink>> {
         let mut words = cell.on_flink(folder);
         match side {
-            Side::Weir => return Ok(None),
+            Side::Weir | Side::Native => return Ok(None),
             Side::Flink => {}
             Side::Stock => {
                 words = cell.on_flink(&folder.join("stock"));
@@ -106,7 +109,7 @@ impl Bench {
         let mut run = self.run(cell, side, flink.as_deref_mut(), first)?;
         eprintln!("  - {side}: {}", run.in_words());
         let mut rows = self.enough_rows(cell, first, &run);
-        if side == Side::Weir || self.length.quick {
+        if flink.is_none() || self.length.quick {
             return Ok(rows);
         }
         for _ in 1..MOST_WARM_UPS {
@@ -132,7 +135,7 @@ impl Bench {
         let warm_up = self.warm_up(cell);
         let run = match flink {
             Some(flink) => flink.run(&format!("n={rows} warm={warm_up}")),
-            None => on_weir(cell, &self.jobs, rows, warm_up),
+            None => on_weir(cell, side == Side::Native, &self.jobs, rows, warm_up),
         };
         let run = run.with_context(|| format!("{side}, {rows} rows"))?;
         let engine = side.engine();
@@ -173,22 +176,30 @@ impl Bench {
 }
 
 /// Runs a cell on Weir once.
-fn on_weir(cell: &Cell, jobs: &Path, rows: u64, warm_up: u64) -> Result<Run> {
+fn on_weir(cell: &Cell, native: bool, jobs: &Path, rows: u64, warm_up: u64) -> Result<Run> {
     let begin = cell.workload.begin(warm_up);
     let parallelism = cell.setting.parallelism;
     let ends = cell.workload.ends(rows, parallelism, begin, None);
-    Ok(weir::run(&cell.on_weir(jobs), ends)?.into())
+    let job = Job {
+        native,
+        ..cell.on_weir(jobs)
+    };
+    Ok(weir::run(&job, ends)?.into())
 }
 
-/// Runs a workload on Weir in all ways with few rows, and compares the results row by row.
-pub(super) fn verify(cell: &Cell, jobs: &Path) -> Result<u64> {
+/// Runs a workload on Weir with few rows, by its components or natively, and compares the result
+/// row by row.
+pub(super) fn verify(cell: &Cell, native: bool, jobs: &Path) -> Result<u64> {
     let workload = &cell.workload;
     let rows = workload.few_rows();
     let parallelism = cell.setting.parallelism;
     let kept = Arc::new(workload.kept());
     let begin = workload.begin(1);
     let ends = workload.ends(rows, parallelism, begin, Some(Arc::clone(&kept)));
-    let mut job = cell.on_weir(jobs);
+    let mut job = Job {
+        native,
+        ..cell.on_weir(jobs)
+    };
     // Some fall into so short a run.
     job.checkpoint_ms = job.checkpoint_ms.map(|_| 20);
     weir::run(&job, ends)?;

@@ -20,6 +20,15 @@ pub struct Setting {
     pub checkpoints: bool,
 }
 
+/// CPU time a row that is added to another one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Added {
+    /// So many nanoseconds.
+    Nanoseconds(f64),
+    /// This part of it.
+    Share(f64),
+}
+
 /// One thing to measure on both engines.
 #[derive(Clone)]
 pub struct Cell {
@@ -106,6 +115,20 @@ impl Cell {
         self.workload.goal(self.setting)
     }
 
+    /// What the components may add to the same operators as code of this process, if that is said.
+    #[must_use]
+    pub fn most_added(&self) -> Option<Added> {
+        let is_count = self.workload.name().starts_with("count-");
+        match (
+            self.is_query(),
+            self.setting == Setting::plain(self.setting.parallelism),
+        ) {
+            (true, true) => Some(Added::Share(0.4)),
+            (false, true) if is_count => Some(Added::Nanoseconds(50.0)),
+            _ => None,
+        }
+    }
+
     /// What the program for Flink is started with.
     #[must_use]
     pub fn on_flink(&self, folder: &Path) -> Vec<String> {
@@ -129,6 +152,7 @@ impl Cell {
     pub fn on_weir(&self, jobs: &Path) -> Job {
         Job {
             file: jobs.join(self.workload.job_file()),
+            native: false,
             parallelism: self.setting.parallelism,
             store: self.setting.store,
             checkpoint_ms: self.setting.checkpoints.then_some(INTERVAL_MS),
@@ -171,5 +195,10 @@ mod tests {
         assert_eq!(named("chained-heap-p2").goal(), Some(2.0));
         assert_eq!(named("count-1e6-heap-p1-checkpoints").goal(), Some(10.0));
         assert_eq!(named("window-rocksdb-p1").goal(), Some(4.0));
+        let added = |name| named(name).most_added();
+        assert_eq!(added("count-1e6-heap-p2"), Some(Added::Nanoseconds(50.0)));
+        assert_eq!(added("count-1e6-heap-p2-checkpoints"), None);
+        assert_eq!(added("q8-heap-p1"), Some(Added::Share(0.4)));
+        assert_eq!(added("window-heap-p1"), None);
     }
 }

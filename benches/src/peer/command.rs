@@ -17,6 +17,7 @@ use super::{
     saved::Results,
 };
 use crate::{
+    backend::Store,
     error::{Error, Result},
     machine::{self, Machine},
 };
@@ -49,13 +50,18 @@ struct Options {
     list: bool,
 
     /// Run all workloads on Weir with few rows, in memory and in RocksDB, in one subtask and in
-    /// two, and compare their results row by row; measures nothing and needs no Flink
+    /// two, in memory natively as well, and compare their results row by row; measures nothing
+    /// and needs no Flink
     #[arg(long, conflicts_with = "write")]
     verify: bool,
 
     /// Measure Weir alone
     #[arg(long, conflicts_with = "write")]
     no_flink: bool,
+
+    /// Leave out Weir with the same operators as code of its process
+    #[arg(long)]
+    no_native: bool,
 
     /// The shell script that runs Flink, if not scripts/flink.sh
     #[arg(long, value_name = "SCRIPT", conflicts_with = "no_flink")]
@@ -71,7 +77,10 @@ struct Options {
         long,
         value_name = "PATH",
         num_args = 1..,
-        conflicts_with_all = ["quick", "seconds", "repeats", "only", "list", "verify", "no_flink", "flink", "weir"]
+        conflicts_with_all = [
+            "quick", "seconds", "repeats", "only", "list", "verify", "no_flink", "no_native",
+            "flink", "weir",
+        ]
     )]
     join: Vec<PathBuf>,
 
@@ -150,11 +159,20 @@ fn run(options: &Options) -> Result<()> {
 fn verify(cells: &[Cell], jobs: &Path) -> Result<()> {
     let mut failed = Vec::new();
     for cell in cells {
-        match bench::verify(cell, jobs) {
-            Ok(rows) => println!("{}: {rows} rows, all as expected", cell.name()),
-            Err(why) => {
-                println!("{}: failed: {why}", cell.name());
-                failed.push(cell.name());
+        // What keeps the state is the same for both.
+        let natively = cell.setting.store == Store::Heap;
+        for native in [Some(false), natively.then_some(true)]
+            .into_iter()
+            .flatten()
+        {
+            let way = if native { " natively" } else { "" };
+            let name = format!("{}{way}", cell.name());
+            match bench::verify(cell, native, jobs) {
+                Ok(rows) => println!("{name}: {rows} rows, all as expected"),
+                Err(why) => {
+                    println!("{name}: failed: {why}");
+                    failed.push(name);
+                }
             }
         }
     }
@@ -227,6 +245,7 @@ fn plan(options: &Options, cells: Vec<Cell>, kinds: Vec<Kind>, root: &Path) -> R
         bench: Bench {
             jobs,
             flink,
+            native: !options.no_native,
             length,
             expected: HashMap::new(),
         },

@@ -52,6 +52,7 @@ pub(super) fn measure(jobs: &Path, rows: u64, warm_up: u64, rate: u64) -> Result
     };
     let job = Job {
         file: jobs.join("timed-count.yaml"),
+        native: false,
         parallelism: 1,
         store: Store::Heap,
         checkpoint_ms: None,

@@ -18,6 +18,7 @@ pub mod made;
 mod measure;
 mod memory;
 pub mod micro;
+mod natives;
 mod progress;
 mod reach;
 mod record;

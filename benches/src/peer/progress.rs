@@ -34,7 +34,7 @@ pub(super) fn cell_seconds(sides: &[Side], length: Length) -> f64 {
         Side::Flink | Side::Stock => {
             JVM_SECONDS + (WARM_UPS + runs) * (length.seconds + AROUND_RUN)
         }
-        Side::Weir => (1.0 + runs) * (length.seconds + AROUND_RUN),
+        Side::Weir | Side::Native => (1.0 + runs) * (length.seconds + AROUND_RUN),
     };
     sides.iter().map(of).sum()
 }
@@ -120,7 +120,7 @@ mod tests {
         };
         let weir = cell_seconds(&[Side::Weir], length);
         assert!((weir - 18.0).abs() < 1e-9);
-        assert!((cell_seconds(&Side::ALL, length) - weir - 64.0).abs() < 1e-9);
+        assert!((cell_seconds(&Side::ALL, length) - 2.0 * weir - 64.0).abs() < 1e-9);
         let quick = Length {
             quick: true,
             ..length

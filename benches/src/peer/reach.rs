@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     beside::{Beside, Figure, Kind},
-    cell::{Cell, Setting},
+    cell::{Added, Cell, Setting},
     record::{Record, Side},
     run::Run,
     saved::Results,
@@ -86,6 +86,7 @@ impl Results {
         let mut lines = against_flink(&self.records);
         lines.extend(saved(&self.records));
         lines.extend(means(&self.records).iter().map(mean));
+        lines.extend(added(&self.records));
         lines.extend(self.besides.iter().flat_map(beside));
         lines
     }
@@ -213,6 +214,49 @@ fn saved(records: &[Record]) -> Option<Line> {
     })
 }
 
+/// What components add: the most of the counts, and the most of the queries.
+fn added(records: &[Record]) -> Vec<Line> {
+    let count = |record: &&Record| matches!(record.cell.most_added(), Some(Added::Nanoseconds(_)));
+    let query = |record: &&Record| matches!(record.cell.most_added(), Some(Added::Share(_)));
+    let counts: Vec<&Record> = records.iter().filter(count).collect();
+    let queries: Vec<&Record> = records.iter().filter(query).collect();
+    let of = [
+        ("keyed count, heap", counts),
+        ("any Nexmark query", queries),
+    ];
+    let line = |(what, records): (&str, Vec<&Record>)| {
+        let goal = match records.first()?.cell.most_added()? {
+            Added::Nanoseconds(most) => format!("at most {most:.0} ns of CPU a row"),
+            Added::Share(most) => format!("at most {:.0} % of CPU a row", most * 100.0),
+        };
+        let shown = |record: &&Record| {
+            let (time, share) = record.added()?;
+            let by = match record.cell.most_added()? {
+                Added::Nanoseconds(_) => time,
+                Added::Share(_) => share,
+            };
+            let percent = share * 100.0;
+            Some((
+                by,
+                format!("{time:.0} ns, {percent:.0} % (`{}`)", record.cell.name()),
+            ))
+        };
+        let measured: Vec<(f64, String)> = records.iter().filter_map(shown).collect();
+        let count = measured.len();
+        let most = measured.into_iter();
+        let most = most.max_by(|(one, _), (other, _)| one.total_cmp(other));
+        Some(Line {
+            what: format!("Wasm adds to {what}, beside the same source compiled natively"),
+            goal,
+            found: most.map_or(String::new(), |(_, words)| {
+                format!("{words}, the most of {count}")
+            }),
+            is_reached: all(records.iter().map(|record| record.is_close_to_native())),
+        })
+    };
+    of.into_iter().filter_map(line).collect()
+}
+
 fn means(records: &[Record]) -> Vec<Mean> {
     let all = Cell::all();
     let mean = |parallelism: u32| {
@@ -281,7 +325,7 @@ fn figure(figure: &Figure) -> Option<Line> {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{record::record_for_tests as record, saved::tests::results},
+        super::{record::tests::record, saved::tests::results},
         *,
     };
 
@@ -325,6 +369,11 @@ mod tests {
                 "not reached",
             ],
             ["tumbling window, sum, heap", "", "not measured"],
+            [
+                "Wasm adds to keyed count, heap, beside the same source compiled natively",
+                "",
+                "not measured",
+            ],
         ];
         assert_eq!(shown, expected);
         assert_eq!(lines[0].goal, "at least 5 times Flink's rows a second");
@@ -341,6 +390,30 @@ mod tests {
         assert_eq!(lines[0].what, "every Nexmark query");
         assert_eq!(lines[0].found, "`q3-heap-p2` failed");
         assert_eq!(lines[0].is_reached, Some(false));
+    }
+
+    #[test]
+    fn what_components_add_is_judged_by_the_most() {
+        let cell = |name: &str, weir: u64| {
+            let sides: [(Side, &[u64]); 2] = [(Side::Weir, &[weir]), (Side::Native, &[30_000_000])];
+            record(name, &sides)
+        };
+        // Natively a row costs 50 ns.
+        let mut records = vec![
+            cell("count-1e3-heap-p1", 20_000_000),
+            cell("count-1e6-heap-p1", 15_000_000),
+            cell("q0-heap-p1", 25_000_000),
+            cell("q1-heap-p1", 20_000_000),
+        ];
+        let found: Vec<_> = added(&records)
+            .into_iter()
+            .map(|line| (line.found, line.is_reached))
+            .collect();
+        let counts = "50 ns, 100 % (`count-1e6-heap-p1`), the most of 2".to_owned();
+        let queries = "25 ns, 50 % (`q1-heap-p1`), the most of 2".to_owned();
+        assert_eq!(found, [(counts, Some(true)), (queries, Some(false))]);
+        records[0].failed = Some("no".to_owned());
+        assert_eq!(added(&records)[0].is_reached, Some(false));
     }
 
     #[test]

@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, fmt};
 
 use serde_json::{Map, Value, json};
 
-use super::{cell::Cell, run::Run, workload::Engine};
+use super::{
+    cell::{Added, Cell},
+    run::Run,
+    workload::Engine,
+};
 use crate::{
     error::{Context, Result},
     record::median,
@@ -19,6 +23,8 @@ pub(super) enum Side {
     Stock,
     /// Weir.
     Weir,
+    /// Weir with the operators as code of its process, out of the source of the components.
+    Native,
 }
 
 /// The runs of a cell, warm-ups apart.
@@ -32,14 +38,14 @@ pub(super) struct Record {
 }
 
 impl Side {
-    pub(super) const ALL: [Self; 3] = [Self::Flink, Self::Stock, Self::Weir];
+    pub(super) const ALL: [Self; 4] = [Self::Flink, Self::Stock, Self::Weir, Self::Native];
 
     /// Whose results the oracle is asked for.
     pub(super) fn engine(self) -> Engine {
         match self {
             Self::Flink => Engine::Flink,
             Self::Stock => Engine::Stock,
-            Self::Weir => Engine::Weir,
+            Self::Weir | Self::Native => Engine::Weir,
         }
     }
 
@@ -49,6 +55,7 @@ impl Side {
             Self::Flink => "flink",
             Self::Stock => "flink_stock",
             Self::Weir => "weir",
+            Self::Native => "weir_native",
         }
     }
 }
@@ -59,6 +66,7 @@ impl fmt::Display for Side {
             Self::Flink => "Flink",
             Self::Stock => "Flink as it comes",
             Self::Weir => "Weir",
+            Self::Native => "Weir natively",
         })
     }
 }
@@ -116,6 +124,28 @@ impl Record {
         })
     }
 
+    /// What components add to the CPU time of a row, in nanoseconds and as a part of what it takes
+    /// natively.
+    pub(super) fn added(&self) -> Option<(f64, f64)> {
+        let sides = [Side::Weir, Side::Native];
+        let time = self.by_round(sides, |weir, native| weir.cost() - native.cost());
+        let share = self.by_round(sides, |weir, native| weir.cost() / native.cost() - 1.0);
+        time.zip(share)
+    }
+
+    /// Whether they add no more than they may; `None` where nothing is said, or measured.
+    pub(super) fn is_close_to_native(&self) -> Option<bool> {
+        let most = self.cell.most_added()?;
+        if self.failed.is_some() {
+            return Some(false);
+        }
+        let (time, share) = self.added()?;
+        Some(match most {
+            Added::Nanoseconds(most) => time <= most,
+            Added::Share(most) => share <= most,
+        })
+    }
+
     /// Whether what was to be reached was; `None` where nothing is to be, or nothing was compared.
     pub(super) fn is_reached(&self) -> Option<bool> {
         let goal = self.cell.goal()?;
@@ -136,6 +166,9 @@ impl Record {
             Some(format!("{side} {rate:.3} M rows/s, {cost:.0} ns"))
         });
         let mut words = figures.collect::<Vec<_>>().join("; ");
+        if let Some((time, share)) = self.added() {
+            words += &format!("; Wasm adds {time:.0} ns, {:.0} %", share * 100.0);
+        }
         if let Some(times) = self.times_rate() {
             words += &format!("; {times:.1} times Flink");
         }
@@ -158,6 +191,8 @@ impl Record {
             "times_rows_per_second_of_stock": self.times_stock(),
             "times_cpu_per_row": self.times_cost(),
             "to_be_reached": self.cell.goal(),
+            "wasm_adds_ns_per_row": self.added().map(|(time, _)| time),
+            "wasm_adds_share": self.added().map(|(_, share)| share),
             "failed": self.failed,
         });
         for (side, runs) in &self.runs {
@@ -194,7 +229,7 @@ impl Record {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::{super::check::Sum, *};
 
     /// A record of a cell, each run of a side being so many rows in a second.
@@ -237,6 +272,27 @@ mod tests {
     }
 
     #[test]
+    fn what_components_add_is_judged_by_what_was_said_of_the_cell() {
+        // A row costs 1.5 s divided by the number of rows.
+        let rates = |weir: &'static [u64]| -> [(Side, &'static [u64]); 2] {
+            [
+                (Side::Weir, weir),
+                (Side::Native, &[30_000_000, 30_000_000]),
+            ]
+        };
+        let close = record("count-1e3-heap-p1", &rates(&[15_000_000, 16_000_000]));
+        let (time, share) = close.added().unwrap();
+        assert!((time - 46.875).abs() < 1e-6 && (share - 0.9375).abs() < 1e-9);
+        assert_eq!(close.is_close_to_native(), Some(true));
+        let far = record("q1-heap-p1", &rates(&[15_000_000, 16_000_000]));
+        assert_eq!(far.is_close_to_native(), Some(false));
+        let unsaid = record("hop-heap-p1", &rates(&[15_000_000]));
+        assert_eq!(unsaid.is_close_to_native(), None);
+        let alone = record("q1-heap-p1", &[(Side::Weir, &[5])]);
+        assert_eq!((alone.added(), alone.is_close_to_native()), (None, None));
+    }
+
+    #[test]
     fn a_record_is_read_as_it_was_written() {
         let rates: [(Side, &[u64]); 3] = [
             (Side::Flink, &[10, 12]),
@@ -257,6 +313,3 @@ mod tests {
         assert_eq!(told, "there is no cell `q99-heap-p1`");
     }
 }
-
-#[cfg(test)]
-pub(super) use tests::record as record_for_tests;

@@ -52,6 +52,7 @@ pub(super) fn measure(
     };
     let job = Job {
         file: jobs.join(Micro::Count(keys).job_file()),
+        native: false,
         parallelism: 1,
         store,
         checkpoint_ms: Some(interval_ms),

@@ -39,8 +39,8 @@ impl Results {
                 "\n| workload | state | parallelism | checkpoints | Flink as it comes, rows/s \
                  | Flink, rows/s | ns CPU a row | Weir, rows/s | ns CPU a row \
                  | rows/s, Weir to Flink as it comes | rows/s, Weir to Flink \
-                 | CPU a row, Flink to Weir | to be reached |\n\
-                 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+                 | CPU a row, Flink to Weir | Wasm adds, CPU a row | to be reached |\n\
+                 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
             )?;
         }
         for record in &self.records {
@@ -95,6 +95,9 @@ fn write_row(out: &mut String, record: &Record) -> std::fmt::Result {
         (Some(goal), Some(true)) => format!("{goal:.0}: reached"),
         (Some(goal), Some(false)) => format!("{goal:.0}: not reached"),
     };
+    let added = record.added().map_or(String::new(), |(time, share)| {
+        format!("{time:.0} ns, {:.0} %", share * 100.0)
+    });
     let failed = record.failed.as_deref().map(in_a_cell);
     let reached = failed.map_or(reached, |why| format!("failed: {why}"));
     let state = match record.cell.workload.is_keyed() {
@@ -103,7 +106,7 @@ fn write_row(out: &mut String, record: &Record) -> std::fmt::Result {
     };
     writeln!(
         out,
-        "| {} | {state} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {reached} |",
+        "| {} | {state} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {added} | {reached} |",
         record.cell.workload.in_words(),
         setting.parallelism,
         if setting.checkpoints { "1 s" } else { "off" },
@@ -135,7 +138,7 @@ fn write_mean(out: &mut String, mean: &Mean) -> std::fmt::Result {
     writeln!(
         out,
         "| Nexmark, geometric mean of {queries} of {of} queries | heap | {parallelism} | off |  |  \
-         |  |  |  |  | **{times_rate:.1}** | {times_cost:.1} | {:.0}{reached} |",
+         |  |  |  |  | **{times_rate:.1}** | {times_cost:.1} |  | {:.0}{reached} |",
         Mean::GOAL
     )
 }
@@ -207,20 +210,20 @@ fn write_figure(out: &mut String, figure: &Figure) -> std::fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{beside::Kind, record::record_for_tests, saved::tests::results},
+        super::{beside::Kind, record::tests::record, saved::tests::results},
         *,
     };
 
     #[test]
     fn what_failed_stands_in_the_table_with_its_error() {
-        let mut record = record_for_tests("hop-heap-p1", &[(Side::Flink, &[1_000_000])]);
+        let mut record = record("hop-heap-p1", &[(Side::Flink, &[1_000_000])]);
         record.failed = Some("Weir, 5 rows: a | b\nand c".to_owned());
         let besides = vec![Beside {
             kind: Kind::Memory,
             found: Err("no memory".to_owned()),
         }];
         let table = results(vec![record], besides).table();
-        let row = "| passthrough over a hop |  | 1 | off |  | 1.000 M | 1500 |  |  |  |  |  | \
+        let row = "| passthrough over a hop |  | 1 | off |  | 1.000 M | 1500 |  |  |  |  |  |  | \
                    failed: Weir, 5 rows: a \\| b / and c |\n";
         assert!(table.contains(row), "{table}");
         assert!(
@@ -236,14 +239,14 @@ mod tests {
     #[test]
     fn the_queries_have_a_row_together() {
         let flink: (Side, &[u64]) = (Side::Flink, &[10]);
-        let records = ["q0-heap-p2", "q1-heap-p2"]
-            .map(|cell| record_for_tests(cell, &[flink, (Side::Weir, &[60])]));
+        let records =
+            ["q0-heap-p2", "q1-heap-p2"].map(|cell| record(cell, &[flink, (Side::Weir, &[60])]));
         let table = results(records.to_vec(), Vec::new()).table();
         let row = "| Nexmark, geometric mean of 2 of 14 queries | heap | 2 | off |  |  |  |  |  |  \
-                   | **6.0** | 6.0 | 5 |\n";
+                   | **6.0** | 6.0 |  | 5 |\n";
         assert!(table.contains(row), "{table}");
         assert!(
-            table.contains("Reached: 1 of 2; 1 not measured."),
+            table.contains("Reached: 1 of 3; 2 not measured."),
             "{table}"
         );
     }

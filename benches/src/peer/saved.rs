@@ -199,7 +199,7 @@ pub(super) mod tests {
     use super::{
         super::{
             beside::Kind,
-            record::{Side, record_for_tests},
+            record::{Side, tests::record},
         },
         *,
     };
@@ -215,7 +215,7 @@ pub(super) mod tests {
     }
 
     fn weir(cell: &str, rows: u64) -> Record {
-        record_for_tests(cell, &[(Side::Weir, &[rows])])
+        record(cell, &[(Side::Weir, &[rows])])
     }
 
     fn failed(kind: Kind) -> Beside {

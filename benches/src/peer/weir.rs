@@ -21,7 +21,7 @@ use weir_runtime::{
 };
 use weir_snapshot_store::LocalStore;
 
-use super::{check::Sum, tally::Tally};
+use super::{check::Sum, natives, tally::Tally};
 use crate::{
     backend::Store,
     clock::Passed,
@@ -33,6 +33,8 @@ use crate::{
 pub struct Job {
     /// The file.
     pub file: PathBuf,
+    /// Whether its operators run as code of this process, in the place of their components.
+    pub native: bool,
     /// How many subtasks each node has.
     pub parallelism: u32,
     /// What keeps its state.
@@ -122,6 +124,9 @@ fn deploy(job: &Job, ends: Ends, folder: &Path) -> Result<Deployment> {
     }
     sets.extend(job.sets.iter().cloned());
     let mut deployment = weir_host::deployment(&job.file, &sets, None)?;
+    if job.native {
+        natives::replace(&job.file, &sets, &mut deployment)?;
+    }
     let mut left: Vec<String> = deployment.sources.keys().map(ToString::to_string).collect();
     for (name, source) in ends.sources {
         left.retain(|other| other != name);
@@ -252,6 +257,7 @@ mod tests {
         fs::write(&file, text).unwrap();
         Job {
             file,
+            native: false,
             parallelism,
             store: Store::Heap,
             checkpoint_ms: (parallelism == 2).then_some(1),

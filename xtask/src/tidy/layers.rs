@@ -109,6 +109,7 @@ const NEEDS: [(&str, &[&str]); 27] = [
             "job-file",
         ],
     ),
+    ("native", &["model", "state", "operator"]),
     (
         "benches",
         &[
@@ -116,16 +117,18 @@ const NEEDS: [(&str, &[&str]); 27] = [
             "state",
             "checkpoint",
             "operator",
+            "operators",
             "formats",
             "graph",
             "component",
             "snapshot-store",
             "state-rocksdb",
             "runtime",
+            "job-file",
             "host",
+            "native",
         ],
     ),
-    ("native", &["model", "state", "operator"]),
     (
         "guard",
         &[
