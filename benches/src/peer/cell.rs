@@ -3,7 +3,7 @@
 
 use std::{fmt, path::Path, sync::Arc};
 
-use super::{micro::Micro, weir::Job, workload::Workload};
+use super::{alone::Alone, micro::Micro, weir::Job, workload::Workload};
 use crate::{backend::Store, nexmark::Query};
 
 /// How often a checkpoint is taken, where any are.
@@ -71,9 +71,10 @@ impl Setting {
 /// All workloads there are.
 #[must_use]
 pub fn workloads() -> Vec<Arc<dyn Workload>> {
+    let alone = Alone::ALL.map(|one| Arc::new(one) as Arc<dyn Workload>);
     let micro = Micro::ALL.map(|one| Arc::new(one) as Arc<dyn Workload>);
     let queries = Query::ALL.map(|one| Arc::new(one) as Arc<dyn Workload>);
-    micro.into_iter().chain(queries).collect()
+    alone.into_iter().chain(micro).chain(queries).collect()
 }
 
 impl Cell {

@@ -17,7 +17,6 @@ use super::{
     saved::Results,
 };
 use crate::{
-    backend::Store,
     error::{Error, Result},
     machine::{self, Machine},
 };
@@ -159,8 +158,8 @@ fn run(options: &Options) -> Result<()> {
 fn verify(cells: &[Cell], jobs: &Path) -> Result<()> {
     let mut failed = Vec::new();
     for cell in cells {
-        // What keeps the state is the same for both.
-        let natively = cell.setting.store == Store::Heap;
+        // State, channels and checkpoints are the same for both.
+        let natively = cell.setting == Setting::plain(1);
         for native in [Some(false), natively.then_some(true)]
             .into_iter()
             .flatten()

@@ -5,6 +5,7 @@
 //! it only its two ends: a source that makes its rows from their numbers ([`made`]) and a sink that
 //! checks what comes out ([`drain`]).
 
+pub mod alone;
 mod bench;
 mod beside;
 pub mod cell;

@@ -32,6 +32,8 @@ public final class Micro {
   /** Null if there is none of this name. */
   public static Workload named(String name) {
     return switch (name) {
+      case "source" -> run -> run.sink(
+          run.source(maker(run, Values.NUMBER, 1_000), run.type(Row.TYPE), Metered.SINK), Metered.SINK);
       case "chained" -> run -> passthrough(run, false);
       case "hop" -> run -> passthrough(run, true);
       case "count" -> run -> keyed(run, Values.NUMBER, 1_000, new Count(), Metered.SINK);
