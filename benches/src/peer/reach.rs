@@ -257,7 +257,8 @@ fn added(records: &[Record]) -> Vec<Line> {
     of.into_iter().filter_map(line).collect()
 }
 
-fn means(records: &[Record]) -> Vec<Mean> {
+/// The geometric means of the queries that were compared.
+pub(super) fn means(records: &[Record]) -> Vec<Mean> {
     let all = Cell::all();
     let mean = |parallelism: u32| {
         let is_asked = |cell: &Cell| cell.is_query() && cell.setting == Setting::plain(parallelism);
