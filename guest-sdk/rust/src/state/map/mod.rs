@@ -124,7 +124,8 @@ impl<K: MapKey, V: StateCodec> Map<K, V> {
     /// As for [`Value`](crate::Value).
     pub fn clear(&mut self) -> Result<()> {
         let key = self.enter()?;
-        for entry in self.table.indices_of_key(key) {
+        let met: Vec<usize> = self.table.of_key(key).collect();
+        for entry in met {
             self.replace(
                 entry,
                 Content {
@@ -148,8 +149,9 @@ impl<K: MapKey, V: StateCodec> Map<K, V> {
         let key = self.enter()?;
         let mut written = Vec::new();
         for entry in self.table.of_key(key) {
-            if entry.content.status == Status::Dirty {
-                let value = entry.content.value.as_ref();
+            let content = &self.table.entries[entry].content;
+            if content.status == Status::Dirty {
+                let value = content.value.as_ref();
                 let value = value.map(|value| {
                     let mut out = Vec::new();
                     value.encode(&mut out).map(|()| out)
@@ -173,7 +175,7 @@ impl<K: MapKey, V: StateCodec> Map<K, V> {
     /// As [`get`](Self::get).
     pub fn is_empty(&mut self) -> Result<bool> {
         let key = self.enter()?;
-        let is_there = |entry: &table::Entry<V>| entry.content.value.is_some();
+        let is_there = |entry: usize| self.table.entries[entry].content.value.is_some();
         if self.table.of_key(key).any(is_there) {
             return Ok(false);
         }
@@ -191,7 +193,7 @@ impl<K: MapKey, V: StateCodec> Map<K, V> {
         let key = binding.key_to_name()?;
         self.begin();
         let met = self.table.entries.len();
-        let entry = self.table.find(key, |out| map_key.encode_key(out));
+        let entry = self.table.find(key, |out| map_key.encode_key(out))?;
         if entry == met {
             self.named.push(entry);
         }
@@ -221,12 +223,12 @@ impl<K: MapKey, V: StateCodec> Map<K, V> {
 
     fn find(&mut self, map_key: impl AsMapKey<K>) -> Result<usize> {
         let key = self.enter()?;
-        Ok(self.table.find(key, |out| map_key.encode_key(out)))
+        self.table.find(key, |out| map_key.encode_key(out))
     }
 
     /// Learns an entry, and with it all entries that were named.
     fn read(&mut self, entry: usize) -> Result<()> {
-        if self.cleared[self.table.entries[entry].key as usize] {
+        if self.cleared[self.table.key(entry) as usize] {
             // In the journal, because the row that cleared the map may fail.
             self.replace(
                 entry,
@@ -240,8 +242,8 @@ impl<K: MapKey, V: StateCodec> Map<K, V> {
         let mut asked = mem::take(&mut self.named);
         // Of a map that is cleared nothing may come back, though the host still has it.
         asked.retain(|index| {
-            let entry = &self.table.entries[*index];
-            entry.content.status == Status::Stored && !self.cleared[entry.key as usize]
+            self.table.entries[*index].content.status == Status::Stored
+                && !self.cleared[self.table.key(*index) as usize]
         });
         if !asked.contains(&entry) {
             asked.push(entry);
@@ -265,12 +267,17 @@ impl<K: MapKey, V: StateCodec> Map<K, V> {
 
     fn ask(&self, entries: &[usize]) -> Result<OptionalColumn> {
         let binding = self.binding.as_ref().ok_or_else(undeclared)?;
+        let is_all = entries.len() == self.table.entries.len()
+            && entries.iter().enumerate().all(|(at, entry)| at == *entry);
+        if is_all {
+            let (keys, map_keys) = self.table.columns();
+            return Ok(binding.call.host.map_get(binding.index, keys, map_keys));
+        }
         let mut keys = Vec::with_capacity(entries.len());
         let mut map_keys = column::with_room(entries.len(), 0);
         for index in entries {
-            let entry = &self.table.entries[*index];
-            keys.push(entry.key);
-            column::push(&mut map_keys, self.table.map_key(entry))?;
+            keys.push(self.table.key(*index));
+            column::push(&mut map_keys, self.table.map_key(*index))?;
         }
         Ok(binding.call.host.map_get(binding.index, &keys, &map_keys))
     }
@@ -353,17 +360,14 @@ impl<K: MapKey, V: StateCodec> Handle for Map<K, V> {
         if !cleared.is_empty() {
             host.map_clear(binding.index, &cleared);
         }
-        let dirty = self
-            .table
-            .entries
-            .iter()
-            .filter(|e| e.content.status == Status::Dirty);
+        let entries = self.table.entries.iter().enumerate();
+        let dirty = entries.filter(|(_, entry)| entry.content.status == Status::Dirty);
         let mut keys = Vec::new();
         let mut map_keys = column::with_room(0, 0);
         let mut values = column::optional_with_room(0);
-        for entry in dirty {
-            keys.push(entry.key);
-            column::push(&mut map_keys, self.table.map_key(entry))?;
+        for (index, entry) in dirty {
+            keys.push(self.table.key(index));
+            column::push(&mut map_keys, self.table.map_key(index))?;
             column::push_optional(&mut values, entry.content.value.as_ref(), V::encode)?;
         }
         if !keys.is_empty() {

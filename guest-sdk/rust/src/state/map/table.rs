@@ -1,18 +1,20 @@
 //! The entries of a map state that a call has met: dense, found by key index and map key, and
 //! chained by key index.
 //!
-//! The bytes of all map keys stand end to end in one buffer. Table and buffer are reused between
-//! calls, so that meeting an entry allocates nothing once they have grown.
+//! The keys and map keys of all entries are columns, as the host is asked for them. They and the table
+//! are reused between calls, so that meeting an entry allocates nothing once they have grown.
 
-use std::ops::Range;
+use std::mem;
 
-/// One entry: whose it is, its map key, and what is known of its value.
+use crate::bindings::weir::operator::data::BytesColumn;
+use crate::column;
+use crate::error::Result;
+
+/// One entry: what is known of its value.
 pub(super) struct Entry<V> {
-    pub(super) key: u32,
-    map_key: Range<usize>,
     pub(super) content: Content<V>,
-    /// The entry of the same key that was met before this one.
-    before: Option<u32>,
+    /// The entry of the same key that was met before this one, plus one; or 0.
+    before: u32,
 }
 
 /// What is known of an entry.
@@ -34,11 +36,15 @@ pub(super) enum Status {
 
 pub(super) struct Table<V> {
     pub(super) entries: Vec<Entry<V>>,
-    map_keys: Vec<u8>,
-    /// The last entry met of each distinct key of the call.
-    last: Vec<Option<u32>>,
+    /// Whose each entry is.
+    keys: Vec<u32>,
+    map_keys: BytesColumn,
+    /// The last entry met of each distinct key of the call, plus one; or 0.
+    last: Vec<u32>,
     /// Index of an entry plus one, or 0; a power of two long, at most half full.
     buckets: Vec<u32>,
+    /// The entry behind the one that was found last: rows look up what they named, in order.
+    next: usize,
 }
 
 const BUCKETS_MIN: usize = 64;
@@ -47,9 +53,11 @@ impl<V> Default for Table<V> {
     fn default() -> Self {
         Self {
             entries: Vec::new(),
-            map_keys: Vec::new(),
+            keys: Vec::new(),
+            map_keys: column::with_room(0, 0),
             last: Vec::new(),
             buckets: Vec::new(),
+            next: 0,
         }
     }
 }
@@ -58,71 +66,107 @@ impl<V> Table<V> {
     /// Forgets all entries; from here on there are so many distinct keys.
     pub(super) fn begin(&mut self, keys: u32) {
         self.entries.clear();
-        self.map_keys.clear();
+        self.keys.clear();
+        self.map_keys.bytes.clear();
+        self.map_keys.ends.clear();
         self.last.clear();
-        self.last.resize(keys as usize, None);
+        self.last.resize(keys as usize, 0);
         self.buckets.fill(0);
+        self.next = 0;
     }
 
     /// The entry with the map key that `write` appends; a new one is `Stored`.
-    pub(super) fn find(&mut self, key: u32, write: impl FnOnce(&mut Vec<u8>)) -> usize {
+    ///
+    /// # Errors
+    /// If the map keys of a call are too much for a column.
+    #[inline]
+    pub(super) fn find(&mut self, key: u32, write: impl FnOnce(&mut Vec<u8>)) -> Result<usize> {
+        let start = self.map_keys.bytes.len();
+        write(&mut self.map_keys.bytes);
+        let found = if self.is(self.next, key, start) {
+            self.map_keys.bytes.truncate(start);
+            self.next
+        } else {
+            self.find_appended(key, start)?
+        };
+        // The rows begin anew behind the last one.
+        self.next = if found + 1 == self.entries.len() {
+            0
+        } else {
+            found + 1
+        };
+        Ok(found)
+    }
+
+    /// The entry with the map key that begins at `start`, behind all others, which is taken away
+    /// again if there is one.
+    fn find_appended(&mut self, key: u32, start: usize) -> Result<usize> {
         if self.buckets.len() <= self.entries.len() * 2 {
             self.grow();
         }
-        let start = self.map_keys.len();
-        write(&mut self.map_keys);
-        let wanted = &self.map_keys[start..];
         let mask = self.buckets.len() - 1;
-        let mut bucket = hash(key, wanted) as usize & mask;
+        let mut bucket = hash(key, &self.map_keys.bytes[start..]) as usize & mask;
         while let Some(found) = (self.buckets[bucket] as usize).checked_sub(1) {
-            let entry = &self.entries[found];
-            if entry.key == key && &self.map_keys[entry.map_key.clone()] == wanted {
-                self.map_keys.truncate(start);
-                return found;
+            if self.is(found, key, start) {
+                self.map_keys.bytes.truncate(start);
+                return Ok(found);
             }
             bucket = (bucket + 1) & mask;
         }
-        let map_key = start..self.map_keys.len();
+        column::end_row(&mut self.map_keys)?;
         let content = Content {
             status: Status::Stored,
             value: None,
         };
         let index = self.entries.len() as u32;
-        let before = self.last[key as usize].replace(index);
-        self.entries.push(Entry {
-            key,
-            map_key,
-            content,
-            before,
-        });
+        let before = mem::replace(&mut self.last[key as usize], index + 1);
+        self.entries.push(Entry { content, before });
+        self.keys.push(key);
         self.buckets[bucket] = index + 1;
-        index as usize
+        Ok(index as usize)
+    }
+
+    /// Whether there is such an entry, and it has this key and the map key that begins at `start`.
+    #[inline]
+    fn is(&self, entry: usize, key: u32, start: usize) -> bool {
+        self.keys.get(entry) == Some(&key)
+            && same(self.map_key(entry), &self.map_keys.bytes[start..])
     }
 
     /// The entries met of a key, the last first.
-    pub(super) fn of_key(&self, key: u32) -> impl Iterator<Item = &Entry<V>> {
-        let entry = |index: u32| &self.entries[index as usize];
-        let last = self.last[key as usize].map(entry);
-        std::iter::successors(last, move |after| after.before.map(entry))
+    pub(super) fn of_key(&self, key: u32) -> impl Iterator<Item = usize> {
+        let entry = |plus_one: u32| (plus_one as usize).checked_sub(1);
+        let last = entry(self.last[key as usize]);
+        std::iter::successors(last, move |after| entry(self.entries[*after].before))
     }
 
-    /// The index of each entry met of a key, the last first.
-    pub(super) fn indices_of_key(&self, key: u32) -> Vec<usize> {
-        let before = |index: &u32| self.entries[*index as usize].before;
-        let indices = std::iter::successors(self.last[key as usize], before);
-        indices.map(|index| index as usize).collect()
+    /// The key of an entry.
+    #[inline]
+    pub(super) fn key(&self, entry: usize) -> u32 {
+        self.keys[entry]
     }
 
-    pub(super) fn map_key(&self, entry: &Entry<V>) -> &[u8] {
-        &self.map_keys[entry.map_key.clone()]
+    /// The map key of an entry.
+    #[inline]
+    pub(super) fn map_key(&self, entry: usize) -> &[u8] {
+        let start = match entry.checked_sub(1) {
+            None => 0,
+            Some(before) => self.map_keys.ends[before] as usize,
+        };
+        &self.map_keys.bytes[start..self.map_keys.ends[entry] as usize]
+    }
+
+    /// The keys and map keys of all entries.
+    pub(super) fn columns(&self) -> (&[u32], &BytesColumn) {
+        (&self.keys, &self.map_keys)
     }
 
     fn grow(&mut self) {
         let length = (self.buckets.len() * 2).max(BUCKETS_MIN);
         self.buckets.clear();
         self.buckets.resize(length, 0);
-        for (index, entry) in self.entries.iter().enumerate() {
-            let hash = hash(entry.key, &self.map_keys[entry.map_key.clone()]);
+        for index in 0..self.entries.len() {
+            let hash = hash(self.keys[index], self.map_key(index));
             let mut bucket = hash as usize & (length - 1);
             while self.buckets[bucket] != 0 {
                 bucket = (bucket + 1) & (length - 1);
@@ -134,16 +178,31 @@ impl<V> Table<V> {
 
 /// Multiply and rotate over words of eight bytes. Only a cache depends on it: a caller that makes
 /// keys collide slows its own call down, and the host bounds the time of a call.
+#[inline]
 fn hash(key: u32, map_key: &[u8]) -> u64 {
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
     let mix = |state: u64, word: u64| (state.rotate_left(26) ^ word).wrapping_mul(FACTOR);
     let mut state = mix(map_key.len() as u64, u64::from(key));
-    for chunk in map_key.chunks(8) {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        state = mix(state, u64::from_le_bytes(word));
+    let (words, rest) = map_key.as_chunks::<8>();
+    for word in words {
+        state = mix(state, u64::from_le_bytes(*word));
+    }
+    if !rest.is_empty() {
+        let word = rest.iter().rev();
+        let word = word.fold(0, |word, byte| word << 8 | u64::from(*byte));
+        state = mix(state, word);
     }
     state ^ (state >> 32)
+}
+
+/// Map keys are short: they are compared in line.
+#[inline]
+fn same(left: &[u8], right: &[u8]) -> bool {
+    let ((left_words, left_rest), (right_words, right_rest)) =
+        (left.as_chunks::<8>(), right.as_chunks::<8>());
+    left.len() == right.len()
+        && left_words.iter().zip(right_words).all(|(l, r)| l == r)
+        && left_rest.iter().zip(right_rest).all(|(l, r)| l == r)
 }
 
 #[cfg(test)]
@@ -151,7 +210,8 @@ mod tests {
     use super::*;
 
     fn find(table: &mut Table<()>, key: u32, map_key: &[u8]) -> usize {
-        table.find(key, |out| out.extend_from_slice(map_key))
+        let found = table.find(key, |out| out.extend_from_slice(map_key));
+        found.unwrap()
     }
 
     #[test]
@@ -163,10 +223,30 @@ mod tests {
                 let map_key = (number / 2).to_be_bytes();
                 let found = find(&mut table, number % 2, &map_key);
                 assert_eq!(found, number as usize, "round {round}");
-                assert_eq!(table.map_key(&table.entries[found]), map_key);
+                assert_eq!(table.map_key(found), map_key);
+                assert_eq!(table.key(found), number % 2);
             }
         }
         assert_eq!(table.entries.len(), 1000);
+    }
+
+    #[test]
+    fn entries_are_found_in_any_order() {
+        let mut table = Table::default();
+        table.begin(3);
+        let met = [(0, "one"), (1, "a long map key"), (0, "two"), (2, "one")];
+        for (at, (key, map_key)) in met.into_iter().enumerate() {
+            assert_eq!(find(&mut table, key, map_key.as_bytes()), at);
+        }
+        for at in [0, 1, 2, 3, 0, 2, 3, 3, 1, 0, 0, 1, 3] {
+            let (key, map_key) = met[at];
+            assert_eq!(find(&mut table, key, map_key.as_bytes()), at);
+        }
+        let (keys, map_keys) = table.columns();
+        assert_eq!(
+            (keys, &map_keys.ends[..]),
+            (&[0, 1, 0, 2][..], &[3, 17, 20, 23][..])
+        );
     }
 
     #[test]
@@ -179,9 +259,9 @@ mod tests {
         assert_eq!((a, b, c), (0, 1, 2));
         let of_key: Vec<_> = table.of_key(0).map(|entry| table.map_key(entry)).collect();
         assert_eq!(of_key, [&b"\0"[..], b""]);
-        assert_eq!(table.indices_of_key(0), [1, 0]);
+        assert_eq!(table.of_key(0).collect::<Vec<_>>(), [1, 0]);
         table.begin(2);
         assert_eq!(find(&mut table, 1, b""), 0);
-        assert!(table.indices_of_key(0).is_empty());
+        assert_eq!(table.of_key(0).count(), 0);
     }
 }
