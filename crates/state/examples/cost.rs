@@ -194,11 +194,17 @@ fn maps(keys: u64) -> Result<(), Failure> {
     const ENTRIES: u64 = 10;
     let mut state = new_state()?;
     let mut random = 1;
-    let all: Vec<u64> = (0..keys * ENTRIES).collect();
-    for some in all.chunks(ROWS) {
-        let batch = Pairs::of(some.iter().map(|n| (n / ENTRIES, n % ENTRIES)));
-        batch.put(&mut state, Some(b""))?;
-    }
+    let mut all: Vec<u64> = (0..keys * ENTRIES).collect();
+    all.sort_unstable_by_key(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let all = all.chunks(ROWS).map(|some| {
+        let mut pairs: Vec<(u64, u64)> = some.iter().map(|n| (n / ENTRIES, n % ENTRIES)).collect();
+        pairs.sort_unstable();
+        Pairs::of(pairs.into_iter())
+    });
+    let all: Vec<Pairs> = all.collect();
+    let what = format!("maps of {ENTRIES} entries of {keys} keys");
+    let new = sample_pairs(&all, |batch| batch.put(&mut state, Some(b"")))?;
+    println!("{what}, put a new one: {new:.1} ns");
     let batches: Vec<Pairs> = (0..2000)
         .map(|_| {
             let mut pair = || (next(&mut random) % keys, next(&mut random) % ENTRIES);
@@ -209,7 +215,6 @@ fn maps(keys: u64) -> Result<(), Failure> {
             Pairs::of(pairs.into_iter())
         })
         .collect();
-    let what = format!("maps of {ENTRIES} entries of {keys} keys");
     let get = sample_pairs(&batches, |batch| batch.get(&mut state))?;
     println!("{what}, get an entry: {get:.1} ns");
     let put = sample_pairs(&batches, |batch| batch.put(&mut state, Some(b"")))?;

@@ -283,10 +283,7 @@ pub(super) fn write(
             false
         }
         None if run.len() <= MAX_INLINE && replace => segment.put(hash, group.0, key, tagged),
-        None if run.len() <= MAX_INLINE => {
-            segment.begin(hash, group.0, key, tagged);
-            true
-        }
+        None if run.len() <= MAX_INLINE => segment.put_growing(hash, group.0, key, tagged),
         None => {
             let mut list = ListChunks::default();
             list.append(run, epoch);

@@ -320,7 +320,11 @@ pub(super) fn put(
     let run = old.map_or(&[][..], |at| segment.value(at));
     let new = splice(run, entry.0, Some(entry.1), scratch);
     if scratch.len() <= MAX_INLINE {
-        segment.put(hash, group.0, key, scratch);
+        if new {
+            segment.put_growing(hash, group.0, key, scratch);
+        } else {
+            segment.put(hash, group.0, key, scratch);
+        }
     } else {
         let mut map = MapChunks::new(epoch);
         for (map_key, value) in run_of(scratch) {

@@ -32,7 +32,7 @@ const MIN_GARBAGE: usize = 512;
 /// An index of this many cells is kept whatever is removed: it is as small as a few records.
 const MIN_INDEX: usize = 64;
 
-/// A value that will be appended to gets room for as much again, and for so many bytes at most.
+/// A value that grows gets room for as much again, and for so many bytes at most.
 const MAX_ROOM: usize = 32;
 
 /// How far from its beginning a record is touched once more: header, key and value of most end in
@@ -216,14 +216,34 @@ impl Segment {
     /// Inserts or replaces a value; gives back whether it is new.
     #[inline]
     pub(super) fn put(&mut self, hash: u64, group: u16, key: &[u8], value: &[u8]) -> bool {
+        self.put_with_room(hash, group, key, value, value.len())
+    }
+
+    /// The same of an inline value that will most likely grow.
+    pub(super) fn put_growing(&mut self, hash: u64, group: u16, key: &[u8], value: &[u8]) -> bool {
+        let room = value.len() + value.len().min(MAX_ROOM);
+        self.put_with_room(hash, group, key, value, room)
+    }
+
+    /// The same with room for a value of `room` bytes, where the record has to be made or moved.
+    #[inline]
+    fn put_with_room(
+        &mut self,
+        hash: u64,
+        group: u16,
+        key: &[u8],
+        value: &[u8],
+        room: usize,
+    ) -> bool {
         match self.find_cell(tag_of(hash), key) {
             Some(cell) => {
                 self.release(At(self.index[cell].at));
-                self.replace(cell, value);
+                self.replace(cell, value, room);
                 false
             }
             None => {
-                self.insert(hash, group, self.epoch as u8, key, value);
+                let mark = self.epoch as u8;
+                self.insert_with_room(hash, group, mark, key, value, room);
                 true
             }
         }
@@ -282,12 +302,6 @@ impl Segment {
             record::set_mark(&mut self.arena, at.byte(), self.epoch as u8);
         }
         fits
-    }
-
-    /// Inserts an inline value that will be appended to, where the key has none.
-    pub(super) fn begin(&mut self, hash: u64, group: u16, key: &[u8], value: &[u8]) {
-        let room = value.len() + value.len().min(MAX_ROOM);
-        self.insert_with_room(hash, group, self.epoch as u8, key, value, room);
     }
 
     /// Appends `bytes` to a value where it is, if it is inline, does not become longer than `most`,
@@ -424,16 +438,16 @@ impl Segment {
         self.live += 1;
     }
 
-    /// Writes another value to the record of `cell`.
+    /// Writes another value to the record of `cell`, with room for `room` bytes if it has to move.
     #[inline]
-    fn replace(&mut self, cell: usize, value: &[u8]) {
+    fn replace(&mut self, cell: usize, value: &[u8], room: usize) {
         let at = At(self.index[cell].at).byte();
         if record::fits(&self.arena, at, value.len()) {
             record::set_value(&mut self.arena, at, value);
             record::set_mark(&mut self.arena, at, self.epoch as u8);
         } else {
             record::set_value(&mut self.arena, at, &[]);
-            self.relocate(cell, value.len());
+            self.relocate(cell, room);
             let at = At(self.index[cell].at).byte();
             record::set_value(&mut self.arena, at, value);
             record::set_mark(&mut self.arena, at, self.epoch as u8);
