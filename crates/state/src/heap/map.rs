@@ -138,8 +138,8 @@ impl<'a> Place<'a> {
     }
 }
 
-/// How many bytes of a run the entries take whose map keys are less than a number, as far as all map
-/// keys are numbers and all values short: most maps are such, and nothing is called for them.
+/// How many bytes of a run the entries take whose map keys are less than a number, as far as all
+/// map keys are numbers and all values short: most maps are such, and nothing is called for them.
 #[inline]
 fn pass_numbers(number: u64, body: &[u8]) -> usize {
     let mut passed = 0;

@@ -291,8 +291,8 @@ impl Segment {
         new
     }
 
-    /// Replaces a part of an inline value by `bytes` where it is, if there is room; gives back whether
-    /// there was.
+    /// Replaces a part of an inline value by `bytes` where it is, if there is room; gives back
+    /// whether there was.
     #[inline]
     pub(super) fn splice_at(&mut self, at: At, part: Range<usize>, bytes: &[u8]) -> bool {
         let len = self.value(at).len() - part.len() + bytes.len();

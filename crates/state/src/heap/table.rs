@@ -228,9 +228,9 @@ impl Table {
         Some((segment, probe.at))
     }
 
-    /// Changes the segment of the key at this position of the column that was looked for last, if no
-    /// snapshot holds it, and the key was found. `write` moves no record, and says whether it has
-    /// written; then the position is [`is_written`](Probed::is_written). Gives back the same.
+    /// Changes the segment of the key at this position of the column that was looked for last, if
+    /// no snapshot holds it, and the key was found. `write` moves no record, and says whether it
+    /// has written; then the position is [`is_written`](Probed::is_written). Gives back the same.
     #[inline]
     pub(super) fn write_in_place(
         &mut self,

@@ -2,9 +2,9 @@
 //!
 //! The keys of a batch are numbered as its rows first meet them, so who reads the state of one key
 //! most likely reads that of the keys behind it next. An operator that reads it for few rows must
-//! not be sent it for all, though: the window grows while the imports that are saved by it are worth
-//! more than what was sent and not looked at, and shrinks otherwise. It shapes the imports of a call,
-//! and nothing else.
+//! not be sent it for all, though: the window grows while the imports that are saved by it are
+//! worth more than what was sent and not looked at, and shrinks otherwise. It shapes the imports of
+//! a call, and nothing else.
 
 use std::ops::Range;
 

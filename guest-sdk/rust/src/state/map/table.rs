@@ -1,8 +1,8 @@
 //! The entries of a map state that a call has met: dense, found by key index and map key, and
 //! chained by key index.
 //!
-//! The keys and map keys of all entries are columns, as the host is asked for them. They and the table
-//! are reused between calls, so that meeting an entry allocates nothing once they have grown.
+//! The keys and map keys of all entries are columns, as the host is asked for them. They and the
+//! table are reused between calls, so that meeting an entry allocates nothing once they have grown.
 
 use std::mem;
 
