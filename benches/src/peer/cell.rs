@@ -49,12 +49,12 @@ impl Setting {
         }
     }
 
-    /// In databases, without checkpoints, at parallelism 1.
+    /// The same in databases.
     #[must_use]
-    pub fn on_disk() -> Self {
+    pub fn on_disk(self) -> Self {
         Self {
             store: Store::RocksDb,
-            ..Self::plain(1)
+            ..self
         }
     }
 

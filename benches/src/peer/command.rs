@@ -258,10 +258,10 @@ fn ways() -> Vec<Cell> {
     for workload in workloads() {
         let mut settings = vec![Setting::plain(1), Setting::plain(2).saved()];
         if workload.is_keyed() {
-            settings.push(Setting::on_disk().saved());
+            settings.push(Setting::plain(1).on_disk().saved());
             settings.push(Setting {
                 parallelism: 2,
-                ..Setting::on_disk()
+                ..Setting::plain(1).on_disk()
             });
         }
         ways.extend(settings.into_iter().map(|setting| Cell {

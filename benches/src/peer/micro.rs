@@ -301,13 +301,14 @@ impl Workload for Micro {
 
     fn settings(&self) -> Vec<Setting> {
         let mut settings = vec![Setting::plain(1), Setting::plain(2)];
+        let on_disk: Vec<Setting> = settings.iter().map(|one| one.on_disk()).collect();
         match self {
             Self::Count(_) => {
-                settings.push(Setting::on_disk());
+                settings.extend(on_disk);
                 let saved: Vec<Setting> = settings.iter().map(|one| one.saved()).collect();
                 settings.extend(saved);
             }
-            Self::Dedupe | Self::List | Self::Window => settings.push(Setting::on_disk()),
+            Self::Dedupe | Self::List | Self::Window => settings.extend(on_disk),
             // Of the sliding one Flink writes a row to 60 windows; in RocksDB that is some thousand
             // rows a second, less than the end of a run has to do.
             Self::Chained | Self::Hop | Self::Sliding | Self::Broadcast => {}

@@ -16,7 +16,7 @@ use weir_window::{Panes, Window};
 
 use super::{
     WindowOperator, WindowStates, broken,
-    call::bytes_of,
+    call::{Slot, bytes_of},
     execute::{Results, refused},
     plan::Plan,
 };
@@ -147,9 +147,8 @@ impl WindowOperator {
         }
         for at in 0..held.places.len() {
             if held.is_changed[at] && !held.was_there[at] {
-                let slot = &plan.call.slots()[at];
-                let (key, pane) = (slot.key, slot.window);
-                self.await_windows(&mut plan, panes, key, pane);
+                let &Slot { key, window, .. } = &plan.call.slots()[at];
+                self.await_windows(&mut plan, panes, key, window);
             }
         }
         Ok((plan, held.keep(cx)?))
