@@ -2,7 +2,9 @@
 //! those of some categories and states. Bids go to the main output, the others to `auctions` and
 //! `persons`.
 //!
-//!     config: { bids: [auction, price], auctions: [id, seller], categories: [10] }
+//! ```yaml
+//! config: { bids: [auction, price], auctions: [id, seller], categories: [10] }
+//! ```
 //!
 //! Fields are copied as they are, numbers first, then texts.
 
