@@ -9,6 +9,7 @@ mod aggregating;
 mod ahead;
 mod broadcast;
 mod cells;
+mod hash;
 mod list;
 mod map;
 mod operator_list;

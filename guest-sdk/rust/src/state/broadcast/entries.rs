@@ -4,10 +4,11 @@
 
 use std::collections::btree_map::{BTreeMap, Values};
 use std::collections::hash_map::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
 use super::Entry;
+use crate::state::hash::Words;
 
 pub(super) struct Entries<K, V> {
     order: BTreeMap<Arc<[u8]>, u32>,
@@ -126,41 +127,6 @@ impl<'a, K, V> Iterator for Iter<'a, K, V> {
     fn next(&mut self) -> Option<Self::Item> {
         let number = *self.order.next()?;
         self.entries.get(number as usize)?.as_ref()
-    }
-}
-
-/// Multiply and rotate over words of eight bytes. Who makes keys collide slows down an instance of
-/// its own operator.
-#[derive(Default)]
-struct Words(u64);
-
-impl Words {
-    fn add(&mut self, word: u64) {
-        const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-        self.0 = (self.0.rotate_left(26) ^ word).wrapping_mul(FACTOR);
-    }
-}
-
-impl Hasher for Words {
-    fn write(&mut self, bytes: &[u8]) {
-        let (words, rest) = bytes.as_chunks();
-        words
-            .iter()
-            .for_each(|word| self.add(u64::from_le_bytes(*word)));
-        if !rest.is_empty() {
-            let mut word = [0; 8];
-            word[..rest.len()].copy_from_slice(rest);
-            self.add(u64::from_le_bytes(word));
-        }
-    }
-
-    fn write_usize(&mut self, number: usize) {
-        self.add(number as u64);
-    }
-
-    /// The table takes its bits from both ends.
-    fn finish(&self) -> u64 {
-        self.0 ^ (self.0 >> 32)
     }
 }
 

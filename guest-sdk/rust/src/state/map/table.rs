@@ -4,11 +4,13 @@
 //! The keys and map keys of all entries are columns, as the host is asked for them. They and the
 //! table are reused between calls, so that meeting an entry allocates nothing once they have grown.
 
+use std::hash::Hasher;
 use std::mem;
 
 use crate::bindings::weir::operator::data::BytesColumn;
 use crate::column;
 use crate::error::Result;
+use crate::state::hash::Words;
 
 /// One entry: what is known of its value.
 pub(super) struct Entry<V> {
@@ -176,23 +178,11 @@ impl<V> Table<V> {
     }
 }
 
-/// Multiply and rotate over words of eight bytes. Only a cache depends on it: a caller that makes
-/// keys collide slows its own call down, and the host bounds the time of a call.
 #[inline]
 fn hash(key: u32, map_key: &[u8]) -> u64 {
-    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mix = |state: u64, word: u64| (state.rotate_left(26) ^ word).wrapping_mul(FACTOR);
-    let mut state = mix(map_key.len() as u64, u64::from(key));
-    let (words, rest) = map_key.as_chunks::<8>();
-    for word in words {
-        state = mix(state, u64::from_le_bytes(*word));
-    }
-    if !rest.is_empty() {
-        let word = rest.iter().rev();
-        let word = word.fold(0, |word, byte| word << 8 | u64::from(*byte));
-        state = mix(state, word);
-    }
-    state ^ (state >> 32)
+    let mut hash = Words::of(u64::from(key));
+    hash.write(map_key);
+    hash.finish()
 }
 
 /// Map keys are short: they are compared in line.
