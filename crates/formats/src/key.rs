@@ -211,6 +211,27 @@ impl BytesKey {
         Self { offset, length }
     }
 
+    /// Selects keys of which `push` appends length and bytes.
+    #[inline]
+    fn select_with(
+        self,
+        values: ColumnView<'_>,
+        keys: &mut Column,
+        bad: &mut Vec<BadKey>,
+        push: impl Fn(&[u8], &mut Vec<u8>),
+    ) {
+        let end = self.offset + self.length;
+        for (row, value) in (0..).zip(values.iter()) {
+            match value.get(self.offset..end) {
+                Some(part) => keys.push_with(|out| push(part, out)),
+                None => {
+                    keys.push(b"");
+                    bad.push(self.bad(row, value));
+                }
+            }
+        }
+    }
+
     #[cold]
     fn bad(self, row: u32, value: &[u8]) -> BadKey {
         let (first, last) = (self.offset, self.offset + self.length - 1);
@@ -224,23 +245,31 @@ impl KeySelector for BytesKey {
     fn select(&self, values: ColumnView<'_>, keys: &mut Column, bad: &mut Vec<BadKey>) {
         let mut length = Vec::new();
         write_uvarint(self.length, &mut length);
-        let end = self.offset + self.length;
-        for (row, value) in (0..).zip(values.iter()) {
-            match value.get(self.offset..end) {
-                Some(part) => keys.push_with(|out| {
-                    out.extend_from_slice(&length);
-                    out.extend_from_slice(part);
-                }),
-                None => {
-                    keys.push(b"");
-                    bad.push(self.bad(row, value));
-                }
-            }
+        // Numbers are the most frequent keys: they are copied in line, length and all.
+        match self.length {
+            4 => self.select_with(values, keys, bad, push_number::<4>),
+            8 => self.select_with(values, keys, bad, push_number::<8>),
+            16 => self.select_with(values, keys, bad, push_number::<16>),
+            _ => self.select_with(values, keys, bad, |part, out| {
+                out.extend_from_slice(&length);
+                out.extend_from_slice(part);
+            }),
         }
     }
 
     fn describe(&self) -> String {
         format!("bytes {} to {}", self.offset, self.offset + self.length - 1)
+    }
+}
+
+/// Appends a part of `N` bytes, less than 128, behind its length.
+#[inline]
+fn push_number<const N: usize>(part: &[u8], out: &mut Vec<u8>) {
+    if let Some(part) = part.first_chunk::<N>() {
+        let mut key = [0; 17];
+        key[0] = N as u8;
+        key[1..=N].copy_from_slice(part);
+        out.extend_from_slice(&key[..=N]);
     }
 }
 

@@ -150,6 +150,7 @@ impl Column {
 
     /// Appends a row that `write` appends to the buffer, and gives back what `write` gives. `write`
     /// must not shorten the buffer.
+    #[inline]
     pub fn push_with<R>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
         let result = write(&mut self.bytes);
         self.ends.push(end_of(self.bytes.len()));
@@ -301,6 +302,13 @@ impl<'a> ColumnView<'a> {
             ends: &self.ends[from..to],
             base,
         }
+    }
+
+    /// How many rows, from the first on, together have fewer bytes than `bytes`.
+    #[must_use]
+    pub fn ends_before(&self, bytes: usize) -> usize {
+        self.ends
+            .partition_point(|end| ((end - self.base) as usize) < bytes)
     }
 
     /// The rows in order.

@@ -7,6 +7,7 @@ use crate::SubtaskIndex;
 
 /// The 64-bit hash of a key's bytes: XXH3 with seed 0 (D1). Computed once, where the key is
 /// selected.
+#[inline]
 #[must_use]
 pub fn hash64(key: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64(key)

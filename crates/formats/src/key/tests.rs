@@ -13,6 +13,19 @@ fn select(selector: &dyn KeySelector, rows: &[&[u8]]) -> (Column, Vec<BadKey>) {
 }
 
 #[test]
+fn bytes_of_any_length_stand_behind_it() {
+    let row: Vec<u8> = (0..=255).collect();
+    for length in (1..40).chain([127, 128, 200]) {
+        let (keys, bad) = select(&BytesKey::new(7, length), &[&row, &row[..6 + length]]);
+        let mut expected = Vec::new();
+        write_uvarint(length, &mut expected);
+        expected.extend_from_slice(&row[7..7 + length]);
+        assert_eq!((keys.get(0), keys.get(1)), (&expected[..], &b""[..]));
+        assert_eq!((bad.len(), bad[0].row), (1, 1));
+    }
+}
+
+#[test]
 fn columns_with_a_header_are_told_by_name_wherever_they_stand() {
     let header = |names: &[&str]| {
         names

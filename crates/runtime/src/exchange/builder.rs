@@ -1,19 +1,16 @@
 //! Collecting rows for one target until the batch is worth handing over.
 
-use hashbrown::HashTable;
-use weir_model::{Batch, Column, Keyed, Lineage, same_key};
+use weir_model::{Batch, Column, ColumnView, Lineage};
+
+use super::{TimedRows, numbers::Numbers};
 
 /// Rows under way to one target.
 #[derive(Default)]
 pub(crate) struct BatchBuilder {
     values: Column,
     timestamps: Vec<i64>,
-    keys: Column,
-    hashes: Vec<u64>,
-    key_of_row: Vec<u32>,
     lineage: Vec<Lineage>,
-    /// Index of each distinct key, found by its hash.
-    index: HashTable<u32>,
+    numbers: Numbers,
 }
 
 impl BatchBuilder {
@@ -31,42 +28,38 @@ impl BatchBuilder {
         self.values.is_empty() || self.timestamps.is_empty() != timestamped
     }
 
-    /// Adds a row.
+    /// How many of these rows, from the first on, make the batch full, or all of them.
+    pub(crate) fn room_for(&self, values: ColumnView<'_>) -> usize {
+        let bytes = Batch::MAX_BYTES.saturating_sub(self.values.byte_len());
+        let rows = Batch::MAX_ROWS.saturating_sub(self.values.len());
+        // The row that reaches the limit still goes along.
+        let fitting = values.ends_before(bytes) + 1;
+        fitting.min(rows).min(values.len())
+    }
+
+    /// Adds rows, without their keys and where they came from.
+    pub(crate) fn extend(&mut self, rows: TimedRows<'_>) {
+        self.values.extend_from(rows.values);
+        self.timestamps.extend_from_slice(rows.timestamps);
+    }
+
+    /// Adds a row, without its key.
     pub(crate) fn push(&mut self, value: &[u8], timestamp: Option<i64>) {
         self.values.push(value);
         self.timestamps.extend(timestamp);
     }
 
-    /// Adds where the last row came from, on an edge that keeps it of all its rows.
-    pub(crate) fn push_lineage(&mut self, lineage: Lineage) {
-        self.lineage.push(lineage);
+    /// Adds the key of the next row that has none yet, and the key's hash.
+    #[inline]
+    pub(crate) fn push_key(&mut self, key: &[u8], hash: u64) {
+        self.numbers.push(key, hash);
     }
 
-    /// Adds a row with its key and the key's hash.
-    pub(crate) fn push_keyed(
-        &mut self,
-        value: &[u8],
-        timestamp: Option<i64>,
-        key: &[u8],
-        hash: u64,
-    ) {
-        self.push(value, timestamp);
-        let (keys, hashes) = (&mut self.keys, &mut self.hashes);
-        let found = self.index.find(hash, |&i| {
-            hashes[i as usize] == hash && same_key(keys.get(i as usize), key)
-        });
-        let index = match found {
-            Some(&index) => index,
-            None => {
-                let index = hashes.len() as u32;
-                keys.push(key);
-                hashes.push(hash);
-                self.index
-                    .insert_unique(hash, index, |&i| hashes[i as usize]);
-                index
-            }
-        };
-        self.key_of_row.push(index);
+    /// Adds where the next rows came from, on an edge that keeps it of all its rows: so many that
+    /// each has an entry, nothing where it is not known.
+    pub(crate) fn extend_lineage(&mut self, lineage: &[Lineage]) {
+        self.lineage.extend_from_slice(lineage);
+        self.lineage.resize(self.values.len(), Lineage::None);
     }
 
     /// The batch, and an empty builder of about the same size.
@@ -76,26 +69,22 @@ impl BatchBuilder {
         let room = Column::with_capacity(rows.min(Batch::MAX_ROWS), bytes.min(Batch::MAX_BYTES));
         let values = std::mem::replace(&mut self.values, room);
         let timestamps = take_leaving_room(&mut self.timestamps);
-        let keyed = (!self.key_of_row.is_empty()).then(|| {
-            self.index.clear();
-            let room = Column::with_capacity(self.keys.len(), self.keys.byte_len());
-            Keyed {
-                keys: std::mem::replace(&mut self.keys, room),
-                hashes: take_leaving_room(&mut self.hashes),
-                key_of_row: take_leaving_room(&mut self.key_of_row),
-            }
-        });
+        self.take_with(values, timestamps)
+    }
+
+    /// These rows as a batch, with the keys that were added. There must be no others.
+    pub(crate) fn take_with(&mut self, values: Column, timestamps: Vec<i64>) -> Batch {
         Batch {
             values,
             timestamps,
-            keyed,
+            keyed: self.numbers.take(),
             lineage: take_leaving_room(&mut self.lineage),
         }
     }
 }
 
 /// The next batch most likely needs as much: it does not grow to that step by step.
-fn take_leaving_room<T>(buffer: &mut Vec<T>) -> Vec<T> {
+pub(super) fn take_leaving_room<T>(buffer: &mut Vec<T>) -> Vec<T> {
     let room = Vec::with_capacity(buffer.len());
     std::mem::replace(buffer, room)
 }

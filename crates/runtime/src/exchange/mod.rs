@@ -2,6 +2,7 @@
 
 mod builder;
 mod gate;
+mod numbers;
 mod output;
 mod recording;
 

@@ -36,6 +36,22 @@ pub(crate) struct Target {
     builder: BatchBuilder,
 }
 
+impl TimedRows<'_> {
+    /// The rows `from..to`.
+    fn slice(self, from: usize, to: usize) -> Self {
+        let Self {
+            values,
+            timestamps,
+            lineage,
+        } = self;
+        Self {
+            values: values.slice(from, to),
+            timestamps: timestamps.get(from..to).unwrap_or_default(),
+            lineage: lineage.get(from..to).unwrap_or_default(),
+        }
+    }
+}
+
 impl Target {
     pub(crate) fn new(sender: Sender) -> Self {
         Self {
@@ -61,7 +77,9 @@ pub(crate) struct EdgeOut {
     turn: usize,
     /// Since when the oldest row waits.
     waiting: Option<Instant>,
+    /// Of the rows in hand on a hash edge: their keys, the hashes of these, and which have none.
     keys: Column,
+    hashes: Vec<u64>,
     bad: Vec<BadKey>,
     /// What the consumer counts: rows without a key are left out here, before they belong to a
     /// subtask.
@@ -87,6 +105,7 @@ impl EdgeOut {
             turn: 0,
             waiting: None,
             keys: Column::new(),
+            hashes: Vec::new(),
             bad: Vec::new(),
             consumer,
         }
@@ -114,34 +133,52 @@ impl EdgeOut {
             return Ok(());
         }
         match &self.partitioning {
-            Partitioning::Hash(_) => self.push_hashed(rows)?,
+            Partitioning::Hash(_) => {
+                self.select_keys(rows)?;
+                self.push_hashed(rows);
+            }
             Partitioning::Forward
             | Partitioning::Rebalance
             | Partitioning::Broadcast
             | Partitioning::Global => self.push_plain(rows),
         }
-        if self.waiting.is_none() && self.targets.iter().any(|t| !t.builder.is_empty()) {
-            self.waiting = Some(Instant::now());
-        }
+        self.note_waiting();
         Ok(())
     }
 
-    /// Takes a column over that its producer no longer needs; a large one is not copied.
+    fn note_waiting(&mut self) {
+        if self.waiting.is_none() && self.targets.iter().any(|t| !t.builder.is_empty()) {
+            self.waiting = Some(Instant::now());
+        }
+    }
+
+    /// Takes a column over that its producer no longer needs; a large one that goes to one target
+    /// is not copied.
     pub(crate) fn push_owned(
         &mut self,
         values: Column,
         timestamps: Vec<i64>,
         mut lineage: Vec<Lineage>,
     ) -> Result<(), Failure> {
+        let rows = TimedRows {
+            values: values.view(),
+            timestamps: &timestamps,
+            lineage: &lineage,
+        };
+        let is_hashed = matches!(self.partitioning, Partitioning::Hash(_));
         let whole = values.len() >= WHOLE_FROM
             && values.len() <= Batch::MAX_ROWS
-            && !matches!(self.partitioning, Partitioning::Hash(_));
+            && !(is_hashed && self.targets.len() > 1);
         if !whole {
-            return self.push(TimedRows {
-                values: values.view(),
-                timestamps: &timestamps,
-                lineage: &lineage,
-            });
+            return self.push(rows);
+        }
+        if is_hashed {
+            self.select_keys(rows)?;
+            if !self.bad.is_empty() {
+                self.push_hashed(rows);
+                self.note_waiting();
+                return Ok(());
+            }
         }
         match self.keeps_lineage {
             true => lineage.resize(values.len(), Lineage::None),
@@ -149,15 +186,15 @@ impl EdgeOut {
         }
         let at = self.plain_target();
         self.hand_over_at(at);
-        self.send_at(
-            at,
-            Batch {
-                values,
-                timestamps,
-                keyed: None,
-                lineage,
-            },
-        );
+        let builder = &mut self.targets[at].builder;
+        if is_hashed {
+            for (key, hash) in self.keys.iter().zip(&self.hashes) {
+                builder.push_key(key, *hash);
+            }
+        }
+        let mut batch = builder.take_with(values, timestamps);
+        batch.lineage = lineage;
+        self.send_at(at, batch);
         Ok(())
     }
 
@@ -173,25 +210,40 @@ impl EdgeOut {
     }
 
     fn push_plain(&mut self, rows: TimedRows<'_>) {
-        let timestamped = !rows.timestamps.is_empty();
-        for (row, value) in rows.values.iter().enumerate() {
+        let mut rest = rows;
+        while !rest.values.is_empty() {
             let at = self.plain_target();
-            if !self.targets[at].builder.fits(timestamped) {
-                self.hand_over_at(at);
-            }
-            let builder = &mut self.targets[at].builder;
-            builder.push(value, rows.timestamps.get(row).copied());
+            let rows = self.next_rows(at, &mut rest);
             if self.keeps_lineage {
-                builder.push_lineage(rows.lineage.get(row).copied().unwrap_or_default());
+                let builder = &mut self.targets[at].builder;
+                builder.extend_lineage(rows.lineage);
             }
-            if builder.is_full() {
+            if self.targets[at].builder.is_full() {
                 self.hand_over_at(at);
             }
         }
     }
 
-    fn push_hashed(&mut self, rows: TimedRows<'_>) -> Result<(), Failure> {
-        self.select_keys(rows)?;
+    /// Moves rows that fit from the front of `rest` to the builder of a target.
+    fn next_rows<'a>(&mut self, at: usize, rest: &mut TimedRows<'a>) -> TimedRows<'a> {
+        if !self.targets[at].builder.fits(!rest.timestamps.is_empty()) {
+            self.hand_over_at(at);
+        }
+        let builder = &mut self.targets[at].builder;
+        let (count, all) = (builder.room_for(rest.values), rest.values.len());
+        let rows = rest.slice(0, count);
+        builder.extend(rows);
+        *rest = rest.slice(count, all);
+        rows
+    }
+
+    /// Deals out rows whose keys have been selected.
+    fn push_hashed(&mut self, rows: TimedRows<'_>) {
+        // Where there is one subtask, it has all key groups.
+        if self.targets.len() == 1 && self.bad.is_empty() {
+            self.push_hashed_to_one(rows);
+            return;
+        }
         let timestamped = !rows.timestamps.is_empty();
         let mut bad = 0;
         for (row, value) in rows.values.iter().enumerate() {
@@ -199,9 +251,7 @@ impl EdgeOut {
                 bad += 1;
                 continue;
             }
-            let key = self.keys.get(row);
-            let hash = hash64(key);
-            // Where there is one subtask, it has all key groups.
+            let hash = self.hashes[row];
             let at = match self.targets.len() {
                 1 => 0,
                 _ => {
@@ -213,16 +263,31 @@ impl EdgeOut {
             if !target.builder.fits(timestamped) {
                 target.hand_over();
             }
-            target
-                .builder
-                .push_keyed(value, rows.timestamps.get(row).copied(), key, hash);
-            if target.builder.is_full() {
+            let builder = &mut target.builder;
+            builder.push(value, rows.timestamps.get(row).copied());
+            builder.push_key(self.keys.get(row), hash);
+            if builder.is_full() {
                 target.hand_over();
             }
         }
-        Ok(())
     }
 
+    fn push_hashed_to_one(&mut self, rows: TimedRows<'_>) {
+        let (mut rest, mut done) = (rows, 0);
+        while !rest.values.is_empty() {
+            let count = self.next_rows(0, &mut rest).values.len();
+            let builder = &mut self.targets[0].builder;
+            for row in done..done + count {
+                builder.push_key(self.keys.get(row), self.hashes[row]);
+            }
+            done += count;
+            if builder.is_full() {
+                self.hand_over_at(0);
+            }
+        }
+    }
+
+    /// Selects and hashes the keys of rows on a hash edge.
     fn select_keys(&mut self, rows: TimedRows<'_>) -> Result<(), Failure> {
         let Partitioning::Hash(selector) = &self.partitioning else {
             return Ok(());
@@ -235,6 +300,8 @@ impl EdgeOut {
             let message = format!("{} keys for {} rows", self.keys.len(), values.len());
             return Err(Failure::Internal { message });
         }
+        self.hashes.clear();
+        self.hashes.extend(self.keys.iter().map(hash64));
         match &self.bad[..] {
             [] => Ok(()),
             [first, ..] => self.leave_out(first.clone(), rows),

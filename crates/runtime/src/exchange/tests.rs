@@ -128,14 +128,19 @@ fn a_barrier_pushes_out_what_was_collected_before_it() {
 proptest! {
     #[test]
     fn rows_of_a_key_go_in_order_to_the_subtask_of_its_key_group(
-        rows in prop::collection::vec("[a-j][0-9]", 0..400),
+        rows in prop::collection::vec("[a-j][0-9]", 0..900),
         consumers in 1u32..5,
-        pieces in 1usize..50,
+        // From 256 rows on a column goes as it is where there is one consumer.
+        pieces in 1usize..600,
+        owned: bool,
     ) {
         let mut edge = edge(Partitioning::Hash(Arc::new(FirstByte)), BadRows::Fail, consumers);
         for piece in rows.chunks(pieces) {
             let piece: Vec<&str> = piece.iter().map(String::as_str).collect();
-            edge.push(&piece).unwrap();
+            match owned {
+                true => edge.out.push_owned(column(&piece), vec![], vec![]).unwrap(),
+                false => edge.push(&piece).unwrap(),
+            }
         }
         edge.out.hand_over_all();
         let max = MaxParallelism::new(128).unwrap();
@@ -166,6 +171,44 @@ proptest! {
             prop_assert_eq!(found, expected);
         }
     }
+}
+
+#[test]
+fn batches_are_cut_where_they_are_full_by_rows_or_bytes() {
+    let large = "x".repeat(Batch::MAX_BYTES / 4);
+    let hash = || Partitioning::Hash(Arc::new(FirstByte));
+    for partitioning in [Partitioning::Forward, hash()] {
+        let mut edge = edge(partitioning, BadRows::Fail, 1);
+        edge.push(&["y"; 3]).unwrap();
+        edge.push(&["z"; 2 * Batch::MAX_ROWS]).unwrap();
+        edge.push(&[large.as_str(); 9]).unwrap();
+        edge.out.hand_over_all();
+        let mut lengths = Vec::new();
+        for element in edge.received(0) {
+            let Element::Batch(batch) = element else {
+                panic!("{element:?}")
+            };
+            let keyed = batch.keyed.as_ref();
+            assert!(keyed.is_none_or(|keyed| keyed.key_of_row.len() == batch.len()));
+            lengths.push(batch.len());
+        }
+        // Three are left of those that are small, and with them four large ones are one too many.
+        assert_eq!(lengths, [Batch::MAX_ROWS, Batch::MAX_ROWS, 3 + 4, 4, 1]);
+    }
+}
+
+#[test]
+fn a_large_column_with_a_row_without_a_key_goes_without_it() {
+    let mut edge = edge(Partitioning::Hash(Arc::new(FirstByte)), BadRows::Skip, 1);
+    let mut rows = vec!["a"; 600];
+    rows[300] = "";
+    edge.out.push_owned(column(&rows), vec![], vec![]).unwrap();
+    rows[300] = "b";
+    edge.out.push_owned(column(&rows), vec![], vec![]).unwrap();
+    edge.out.hand_over_all();
+    assert_eq!(edge.consumer.skipped.get(), 1);
+    let rows = edge.rows(0);
+    assert_eq!((rows.len(), rows[599 + 300].as_str()), (1_199, "b"));
 }
 
 #[test]
