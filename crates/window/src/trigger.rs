@@ -287,11 +287,14 @@ impl Trigger {
         }
     }
 
-    /// Whether it asks for nothing but the end of the window in event time, and remembers nothing:
-    /// then windows may share what they have in common.
+    /// Whether it asks for nothing but the end of a window, whose times are those of events or of
+    /// the clock, and remembers nothing: then windows may share what they have in common.
     #[must_use]
-    pub fn is_plain(&self) -> bool {
-        *self == Self::EventTime
+    pub fn is_plain(&self, event_time: bool) -> bool {
+        match event_time {
+            true => *self == Self::EventTime,
+            false => *self == Self::ProcessingTime,
+        }
     }
 
     /// Whether it looks at the event times of rows.

@@ -2,6 +2,8 @@
 //! what they have in common: a row is folded into one pane, and the windows it is in are merged out
 //! of panes. A tumbling window is its only pane.
 //!
+//! The windows of a clock are the same, as long as each row is in one.
+//!
 //! INVARIANT: the next window of a key that ends and holds a row has its timer; that of the window
 //! behind it is set when it is due. So a pane has one timer, in however many windows it is.
 
@@ -9,7 +11,7 @@ use std::ops::Range;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use weir_model::{Column, KeyedView, OptionalColumn, Rows};
+use weir_model::{Column, EventTime, KeyedView, OptionalColumn, Rows};
 use weir_operator::{Context, Failure, WindowFunction};
 use weir_state::Which;
 use weir_window::{Panes, Window};
@@ -33,7 +35,7 @@ struct Held {
     results: Results,
 }
 
-/// A pane that a row of the call is in, as the watermark has it.
+/// A pane that a row of the call is in, as its time has it.
 #[derive(Clone, Copy)]
 struct Met {
     pane: Window,
@@ -73,12 +75,23 @@ struct Asked {
 }
 
 impl WindowOperator {
-    /// The panes, where windows share them.
+    /// The panes, where windows share them. Those of a clock are shared only by themselves: it may
+    /// be set back, and then a pane that is still there has a row for a window that is over, which
+    /// gives another result.
     pub(super) fn shared_panes(&self) -> Option<Panes> {
         let rules = &self.options.rules;
         let panes = rules.assigner.panes()?;
-        let is_plain = rules.event_time && rules.trigger.is_plain();
-        Some(panes).filter(|_| self.states.aggregates && is_plain)
+        let is_plain = rules.trigger.is_plain(rules.event_time);
+        let is_known = rules.event_time || rules.assigner.has_one_window();
+        Some(panes).filter(|_| self.states.aggregates && is_plain && is_known)
+    }
+
+    /// Up to when windows are over as their rows come: of a clock, none is.
+    fn passed(&self, plan: &Plan<'_>) -> EventTime {
+        match self.options.rules.event_time {
+            true => plan.watermark,
+            false => EventTime(i64::MIN),
+        }
     }
 
     /// Folds the rows of a call into panes. A row that comes to a window that has given its result
@@ -95,7 +108,7 @@ impl WindowOperator {
         // Rows next to each other are mostly in the same pane.
         let mut met: Option<Met> = None;
         for (row, &key) in plan.keyed.key_of_row.iter().enumerate() {
-            let time = rows.timestamps.get(row).copied().unwrap_or_default();
+            let time = self.time_of(&plan, rows, row);
             let known = met.filter(|met| met.pane.start <= time && time < met.pane.end);
             let Met { pane, state } = known.unwrap_or_else(|| self.meet(&plan, panes, time));
             met = Some(Met { pane, state });
@@ -110,7 +123,7 @@ impl WindowOperator {
             // The latest first, as a row is put into its windows.
             let from = late.len();
             for window in panes.windows(pane) {
-                if window.max_timestamp() > plan.watermark {
+                if window.max_timestamp() > self.passed(&plan) {
                     break;
                 }
                 if !self.is_gone(&plan, window) {
@@ -158,7 +171,8 @@ impl WindowOperator {
     fn meet(&self, plan: &Plan<'_>, panes: Panes, time: i64) -> Met {
         let pane = panes.of(time);
         let first = panes.windows(pane).next();
-        let is_over = |window: Window| window.max_timestamp() <= plan.watermark;
+        let passed = self.passed(plan);
+        let is_over = |window: Window| window.max_timestamp() <= passed;
         let state = if self.is_gone(plan, panes.last_window(pane)) {
             State::Gone
         } else if first.is_some_and(is_over) {
@@ -178,8 +192,11 @@ impl WindowOperator {
         keyed: KeyedView<'a>,
     ) -> Result<(Plan<'a>, Results), Failure> {
         let mut plan = Plan::new(cx, keyed);
-        let lateness = self.options.rules.lateness;
-        let late = i64::try_from(lateness.allowed_ms).unwrap_or(i64::MAX);
+        let (kind, lateness) = (self.kind(), self.options.rules.lateness);
+        let late = match self.options.rules.event_time {
+            true => i64::try_from(lateness.allowed_ms).unwrap_or(i64::MAX),
+            false => 0,
+        };
         let window_of = |last: Option<i64>| {
             let start = last?.checked_sub(panes.size() - 1)?;
             panes.window_at(start)
@@ -214,12 +231,12 @@ impl WindowOperator {
             let of_it = &parts[due.panes.clone()];
             let goes = is_cleared || late == 0;
             if !is_cleared && of_it.iter().any(|(_, is_last)| !is_last) {
-                plan.await_time(due.key, panes.next(due.window).max_timestamp());
+                plan.await_time(kind, due.key, panes.next(due.window).max_timestamp());
             }
             for (number, _) in of_it.iter().filter(|(_, is_last)| *is_last) {
                 match goes {
                     true => is_gone[*number as usize] = true,
-                    false => plan.await_time(due.key, lateness.cleanup(due.window)),
+                    false => plan.await_time(kind, due.key, lateness.cleanup(due.window)),
                 }
             }
             if !is_cleared && !of_it.is_empty() {
@@ -237,11 +254,11 @@ impl WindowOperator {
     /// The timer of a pane that holds its first row: that of the next window of it that ends, or
     /// else the time at which it goes.
     fn await_windows(&self, plan: &mut Plan<'_>, panes: Panes, key: u32, pane: Window) {
-        let watermark = plan.watermark;
+        let passed = self.passed(plan);
         let mut ends = panes.windows(pane).map(Window::max_timestamp);
-        let next = ends.find(|end| *end > watermark);
+        let next = ends.find(|end| *end > passed);
         let cleared = self.options.rules.lateness.cleanup(panes.last_window(pane));
-        plan.await_time(key, next.unwrap_or(cleared));
+        plan.await_time(self.kind(), key, next.unwrap_or(cleared));
     }
 }
 

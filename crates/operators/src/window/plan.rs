@@ -80,9 +80,13 @@ impl<'a> Plan<'a> {
         self.note(key);
     }
 
-    /// A key has a timer of event time.
-    pub(super) fn await_time(&mut self, key: u32, at: EventTime) {
-        self.timers.push((key, TimerChange::Event(at)));
+    /// A key has a timer.
+    pub(super) fn await_time(&mut self, kind: TimerKind, key: u32, at: EventTime) {
+        let change = match kind {
+            TimerKind::EventTime => TimerChange::Event(at),
+            TimerKind::ProcessingTime => TimerChange::Processing(ProcessingTime(at.0)),
+        };
+        self.timers.push((key, change));
     }
 
     /// The next result of the call, of this window.
@@ -128,7 +132,7 @@ impl WindowOperator {
     }
 
     /// By which time a row is put into windows.
-    fn time_of(&self, plan: &Plan<'_>, rows: Rows<'_>, row: usize) -> i64 {
+    pub(super) fn time_of(&self, plan: &Plan<'_>, rows: Rows<'_>, row: usize) -> i64 {
         match self.options.rules.event_time {
             true => rows.timestamps.get(row).copied().unwrap_or_default(),
             false => plan.now.0,
