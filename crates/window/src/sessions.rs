@@ -38,6 +38,30 @@ impl Sessions {
             .iter()
             .take_while(|(session, _)| session.touches(window));
         let to = from + count.count();
+        match self.all.get_mut(from..to) {
+            Some([]) => {
+                self.all.insert(from, (window, window));
+                return Merge {
+                    session: window,
+                    state: window,
+                    is_new: true,
+                    merged: Vec::new(),
+                    contents: Vec::new(),
+                };
+            }
+            Some([(session, state)]) => {
+                let before = std::mem::replace(session, session.cover(window));
+                let grown = Some(before).filter(|before| before != session);
+                return Merge {
+                    session: *session,
+                    state: *state,
+                    is_new: false,
+                    merged: grown.into_iter().collect(),
+                    contents: Vec::new(),
+                };
+            }
+            _ => {}
+        }
         let old: Vec<(Window, Window)> = self.all.get(from..to).unwrap_or_default().to_vec();
         let session = old.iter().fold(window, |all, (one, _)| all.cover(*one));
         let state = old.first().map_or(window, |(_, state)| *state);
@@ -49,7 +73,7 @@ impl Sessions {
         Merge {
             session,
             state,
-            is_new: old.is_empty(),
+            is_new: false,
             merged: merged.collect(),
             contents: old.iter().skip(1).map(|(_, state)| *state).collect(),
         }

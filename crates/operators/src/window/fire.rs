@@ -19,24 +19,57 @@ impl WindowOperator {
         if self.states.merges {
             self.load_sessions(cx, &mut plan)?;
         }
-        let mut due: Vec<(u32, u32)> = Vec::new();
+        let mut due: Vec<(i64, u32, u32)> = Vec::new();
         let mut windows = Vec::new();
+        let defers_timers = self.defers_timers();
         for (timer, (&at, &key)) in at.iter().zip(keyed.key_of_row).enumerate() {
             windows.clear();
             self.windows_of_timer(&plan, key, at, &mut windows);
             for &of in &windows {
-                let slot = plan.slot(key, of, false);
-                due.push((timer as u32, slot));
+                let at = match defers_timers {
+                    true => self.end_of_session(&mut plan, key, of.0, at),
+                    false => Some(at),
+                };
+                if let Some(at) = at {
+                    due.push((at, timer as u32, plan.slot(key, of, false)));
+                }
             }
+        }
+        if defers_timers {
+            due.sort_by_key(|(at, ..)| *at);
         }
         plan.call.add_keys(cx)?;
         self.load_triggers(cx, &mut plan)?;
         plan.is_plain = false;
-        for (timer, slot) in due {
-            let at = at.get(timer as usize).copied().unwrap_or_default();
+        for (at, timer, slot) in due {
             self.timer_is_due(&mut plan, (kind, at), slot, timer)?;
         }
         Ok(plan)
+    }
+
+    /// The end of a session for which a timer is due that may have been set when it was shorter, if
+    /// that is over too. If it is not, the timer is set anew.
+    fn end_of_session(
+        &self,
+        plan: &mut Plan<'_>,
+        key: u32,
+        session: Window,
+        at: i64,
+    ) -> Option<i64> {
+        let end = session.max_timestamp();
+        let passed = match self.kind() {
+            TimerKind::EventTime => plan.watermark.0,
+            TimerKind::ProcessingTime => plan.now.0,
+        };
+        if at < session.start {
+            // One that begins later has a timer of its own.
+            None
+        } else if end.0 <= passed {
+            Some(end.0)
+        } else {
+            plan.await_time(self.kind(), key, end);
+            None
+        }
     }
 
     /// The windows of a key that a timer at that time may be for, with their state windows.

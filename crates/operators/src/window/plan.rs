@@ -139,6 +139,16 @@ impl WindowOperator {
         }
     }
 
+    /// Whether the timer of a session stays where it was while the session grows, and is set anew
+    /// when it is due before the session ends. Each session has one then, at its end or before it,
+    /// but not one for each row. Where windows stay after their end, or a trigger remembers
+    /// something, timers follow the session.
+    pub(super) fn defers_timers(&self) -> bool {
+        let rules = &self.options.rules;
+        let goes_at_end = !rules.event_time || rules.lateness.allowed_ms == 0;
+        self.states.merges && rules.trigger.is_plain(rules.event_time) && goes_at_end
+    }
+
     pub(super) fn is_gone(&self, plan: &Plan<'_>, window: Window) -> bool {
         let rules = &self.options.rules;
         rules.event_time && rules.lateness.is_gone(window, plan.watermark)
@@ -242,7 +252,13 @@ impl WindowOperator {
         }
         plan.sessions[key as usize].is_changed |= merge.is_new || !merge.merged.is_empty();
         let slot = plan.slot(key, (merge.session, merge.state), merge.is_new);
-        if merge.merged.is_empty() {
+        let defers_timers = self.defers_timers();
+        if defers_timers {
+            let stays = plan.call.at(slot)?;
+            stays.window = merge.session;
+            stays.is_timed |= !merge.is_new;
+        }
+        if merge.merged.is_empty() || (defers_timers && merge.contents.is_empty()) {
             return Ok(Some(slot));
         }
         // What was there, by its state windows: the first is the one that stays.
@@ -252,6 +268,9 @@ impl WindowOperator {
             old.push(other);
             plan.call.at(slot)?.steps.push(Step::Take(other));
             plan.is_plain = false;
+        }
+        if defers_timers {
+            return Ok(Some(slot));
         }
         let mut remembered = Vec::with_capacity(old.len());
         for other in old {

@@ -681,3 +681,38 @@ fn a_window_that_gives_many_results_in_a_call_is_laid_out_piece_by_piece() {
     let laid_out: usize = fired.iter().map(String::len).sum();
     assert!(laid_out > 80 << 20, "{laid_out}");
 }
+
+#[test]
+fn a_session_has_one_timer_while_it_grows_and_ends_when_no_row_came() {
+    let rules = |allowed_ms| Rules {
+        assigner: Assigner::Session { gap: 10 },
+        trigger: Trigger::EventTime,
+        lateness: Lateness { allowed_ms },
+        evictor: None,
+        event_time: true,
+    };
+    let timers = |bench: &mut Bench| {
+        let (mut all, state) = (Timers::default(), &mut bench.cx.state);
+        let kind = TimerKind::EventTime;
+        state.due_timers(kind, i64::MAX, 100, &mut all).unwrap();
+        all.at.clone()
+    };
+    let mut bench = Bench::new(rules(0), true);
+    bench.rows(&[(1, 0, 1), (1, 4, 2)]);
+    bench.rows(&[(1, 8, 3), (1, 7, 4)]);
+    assert_eq!(timers(&mut bench), [9]);
+    // It is due before the session is over, and set anew.
+    assert!(bench.watermark(EventTime(12), 10).is_empty());
+    assert_eq!(timers(&mut bench), [17]);
+    bench.rows(&[(1, 17, 5)]);
+    assert_eq!(timers(&mut bench), [17]);
+    assert_eq!(
+        bench.watermark(EventTime(40), 10),
+        ["k1 [0, 27) 1,2,3,4,5,"]
+    );
+    assert!(timers(&mut bench).is_empty());
+    // A session that stays for late rows has the timers of its end and of when it goes.
+    let mut bench = Bench::new(rules(5), true);
+    bench.rows(&[(1, 0, 1), (1, 4, 2)]);
+    assert_eq!(timers(&mut bench), [13, 18]);
+}
