@@ -6,6 +6,7 @@
 
 mod big;
 mod cache;
+mod chunk;
 mod chunks;
 mod cleanup;
 mod delta;

@@ -1,28 +1,21 @@
 //! A large ordered map in chunks of some hundred entries, shared by reference with snapshots: of a
-//! key, or of a broadcast state.
+//! key, of a broadcast state, or of timers.
 //!
-//! A chunk is a sorted array of slots and one buffer of bytes: no allocation an entry, and copying
-//! it is two `memcpy`s. A write copies the array of pointers once after a snapshot and then the
-//! chunks it touches.
+//! A chunk takes no allocation an entry, and copying it is three `memcpy`s. A write copies the
+//! array of pointers once after a snapshot and then the chunks it touches. What goes first and what
+//! comes last, as timers do, moves few of the pointers.
 //!
 //! INVARIANT: chunks are not empty, and their entries rise over the whole list in byte order of
 //! keys.
 
-use std::{cmp::Ordering, sync::Arc};
+use std::{cmp::Ordering, collections::VecDeque, sync::Arc};
 
-use super::record::prefix_of;
-
-/// A chunk splits above this many entries.
-const MAX_ENTRIES: usize = 128;
-/// A chunk of more than one entry splits above this many live bytes.
-const MAX_BYTES: usize = 16 * 1024;
-/// A value shorter than a quarter of the place of an older one takes it only up to this many bytes.
-const MAX_SLACK: usize = 256;
+use super::chunk::{Chunk, Key, MAX_BYTES, MAX_ENTRIES};
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MapChunks {
-    chunks: Vec<Part>,
+    chunks: VecDeque<Part>,
     entries: u64,
     /// The epoch in which it was made.
     born: u64,
@@ -31,29 +24,9 @@ pub(crate) struct MapChunks {
 /// A chunk and where it begins: most look-ups need not look at the keys of any other.
 #[derive(Clone, Debug)]
 struct Part {
-    /// Of its first key, see [`prefix_of`].
-    prefix: u64,
+    /// Of its first key, see [`Key::prefix`].
+    prefix: u128,
     chunk: Arc<Chunk>,
-}
-
-/// A sorted run of entries.
-#[derive(Clone, Debug, Default)]
-struct Chunk {
-    slots: Vec<Slot>,
-    bytes: Vec<u8>,
-    /// How many of the bytes belong to no slot.
-    garbage: usize,
-}
-
-/// An entry: key, then value, then what is left of an older and longer value.
-#[derive(Clone, Copy, Debug)]
-struct Slot {
-    start: u32,
-    key_len: u32,
-    value_len: u32,
-    capacity: u32,
-    /// The epoch in which it was last put. Four thousand million of them do not end.
-    epoch: u32,
 }
 
 impl MapChunks {
@@ -72,11 +45,8 @@ impl MapChunks {
 
     /// The entries that were put after the epoch `base`, in order.
     pub(crate) fn put_since(&self, base: u64) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.chunks.iter().flat_map(move |Part { chunk, .. }| {
-            let slots = chunk.slots.iter();
-            let put = slots.filter(move |slot| u64::from(slot.epoch) > base);
-            put.map(|&slot| chunk.entry(slot))
-        })
+        let chunks = self.chunks.iter();
+        chunks.flat_map(move |part| part.chunk.put_since(base))
     }
 
     /// Number of entries.
@@ -86,30 +56,34 @@ impl MapChunks {
 
     /// The value of a map key.
     pub(crate) fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        let chunk = &self.chunks.get(self.chunk_of(key))?.chunk;
-        let slot = chunk.search(key).ok()?;
-        Some(chunk.value(chunk.slots[slot]))
+        let key = Key::of(key);
+        let chunk = &self.chunks.get(self.chunk_of(&key))?.chunk;
+        Some(chunk.value(chunk.search(&key).ok()?))
     }
 
     /// The last of the map keys.
     pub(crate) fn last_key(&self) -> Option<&[u8]> {
-        let chunk = &self.chunks.last()?.chunk;
-        chunk.slots.last().map(|&slot| chunk.key(slot))
+        self.chunks.back()?.chunk.last()
     }
 
     /// Inserts or replaces in an epoch; gives back whether the key is new.
     pub(crate) fn put(&mut self, key: &[u8], value: &[u8], epoch: u64) -> bool {
-        let epoch = u32::try_from(epoch).unwrap_or(u32::MAX);
-        let i = self.chunk_of(key);
-        match self.chunks.get(i).map(|part| part.chunk.search(key)) {
-            Some(Ok(slot)) => {
-                let chunk = Arc::make_mut(&mut self.chunks[i].chunk);
-                chunk.replace(slot, value, epoch);
-                self.split_if_due(i);
-                false
-            }
-            found => {
-                self.insert_at(i, found.and_then(Result::err), (key, value), epoch);
+        let (key, epoch) = (Key::of(key), epoch_of(epoch));
+        let i = self.chunk_of(&key);
+        match self.chunks.get_mut(i) {
+            Some(part) => match part.chunk.search(&key) {
+                Ok(at) => {
+                    Arc::make_mut(&mut part.chunk).replace(at, value, epoch);
+                    self.split_if_due(i);
+                    false
+                }
+                Err(at) => {
+                    self.insert_at((i, at), &key, value, epoch);
+                    true
+                }
+            },
+            None => {
+                self.push(&key, value, epoch);
                 true
             }
         }
@@ -118,64 +92,63 @@ impl MapChunks {
     /// Inserts where the key is not there yet, in an epoch; gives back whether that was so. Where
     /// it is there nothing changes, and nothing is copied.
     pub(crate) fn insert(&mut self, key: &[u8], value: &[u8], epoch: u64) -> bool {
-        let epoch = u32::try_from(epoch).unwrap_or(u32::MAX);
-        let i = self.chunk_of(key);
-        match self.chunks.get(i).map(|part| part.chunk.search(key)) {
-            Some(Ok(_)) => false,
-            found => {
-                self.insert_at(i, found.and_then(Result::err), (key, value), epoch);
-                true
-            }
+        let (key, epoch) = (Key::of(key), epoch_of(epoch));
+        let i = self.chunk_of(&key);
+        match self.chunks.get(i).map(|part| part.chunk.search(&key)) {
+            Some(Ok(_)) => return false,
+            Some(Err(at)) => self.insert_at((i, at), &key, value, epoch),
+            None => self.push(&key, value, epoch),
         }
+        true
     }
 
     /// Removes; gives back whether the key was there.
     pub(crate) fn remove(&mut self, key: &[u8]) -> bool {
-        let i = self.chunk_of(key);
-        // Looked at first, so that a chunk is not copied for nothing.
-        let Some(slot) = self.chunks.get(i).and_then(|p| p.chunk.search(key).ok()) else {
+        let key = Key::of(key);
+        let i = self.chunk_of(&key);
+        let Some(part) = self.chunks.get_mut(i) else {
             return false;
         };
-        let part = &mut self.chunks[i];
-        let chunk = Arc::make_mut(&mut part.chunk);
-        chunk.remove(slot);
-        let (len, bytes) = (chunk.slots.len(), chunk.live());
-        if len == 0 {
-            self.chunks.remove(i);
-        } else {
-            part.renew();
-            if let Some(Part { chunk: next, .. }) = self.chunks.get(i + 1)
-                && len + next.slots.len() <= MAX_ENTRIES / 2
-                && bytes + next.live() <= MAX_BYTES / 2
-            {
-                let next = self.chunks.remove(i + 1);
-                Arc::make_mut(&mut self.chunks[i].chunk).append(&next.chunk);
-            }
-        }
+        // Looked at first, so that a chunk is not copied for nothing.
+        let Ok(at) = part.chunk.search(&key) else {
+            return false;
+        };
         self.entries -= 1;
+        if part.chunk.len() == 1 {
+            self.chunks.remove(i);
+            return true;
+        }
+        let chunk = Arc::make_mut(&mut part.chunk);
+        chunk.remove(at);
+        let (len, bytes) = (chunk.len(), chunk.live());
+        if at == 0 {
+            part.renew();
+        }
+        if len <= MAX_ENTRIES / 2
+            && let Some(Part { chunk: next, .. }) = self.chunks.get(i + 1)
+            && len + next.len() <= MAX_ENTRIES / 2
+            && bytes + next.live() <= MAX_BYTES / 2
+            && let Some(next) = self.chunks.remove(i + 1)
+        {
+            Arc::make_mut(&mut self.chunks[i].chunk).append(&next.chunk);
+        }
         true
     }
 
     /// The entries in order, after `after` (exclusive).
     pub(crate) fn iter_after(&self, after: Option<&[u8]>) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let (first, skip) = match after {
-            None => (0, 0),
-            Some(key) => {
-                let i = self.chunk_of(key);
-                let skip = match self.chunks.get(i).map(|part| part.chunk.search(key)) {
-                    Some(Ok(slot)) => slot + 1,
-                    Some(Err(slot)) => slot,
-                    None => 0,
-                };
-                (i, skip)
-            }
-        };
-        self.chunks
-            .get(first..)
-            .unwrap_or_default()
-            .iter()
-            .flat_map(|Part { chunk, .. }| chunk.slots.iter().map(|&slot| chunk.entry(slot)))
-            .skip(skip)
+        let (first, from) = after.map_or((0, 0), |key| {
+            let key = Key::of(key);
+            let i = self.chunk_of(&key);
+            let from = match self.chunks.get(i).map(|part| part.chunk.search(&key)) {
+                Some(Ok(at)) => at + 1,
+                Some(Err(at)) => at,
+                None => 0,
+            };
+            (i, from)
+        });
+        let parts = self.chunks.range(first..).enumerate();
+        parts.flat_map(move |(i, part)| part.chunk.iter_from(if i == 0 { from } else { 0 }))
     }
 
     /// Asserts the invariant, and that there is little garbage.
@@ -183,55 +156,60 @@ impl MapChunks {
     pub(crate) fn check(&self) {
         let mut before: Option<&[u8]> = None;
         for Part { prefix, chunk } in &self.chunks {
-            assert_eq!(chunk.first().map(prefix_of), Some(*prefix));
-            assert!(chunk.slots.len() <= MAX_ENTRIES);
-            assert!(chunk.garbage * 2 <= chunk.bytes.len());
-            for &slot in &chunk.slots {
-                assert!(before < Some(chunk.key(slot)));
-                before = Some(chunk.key(slot));
-            }
+            chunk.check();
+            let first = chunk.first();
+            assert_eq!(first.map(|key| Key::of(key).prefix()), Some(*prefix));
+            assert!(before < first);
+            before = chunk.last();
         }
     }
 
     /// The bytes of its buffers.
     #[cfg(test)]
     pub(crate) fn memory(&self) -> usize {
-        let of = |part: &Part| {
-            let Chunk { slots, bytes, .. } = part.chunk.as_ref();
-            slots.capacity() * size_of::<Slot>() + bytes.capacity() + size_of::<Chunk>()
-        };
-        self.chunks.iter().map(of).sum::<usize>() + self.chunks.capacity() * size_of::<Part>()
+        let chunks = self.chunks.iter().map(|part| part.chunk.memory());
+        chunks.sum::<usize>() + self.chunks.capacity() * size_of::<Part>()
     }
 
     /// The chunk in which a key is or belongs: the last that does not begin after it.
-    fn chunk_of(&self, key: &[u8]) -> usize {
-        let prefix = prefix_of(key);
-        self.chunks
-            .partition_point(|part| match part.prefix.cmp(&prefix) {
-                Ordering::Less => true,
-                Ordering::Equal => part.chunk.first() <= Some(key),
-                Ordering::Greater => false,
-            })
-            .saturating_sub(1)
+    #[inline]
+    fn chunk_of(&self, key: &Key<'_>) -> usize {
+        let prefix = key.prefix();
+        let is_before = |part: &Part| match part.prefix.cmp(&prefix) {
+            Ordering::Less => true,
+            Ordering::Equal => part.chunk.first() <= Some(key.bytes),
+            Ordering::Greater => false,
+        };
+        // Much comes in order.
+        let chunks = match self.chunks.back() {
+            Some(last) if is_before(last) => self.chunks.len(),
+            Some(_) | None => self.chunks.partition_point(is_before),
+        };
+        chunks.saturating_sub(1)
     }
 
-    /// Inserts a new key into chunk `i`, at its place there.
-    fn insert_at(&mut self, i: usize, slot: Option<usize>, entry: (&[u8], &[u8]), epoch: u32) {
-        let last = i + 1 >= self.chunks.len();
-        match slot {
-            // What comes in order fills its chunks: halves of them would stay half empty.
-            Some(slot) if !(last && self.chunks[i].chunk.is_full_before(slot)) => {
-                let part = &mut self.chunks[i];
-                Arc::make_mut(&mut part.chunk).insert(slot, entry.0, entry.1, epoch);
-                part.renew();
-                self.split_if_due(i);
-            }
-            Some(_) | None => {
-                let mut chunk = Chunk::default();
-                chunk.insert(0, entry.0, entry.1, epoch);
-                self.chunks.push(Part::new(chunk));
-            }
+    /// Inserts a new key at its place in a chunk.
+    fn insert_at(&mut self, (i, at): (usize, usize), key: &Key<'_>, value: &[u8], epoch: u32) {
+        let is_last = i + 1 == self.chunks.len();
+        let part = &mut self.chunks[i];
+        // What comes in order fills its chunks: halves of them would stay half empty.
+        if is_last && part.chunk.is_full_before(at) {
+            self.push(key, value, epoch);
+            return;
         }
+        Arc::make_mut(&mut part.chunk).insert(at, key, value, epoch);
+        if at == 0 {
+            part.prefix = key.prefix();
+        }
+        self.entries += 1;
+        self.split_if_due(i);
+    }
+
+    /// Adds a chunk of a key behind all others.
+    fn push(&mut self, key: &Key<'_>, value: &[u8], epoch: u32) {
+        let mut chunk = Chunk::default();
+        chunk.insert(0, key, value, epoch);
+        self.chunks.push_back(Part::new(chunk));
         self.entries += 1;
     }
 
@@ -256,120 +234,12 @@ impl Part {
 
     /// To be called when the first key may have changed.
     fn renew(&mut self) {
-        self.prefix = self.chunk.first().map_or(0, prefix_of);
+        let first = self.chunk.first();
+        self.prefix = first.map_or(0, |key| Key::of(key).prefix());
     }
 }
 
-impl Chunk {
-    fn key(&self, slot: Slot) -> &[u8] {
-        &self.bytes[slot.start as usize..][..slot.key_len as usize]
-    }
-
-    fn value(&self, slot: Slot) -> &[u8] {
-        &self.bytes[(slot.start + slot.key_len) as usize..][..slot.value_len as usize]
-    }
-
-    fn entry(&self, slot: Slot) -> (&[u8], &[u8]) {
-        (self.key(slot), self.value(slot))
-    }
-
-    fn first(&self) -> Option<&[u8]> {
-        self.slots.first().map(|&slot| self.key(slot))
-    }
-
-    fn live(&self) -> usize {
-        self.bytes.len() - self.garbage
-    }
-
-    /// Whether the chunk should be split.
-    fn is_over(&self) -> bool {
-        let len = self.slots.len();
-        len > MAX_ENTRIES || (self.live() > MAX_BYTES && len > 1)
-    }
-
-    /// Whether `slot` is the end of a chunk that should take nothing more.
-    fn is_full_before(&self, slot: usize) -> bool {
-        slot == self.slots.len() && (slot >= MAX_ENTRIES || self.live() >= MAX_BYTES)
-    }
-
-    fn search(&self, key: &[u8]) -> Result<usize, usize> {
-        self.slots.binary_search_by(|&slot| self.key(slot).cmp(key))
-    }
-
-    fn insert(&mut self, at: usize, key: &[u8], value: &[u8], epoch: u32) {
-        let start = self.bytes.len() as u32;
-        self.bytes.extend_from_slice(key);
-        self.bytes.extend_from_slice(value);
-        self.slots.insert(
-            at,
-            Slot {
-                start,
-                key_len: key.len() as u32,
-                value_len: value.len() as u32,
-                capacity: value.len() as u32,
-                epoch,
-            },
-        );
-    }
-
-    fn replace(&mut self, at: usize, value: &[u8], epoch: u32) {
-        let slot = self.slots[at];
-        let key_end = (slot.start + slot.key_len) as usize;
-        let capacity = slot.capacity as usize;
-        if value.len() <= capacity && (capacity <= MAX_SLACK || value.len() * 4 >= capacity) {
-            self.bytes[key_end..][..value.len()].copy_from_slice(value);
-            self.slots[at].value_len = value.len() as u32;
-            self.slots[at].epoch = epoch;
-        } else {
-            self.slots[at] = Slot {
-                start: self.bytes.len() as u32,
-                value_len: value.len() as u32,
-                capacity: value.len() as u32,
-                epoch,
-                ..slot
-            };
-            self.bytes.extend_from_within(slot.start as usize..key_end);
-            self.bytes.extend_from_slice(value);
-            self.discard(slot);
-        }
-    }
-
-    fn remove(&mut self, at: usize) {
-        let slot = self.slots.remove(at);
-        self.discard(slot);
-    }
-
-    /// Counts the bytes of a slot that is no more as garbage, and drops that once it is the half.
-    fn discard(&mut self, slot: Slot) {
-        self.garbage += (slot.key_len + slot.capacity) as usize;
-        if self.garbage * 2 > self.bytes.len() {
-            let mut compact = Self::default();
-            compact.append(self);
-            *self = compact;
-        }
-    }
-
-    /// Appends the entries of `other`, whose keys are all larger, without its garbage.
-    fn append(&mut self, other: &Self) {
-        self.bytes.reserve(other.live());
-        self.slots.reserve(other.slots.len());
-        for &slot in &other.slots {
-            let (key, value) = other.entry(slot);
-            self.insert(self.slots.len(), key, value, slot.epoch);
-        }
-    }
-
-    /// Moves the upper half out. There are two entries or more.
-    fn split(&mut self) -> Self {
-        let len = self.slots.len();
-        let mut halves = [Self::default(), Self::default()];
-        for (i, &slot) in self.slots.iter().enumerate() {
-            let (key, value) = self.entry(slot);
-            let half = &mut halves[usize::from(i >= len / 2)];
-            half.insert(half.slots.len(), key, value, slot.epoch);
-        }
-        let [lower, upper] = halves;
-        *self = lower;
-        upper
-    }
+/// What is kept of an epoch.
+fn epoch_of(epoch: u64) -> u32 {
+    u32::try_from(epoch).unwrap_or(u32::MAX)
 }

@@ -3,7 +3,7 @@
 //! A kind has one ordered run of chunks, keyed by time, key group and key: the same structure that
 //! holds large maps. So setting a timer that is set already and deleting one cost a search, the
 //! earliest are at the front, and a frozen queue shares all chunks with the live one. Beside its
-//! key a timer takes some 30 bytes, and up to 50 where times come in no order.
+//! key a timer takes some 40 bytes, and up to 60 where times come in no order.
 //!
 //! INVARIANT: each (kind, time, key group, key) is there once at most.
 
@@ -65,11 +65,15 @@ impl TimerQueue {
     pub fn remove(&mut self, when: When, group: KeyGroup, key: &[u8]) -> bool {
         self.entry(when.at, group, key);
         let entry = std::mem::take(&mut self.scratch);
-        // Looked at first, so that nothing is copied for nothing.
-        let there = self.of(when.kind).get(&entry).is_some();
-        if there {
-            self.of_mut(when.kind).remove(&entry);
-        }
+        let timers = match when.kind {
+            TimerKind::EventTime => &mut self.event,
+            TimerKind::ProcessingTime => &mut self.processing,
+        };
+        let there = match Arc::get_mut(timers) {
+            Some(timers) => timers.remove(&entry),
+            // Looked at first, so that nothing is copied for nothing.
+            None => timers.get(&entry).is_some() && Arc::make_mut(timers).remove(&entry),
+        };
         self.scratch = entry;
         there
     }
