@@ -139,7 +139,7 @@ impl Chunk {
             return Err(if is_behind { self.slots.len() } else { 0 });
         }
         let head = head_of(key.bytes, shared);
-        let first = self.heads.partition_point(|&other| other < head);
+        let first = rank(&self.heads, head);
         if self.heads.get(first) != Some(&head) {
             return Err(first);
         }
@@ -311,6 +311,19 @@ impl Chunk {
             *self = self.part(0..self.slots.len());
         }
     }
+}
+
+/// How many of some numbers in order are less than one.
+///
+/// Of each eight the last is looked at, whatever the others say: the lines that they lie in come
+/// from memory at the same time, where each step of a binary search would wait for its own.
+#[inline]
+fn rank(numbers: &[u64], than: u64) -> usize {
+    let (eights, rest) = numbers.as_chunks::<8>();
+    let less = eights.iter().map(|eight| usize::from(eight[7] < than));
+    let eight = less.sum::<usize>();
+    let last = eights.get(eight).map_or(rest, |eight| &eight[..]);
+    eight * 8 + last.iter().map(|&n| usize::from(n < than)).sum::<usize>()
 }
 
 /// What follows the first `at` bytes of a key, as a number that is ordered as it is.
