@@ -6,15 +6,57 @@
 use super::KeyedState;
 use crate::{Error, StateKind, TimerKind, TimerWrites, Timers, When, limits};
 
-/// One thing done to a timer.
+/// One thing done to a timer, as a number: from the top the key, which kind, the time, of which the
+/// later one counts, and whether it is set. So they are sorted as numbers are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Change {
-    key: u32,
-    when: When,
-    /// The later one counts.
-    number: u32,
-    set: bool,
+struct Change(u128);
+
+/// The lowest bit of the time in a [`Change`].
+const AT: u32 = 31;
+/// The bit of the kind.
+const KIND: u32 = AT + 64;
+/// The lowest bit of the key.
+const KEY: u32 = KIND + 1;
+
+impl Change {
+    /// What is done as the `number`-th of a call, see [`MOST_CHANGES`].
+    fn new(key: u32, when: When, number: u32, set: bool) -> Self {
+        let kind = match when.kind {
+            TimerKind::EventTime => 0,
+            TimerKind::ProcessingTime => 1,
+        };
+        let at = (when.at ^ i64::MIN).cast_unsigned();
+        let of = u128::from(key) << KEY | kind << KIND | u128::from(at) << AT;
+        Self(of | u128::from(number << 1) | u128::from(set))
+    }
+
+    fn key(self) -> u32 {
+        (self.0 >> KEY) as u32
+    }
+
+    fn when(self) -> When {
+        When {
+            kind: match self.0 >> KIND & 1 {
+                0 => TimerKind::EventTime,
+                _ => TimerKind::ProcessingTime,
+            },
+            at: ((self.0 >> AT) as u64).cast_signed() ^ i64::MIN,
+        }
+    }
+
+    fn is_set(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    /// Which timer of which key it is.
+    fn timer(self) -> u128 {
+        self.0 >> AT
+    }
 }
+
+/// What a call does to timers is numbered in 30 bits, and what fires in it is number 0.
+const MOST_CHANGES: usize = (1 << (AT - 1)) - 1;
+const _: () = assert!(limits::MAX_COLUMN_BYTES / size_of::<Change>() <= MOST_CHANGES);
 
 /// A timer that fires in the call in hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,23 +85,18 @@ impl Overlay {
     /// Moves what the call did to `writes`, of each timer what it did last. What fires goes first.
     pub(super) fn drain_into(&mut self, writes: &mut TimerWrites) {
         if let Some(kind) = self.kind {
-            let gone = self.fired.iter().map(|fired| Change {
-                key: fired.key,
-                when: When { kind, at: fired.at },
-                number: 0,
-                set: false,
+            let gone = self.fired.iter().map(|fired| {
+                let when = When { kind, at: fired.at };
+                Change::new(fired.key, when, 0, false)
             });
             self.changes.extend(gone);
         }
         self.changes.sort_unstable();
-        for same in self
-            .changes
-            .chunk_by(|a, b| (a.key, a.when) == (b.key, b.when))
-        {
+        for same in self.changes.chunk_by(|a, b| a.timer() == b.timer()) {
             if let Some(last) = same.last() {
-                writes.when.push(last.when);
-                writes.keys.push(last.key);
-                writes.set.push(u8::from(last.set));
+                writes.when.push(last.when());
+                writes.keys.push(last.key());
+                writes.set.push(u8::from(last.is_set()));
             }
         }
         self.reset();
@@ -68,23 +105,24 @@ impl Overlay {
     /// See [`KeyedState::timer_conflict`].
     fn conflict(&mut self) -> Option<usize> {
         let kind = self.kind?;
-        if self.changes.iter().all(|change| change.when.kind != kind) {
+        let mut changes = self.changes.iter();
+        if changes.all(|change| change.when().kind != kind) {
             return None;
         }
         self.fired.sort_unstable();
         let mut first: Option<u32> = None;
-        for change in self
-            .changes
-            .iter()
-            .filter(|change| change.when.kind == kind)
-        {
-            let from = self.fired.partition_point(|fired| fired.key < change.key);
+        for &change in &self.changes {
+            let (key, when) = (change.key(), change.when());
+            if when.kind != kind {
+                continue;
+            }
+            let from = self.fired.partition_point(|fired| fired.key < key);
             let of_key = self.fired[from..].iter();
-            let of_key = of_key.take_while(|fired| fired.key == change.key).skip(1);
+            let of_key = of_key.take_while(|fired| fired.key == key).skip(1);
             // Who set or deleted it is not known: it may have been an earlier one of the key.
-            let mut wrong = of_key.filter(|fired| match change.set {
-                true => change.when.at <= fired.at,
-                false => change.when.at == fired.at,
+            let mut wrong = of_key.filter(|fired| match change.is_set() {
+                true => when.at <= fired.at,
+                false => when.at == fired.at,
             });
             if let Some(wrong) = wrong.next() {
                 first = Some(first.map_or(wrong.place, |first| first.min(wrong.place)));
@@ -201,11 +239,9 @@ impl KeyedState {
         // Behind those that fire.
         let number = changes.len() as u32 + 1;
         let each = keys.iter().zip(at).zip(number..);
-        changes.extend(each.map(|((&key, &at), number)| Change {
-            key,
-            when: When { kind, at },
-            number,
-            set,
+        changes.extend(each.map(|((&key, &at), number)| {
+            let when = When { kind, at };
+            Change::new(key, when, number, set)
         }));
         Ok(())
     }
