@@ -713,6 +713,7 @@ fn a_session_has_one_timer_while_it_grows_and_ends_when_no_row_came() {
     assert!(timers(&mut bench).is_empty());
     // A session that stays for late rows has the timers of its end and of when it goes.
     let mut bench = Bench::new(rules(5), true);
-    bench.rows(&[(1, 0, 1), (1, 4, 2)]);
+    bench.rows(&[(1, 0, 1)]);
+    bench.rows(&[(1, 4, 2)]);
     assert_eq!(timers(&mut bench), [13, 18]);
 }
