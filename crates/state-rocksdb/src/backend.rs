@@ -33,6 +33,8 @@ pub struct RocksDbBackend {
     holds: Arc<Holds>,
     database: Arc<Database>,
     front: Front,
+    /// Whether a call has written to the database itself since the last snapshot.
+    wrote: bool,
     owner: String,
     names: Names,
     timers: timers::Ahead,
@@ -58,6 +60,7 @@ impl RocksDbBackend {
             holds,
             database: Arc::new(database),
             front,
+            wrote: false,
             owner: owner.to_owned(),
             names: Names::default(),
             timers: timers::Ahead::empty(),
@@ -90,7 +93,8 @@ impl RocksDbBackend {
             sorted.keys(keys, Which::Some(&writes.keys));
             cells::write(batch, &family, sorted, writes);
         }
-        for (state, writes) in &writes.lists {
+        for (place, (state, writes)) in writes.lists.iter().enumerate() {
+            let writes = front.lists_to_store(place, writes);
             let family = database.family(state.0 as usize)?;
             sorted.keys(keys, Which::Some(&writes.keys));
             lists::write(batch, &family, sorted, writes, scratch);
@@ -129,6 +133,12 @@ impl RocksDbBackend {
     #[cfg(test)]
     pub(crate) fn held(&mut self) -> usize {
         self.front.memory()
+    }
+
+    /// Whether all snapshots are made.
+    #[cfg(test)]
+    pub(crate) fn is_settled(&self) -> bool {
+        self.front.jobs.are_settled()
     }
 
     /// Compacts everything, so that tests see what only compactions do.
@@ -192,13 +202,22 @@ impl Backend for RocksDbBackend {
         out: &mut NestedColumn,
     ) -> Result<(), Error> {
         self.holds.check_read(state, Shape::List, keys, which)?;
-        self.sorted.keys(keys, which);
-        let family = self.database.family(state.0 as usize)?;
-        let db = &self.database.db;
-        cells::visit(db, &family, &self.lookups, &mut self.sorted, |run| {
-            lists::read(run.unwrap_or_default(), out)?;
-            out.ends.push(out.elements.len() as u32);
-            Ok(())
+        self.front.make_room(&self.database)?;
+        let Self {
+            database,
+            front,
+            lookups,
+            sorted,
+            ..
+        } = self;
+        front.get_lists(state, keys, which, out, |missing, out| {
+            sorted.keys(keys, Which::Some(missing));
+            let family = database.family(state.0 as usize)?;
+            cells::visit(&database.db, &family, lookups, sorted, |run| {
+                lists::read(run.unwrap_or_default(), out)?;
+                out.ends.push(out.elements.len() as u32);
+                Ok(())
+            })
         })
     }
 
@@ -267,9 +286,10 @@ impl Backend for RocksDbBackend {
         // Everything that can fail comes first, so that all is applied or nothing.
         self.holds.check_writes(keys, writes)?;
         self.front.make_room(&self.database)?;
-        let direct =
-            !(writes.lists.is_empty() && writes.maps.is_empty() && writes.timers.is_empty());
+        let lists = self.front.sort_lists(keys, writes);
+        let direct = lists || !(writes.maps.is_empty() && writes.timers.is_empty());
         if !self.front.writes_back() || direct {
+            self.wrote = true;
             // A snapshot that is not made yet must not see what follows.
             self.front.jobs.settle();
             if let Err(error) = self.fill(keys, writes) {
@@ -285,6 +305,7 @@ impl Backend for RocksDbBackend {
         for (state, writes) in &writes.values {
             self.front.put(*state, keys, writes);
         }
+        self.front.put_lists(keys, writes);
         Ok(())
     }
 
@@ -333,13 +354,18 @@ impl Backend for RocksDbBackend {
                 cells: self.front.freeze(),
                 owner: self.owner.clone(),
             };
-            return Ok(self.front.jobs.take(work, Box::new(then)));
+            let snapshot = self.front.jobs.take(work, Box::new(then));
+            if std::mem::take(&mut self.wrote) {
+                // Most likely it will again, and had to wait then: here others go on meanwhile.
+                self.front.jobs.settle();
+            }
+            return Ok(snapshot);
         }
         snapshot::freeze(&self.database, &self.owner).map(then)
     }
 
     fn may_block(&self) -> bool {
-        !self.front.writes_back()
+        !self.front.writes_back() || self.wrote
     }
 
     fn import(&mut self, files: &mut dyn NativeFiles) -> Result<(), Error> {

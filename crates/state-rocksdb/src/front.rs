@@ -1,22 +1,24 @@
-//! Values before the database: what was read or written last is in memory, as far as it may be.
+//! State before the database: what was read or written last is in memory, as far as it may be.
 //!
-//! Where an operator has cells only, what a call writes stays here until it must give way or a
-//! checkpoint is written: a value that changes over and over goes to the database once for all
+//! Where an operator has values and lists only, what a call writes stays here until it must give
+//! way or a checkpoint is written: what changes over and over goes to the database once for all
 //! that, and together with others, in order. At a barrier it is frozen, which takes microseconds
-//! whatever has changed, and written beside the data path. An operator that has lists, maps or
-//! timers as well writes all of a call to the database at once, for what it appends and removes
-//! there is not kept here: then a snapshot must link the files while the task waits, and should not
-//! have to write first.
+//! whatever has changed, and written beside the data path. Lists are here as long as they are short
+//! and known whole; else what is appended goes to the database at once.
 //!
-//! INVARIANT: a value that is here is newer than that of the database, or the same. What the
+//! An operator that has maps or timers as well writes all of a call to the database at once: then a
+//! snapshot must link the files while the task waits, and should not have to write first. It reads
+//! from here only.
+//!
+//! INVARIANT: what is here of a key is newer than that of the database, or the same. What the
 //! database does not have leaves only after it was written there.
 
 use std::sync::Arc;
 
 use weir_model::OptionalColumn;
 use weir_state::{
-    Error, KeyBatch, StateIndex, ValueWrites, Which,
-    backends::{self, CellCache, FrozenCells, Holds, Shape},
+    Error, KeyBatch, ListWrites, NestedColumn, StateIndex, ValueWrites, Which, Writes,
+    backends::{self, CellCache, FrozenCells, Holds, Shape, SortedLists},
 };
 
 use crate::{Shared, cells::CellWriter, database::Database, jobs::Jobs};
@@ -28,7 +30,7 @@ const KEEP_BYTES: usize = 4 << 20;
 /// What an entry takes beside its key and its value, about.
 const ENTRY_BYTES: usize = 32;
 
-/// The right of a backend to hold values before its database: those that have one share.
+/// The right of a backend to hold state before its database: those that have one share.
 struct Share {
     shared: Arc<Shared>,
     is_some: bool,
@@ -36,9 +38,11 @@ struct Share {
 
 /// See the module.
 pub(crate) struct Front {
-    /// Of each state that has cells.
+    /// Of each state that has cells or lists.
     caches: Vec<Option<CellCache>>,
     write_back: bool,
+    /// What the call in hand wrote to lists, in the order of its writes.
+    lists: Vec<SortedLists>,
     share: Share,
     pub(crate) jobs: Jobs,
     /// Bytes that were held when they were counted, and about those that were added since.
@@ -47,18 +51,25 @@ pub(crate) struct Front {
     found: OptionalColumn,
     missing: Vec<u32>,
     read: OptionalColumn,
+    found_lists: NestedColumn,
+    read_lists: NestedColumn,
 }
 
 impl Front {
     /// Nothing.
     pub(crate) fn new(holds: &Holds, shared: Arc<Shared>) -> Self {
-        let direct = |shape| matches!(shape, &Shape::List | &Shape::Map | &Shape::Timers);
+        let direct = |shape| matches!(shape, &Shape::Map | &Shape::Timers);
         let write_back = shared.tuning.write_back;
         let write_back = write_back.unwrap_or_else(|| !holds.shapes.iter().any(direct));
-        let cache = |shape: &Shape| (*shape == Shape::Cell).then(|| CellCache::new(holds.range));
+        let cache = |shape: &Shape| match shape {
+            Shape::Cell => Some(CellCache::new(holds.range)),
+            Shape::List => Some(CellCache::of_lists(holds.range)),
+            Shape::Map | Shape::Timers | Shape::Foreign => None,
+        };
         Self {
             caches: holds.shapes.iter().map(cache).collect(),
             write_back,
+            lists: Vec::new(),
             share: Share::new(shared, holds),
             jobs: Jobs::default(),
             held: 0,
@@ -66,6 +77,8 @@ impl Front {
             found: OptionalColumn::new(),
             missing: Vec::new(),
             read: OptionalColumn::new(),
+            found_lists: NestedColumn::default(),
+            read_lists: NestedColumn::default(),
         }
     }
 
@@ -84,13 +97,7 @@ impl Front {
         out: &mut OptionalColumn,
         look_up: impl FnOnce(&[u32], &mut OptionalColumn) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let Some(Some(cache)) = self.caches.get_mut(state.0 as usize) else {
-            let declared = self.caches.len();
-            return Err(Error::Undeclared {
-                index: state.0,
-                declared,
-            });
-        };
+        let cache = cache_of(&mut self.caches, state)?;
         recycle(&mut self.found);
         self.missing.clear();
         cache.get(keys, which, &mut self.found, &mut self.missing)?;
@@ -121,6 +128,94 @@ impl Front {
         cache.remember(keys, &indices, &self.read);
         self.added += bytes_of(keys, &self.read);
         Ok(())
+    }
+
+    /// Appends the list of each key to `out`; `look_up` appends those of some keys out of the
+    /// database, by their indices. The state has lists.
+    pub(crate) fn get_lists(
+        &mut self,
+        state: StateIndex,
+        keys: &KeyBatch<'_>,
+        which: Which<'_>,
+        out: &mut NestedColumn,
+        look_up: impl FnOnce(&[u32], &mut NestedColumn) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let cache = cache_of(&mut self.caches, state)?;
+        let (lists, elements) = (out.ends.len(), out.elements.len());
+        self.missing.clear();
+        cache.get_lists(keys, which, out, &mut self.missing)?;
+        if self.missing.is_empty() {
+            return Ok(());
+        }
+        let asked = self.missing.iter();
+        let indices: Vec<u32> = asked.map(|&at| which.get(at as usize) as u32).collect();
+        let before = out.elements.byte_len();
+        if elements == out.elements.len() && indices.len() == out.ends.len() - lists {
+            // Nothing is here: a long list is copied once.
+            out.ends.truncate(lists);
+            look_up(&indices, out)?;
+            cache.remember_lists(keys, &indices, out);
+            self.added += bytes_in(keys, out.elements.byte_len() - before, indices.len());
+            return Ok(());
+        }
+        recycle_lists(&mut self.read_lists);
+        look_up(&indices, &mut self.read_lists)?;
+        recycle_lists(&mut self.found_lists);
+        let found = &mut self.found_lists;
+        for element in elements..out.elements.len() {
+            found.elements.push(out.elements.get(element));
+        }
+        let ends = out.ends.drain(lists..);
+        found.ends.extend(ends.map(|end| end - elements as u32));
+        out.elements.truncate(elements);
+        merge_lists(&self.found_lists, &self.missing, &self.read_lists, out)?;
+        cache.remember_lists(keys, &indices, &self.read_lists);
+        let read = self.read_lists.elements.byte_len();
+        self.added += bytes_in(keys, read, indices.len());
+        Ok(())
+    }
+
+    /// Sorts what a call wrote to lists, which was checked: says whether some of it has to go to
+    /// the database.
+    pub(crate) fn sort_lists(&mut self, keys: &KeyBatch<'_>, writes: &Writes) -> bool {
+        let mut all_here = true;
+        self.lists
+            .resize_with(writes.lists.len(), SortedLists::default);
+        for ((state, writes), sorted) in writes.lists.iter().zip(&mut self.lists) {
+            if let Some(Some(cache)) = self.caches.get_mut(state.0 as usize) {
+                cache.sort_lists(keys, writes, sorted);
+                all_here &= sorted.all_here;
+            }
+        }
+        !all_here
+    }
+
+    /// What the database gets of the writes to lists that were sorted, by their place among them.
+    pub(crate) fn lists_to_store<'a>(
+        &'a self,
+        place: usize,
+        writes: &'a ListWrites,
+    ) -> &'a ListWrites {
+        match self.lists.get(place) {
+            Some(sorted) if self.write_back => &sorted.to_store,
+            Some(_) | None => writes,
+        }
+    }
+
+    /// Takes what a call wrote to lists, which was sorted; the database has its part.
+    pub(crate) fn put_lists(&mut self, keys: &KeyBatch<'_>, writes: &Writes) {
+        for ((state, writes), sorted) in writes.lists.iter().zip(&self.lists) {
+            let Some(Some(cache)) = self.caches.get_mut(state.0 as usize) else {
+                continue;
+            };
+            let here = match sorted.all_here {
+                true => writes,
+                false => &sorted.here,
+            };
+            cache.put_lists(keys, here);
+            cache.forget_lists(keys, &sorted.to_store.keys);
+            self.added += bytes_in(keys, here.lists.elements.byte_len(), here.keys.len());
+        }
     }
 
     /// Takes what a call wrote to a state, which was checked.
@@ -220,9 +315,10 @@ impl Front {
 }
 
 impl Share {
-    /// A share for a backend that has cells.
+    /// A share for a backend that has cells or lists.
     fn new(shared: Arc<Shared>, holds: &Holds) -> Self {
-        let is_some = holds.shapes.contains(&Shape::Cell);
+        let is_held = |shape| matches!(shape, &Shape::Cell | &Shape::List);
+        let is_some = holds.shapes.iter().any(is_held);
         if is_some {
             shared.memory.join();
         }
@@ -243,15 +339,63 @@ impl Drop for Share {
     }
 }
 
+/// The cache of a state.
+fn cache_of(caches: &mut [Option<CellCache>], state: StateIndex) -> Result<&mut CellCache, Error> {
+    let declared = caches.len();
+    let index = state.0;
+    let cache = caches.get_mut(index as usize).and_then(Option::as_mut);
+    cache.ok_or(Error::Undeclared { index, declared })
+}
+
+/// Appends lists that were found, with those that were read at the positions that were missing.
+fn merge_lists(
+    found: &NestedColumn,
+    missing: &[u32],
+    read: &NestedColumn,
+    out: &mut NestedColumn,
+) -> Result<(), Error> {
+    let (mut first_found, mut first_read) = (0, 0);
+    let mut asked = missing.iter().zip(&read.ends).peekable();
+    for (position, &end) in (0..).zip(&found.ends) {
+        let (from, elements) = match asked.next_if(|&(&at, _)| at == position) {
+            Some((_, &end)) => (&read.elements, std::mem::replace(&mut first_read, end)..end),
+            None => (&found.elements, first_found..end),
+        };
+        first_found = end;
+        for element in elements {
+            let element = from.get(element as usize);
+            let bytes = out.elements.byte_len() + element.len();
+            backends::check_column("the column of lists", bytes, out.elements.len() + 1)?;
+            out.elements.push(element);
+        }
+        out.ends.push(out.elements.len() as u32);
+    }
+    Ok(())
+}
+
 /// About what values take with their keys.
 fn bytes_of(keys: &KeyBatch<'_>, values: &OptionalColumn) -> usize {
-    keys.keys.contents().len() + values.column().byte_len() + values.len() * ENTRY_BYTES
+    bytes_in(keys, values.column().byte_len(), values.len())
+}
+
+/// About what entries of so many bytes take with their keys.
+fn bytes_in(keys: &KeyBatch<'_>, bytes: usize, entries: usize) -> usize {
+    keys.keys.contents().len() + bytes + entries * ENTRY_BYTES
 }
 
 /// Empties a buffer; one that a large call filled is given back.
 fn recycle(buffer: &mut OptionalColumn) {
     if buffer.column().byte_len() > KEEP_BYTES {
         *buffer = OptionalColumn::new();
+    } else {
+        buffer.clear();
+    }
+}
+
+/// The same of lists.
+fn recycle_lists(buffer: &mut NestedColumn) {
+    if buffer.elements.byte_len() > KEEP_BYTES {
+        *buffer = NestedColumn::default();
     } else {
         buffer.clear();
     }

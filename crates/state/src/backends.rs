@@ -2,7 +2,7 @@
 //! limits on what a guest can make a backend hold.
 
 pub use crate::{
-    heap::{BLOCK_BYTES, CellCache, FrozenCells, PutCell},
+    heap::{BLOCK_BYTES, CellCache, FrozenCells, PutCell, SortedLists},
     holds::{Holds, Shape, check_lengths},
     limits::check_column,
     rows::{Reader, put_bytes, put_uvarint},

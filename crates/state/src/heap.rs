@@ -35,7 +35,7 @@ use crate::{
     holds::{Holds, Shape, check_lengths},
     limits,
 };
-pub use cache::{CellCache, FrozenCells, PutCell};
+pub use cache::{CellCache, FrozenCells, PutCell, SortedLists};
 pub(crate) use chunks::MapChunks;
 use cleanup::Cursor;
 use epoch::Epochs;

@@ -1,14 +1,17 @@
-//! Operators that have cells only: what is written waits before the database.
+//! Operators that have cells and lists only: what is written waits before the database.
 
 use std::{fs, thread};
 
 use weir_model::{CheckpointId, OptionalColumn, ProcessingTime};
-use weir_state::{Backend, Error, Snapshot, SnapshotFormat, SnapshotRequest, StateDecl, Which};
+use weir_state::{
+    Backend, Error, ListWrites, NestedColumn, Snapshot, SnapshotFormat, SnapshotRequest, StateDecl,
+    Which, Writes,
+};
 
 use super::{
     cases::{Keys, all, put, restored, value},
     database, place,
-    rescale::{VALUE, decls},
+    rescale::{LIST, VALUE, decls},
     saved::Saved,
 };
 use crate::{RocksDb, RocksDbBackend, RocksDbOptions};
@@ -160,4 +163,114 @@ fn values_before_the_database_take_no_more_than_their_half_of_the_memory() {
     assert!(usage() <= memory_bytes / 2, "{}", usage());
     let some = Keys::numbered(7..8);
     assert_eq!(value(&mut one, &some), Some(vec![7; 100]));
+}
+
+/// Cells and lists.
+fn with_lists() -> Vec<StateDecl> {
+    decls()[..2].to_vec()
+}
+
+/// Appends one element to the list of each key, or replaces the list by it; none is no element.
+fn write_lists(
+    backend: &mut RocksDbBackend,
+    keys: &Keys,
+    replace: bool,
+    element: impl Fn(u32) -> Option<Vec<u8>>,
+) {
+    let mut writes = ListWrites::default();
+    for key in 0..keys.batch().hashes.len() as u32 {
+        writes.keys.push(key);
+        writes.replace.push(u8::from(replace));
+        if let Some(element) = element(key) {
+            writes.lists.elements.push(&element);
+        }
+        writes.lists.ends.push(writes.lists.elements.len() as u32);
+    }
+    let lists = vec![(LIST, writes)];
+    let writes = Writes {
+        lists,
+        ..Writes::default()
+    };
+    backend.apply(&keys.batch(), &writes).unwrap();
+}
+
+fn lists(backend: &mut RocksDbBackend, keys: &Keys) -> Vec<Vec<Vec<u8>>> {
+    let mut out = NestedColumn::default();
+    let batch = keys.batch();
+    backend
+        .get_lists(LIST, &batch, Which::All, &mut out)
+        .unwrap();
+    let mut elements = out.elements.iter().map(<[u8]>::to_vec);
+    let mut first = 0;
+    let mut list = |end: u32| {
+        let len = end - std::mem::replace(&mut first, end);
+        elements.by_ref().take(len as usize).collect()
+    };
+    out.ends.iter().map(|&end| list(end)).collect()
+}
+
+#[test]
+fn lists_that_are_known_wait_before_the_database_and_others_do_not() {
+    let place = place();
+    let database = database(&place);
+    let mut backend = database.create("op-0", with_lists(), all()).unwrap();
+    let keys = Keys::numbered(0..100);
+    assert!(!backend.may_block());
+    // Nobody has asked whether there is something.
+    write_lists(&mut backend, &keys, false, |n| Some(vec![n as u8]));
+    assert!(backend.may_block());
+    let first = take(&mut backend, 1, SnapshotFormat::Native);
+    assert!(backend.is_settled(), "it was made at once");
+    lists(&mut backend, &keys);
+    write_lists(&mut backend, &keys, false, |_| Some(vec![7]));
+    write_lists(&mut backend, &Keys::numbered(0..50), true, |_| None);
+    write_lists(&mut backend, &Keys::numbered(0..10), false, |_| {
+        Some(vec![8])
+    });
+    assert!(!backend.may_block());
+    let second = take(&mut backend, 2, SnapshotFormat::Native);
+    assert!(!backend.is_settled());
+    // What becomes too long goes there, once the snapshot is made.
+    write_lists(&mut backend, &keys, false, |_| Some(vec![9; 2000]));
+    assert!(backend.may_block() && backend.is_settled());
+    let first = Saved::written(first, 1, None).unwrap();
+    let second = Saved::written(second, 2, None).unwrap();
+    let third = Saved::native(&mut backend, 3, None);
+    let mut expected: Vec<Vec<Vec<u8>>> = (0..100).map(|n| vec![vec![n]]).collect();
+    let back = |saved| {
+        let mut backend = restored(&database, with_lists(), saved, with_lists(), 0);
+        lists(&mut backend, &keys)
+    };
+    assert_eq!(back(&first), expected);
+    expected.iter_mut().for_each(|list| list.push(vec![7]));
+    expected[..50].iter_mut().for_each(Vec::clear);
+    expected[..10]
+        .iter_mut()
+        .for_each(|list| list.push(vec![8]));
+    assert_eq!(back(&second), expected);
+    expected
+        .iter_mut()
+        .for_each(|list| list.push(vec![9; 2000]));
+    assert_eq!(back(&third), expected);
+    assert_eq!(lists(&mut backend, &keys), expected);
+}
+
+#[test]
+fn lists_give_way_within_the_memory_and_are_read_back() {
+    for front in [0, 100 << 10] {
+        let place = place();
+        let database = database(&place).tuned(front, true);
+        let mut backend = database.create("op-0", with_lists(), all()).unwrap();
+        for from in (0..20_000).step_by(1000) {
+            let keys = Keys::numbered(from..from + 1000);
+            write_lists(&mut backend, &keys, true, |n| Some(vec![n as u8]));
+            write_lists(&mut backend, &keys, false, |_| Some(vec![1; 3]));
+            // What one call adds comes on top.
+            assert!(backend.held() <= front + (400 << 10), "{}", backend.held());
+        }
+        let found = lists(&mut backend, &Keys::numbered(0..20_000));
+        let mut found = (0..).zip(found);
+        let right = |(n, list): (u32, Vec<Vec<u8>>)| list == [vec![(n % 1000) as u8], vec![1; 3]];
+        assert!(found.all(right), "{front}");
+    }
 }

@@ -1,11 +1,13 @@
 //! Cells in memory before a slower store: what was read from it last, and what was written and it
-//! does not have yet.
+//! does not have yet. A short list is a cell as well (`lists.rs`).
 //!
 //! The table is that of the heap, so look-ups of a column overlap their cache misses, and what is
 //! to be stored is frozen in microseconds and written out beside the data path.
 //!
 //! INVARIANT: what the store does not have was changed after the epoch `stored`, and is here. The
 //! other way round it may err: what was not changed for 256 epochs may be stored once too often.
+
+mod lists;
 
 use std::sync::{
     Arc,
@@ -20,6 +22,8 @@ use super::{
     table::{Probed, Table},
 };
 use crate::{Error, KeyBatch, ValueWrites, Which};
+
+pub use lists::SortedLists;
 
 /// A page is let go of as a whole, so there are more of them than a table has else: each costs a
 /// snapshot some 100 ns.
@@ -41,6 +45,9 @@ pub struct CellCache {
     /// The page whose turn it is to go.
     turn: usize,
     probed: Probed,
+    /// Whether the cells are lists.
+    of_lists: bool,
+    scratch: Vec<u8>,
 }
 
 /// What a store lacks of the cells of a moment.
@@ -51,24 +58,31 @@ pub struct FrozenCells {
     since: u64,
     epoch: u64,
     stored: Arc<AtomicU64>,
+    of_lists: bool,
 }
 
 impl CellCache {
     /// Nothing, of keys of these key groups.
     #[must_use]
     pub fn new(range: KeyGroupRange) -> Self {
+        Self::with(range, false)
+    }
+
+    fn with(range: KeyGroupRange, of_lists: bool) -> Self {
         // Not 0: that is the mark of what nobody has changed.
         let epoch = 1;
-        let table = || Table::with_pages(range, PAGES, false, epoch);
+        let table = |tagged| Table::with_pages(range, PAGES, tagged, epoch);
         Self {
-            values: table(),
-            gone: table(),
+            values: table(of_lists),
+            gone: table(false),
             gone_keys: 0,
             entries: 0,
             epoch,
             stored: Arc::new(AtomicU64::new(0)),
             turn: 0,
             probed: Probed::default(),
+            of_lists,
+            scratch: Vec::new(),
         }
     }
 
@@ -160,6 +174,7 @@ impl CellCache {
             since: self.stored.load(Ordering::Acquire),
             epoch: self.epoch,
             stored: Arc::clone(&self.stored),
+            of_lists: self.of_lists,
         };
         self.epoch += 1;
         self.values.enter(self.epoch);
@@ -173,17 +188,18 @@ impl CellCache {
     /// # Errors
     /// What `put` gives.
     pub fn write_page(&mut self, put: &mut PutCell<'_>) -> Result<(), Error> {
-        let since = self.stored.load(Ordering::Acquire);
+        let since = (self.stored.load(Ordering::Acquire), self.epoch);
         match (self.values.page(self.turn), self.gone.page(self.turn)) {
-            (Some(values), Some(gone)) => write(values, gone, since, self.epoch, put),
+            (Some(values), Some(gone)) => write(values, gone, since, self.of_lists, put),
             (None, _) | (_, None) => Ok(()),
         }
     }
 
     /// Lets go of that page, for the store has all of it.
     pub fn drop_page(&mut self) {
-        self.entries -= self.values.empty(self.turn, self.epoch) as i64;
-        self.gone_keys -= self.gone.empty(self.turn, self.epoch) as i64;
+        let values = self.values.empty(self.turn, self.of_lists, self.epoch);
+        self.entries -= values as i64;
+        self.gone_keys -= self.gone.empty(self.turn, false, self.epoch) as i64;
         self.turn = (self.turn + 1) % self.pages();
     }
 
@@ -223,7 +239,8 @@ impl FrozenCells {
     /// What `put` gives.
     pub fn write(&mut self, put: &mut PutCell<'_>) -> Result<(), Error> {
         while let Some((values, gone)) = self.pages.pop() {
-            write(&values, &gone, self.since, self.epoch, put)?;
+            let since = (self.since, self.epoch);
+            write(&values, &gone, since, self.of_lists, put)?;
         }
         Ok(())
     }
@@ -238,8 +255,8 @@ impl FrozenCells {
 fn write(
     values: &Page,
     gone: &Page,
-    since: u64,
-    now: u64,
+    (since, now): (u64, u64),
+    of_lists: bool,
     put: &mut PutCell<'_>,
 ) -> Result<(), Error> {
     let changed = |page| {
@@ -254,11 +271,12 @@ fn write(
         while let Some(gone) = gone.next_if(|gone| gone.cmp(record).is_lt()) {
             put(group(gone), gone.key(), None)?;
         }
-        put(
-            group(record),
-            record.key(),
-            Some(record.segment.value(record.at)),
-        )?;
+        let value = record.segment.value(record.at);
+        let value = match of_lists {
+            true => lists::run_of(value),
+            false => Some(value),
+        };
+        put(group(record), record.key(), value)?;
     }
     gone.try_for_each(|gone| put(group(gone), gone.key(), None))
 }
@@ -287,9 +305,9 @@ mod tests {
         Evict,
     }
 
-    type Store = BTreeMap<(KeyGroup, Vec<u8>), Vec<u8>>;
+    pub(super) type Store = BTreeMap<(KeyGroup, Vec<u8>), Vec<u8>>;
 
-    struct Keys {
+    pub(super) struct Keys {
         keys: Column,
         hashes: Vec<u64>,
         groups: Vec<KeyGroup>,
@@ -300,7 +318,7 @@ mod tests {
     }
 
     impl Keys {
-        fn of(numbers: impl IntoIterator<Item = u8>) -> Self {
+        pub(super) fn of(numbers: impl IntoIterator<Item = u8>) -> Self {
             let mut keys = Column::new();
             numbers.into_iter().for_each(|n| keys.push(&key_of(n)));
             let max = MaxParallelism::new(9).unwrap();
@@ -313,7 +331,7 @@ mod tests {
             }
         }
 
-        fn batch(&self) -> KeyBatch<'_> {
+        pub(super) fn batch(&self) -> KeyBatch<'_> {
             KeyBatch {
                 keys: self.keys.view(),
                 hashes: &self.hashes,
@@ -321,12 +339,12 @@ mod tests {
             }
         }
 
-        fn stored(&self, key: usize) -> (KeyGroup, Vec<u8>) {
+        pub(super) fn stored(&self, key: usize) -> (KeyGroup, Vec<u8>) {
             (self.groups[key], self.keys.get(key).to_vec())
         }
     }
 
-    fn all() -> KeyGroupRange {
+    pub(super) fn all() -> KeyGroupRange {
         KeyGroupRange {
             start: KeyGroup(0),
             end: KeyGroup(8),
@@ -334,7 +352,7 @@ mod tests {
     }
 
     /// A store that takes cells, and checks that they come in order.
-    fn take<'a>(
+    pub(super) fn take<'a>(
         store: &'a mut Store,
     ) -> impl FnMut(KeyGroup, &[u8], Option<&[u8]>) -> Result<(), Error> + 'a {
         let mut last = None;

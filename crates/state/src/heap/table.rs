@@ -132,14 +132,14 @@ impl Table {
         self.pages.get(number)
     }
 
-    /// Makes a page of a table without tags anew; gives back how many entries it had.
-    pub(super) fn empty(&mut self, page: usize, epoch: u64) -> usize {
+    /// Makes a page of a table with or without tags anew; gives back how many entries it had.
+    pub(super) fn empty(&mut self, page: usize, tagged: bool, epoch: u64) -> usize {
         self.moves += 1;
         let Some(page) = self.pages.get_mut(page) else {
             return 0;
         };
         let entries = page.segments().map(Segment::len).sum();
-        *page = Page::new(false, epoch);
+        *page = Page::new(tagged, epoch);
         entries
     }
 
