@@ -101,7 +101,8 @@ impl RocksDbBackend {
         }
         for (state, writes) in &writes.maps {
             let family = database.family(state.0 as usize)?;
-            maps::write(batch, &database.db, &family, sorted, keys, writes)?;
+            let store = (&database.db, &family);
+            maps::write(batch, store, (front, *state), sorted, keys, writes)?;
         }
         if !writes.timers.is_empty() {
             let family = database.family(holds.timers()?)?;
@@ -232,15 +233,22 @@ impl Backend for RocksDbBackend {
         self.holds.check_read(state, Shape::Map, keys, which)?;
         let len = which.len(keys.keys.len());
         check_lengths("map keys of keys", map_keys.len(), len)?;
-        self.sorted.entries(keys, which, map_keys.iter());
-        let family = self.database.family(state.0 as usize)?;
-        cells::read(
-            &self.database.db,
-            &family,
-            &self.lookups,
-            &mut self.sorted,
-            out,
-        )
+        self.front.make_room(&self.database)?;
+        let Self {
+            database,
+            front,
+            lookups,
+            sorted,
+            ..
+        } = self;
+        let family = database.family(state.0 as usize)?;
+        front.get_entries(state, (keys, which), map_keys, out, |missing, out| {
+            let at = |&position: &u32| which.get(position as usize) as u32;
+            let of: Vec<u32> = missing.iter().map(at).collect();
+            let map_keys = missing.iter().map(|&at| map_keys.get(at as usize));
+            sorted.entries(keys, Which::Some(&of), map_keys);
+            cells::read(&database.db, &family, lookups, sorted, out)
+        })
     }
 
     fn scan_entries(
@@ -306,6 +314,9 @@ impl Backend for RocksDbBackend {
             self.front.put(*state, keys, writes);
         }
         self.front.put_lists(keys, writes);
+        for (state, writes) in &writes.maps {
+            self.front.put_entries(*state, keys, writes);
+        }
         Ok(())
     }
 

@@ -8,20 +8,24 @@
 //!
 //! An operator that has maps or timers as well writes all of a call to the database at once: then a
 //! snapshot must link the files while the task waits, and should not have to write first. It reads
-//! from here only.
+//! from here only. Single entries of maps are here as cells are; whole maps are read from the
+//! database, which has them in order.
 //!
 //! INVARIANT: what is here of a key is newer than that of the database, or the same. What the
 //! database does not have leaves only after it was written there.
 
+mod entries;
+
 use std::sync::Arc;
 
-use weir_model::OptionalColumn;
+use weir_model::{ColumnView, KeyGroup, OptionalColumn};
 use weir_state::{
-    Error, KeyBatch, ListWrites, NestedColumn, StateIndex, ValueWrites, Which, Writes,
+    Error, KeyBatch, ListWrites, MapWrites, NestedColumn, StateIndex, ValueWrites, Which, Writes,
     backends::{self, CellCache, FrozenCells, Holds, Shape, SortedLists},
 };
 
 use crate::{Shared, cells::CellWriter, database::Database, jobs::Jobs};
+use entries::Entries;
 
 /// What is held is counted when this part of what is allowed was written since.
 const COUNT_EACH: usize = 64;
@@ -38,8 +42,10 @@ struct Share {
 
 /// See the module.
 pub(crate) struct Front {
-    /// Of each state that has cells or lists.
+    /// Of each state that has cells, lists or maps.
     caches: Vec<Option<CellCache>>,
+    /// Which of them never have what the database has not.
+    through: Vec<bool>,
     write_back: bool,
     /// What the call in hand wrote to lists, in the order of its writes.
     lists: Vec<SortedLists>,
@@ -53,6 +59,7 @@ pub(crate) struct Front {
     read: OptionalColumn,
     found_lists: NestedColumn,
     read_lists: NestedColumn,
+    entries: Entries,
 }
 
 impl Front {
@@ -62,12 +69,14 @@ impl Front {
         let write_back = shared.tuning.write_back;
         let write_back = write_back.unwrap_or_else(|| !holds.shapes.iter().any(direct));
         let cache = |shape: &Shape| match shape {
-            Shape::Cell => Some(CellCache::new(holds.range)),
+            Shape::Cell | Shape::Map => Some(CellCache::new(holds.range)),
             Shape::List => Some(CellCache::of_lists(holds.range)),
-            Shape::Map | Shape::Timers | Shape::Foreign => None,
+            Shape::Timers | Shape::Foreign => None,
         };
+        let through = |shape: &Shape| !write_back || *shape == Shape::Map;
         Self {
             caches: holds.shapes.iter().map(cache).collect(),
+            through: holds.shapes.iter().map(through).collect(),
             write_back,
             lists: Vec::new(),
             share: Share::new(shared, holds),
@@ -79,6 +88,7 @@ impl Front {
             read: OptionalColumn::new(),
             found_lists: NestedColumn::default(),
             read_lists: NestedColumn::default(),
+            entries: Entries::default(),
         }
     }
 
@@ -175,6 +185,80 @@ impl Front {
         Ok(())
     }
 
+    /// Appends the value of each (key, map key) to `out`; `look_up` appends those at some positions
+    /// of the access out of the database. The state has maps.
+    pub(crate) fn get_entries(
+        &mut self,
+        state: StateIndex,
+        (keys, which): (&KeyBatch<'_>, Which<'_>),
+        map_keys: ColumnView<'_>,
+        out: &mut OptionalColumn,
+        mut look_up: impl FnMut(&[u32], &mut OptionalColumn) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut entries = std::mem::take(&mut self.entries);
+        let mut got = Ok(());
+        let mut from = 0;
+        while from < map_keys.len() && got.is_ok() {
+            let to = entries.fill(keys, which, map_keys, from);
+            let batch = entries.batch();
+            got = self.get(state, &batch, Which::All, out, |missing, out| match from {
+                0 => look_up(missing, out),
+                _ => {
+                    let missing = missing.iter().map(|&at| at + from as u32);
+                    look_up(&missing.collect::<Vec<_>>(), out)
+                }
+            });
+            from = to;
+        }
+        self.entries = entries;
+        got
+    }
+
+    /// Whether an entry of a state may be here.
+    pub(crate) fn has_entries(&self, state: StateIndex) -> bool {
+        self.entries(state) > 0
+    }
+
+    /// Lets go of an entry that is to be removed from the database.
+    pub(crate) fn forget_entry(
+        &mut self,
+        state: StateIndex,
+        keys: &KeyBatch<'_>,
+        key: u32,
+        map_key: &[u8],
+    ) {
+        if let Some(Some(cache)) = self.caches.get_mut(state.0 as usize) {
+            cache.forget(&self.entries.one(keys, key, map_key), &[0]);
+        }
+    }
+
+    /// Lets go of all entries of a key group, of which some are to be removed from the database.
+    pub(crate) fn forget_group(&mut self, state: StateIndex, group: KeyGroup) {
+        if let Some(Some(cache)) = self.caches.get_mut(state.0 as usize) {
+            cache.forget_group(group);
+        }
+    }
+
+    /// Takes the entries that a call wrote to maps, which the database has. What it has cleared was
+    /// forgotten before.
+    pub(crate) fn put_entries(
+        &mut self,
+        state: StateIndex,
+        keys: &KeyBatch<'_>,
+        writes: &MapWrites,
+    ) {
+        let mut entries = std::mem::take(&mut self.entries);
+        let (which, map_keys) = (Which::Some(&writes.keys), writes.map_keys.view());
+        let mut from = 0;
+        while from < map_keys.len() {
+            let to = entries.fill(keys, which, map_keys, from);
+            entries.take_values(&writes.values, from);
+            self.put(state, &entries.batch(), entries.writes());
+            from = to;
+        }
+        self.entries = entries;
+    }
+
     /// Sorts what a call wrote to lists, which was checked: says whether some of it has to go to
     /// the database.
     pub(crate) fn sort_lists(&mut self, keys: &KeyBatch<'_>, writes: &Writes) -> bool {
@@ -213,7 +297,7 @@ impl Front {
                 false => &sorted.here,
             };
             cache.put_lists(keys, here);
-            cache.forget_lists(keys, &sorted.to_store.keys);
+            cache.forget(keys, &sorted.to_store.keys);
             self.added += bytes_in(keys, here.lists.elements.byte_len(), here.keys.len());
         }
     }
@@ -228,9 +312,10 @@ impl Front {
 
     /// Freezes what the database does not have, by state.
     pub(crate) fn freeze(&mut self) -> Vec<(usize, FrozenCells)> {
-        let caches = self.caches.iter_mut().enumerate();
+        let caches = self.caches.iter_mut().zip(&self.through).enumerate();
         caches
-            .filter_map(|(state, cache)| Some((state, cache.as_mut()?.freeze())))
+            .filter(|(_, (_, through))| !**through)
+            .filter_map(|(state, (cache, _))| Some((state, cache.as_mut()?.freeze())))
             .collect()
     }
 
@@ -299,7 +384,7 @@ impl Front {
             let Some(Some(cache)) = self.caches.get_mut(*state) else {
                 break;
             };
-            if self.write_back {
+            if !self.through[*state] {
                 let mut writer = CellWriter::new(database, *state)?;
                 cache.write_page(&mut |group, key, value| writer.put(group, key, value))?;
                 writer.finish()?;
@@ -315,9 +400,9 @@ impl Front {
 }
 
 impl Share {
-    /// A share for a backend that has cells or lists.
+    /// A share for a backend that has cells, lists or maps.
     fn new(shared: Arc<Shared>, holds: &Holds) -> Self {
-        let is_held = |shape| matches!(shape, &Shape::Cell | &Shape::List);
+        let is_held = |shape| matches!(shape, &Shape::Cell | &Shape::List | &Shape::Map);
         let is_some = holds.shapes.iter().any(is_held);
         if is_some {
             shared.memory.join();

@@ -1,13 +1,16 @@
 //! Maps: an entry of the database for each entry of a map, so that a large one is never read whole.
 
 use rocksdb::{DB, ReadOptions, WriteBatch};
-use weir_state::{EntriesColumn, Error, KeyBatch, MapWrites, Which, backends};
+use weir_state::{EntriesColumn, Error, KeyBatch, MapWrites, StateIndex, Which, backends};
 
-use crate::{Family, error::failed, keys, keys::Sorted};
+use crate::{Family, error::failed, front::Front, keys, keys::Sorted};
 
 /// A map that is cleared has its entries removed one by one up to so many: a removed range costs
 /// all later reads something, until it is compacted away.
 const CLEAR_SINGLY: usize = 128;
+/// And is looked for in front of the database entry by entry up to so many: then all of its key
+/// group goes from there. Our own tests meet it sooner.
+const FORGET_SINGLY: usize = if cfg!(test) { 200 } else { 10_000 };
 
 /// Appends entries of the map with a prefix, after a map key.
 pub(crate) fn scan(
@@ -60,11 +63,12 @@ fn visit(
     entries.status().map_err(failed("read a map"))
 }
 
-/// Adds what a call wrote to a batch: the clears come first.
+/// Adds what a call wrote to a batch: the clears come first. What they remove is forgotten in front
+/// of the database.
 pub(crate) fn write(
     batch: &mut WriteBatch,
-    db: &DB,
-    family: &Family<'_>,
+    (db, family): (&DB, &Family<'_>),
+    (front, state): (&mut Front, StateIndex),
     sorted: &mut Sorted,
     batch_keys: &KeyBatch<'_>,
     writes: &MapWrites,
@@ -74,7 +78,16 @@ pub(crate) fn write(
         prefix.clear();
         let group = batch_keys.groups[key as usize];
         keys::put_map_prefix(&mut prefix, group, batch_keys.keys.get(key as usize));
-        clear(batch, db, family, &prefix)?;
+        let most = match front.has_entries(state) {
+            true => FORGET_SINGLY,
+            false => CLEAR_SINGLY,
+        };
+        let found = clear(batch, db, family, (&prefix, most + 1), |map_key| {
+            front.forget_entry(state, batch_keys, key, map_key);
+        })?;
+        if found > most {
+            front.forget_group(state, group);
+        }
     }
     sorted.entries(
         batch_keys,
@@ -91,27 +104,29 @@ pub(crate) fn write(
     Ok(())
 }
 
-fn clear(batch: &mut WriteBatch, db: &DB, family: &Family<'_>, prefix: &[u8]) -> Result<(), Error> {
+/// Removes the entries of a map, of which so many are looked at, and told, at most; gives back how
+/// many were.
+fn clear(
+    batch: &mut WriteBatch,
+    db: &DB,
+    family: &Family<'_>,
+    (prefix, limit): (&[u8], usize),
+    mut removed: impl FnMut(&[u8]),
+) -> Result<usize, Error> {
     let mut found = 0;
     let mut stored = prefix.to_vec();
-    visit(
-        db,
-        family,
-        prefix,
-        prefix,
-        CLEAR_SINGLY + 1,
-        |map_key, _| {
-            found += 1;
-            if found <= CLEAR_SINGLY {
-                stored.truncate(prefix.len());
-                stored.extend_from_slice(map_key);
-                batch.delete_cf(family, &stored);
-            }
-            Ok(())
-        },
-    )?;
+    visit(db, family, prefix, prefix, limit, |map_key, _| {
+        found += 1;
+        if found <= CLEAR_SINGLY {
+            stored.truncate(prefix.len());
+            stored.extend_from_slice(map_key);
+            batch.delete_cf(family, &stored);
+        }
+        removed(map_key);
+        Ok(())
+    })?;
     if found > CLEAR_SINGLY {
         batch.delete_range_cf(family, prefix, &keys::after_map(prefix));
     }
-    Ok(())
+    Ok(found)
 }

@@ -2,6 +2,7 @@
 
 mod canonical;
 mod cases;
+mod entries;
 mod rescale;
 mod saved;
 mod waiting;

@@ -146,6 +146,19 @@ impl CellCache {
         }
     }
 
+    /// Lets go of what is here of some keys, for the store has something newer, or will have.
+    pub fn forget(&mut self, keys: &KeyBatch<'_>, which: &[u32]) {
+        self.thaw();
+        for &key in which {
+            let key = key as usize;
+            let (group, hash, bytes) = (keys.groups[key], keys.hashes[key], keys.keys.get(key));
+            self.entries -= i64::from(self.values.remove(group, hash, bytes));
+            if self.gone_keys > 0 {
+                self.gone_keys -= i64::from(self.gone.remove(group, hash, bytes));
+            }
+        }
+    }
+
     /// How many values there are.
     #[must_use]
     pub fn entries(&self) -> u64 {
@@ -197,10 +210,20 @@ impl CellCache {
 
     /// Lets go of that page, for the store has all of it.
     pub fn drop_page(&mut self) {
-        let values = self.values.empty(self.turn, self.of_lists, self.epoch);
-        self.entries -= values as i64;
-        self.gone_keys -= self.gone.empty(self.turn, false, self.epoch) as i64;
+        self.empty(self.turn);
         self.turn = (self.turn + 1) % self.pages();
+    }
+
+    /// Lets go of what is here of a key group, and of some others: the store has something newer,
+    /// or will have. The group is in the range.
+    pub fn forget_group(&mut self, group: KeyGroup) {
+        self.empty(self.values.page_of(group));
+    }
+
+    fn empty(&mut self, page: usize) {
+        let values = self.values.empty(page, self.of_lists, self.epoch);
+        self.entries -= values as i64;
+        self.gone_keys -= self.gone.empty(page, false, self.epoch) as i64;
     }
 
     /// Takes back what nobody writes out any more.

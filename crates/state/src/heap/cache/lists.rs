@@ -193,17 +193,6 @@ impl CellCache {
         self.probed.recycle();
     }
 
-    /// Lets go of what is here of some lists, for the store has something newer.
-    pub fn forget_lists(&mut self, keys: &KeyBatch<'_>, which: &[u32]) {
-        self.thaw();
-        for &key in which {
-            let key = key as usize;
-            let (group, hash) = (keys.groups[key], keys.hashes[key]);
-            let there = self.values.remove(group, hash, keys.keys.get(key));
-            self.entries -= i64::from(there);
-        }
-    }
-
     /// Finds what is here of the lists that are written.
     fn look_for(&mut self, keys: &KeyBatch<'_>, writes: &ListWrites) {
         let which = Which::Some(&writes.keys);
@@ -437,7 +426,7 @@ mod tests {
                     stored.extend_from_slice(&put_run(&elements));
                 }
                 self.cache.put_lists(&batch, &sorted.here);
-                self.cache.forget_lists(&batch, &direct.keys);
+                self.cache.forget(&batch, &direct.keys);
             }
             self.sorted = sorted;
         }
@@ -498,7 +487,7 @@ mod tests {
         if sorted.all_here {
             cache.put_lists(&keys.batch(), &writes);
         } else {
-            cache.forget_lists(&keys.batch(), &sorted.to_store.keys);
+            cache.forget(&keys.batch(), &sorted.to_store.keys);
         }
         (keys, sorted)
     }
