@@ -40,6 +40,8 @@ fn every_workload_comes_to_what_the_oracle_says() {
     assert!(out.contains("window-rocksdb-p2: 1855 rows"), "{out}");
     assert!(out.contains("q4-rocksdb-p2: "), "{out}");
     assert!(out.contains("q8-heap-p1 natively: 2930 rows"), "{out}");
+    assert!(out.contains("q8-heap-p1 by hand: 2930 rows"), "{out}");
+    assert!(out.contains("window-heap-p1 by hand: 1855 rows"), "{out}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! The queries are components (`guest-examples/nexmark`) in jobs (`benches/jobs/nexmark`). What
 //! each must give is computed here by plain loops over the events, independently of any engine.
 
+mod by_hand;
 pub mod generator;
 mod linger;
 pub mod oracle;

@@ -6,7 +6,7 @@ use weir_model::Rows;
 use weir_operator::SourceFactory;
 
 use super::{
-    Generator, Query,
+    Generator, Query, by_hand,
     generator::PER_MS,
     linger::Linger,
     oracle::{self, Sums},
@@ -19,6 +19,7 @@ use crate::{
         check::Sum,
         drain::{Drain, Hashes, Kept, Look},
         made::Made,
+        run::Run,
         tally::{Begin, Tally},
         weir::Ends,
         workload::{Engine, Expected, Workload},
@@ -126,6 +127,14 @@ impl Workload for Query {
         }
     }
 
+    fn by_hand(&self, rows: u64, warm_up: u64, kept: Option<&Kept>) -> Run {
+        let per_ms = match kept {
+            Some(_) => FEW_PER_MS,
+            None => PER_MS,
+        };
+        by_hand::by_hand(*self, &Generator::new(per_ms), [rows, warm_up], kept)
+    }
+
     fn expected(&self, rows: u64, parallelism: u32, engine: Engine) -> Expected {
         let generator = Generator::new(PER_MS);
         let determined = oracle::result(*self, &generator, rows, parallelism);
@@ -218,7 +227,7 @@ fn last_of(query: Query, rows: &[Vec<u8>]) -> Sums {
     sums
 }
 
-fn number_at_end(row: &[u8]) -> u64 {
+pub(super) fn number_at_end(row: &[u8]) -> u64 {
     row.last_chunk().map_or(0, |last| u64::from_le_bytes(*last))
 }
 

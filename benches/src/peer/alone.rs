@@ -6,11 +6,13 @@ use std::sync::Arc;
 use weir_model::{Rows, hash64};
 
 use super::{
+    by_hand::{self, Added, micro::AsItIs},
     cell::Setting,
     check::Sum,
     drain::{Drain, Kept, Look},
     made::Made,
     micro::Micro,
+    run::Run,
     tally::{Begin, Tally},
     weir::Ends,
     workload::{Engine, Expected, Workload},
@@ -138,6 +140,17 @@ impl Workload for Alone {
             sources: vec![("events", Arc::new(made))],
             sink: ("out", Arc::new(Drain::new(Arc::clone(&tally), look))),
             tally,
+        }
+    }
+
+    fn by_hand(&self, rows: u64, warm_up: u64, kept: Option<&Kept>) -> Run {
+        let lengths = Added::new(|row: &[u8]| row.len() as u64);
+        match self {
+            Self::Rows => Micro::Chained.by_hand(rows, warm_up, kept),
+            Self::Events => {
+                let events = Generator::new(PER_MS);
+                by_hand::run_into(&events, rows, warm_up, AsItIs, lengths, kept)
+            }
         }
     }
 

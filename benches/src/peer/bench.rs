@@ -42,6 +42,8 @@ pub(super) struct Bench {
     pub(super) flink: Option<Program>,
     /// Whether Weir is also measured with native operators, in cells where that is judged.
     pub(super) native: bool,
+    /// Whether the same work is also measured as a loop by hand, in cells that have nothing more.
+    pub(super) by_hand: bool,
     pub(super) length: Length,
     /// What runs must come to: an oracle takes as long as a run.
     pub(super) expected: HashMap<(String, u64, u32, Engine), Expected>,
@@ -55,6 +57,7 @@ impl Bench {
             Side::Stock => self.flink.is_some() && cell.workload.has_stock(),
             Side::Weir => true,
             Side::Native => self.native && cell.most_added().is_some(),
+            Side::Hand => self.by_hand && cell.is_like_by_hand(),
         };
         Side::ALL.into_iter().filter(is_measured).collect()
     }
@@ -73,8 +76,14 @@ impl Bench {
         for side in self.sides(cell) {
             turns.push((side, self.start(cell, side, folder.path())?, 0));
         }
+        let mut of_weir = None;
         for (side, flink, rows) in &mut turns {
-            *rows = self.warmed_up(cell, *side, flink.as_mut())?;
+            // By hand as many as Weir has, so that as much is kept.
+            let as_many = of_weir.filter(|_| *side == Side::Hand);
+            *rows = self.warmed_up(cell, *side, flink.as_mut(), as_many)?;
+            if *side == Side::Weir {
+                of_weir = Some(*rows);
+            }
         }
         for round in 1..=self.length.repeats {
             for (side, flink, rows) in &mut turns {
@@ -90,7 +99,7 @@ impl Bench {
     fn start(&self, cell: &Cell, side: Side, folder: &Path) -> Result<Option<Flink>> {
         let mut words = cell.on_flink(folder);
         match side {
-            Side::Weir | Side::Native => return Ok(None),
+            Side::Weir | Side::Native | Side::Hand => return Ok(None),
             Side::Flink => {}
             Side::Stock => {
                 words = cell.on_flink(&folder.join("stock"));
@@ -102,13 +111,19 @@ impl Bench {
     }
 
     /// Runs that do not count: one of Weir, and of Flink as many as it takes until its compilers
-    /// are done. Gives how many rows a run shall have.
-    fn warmed_up(&mut self, cell: &Cell, side: Side, flink: Option<&mut Flink>) -> Result<u64> {
-        let first = self.first_rows(cell, side);
+    /// are done. Gives how many rows a run shall have, if that is not said.
+    fn warmed_up(
+        &mut self,
+        cell: &Cell,
+        side: Side,
+        flink: Option<&mut Flink>,
+        said: Option<u64>,
+    ) -> Result<u64> {
+        let first = said.unwrap_or_else(|| self.first_rows(cell, side));
         let mut flink = flink;
         let mut run = self.run(cell, side, flink.as_deref_mut(), first)?;
         eprintln!("  - {side}: {}", run.in_words());
-        let mut rows = self.enough_rows(cell, first, &run);
+        let mut rows = said.unwrap_or_else(|| self.enough_rows(cell, first, &run));
         if flink.is_none() || self.length.quick {
             return Ok(rows);
         }
@@ -133,9 +148,10 @@ impl Bench {
         rows: u64,
     ) -> Result<Run> {
         let warm_up = self.warm_up(cell);
-        let run = match flink {
-            Some(flink) => flink.run(&format!("n={rows} warm={warm_up}")),
-            None => on_weir(cell, side == Side::Native, &self.jobs, rows, warm_up),
+        let run = match (flink, side) {
+            (Some(flink), _) => flink.run(&format!("n={rows} warm={warm_up}")),
+            (None, Side::Hand) => Ok(cell.workload.by_hand(rows, warm_up, None)),
+            (None, _) => on_weir(cell, side == Side::Native, &self.jobs, rows, warm_up),
         };
         let run = run.with_context(|| format!("{side}, {rows} rows"))?;
         let engine = side.engine();
@@ -187,22 +203,26 @@ fn on_weir(cell: &Cell, native: bool, jobs: &Path, rows: u64, warm_up: u64) -> R
     Ok(weir::run(&job, ends)?.into())
 }
 
-/// Runs a workload on Weir with few rows, by its components or natively, and compares the result
-/// row by row.
-pub(super) fn verify(cell: &Cell, native: bool, jobs: &Path) -> Result<u64> {
+/// Runs a workload with few rows, on Weir by its components or natively, or by hand, and compares
+/// the result row by row.
+pub(super) fn verify(cell: &Cell, side: Side, jobs: &Path) -> Result<u64> {
     let workload = &cell.workload;
     let rows = workload.few_rows();
     let parallelism = cell.setting.parallelism;
     let kept = Arc::new(workload.kept());
-    let begin = workload.begin(1);
-    let ends = workload.ends(rows, parallelism, begin, Some(Arc::clone(&kept)));
-    let mut job = Job {
-        native,
-        ..cell.on_weir(jobs)
-    };
-    // Some fall into so short a run.
-    job.checkpoint_ms = job.checkpoint_ms.map(|_| 20);
-    weir::run(&job, ends)?;
+    if side == Side::Hand {
+        workload.by_hand(rows, 1, Some(&kept));
+    } else {
+        let begin = workload.begin(1);
+        let ends = workload.ends(rows, parallelism, begin, Some(Arc::clone(&kept)));
+        let mut job = Job {
+            native: side == Side::Native,
+            ..cell.on_weir(jobs)
+        };
+        // Some fall into so short a run.
+        job.checkpoint_ms = job.checkpoint_ms.map(|_| 20);
+        weir::run(&job, ends)?;
+    }
     let found = kept.take();
     workload.verify(rows, parallelism, &found)?;
     Ok(found.len() as u64)

@@ -130,6 +130,12 @@ impl Cell {
         }
     }
 
+    /// Whether it has nothing but what a loop by hand has: one thread, and memory.
+    #[must_use]
+    pub fn is_like_by_hand(&self) -> bool {
+        self.setting == Setting::plain(1)
+    }
+
     /// What the program for Flink is started with.
     #[must_use]
     pub fn on_flink(&self, folder: &Path) -> Vec<String> {
@@ -201,5 +207,7 @@ mod tests {
         assert_eq!(added("count-1e6-heap-p2-checkpoints"), None);
         assert_eq!(added("q8-heap-p1"), Some(Added::Share(0.4)));
         assert_eq!(added("window-heap-p1"), None);
+        let like_by_hand = all.iter().filter(|cell| cell.is_like_by_hand());
+        assert_eq!(like_by_hand.count(), workloads().len());
     }
 }

@@ -14,6 +14,7 @@ use super::{
     cell::{Cell, Setting, workloads},
     flink::Program,
     measure::Plan,
+    record::Side,
     saved::Results,
 };
 use crate::{
@@ -49,8 +50,8 @@ struct Options {
     list: bool,
 
     /// Run all workloads on Weir with few rows, in memory and in RocksDB, in one subtask and in
-    /// two, in memory natively as well, and compare their results row by row; measures nothing
-    /// and needs no Flink
+    /// two, in memory natively and by hand as well, and compare their results row by row; measures
+    /// nothing and needs no Flink
     #[arg(long, conflicts_with = "write")]
     verify: bool,
 
@@ -61,6 +62,10 @@ struct Options {
     /// Leave out Weir with the same operators as code of its process
     #[arg(long)]
     no_native: bool,
+
+    /// Leave out the same work as a loop without an engine
+    #[arg(long)]
+    no_hand: bool,
 
     /// The shell script that runs Flink, if not scripts/flink.sh
     #[arg(long, value_name = "SCRIPT", conflicts_with = "no_flink")]
@@ -78,7 +83,7 @@ struct Options {
         num_args = 1..,
         conflicts_with_all = [
             "quick", "seconds", "repeats", "only", "list", "verify", "no_flink", "no_native",
-            "flink", "weir",
+            "no_hand", "flink", "weir",
         ]
     )]
     join: Vec<PathBuf>,
@@ -158,15 +163,19 @@ fn run(options: &Options) -> Result<()> {
 fn verify(cells: &[Cell], jobs: &Path) -> Result<()> {
     let mut failed = Vec::new();
     for cell in cells {
-        // State, channels and checkpoints are the same for both.
-        let natively = cell.setting == Setting::plain(1);
-        for native in [Some(false), natively.then_some(true)]
-            .into_iter()
-            .flatten()
-        {
-            let way = if native { " natively" } else { "" };
+        // State, channels and checkpoints are the same natively.
+        let sides = match cell.is_like_by_hand() {
+            true => vec![Side::Weir, Side::Native, Side::Hand],
+            false => vec![Side::Weir],
+        };
+        for side in sides {
+            let way = match side {
+                Side::Native => " natively",
+                Side::Hand => " by hand",
+                Side::Weir | Side::Flink | Side::Stock => "",
+            };
             let name = format!("{}{way}", cell.name());
-            match bench::verify(cell, native, jobs) {
+            match bench::verify(cell, side, jobs) {
                 Ok(rows) => println!("{name}: {rows} rows, all as expected"),
                 Err(why) => {
                     println!("{name}: failed: {why}");
@@ -245,6 +254,7 @@ fn plan(options: &Options, cells: Vec<Cell>, kinds: Vec<Kind>, root: &Path) -> R
             jobs,
             flink,
             native: !options.no_native,
+            by_hand: !options.no_hand,
             length,
             expected: HashMap::new(),
         },

@@ -61,6 +61,12 @@ impl Kept {
         }
     }
 
+    /// More rows.
+    pub fn put(&self, rows: Vec<Vec<u8>>) {
+        let mut kept = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.extend(rows);
+    }
+
     /// The rows, in the order in which they came; those of one task are in its order.
     #[must_use]
     pub fn take(&self) -> Vec<Vec<u8>> {

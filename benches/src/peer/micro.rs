@@ -6,10 +6,12 @@ use weir_model::hash64;
 use weir_operator::SourceFactory;
 
 use super::{
+    by_hand,
     cell::Setting,
     check::{STEP, Sum, fold, mix, numbers},
     drain::{Drain, Hashes, HashesBut, Kept, Look},
     made::{Made, Stream},
+    run::Run,
     tally::{Begin, Tally},
     weir::Ends,
     workload::{Engine, Expected, Workload},
@@ -20,15 +22,15 @@ use crate::{
 };
 
 /// No row is earlier than the latest one by more, in milliseconds.
-const DISORDER_MS: u64 = 1024;
+pub(super) const DISORDER_MS: u64 = 1024;
 /// The event time of the first row, about.
-const BEGIN_MS: u64 = 10_000_000;
+pub(super) const BEGIN_MS: u64 = 10_000_000;
 /// Rows a millisecond of event time, and milliseconds from row to row.
 const CLOSE: Pace = Pace { rows: 100, ms: 1 };
 const SPARSE: Pace = Pace { rows: 1, ms: 10 };
 
 /// How many rules are broadcast.
-const RULES: u64 = 1_000;
+pub(super) const RULES: u64 = 1_000;
 /// How a row ends that says that a rule has come: -1. No rule is as large.
 const ACKNOWLEDGED: &[u8] = &[0xff; 8];
 
@@ -74,7 +76,7 @@ struct Pace {
 
 /// The rows of a workload.
 #[derive(Clone, Copy, Debug)]
-struct Rows {
+pub(super) struct Rows {
     keys: u64,
     values: Values,
     pace: Pace,
@@ -122,7 +124,7 @@ fn write_row<const N: usize>(fields: &[u64; N], out: &mut Vec<u8>) {
 }
 
 /// Rule `r` is 16 bits of its number.
-struct Rules;
+pub(super) struct Rules;
 
 fn rule(number: u64) -> u64 {
     mix(number) & 0xffff
@@ -157,7 +159,7 @@ impl Micro {
         Self::Broadcast,
     ];
 
-    fn rows(self) -> Rows {
+    pub(super) fn rows(self) -> Rows {
         let (keys, values) = match self {
             Self::Count(keys) => (keys, Values::Number),
             Self::Dedupe => (10_000, Values::Below(10)),
@@ -395,6 +397,10 @@ impl Workload for Micro {
             sink: ("out", Arc::new(Drain::new(Arc::clone(&tally), look))),
             tally,
         }
+    }
+
+    fn by_hand(&self, rows: u64, warm_up: u64, kept: Option<&Kept>) -> Run {
+        by_hand::micro::by_hand(*self, rows, warm_up, kept)
     }
 
     fn kept(&self) -> Kept {

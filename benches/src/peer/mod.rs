@@ -8,6 +8,7 @@
 pub mod alone;
 mod bench;
 mod beside;
+pub mod by_hand;
 pub mod cell;
 mod chart;
 pub mod check;

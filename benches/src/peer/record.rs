@@ -25,6 +25,8 @@ pub(super) enum Side {
     Weir,
     /// Weir with the operators as code of its process, out of the source of the components.
     Native,
+    /// The same work as one loop on one thread, without an engine.
+    Hand,
 }
 
 /// The runs of a cell, warm-ups apart.
@@ -38,14 +40,20 @@ pub(super) struct Record {
 }
 
 impl Side {
-    pub(super) const ALL: [Self; 4] = [Self::Flink, Self::Stock, Self::Weir, Self::Native];
+    pub(super) const ALL: [Self; 5] = [
+        Self::Flink,
+        Self::Stock,
+        Self::Weir,
+        Self::Native,
+        Self::Hand,
+    ];
 
     /// Whose results the oracle is asked for.
     pub(super) fn engine(self) -> Engine {
         match self {
             Self::Flink => Engine::Flink,
             Self::Stock => Engine::Stock,
-            Self::Weir | Self::Native => Engine::Weir,
+            Self::Weir | Self::Native | Self::Hand => Engine::Weir,
         }
     }
 
@@ -56,6 +64,7 @@ impl Side {
             Self::Stock => "flink_stock",
             Self::Weir => "weir",
             Self::Native => "weir_native",
+            Self::Hand => "by_hand",
         }
     }
 }
@@ -67,6 +76,7 @@ impl fmt::Display for Side {
             Self::Stock => "Flink as it comes",
             Self::Weir => "Weir",
             Self::Native => "Weir natively",
+            Self::Hand => "by hand",
         })
     }
 }
@@ -121,6 +131,13 @@ impl Record {
     pub(super) fn times_cost(&self) -> Option<f64> {
         self.by_round([Side::Flink, Side::Weir], |flink, weir| {
             flink.cost() / weir.cost()
+        })
+    }
+
+    /// How many times the CPU time a row of the loop by hand Flink has.
+    pub(super) fn times_by_hand(&self) -> Option<f64> {
+        self.by_round([Side::Flink, Side::Hand], |flink, hand| {
+            flink.cost() / hand.cost()
         })
     }
 
@@ -190,6 +207,7 @@ impl Record {
             "times_rows_per_second": self.times_rate(),
             "times_rows_per_second_of_stock": self.times_stock(),
             "times_cpu_per_row": self.times_cost(),
+            "times_cpu_per_row_by_hand": self.times_by_hand(),
             "to_be_reached": self.cell.goal(),
             "wasm_adds_ns_per_row": self.added().map(|(time, _)| time),
             "wasm_adds_share": self.added().map(|(_, share)| share),
@@ -260,7 +278,7 @@ pub(super) mod tests {
         let mut record = record("count-1e3-heap-p1", &rates);
         assert_eq!(record.times_rate(), Some(5.0));
         assert_eq!(record.times_cost(), Some(5.0));
-        assert_eq!(record.times_stock(), None);
+        assert_eq!((record.times_stock(), record.times_by_hand()), (None, None));
         assert_eq!(record.is_reached(), Some(true));
         assert!(record.in_words().ends_with("5 to be reached: reached"));
         record.failed = Some("out of memory".to_owned());
@@ -294,15 +312,25 @@ pub(super) mod tests {
 
     #[test]
     fn a_record_is_read_as_it_was_written() {
-        let rates: [(Side, &[u64]); 3] = [
+        let rates: [(Side, &[u64]); 4] = [
             (Side::Flink, &[10, 12]),
             (Side::Stock, &[9]),
             (Side::Weir, &[50, 70]),
+            (Side::Hand, &[90, 96]),
         ];
-        let mut written = record("q4-heap-p2", &rates);
+        let mut written = record("q4-heap-p1", &rates);
         let read = Record::of_json(&written.to_json()).unwrap();
         assert_eq!(read.to_json(), written.to_json());
         assert_eq!(read.median(Side::Stock, Run::rate), Some(9.0));
+        assert_eq!(read.times_by_hand(), Some(8.5));
+        // Of a time when nothing was measured by hand.
+        let mut before = written.to_json();
+        before.as_object_mut().unwrap().remove(Side::Hand.name());
+        let before = Record::of_json(&before).unwrap();
+        assert_eq!(
+            (before.times_by_hand(), before.times_rate()),
+            (None, read.times_rate())
+        );
         written.failed = Some("no".to_owned());
         let read = Record::of_json(&written.to_json()).unwrap();
         assert_eq!(read.failed.as_deref(), Some("no"));

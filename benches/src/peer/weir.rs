@@ -191,7 +191,7 @@ fn options(
 }
 
 /// The resident memory of this process.
-fn resident_mib() -> Option<f64> {
+pub(super) fn resident_mib() -> Option<f64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status
         .lines()

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{cell::Setting, check::Sum, drain::Kept, tally::Begin, weir::Ends};
+use super::{cell::Setting, check::Sum, drain::Kept, run::Run, tally::Begin, weir::Ends};
 use crate::{
     backend::Store,
     error::{Error, Result},
@@ -93,6 +93,11 @@ pub trait Workload: Send + Sync {
     /// Makes the two ends of a job of so many rows. They tell `tally`; rows that come out are kept
     /// where there is somebody to keep them, else hashed.
     fn ends(&self, rows: u64, parallelism: u32, begin: Begin, kept: Option<Arc<Kept>>) -> Ends;
+
+    /// Does the same as one loop on one thread, see [`by_hand`](super::by_hand): so many rows, of
+    /// which those of the warm-up are not timed. Rows that come out are kept where there is
+    /// somebody to keep them.
+    fn by_hand(&self, rows: u64, warm_up: u64, kept: Option<&Kept>) -> Run;
 
     /// Who keeps what comes out, for a run whose result is looked at row by row.
     fn kept(&self) -> Kept {
