@@ -62,6 +62,44 @@ pub trait StateCodec: Sized + 'static {
     /// # Errors
     /// If `bytes` are not in this format.
     fn decode(bytes: &[u8]) -> Result<Self>;
+
+    /// Fills `out`, which has `WIDTH` bytes, with the value; whether it did. Parts of fixed width
+    /// are appended at once so.
+    #[doc(hidden)]
+    #[inline]
+    fn fill(&self, out: &mut [u8]) -> bool {
+        let _ = out;
+        false
+    }
+}
+
+/// Values of fixed width up to this are appended at once.
+const AT_ONCE: usize = 64;
+
+/// Appends a value of fixed width at once; whether it did.
+#[inline]
+fn append_filled<T: StateCodec>(value: &T, out: &mut Vec<u8>) -> bool {
+    let mut bytes = [0; AT_ONCE];
+    let Some(part) = T::WIDTH.and_then(|width| bytes.get_mut(..width)) else {
+        return false;
+    };
+    let is_filled = value.fill(part);
+    if is_filled {
+        out.extend_from_slice(part);
+    }
+    is_filled
+}
+
+/// Fills the first bytes of `out` with a part of fixed width, and takes them off; whether it did.
+#[inline]
+fn fill_part<T: StateCodec>(value: &T, out: &mut &mut [u8]) -> bool {
+    let Some((part, rest)) =
+        T::WIDTH.and_then(|width| std::mem::take(out).split_at_mut_checked(width))
+    else {
+        return false;
+    };
+    *out = rest;
+    value.fill(part)
 }
 
 /// Appends one part of a composite value. For [`record!`](crate::record) and tuples.
@@ -103,6 +141,20 @@ pub fn nothing_left(rest: &[u8]) -> Result<()> {
     Err(Error::new(format_args!("{} bytes too many", rest.len())))
 }
 
+/// Checks the length of a value of fixed width, so that no part of it has to be measured.
+#[inline]
+fn check_width<T: StateCodec>(bytes: &[u8]) -> Result<()> {
+    match T::WIDTH {
+        Some(width) if bytes.len() != width => Err(not_of_width::<T>(width, bytes.len())),
+        _ => Ok(()),
+    }
+}
+
+#[cold]
+fn not_of_width<T: StateCodec>(expected: usize, found: usize) -> Error {
+    wrong_width(&T::format(), expected, found)
+}
+
 #[cold]
 fn wrong_width(format: &str, expected: usize, found: usize) -> Error {
     Error::new(format_args!("`{format}` has {expected} bytes, not {found}"))
@@ -130,6 +182,18 @@ macro_rules! little_endian {
                     wrong_width($format, size_of::<$type>(), bytes.len())
                 })?;
                 Ok(<$type>::from_le_bytes(array))
+            }
+
+            #[inline]
+            fn fill(&self, out: &mut [u8]) -> bool {
+                match out.try_into() {
+                    Ok(place) => {
+                        let place: &mut [u8; size_of::<$type>()] = place;
+                        *place = self.to_le_bytes();
+                        true
+                    }
+                    Err(_) => false,
+                }
             }
         }
     )+};
@@ -261,12 +325,21 @@ macro_rules! tuple {
 
             #[inline]
             fn encode(&self, out: &mut Vec<u8>) -> Result<()> {
-                $(put_part(&self.$index, out)?;)+
+                if !append_filled(self, out) {
+                    $(put_part(&self.$index, out)?;)+
+                }
                 Ok(())
             }
 
             #[inline]
+            fn fill(&self, out: &mut [u8]) -> bool {
+                let mut rest = out;
+                $(fill_part(&self.$index, &mut rest))&&+
+            }
+
+            #[inline]
             fn decode(bytes: &[u8]) -> Result<Self> {
+                check_width::<Self>(bytes)?;
                 let mut rest = bytes;
                 let value = ($(take_part::<$name>(&mut rest)?,)+);
                 nothing_left(rest)?;
@@ -297,11 +370,21 @@ impl<T: StateCodec + Copy + Default, const N: usize> StateCodec for [T; N] {
 
     #[inline]
     fn encode(&self, out: &mut Vec<u8>) -> Result<()> {
+        if append_filled(self, out) {
+            return Ok(());
+        }
         self.iter().try_for_each(|part| put_part(part, out))
     }
 
     #[inline]
+    fn fill(&self, out: &mut [u8]) -> bool {
+        let mut rest = out;
+        self.iter().all(|part| fill_part(part, &mut rest))
+    }
+
+    #[inline]
     fn decode(bytes: &[u8]) -> Result<Self> {
+        check_width::<Self>(bytes)?;
         let mut rest = bytes;
         let mut value = [T::default(); N];
         for part in &mut value {

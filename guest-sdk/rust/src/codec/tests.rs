@@ -81,3 +81,53 @@ fn foreign_bytes_are_errors() {
     refuses::<(bool, String)>(&[1, 1, b'a', 7], "1 bytes too many");
     refuses::<()>(&[1], "1 bytes too many");
 }
+
+#[test]
+fn values_of_fixed_width_are_written_part_by_part_however_they_are_made() {
+    /// Of fixed width, and with nothing to fill a place with.
+    #[derive(Clone, Copy, Debug, Default, PartialEq)]
+    struct Own(u8);
+
+    impl StateCodec for Own {
+        const WIDTH: Option<usize> = Some(1);
+
+        fn format() -> String {
+            "own".to_owned()
+        }
+
+        fn encode(&self, out: &mut Vec<u8>) -> Result<()> {
+            out.push(self.0);
+            Ok(())
+        }
+
+        fn decode(bytes: &[u8]) -> Result<Self> {
+            let [byte] = bytes else {
+                return Err(Error::new("not one byte"));
+            };
+            Ok(Self(*byte))
+        }
+    }
+
+    fn check<T: StateCodec + PartialEq + std::fmt::Debug>(value: T, expected: &[u8]) {
+        let mut out = b"before".to_vec();
+        value.encode(&mut out).unwrap();
+        assert_eq!(&out[6..], expected);
+        assert_eq!(T::WIDTH, Some(expected.len()));
+        assert_eq!(T::decode(expected).unwrap(), value);
+        let short = T::decode(&expected[1..]).unwrap_err();
+        let (width, found) = (expected.len(), expected.len() - 1);
+        let said = format!("`{}` has {width} bytes, not {found}", T::format());
+        assert_eq!(short.to_string(), said);
+    }
+
+    let numbers = |count: u64| -> Vec<u8> { (0..count).flat_map(u64::to_le_bytes).collect() };
+    check((0_u64, 1_u64), &numbers(2));
+    check([0_u64, 1, 2, 3, 4, 5, 6, 7], &numbers(8));
+    check([0_u64, 1, 2, 3, 4, 5, 6, 7, 8], &numbers(9));
+    check(
+        ((7_u32, -1_i32), 0_u64),
+        &[&[7, 0, 0, 0, 255, 255, 255, 255], &[0; 8][..]].concat(),
+    );
+    check((0_u64, Own(3)), &[&[0; 8], &[3][..]].concat());
+    check([Own(1), Own(2)], &[1, 2]);
+}

@@ -22,13 +22,21 @@ pub(crate) struct Cells<T> {
     ahead: Ahead,
     /// The row that the journal belongs to, and what its writes replaced.
     row: u64,
-    journal: Vec<(usize, Cell<T>)>,
+    journal: Vec<Undo<T>>,
 }
 
 #[derive(Clone)]
 struct Cell<T> {
     status: Status,
     value: Option<T>,
+}
+
+/// What a write has replaced. In this order, so that a cell is moved as it was written, word by
+/// word: read back at other bounds than those of its writes, it would have to wait for them.
+#[repr(C)]
+struct Undo<T> {
+    before: Cell<T>,
+    key: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -124,22 +132,44 @@ impl<T: StateCodec> Cells<T> {
         self.slots = binding.call.take_slots(binding.index);
         self.cells.clear();
         let keys = binding.call.keys() as usize;
-        self.cells.resize_with(keys, Cell::stored);
+        // What takes little is decoded at once: whether a row is the first of its key is hard to
+        // foretell. What cannot be decoded is an error for who looks at it.
+        match &self.slots {
+            Some(slots) if T::WIDTH.is_some() => {
+                let all = (0..keys).map(|key| match decode(binding, slots, key) {
+                    Ok(value) => Cell {
+                        status: Status::Clean,
+                        value,
+                    },
+                    Err(_) => Cell::stored(),
+                });
+                self.cells.extend(all);
+            }
+            _ => self.cells.resize_with(keys, Cell::stored),
+        }
     }
 
     /// The index of the key in hand, its value at hand.
     #[inline]
     fn load(&mut self) -> Result<usize> {
         let key = self.enter()?;
+        if matches!(self.cells[key].status, Status::Stored | Status::Unseen) {
+            self.look(key)?;
+        }
+        Ok(key)
+    }
+
+    /// Looks at the value of a key for the first time in a call.
+    fn look(&mut self, key: usize) -> Result<()> {
         match self.cells[key].status {
-            Status::Stored => self.read(key)?,
+            Status::Stored => self.read(key),
             Status::Unseen => {
                 self.ahead.seen();
                 self.cells[key].status = Status::Clean;
+                Ok(())
             }
-            Status::Clean | Status::Dirty => {}
+            Status::Clean | Status::Dirty => Ok(()),
         }
-        Ok(key)
     }
 
     /// Decodes what the host holds for a key.
@@ -197,7 +227,7 @@ impl<T: StateCodec> Cells<T> {
             self.row = row;
             self.journal.clear();
         }
-        self.journal.push((key, before));
+        self.journal.push(Undo { before, key });
     }
 
     /// The values to write back: all keys, or those given.
@@ -240,8 +270,8 @@ impl<T: StateCodec> Handle for Cells<T> {
             .as_ref()
             .is_some_and(|binding| binding.call.row() == self.row)
         {
-            while let Some((key, before)) = self.journal.pop() {
-                self.cells[key] = before;
+            while let Some(undo) = self.journal.pop() {
+                self.cells[undo.key] = undo.before;
             }
         }
     }

@@ -74,7 +74,8 @@ mod tests {
     fn numbers_and_texts_spread_whatever_bytes_they_differ_in() {
         let texts = |number: u64| format!("rule-{number:05}").into_bytes();
         let both = |number: u64| [number.to_be_bytes(), (number / 7).to_be_bytes()].concat();
-        let kinds: [(&str, &dyn Fn(u64) -> Vec<u8>); 6] = [
+        type Make<'a> = &'a dyn Fn(u64) -> Vec<u8>;
+        let kinds: [(&str, Make<'_>); 6] = [
             ("big", &|number| number.to_be_bytes().to_vec()),
             ("little", &|number| number.to_le_bytes().to_vec()),
             ("high", &|number| (number << 40).to_be_bytes().to_vec()),
