@@ -1,6 +1,6 @@
-//! What timers cost on the heap: setting, firing, memory; also as queries use them: a timer for each
-//! key somewhere in the next seconds, one that each row moves, and many at the same moment. Times are
-//! those of the processor, so that it matters little what else the machine does.
+//! What timers cost on the heap: setting, firing, memory; also as queries use them: a timer for
+//! each key somewhere in the next seconds, one that each row moves, and many at the same moment.
+//! Times are those of the processor, so that it matters little what else the machine does.
 //!
 //! ```text
 //! cargo run --release -p weir-state --example timers
