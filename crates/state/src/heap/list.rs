@@ -194,8 +194,8 @@ pub(super) fn check(
 /// Applies writes that were checked, and whose keys were probed by that; gives back by how much the
 /// number of lists changes.
 ///
-/// What can be appended where its list is comes first: that moves no record, so what was found
-/// before is still there.
+/// What can be appended where its list is, or was, and what is cleared comes first: that moves no
+/// record, so what was found before is still there.
 pub(super) fn apply(
     table: &mut Table,
     keys: &KeyBatch<'_>,
@@ -203,32 +203,75 @@ pub(super) fn apply(
     probed: &mut Probed,
     scratch: &mut Vec<u8>,
 ) -> i64 {
-    let mut first = 0;
+    let (mut first, mut change) = (0, 0);
     for (row, &key) in writes.keys.iter().enumerate() {
         let end = writes.lists.ends[row] as usize;
-        if writes.replace[row] == 0 {
-            encode(writes, first..end, scratch);
-            let group = keys.groups[key as usize];
-            table.write_in_place(group, probed, row, |segment, at| {
-                segment.append_at(at, &scratch[1..], 1 + MAX_INLINE)
-            });
-        }
+        let replace = writes.replace[row] != 0;
+        let (group, key) = (keys.groups[key as usize], keys.keys.get(key as usize));
+        change += match (replace, first == end) {
+            (false, _) => {
+                encode(writes, first..end, scratch);
+                append_in_place(table, group, probed, row, scratch)
+            }
+            (true, true) => clear_in_place(table, group, probed, row, key),
+            (true, false) => 0,
+        };
         first = end;
     }
-    let mut change = 0;
     first = 0;
     for (row, &key) in writes.keys.iter().enumerate() {
+        let key = key as usize;
+        let (group, hash) = (keys.groups[key], keys.hashes[key]);
         let end = writes.lists.ends[row] as usize;
+        let replace = writes.replace[row] != 0;
         if !probed.is_written(row) {
             encode(writes, first..end, scratch);
-            let key = key as usize;
-            let (group, hash) = (keys.groups[key], keys.hashes[key]);
-            let replace = writes.replace[row] != 0;
             change += write(table, group, hash, keys.keys.get(key), replace, scratch);
+        } else if replace {
+            table.tidy(group, hash);
         }
         first = end;
     }
     change
+}
+
+/// Appends elements, given as [`INLINE`] and their encoding, to the list of the key at this
+/// position, which was looked for, if that is short and there is room where it is, or where the
+/// last list of the key was; gives back by how much the number of lists changes.
+fn append_in_place(
+    table: &mut Table,
+    group: KeyGroup,
+    probed: &mut Probed,
+    position: usize,
+    tagged: &[u8],
+) -> i64 {
+    let written = table.write_in_place(group, probed, position, |segment, at| {
+        if segment.has_value(at) {
+            let appended = segment.append_at(at, &tagged[1..], 1 + MAX_INLINE);
+            return appended.then_some(0);
+        }
+        let is_list = (2..=1 + MAX_INLINE).contains(&tagged.len());
+        (is_list && segment.restore_at(at, tagged)).then_some(1)
+    });
+    written.unwrap_or(0)
+}
+
+/// Removes the list of a key where it is, which was looked for at this position; gives back by how
+/// much the number of lists changes.
+fn clear_in_place(
+    table: &mut Table,
+    group: KeyGroup,
+    probed: &mut Probed,
+    position: usize,
+    key: &[u8],
+) -> i64 {
+    let cleared = table.write_in_place(group, probed, position, |segment, at| {
+        segment.remove_at(at, key).then_some(-1)
+    });
+    if cleared.is_some() {
+        table.removals.push(group.0, key, None);
+    }
+    cleared.unwrap_or(0)
 }
 
 /// Writes [`INLINE`] and these elements to `to`.

@@ -282,9 +282,9 @@ fn write_in_place(
     let range = 1 + place.start..1 + place.end;
     let group = keys.groups[key];
     let written = table.write_in_place(group, probed, position, |segment, at| {
-        segment.splice_at(at, range, scratch)
+        segment.splice_at(at, range, scratch).then_some(change)
     });
-    if written { change } else { 0 }
+    written.unwrap_or(0)
 }
 
 /// Removes a map; gives back by how much the number of entries changes.

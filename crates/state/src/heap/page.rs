@@ -106,11 +106,23 @@ impl Page {
     }
 
     /// Replaces the value of a record where it is, if that is the record of `key`, no snapshot
-    /// holds it, and the value fits; gives back whether it did.
+    /// holds it, and the value fits; gives back whether it did: `Some` of whether it is new.
     #[inline]
-    pub(super) fn replace(&mut self, number: u32, at: At, key: &[u8], value: &[u8]) -> bool {
-        self.own_segment_mut(number)
-            .is_some_and(|segment| segment.replace_at(at, key, value))
+    pub(super) fn replace(
+        &mut self,
+        number: u32,
+        at: At,
+        key: &[u8],
+        value: &[u8],
+    ) -> Option<bool> {
+        self.own_segment_mut(number)?.replace_at(at, key, value)
+    }
+
+    /// To be called after [`Segment::remove_at`].
+    pub(super) fn tidy(&mut self, hash: u64) {
+        if let Some(segment) = self.own_segment_mut(self.number(hash)) {
+            segment.tidy();
+        }
     }
 
     /// Removes an entry; gives back whether it was there.

@@ -3,7 +3,8 @@
 //! Layout, little endian: `low half of the hash u32, key length u32, value length u32, key group
 //! u16, capacity class u8, mark u8, key, value, padding to a multiple of 8`. The upper half of the
 //! hash is in the cell that points here. The mark is the low byte of the epoch of the last change,
-//! see [`changed_since`](super::epoch::changed_since).
+//! see [`changed_since`](super::epoch::changed_since). A record may have *no value*: then it has
+//! been removed, and waits in its place for the next value of its key.
 //!
 //! INVARIANT: offsets given to these functions are those of records of the same arena.
 
@@ -12,6 +13,9 @@ use std::ops::Range;
 use weir_model::same_key;
 
 const HEADER: usize = 16;
+
+/// In place of the length of a value: there is none. No value is so long, see `limits`.
+const NO_VALUE: u32 = u32::MAX;
 
 /// Appends a record for a new key, with this hash, key group and mark, and with room for a value of
 /// `room` bytes.
@@ -59,30 +63,49 @@ pub(super) fn key(arena: &[u8], at: usize) -> &[u8] {
     &arena[at + HEADER..][..key_len(arena, at)]
 }
 
-/// Both in one.
+/// Both in one; without a value where there is none.
 #[inline]
-pub(super) fn key_and_value(arena: &[u8], at: usize) -> (&[u8], &[u8]) {
+pub(super) fn key_and_value(arena: &[u8], at: usize) -> (&[u8], Option<&[u8]>) {
     let (head, rest) = arena[at..].split_at(HEADER);
     let (key, rest) = rest.split_at(u32_at(head, 4));
-    (key, &rest[..u32_at(head, 8)])
+    (key, rest.get(..u32_at(head, 8)))
+}
+
+/// Whether the record has a value.
+#[inline]
+pub(super) fn has_value(arena: &[u8], at: usize) -> bool {
+    value_len(arena, at) != NO_VALUE as usize
+}
+
+/// Takes the value from a record.
+#[inline]
+pub(super) fn remove_value(arena: &mut [u8], at: usize) {
+    arena[at + 8..at + 12].copy_from_slice(&NO_VALUE.to_le_bytes());
 }
 
 /// Replaces the value in an epoch with this mark, if the record is of `key` and the value fits;
-/// gives back whether it did.
+/// gives back whether it did: `Some` of whether there was none.
 #[inline]
-pub(super) fn replace(arena: &mut [u8], at: usize, mark: u8, key: &[u8], value: &[u8]) -> bool {
+pub(super) fn replace(
+    arena: &mut [u8],
+    at: usize,
+    mark: u8,
+    key: &[u8],
+    value: &[u8],
+) -> Option<bool> {
     let (head, rest) = arena[at..].split_at_mut(HEADER);
     let (own, rest) = rest.split_at_mut(u32_at(head, 4));
     if !same_key(own, key) || !has_room(capacity_of(head[14]), value.len()) {
-        return false;
+        return None;
     }
+    let is_new = head[8..12] == NO_VALUE.to_le_bytes();
     match (value.as_array::<8>(), rest.first_chunk_mut::<8>()) {
         (Some(number), Some(room)) => *room = *number,
         _ => rest[..value.len()].copy_from_slice(value),
     }
     head[8..12].copy_from_slice(&(value.len() as u32).to_le_bytes());
     head[15] = mark;
-    true
+    Some(is_new)
 }
 
 #[inline]
@@ -267,5 +290,13 @@ mod tests {
         splice_value(&mut arena, third, 1..4, b"");
         splice_value(&mut arena, third, 1..1, b"oic");
         assert_eq!(value(&arena, third), b"voice");
+        remove_value(&mut arena, third);
+        assert!(has_value(&arena, 0) && !has_value(&arena, third));
+        assert_eq!(key_and_value(&arena, third), (&b"key"[..], None));
+        assert_eq!(arena.len(), third + size(&arena, third));
+        assert_eq!(replace(&mut arena, third, 7, b"kex", b"none"), None);
+        assert_eq!(replace(&mut arena, third, 7, b"key", b"again"), Some(true));
+        assert_eq!(replace(&mut arena, third, 7, b"key", b"once"), Some(false));
+        assert_eq!(value(&arena, third), b"once");
     }
 }

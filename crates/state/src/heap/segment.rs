@@ -3,9 +3,11 @@
 //! Two flat buffers hold everything, so that a segment is copied by two `memcpy`s: an
 //! open-addressed index of 8-byte cells, and an arena of records `header, key, value`. A look-up
 //! costs one cache miss in each. A value that fits the capacity of its record is replaced in place;
-//! a record that is given up is garbage until more than half of the arena is.
+//! a record that is given up is garbage until more than half of the arena is. One whose value is
+//! removed keeps its cell until then: most keys that had a value get another, which takes its place.
 //!
-//! INVARIANT: every live record has exactly one cell, on the probe path that begins at its tag;
+//! INVARIANT: every record that has a value has exactly one cell, on the probe path that begins at
+//! its tag, and so have `removed` records without one; these count as garbage, not as entries;
 //! records begin at multiples of 8; no mark of a record is of a later epoch than the segment's; in
 //! a *tagged* segment each value begins with [`INLINE`] or,
 //! with the number of its entry in `bigs`, with [`BIG`].
@@ -75,7 +77,10 @@ pub(super) struct Segment {
     garbage: usize,
     /// The epoch of the last change, which is also that of the change in hand.
     epoch: u64,
+    /// How many records have a value.
     live: u32,
+    /// How many cells are of records that have none.
+    removed: u32,
     /// How many low bits of the hash all keys of this segment share.
     depth: u8,
     tagged: bool,
@@ -122,7 +127,8 @@ impl Segment {
             || (self.arena.len() - self.garbage > MAX_BYTES && self.live >= MIN_ENTRIES)
     }
 
-    /// The first record whose tag is that of `hash`: nearly always that of the key, if any is.
+    /// The first record whose tag is that of `hash`: nearly always that of the key, if any is. It
+    /// may have no value.
     #[inline]
     pub(super) fn candidate(&self, hash: u64) -> At {
         let tag = tag_of(hash);
@@ -146,9 +152,9 @@ impl Segment {
         byte(at.byte()) ^ byte(at.byte() + TOUCHED)
     }
 
-    /// The value of the record if that is of `key`.
+    /// The value of the record, if it has one, if that is of `key`.
     #[inline]
-    pub(super) fn value_of(&self, at: At, key: &[u8]) -> Option<&[u8]> {
+    pub(super) fn value_of(&self, at: At, key: &[u8]) -> Option<Option<&[u8]>> {
         let (own, value) = record::key_and_value(&self.arena, at.byte());
         same_key(own, key).then_some(value)
     }
@@ -159,11 +165,17 @@ impl Segment {
         same_key(record::key(&self.arena, at.byte()), key)
     }
 
-    /// The record of `key`.
+    /// Whether the record has a value.
+    #[inline]
+    pub(super) fn has_value(&self, at: At) -> bool {
+        record::has_value(&self.arena, at.byte())
+    }
+
+    /// The record of `key`, if it has a value.
     #[inline]
     pub(super) fn find(&self, hash: u64, key: &[u8]) -> Option<At> {
-        self.find_cell(tag_of(hash), key)
-            .map(|i| At(self.index[i].at))
+        let cell = self.find_cell(tag_of(hash), key)?;
+        Some(At(self.index[cell].at)).filter(|&at| self.has_value(at))
     }
 
     pub(super) fn key(&self, at: At) -> &[u8] {
@@ -197,20 +209,18 @@ impl Segment {
     /// `None` behind the last.
     pub(super) fn at_place(&self, place: usize) -> Option<(At, u64)> {
         let cell = self.index.get(place)?;
-        if cell.at == u32::MAX {
+        let at = At(cell.at);
+        if at == At::NONE || !self.has_value(at) {
             return Some((At::NONE, 0));
         }
-        let at = At(cell.at);
         let low = record::low_hash(&self.arena, at.byte());
         Some((at, u64::from(cell.tag) << 32 | u64::from(low)))
     }
 
-    /// All records, in no order.
+    /// All records that have a value, in no order.
     pub(super) fn records(&self) -> impl Iterator<Item = At> {
-        self.index
-            .iter()
-            .filter(|cell| cell.at != u32::MAX)
-            .map(|cell| At(cell.at))
+        let records = self.index.iter().map(|cell| At(cell.at));
+        records.filter(|&at| at != At::NONE && self.has_value(at))
     }
 
     /// Inserts or replaces a value; gives back whether it is new.
@@ -237,9 +247,11 @@ impl Segment {
     ) -> bool {
         match self.find_cell(tag_of(hash), key) {
             Some(cell) => {
-                self.release(At(self.index[cell].at));
+                let at = At(self.index[cell].at);
+                let is_new = self.restore(at);
+                self.release(at);
                 self.replace(cell, value, room);
-                false
+                is_new
             }
             None => {
                 let mark = self.epoch as u8;
@@ -259,20 +271,56 @@ impl Segment {
         key: &[u8],
         value: &[u8],
     ) -> bool {
-        let new = self.find_cell(tag_of(hash), key).is_none();
-        if new {
-            self.insert(hash, group, mark, key, value);
+        match self.find_cell(tag_of(hash), key) {
+            None => self.insert(hash, group, mark, key, value),
+            Some(cell) if self.has_value(At(self.index[cell].at)) => return false,
+            Some(_) => {
+                self.put(hash, group, key, value);
+                if let Some(at) = self.find(hash, key) {
+                    record::set_mark(&mut self.arena, at.byte(), mark);
+                }
+            }
         }
-        new
+        true
     }
 
     /// Replaces a value where it is, if `at` is the record of `key` and the value fits; gives back
-    /// whether it did. Not in a tagged segment, where a value may have to be let go of.
+    /// whether it did: `Some` of whether it is new. Not in a tagged segment, where a value may have
+    /// to be let go of.
     #[inline]
-    pub(super) fn replace_at(&mut self, at: At, key: &[u8], value: &[u8]) -> bool {
-        at != At::NONE
-            && !self.tagged
-            && record::replace(&mut self.arena, at.byte(), self.epoch as u8, key, value)
+    pub(super) fn replace_at(&mut self, at: At, key: &[u8], value: &[u8]) -> Option<bool> {
+        if at == At::NONE || self.tagged {
+            return None;
+        }
+        let mark = self.epoch as u8;
+        let is_new = record::replace(&mut self.arena, at.byte(), mark, key, value)?;
+        if is_new {
+            self.count_restored(at);
+        }
+        Some(is_new)
+    }
+
+    /// Removes the value of a record, if it is that of `key`, and moves nothing; gives back whether
+    /// there was one. [`tidy`](Self::tidy) must be called before long.
+    #[inline]
+    pub(super) fn remove_at(&mut self, at: At, key: &[u8]) -> bool {
+        let there = self.is(at, key) && self.has_value(at);
+        if there {
+            self.release(at);
+            record::remove_value(&mut self.arena, at.byte());
+            self.garbage += record::size(&self.arena, at.byte());
+            self.live -= 1;
+            self.removed += 1;
+        }
+        there
+    }
+
+    /// Gives back memory after values were removed, if it is much.
+    pub(super) fn tidy(&mut self) {
+        self.compact_if_due();
+        if self.index.len() > MIN_INDEX && self.live as usize * 8 < self.index.len() {
+            self.shrink();
+        }
     }
 
     /// Inserts or replaces a value that is kept outside the arena; gives back whether it is new.
@@ -299,6 +347,18 @@ impl Segment {
         let fits = record::fits(&self.arena, at.byte(), len);
         if fits {
             record::splice_value(&mut self.arena, at.byte(), part, bytes);
+            record::set_mark(&mut self.arena, at.byte(), self.epoch as u8);
+        }
+        fits
+    }
+
+    /// Puts an inline value where there is none, if there is room; gives back whether there was.
+    #[inline]
+    pub(super) fn restore_at(&mut self, at: At, value: &[u8]) -> bool {
+        let fits = record::fits(&self.arena, at.byte(), value.len());
+        if fits {
+            self.restore(at);
+            record::set_value(&mut self.arena, at.byte(), value);
             record::set_mark(&mut self.arena, at.byte(), self.epoch as u8);
         }
         fits
@@ -341,24 +401,20 @@ impl Segment {
         let Some(cell) = self.find_cell(tag_of(hash), key) else {
             return false;
         };
-        let at = At(self.index[cell].at);
-        self.release(at);
-        self.garbage += record::size(&self.arena, at.byte());
-        self.close_hole(cell);
-        self.live -= 1;
-        self.compact_if_due();
-        if self.index.len() > MIN_INDEX && self.live as usize * 8 < self.index.len() {
-            self.shrink();
-        }
-        true
+        let there = self.remove_at(At(self.index[cell].at), key);
+        self.tidy();
+        there
     }
 
     /// Moves the entries whose hash has bit `depth` to a new segment.
     pub(super) fn split(&mut self) -> Self {
         let bit = 1u32 << self.depth;
         let mut halves = [Self::new(self.tagged), Self::new(self.tagged)];
-        for cell in self.index.iter().filter(|cell| cell.at != u32::MAX) {
+        for cell in &self.index {
             let at = At(cell.at);
+            if at == At::NONE || !self.has_value(at) {
+                continue;
+            }
             let low = record::low_hash(&self.arena, at.byte());
             let hash = u64::from(cell.tag) << 32 | u64::from(low);
             let half = &mut halves[usize::from(low & bit != 0)];
@@ -426,8 +482,8 @@ impl Segment {
         value: &[u8],
         room: usize,
     ) {
-        if (self.live as usize + 1) * 4 > self.index.len() * 3 {
-            self.grow();
+        if (self.live as usize + self.removed as usize + 1) * 4 > self.index.len() * 3 {
+            self.make_room();
         }
         let at = self.next_at();
         record::push(&mut self.arena, (hash, group, mark), key, value, room);
@@ -474,39 +530,46 @@ impl Segment {
         }
     }
 
-    /// Empties a cell and moves up those after it that are not at their own place.
-    fn close_hole(&mut self, mut hole: usize) {
-        let mask = self.index.len() - 1;
-        let mut i = hole;
-        loop {
-            i = (i + 1) & mask;
-            let cell = self.index[i];
-            if cell.at == u32::MAX {
-                break;
-            }
-            let home = cell.tag as usize & mask;
-            if i.wrapping_sub(home) & mask >= i.wrapping_sub(hole) & mask {
-                self.index[hole] = cell;
-                hole = i;
-            }
+    /// The record is to get a value; gives back whether it had none. It has an empty one then.
+    #[inline]
+    fn restore(&mut self, at: At) -> bool {
+        let is_new = !self.has_value(at);
+        if is_new {
+            record::set_value(&mut self.arena, at.byte(), &[]);
+            self.count_restored(at);
         }
-        self.index[hole] = EMPTY;
+        is_new
     }
 
-    fn grow(&mut self) {
-        self.resize((self.index.len() * 2).max(8));
+    /// A record that had no value has one again.
+    fn count_restored(&mut self, at: At) {
+        self.garbage -= record::size(&self.arena, at.byte());
+        self.live += 1;
+        self.removed -= 1;
+    }
+
+    /// Makes room in the index: of removed records, where these are many.
+    fn make_room(&mut self) {
+        if self.removed * 4 >= self.live && self.removed > 0 {
+            self.compact();
+        } else {
+            self.resize((self.index.len() * 2).max(8));
+        }
     }
 
     /// Gives back what most entries that were removed have left behind.
     #[cold]
     fn shrink(&mut self) {
+        if self.removed > 0 {
+            self.compact();
+        }
         self.resize(self.index.len() / 4);
         let last = self.bigs.iter().rposition(Option::is_some);
         self.bigs.truncate(last.map_or(0, |last| last + 1));
         self.bigs.shrink_to_fit();
     }
 
-    /// Makes an index of `size` cells, more than there are entries.
+    /// Makes an index of `size` cells, more than there are records with a cell.
     fn resize(&mut self, size: usize) {
         let old = std::mem::replace(&mut self.index, vec![EMPTY; size]);
         for cell in old {
@@ -526,12 +589,26 @@ impl Segment {
     }
 
     fn compact_if_due(&mut self) {
-        if self.garbage < MIN_GARBAGE || self.garbage * 2 < self.arena.len() {
-            return;
+        if self.garbage >= MIN_GARBAGE && self.garbage * 2 >= self.arena.len() {
+            self.compact();
         }
+    }
+
+    /// Drops all garbage.
+    fn compact(&mut self) {
         let mut arena = Vec::with_capacity(self.arena.len() - self.garbage);
-        for cell in &mut self.index {
-            if cell.at != u32::MAX {
+        if self.removed > 0 {
+            // Their cells become free, and others may move up.
+            let empty = vec![EMPTY; self.index.len()];
+            for cell in std::mem::replace(&mut self.index, empty) {
+                if cell.at != u32::MAX && self.has_value(At(cell.at)) {
+                    let at = units(arena.len());
+                    record::copy(&self.arena, At(cell.at).byte(), &mut arena);
+                    self.place(Cell { at, ..cell });
+                }
+            }
+        } else {
+            for cell in self.index.iter_mut().filter(|cell| cell.at != u32::MAX) {
                 let at = At(cell.at).byte();
                 cell.at = units(arena.len());
                 record::copy(&self.arena, at, &mut arena);
@@ -539,6 +616,7 @@ impl Segment {
         }
         self.arena = arena;
         self.garbage = 0;
+        self.removed = 0;
     }
 
     fn next_at(&self) -> u32 {

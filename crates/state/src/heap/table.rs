@@ -203,8 +203,8 @@ impl Table {
         }
     }
 
-    /// The record of a key, which is at this position of the column that was looked for last. No
-    /// record may have moved since.
+    /// The record of a key, which is at this position of the column that was looked for last, if it
+    /// has a value. No record may have moved since.
     #[inline]
     pub(super) fn record(
         &self,
@@ -225,30 +225,39 @@ impl Table {
             probe.at = found.unwrap_or(At::NONE);
             found?;
         }
-        Some((segment, probe.at))
+        segment.has_value(probe.at).then_some((segment, probe.at))
     }
 
     /// Changes the segment of the key at this position of the column that was looked for last, if
-    /// no snapshot holds it, and the key was found. `write` moves no record, and says whether it
-    /// has written; then the position is [`is_written`](Probed::is_written). Gives back the same.
+    /// no snapshot holds it, and a record was found, which may have no value, and is another key's
+    /// unless [`record`](Self::record) was called. `write` moves no record, and says by how much it
+    /// has changed the number of records with a value if it has written; then the position is
+    /// [`is_written`](Probed::is_written). Gives back the same.
     #[inline]
     pub(super) fn write_in_place(
         &mut self,
         group: KeyGroup,
         probed: &mut Probed,
         position: usize,
-        write: impl FnOnce(&mut Segment, At) -> bool,
-    ) -> bool {
+        write: impl FnOnce(&mut Segment, At) -> Option<i64>,
+    ) -> Option<i64> {
         let Probe { number, at } = probed.probes[position];
-        let page = self.page_of(group);
-        let written = at != At::NONE
-            && self.pages[page]
-                .own_segment_mut(number)
-                .is_some_and(|segment| write(segment, at));
-        if written {
-            probed.set_written(position);
+        if at == At::NONE {
+            return None;
         }
-        written
+        let page = self.page_of(group);
+        let segment = self.pages[page].own_segment_mut(number)?;
+        let change = write(segment, at)?;
+        probed.set_written(position);
+        Some(change)
+    }
+
+    /// Gives back the memory of the segment of a key whose value was removed where it was, if it is
+    /// much.
+    pub(super) fn tidy(&mut self, group: KeyGroup, hash: u64) {
+        self.moves += 1;
+        let page = self.page_of(group);
+        self.pages[page].tidy(hash);
     }
 
     /// The value of a key, of which a candidate was found.
@@ -260,7 +269,7 @@ impl Table {
         let segment = self.pages[self.page_of(keys.groups[key])].segment(probe.number)?;
         let bytes = keys.keys.get(key);
         if let Some(value) = segment.value_of(probe.at, bytes) {
-            return Some(value);
+            return value;
         }
         // Another key has the same 32 bits of hash.
         let found = segment.find(keys.hashes[key], bytes);
@@ -286,29 +295,33 @@ impl Table {
         }
         // What is replaced is no place of a key any more.
         probed.hashes.clear();
-        let mut left = writes.keys.len();
+        let (mut left, mut change) = (writes.keys.len(), 0);
         for (row, (&key, value)) in writes.keys.iter().zip(writes.values.iter()).enumerate() {
             let key = key as usize;
-            let page = self.page_of(keys.groups[key]);
+            let (group, bytes) = (keys.groups[key], keys.keys.get(key));
             let probe = &mut probed.probes[if is_known { key } else { row }];
-            if let Some(value) = value
-                && self.pages[page].replace(probe.number, probe.at, keys.keys.get(key), value)
-            {
+            let Some(value) = value else {
+                // What was removed is looked at once more.
+                change -= i64::from(self.remove_in_place(group, bytes, probe));
+                continue;
+            };
+            let page = self.page_of(group);
+            if let Some(new) = self.pages[page].replace(probe.number, probe.at, bytes, value) {
                 probe.number = WRITTEN;
                 left -= 1;
+                change += i64::from(new);
             }
         }
         if left == 0 {
-            return 0;
+            return change;
         }
-        let mut change = 0;
         for (row, (&key, value)) in writes.keys.iter().zip(writes.values.iter()).enumerate() {
             let key = key as usize;
-            if probed.probes[if is_known { key } else { row }].number == WRITTEN {
-                continue;
-            }
+            let is_written = probed.probes[if is_known { key } else { row }].number == WRITTEN;
             let (group, hash, bytes) = (keys.groups[key], keys.hashes[key], keys.keys.get(key));
             match value {
+                Some(_) if is_written => {}
+                None if is_written => self.tidy(group, hash),
                 Some(value) => {
                     self.moves += 1;
                     let page = self.page_of(group);
@@ -322,6 +335,23 @@ impl Table {
             }
         }
         change
+    }
+
+    /// Removes the value of a key that was looked for, unless a snapshot holds its segment; gives
+    /// back whether there was one.
+    fn remove_in_place(&mut self, group: KeyGroup, key: &[u8], probe: &mut Probe) -> bool {
+        let page = self.page_of(group);
+        let there = probe.at != At::NONE
+            && self.pages[page]
+                .own_segment_mut(probe.number)
+                .is_some_and(|segment| segment.remove_at(probe.at, key));
+        if there {
+            self.removals.push(group.0, key, None);
+        }
+        if there || probe.at == At::NONE {
+            probe.number = WRITTEN;
+        }
+        there
     }
 
     /// Brings the pages into a state in which those that no snapshot holds are written in place.

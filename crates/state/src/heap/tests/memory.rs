@@ -134,3 +134,51 @@ fn a_map_that_shrinks_gives_its_chunks_back() {
     assert!(left < full / 10, "{left} of {full} are left");
     assert_eq!(backend.entries(MAP), 1000);
 }
+
+#[test]
+fn what_is_put_where_something_was_removed_takes_its_place() {
+    const KEYS: u32 = 1000;
+    for (state, fill, drain) in [
+        (
+            VALUE,
+            values(KEYS, Some(b"a value")),
+            values(KEYS / 3, None),
+        ),
+        (LIST, lists(KEYS, 1), lists(KEYS / 3, 0)),
+    ] {
+        let mut backend = backend();
+        write(&mut backend, 0..KEYS, &fill);
+        let full = memory(&backend, state);
+        for _ in 0..20 {
+            write(&mut backend, 0..KEYS, &drain);
+            assert_eq!(backend.entries(state), u64::from(KEYS - KEYS / 3));
+            write(&mut backend, 0..KEYS, &fill);
+            assert_eq!(backend.entries(state), u64::from(KEYS));
+            assert_eq!(memory(&backend, state), full);
+        }
+    }
+}
+
+#[test]
+fn keys_that_come_and_go_do_not_pile_up() {
+    const KEYS: u32 = 500;
+    let mut backend = backend();
+    let mut most = 0;
+    for turn in 0..40 {
+        let numbers = turn * KEYS..(turn + 1) * KEYS;
+        write(
+            &mut backend,
+            numbers.clone(),
+            &values(KEYS, Some(b"a value")),
+        );
+        write(&mut backend, numbers.clone(), &lists(KEYS, 1));
+        let held = memory(&backend, VALUE) + memory(&backend, LIST);
+        if turn < 4 {
+            most = most.max(held);
+        }
+        assert!(held <= most * 2, "{held} after {most}");
+        write(&mut backend, numbers.clone(), &values(KEYS, None));
+        write(&mut backend, numbers, &lists(KEYS, 0));
+        assert_eq!((backend.entries(VALUE), backend.entries(LIST)), (0, 0));
+    }
+}
