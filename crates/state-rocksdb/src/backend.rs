@@ -12,7 +12,9 @@ use weir_state::{
 };
 
 use crate::{
-    Shared, cells,
+    Shared,
+    behind::Behind,
+    cells,
     database::{Access, Database},
     error::failed,
     front::Front,
@@ -33,8 +35,9 @@ pub struct RocksDbBackend {
     holds: Arc<Holds>,
     database: Arc<Database>,
     front: Front,
-    /// Whether a call has written to the database itself since the last snapshot.
+    /// Whether a call has written to the database at once since the last snapshot.
     wrote: bool,
+    behind: Behind,
     owner: String,
     names: Names,
     timers: timers::Ahead,
@@ -61,6 +64,7 @@ impl RocksDbBackend {
             database: Arc::new(database),
             front,
             wrote: false,
+            behind: Behind::default(),
             owner: owner.to_owned(),
             names: Names::default(),
             timers: timers::Ahead::empty(),
@@ -108,6 +112,35 @@ impl RocksDbBackend {
             let family = database.family(holds.timers()?)?;
             timers::write(batch, &family, keys, &writes.timers, scratch);
         }
+        Ok(())
+    }
+
+    /// Writes what is behind, once all snapshots that must not see it are made.
+    fn catch_up(&mut self) -> Result<(), Error> {
+        self.front.jobs.settle();
+        self.behind.write(&self.database.db, &self.writes)
+    }
+
+    /// Brings what a call wrote to the database that is not kept in front of it. `at_once` says
+    /// that it may be read from there.
+    fn store(&mut self, keys: &KeyBatch<'_>, writes: &Writes, at_once: bool) -> Result<(), Error> {
+        // A snapshot that is not made yet must not see what follows.
+        let waits = !at_once && !self.behind.is_full() && !self.front.jobs.are_settled();
+        if !waits {
+            self.catch_up()?;
+        }
+        self.wrote |= at_once;
+        if let Err(error) = self.fill(keys, writes) {
+            self.empty();
+            return Err(error);
+        }
+        if waits {
+            self.behind.push(std::mem::take(&mut self.batch));
+        } else if let Err(error) = self.write() {
+            self.timers.forget();
+            return Err(error);
+        }
+        self.timers.written(keys, &writes.timers);
         Ok(())
     }
 
@@ -295,20 +328,9 @@ impl Backend for RocksDbBackend {
         self.holds.check_writes(keys, writes)?;
         self.front.make_room(&self.database)?;
         let lists = self.front.sort_lists(keys, writes);
-        let direct = lists || !(writes.maps.is_empty() && writes.timers.is_empty());
-        if !self.front.writes_back() || direct {
-            self.wrote = true;
-            // A snapshot that is not made yet must not see what follows.
-            self.front.jobs.settle();
-            if let Err(error) = self.fill(keys, writes) {
-                self.empty();
-                return Err(error);
-            }
-            if let Err(error) = self.write() {
-                self.timers.forget();
-                return Err(error);
-            }
-            self.timers.written(keys, &writes.timers);
+        let at_once = !self.front.writes_back() || lists || !writes.maps.is_empty();
+        if at_once || !writes.timers.is_empty() {
+            self.store(keys, writes, at_once)?;
         }
         for (state, writes) in &writes.values {
             self.front.put(*state, keys, writes);
@@ -324,6 +346,9 @@ impl Backend for RocksDbBackend {
         let Ok(at) = self.holds.timers() else {
             return Ok(None);
         };
+        if !self.timers.is_known(kind) {
+            self.catch_up()?;
+        }
         let family = self.database.family(at)?;
         let (db, range) = (&self.database.db, self.holds.range);
         self.timers.next(kind, db, &family, range)
@@ -339,6 +364,9 @@ impl Backend for RocksDbBackend {
         let Ok(at) = self.holds.timers() else {
             return Ok(());
         };
+        if !self.timers.is_known(kind) {
+            self.catch_up()?;
+        }
         let family = self.database.family(at)?;
         let (db, range) = (&self.database.db, self.holds.range);
         let which = (kind, until, limit);
@@ -351,6 +379,9 @@ impl Backend for RocksDbBackend {
 
     fn snapshot(&mut self, request: &SnapshotRequest) -> Result<Box<dyn Snapshot>, Error> {
         self.database.clock.set(request.now);
+        if !self.behind.is_empty() {
+            self.catch_up()?;
+        }
         let (names, holds, now) = (self.names.clone(), self.holds.clone(), request.now);
         let format = request.format;
         let then = move |frozen| -> Box<dyn Snapshot> {
@@ -376,7 +407,7 @@ impl Backend for RocksDbBackend {
     }
 
     fn may_block(&self) -> bool {
-        !self.front.writes_back() || self.wrote
+        !self.front.writes_back() || self.wrote || !self.behind.is_empty()
     }
 
     fn import(&mut self, files: &mut dyn NativeFiles) -> Result<(), Error> {

@@ -1,15 +1,16 @@
 //! State before the database: what was read or written last is in memory, as far as it may be.
 //!
-//! Where an operator has values and lists only, what a call writes stays here until it must give
-//! way or a checkpoint is written: what changes over and over goes to the database once for all
-//! that, and together with others, in order. At a barrier it is frozen, which takes microseconds
-//! whatever has changed, and written beside the data path. Lists are here as long as they are short
-//! and known whole; else what is appended goes to the database at once.
+//! Where an operator has no maps, what a call writes stays here until it must give way or a
+//! checkpoint is written: what changes over and over goes to the database once for all that, and
+//! together with others, in order. At a barrier it is frozen, which takes microseconds whatever has
+//! changed, and written beside the data path. Lists are here as long as they are short and known
+//! whole; else what is appended goes to the database at once, as timers do where no snapshot is in
+//! the way (`behind.rs`).
 //!
-//! An operator that has maps or timers as well writes all of a call to the database at once: then a
-//! snapshot must link the files while the task waits, and should not have to write first. It reads
-//! from here only. Single entries of maps are here as cells are; whole maps are read from the
-//! database, which has them in order.
+//! An operator that has maps writes all of a call to the database at once: then a snapshot must
+//! link the files while the task waits, and should not have to write first. It reads from here
+//! only. Single entries of maps are here as cells are; whole maps are read from the database, which
+//! has them in order.
 //!
 //! INVARIANT: what is here of a key is newer than that of the database, or the same. What the
 //! database does not have leaves only after it was written there.
@@ -65,9 +66,8 @@ pub(crate) struct Front {
 impl Front {
     /// Nothing.
     pub(crate) fn new(holds: &Holds, shared: Arc<Shared>) -> Self {
-        let direct = |shape| matches!(shape, &Shape::Map | &Shape::Timers);
         let write_back = shared.tuning.write_back;
-        let write_back = write_back.unwrap_or_else(|| !holds.shapes.iter().any(direct));
+        let write_back = write_back.unwrap_or_else(|| !holds.shapes.contains(&Shape::Map));
         let cache = |shape: &Shape| match shape {
             Shape::Cell | Shape::Map => Some(CellCache::new(holds.range)),
             Shape::List => Some(CellCache::of_lists(holds.range)),

@@ -7,6 +7,7 @@
 //! from it that this process has not written.
 
 mod backend;
+mod behind;
 mod cells;
 mod database;
 mod error;

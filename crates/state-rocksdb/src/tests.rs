@@ -1,5 +1,6 @@
 //! The laws on this backend, and what is particular to it.
 
+mod behind;
 mod canonical;
 mod cases;
 mod entries;

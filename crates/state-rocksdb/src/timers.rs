@@ -6,8 +6,8 @@
 //! what is pending. When they are used up the next are read, from that place on in each key group:
 //! what was deleted before it, and is not compacted away yet, is never passed over again.
 //!
-//! INVARIANT: what is in memory is what the database has up to that place. It is changed after the
-//! database was, and forgotten where that failed.
+//! INVARIANT: what is in memory is what the database has up to that place, or gets before it is
+//! read again. It is changed after the database was, and forgotten where that failed.
 
 use rocksdb::DB;
 use weir_model::{KeyGroup, KeyGroupRange};
@@ -126,6 +126,15 @@ impl Ahead {
         }
     }
 
+    /// Whether the database is not asked for the first timer of a kind.
+    pub(crate) fn is_known(&self, kind: TimerKind) -> bool {
+        let held = match kind {
+            TimerKind::EventTime => &self.event,
+            TimerKind::ProcessingTime => &self.processing,
+        };
+        self.queue.len(kind) > 0 || matches!(held.through, Through::All)
+    }
+
     /// When the first timer of a kind is due.
     pub(crate) fn next(
         &mut self,
@@ -174,7 +183,7 @@ impl Ahead {
         family: &Family<'_>,
         range: KeyGroupRange,
     ) -> Result<(), Error> {
-        if self.queue.len(kind) > 0 || matches!(self.held(kind).through, Through::All) {
+        if self.is_known(kind) {
             return Ok(());
         }
         let after = match std::mem::take(&mut self.held(kind).through) {
