@@ -175,9 +175,13 @@ impl CellCache {
             encode(&writes.lists, elements, &mut self.scratch);
             let (group, run) = (keys.groups[key as usize], &self.scratch[1..]);
             self.values
-                .write_in_place(group, &mut self.probed, row, |segment, at| match replace {
-                    true => segment.splice_at(at, 1..segment.value(at).len(), run),
-                    false => segment.append_at(at, run, usize::MAX),
+                .write_in_place(group, &mut self.probed, row, |segment, at| {
+                    let is_written = segment.has_value(at)
+                        && match replace {
+                            true => segment.splice_at(at, 1..segment.value(at).len(), run),
+                            false => segment.append_at(at, run, usize::MAX),
+                        };
+                    is_written.then_some(0)
                 });
         }
         for (row, &key) in writes.keys.iter().enumerate() {
