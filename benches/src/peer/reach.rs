@@ -24,8 +24,19 @@ pub(super) struct Line {
     pub(super) what: String,
     pub(super) goal: String,
     pub(super) found: String,
+    /// What the loop by hand has of what is compared with Flink, where there is one.
+    pub(super) by_hand: Option<ByHand>,
     /// `None` where it was not measured.
     pub(super) is_reached: Option<bool>,
+}
+
+/// How many times the CPU time a row of the loop by hand Flink has: where that is less than what is
+/// to be reached, no program reaches it with as much of the machine as Flink has.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct ByHand {
+    pub(super) times: f64,
+    pub(super) words: String,
+    pub(super) is_enough: bool,
 }
 
 /// The geometric mean over the queries of one parallelism.
@@ -39,6 +50,8 @@ pub(super) struct Mean {
     pub(super) times_rate: f64,
     /// How many times Weir's CPU time a row Flink has.
     pub(super) times_cost: f64,
+    /// How many times that of the loops by hand, where all of these were measured.
+    pub(super) times_by_hand: Option<f64>,
 }
 
 impl Mean {
@@ -56,6 +69,7 @@ impl Mean {
             "of": self.of,
             "times_rows_per_second": self.times_rate,
             "times_cpu_per_row": self.times_cost,
+            "times_cpu_per_row_by_hand": self.times_by_hand,
             "to_be_reached": Self::GOAL,
         })
     }
@@ -67,6 +81,8 @@ impl Line {
             "what": self.what,
             "to_be_reached": self.goal,
             "found": self.found,
+            "by_hand": self.by_hand.as_ref().map(|by_hand| &by_hand.words),
+            "by_hand_times": self.by_hand.as_ref().map(|by_hand| by_hand.times),
             "reached": self.is_reached,
         })
     }
@@ -124,7 +140,12 @@ fn against_flink(records: &[Record]) -> Vec<Line> {
     let line = |(what, goal, records): (String, f64, Vec<&Record>)| Line {
         what,
         goal: format!("at least {goal:.0} times Flink's rows a second"),
-        found: found(&records, "times", Record::times_rate),
+        found: found(&records, Record::times_rate),
+        by_hand: least(&records, Record::times_by_hand).map(|(times, words)| ByHand {
+            times,
+            words,
+            is_enough: times >= goal,
+        }),
         is_reached: all(records.iter().map(|record| record.is_reached())),
     };
     lines.into_iter().map(line).collect()
@@ -144,23 +165,29 @@ fn in_words(cell: &Cell) -> String {
     format!("{}{store}{saved}", cell.workload.in_words())
 }
 
-/// The least of some cells, and whose it is.
-fn found(records: &[&Record], unit: &str, of: fn(&Record) -> Option<f64>) -> String {
+/// The least of some cells, and whose it is; or which failed.
+fn found(records: &[&Record], of: fn(&Record) -> Option<f64>) -> String {
     let failed = records.iter().find(|record| record.failed.is_some());
     if let Some(failed) = failed {
         return format!("`{}` failed", failed.cell.name());
     }
+    least(records, of).map_or(String::new(), |(_, words)| words)
+}
+
+/// The least of the cells that have it, and in words whose it is.
+fn least(records: &[&Record], of: fn(&Record) -> Option<f64>) -> Option<(f64, String)> {
     let all = records
         .iter()
         .filter_map(|record| Some((of(record)?, record.cell.name())));
-    let least = all.min_by(|(one, _), (other, _)| one.total_cmp(other));
-    let count = match records.len() {
+    let all: Vec<(f64, String)> = all.collect();
+    let count = match all.len() {
         1 => String::new(),
         count => format!(", the least of {count}"),
     };
-    least.map_or(String::new(), |(least, name)| {
-        format!("{least:.1} {unit} (`{name}`{count})")
-    })
+    let least = all
+        .into_iter()
+        .min_by(|(one, _), (other, _)| one.total_cmp(other));
+    least.map(|(least, name)| (least, format!("{least:.1} times (`{name}`{count})")))
 }
 
 /// Whether all were reached; `None` where one was not measured, and none is known to be missed.
@@ -208,6 +235,7 @@ fn saved(records: &[Record]) -> Option<Line> {
         what: in_words(&first.cell),
         goal: format!("at least {SAVED_GOAL} times Weir's own rows a second without checkpoints"),
         found: shares.iter().map(shown).collect::<Vec<_>>().join(", "),
+        by_hand: None,
         is_reached: all(shares
             .iter()
             .map(|(_, share)| Some((*share)? >= SAVED_GOAL))),
@@ -251,6 +279,7 @@ fn added(records: &[Record]) -> Vec<Line> {
             found: most.map_or(String::new(), |(_, words)| {
                 format!("{words}, the most of {count}")
             }),
+            by_hand: None,
             is_reached: all(records.iter().map(|record| record.is_close_to_native())),
         })
     };
@@ -263,10 +292,13 @@ pub(super) fn means(records: &[Record]) -> Vec<Mean> {
     let mean = |parallelism: u32| {
         let is_asked = |cell: &Cell| cell.is_query() && cell.setting == Setting::plain(parallelism);
         let of = all.iter().filter(|cell| is_asked(cell)).count();
-        let compared: Vec<(f64, f64)> = records
+        let compared: Vec<(f64, f64, Option<f64>)> = records
             .iter()
             .filter(|record| is_asked(&record.cell))
-            .filter_map(|record| record.times_rate().zip(record.times_cost()))
+            .filter_map(|record| {
+                let times = (record.times_rate()?, record.times_cost()?);
+                Some((times.0, times.1, record.times_by_hand()))
+            })
             .collect();
         let geometric = |values: Vec<f64>| {
             let count = values.len() as f64;
@@ -276,8 +308,11 @@ pub(super) fn means(records: &[Record]) -> Vec<Mean> {
             parallelism,
             queries: compared.len(),
             of,
-            times_rate: geometric(compared.iter().map(|(rate, _)| *rate).collect()),
-            times_cost: geometric(compared.iter().map(|(_, cost)| *cost).collect()),
+            times_rate: geometric(compared.iter().map(|(rate, ..)| *rate).collect()),
+            times_cost: geometric(compared.iter().map(|(_, cost, _)| *cost).collect()),
+            times_by_hand: (compared.iter().map(|(.., by_hand)| *by_hand))
+                .collect::<Option<_>>()
+                .map(geometric),
         })
     };
     [1, 2].into_iter().filter_map(mean).collect()
@@ -289,12 +324,19 @@ fn mean(mean: &Mean) -> Line {
         queries,
         of,
         times_rate,
+        times_by_hand,
         ..
     } = mean;
+    let by_hand = |times: f64| ByHand {
+        times,
+        words: format!("{times:.1} times"),
+        is_enough: times >= Mean::GOAL,
+    };
     Line {
         what: format!("geometric mean of the Nexmark queries, parallelism {parallelism}"),
         goal: format!("at least {:.0} times Flink's rows a second", Mean::GOAL),
         found: format!("{times_rate:.1} times, of {queries} of {of} queries"),
+        by_hand: times_by_hand.map(by_hand),
         is_reached: mean.is_reached(),
     }
 }
@@ -308,6 +350,7 @@ fn beside(beside: &Beside) -> Vec<Line> {
             what: beside.kind.name().to_owned(),
             goal: String::new(),
             found: "it failed".to_owned(),
+            by_hand: None,
             is_reached: Some(false),
         }],
     }
@@ -319,6 +362,7 @@ fn figure(figure: &Figure) -> Option<Line> {
         what: figure.what.clone(),
         goal: format!("at most {:.0} {unit}", figure.most?),
         found: figure.shown(),
+        by_hand: None,
         is_reached: figure.is_reached(),
     })
 }
@@ -391,6 +435,53 @@ mod tests {
         assert_eq!(lines[0].what, "every Nexmark query");
         assert_eq!(lines[0].found, "`q3-heap-p2` failed");
         assert_eq!(lines[0].is_reached, Some(false));
+    }
+
+    #[test]
+    fn a_loop_by_hand_tells_whether_a_number_can_be_reached() {
+        let cell = |name: &str, hand: u64| {
+            let sides: [(Side, &[u64]); 3] = [FLINK, (Side::Weir, &[25]), (Side::Hand, &[hand])];
+            record(name, &sides)
+        };
+        let lines = of(vec![
+            // At parallelism 2 there is none.
+            cell("chained-heap-p1", 19),
+            record("chained-heap-p2", &[FLINK, (Side::Weir, &[25])]),
+            cell("q0-heap-p1", 31),
+            cell("q1-heap-p1", 120),
+        ]);
+        let shown: Vec<_> = lines
+            .iter()
+            .filter_map(|line| {
+                let by_hand = line.by_hand.as_ref()?;
+                Some((
+                    line.what.as_str(),
+                    by_hand.words.as_str(),
+                    by_hand.is_enough,
+                ))
+            })
+            .collect();
+        let expected = [
+            (
+                "passthrough, chained",
+                "1.9 times (`chained-heap-p1`)",
+                false,
+            ),
+            (
+                "every Nexmark query",
+                "3.1 times (`q0-heap-p1`, the least of 2)",
+                true,
+            ),
+            (
+                "geometric mean of the Nexmark queries, parallelism 1",
+                "6.1 times",
+                true,
+            ),
+        ];
+        assert_eq!(shown, expected);
+        let told = lines[0].to_json();
+        assert_eq!(told["by_hand"], "1.9 times (`chained-heap-p1`)");
+        assert_eq!(lines.last().unwrap().to_json()["by_hand"], Value::Null);
     }
 
     #[test]
