@@ -68,6 +68,7 @@ def top_bids(parallelism):
 WORKLOADS = {
     "chained": bench(20_000, 1_000, micro.passthrough),
     "hop": bench(20_001, 1_000, micro.passthrough),
+    "keyed": bench(20_001, 1_000, micro.passthrough),
     "count": bench(20_000, 777, micro.count),
     "dedupe": bench(20_000, 500, micro.dedupe),
     "list": bench(20_000, 3_000, micro.threes),
@@ -94,7 +95,7 @@ WORKLOADS = {
 
 
 # Those that can also be made of what Flink brings.
-STOCK = ["chained", "hop", "count", "dedupe", "list", "window", "sliding"]
+STOCK = ["chained", "hop", "keyed", "count", "dedupe", "list", "window", "sliding"]
 for stock in STOCK:
     words, *rest = WORKLOADS[stock]
     WORKLOADS[f"{stock} style=stock"] = [*words, "style=stock"], *rest

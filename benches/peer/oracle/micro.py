@@ -70,6 +70,7 @@ def broadcast(n, keys):
 WORKLOADS = {
     "chained": (20_000, 1_000, passthrough),
     "hop": (20_001, 1_000, passthrough),
+    "keyed": (20_001, 1_000, passthrough),
     "count": (20_000, 777, count),
     "dedupe": (20_000, 500, dedupe),
     "list": (20_000, 3_000, threes),

@@ -40,7 +40,7 @@ pub(super) struct Bench {
     pub(super) jobs: PathBuf,
     /// `None`: only Weir is measured.
     pub(super) flink: Option<Program>,
-    /// Whether Weir is also measured with native operators, in cells where that is judged.
+    /// Whether Weir is also measured with native operators, in cells that have that.
     pub(super) native: bool,
     /// Whether the same work is also measured as a loop by hand, in cells that have nothing more.
     pub(super) by_hand: bool,
@@ -56,7 +56,7 @@ impl Bench {
             Side::Flink => self.flink.is_some(),
             Side::Stock => self.flink.is_some() && cell.workload.has_stock(),
             Side::Weir => true,
-            Side::Native => self.native && cell.most_added().is_some(),
+            Side::Native => self.native && cell.has_native(),
             Side::Hand => self.by_hand && cell.is_like_by_hand(),
         };
         Side::ALL.into_iter().filter(is_measured).collect()

@@ -130,6 +130,13 @@ impl Cell {
         }
     }
 
+    /// Whether it is also measured with the operators as code of this process: where it is said
+    /// what components may add, and where nothing is done but what each keyed job does.
+    #[must_use]
+    pub fn has_native(&self) -> bool {
+        self.most_added().is_some() || self.workload.name() == "keyed"
+    }
+
     /// Whether it has nothing but what a loop by hand has: one thread, and memory.
     #[must_use]
     pub fn is_like_by_hand(&self) -> bool {
@@ -207,6 +214,8 @@ mod tests {
         assert_eq!(added("count-1e6-heap-p2-checkpoints"), None);
         assert_eq!(added("q8-heap-p1"), Some(Added::Share(0.4)));
         assert_eq!(added("window-heap-p1"), None);
+        let native = |name| named(name).has_native();
+        assert!(native("keyed-heap-p2") && native("q8-heap-p1") && !native("hop-heap-p1"));
         let like_by_hand = all.iter().filter(|cell| cell.is_like_by_hand());
         assert_eq!(like_by_hand.count(), workloads().len());
     }

@@ -41,6 +41,8 @@ pub enum Micro {
     Chained,
     /// The same in a task of its own.
     Hop,
+    /// The same, each row at the task that has its key.
+    Keyed,
     /// Counts the rows of so many keys.
     Count(u64),
     /// Lets the first row of each key and value pass.
@@ -147,9 +149,10 @@ impl Stream for Rules {
 
 impl Micro {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Chained,
         Self::Hop,
+        Self::Keyed,
         Self::Count(1_000),
         Self::Count(1_000_000),
         Self::Dedupe,
@@ -165,7 +168,7 @@ impl Micro {
             Self::Dedupe => (10_000, Values::Below(10)),
             Self::List => (100_000, Values::OfKey),
             Self::Window | Self::Sliding => (1_000, Values::Low),
-            Self::Chained | Self::Hop | Self::Broadcast => (1_000, Values::Number),
+            Self::Chained | Self::Hop | Self::Keyed | Self::Broadcast => (1_000, Values::Number),
         };
         Rows {
             keys,
@@ -183,7 +186,7 @@ impl Micro {
         let made = self.rows();
         let fields = |i| made.fields(i);
         match self {
-            Self::Chained | Self::Hop => (0..rows).for_each(|i| out(&fields(i))),
+            Self::Chained | Self::Hop | Self::Keyed => (0..rows).for_each(|i| out(&fields(i))),
             Self::Broadcast => (0..rows).for_each(|i| {
                 let [key, value, _] = fields(i);
                 out(&[key, rule(value % RULES)]);
@@ -252,6 +255,7 @@ impl Workload for Micro {
         match self {
             Self::Chained => "chained".to_owned(),
             Self::Hop => "hop".to_owned(),
+            Self::Keyed => "keyed".to_owned(),
             Self::Count(keys) => format!("count-1e{}", keys.ilog10()),
             Self::Dedupe => "dedupe".to_owned(),
             Self::List => "list".to_owned(),
@@ -265,6 +269,7 @@ impl Workload for Micro {
         match self {
             Self::Chained => "passthrough, chained".to_owned(),
             Self::Hop => "passthrough over a hop".to_owned(),
+            Self::Keyed => "passthrough by key".to_owned(),
             Self::Count(keys) => format!("keyed count, 1e{} keys", keys.ilog10()),
             Self::Dedupe => "dedupe by a map".to_owned(),
             Self::List => "list, append and clear".to_owned(),
@@ -292,6 +297,7 @@ impl Workload for Micro {
         match self {
             Self::Chained => "chained.yaml",
             Self::Hop => "hop.yaml",
+            Self::Keyed => "keyed.yaml",
             Self::Count(_) => "count.yaml",
             Self::Dedupe => "dedupe.yaml",
             Self::List => "list.yaml",
@@ -313,7 +319,7 @@ impl Workload for Micro {
             Self::Dedupe | Self::List | Self::Window => settings.extend(on_disk),
             // Of the sliding one Flink writes a row to 60 windows; in RocksDB that is some thousand
             // rows a second, less than the end of a run has to do.
-            Self::Chained | Self::Hop | Self::Sliding | Self::Broadcast => {}
+            Self::Chained | Self::Hop | Self::Keyed | Self::Sliding | Self::Broadcast => {}
         }
         settings
     }
@@ -325,6 +331,7 @@ impl Workload for Micro {
         match (self, store, checkpoints) {
             (Self::Chained, ..) => Some(2.0),
             (Self::Hop, ..) => Some(5.0),
+            (Self::Keyed | Self::Broadcast, ..) => None,
             (Self::Count(_), Store::RocksDb, false) => Some(6.0),
             (Self::Count(_), Store::RocksDb, true) => Some(8.0),
             (Self::Count(..=1_000), Store::Heap, _) => Some(5.0),
@@ -332,12 +339,12 @@ impl Workload for Micro {
             (Self::Count(_), Store::Heap, true) => Some(10.0),
             (_, Store::RocksDb, _) => Some(4.0),
             (Self::Dedupe | Self::List | Self::Window | Self::Sliding, ..) => Some(5.0),
-            (Self::Broadcast, ..) => None,
         }
     }
 
     fn is_keyed(&self) -> bool {
-        !matches!(self, Self::Chained | Self::Hop | Self::Broadcast)
+        let has_none = [Self::Chained, Self::Hop, Self::Keyed, Self::Broadcast];
+        !has_none.contains(self)
     }
 
     fn warm_up(&self, store: Store) -> u64 {
@@ -355,7 +362,7 @@ impl Workload for Micro {
     fn guess(&self, store: Store, engine: Engine) -> u64 {
         let on_flink = match (self, store) {
             (Self::Chained, _) => 6_000_000,
-            (Self::Hop | Self::Broadcast, _) => 2_000_000,
+            (Self::Hop | Self::Keyed | Self::Broadcast, _) => 2_000_000,
             (Self::Sliding, _) => 100_000,
             (_, Store::RocksDb) => 80_000,
             (_, Store::Heap) => 1_000_000,
@@ -368,7 +375,7 @@ impl Workload for Micro {
 
     fn begin(&self, warm_up: u64) -> Begin {
         match self {
-            Self::Chained | Self::Hop | Self::Count(_) => Begin::Seen(warm_up),
+            Self::Chained | Self::Hop | Self::Keyed | Self::Count(_) => Begin::Seen(warm_up),
             Self::Dedupe | Self::List | Self::Window | Self::Sliding | Self::Broadcast => {
                 Begin::Made(warm_up)
             }
@@ -464,6 +471,7 @@ mod tests {
     fn oracles_agree_with_those_of_the_other_side() {
         check(Micro::Chained, 20_000, 14_718_153_435_010_198_214);
         check(Micro::Hop, 20_000, 14_718_153_435_010_198_214);
+        check(Micro::Keyed, 20_000, 14_718_153_435_010_198_214);
         check(Micro::Count(1_000), 20_000, 8_914_248_305_169_981_473);
         check(Micro::Count(1_000_000), 20_000, 1_561_463_284_554_340_431);
         check(Micro::Dedupe, 18_117, 7_563_232_848_636_990_983);

@@ -23,7 +23,7 @@ const SLIDES: u64 = 60;
 pub(in super::super) fn by_hand(micro: Micro, rows: u64, warm_up: u64, kept: Option<&Kept>) -> Run {
     let made = &micro.rows();
     match micro {
-        Micro::Chained | Micro::Hop => run(made, rows, warm_up, AsItIs, kept),
+        Micro::Chained | Micro::Hop | Micro::Keyed => run(made, rows, warm_up, AsItIs, kept),
         Micro::Count(_) => run(made, rows, warm_up, Counts::default(), kept),
         Micro::Dedupe => run(made, rows, warm_up, Dedupe::default(), kept),
         Micro::List => run(made, rows, warm_up, Threes::default(), kept),

@@ -36,6 +36,11 @@ public final class Micro {
           run.source(maker(run, Values.NUMBER, 1_000), run.type(Row.TYPE), Metered.SINK), Metered.SINK);
       case "chained" -> run -> passthrough(run, false);
       case "hop" -> run -> passthrough(run, true);
+      case "keyed" -> run -> run.sink(
+          byKey(run.source(maker(run, Values.NUMBER, 1_000), run.type(Row.TYPE), Metered.SINK))
+              .map(row -> row)
+              .returns(run.type(Row.TYPE)),
+          Metered.SINK);
       case "count" -> run -> keyed(run, Values.NUMBER, 1_000, new Count(), Metered.SINK);
       case "dedupe" -> run -> keyed(run, Values.BOUNDED, 10_000, new Dedupe(), Metered.SOURCE);
       case "list" -> run -> keyed(run, Values.OF_KEY, 100_000, new Threes(), Metered.SOURCE);
