@@ -1,6 +1,6 @@
 //! The workloads of one operator each, as loops.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, hash::Hasher, hint::black_box};
 
 use super::{
     super::{
@@ -10,7 +10,7 @@ use super::{
         micro::{BEGIN_MS, DISORDER_MS, Micro, RULES, Rules},
         run::Run,
     },
-    FastMap, Out, Work, run,
+    FastMap, Folded, Out, Work, run,
 };
 
 /// How long tumbling windows are.
@@ -19,12 +19,18 @@ const TUMBLING_MS: u64 = 10_000;
 const SLIDE_MS: u64 = 60_000;
 const SLIDES: u64 = 60;
 
+/// So many keys are in the cache of a core.
+const FEW_KEYS: u64 = 1_000;
+/// So many rows wait until all their keys are looked up.
+const AHEAD: usize = 64;
+
 /// The workload as a loop.
 pub(in super::super) fn by_hand(micro: Micro, rows: u64, warm_up: u64, kept: Option<&Kept>) -> Run {
     let made = &micro.rows();
     match micro {
         Micro::Chained | Micro::Hop | Micro::Keyed => run(made, rows, warm_up, AsItIs, kept),
-        Micro::Count(_) => run(made, rows, warm_up, Counts::default(), kept),
+        Micro::Count(..=FEW_KEYS) => run(made, rows, warm_up, Counts::default(), kept),
+        Micro::Count(_) => run(made, rows, warm_up, CountsAhead::new(), kept),
         Micro::Dedupe => run(made, rows, warm_up, Dedupe::default(), kept),
         Micro::List => run(made, rows, warm_up, Threes::default(), kept),
         Micro::Window => run(made, rows, warm_up, Tumbling::new(), kept),
@@ -55,6 +61,120 @@ impl Work for Counts {
         let count = self.0.entry(key).or_default();
         *count += 1;
         out.numbers([key, *count]);
+    }
+}
+
+/// Counts of so many keys that each look-up has to wait for memory: those of some rows are begun
+/// before the first is needed, so that they wait together. That takes a third of the time.
+struct CountsAhead {
+    counts: Table,
+    /// Keys of rows that are not yet counted.
+    keys: [u64; AHEAD],
+    waiting: usize,
+}
+
+impl CountsAhead {
+    fn new() -> Self {
+        Self {
+            counts: Table::with_slots(1 << 10),
+            keys: [0; AHEAD],
+            waiting: 0,
+        }
+    }
+
+    fn count(&mut self, out: &mut impl Out) {
+        let keys = &self.keys[..self.waiting];
+        let touched = keys.iter().map(|key| self.counts.touch(*key));
+        black_box(touched.fold(0, |all, one| all ^ one));
+        for &key in keys {
+            out.numbers([key, self.counts.count(key)]);
+        }
+        self.waiting = 0;
+    }
+}
+
+impl Work for CountsAhead {
+    #[inline]
+    fn row(&mut self, row: &mut [u8], _time: i64, out: &mut impl Out) {
+        let Some([key, _, _]) = fields(row) else {
+            return;
+        };
+        self.keys[self.waiting] = key;
+        self.waiting += 1;
+        if self.waiting == AHEAD {
+            self.count(out);
+        }
+    }
+
+    fn end(&mut self, out: &mut impl Out) {
+        self.count(out);
+    }
+}
+
+/// Keys and counts, each at the place that its hash says, or in the next one that is free.
+struct Table {
+    /// A power of two, at most half of them in use. A count of 0 is of no key.
+    slots: Vec<(u64, u64)>,
+    used: usize,
+}
+
+impl Table {
+    fn with_slots(slots: usize) -> Self {
+        Self {
+            slots: vec![(0, 0); slots],
+            used: 0,
+        }
+    }
+
+    #[inline]
+    fn place(&self, key: u64) -> usize {
+        let mut hasher = Folded::default();
+        hasher.write_u64(key);
+        hasher.finish() as usize & (self.slots.len() - 1)
+    }
+
+    /// Brings a key into the cache.
+    #[inline]
+    fn touch(&self, key: u64) -> u64 {
+        self.slots[self.place(key)].1
+    }
+
+    /// The place of a key, or the free one where it is to be.
+    #[inline]
+    fn find(&self, key: u64) -> usize {
+        let mut place = self.place(key);
+        while self.slots[place].0 != key && self.slots[place].1 > 0 {
+            place = (place + 1) & (self.slots.len() - 1);
+        }
+        place
+    }
+
+    /// One more of a key: how many there are.
+    #[inline]
+    fn count(&mut self, key: u64) -> u64 {
+        let mut place = self.find(key);
+        if self.slots[place].1 == 0 {
+            place = self.enter(key);
+        }
+        self.slots[place].1 += 1;
+        self.slots[place].1
+    }
+
+    /// A place for a new key.
+    #[cold]
+    fn enter(&mut self, key: u64) -> usize {
+        self.used += 1;
+        if self.used * 2 > self.slots.len() {
+            let mut larger = Self::with_slots(self.slots.len() * 2);
+            for &(key, count) in self.slots.iter().filter(|(_, count)| *count > 0) {
+                let place = larger.find(key);
+                larger.slots[place] = (key, count);
+            }
+            self.slots = larger.slots;
+        }
+        let place = self.find(key);
+        self.slots[place].0 = key;
+        place
     }
 }
 
