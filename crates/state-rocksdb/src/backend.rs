@@ -104,6 +104,9 @@ impl RocksDbBackend {
             lists::write(batch, &family, sorted, writes, scratch);
         }
         for (state, writes) in &writes.maps {
+            if !front.is_through(*state) {
+                continue;
+            }
             let family = database.family(state.0 as usize)?;
             let store = (&database.db, &family);
             maps::write(batch, store, (front, *state), sorted, keys, writes)?;
@@ -295,6 +298,7 @@ impl Backend for RocksDbBackend {
     ) -> Result<(), Error> {
         self.holds
             .check_read(state, Shape::Map, keys, Which::Some(&[key]))?;
+        self.front.go_through(&self.database, state)?;
         let key = key as usize;
         self.scratch.clear();
         keys::put_map_prefix(&mut self.scratch, keys.groups[key], keys.keys.get(key));
@@ -327,8 +331,15 @@ impl Backend for RocksDbBackend {
         // Everything that can fail comes first, so that all is applied or nothing.
         self.holds.check_writes(keys, writes)?;
         self.front.make_room(&self.database)?;
+        for (state, writes) in &writes.maps {
+            if !writes.clear.is_empty() {
+                self.front.go_through(&self.database, *state)?;
+            }
+        }
         let lists = self.front.sort_lists(keys, writes);
-        let at_once = !self.front.writes_back() || lists || !writes.maps.is_empty();
+        let mut maps = writes.maps.iter().map(|(state, _)| *state);
+        let maps = maps.any(|state| self.front.is_through(state));
+        let at_once = !self.front.writes_back() || lists || maps;
         if at_once || !writes.timers.is_empty() {
             self.store(keys, writes, at_once)?;
         }

@@ -2,12 +2,16 @@
 
 use rocksdb::{DB, ReadOptions, WriteBatch};
 use weir_model::{KeyGroup, OptionalColumn};
-use weir_state::{Error, ValueWrites, backends};
+use weir_state::{
+    Error, ValueWrites,
+    backends::{self, Shape},
+};
 
 use crate::{
     Family,
     database::Database,
-    error::failed,
+    error::{damaged, failed},
+    front::entries,
     keys::{self, Sorted},
     options,
 };
@@ -72,19 +76,21 @@ pub(crate) fn write(
     }
 }
 
-/// Writes cells of one state that come in order of their keys.
+/// Writes cells of one state, about in order of their keys: values, lists, or entries of maps.
 pub(crate) struct CellWriter<'a> {
     db: &'a DB,
     family: Family<'a>,
+    shape: Shape,
     batch: WriteBatch,
     stored: Vec<u8>,
 }
 
 impl<'a> CellWriter<'a> {
-    pub(crate) fn new(database: &'a Database, state: usize) -> Result<Self, Error> {
+    pub(crate) fn new(database: &'a Database, state: usize, shape: Shape) -> Result<Self, Error> {
         Ok(Self {
             db: &database.db,
             family: database.family(state)?,
+            shape,
             batch: WriteBatch::default(),
             stored: Vec::new(),
         })
@@ -98,7 +104,13 @@ impl<'a> CellWriter<'a> {
         value: Option<&[u8]>,
     ) -> Result<(), Error> {
         self.stored.clear();
-        keys::put_key(&mut self.stored, group, key);
+        if self.shape == Shape::Map {
+            let (key, map_key) = entries::split(key).ok_or_else(|| damaged("an entry"))?;
+            keys::put_map_prefix(&mut self.stored, group, key);
+            self.stored.extend_from_slice(map_key);
+        } else {
+            keys::put_key(&mut self.stored, group, key);
+        }
         match value {
             Some(value) => self.batch.put_cf(&self.family, &self.stored, value),
             None => self.batch.delete_cf(&self.family, &self.stored),

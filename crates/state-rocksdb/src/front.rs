@@ -1,21 +1,20 @@
 //! State before the database: what was read or written last is in memory, as far as it may be.
 //!
-//! Where an operator has no maps, what a call writes stays here until it must give way or a
-//! checkpoint is written: what changes over and over goes to the database once for all that, and
-//! together with others, in order. At a barrier it is frozen, which takes microseconds whatever has
-//! changed, and written beside the data path. Lists are here as long as they are short and known
-//! whole; else what is appended goes to the database at once, as timers do where no snapshot is in
-//! the way (`behind.rs`).
+//! What a call writes stays here until it must give way or a checkpoint is written: what changes
+//! over and over goes to the database once for all that, and together with others, in order. At a
+//! barrier it is frozen, which takes microseconds whatever has changed, and written beside the data
+//! path. Lists are here as long as they are short and known whole; else what is appended goes to
+//! the database at once, as timers do where no snapshot is in the way (`behind.rs`).
 //!
-//! An operator that has maps writes all of a call to the database at once: then a snapshot must
-//! link the files while the task waits, and should not have to write first. It reads from here
-//! only. Single entries of maps are here as cells are; whole maps are read from the database, which
-//! has them in order.
+//! Entries of maps are here as cells are, in no order. So an operator that goes through a map, or
+//! clears one, writes everything through from then on: all of a call at once, and it reads from
+//! here only. Then a snapshot must link the files while the task waits, and should not have to
+//! write first.
 //!
 //! INVARIANT: what is here of a key is newer than that of the database, or the same. What the
 //! database does not have leaves only after it was written there.
 
-mod entries;
+pub(crate) mod entries;
 
 use std::sync::Arc;
 
@@ -45,6 +44,7 @@ struct Share {
 pub(crate) struct Front {
     /// Of each state that has cells, lists or maps.
     caches: Vec<Option<CellCache>>,
+    shapes: Vec<Shape>,
     /// Which of them never have what the database has not.
     through: Vec<bool>,
     write_back: bool,
@@ -66,17 +66,16 @@ pub(crate) struct Front {
 impl Front {
     /// Nothing.
     pub(crate) fn new(holds: &Holds, shared: Arc<Shared>) -> Self {
-        let write_back = shared.tuning.write_back;
-        let write_back = write_back.unwrap_or_else(|| !holds.shapes.contains(&Shape::Map));
+        let write_back = shared.tuning.write_back.unwrap_or(true);
         let cache = |shape: &Shape| match shape {
             Shape::Cell | Shape::Map => Some(CellCache::new(holds.range)),
             Shape::List => Some(CellCache::of_lists(holds.range)),
             Shape::Timers | Shape::Foreign => None,
         };
-        let through = |shape: &Shape| !write_back || *shape == Shape::Map;
         Self {
             caches: holds.shapes.iter().map(cache).collect(),
-            through: holds.shapes.iter().map(through).collect(),
+            shapes: holds.shapes.clone(),
+            through: vec![!write_back; holds.shapes.len()],
             write_back,
             lists: Vec::new(),
             share: Share::new(shared, holds),
@@ -95,6 +94,32 @@ impl Front {
     /// Whether what is written waits here.
     pub(crate) fn writes_back(&self) -> bool {
         self.write_back
+    }
+
+    /// Whether the database has all of a state.
+    pub(crate) fn is_through(&self, state: StateIndex) -> bool {
+        self.through.get(state.0 as usize) != Some(&false)
+    }
+
+    /// Brings all of a state to the database, to which it is written through from now on.
+    pub(crate) fn go_through(
+        &mut self,
+        database: &Database,
+        state: StateIndex,
+    ) -> Result<(), Error> {
+        if self.is_through(state) {
+            return Ok(());
+        }
+        self.empty(database)?;
+        // Tests that ask for writes that wait want them of the other states all the same.
+        if self.share.shared.tuning.write_back.is_none() {
+            self.through.fill(true);
+            self.write_back = false;
+        }
+        if let Some(through) = self.through.get_mut(state.0 as usize) {
+            *through = true;
+        }
+        Ok(())
     }
 
     /// Appends the value of each key to `out`; `look_up` appends those of some keys out of the
@@ -239,8 +264,7 @@ impl Front {
         }
     }
 
-    /// Takes the entries that a call wrote to maps, which the database has. What it has cleared was
-    /// forgotten before.
+    /// Takes the entries that a call wrote to maps. What it has cleared was forgotten before.
     pub(crate) fn put_entries(
         &mut self,
         state: StateIndex,
@@ -311,12 +335,15 @@ impl Front {
     }
 
     /// Freezes what the database does not have, by state.
-    pub(crate) fn freeze(&mut self) -> Vec<(usize, FrozenCells)> {
-        let caches = self.caches.iter_mut().zip(&self.through).enumerate();
-        caches
-            .filter(|(_, (_, through))| !**through)
-            .filter_map(|(state, (cache, _))| Some((state, cache.as_mut()?.freeze())))
-            .collect()
+    pub(crate) fn freeze(&mut self) -> Vec<(usize, Shape, FrozenCells)> {
+        let states = self.caches.iter_mut().zip(&self.shapes).zip(&self.through);
+        let mut frozen = Vec::new();
+        for (state, ((cache, shape), through)) in states.enumerate() {
+            if let Some(cache) = cache.as_mut().filter(|_| !through) {
+                frozen.push((state, *shape, cache.freeze()));
+            }
+        }
+        frozen
     }
 
     /// Makes room where there is more than `allowed` bytes. A quarter is kept for what is copied
@@ -385,7 +412,7 @@ impl Front {
                 break;
             };
             if !self.through[*state] {
-                let mut writer = CellWriter::new(database, *state)?;
+                let mut writer = CellWriter::new(database, *state, self.shapes[*state])?;
                 cache.write_page(&mut |group, key, value| writer.put(group, key, value))?;
                 writer.finish()?;
             }

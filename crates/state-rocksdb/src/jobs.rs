@@ -17,7 +17,10 @@ use std::{
     },
 };
 
-use weir_state::{Error, Snapshot, SnapshotSink, backends::FrozenCells};
+use weir_state::{
+    Error, Snapshot, SnapshotSink,
+    backends::{FrozenCells, Shape},
+};
 
 use crate::{
     cells::CellWriter,
@@ -55,8 +58,8 @@ type Made = Arc<Mutex<Option<Result<Frozen, Error>>>>;
 /// What a snapshot is made of.
 pub(crate) struct Work {
     pub(crate) database: Arc<Database>,
-    /// Of each state that has cells, what the database lacks.
-    pub(crate) cells: Vec<(usize, FrozenCells)>,
+    /// Of each state, what the database lacks.
+    pub(crate) cells: Vec<(usize, Shape, FrozenCells)>,
     /// Whom the folder is named after.
     pub(crate) owner: String,
 }
@@ -133,12 +136,12 @@ impl Work {
             mut cells,
             owner,
         } = self;
-        for (state, cells) in &mut cells {
-            let mut writer = CellWriter::new(&database, *state)?;
+        for (state, shape, cells) in &mut cells {
+            let mut writer = CellWriter::new(&database, *state, *shape)?;
             cells.write(&mut |group, key, value| writer.put(group, key, value))?;
             writer.finish()?;
         }
-        for (_, cells) in cells {
+        for (_, _, cells) in cells {
             cells.stored();
         }
         snapshot::freeze(&database, &owner)

@@ -45,7 +45,7 @@ type Family<'a> = Arc<rocksdb::BoundColumnFamily<'a>>;
 /// How a job keeps its state in RocksDB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RocksDbOptions {
-    /// Bytes of memory for all databases of the job, at least 8 MiB: for values before them, blocks
+    /// Bytes of memory for all databases of the job, at least 8 MiB: for state before them, blocks
     /// and write buffers.
     pub memory_bytes: usize,
     /// The folder in which the databases get a folder.
@@ -86,7 +86,7 @@ impl RocksDb {
         }
     }
 
-    /// The same with other bytes for values before the databases, in which writes wait or do not.
+    /// The same with other bytes for state before the databases, in which writes wait or do not.
     #[cfg(test)]
     pub(crate) fn tuned(self, front: usize, write_back: bool) -> Self {
         let tuning = Tuning {

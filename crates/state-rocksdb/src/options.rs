@@ -39,7 +39,7 @@ pub(crate) struct Memory {
     cache: Cache,
     buffers: WriteBufferManager,
     bytes: usize,
-    /// How many backends keep values before their databases.
+    /// How many backends keep state before their databases.
     fronts: Mutex<usize>,
 }
 
@@ -61,7 +61,7 @@ impl Memory {
         }
     }
 
-    /// A backend that keeps values before its database: half of the memory is for all of them.
+    /// A backend that keeps state before its database: half of the memory is for all of them.
     pub(crate) fn join(&self) {
         let mut fronts = lock(&self.fronts);
         *fronts += 1;

@@ -1,13 +1,24 @@
 //! Entries of maps as cells: the key of each is that of its map and its own.
 
 use weir_model::{Column, ColumnView, KeyGroup, OptionalColumn, hash64};
-use weir_state::{KeyBatch, ValueWrites, Which, backends};
+use weir_state::{
+    KeyBatch, ValueWrites, Which,
+    backends::{self, Reader},
+};
 
 /// Keys of so many bytes are made at once, and one more: keys of maps may be long, and are written
 /// for each entry.
 const MAX_BYTES: usize = 1 << 20;
 /// What one large key needed more is given back.
 const KEEP_BYTES: usize = 2 * MAX_BYTES;
+
+/// The key of a map, and that of an entry, out of one that was made of them; `None` where it was
+/// not.
+pub(crate) fn split(made: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut reader = Reader::new(made);
+    let key = reader.bytes()?;
+    Some((key, &made[made.len() - reader.len()..]))
+}
 
 /// Some entries of an access.
 #[derive(Default)]

@@ -206,7 +206,8 @@ fn without_a_base_everything_is_written() {
 #[test]
 fn a_snapshot_that_is_never_written_leaves_nothing_on_the_disk() {
     let place = place();
-    let database = database(&place);
+    // Written through: then it is made while the task waits.
+    let database = database(&place).tuned(32 << 20, false);
     let mut backend = database.create("op-0", decls(), all()).unwrap();
     put(&mut backend, &Keys::numbered(0..10), |_| vec![1]);
     let request = SnapshotRequest::full(weir_model::CheckpointId(1), ProcessingTime(0));
@@ -359,7 +360,8 @@ fn a_local_disk_that_is_gone_is_told() {
         fs::remove_dir_all(entry.unwrap().path()).unwrap();
     }
     let request = SnapshotRequest::full(weir_model::CheckpointId(1), ProcessingTime(0));
-    let error = backend.snapshot(&request).err().unwrap();
+    let snapshot = backend.snapshot(&request).unwrap();
+    let error = Saved::written(snapshot, 1, None).err().unwrap();
     assert!(matches!(error, Error::Local { .. }), "{error}");
 }
 
