@@ -4,7 +4,7 @@
 //! open-addressed index of 8-byte cells, and an arena of records `header, key, value`. A look-up
 //! costs one cache miss in each. A value that fits the capacity of its record is replaced in place;
 //! a record that is given up is garbage until more than half of the arena is. One whose value is
-//! removed keeps its cell until then: most keys that had a value get another, which takes its place.
+//! removed keeps its cell until then: most keys that had a value get another, which goes there.
 //!
 //! INVARIANT: every record that has a value has exactly one cell, on the probe path that begins at
 //! its tag, and so have `removed` records without one; these count as garbage, not as entries;
