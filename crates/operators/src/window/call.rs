@@ -43,9 +43,18 @@ pub(super) struct Slot {
 #[derive(Default)]
 pub(super) struct Call {
     slots: Vec<Slot>,
+    /// The first windows that were asked for, where many keys have the same: each with the number
+    /// that it has with each key, or `NONE`.
+    shared: Vec<(Window, Vec<u32>)>,
+    /// Which of them was asked for last: mostly the next one, too.
+    latest: usize,
+    /// All others.
     by_window: HashMap<(u32, Window), u32, FixedState>,
-    /// Of each key the window that was asked for last, and its number: mostly the next one, too.
+    /// Where keys have windows of their own, the one of each that was asked for last, and its
+    /// number.
     last: Vec<Option<(Window, u32)>>,
+    /// How many keys there were first.
+    given: usize,
     /// Namespaces that are not keys of the call yet, and the keys that they are of.
     added: Column,
     of: Vec<u32>,
@@ -55,56 +64,104 @@ pub(super) struct Call {
     pub(super) fired: u32,
 }
 
+/// No window.
+const NONE: u32 = u32::MAX;
+/// Rows that come together are in few windows, unless these overlap a lot.
+const MOST_SHARED: usize = 4;
+
 impl Call {
-    /// A call that has so many keys.
-    pub(super) fn new(keys: usize) -> Self {
+    /// A call that has so many keys, each with windows of its own, or not.
+    pub(super) fn new(keys: usize, are_own: bool) -> Self {
         Self {
             keys: keys as u32,
-            last: vec![None; keys],
-            // Most keys have rows in one window.
-            by_window: HashMap::with_capacity_and_hasher(keys, FixedState::default()),
+            given: keys,
+            last: vec![None; if are_own { keys } else { 0 }],
             ..Self::default()
         }
     }
 
     /// The window of a key, by its state window.
+    #[inline]
     pub(super) fn slot(
         &mut self,
         (key, bytes): (u32, &[u8]),
         (window, state): (Window, Window),
         is_new: bool,
     ) -> u32 {
-        let last = self.last.get_mut(key as usize);
-        if let Some(Some((of, slot))) = last
-            && *of == state
-        {
-            return *slot;
-        }
+        let known = match self.last.get(key as usize) {
+            Some(last) => last.filter(|(of, _)| *of == state).map(|(_, slot)| slot),
+            None => self.shared.get(self.latest).and_then(|(of, slots)| {
+                let slot = slots.get(key as usize).filter(|_| *of == state);
+                slot.copied().filter(|slot| *slot != NONE)
+            }),
+        };
+        known.unwrap_or_else(|| self.find(key, bytes, (window, state), is_new))
+    }
+
+    /// As [`slot`](Self::slot), of a window that was not the last one.
+    fn find(
+        &mut self,
+        key: u32,
+        bytes: &[u8],
+        (window, state): (Window, Window),
+        is_new: bool,
+    ) -> u32 {
         let next = self.slots.len() as u32;
-        let slot = *self.by_window.entry((key, state)).or_insert(next);
+        let slot = match self.place_of(key, state) {
+            Some(place) if *place == NONE => {
+                *place = next;
+                next
+            }
+            Some(place) => *place,
+            None => *self.by_window.entry((key, state)).or_insert(next),
+        };
         if slot == next {
-            let namespace = state.encode();
-            self.added.push_with(|out| {
-                out.extend_from_slice(bytes);
-                out.extend_from_slice(&namespace);
-            });
-            self.of.push(key);
-            self.slots.push(Slot {
-                key,
-                place: self.keys,
-                window,
-                is_new,
-                trigger: TriggerState::default(),
-                kept: TriggerState::default(),
-                steps: Vec::new(),
-                is_timed: false,
-            });
-            self.keys += 1;
+            self.add(key, bytes, (window, state), is_new);
         }
-        if let Some(last) = last {
+        if let Some(last) = self.last.get_mut(key as usize) {
             *last = Some((state, slot));
         }
         slot
+    }
+
+    /// Where the number of a window of a key is, if many keys may have that window and it is one
+    /// of the first.
+    fn place_of(&mut self, key: u32, state: Window) -> Option<&mut u32> {
+        if !self.last.is_empty() {
+            return None;
+        }
+        let known = self.shared.iter().position(|(of, _)| *of == state);
+        let at = match known {
+            Some(at) => at,
+            None if self.shared.len() < MOST_SHARED => {
+                self.shared.push((state, vec![NONE; self.given]));
+                self.shared.len() - 1
+            }
+            None => return None,
+        };
+        self.latest = at;
+        self.shared.get_mut(at)?.1.get_mut(key as usize)
+    }
+
+    /// Another window of a key.
+    fn add(&mut self, key: u32, bytes: &[u8], (window, state): (Window, Window), is_new: bool) {
+        let namespace = state.encode();
+        self.added.push_with(|out| {
+            out.extend_from_slice(bytes);
+            out.extend_from_slice(&namespace);
+        });
+        self.of.push(key);
+        self.slots.push(Slot {
+            key,
+            place: self.keys,
+            window,
+            is_new,
+            trigger: TriggerState::default(),
+            kept: TriggerState::default(),
+            steps: Vec::new(),
+            is_timed: false,
+        });
+        self.keys += 1;
     }
 
     /// Makes the namespaces that were met keys of the call.

@@ -15,7 +15,7 @@ impl WindowOperator {
         (kind, at): (TimerKind, &[i64]),
         keyed: KeyedView<'a>,
     ) -> Result<Plan<'a>, Failure> {
-        let mut plan = Plan::new(cx, keyed);
+        let mut plan = Plan::new(cx, keyed, self.states.merges);
         if self.states.merges {
             self.load_sessions(cx, &mut plan)?;
         }

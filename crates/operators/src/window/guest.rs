@@ -93,7 +93,7 @@ impl WindowOperator {
         (kind, at): (TimerKind, &[i64]),
         keyed: KeyedView<'a>,
     ) -> Result<Plan<'a>, Failure> {
-        let mut plan = Plan::new(cx, keyed);
+        let mut plan = Plan::new(cx, keyed, self.states.merges);
         plan.is_plain = false;
         load_wanted(cx, &mut plan)?;
         let due = self.due(&mut plan, (kind, at));

@@ -191,7 +191,7 @@ impl WindowOperator {
         at: &[i64],
         keyed: KeyedView<'a>,
     ) -> Result<(Plan<'a>, Results), Failure> {
-        let mut plan = Plan::new(cx, keyed);
+        let mut plan = Plan::new(cx, keyed, self.states.merges);
         let (kind, lateness) = (self.kind(), self.options.rules.lateness);
         let late = match self.options.rules.event_time {
             true => i64::try_from(lateness.allowed_ms).unwrap_or(i64::MAX),

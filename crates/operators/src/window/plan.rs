@@ -45,9 +45,9 @@ pub(super) struct KeySessions {
 }
 
 impl<'a> Plan<'a> {
-    pub(super) fn new(cx: &Context, keyed: KeyedView<'a>) -> Self {
+    pub(super) fn new(cx: &Context, keyed: KeyedView<'a>, merges: bool) -> Self {
         Self {
-            call: Call::new(keyed.keys.len()),
+            call: Call::new(keyed.keys.len(), merges),
             keyed,
             sessions: Vec::new(),
             origins: Vec::new(),
@@ -128,7 +128,7 @@ impl WindowOperator {
                 what: "windows of event time".into(),
             });
         }
-        Ok(Plan::new(cx, keyed))
+        Ok(Plan::new(cx, keyed, self.states.merges))
     }
 
     /// By which time a row is put into windows.
