@@ -42,9 +42,9 @@ impl Hasher for Words {
         self.add(number as u64);
     }
 
-    /// A table takes its bits from the lower half. Numbers in the order of their bytes differ in the
-    /// last ones, that is in the highest bits of a word, of which a multiplication makes nothing
-    /// below: they are brought down and multiplied once more.
+    /// A table takes its bits from the lower half. Numbers in the order of their bytes differ in
+    /// the last ones, that is in the highest bits of a word, of which a multiplication makes
+    /// nothing below: they are brought down and multiplied once more.
     #[inline]
     fn finish(&self) -> u64 {
         let mixed = (self.0 ^ (self.0 >> 32)).wrapping_mul(FACTOR);
