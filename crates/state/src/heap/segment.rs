@@ -548,9 +548,10 @@ impl Segment {
         self.removed -= 1;
     }
 
-    /// Makes room in the index: of removed records, where these are many.
+    /// Makes room in the index: that of removed records, where these are the half. Fewer would be
+    /// back soon, and the index full again.
     fn make_room(&mut self) {
-        if self.removed * 4 >= self.live && self.removed > 0 {
+        if self.removed >= self.live && self.removed > 0 {
             self.compact();
         } else {
             self.resize((self.index.len() * 2).max(8));
