@@ -145,10 +145,18 @@ impl Segment {
         }
     }
 
+    /// Brings the cell near at which probing for `hash` begins, see [`near`].
+    #[inline]
+    pub(super) fn touch_cell(&self, hash: u64) {
+        let mask = self.index.len().wrapping_sub(1);
+        near(&self.index, tag_of(hash) as usize & mask);
+    }
+
     /// Brings the lines of a record near, see [`near`].
     #[inline]
-    pub(super) fn touch(&self, at: At) -> u8 {
-        near(&self.arena, at.byte()) ^ near(&self.arena, at.byte() + TOUCHED)
+    pub(super) fn touch(&self, at: At) {
+        near(&self.arena, at.byte());
+        near(&self.arena, at.byte() + TOUCHED);
     }
 
     /// The value of the record, if it has one, if that is of `key`.
@@ -624,8 +632,7 @@ impl Segment {
     }
 }
 
-/// Asks for the line of a byte, if it is there, so that it will be in the cache. What is given back
-/// says nothing, and must not be dropped by the compiler.
+/// Asks for the line of an item, if it is there, so that it will be in the cache.
 ///
 /// An instruction that only asks is done with at once, where one that reads stays until the line
 /// has come and holds up what is behind it: more lines are on their way at the same time.
@@ -635,21 +642,19 @@ impl Segment {
     unsafe_code,
     reason = "the instruction has an address, and does nothing to what is there"
 )]
-fn near(bytes: &[u8], at: usize) -> u8 {
+fn near<T: Copy>(items: &[T], at: usize) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-    if let Some(byte) = bytes.get(at) {
+    if let Some(item) = items.get(at) {
         // SAFETY: the address is that of a reference, and nothing is read or written.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(byte).cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(item).cast()) };
     }
-    0
 }
 
-/// Reads a byte, if it is there, so that its line is in the cache. What is given back must not be
-/// dropped by the compiler.
+/// Reads an item, if it is there, so that its line is in the cache.
 #[cfg(not(target_arch = "x86_64"))]
 #[inline]
-fn near(bytes: &[u8], at: usize) -> u8 {
-    bytes.get(at).copied().unwrap_or_default()
+fn near<T: Copy>(items: &[T], at: usize) {
+    std::hint::black_box(items.get(at).copied());
 }
 
 #[inline]

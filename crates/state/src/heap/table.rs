@@ -5,7 +5,7 @@
 //! Look-ups of a column, and writes, go in passes (find the cells, look at the records, copy),
 //! because the cache misses of one pass overlap.
 
-use std::{hint::black_box, sync::Arc};
+use std::sync::Arc;
 
 use weir_model::{KeyGroup, KeyGroupRange, OptionalColumn};
 
@@ -14,6 +14,9 @@ use crate::{Error, KeyBatch, ValueWrites, Which, limits};
 
 /// The most pages of a table: a snapshot costs some 100 ns a page.
 const MAX_PAGES: usize = 32;
+
+/// The cells of so many keys are brought near before they are looked at.
+const AT_ONCE: usize = 64;
 
 /// In place of the number of a segment: what is written to this key is there. No table has so many
 /// segments.
@@ -381,27 +384,38 @@ impl Table {
     }
 
     /// Finds the first candidate of each key, and brings its record near: nothing here waits for
-    /// what is read of it, so the misses of many keys overlap.
+    /// what is read of it, so the misses of many keys overlap. The cells are brought near before,
+    /// for the same reason.
     fn probe(
         &self,
         keys: &KeyBatch<'_>,
-        which: impl Iterator<Item = usize>,
+        mut which: impl Iterator<Item = usize> + Clone,
         probes: &mut Vec<Probe>,
     ) {
-        let mut touched = 0;
         probes.clear();
-        probes.extend(which.map(|key| {
-            let hash = keys.hashes[key];
-            let page = &self.pages[self.page_of(keys.groups[key])];
-            let number = page.number(hash);
-            let mut at = At::NONE;
-            if let Some(segment) = page.segment(number) {
-                at = segment.candidate(hash);
-                touched ^= segment.touch(at);
+        loop {
+            let from = probes.len();
+            probes.extend(which.clone().take(AT_ONCE).map(|key| {
+                let hash = keys.hashes[key];
+                let page = &self.pages[self.page_of(keys.groups[key])];
+                let number = page.number(hash);
+                if let Some(segment) = page.segment(number) {
+                    segment.touch_cell(hash);
+                }
+                let at = At::NONE;
+                Probe { number, at }
+            }));
+            if probes.len() == from {
+                break;
             }
-            Probe { number, at }
-        }));
-        black_box(touched);
+            for (probe, key) in probes[from..].iter_mut().zip(which.by_ref()) {
+                let page = &self.pages[self.page_of(keys.groups[key])];
+                if let Some(segment) = page.segment(probe.number) {
+                    probe.at = segment.candidate(keys.hashes[key]);
+                    segment.touch(probe.at);
+                }
+            }
+        }
     }
 
     /// The number of the page that has a key group. The group is in the range.
