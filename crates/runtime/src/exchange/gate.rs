@@ -22,7 +22,10 @@ use std::{
     },
 };
 
-use tokio::sync::Notify;
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    sync::Notify,
+};
 use weir_model::{Barrier, CheckpointId, Element, Passage};
 
 use super::recording::{Recorded, Recording};
@@ -30,6 +33,8 @@ use super::recording::{Recorded, Recording};
 /// What an element without rows counts against the budget, so that a channel of nothing but
 /// watermarks is bounded as well.
 const PLAIN_WEIGHT: usize = 64;
+/// From so many bytes on a batch is worth another thread.
+const LARGE: usize = 16 << 10;
 
 /// The receiving end of the channels of one task.
 pub(crate) struct Gate {
@@ -185,7 +190,7 @@ impl Gate {
                 channel.bytes -= weight(&element);
                 if channel.bytes < channel.budget && channel.over.load(Ordering::Relaxed) {
                     channel.over.store(false, Ordering::Release);
-                    channel.sender.notify_one();
+                    wake_elsewhere(&channel.sender);
                 }
                 if channel.took(&element) {
                     self.shared.news.store(true, Ordering::Release);
@@ -273,7 +278,8 @@ impl Sender {
     pub(crate) fn send(&self, element: Element) {
         let mut channels = self.shared.lock();
         let channel = &mut channels[self.channel];
-        channel.bytes += weight(&element);
+        let weight = weight(&element);
+        channel.bytes += weight;
         let was_empty = channel.queue.is_empty();
         let is_news = self.shared.announces && channel.mark(&element);
         channel.queue.push_back(element);
@@ -284,7 +290,9 @@ impl Sender {
             self.shared.news.store(true, Ordering::Release);
         }
         drop(channels);
-        if was_empty || is_news {
+        if was_empty && weight >= LARGE {
+            wake_elsewhere(&self.shared.wake);
+        } else if was_empty || is_news {
             self.shared.wake.notify_one();
         }
     }
@@ -292,6 +300,21 @@ impl Sender {
     /// Whether the channel is over its budget, so that its sender should take no further batch.
     pub(crate) fn is_over(&self) -> bool {
         self.over.load(Ordering::Acquire)
+    }
+}
+
+/// Wakes a task so that it can go on beside the one in hand.
+///
+/// The runtime keeps what a task wakes for the same thread, to be run next, where no other thread
+/// may take it: two tasks that wake each other would take turns on one thread. A task that does
+/// nothing takes that place, and what was there goes where others find it.
+fn wake_elsewhere(task: &Notify) {
+    task.notify_one();
+    if let Ok(runtime) = Handle::try_current()
+        && runtime.runtime_flavor() == RuntimeFlavor::MultiThread
+        && runtime.metrics().num_workers() > 1
+    {
+        drop(runtime.spawn(async {}));
     }
 }
 

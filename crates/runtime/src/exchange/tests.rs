@@ -497,3 +497,33 @@ fn a_sender_to_a_relaxed_channel_is_not_over_its_budget() {
     gate.relax(|_| false);
     assert!(sender.is_over());
 }
+
+#[test]
+fn who_is_woken_by_a_large_batch_goes_on_beside_its_sender() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .build()
+        .unwrap();
+    let wake = Arc::new(Notify::new());
+    let gate = Gate::new(wake.clone(), false);
+    let sender = gate.channel(1 << 20, Arc::new(Notify::new()));
+    let (waits, is_waiting) = std::sync::mpsc::channel();
+    let (answers, answer) = std::sync::mpsc::channel();
+    runtime.spawn(async move {
+        let woken = wake.notified();
+        waits.send(()).unwrap();
+        woken.await;
+        answers.send(()).unwrap();
+    });
+    is_waiting.recv().unwrap();
+    let sent = runtime.spawn(async move {
+        let values = column(&["x".repeat(1 << 16).as_str()]);
+        sender.send(Element::Batch(Arc::new(Batch {
+            values,
+            ..Batch::default()
+        })));
+        // It keeps its thread, as a task that computes does.
+        answer.recv_timeout(std::time::Duration::from_secs(20))
+    });
+    assert!(runtime.block_on(sent).unwrap().is_ok());
+}
