@@ -128,7 +128,7 @@ fn config(options: &EngineOptions) -> Config {
         .wasm_backtrace_max_frames(NonZeroUsize::new(MAX_FRAMES))
         // Names of functions come from the name section; lines are not worth the parsing.
         .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable);
-    if options.perf_map || std::env::var_os("WEIR_PERF_MAP").is_some() {
+    if options.perf_map {
         config.profiler(ProfilingStrategy::PerfMap);
     }
     config
