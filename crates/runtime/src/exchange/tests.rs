@@ -260,17 +260,31 @@ fn broadcast_shares_one_batch_with_all() {
 
 #[test]
 fn a_large_column_is_handed_over_as_it_is_and_in_order() {
-    let mut edge = edge(Partitioning::Forward, BadRows::Fail, 1);
-    edge.push(&["first"]).unwrap();
-    let large: Vec<String> = (0..1000).map(|i| i.to_string()).collect();
-    let large: Column = large.iter().map(|r| r.as_bytes()).collect();
-    edge.out.push_owned(large, vec![], vec![]).unwrap();
-    edge.push(&["last"]).unwrap();
-    edge.out.hand_over_all();
-    let rows = edge.rows(0);
-    assert_eq!(rows.len(), 1002);
-    assert_eq!((rows[0].as_str(), rows[1].as_str()), ("first", "0"));
-    assert_eq!(rows.last().unwrap(), "last");
+    for partitioning in [
+        Partitioning::Forward,
+        Partitioning::Hash(Arc::new(FirstByte)),
+    ] {
+        let mut edge = edge(partitioning, BadRows::Fail, 1);
+        edge.push(&["first"]).unwrap();
+        let large: Vec<String> = (0..1000).map(|i| i.to_string()).collect();
+        let large: Column = large.iter().map(|r| r.as_bytes()).collect();
+        let bytes = large.bytes().as_ptr();
+        edge.out.push_owned(large, vec![], vec![]).unwrap();
+        edge.push(&["last"]).unwrap();
+        edge.out.hand_over_all();
+        let (mut rows, mut is_same) = (Vec::new(), false);
+        for element in edge.received(0) {
+            let Element::Batch(batch) = element else {
+                panic!("{element:?}")
+            };
+            is_same |= batch.values.bytes().as_ptr() == bytes;
+            rows.extend(batch.values.iter().map(<[u8]>::to_vec));
+        }
+        assert!(is_same, "it was copied");
+        assert_eq!(rows.len(), 1002);
+        assert_eq!((&rows[0][..], &rows[1][..]), (&b"first"[..], &b"0"[..]));
+        assert_eq!(rows.last().unwrap(), b"last");
+    }
 }
 
 #[test]
