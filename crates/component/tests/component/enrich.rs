@@ -100,13 +100,26 @@ async fn serve(
 
 fn limits() -> Limits {
     Limits {
-        time_per_call: Duration::from_millis(200),
         output_bytes: 4 << 20,
         ..Limits::default()
     }
 }
 
 fn operator_of(name: &str, grants: &[&str], config: &str) -> Box<dyn AsyncOperator> {
+    limited(name, grants, config, limits())
+}
+
+/// Of one whose calls are ended when they have computed for a moment; others may take the time that
+/// a busy machine needs.
+fn impatient(grants: &[&str]) -> Box<dyn AsyncOperator> {
+    let limits = Limits {
+        time_per_call: Duration::from_millis(200),
+        ..limits()
+    };
+    limited("misbehaving-enrich", grants, "{}", limits)
+}
+
+fn limited(name: &str, grants: &[&str], config: &str, limits: Limits) -> Box<dyn AsyncOperator> {
     let grants: Vec<HttpOrigin> = grants
         .iter()
         .map(|g| HttpOrigin::parse(g).unwrap())
@@ -115,7 +128,7 @@ fn operator_of(name: &str, grants: &[&str], config: &str) -> Box<dyn AsyncOperat
         http: Arc::new(GrantedClient::new(grants).unwrap()),
         sleep: Arc::new(|time| Box::pin(tokio::time::sleep(time))),
     };
-    let enrich: ComponentEnrich = guest(name).enriching(limits(), AsyncOptions::default(), outside);
+    let enrich: ComponentEnrich = guest(name).enriching(limits, AsyncOptions::default(), outside);
     enrich
         .waits()
         .unwrap()
@@ -193,7 +206,7 @@ async fn an_instance_is_used_again_and_knows_configuration_and_time() {
 
 #[tokio::test]
 async fn a_guest_that_computes_for_ever_ends_and_holds_nobody_up() {
-    let mut operator = operator_of("misbehaving-enrich", &[], "{}");
+    let mut operator = impatient(&[]);
     let mut looping = operator.call(call("!loop"));
     // As in a task, all calls are one future: these have their turns while the other computes.
     for n in 1..4 {
@@ -214,7 +227,7 @@ async fn a_guest_that_computes_for_ever_ends_and_holds_nobody_up() {
 #[tokio::test]
 async fn waiting_takes_nothing_of_the_time_of_a_call() {
     let server = Server::start().await;
-    let mut operator = misbehaving(&server);
+    let mut operator = impatient(&[&server.origin]);
     let waiting = tokio::spawn(operator.call(call(&server.url("/held"))));
     server.asked(1).await;
     // Longer than the call may compute.
