@@ -3,6 +3,10 @@
 //! INVARIANT: `ends` never falls and its last entry is the length of `bytes`; so row `i` is
 //! `bytes[ends[i - 1]..ends[i]]`. Whatever comes from outside is checked on the way in.
 
+mod picker;
+
+pub use picker::Picker;
+
 /// Owned byte strings, end to end. Row `i` ends where `ends[i]` says.
 ///
 /// ```
@@ -304,6 +308,19 @@ impl<'a> ColumnView<'a> {
         }
     }
 
+    /// The length of all rows, where there are any and all have the same.
+    #[must_use]
+    pub fn width(&self) -> Option<usize> {
+        let (&first, others) = self.ends.split_first()?;
+        let width = first - self.base;
+        // Mostly this says already that they have not. Where they have, all are looked at at once.
+        let is_even = |all: usize| all == width as usize * self.len();
+        let lengths = self.ends.iter().zip(others).map(|(start, end)| end - start);
+        let same = is_even(self.contents().len())
+            && lengths.fold(true, |same, length| same & (length == width));
+        same.then_some(width as usize)
+    }
+
     /// How many rows, from the first on, together have fewer bytes than `bytes`.
     #[must_use]
     pub fn ends_before(&self, bytes: usize) -> usize {
@@ -444,6 +461,10 @@ mod tests {
             longer.extend_from(view);
             prop_assert_eq!(longer.len(), rows.len() + to - from);
             prop_assert!(longer.iter().skip(rows.len()).eq(view.iter()));
+            let mut lengths: Vec<usize> = view.iter().map(<[u8]>::len).collect();
+            lengths.dedup();
+            let width = lengths.first().copied().filter(|_| lengths.len() == 1);
+            prop_assert_eq!(view.width(), width);
         }
     }
 

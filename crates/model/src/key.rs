@@ -203,6 +203,27 @@ impl MaxParallelism {
         SubtaskIndex(u32::from(group.0) * parallelism.0 / self.0)
     }
 
+    /// The subtask that each key with such a [`hash64`] belongs to, appended to `subtasks`.
+    pub fn subtasks_of(
+        self,
+        hashes: &[u64],
+        parallelism: Parallelism,
+        subtasks: &mut Vec<SubtaskIndex>,
+    ) {
+        let max = self.0;
+        if max.is_power_of_two() {
+            // As it mostly is. Two divisions cost more than all else that is done here.
+            let subtask = |&hash: &u64| {
+                let group = murmur(hash32_of(hash)).cast_unsigned() & (max - 1);
+                SubtaskIndex((group * parallelism.0) >> max.trailing_zeros())
+            };
+            subtasks.extend(hashes.iter().map(subtask));
+        } else {
+            let subtask = |&hash: &u64| self.subtask_of(self.key_group_of(hash), parallelism);
+            subtasks.extend(hashes.iter().map(subtask));
+        }
+    }
+
     /// The key groups of a subtask.
     ///
     /// # Errors

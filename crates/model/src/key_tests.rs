@@ -181,6 +181,24 @@ fn c02_ranges_are_disjoint_cover_all_and_agree_with_the_formula() {
 }
 
 #[test]
+fn subtasks_of_many_keys_are_those_of_each() {
+    let keys = (0..5_000u32).map(|key| hash64(&key.to_le_bytes()));
+    let hashes: Vec<u64> = keys.chain([0, u64::MAX, 1 << 31, 1 << 63]).collect();
+    for n in [1, 2, 3, 100, 128, 300, 4096, MaxParallelism::LIMIT] {
+        for parallelism in [1, 2, 3, 5, 64, n].into_iter().filter(|&p| p <= n) {
+            let mut subtasks = vec![SubtaskIndex(7)];
+            max(n).subtasks_of(&hashes, p(parallelism), &mut subtasks);
+            let one = |&hash: &u64| max(n).subtask_of(max(n).key_group_of(hash), p(parallelism));
+            let expected: Vec<_> = [SubtaskIndex(7)]
+                .into_iter()
+                .chain(hashes.iter().map(one))
+                .collect();
+            assert_eq!(subtasks, expected, "{n}/{parallelism}");
+        }
+    }
+}
+
+#[test]
 fn c03_default_maximum_and_bounds() {
     for (parallelisms, default) in [
         (&[1, 2, 64, 85][..], 128),

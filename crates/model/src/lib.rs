@@ -21,7 +21,7 @@ mod key;
 mod time;
 
 pub use batch::{Batch, Keyed, KeyedView, Lineage, Rows};
-pub use column::{Column, ColumnError, ColumnView, OptionalColumn};
+pub use column::{Column, ColumnError, ColumnView, OptionalColumn, Picker};
 pub use element::{Barrier, BarrierKind, Element, Passage, SavepointFormat};
 pub use ids::{
     Attempt, CheckpointId, JobName, Name, NameError, OperatorName, SinkName, SourceName,

@@ -1,8 +1,12 @@
 //! Collecting rows for one target until the batch is worth handing over.
 
-use weir_model::{Batch, Column, ColumnView, Lineage};
+use weir_model::{Batch, Column, ColumnView, Lineage, Picker};
 
-use super::{TimedRows, numbers::Numbers};
+use super::{
+    TimedRows,
+    numbers::Numbers,
+    target::{Dealt, Keys},
+};
 
 /// Rows under way to one target.
 #[derive(Default)]
@@ -37,22 +41,38 @@ impl BatchBuilder {
         fitting.min(rows).min(values.len())
     }
 
+    /// The same of some of these rows. None of them is there twice.
+    pub(crate) fn room_for_picked(&self, values: Picker<'_>, picked: &[u32]) -> usize {
+        let bytes = Batch::MAX_BYTES.saturating_sub(self.values.byte_len());
+        let rows = Batch::MAX_ROWS.saturating_sub(self.values.len());
+        let fitting = match values.byte_len() < bytes {
+            true => picked.len(),
+            false => values.ends_before(picked, bytes) + 1,
+        };
+        fitting.min(rows).min(picked.len())
+    }
+
     /// Adds rows, without their keys and where they came from.
     pub(crate) fn extend(&mut self, rows: TimedRows<'_>) {
         self.values.extend_from(rows.values);
         self.timestamps.extend_from_slice(rows.timestamps);
     }
 
-    /// Adds a row, without its key.
-    pub(crate) fn push(&mut self, value: &[u8], timestamp: Option<i64>) {
-        self.values.push(value);
-        self.timestamps.extend(timestamp);
+    /// Adds some of these rows with their keys.
+    pub(super) fn extend_picked(&mut self, rows: Dealt<'_>, picked: &[u32]) {
+        rows.values.append(picked, &mut self.values);
+        if !rows.timestamps.is_empty() {
+            let timestamps = picked.iter().map(|&row| rows.timestamps[row as usize]);
+            self.timestamps.extend(timestamps);
+        }
+        let Keys { keys, hashes } = rows.keys;
+        let picked = picked.iter().map(|&row| row as usize);
+        self.extend_keys(picked.map(|row| (keys.get(row), hashes[row])));
     }
 
-    /// Adds the key of the next row that has none yet, and the key's hash.
-    #[inline]
-    pub(crate) fn push_key(&mut self, key: &[u8], hash: u64) {
-        self.numbers.push(key, hash);
+    /// Adds the keys of the next rows that have none yet, and their hashes.
+    pub(crate) fn extend_keys<'a>(&mut self, keys: impl Iterator<Item = (&'a [u8], u64)>) {
+        self.numbers.extend(keys);
     }
 
     /// Adds where the next rows came from, on an edge that keeps it of all its rows: so many that

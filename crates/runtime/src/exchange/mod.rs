@@ -5,10 +5,12 @@ mod gate;
 mod numbers;
 mod output;
 mod recording;
+mod target;
 
 pub(crate) use gate::{Announced, Gate, Sender};
-pub(crate) use output::{EdgeOut, Target, TimedRows};
+pub(crate) use output::{EdgeOut, TimedRows};
 pub(crate) use recording::Recorded;
+pub(crate) use target::Target;
 
 #[cfg(test)]
 mod tests;

@@ -8,9 +8,15 @@ use super::builder::take_leaving_room;
 /// level of the cache has room for those of a batch.
 #[derive(Default)]
 pub(super) struct Numbers {
+    known: Known,
+    key_of_row: Vec<u32>,
+}
+
+/// The keys that have a number.
+#[derive(Default)]
+struct Known {
     keys: Column,
     hashes: Vec<u64>,
-    key_of_row: Vec<u32>,
     /// The upper 16 bits of a key's hash above its number plus one, or 0; a power of two long. The
     /// lower bits of the hash say where it is looked for first.
     slots: Vec<u32>,
@@ -28,31 +34,53 @@ const NUMBER_MASK: u32 = (1 << NUMBER_BITS) - 1;
 const _: () = assert!(Batch::MAX_ROWS < NUMBER_MASK as usize);
 
 impl Numbers {
-    /// Adds the key of the next row, with its hash.
+    /// Adds the keys of the next rows, with their hashes.
     #[inline]
-    pub(super) fn push(&mut self, key: &[u8], hash: u64) {
+    pub(super) fn extend<'a>(&mut self, keys: impl Iterator<Item = (&'a [u8], u64)>) {
+        let Self { known, key_of_row } = self;
+        key_of_row.extend(keys.map(|(key, hash)| known.number(key, hash)));
+    }
+
+    /// The keys of the rows, if there are any, after which there are none.
+    pub(super) fn take(&mut self) -> Option<Keyed> {
+        if self.key_of_row.is_empty() {
+            return None;
+        }
+        let (keys, hashes) = self.known.take();
+        Some(Keyed {
+            keys,
+            hashes,
+            key_of_row: take_leaving_room(&mut self.key_of_row),
+        })
+    }
+}
+
+impl Known {
+    /// The number of a key, which it gets now if it has none.
+    #[inline]
+    fn number(&mut self, key: &[u8], hash: u64) -> u32 {
         if self.hashes.len() >= self.room {
             self.grow();
         }
         let mask = self.slots.len() - 1;
         let mut at = hash as usize & mask;
-        let number = loop {
+        loop {
             let slot = self.slots[at];
             if slot == 0 {
-                break self.add(key, hash, at);
+                return self.add(key, hash, at);
             }
             if slot >> NUMBER_BITS == tag(hash) {
                 let number = (slot & NUMBER_MASK) - 1;
                 if same_key(self.keys.get(number as usize), key) {
-                    break number;
+                    return number;
                 }
             }
             at = (at + 1) & mask;
-        };
-        self.key_of_row.push(number);
+        }
     }
 
     /// Numbers a key that is not there, for which this slot is free.
+    #[inline]
     fn add(&mut self, key: &[u8], hash: u64, at: usize) -> u32 {
         let number = self.hashes.len() as u32;
         self.keys.push(key);
@@ -76,22 +104,16 @@ impl Numbers {
         }
     }
 
-    /// The keys of the rows, if there are any, after which there are none.
-    pub(super) fn take(&mut self) -> Option<Keyed> {
-        if self.key_of_row.is_empty() {
-            return None;
-        }
+    /// The keys in order and their hashes, after which there are none.
+    fn take(&mut self) -> (Column, Vec<u64>) {
         // Batches that have become small do not empty a large table each.
         let needed = (self.hashes.len() * 8).next_power_of_two().max(SLOTS_MIN);
         self.slots.truncate(needed);
         self.slots.fill(0);
         self.room = room(self.slots.len());
         let keys = Column::with_capacity(self.keys.len(), self.keys.byte_len());
-        Some(Keyed {
-            keys: std::mem::replace(&mut self.keys, keys),
-            hashes: take_leaving_room(&mut self.hashes),
-            key_of_row: take_leaving_room(&mut self.key_of_row),
-        })
+        let keys = std::mem::replace(&mut self.keys, keys);
+        (keys, take_leaving_room(&mut self.hashes))
     }
 }
 
@@ -134,7 +156,7 @@ mod tests {
                 let mut keys = Vec::new();
                 for key in &batch {
                     let hash = weir_model::hash64(key.as_bytes()) & hash_bits;
-                    numbers.push(key.as_bytes(), hash);
+                    numbers.extend([(key.as_bytes(), hash)].into_iter());
                     let next = known.len() as u32;
                     let number = *known.entry(key).or_insert_with(|| {
                         keys.push((key.as_bytes(), hash));
@@ -157,14 +179,14 @@ mod tests {
             for _ in 0..2 {
                 for number in 0..count {
                     let key = number.to_le_bytes();
-                    numbers.push(&key, weir_model::hash64(&key));
+                    numbers.extend([(&key[..], weir_model::hash64(&key))].into_iter());
                 }
             }
             let keyed = numbers.take().unwrap();
             let expected: Vec<u32> = (0..count).chain(0..count).collect();
             assert_eq!(keyed.key_of_row, expected, "{count} keys");
             assert_eq!(keyed.hashes.len(), count as usize);
-            assert!(numbers.slots.len() <= 16 * (count as usize).max(SLOTS_MIN));
+            assert!(numbers.known.slots.len() <= 16 * (count as usize).max(SLOTS_MIN));
         }
         assert!(numbers.take().is_none());
     }

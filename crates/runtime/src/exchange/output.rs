@@ -5,11 +5,12 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use weir_graph::{EdgeId, Partitioning};
 use weir_model::{
-    Batch, Column, ColumnView, Element, Lineage, MaxParallelism, Parallelism, hash64,
+    Batch, Column, ColumnView, Element, Lineage, MaxParallelism, Parallelism, Picker, SubtaskIndex,
+    hash64,
 };
 use weir_operator::{BadKey, Failure, RowInfo};
 
-use super::{Sender, builder::BatchBuilder};
+use super::target::{Dealt, Keys, Target};
 use crate::{
     letters::{BadRow, BadRows, Cause},
     meters::NodeMeters,
@@ -21,6 +22,9 @@ const MAX_AGE: Duration = Duration::from_millis(5);
 /// builder would cost more than the fixed cost of one more batch.
 const WHOLE_FROM: usize = 256;
 
+/// Stands for the subtask of a row without a key.
+const NOWHERE: SubtaskIndex = SubtaskIndex(u32::MAX);
+
 /// Rows with their event times: one a row, or none where the stream has none.
 #[derive(Clone, Copy)]
 pub(crate) struct TimedRows<'a> {
@@ -28,12 +32,6 @@ pub(crate) struct TimedRows<'a> {
     pub(crate) timestamps: &'a [i64],
     /// Where each row came from; empty where it is not known.
     pub(crate) lineage: &'a [Lineage],
-}
-
-/// One receiving subtask of an edge.
-pub(crate) struct Target {
-    sender: Sender,
-    builder: BatchBuilder,
 }
 
 impl TimedRows<'_> {
@@ -48,15 +46,6 @@ impl TimedRows<'_> {
             values: values.slice(from, to),
             timestamps: timestamps.get(from..to).unwrap_or_default(),
             lineage: lineage.get(from..to).unwrap_or_default(),
-        }
-    }
-}
-
-impl Target {
-    pub(crate) fn new(sender: Sender) -> Self {
-        Self {
-            sender,
-            builder: BatchBuilder::default(),
         }
     }
 }
@@ -81,6 +70,8 @@ pub(crate) struct EdgeOut {
     keys: Column,
     hashes: Vec<u64>,
     bad: Vec<BadKey>,
+    /// Where each of them goes, if there are several targets.
+    subtasks: Vec<SubtaskIndex>,
     /// What the consumer counts: rows without a key are left out here, before they belong to a
     /// subtask.
     consumer: Arc<NodeMeters>,
@@ -107,6 +98,7 @@ impl EdgeOut {
             keys: Column::new(),
             hashes: Vec::new(),
             bad: Vec::new(),
+            subtasks: Vec::new(),
             consumer,
         }
     }
@@ -188,9 +180,7 @@ impl EdgeOut {
         self.hand_over_at(at);
         let builder = &mut self.targets[at].builder;
         if is_hashed {
-            for (key, hash) in self.keys.iter().zip(&self.hashes) {
-                builder.push_key(key, *hash);
-            }
+            builder.extend_keys(self.keys.iter().zip(self.hashes.iter().copied()));
         }
         let mut batch = builder.take_with(values, timestamps);
         batch.lineage = lineage;
@@ -244,31 +234,29 @@ impl EdgeOut {
             self.push_hashed_to_one(rows);
             return;
         }
-        let timestamped = !rows.timestamps.is_empty();
-        let mut bad = 0;
-        for (row, value) in rows.values.iter().enumerate() {
-            if self.bad.get(bad).is_some_and(|b| b.row as usize == row) {
-                bad += 1;
-                continue;
+        self.subtasks.clear();
+        self.max
+            .subtasks_of(&self.hashes, self.parallelism, &mut self.subtasks);
+        for bad in &self.bad {
+            if let Some(subtask) = self.subtasks.get_mut(bad.row as usize) {
+                *subtask = NOWHERE;
             }
-            let hash = self.hashes[row];
-            let at = match self.targets.len() {
-                1 => 0,
-                _ => {
-                    let group = self.max.key_group_of(hash);
-                    self.max.subtask_of(group, self.parallelism).index()
-                }
-            };
-            let target = &mut self.targets[at];
-            if !target.builder.fits(timestamped) {
-                target.hand_over();
+        }
+        for (row, &subtask) in (0..).zip(&self.subtasks) {
+            if subtask != NOWHERE {
+                self.targets[subtask.index()].pick(row);
             }
-            let builder = &mut target.builder;
-            builder.push(value, rows.timestamps.get(row).copied());
-            builder.push_key(self.keys.get(row), hash);
-            if builder.is_full() {
-                target.hand_over();
-            }
+        }
+        let rows = Dealt {
+            values: Picker::new(rows.values),
+            timestamps: rows.timestamps,
+            keys: Keys {
+                keys: &self.keys,
+                hashes: &self.hashes,
+            },
+        };
+        for target in &mut self.targets {
+            target.take_in(rows);
         }
     }
 
@@ -277,9 +265,9 @@ impl EdgeOut {
         while !rest.values.is_empty() {
             let count = self.next_rows(0, &mut rest).values.len();
             let builder = &mut self.targets[0].builder;
-            for row in done..done + count {
-                builder.push_key(self.keys.get(row), self.hashes[row]);
-            }
+            let keys = self.keys.view().slice(done, done + count).iter();
+            let hashes = self.hashes[done..done + count].iter().copied();
+            builder.extend_keys(keys.zip(hashes));
             done += count;
             if builder.is_full() {
                 self.hand_over_at(0);
@@ -298,6 +286,11 @@ impl EdgeOut {
         selector.select(values, &mut self.keys, &mut self.bad);
         if self.keys.len() != values.len() {
             let message = format!("{} keys for {} rows", self.keys.len(), values.len());
+            return Err(Failure::Internal { message });
+        }
+        if !rows.timestamps.is_empty() && rows.timestamps.len() != values.len() {
+            let (times, rows) = (rows.timestamps.len(), values.len());
+            let message = format!("{times} event times for {rows} rows");
             return Err(Failure::Internal { message });
         }
         self.hashes.clear();
@@ -405,15 +398,6 @@ impl EdgeOut {
             Partitioning::Forward | Partitioning::Hash(_) | Partitioning::Global => {
                 self.targets[at].sender.send(Element::Batch(batch));
             }
-        }
-    }
-}
-
-impl Target {
-    fn hand_over(&mut self) {
-        if !self.builder.is_empty() {
-            self.sender
-                .send(Element::Batch(Arc::new(self.builder.take())));
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Channels keep order and budget; edges deal rows out as their partitioning says.
 
+mod dealing;
+
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -42,6 +44,16 @@ struct Edge {
 }
 
 fn edge(partitioning: Partitioning, bad_rows: BadRows, consumers: u32) -> Edge {
+    let max = MaxParallelism::new(128).unwrap();
+    edge_of(partitioning, bad_rows, consumers, max)
+}
+
+fn edge_of(
+    partitioning: Partitioning,
+    bad_rows: BadRows,
+    consumers: u32,
+    max: MaxParallelism,
+) -> Edge {
     let wake = Arc::new(Notify::new());
     let gates: Vec<Gate> = (0..consumers)
         .map(|_| Gate::new(Arc::new(Notify::new()), false))
@@ -50,7 +62,6 @@ fn edge(partitioning: Partitioning, bad_rows: BadRows, consumers: u32) -> Edge {
         .iter()
         .map(|g| Target::new(g.channel(1 << 20, wake.clone())))
         .collect();
-    let max = MaxParallelism::new(128).unwrap();
     let parallelism = Parallelism::new(consumers).unwrap();
     let consumer = NodeMeters::new(Name::new("consumer").unwrap(), SubtaskIndex(0));
     let out = EdgeOut::new(

@@ -1,0 +1,241 @@
+//! What a hash edge deals out in passes is what it would deal out row by row.
+
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+use weir_model::Keyed;
+
+use super::*;
+
+/// The first two bytes of a row are its key; one that begins with [`BAD`] has none.
+struct TwoBytes;
+
+const BAD: u8 = b'!';
+
+impl KeySelector for TwoBytes {
+    fn select(&self, values: ColumnView<'_>, keys: &mut Column, bad: &mut Vec<BadKey>) {
+        for (row, value) in (0..).zip(values.iter()) {
+            keys.push(key_of(value));
+            if is_bad(value) {
+                let message = "it says so".into();
+                bad.push(BadKey { row, message });
+            }
+        }
+    }
+
+    fn describe(&self) -> String {
+        "two bytes".into()
+    }
+}
+
+fn key_of(value: &[u8]) -> &[u8] {
+    &value[..value.len().min(2)]
+}
+
+fn is_bad(value: &[u8]) -> bool {
+    value.first() == Some(&BAD)
+}
+
+/// Rows that are pushed together.
+#[derive(Clone, Debug)]
+struct Piece {
+    rows: usize,
+    /// The shortest and the longest row.
+    lengths: (usize, usize),
+    /// How many keys there are at most, and one row of how many has none.
+    keys: u64,
+    bad: u64,
+    timestamped: bool,
+    owned: bool,
+    seed: u64,
+}
+
+fn piece() -> impl Strategy<Value = Piece> {
+    let even = prop::sample::select(vec![0_usize, 1, 8, 16, 24, 32, 33, 5_000]);
+    let lengths = prop_oneof![
+        even.prop_map(|length| (length, length)),
+        Just((0, 60)),
+        Just((0, 9_000)),
+    ];
+    // Columns beyond the limits of a batch, and such that several of them fill one.
+    let sizes = (
+        prop_oneof![0usize..40, 0usize..3_000, 0usize..10_000],
+        lengths,
+    );
+    let sizes = sizes.prop_map(|(rows, lengths)| match lengths.1 {
+        ..=60 => (rows, lengths),
+        _ => (rows % 200, lengths),
+    });
+    let keys = prop::sample::select(vec![1_u64, 3, 900, 60_000]);
+    let bad = prop::sample::select(vec![u64::MAX, 50, 2]);
+    (
+        sizes,
+        keys,
+        bad,
+        prop::bool::weighted(0.8),
+        any::<(bool, u64)>(),
+    )
+        .prop_map(
+            |((rows, lengths), keys, bad, timestamped, (owned, seed))| Piece {
+                rows,
+                lengths,
+                keys,
+                bad,
+                timestamped,
+                owned,
+                seed,
+            },
+        )
+}
+
+impl Piece {
+    fn values(&self) -> Column {
+        let mut values = Column::new();
+        for row in 0..self.rows as u64 {
+            let drawn = hash64(&(self.seed ^ row).to_le_bytes());
+            let (least, most) = self.lengths;
+            let length = least + (drawn >> 40) as usize % (most - least + 1);
+            let mut value: Vec<u8> = drawn
+                .to_le_bytes()
+                .into_iter()
+                .cycle()
+                .take(length)
+                .collect();
+            // Letters, so that none is bad by chance.
+            let key = (drawn % self.keys) as u16;
+            let [low, high] = key.to_le_bytes().map(|byte| byte.max(BAD + 1));
+            value
+                .iter_mut()
+                .zip([low, high])
+                .for_each(|(to, byte)| *to = byte);
+            if (drawn >> 20).is_multiple_of(self.bad)
+                && let Some(first) = value.first_mut()
+            {
+                *first = BAD;
+            }
+            values.push(&value);
+        }
+        values
+    }
+
+    fn timestamps(&self) -> Vec<i64> {
+        match self.timestamped {
+            true => (0..self.rows as i64).map(|row| row * 3).collect(),
+            false => Vec::new(),
+        }
+    }
+}
+
+/// A target that is given one row after the other.
+#[derive(Default)]
+struct Plain {
+    batch: Batch,
+    numbers: HashMap<Vec<u8>, u32>,
+    sent: Vec<Batch>,
+}
+
+impl Plain {
+    fn push(&mut self, value: &[u8], timestamp: Option<i64>) {
+        if !self.batch.is_empty() && self.batch.timestamps.is_empty() == timestamp.is_some() {
+            self.send();
+        }
+        self.batch.values.push(value);
+        self.batch.timestamps.extend(timestamp);
+        let (key, keyed) = (key_of(value), self.batch.keyed.get_or_insert_default());
+        let Keyed {
+            keys,
+            hashes,
+            key_of_row,
+        } = keyed;
+        let number = *self.numbers.entry(key.to_vec()).or_insert_with(|| {
+            keys.push(key);
+            hashes.push(hash64(key));
+            keys.len() as u32 - 1
+        });
+        key_of_row.push(number);
+        let values = &self.batch.values;
+        if values.len() >= Batch::MAX_ROWS || values.byte_len() >= Batch::MAX_BYTES {
+            self.send();
+        }
+    }
+
+    fn send(&mut self) {
+        self.numbers.clear();
+        let batch = std::mem::take(&mut self.batch);
+        self.sent.extend((!batch.is_empty()).then_some(batch));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn what_is_dealt_out_in_passes_is_what_would_be_row_by_row(
+        pieces in prop::collection::vec(piece(), 1..6),
+        // Where there is one, columns go as they are.
+        consumers in 2u32..6,
+        // One that is no power of two as well.
+        max in prop::sample::select(vec![128_u32, 100]),
+    ) {
+        let max = MaxParallelism::new(max).unwrap();
+        let selector = Partitioning::Hash(Arc::new(TwoBytes));
+        let mut edge = edge_of(selector, BadRows::Skip, consumers, max);
+        let mut expected: Vec<Plain> = (0..consumers).map(|_| Plain::default()).collect();
+        let mut bad = 0;
+        for piece in pieces {
+            let (values, timestamps) = (piece.values(), piece.timestamps());
+            for (row, value) in values.iter().enumerate() {
+                if is_bad(value) {
+                    bad += 1;
+                    continue;
+                }
+                let group = max.key_group_of(hash64(key_of(value)));
+                let to = max.subtask_of(group, Parallelism::new(consumers).unwrap());
+                expected[to.index()].push(value, timestamps.get(row).copied());
+            }
+            match piece.owned {
+                true => edge.out.push_owned(values, timestamps, vec![]).unwrap(),
+                false => {
+                    let (values, timestamps) = (values.view(), &timestamps[..]);
+                    let rows = TimedRows { values, timestamps, lineage: &[] };
+                    edge.out.push(rows).unwrap();
+                }
+            }
+        }
+        edge.out.hand_over_all();
+        prop_assert_eq!(edge.consumer.skipped.get(), bad);
+        for (consumer, mut plain) in expected.into_iter().enumerate() {
+            plain.send();
+            let found: Vec<Batch> = edge
+                .received(consumer)
+                .into_iter()
+                .map(|element| match element {
+                    Element::Batch(batch) => Batch::clone(&batch),
+                    other => panic!("{other:?}"),
+                })
+                .collect();
+            // Not as a whole: what differs in megabytes is not to be read.
+            prop_assert_eq!(found.len(), plain.sent.len());
+            for (at, (found, expected)) in found.iter().zip(&plain.sent).enumerate() {
+                prop_assert_eq!(found.len(), expected.len(), "batch {}", at);
+                prop_assert!(found == expected, "batch {at} of {consumer}");
+            }
+        }
+    }
+}
+
+#[test]
+fn event_times_of_some_rows_only_are_refused() {
+    let selector = Partitioning::Hash(Arc::new(TwoBytes));
+    let mut edge = edge(selector, BadRows::Fail, 2);
+    let values = column(&["aa", "bb", "cc"]);
+    let rows = TimedRows {
+        values: values.view(),
+        timestamps: &[1, 2],
+        lineage: &[],
+    };
+    let error = edge.out.push(rows).unwrap_err().to_string();
+    assert!(error.contains("2 event times for 3 rows"), "{error}");
+    edge.out.hand_over_all();
+    assert!(edge.received(0).is_empty() && edge.received(1).is_empty());
+}
