@@ -3,6 +3,7 @@
 //! INVARIANT: `ends` never falls and its last entry is the length of `bytes`; so row `i` is
 //! `bytes[ends[i - 1]..ends[i]]`. Whatever comes from outside is checked on the way in.
 
+mod even;
 mod picker;
 
 pub use picker::Picker;
@@ -306,19 +307,6 @@ impl<'a> ColumnView<'a> {
             ends: &self.ends[from..to],
             base,
         }
-    }
-
-    /// The length of all rows, where there are any and all have the same.
-    #[must_use]
-    pub fn width(&self) -> Option<usize> {
-        let (&first, others) = self.ends.split_first()?;
-        let width = first - self.base;
-        // Mostly this says already that they have not. Where they have, all are looked at at once.
-        let is_even = |all: usize| all == width as usize * self.len();
-        let lengths = self.ends.iter().zip(others).map(|(start, end)| end - start);
-        let same = is_even(self.contents().len())
-            && lengths.fold(true, |same, length| same & (length == width));
-        same.then_some(width as usize)
     }
 
     /// How many rows, from the first on, together have fewer bytes than `bytes`.

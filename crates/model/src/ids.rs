@@ -99,6 +99,7 @@ pub struct SubtaskIndex(pub u32);
 
 impl SubtaskIndex {
     /// As an index into a list of subtasks.
+    #[inline]
     #[must_use]
     pub fn index(self) -> usize {
         self.0 as usize

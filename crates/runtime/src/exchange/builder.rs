@@ -4,8 +4,8 @@ use weir_model::{Batch, Column, ColumnView, Lineage, Picker};
 
 use super::{
     TimedRows,
-    numbers::Numbers,
-    target::{Dealt, Keys},
+    numbers::{Keys, Numbers},
+    target::Dealt,
 };
 
 /// Rows under way to one target.
@@ -65,14 +65,13 @@ impl BatchBuilder {
             let timestamps = picked.iter().map(|&row| rows.timestamps[row as usize]);
             self.timestamps.extend(timestamps);
         }
-        let Keys { keys, hashes } = rows.keys;
         let picked = picked.iter().map(|&row| row as usize);
-        self.extend_keys(picked.map(|row| (keys.get(row), hashes[row])));
+        self.extend_keys(rows.keys, picked);
     }
 
-    /// Adds the keys of the next rows that have none yet, and their hashes.
-    pub(crate) fn extend_keys<'a>(&mut self, keys: impl Iterator<Item = (&'a [u8], u64)>) {
-        self.numbers.extend(keys);
+    /// Adds the keys of the next rows that have none yet: these of the rows in hand.
+    pub(super) fn extend_keys(&mut self, keys: &Keys, rows: impl ExactSizeIterator<Item = usize>) {
+        self.numbers.extend(keys, rows);
     }
 
     /// Adds where the next rows came from, on an edge that keeps it of all its rows: so many that

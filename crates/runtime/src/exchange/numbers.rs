@@ -1,11 +1,21 @@
-//! The keys of the rows under way to one target, numbered as they first appear.
+//! The keys of the rows in hand, and of those under way to one target, numbered as they first
+//! appear.
 
-use weir_model::{Batch, Column, Keyed, same_key};
+use weir_model::{Batch, Column, Keyed, hash64, same_key};
 
 use super::builder::take_leaving_room;
 
-/// The keys of some rows, found by a table with a slot of four bytes for each: one of the first
-/// level of the cache has room for those of a batch.
+/// The keys of the rows in hand.
+#[derive(Default)]
+pub(super) struct Keys {
+    pub(super) keys: Column,
+    pub(super) hashes: Vec<u64>,
+    /// The length of all keys, where they have the same.
+    width: Option<usize>,
+}
+
+/// The keys of some rows, found by a table with slots of two bytes, so that it has room in a cache
+/// close by.
 #[derive(Default)]
 pub(super) struct Numbers {
     known: Known,
@@ -17,28 +27,55 @@ pub(super) struct Numbers {
 struct Known {
     keys: Column,
     hashes: Vec<u64>,
-    /// The upper 16 bits of a key's hash above its number plus one, or 0; a power of two long. The
-    /// lower bits of the hash say where it is looked for first.
-    slots: Vec<u32>,
+    slots: Slots,
+}
+
+/// Where the number of a key is found.
+#[derive(Default)]
+struct Slots {
+    /// The number of a key plus one, or 0; a power of two long. The lower bits of the key's hash say
+    /// where it is looked for first.
+    slots: Vec<u16>,
     /// How many keys the slots serve.
     room: usize,
 }
 
+/// The fewest slots of a table.
 const SLOTS_MIN: usize = 64;
-/// A table is at most a quarter full, so that most keys stand where they are looked for first and
-/// no branch has to be guessed; from so many slots on half full, so that the cache has room for it.
-const SLOTS_ROOMY: usize = 4_096;
-const NUMBER_BITS: u32 = 16;
-const NUMBER_MASK: u32 = (1 << NUMBER_BITS) - 1;
+/// How many slots there are at least for each key: nearly all keys stand where they are looked for
+/// first, and no branch has to be guessed.
+const SLOTS_PER_KEY: usize = 8;
 // A row has one key, so numbers and what is added to them fit.
-const _: () = assert!(Batch::MAX_ROWS < NUMBER_MASK as usize);
+const _: () = assert!(Batch::MAX_ROWS < u16::MAX as usize);
+
+impl Keys {
+    /// Takes in the keys of other rows, which `select` appends.
+    pub(super) fn refill(&mut self, select: impl FnOnce(&mut Column)) {
+        self.keys.clear();
+        select(&mut self.keys);
+        self.hashes.clear();
+        self.hashes.extend(self.keys.iter().map(hash64));
+        self.width = self.keys.view().width();
+    }
+}
 
 impl Numbers {
-    /// Adds the keys of the next rows, with their hashes.
-    #[inline]
-    pub(super) fn extend<'a>(&mut self, keys: impl Iterator<Item = (&'a [u8], u64)>) {
-        let Self { known, key_of_row } = self;
-        key_of_row.extend(keys.map(|(key, hash)| known.number(key, hash)));
+    /// Adds the keys of the next rows: of these rows in hand.
+    pub(super) fn extend(&mut self, keys: &Keys, rows: impl ExactSizeIterator<Item = usize>) {
+        let start = self.key_of_row.len();
+        self.key_of_row.resize(start + rows.len(), 0);
+        let places = self.key_of_row[start..].iter_mut().zip(rows);
+        // Most keys are one number or two, behind their length.
+        match keys.width {
+            Some(5) if self.known.is_even::<5>() => self.known.number_even::<5>(keys, places),
+            Some(9) if self.known.is_even::<9>() => self.known.number_even::<9>(keys, places),
+            Some(17) if self.known.is_even::<17>() => self.known.number_even::<17>(keys, places),
+            _ => {
+                for (place, row) in places {
+                    *place = self.known.number(keys.keys.get(row), keys.hashes[row]);
+                }
+            }
+        }
     }
 
     /// The keys of the rows, if there are any, after which there are none.
@@ -59,80 +96,148 @@ impl Known {
     /// The number of a key, which it gets now if it has none.
     #[inline]
     fn number(&mut self, key: &[u8], hash: u64) -> u32 {
-        if self.hashes.len() >= self.room {
-            self.grow();
+        if self.hashes.len() >= self.slots.room {
+            self.slots.grow(&self.hashes);
         }
-        let mask = self.slots.len() - 1;
-        let mut at = hash as usize & mask;
-        loop {
-            let slot = self.slots[at];
-            if slot == 0 {
-                return self.add(key, hash, at);
-            }
-            if slot >> NUMBER_BITS == tag(hash) {
-                let number = (slot & NUMBER_MASK) - 1;
-                if same_key(self.keys.get(number as usize), key) {
-                    return number;
-                }
-            }
-            at = (at + 1) & mask;
+        let new = self.hashes.len();
+        let is_it = |number| number == new || same_key(self.keys.get(number), key);
+        let (at, number) = self.slots.search(self.slots.first(hash), new, is_it);
+        if number == new {
+            self.keys.push(key);
+            self.hashes.push(hash);
+            self.slots.put(at, number);
         }
+        number as u32
     }
 
-    /// Numbers a key that is not there, for which this slot is free.
-    #[inline]
-    fn add(&mut self, key: &[u8], hash: u64, at: usize) -> u32 {
-        let number = self.hashes.len() as u32;
-        self.keys.push(key);
-        self.hashes.push(hash);
-        self.slots[at] = slot(hash, number);
-        number
+    /// Whether all keys have so many bytes.
+    fn is_even<const N: usize>(&self) -> bool {
+        self.keys.even::<N>().is_some()
     }
 
-    #[cold]
-    fn grow(&mut self) {
-        let length = (self.slots.len() * 2).max(SLOTS_MIN);
-        self.slots.clear();
-        self.slots.resize(length, 0);
-        self.room = room(length);
-        for (number, hash) in (0..).zip(&self.hashes) {
-            let mut at = *hash as usize & (length - 1);
-            while self.slots[at] != 0 {
-                at = (at + 1) & (length - 1);
-            }
-            self.slots[at] = slot(*hash, number);
-        }
+    /// The numbers of keys of `N` bytes, as those are that are known.
+    fn number_even<'a, const N: usize>(
+        &mut self,
+        keys: &Keys,
+        rows: impl ExactSizeIterator<Item = (&'a mut u32, usize)>,
+    ) {
+        let from = keys.keys.even::<N>().unwrap_or_default();
+        let before = self.hashes.len();
+        self.hashes.resize(before + rows.len(), 0);
+        let (mut count, most) = (before, rows.len());
+        self.keys.extend_even(most, |known| {
+            let hashes = &mut self.hashes[..];
+            count = number_all(
+                known,
+                hashes,
+                before,
+                &mut self.slots,
+                (from, &keys.hashes),
+                rows,
+            );
+            count
+        });
+        self.hashes.truncate(count);
     }
 
     /// The keys in order and their hashes, after which there are none.
     fn take(&mut self) -> (Column, Vec<u64>) {
+        self.slots.empty(self.hashes.len());
+        // Copies: what was collected in has room for a key of each row, and is used again.
+        let taken = (self.keys.clone(), self.hashes.clone());
+        self.keys.clear();
+        self.hashes.clear();
+        taken
+    }
+}
+
+impl Slots {
+    /// Where a key with this hash is looked for first.
+    #[inline]
+    fn first(&self, hash: u64) -> usize {
+        hash as usize & (self.slots.len() - 1)
+    }
+
+    /// The number in a slot, or `new` in an empty one.
+    #[inline]
+    fn number_or(&self, at: usize, new: usize) -> usize {
+        match self.slots[at] {
+            0 => new,
+            number => usize::from(number) - 1,
+        }
+    }
+
+    #[inline]
+    fn put(&mut self, at: usize, number: usize) {
+        self.slots[at] = number as u16 + 1;
+    }
+
+    /// From `at` on the number of a key and its slot; `new` and an empty one where it has none.
+    #[inline]
+    fn search(&self, mut at: usize, new: usize, is_it: impl Fn(usize) -> bool) -> (usize, usize) {
+        loop {
+            let number = self.number_or(at, new);
+            if is_it(number) {
+                return (at, number);
+            }
+            at = (at + 1) & (self.slots.len() - 1);
+        }
+    }
+
+    /// Makes room for more than these keys.
+    #[cold]
+    fn grow(&mut self, hashes: &[u64]) {
+        let length = (self.slots.len() * 2).max(SLOTS_MIN);
+        self.slots.clear();
+        self.slots.resize(length, 0);
+        self.room = length / SLOTS_PER_KEY;
+        for (number, &hash) in hashes.iter().enumerate() {
+            let is_empty = |there| there == number;
+            let (at, _) = self.search(self.first(hash), number, is_empty);
+            self.put(at, number);
+        }
+    }
+
+    /// Forgets all keys, of which there were so many.
+    fn empty(&mut self, keys: usize) {
         // Batches that have become small do not empty a large table each.
-        let needed = (self.hashes.len() * 8).next_power_of_two().max(SLOTS_MIN);
+        let needed = (keys * 2 * SLOTS_PER_KEY)
+            .next_power_of_two()
+            .max(SLOTS_MIN);
         self.slots.truncate(needed);
         self.slots.fill(0);
-        self.room = room(self.slots.len());
-        let keys = Column::with_capacity(self.keys.len(), self.keys.byte_len());
-        let keys = std::mem::replace(&mut self.keys, keys);
-        (keys, take_leaving_room(&mut self.hashes))
+        self.room = self.slots.len() / SLOTS_PER_KEY;
     }
 }
 
-/// How many keys so many slots serve.
-fn room(slots: usize) -> usize {
-    match slots <= SLOTS_ROOMY {
-        true => slots / 4,
-        false => slots / 2,
+/// Gives numbers to keys behind the first `count`, which have some, and tells how many have then.
+/// Whether a key has a number is nothing that could be guessed: what a new one needs is written in
+/// any case, and no branch depends on it.
+fn number_all<'a, const N: usize>(
+    known: &mut [[u8; N]],
+    hashes: &mut [u64],
+    mut count: usize,
+    slots: &mut Slots,
+    (keys, hashes_of): (&[[u8; N]], &[u64]),
+    rows: impl Iterator<Item = (&'a mut u32, usize)>,
+) -> usize {
+    for (place, row) in rows {
+        let (key, hash) = (&keys[row], hashes_of[row]);
+        if count >= slots.room {
+            slots.grow(&hashes[..count]);
+        }
+        known[count] = *key;
+        hashes[count] = hash;
+        let mut at = slots.first(hash);
+        let mut number = slots.number_or(at, count);
+        if known[number] != *key {
+            (at, number) = slots.search(at, count, |number| known[number] == *key);
+        }
+        slots.put(at, number);
+        *place = number as u32;
+        count += usize::from(number == count);
     }
-}
-
-#[inline]
-fn tag(hash: u64) -> u32 {
-    (hash >> (u64::BITS - NUMBER_BITS)) as u32
-}
-
-#[inline]
-fn slot(hash: u64, number: u32) -> u32 {
-    tag(hash) << NUMBER_BITS | (number + 1)
+    count
 }
 
 #[cfg(test)]
@@ -143,26 +248,44 @@ mod tests {
 
     use super::*;
 
+    /// Keys in hand together, and which rows go to a target: of one length or of any.
+    fn rows_in_hand() -> impl Strategy<Value = (Vec<String>, Vec<bool>)> {
+        let patterns = [
+            "[a-e]{0,3}",
+            "[ab]{5}",
+            "[ab]{9}",
+            "[ab]{9}",
+            "[a-d]ijklmno[a-d]{9}",
+        ];
+        let keys = prop::sample::select(patterns.to_vec())
+            .prop_flat_map(|pattern| prop::collection::vec(pattern, 0..200));
+        (keys, prop::collection::vec(any::<bool>(), 200))
+    }
+
     proptest! {
         #[test]
         fn keys_are_numbered_as_they_first_appear(
-            batches in prop::collection::vec(prop::collection::vec("[a-e]{0,3}", 0..300), 0..5),
+            batches in prop::collection::vec(prop::collection::vec(rows_in_hand(), 0..4), 0..4),
             // With few bits of the hash, keys meet in their slots and have the same tags.
             hash_bits in prop::sample::select(vec![0_u64, 0x8000_0000_0000_0003, u64::MAX]),
         ) {
-            let mut numbers = Numbers::default();
+            let (mut numbers, mut in_hand) = (Numbers::default(), Keys::default());
             for batch in batches {
                 let (mut known, mut expected) = (HashMap::new(), Vec::new());
                 let mut keys = Vec::new();
-                for key in &batch {
-                    let hash = weir_model::hash64(key.as_bytes()) & hash_bits;
-                    numbers.extend([(key.as_bytes(), hash)].into_iter());
-                    let next = known.len() as u32;
-                    let number = *known.entry(key).or_insert_with(|| {
-                        keys.push((key.as_bytes(), hash));
-                        next
-                    });
-                    expected.push(number);
+                for (rows, picked) in &batch {
+                    in_hand.refill(|keys| rows.iter().for_each(|key| keys.push(key.as_bytes())));
+                    in_hand.hashes.iter_mut().for_each(|hash| *hash &= hash_bits);
+                    let picked: Vec<usize> = (0..rows.len()).filter(|&row| picked[row]).collect();
+                    for &row in &picked {
+                        let (key, next) = (&rows[row], known.len() as u32);
+                        let number = *known.entry(key).or_insert_with(|| {
+                            keys.push((key.as_bytes(), hash64(key.as_bytes()) & hash_bits));
+                            next
+                        });
+                        expected.push(number);
+                    }
+                    numbers.extend(&in_hand, picked.into_iter());
                 }
                 let found = numbers.take().unwrap_or_default();
                 prop_assert_eq!(found.key_of_row, expected);
@@ -174,20 +297,28 @@ mod tests {
 
     #[test]
     fn a_table_serves_as_many_keys_as_a_batch_has_and_few_again() {
-        let mut numbers = Numbers::default();
-        for count in [Batch::MAX_ROWS as u32, 3, 100, Batch::MAX_ROWS as u32] {
-            for _ in 0..2 {
-                for number in 0..count {
-                    let key = number.to_le_bytes();
-                    numbers.extend([(&key[..], weir_model::hash64(&key))].into_iter());
+        // Keys in line, and such that are not.
+        for length in [9, 10] {
+            let (mut numbers, mut keys) = (Numbers::default(), Keys::default());
+            for count in [Batch::MAX_ROWS as u32, 3, 100, Batch::MAX_ROWS as u32] {
+                keys.refill(|keys| {
+                    for number in 0..count {
+                        let key = [u64::from(number).to_le_bytes(), [7; 8]].concat();
+                        keys.push(&key[..length]);
+                    }
+                });
+                for _ in 0..2 {
+                    numbers.extend(&keys, 0..count as usize);
                 }
+                let keyed = numbers.take().unwrap();
+                let expected: Vec<u32> = (0..count).chain(0..count).collect();
+                assert_eq!(keyed.key_of_row, expected, "{count} keys");
+                assert_eq!(keyed.keys, keys.keys);
+                assert_eq!(keyed.hashes, keys.hashes);
+                let slots = numbers.known.slots.slots.len();
+                assert!(slots <= 4 * SLOTS_PER_KEY * (count as usize).max(SLOTS_MIN));
             }
-            let keyed = numbers.take().unwrap();
-            let expected: Vec<u32> = (0..count).chain(0..count).collect();
-            assert_eq!(keyed.key_of_row, expected, "{count} keys");
-            assert_eq!(keyed.hashes.len(), count as usize);
-            assert!(numbers.known.slots.len() <= 16 * (count as usize).max(SLOTS_MIN));
+            assert!(numbers.take().is_none());
         }
-        assert!(numbers.take().is_none());
     }
 }

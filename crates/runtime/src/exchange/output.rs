@@ -6,11 +6,13 @@ use tokio::time::Instant;
 use weir_graph::{EdgeId, Partitioning};
 use weir_model::{
     Batch, Column, ColumnView, Element, Lineage, MaxParallelism, Parallelism, Picker, SubtaskIndex,
-    hash64,
 };
 use weir_operator::{BadKey, Failure, RowInfo};
 
-use super::target::{Dealt, Keys, Target};
+use super::{
+    numbers::Keys,
+    target::{Dealt, Target},
+};
 use crate::{
     letters::{BadRow, BadRows, Cause},
     meters::NodeMeters,
@@ -66,9 +68,8 @@ pub(crate) struct EdgeOut {
     turn: usize,
     /// Since when the oldest row waits.
     waiting: Option<Instant>,
-    /// Of the rows in hand on a hash edge: their keys, the hashes of these, and which have none.
-    keys: Column,
-    hashes: Vec<u64>,
+    /// Of the rows in hand on a hash edge: their keys, and which have none.
+    keys: Keys,
     bad: Vec<BadKey>,
     /// Where each of them goes, if there are several targets.
     subtasks: Vec<SubtaskIndex>,
@@ -95,8 +96,7 @@ impl EdgeOut {
             keeps_lineage: false,
             turn: 0,
             waiting: None,
-            keys: Column::new(),
-            hashes: Vec::new(),
+            keys: Keys::default(),
             bad: Vec::new(),
             subtasks: Vec::new(),
             consumer,
@@ -180,7 +180,7 @@ impl EdgeOut {
         self.hand_over_at(at);
         let builder = &mut self.targets[at].builder;
         if is_hashed {
-            builder.extend_keys(self.keys.iter().zip(self.hashes.iter().copied()));
+            builder.extend_keys(&self.keys, 0..values.len());
         }
         let mut batch = builder.take_with(values, timestamps);
         batch.lineage = lineage;
@@ -236,7 +236,7 @@ impl EdgeOut {
         }
         self.subtasks.clear();
         self.max
-            .subtasks_of(&self.hashes, self.parallelism, &mut self.subtasks);
+            .subtasks_of(&self.keys.hashes, self.parallelism, &mut self.subtasks);
         for bad in &self.bad {
             if let Some(subtask) = self.subtasks.get_mut(bad.row as usize) {
                 *subtask = NOWHERE;
@@ -250,10 +250,7 @@ impl EdgeOut {
         let rows = Dealt {
             values: Picker::new(rows.values),
             timestamps: rows.timestamps,
-            keys: Keys {
-                keys: &self.keys,
-                hashes: &self.hashes,
-            },
+            keys: &self.keys,
         };
         for target in &mut self.targets {
             target.take_in(rows);
@@ -265,9 +262,7 @@ impl EdgeOut {
         while !rest.values.is_empty() {
             let count = self.next_rows(0, &mut rest).values.len();
             let builder = &mut self.targets[0].builder;
-            let keys = self.keys.view().slice(done, done + count).iter();
-            let hashes = self.hashes[done..done + count].iter().copied();
-            builder.extend_keys(keys.zip(hashes));
+            builder.extend_keys(&self.keys, done..done + count);
             done += count;
             if builder.is_full() {
                 self.hand_over_at(0);
@@ -281,11 +276,12 @@ impl EdgeOut {
             return Ok(());
         };
         let values = rows.values;
-        self.keys.clear();
         self.bad.clear();
-        selector.select(values, &mut self.keys, &mut self.bad);
-        if self.keys.len() != values.len() {
-            let message = format!("{} keys for {} rows", self.keys.len(), values.len());
+        let bad = &mut self.bad;
+        self.keys.refill(|keys| selector.select(values, keys, bad));
+        let keys = self.keys.keys.len();
+        if keys != values.len() {
+            let message = format!("{keys} keys for {} rows", values.len());
             return Err(Failure::Internal { message });
         }
         if !rows.timestamps.is_empty() && rows.timestamps.len() != values.len() {
@@ -293,8 +289,6 @@ impl EdgeOut {
             let message = format!("{times} event times for {rows} rows");
             return Err(Failure::Internal { message });
         }
-        self.hashes.clear();
-        self.hashes.extend(self.keys.iter().map(hash64));
         match &self.bad[..] {
             [] => Ok(()),
             [first, ..] => self.leave_out(first.clone(), rows),

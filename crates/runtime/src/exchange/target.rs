@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use weir_model::{Column, Element, Picker};
+use weir_model::{Element, Picker};
 
-use super::{Sender, builder::BatchBuilder};
+use super::{Sender, builder::BatchBuilder, numbers::Keys};
 
 /// One receiving subtask of an edge.
 pub(crate) struct Target {
@@ -20,14 +20,7 @@ pub(super) struct Dealt<'a> {
     pub(super) values: Picker<'a>,
     /// One a row, or none.
     pub(super) timestamps: &'a [i64],
-    pub(super) keys: Keys<'a>,
-}
-
-/// The keys of rows in hand, and their hashes.
-#[derive(Clone, Copy)]
-pub(super) struct Keys<'a> {
-    pub(super) keys: &'a Column,
-    pub(super) hashes: &'a [u64],
+    pub(super) keys: &'a Keys,
 }
 
 impl Target {

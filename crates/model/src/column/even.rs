@@ -1,0 +1,100 @@
+//! Rows that all have the same length, seen as arrays: loops over them copy and compare in line.
+
+use super::{Column, ColumnView, end_of};
+
+impl Column {
+    /// All rows, if each has `N` bytes and `N` is not 0.
+    ///
+    /// ```
+    /// use weir_model::Column;
+    /// let column: Column = [&b"ab"[..], b"cd"].into_iter().collect();
+    /// assert_eq!(column.even(), Some(&[*b"ab", *b"cd"][..]));
+    /// assert_eq!(column.even::<1>(), None);
+    /// ```
+    #[must_use]
+    pub fn even<const N: usize>(&self) -> Option<&[[u8; N]]> {
+        let is_even = N > 0 && (self.is_empty() || self.view().width() == Some(N));
+        is_even.then(|| self.bytes.as_chunks().0)
+    }
+
+    /// Appends rows of `N` bytes, if all that are there have as many; else gives back `None` and
+    /// does nothing. `fill` gets those that are there with room for `most` behind them, and says
+    /// how many rows there are then.
+    ///
+    /// ```
+    /// use weir_model::Column;
+    /// let mut column: Column = [&b"ab"[..]].into_iter().collect();
+    /// let added = column.extend_even(9, |rows: &mut [[u8; 2]]| {
+    ///     assert_eq!(rows.len(), 1 + 9);
+    ///     rows[1] = *b"cd";
+    ///     2
+    /// });
+    /// assert!(added.is_some() && column.iter().eq([b"ab", b"cd"]));
+    /// assert!(column.extend_even(1, |_: &mut [[u8; 3]]| 3).is_none());
+    /// ```
+    pub fn extend_even<const N: usize>(
+        &mut self,
+        most: usize,
+        fill: impl FnOnce(&mut [[u8; N]]) -> usize,
+    ) -> Option<()> {
+        let before = self.even::<N>()?.len();
+        let room = before + most;
+        self.bytes.resize(room * N, 0);
+        let after = fill(self.bytes.as_chunks_mut().0).clamp(before, room);
+        self.bytes.truncate(after * N);
+        let _ = end_of(self.bytes.len());
+        let ends = (before + 1..=after).map(|rows| (rows * N) as u32);
+        self.ends.extend(ends);
+        Some(())
+    }
+}
+
+impl ColumnView<'_> {
+    /// The length of all rows, where there are any and all have the same.
+    #[must_use]
+    pub fn width(&self) -> Option<usize> {
+        let (&first, others) = self.ends.split_first()?;
+        let width = first - self.base;
+        // Mostly this says already that they have not. Where they have, all are looked at at once.
+        if self.contents().len() != width as usize * self.len() {
+            return None;
+        }
+        let lengths = self.ends.iter().zip(others).map(|(start, end)| end - start);
+        let is_even = lengths.fold(true, |is_even, length| is_even & (length == width));
+        is_even.then_some(width as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn rows_of_one_length_are_seen_and_appended_as_arrays(
+            rows in prop::collection::vec(any::<[u8; 3]>(), 0..20),
+            more in prop::collection::vec(any::<[u8; 3]>(), 0..20),
+            spare in 0usize..20,
+            odd in prop::option::of(prop::collection::vec(any::<u8>(), 0..6)),
+        ) {
+            let mut column: Column = rows.iter().map(|row| &row[..]).collect();
+            prop_assert_eq!(column.even(), Some(&rows[..]));
+            prop_assert_eq!(column.even::<0>(), None);
+            column.extend_even(more.len() + spare, |all: &mut [[u8; 3]]| {
+                all[rows.len()..][..more.len()].copy_from_slice(&more);
+                rows.len() + more.len()
+            }).unwrap();
+            let all = [rows, more].concat();
+            prop_assert!(column.iter().eq(all.iter().map(|row| &row[..])));
+            if let Some(odd) = odd.filter(|odd| odd.len() != 3) {
+                column.push(&odd);
+                let before = column.clone();
+                prop_assert_eq!(column.even::<3>(), None);
+                prop_assert!(column.extend_even(1, |_: &mut [[u8; 3]]| unreachable!()).is_none());
+                prop_assert_eq!(column, before);
+            }
+        }
+    }
+}
