@@ -33,8 +33,8 @@ struct Known {
 /// Where the number of a key is found.
 #[derive(Default)]
 struct Slots {
-    /// The number of a key plus one, or 0; a power of two long. The lower bits of the key's hash say
-    /// where it is looked for first.
+    /// The number of a key plus one, or 0; a power of two long. The lower bits of the key's hash
+    /// say where it is looked for first.
     slots: Vec<u16>,
     /// How many keys the slots serve.
     room: usize,
