@@ -203,19 +203,29 @@ impl MaxParallelism {
         SubtaskIndex(u32::from(group.0) * parallelism.0 / self.0)
     }
 
-    /// The subtask that each key with such a [`hash64`] belongs to, appended to `subtasks`.
+    /// The [key groups](Self::key_group_of) of keys with these [`hash64`]s, appended to `groups`.
+    pub fn key_groups_of(self, hashes: &[u64], groups: &mut Vec<KeyGroup>) {
+        let codes = hashes
+            .iter()
+            .map(|&hash| murmur(hash32_of(hash)).cast_unsigned());
+        match self.0.is_power_of_two() {
+            // As it mostly is: a division costs more than all else that is done here.
+            true => groups.extend(codes.map(|code| KeyGroup((code & (self.0 - 1)) as u16))),
+            false => groups.extend(codes.map(|code| KeyGroup((code % self.0) as u16))),
+        }
+    }
+
+    /// The subtasks that keys with these [`hash64`]s belong to, appended to `subtasks`.
     pub fn subtasks_of(
         self,
         hashes: &[u64],
         parallelism: Parallelism,
         subtasks: &mut Vec<SubtaskIndex>,
     ) {
-        let max = self.0;
-        if max.is_power_of_two() {
-            // As it mostly is. Two divisions cost more than all else that is done here.
+        if self.0.is_power_of_two() {
             let subtask = |&hash: &u64| {
-                let group = murmur(hash32_of(hash)).cast_unsigned() & (max - 1);
-                SubtaskIndex((group * parallelism.0) >> max.trailing_zeros())
+                let group = murmur(hash32_of(hash)).cast_unsigned() & (self.0 - 1);
+                SubtaskIndex((group * parallelism.0) >> self.0.trailing_zeros())
             };
             subtasks.extend(hashes.iter().map(subtask));
         } else {

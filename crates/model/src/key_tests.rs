@@ -181,10 +181,19 @@ fn c02_ranges_are_disjoint_cover_all_and_agree_with_the_formula() {
 }
 
 #[test]
-fn subtasks_of_many_keys_are_those_of_each() {
+fn key_groups_and_subtasks_of_many_keys_are_those_of_each() {
     let keys = (0..5_000u32).map(|key| hash64(&key.to_le_bytes()));
     let hashes: Vec<u64> = keys.chain([0, u64::MAX, 1 << 31, 1 << 63]).collect();
     for n in [1, 2, 3, 100, 128, 300, 4096, MaxParallelism::LIMIT] {
+        let mut groups = vec![KeyGroup(7)];
+        max(n).key_groups_of(&hashes, &mut groups);
+        let expected = hashes.iter().map(|&hash| max(n).key_group_of(hash));
+        assert!(
+            groups
+                .into_iter()
+                .eq([KeyGroup(7)].into_iter().chain(expected)),
+            "{n}"
+        );
         for parallelism in [1, 2, 3, 5, 64, n].into_iter().filter(|&p| p <= n) {
             let mut subtasks = vec![SubtaskIndex(7)];
             max(n).subtasks_of(&hashes, p(parallelism), &mut subtasks);

@@ -195,11 +195,9 @@ impl KeyedState {
         limits::recycle(&mut call.hashes);
         limits::recycle(&mut call.groups);
         if let Some(keyed) = keyed {
-            let max = self.max;
             call.keys.extend_from(keyed.keys);
             call.hashes.extend_from_slice(keyed.hashes);
-            call.groups
-                .extend(keyed.hashes.iter().map(|&hash| max.key_group_of(hash)));
+            self.max.key_groups_of(keyed.hashes, &mut call.groups);
         }
     }
 
