@@ -41,7 +41,16 @@ pub fn hash32_of(hash: u64) -> i32 {
 /// non-negative (semantics 1.7).
 #[must_use]
 pub fn murmur(code: i32) -> i32 {
-    let mut k = code.cast_unsigned().wrapping_mul(0xcc9e_2d51);
+    match mix(code.cast_unsigned()).cast_signed() {
+        i32::MIN => 0,
+        x => x.abs(),
+    }
+}
+
+/// [`murmur`] before it is made non-negative.
+#[inline]
+fn mix(code: u32) -> u32 {
+    let mut k = code.wrapping_mul(0xcc9e_2d51);
     k = k.rotate_left(15).wrapping_mul(0x1b87_3593);
     let mut x = k.rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64);
     x ^= 4;
@@ -49,12 +58,11 @@ pub fn murmur(code: i32) -> i32 {
     x = x.wrapping_mul(0x85eb_ca6b);
     x ^= x >> 13;
     x = x.wrapping_mul(0xc2b2_ae35);
-    x ^= x >> 16;
-    match x.cast_signed() {
-        i32::MIN => 0,
-        x => x.abs(),
-    }
+    x ^ (x >> 16)
 }
+
+/// How many keys [`MaxParallelism::key_groups_of`] looks at together.
+const SIDE_BY_SIDE: usize = 16;
 
 /// The unit in which keyed state is moved: keys are divided into `max-parallelism` groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -205,13 +213,9 @@ impl MaxParallelism {
 
     /// The [key groups](Self::key_group_of) of keys with these [`hash64`]s, appended to `groups`.
     pub fn key_groups_of(self, hashes: &[u64], groups: &mut Vec<KeyGroup>) {
-        let codes = hashes
-            .iter()
-            .map(|&hash| murmur(hash32_of(hash)).cast_unsigned());
         match self.0.is_power_of_two() {
-            // As it mostly is: a division costs more than all else that is done here.
-            true => groups.extend(codes.map(|code| KeyGroup((code & (self.0 - 1)) as u16))),
-            false => groups.extend(codes.map(|code| KeyGroup((code % self.0) as u16))),
+            true => self.for_groups(hashes, groups, |group| KeyGroup(group as u16)),
+            false => groups.extend(hashes.iter().map(|&hash| self.key_group_of(hash))),
         }
     }
 
@@ -223,14 +227,35 @@ impl MaxParallelism {
         subtasks: &mut Vec<SubtaskIndex>,
     ) {
         if self.0.is_power_of_two() {
-            let subtask = |&hash: &u64| {
-                let group = murmur(hash32_of(hash)).cast_unsigned() & (self.0 - 1);
-                SubtaskIndex((group * parallelism.0) >> self.0.trailing_zeros())
-            };
-            subtasks.extend(hashes.iter().map(subtask));
+            let shift = self.0.trailing_zeros();
+            self.for_groups(hashes, subtasks, |group| {
+                SubtaskIndex((group * parallelism.0) >> shift)
+            });
         } else {
             let subtask = |&hash: &u64| self.subtask_of(self.key_group_of(hash), parallelism);
             subtasks.extend(hashes.iter().map(subtask));
+        }
+    }
+
+    /// Appends what is `made` of the key group of each hash, where the maximum is a power of two,
+    /// as it mostly is: a division would cost more than all else that is done here.
+    #[inline]
+    fn for_groups<T: Copy>(self, hashes: &[u64], to: &mut Vec<T>, made: impl Fn(u32) -> T) {
+        // The smallest number has no absolute value, and none of the bits of the mask: it becomes
+        // 0, as it is to.
+        let mask = self.0 - 1;
+        let group = |code: u32| mix(code).cast_signed().unsigned_abs() & mask;
+        let code = |hash: u64| hash32_of(hash).cast_unsigned();
+        let start = to.len();
+        to.resize(start + hashes.len(), made(0));
+        let (places, last_places) = to[start..].as_chunks_mut::<SIDE_BY_SIDE>();
+        let (all, last) = hashes.as_chunks();
+        for (places, hashes) in places.iter_mut().zip(all) {
+            // A loop for each step, which is one that the compiler does with vectors.
+            *places = hashes.map(code).map(group).map(&made);
+        }
+        for (place, &hash) in last_places.iter_mut().zip(last) {
+            *place = made(group(code(hash)));
         }
     }
 
