@@ -53,9 +53,20 @@ impl Keys {
     pub(super) fn refill(&mut self, select: impl FnOnce(&mut Column)) {
         self.keys.clear();
         select(&mut self.keys);
-        self.hashes.clear();
-        self.hashes.extend(self.keys.iter().map(hash64));
         self.width = self.keys.view().width();
+        self.hashes.clear();
+        match self.width {
+            Some(5) => self.hash_even::<5>(),
+            Some(9) => self.hash_even::<9>(),
+            Some(17) => self.hash_even::<17>(),
+            _ => self.hashes.extend(self.keys.iter().map(hash64)),
+        }
+    }
+
+    /// Hashes keys of `N` bytes: how it is done does not depend on the key.
+    fn hash_even<const N: usize>(&mut self) {
+        let keys = self.keys.even::<N>().unwrap_or_default();
+        self.hashes.extend(keys.iter().map(|key| hash64(key)));
     }
 }
 
