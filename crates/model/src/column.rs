@@ -6,6 +6,8 @@
 mod even;
 mod picker;
 
+use std::ops::Range;
+
 pub use picker::Picker;
 
 /// Owned byte strings, end to end. Row `i` ends where `ends[i]` says.
@@ -392,8 +394,14 @@ impl OptionalColumn {
 
     /// Appends all rows of `other`.
     pub fn extend_from(&mut self, other: &Self) {
-        self.present.extend_from_slice(&other.present);
-        self.column.extend_from(other.column.view());
+        self.extend_from_rows(other, 0..other.len());
+    }
+
+    /// Appends these rows of `other`. Panics where they are out of bounds.
+    pub fn extend_from_rows(&mut self, other: &Self, rows: Range<usize>) {
+        self.present.extend_from_slice(&other.present[rows.clone()]);
+        let rows = other.column.view().slice(rows.start, rows.end);
+        self.column.extend_from(rows);
     }
 
     /// Drops all rows and keeps the buffers.

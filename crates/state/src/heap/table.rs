@@ -34,10 +34,21 @@ struct Probe {
 #[derive(Debug, Default)]
 pub(super) struct Probed {
     probes: Vec<Probe>,
-    /// The hashes of all keys of the call, where all were looked up.
+    /// The hashes of all keys of the call, where all were looked up, or a good part.
     hashes: Vec<u64>,
+    /// Which ones were looked up; none = all.
+    some: Vec<u32>,
     /// What the table counted then.
     moves: u64,
+}
+
+/// Of which keys it is known where they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    All,
+    /// Those that are written.
+    Written,
+    No,
 }
 
 impl Probed {
@@ -45,6 +56,21 @@ impl Probed {
     pub(super) fn recycle(&mut self) {
         limits::recycle(&mut self.probes);
         limits::recycle(&mut self.hashes);
+        limits::recycle(&mut self.some);
+    }
+
+    /// These keys were looked up, when the table had counted so many moves. Of few among many it is
+    /// not noted, for that takes longer than to look for them again.
+    fn remember(&mut self, keys: &KeyBatch<'_>, which: Which<'_>, moves: u64) {
+        self.some.clear();
+        if let Which::Some(some) = which {
+            if some.len() * 4 < keys.hashes.len() {
+                return;
+            }
+            self.some.extend_from_slice(some);
+        }
+        self.hashes.extend_from_slice(keys.hashes);
+        self.moves = moves;
     }
 
     /// Whether what is written to the key at this position is there already.
@@ -57,9 +83,14 @@ impl Probed {
         self.probes[position].number = WRITTEN;
     }
 
-    /// Whether it is of all these keys.
-    fn is_of(&self, keys: &KeyBatch<'_>, moves: u64) -> bool {
-        self.moves == moves && !self.hashes.is_empty() && self.hashes == keys.hashes
+    /// Whether it is of all these keys, or just of those that are `written`, in this order.
+    fn known(&self, keys: &KeyBatch<'_>, written: &[u32], moves: u64) -> Known {
+        let is_of = self.moves == moves && !self.hashes.is_empty() && self.hashes == keys.hashes;
+        match is_of {
+            true if self.some.is_empty() => Known::All,
+            true if self.some == written => Known::Written,
+            _ => Known::No,
+        }
     }
 }
 
@@ -179,10 +210,7 @@ impl Table {
         out: &mut OptionalColumn,
     ) -> Result<(), Error> {
         self.look_for(keys, which, probed);
-        if let Which::All = which {
-            probed.hashes.extend_from_slice(keys.hashes);
-            probed.moves = self.moves;
-        }
+        probed.remember(keys, which, self.moves);
         let rows = out.len() + probed.probes.len();
         for (position, probe) in probed.probes.iter_mut().enumerate() {
             let key = which.get(position);
@@ -291,18 +319,19 @@ impl Table {
         writes: &ValueWrites,
         probed: &mut Probed,
     ) -> i64 {
-        let is_known = probed.is_of(keys, self.moves);
-        if !is_known {
+        let known = probed.known(keys, &writes.keys, self.moves);
+        if known == Known::No {
             let some = writes.keys.iter().map(|&key| key as usize);
             self.probe(keys, some, &mut probed.probes);
         }
+        let is_all = known == Known::All;
         // What is replaced is no place of a key any more.
         probed.hashes.clear();
         let (mut left, mut change) = (writes.keys.len(), 0);
         for (row, (&key, value)) in writes.keys.iter().zip(writes.values.iter()).enumerate() {
             let key = key as usize;
             let (group, bytes) = (keys.groups[key], keys.keys.get(key));
-            let probe = &mut probed.probes[if is_known { key } else { row }];
+            let probe = &mut probed.probes[if is_all { key } else { row }];
             let Some(value) = value else {
                 // What was removed is looked at once more.
                 change -= i64::from(self.remove_in_place(group, bytes, probe));
@@ -320,7 +349,7 @@ impl Table {
         }
         for (row, (&key, value)) in writes.keys.iter().zip(writes.values.iter()).enumerate() {
             let key = key as usize;
-            let is_written = probed.probes[if is_known { key } else { row }].number == WRITTEN;
+            let is_written = probed.probes[if is_all { key } else { row }].number == WRITTEN;
             let (group, hash, bytes) = (keys.groups[key], keys.hashes[key], keys.keys.get(key));
             match value {
                 Some(_) if is_written => {}
@@ -433,6 +462,18 @@ mod tests {
 
     #[test]
     fn keys_that_moved_after_they_were_read_are_written_where_they_are() {
+        moved_after_they_were_read(Which::All, Known::All);
+    }
+
+    #[test]
+    fn keys_that_moved_after_just_they_were_read_are_written_where_they_are() {
+        let some: Vec<u32> = (0..300).filter(|key| key % 3 > 0).rev().collect();
+        moved_after_they_were_read(Which::Some(&some), Known::Written);
+        // Of these it is not noted.
+        moved_after_they_were_read(Which::Some(&[7, 8, 290]), Known::No);
+    }
+
+    fn moved_after_they_were_read(which: Which<'_>, known: Known) {
         let range = KeyGroupRange {
             start: KeyGroup(0),
             end: KeyGroup(0),
@@ -446,21 +487,30 @@ mod tests {
             hashes: &hashes,
             groups: &groups,
         };
+        let count = which.len(keys.len());
         let writes = |value: u64| {
             let mut writes = ValueWrites::default();
-            for key in 0..300 {
-                writes.keys.push(key);
+            for position in 0..count {
+                writes.keys.push(which.get(position) as u32);
                 writes.values.push(Some(&value.to_le_bytes()));
             }
             writes
         };
+        let holds = |table: &Table, probed: &mut Probed, value: u64| {
+            let mut found = OptionalColumn::new();
+            table.get(&batch, which, probed, &mut found).unwrap();
+            assert_eq!(found.len(), count);
+            assert!(found.iter().all(|of| of == Some(&value.to_le_bytes())));
+            let written = writes(value).keys;
+            assert_eq!(probed.known(&batch, &written, table.moves), known);
+            // Others, or in another order, are looked for.
+            let others: Vec<u32> = written.iter().rev().copied().collect();
+            let of_others = probed.known(&batch, &others, table.moves);
+            assert_ne!(of_others, Known::Written);
+        };
         let (mut table, mut probed) = (Table::new(range, false, 0), Probed::default());
-        assert_eq!(table.apply(&batch, &writes(1), &mut probed), 300);
-        let mut found = OptionalColumn::new();
-        table
-            .get(&batch, Which::All, &mut probed, &mut found)
-            .unwrap();
-        assert!(probed.is_of(&batch, table.moves));
+        assert_eq!(table.apply(&batch, &writes(1), &mut probed), count as i64);
+        holds(&table, &mut probed, 1);
         // Segments are split, and the records of some are in others then.
         for key in 1000..3000u32 {
             let key = key.to_be_bytes();
@@ -471,20 +521,9 @@ mod tests {
             table.split_if_due(KeyGroup(0), hash);
         }
         assert_eq!(table.apply(&batch, &writes(2), &mut probed), 0);
-        found.clear();
-        table
-            .get(&batch, Which::All, &mut probed, &mut found)
-            .unwrap();
-        assert!(found.iter().all(|value| value == Some(&2u64.to_le_bytes())));
+        holds(&table, &mut probed, 2);
         // What was found and has not moved is written there.
         assert_eq!(table.apply(&batch, &writes(3), &mut probed), 0);
-        let known = table.get(&batch, Which::All, &mut probed, &mut found);
-        known.unwrap();
-        assert!(
-            found
-                .iter()
-                .skip(300)
-                .all(|value| value == Some(&3u64.to_le_bytes()))
-        );
+        holds(&table, &mut probed, 3);
     }
 }

@@ -53,9 +53,19 @@ impl Cells {
             return Ok(());
         }
         self.touch(&access);
+        let known = self.read.len();
         self.read_missing(access, which)?;
+        let count = which.len(self.slots.len());
         let mut bytes = out.column().byte_len();
-        for position in 0..which.len(self.slots.len()) {
+        if self.missing.len() == count {
+            // All of them were read just now, in this order.
+            let read = self.read.column().view().slice(known, known + count);
+            bytes += read.contents().len();
+            limits::check_column("the column of values", bytes, out.len() + count)?;
+            out.extend_from_rows(&self.read, known..known + count);
+            return Ok(());
+        }
+        for position in 0..count {
             let value = self.value(which.get(position));
             bytes += value.map_or(0, <[u8]>::len);
             limits::check_column("the column of values", bytes, out.len())?;
@@ -71,14 +81,15 @@ impl Cells {
         values: &OptionalColumn,
     ) -> Result<(), Error> {
         self.write_as(Written::Put, access, values)?;
-        for position in 0..values.len() {
+        let first = self.written.len() as u32;
+        for (position, row) in (0..values.len()).zip(first..) {
             let key = which.get(position);
             if !matches!(self.slots[key], Slot::Dirty(_)) {
                 self.dirty.push(key as u32);
             }
-            self.slots[key] = Slot::Dirty(self.written.len() as u32);
-            self.written.push(values.get(position));
+            self.slots[key] = Slot::Dirty(row);
         }
+        self.written.extend_from(values);
         Ok(())
     }
 
