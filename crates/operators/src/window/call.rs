@@ -145,11 +145,7 @@ impl Call {
 
     /// Another window of a key.
     fn add(&mut self, key: u32, bytes: &[u8], (window, state): (Window, Window), is_new: bool) {
-        let namespace = state.encode();
-        self.added.push_with(|out| {
-            out.extend_from_slice(bytes);
-            out.extend_from_slice(&namespace);
-        });
+        push_name(&mut self.added, bytes, state);
         self.of.push(key);
         self.slots.push(Slot {
             key,
@@ -199,4 +195,18 @@ impl Call {
 /// What is added to a column of keys: nothing of it is looked at here.
 pub(super) fn bytes_of(keys: ColumnView<'_>, key: u32) -> &[u8] {
     keys.get(key as usize)
+}
+
+/// Appends the name under which something of a window of a key is kept.
+#[inline]
+pub(super) fn push_name(names: &mut Column, key: &[u8], window: Window) {
+    let namespace = window.encode();
+    names.push_with(|out| {
+        // Keys are often numbers: these are copied in line and not by a call.
+        match key.first_chunk::<8>() {
+            Some(number) if key.len() == 8 => out.extend_from_slice(number),
+            _ => out.extend_from_slice(key),
+        }
+        out.extend_from_slice(&namespace);
+    });
 }

@@ -16,6 +16,7 @@ mod folds;
 mod guest;
 mod lists;
 mod panes;
+mod places;
 mod plan;
 #[cfg(test)]
 mod tests;

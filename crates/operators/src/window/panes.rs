@@ -18,8 +18,9 @@ use weir_window::{Panes, Window};
 
 use super::{
     WindowOperator, WindowStates, broken,
-    call::{Slot, bytes_of},
+    call::{bytes_of, push_name},
     execute::{Results, refused},
+    places::{Placed, Places},
     plan::Plan,
 };
 
@@ -35,13 +36,16 @@ struct Held {
     results: Results,
 }
 
-/// A pane that a row of the call is in, as its time has it.
-#[derive(Clone, Copy)]
+/// The panes that the rows of a call are in.
 struct Met {
-    pane: Window,
-    state: State,
+    places: Places,
+    placed: Placed,
+    /// Windows that give another result, for a row that came late, and their panes.
+    late: Vec<Due>,
+    parts: Vec<Part>,
 }
 
+/// How far the windows of a pane are.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     /// None of its windows has given its result.
@@ -103,84 +107,146 @@ impl WindowOperator {
         rows: Rows<'a>,
     ) -> Result<(Plan<'a>, Results), Failure> {
         let mut plan = self.begin_rows(cx, rows)?;
-        let mut placed: Vec<(u32, u32)> = Vec::with_capacity(rows.len());
-        let (mut late, mut parts): (Vec<Due>, Vec<Part>) = (Vec::new(), Vec::new());
-        // Rows next to each other are mostly in the same pane.
-        let mut met: Option<Met> = None;
-        for (row, &key) in plan.keyed.key_of_row.iter().enumerate() {
-            let time = self.time_of(&plan, rows, row);
-            let known = met.filter(|met| met.pane.start <= time && time < met.pane.end);
-            let Met { pane, state } = known.unwrap_or_else(|| self.meet(&plan, panes, time));
-            met = Some(Met { pane, state });
-            if state == State::Gone {
-                self.leave_out(&mut plan, row, time);
-                continue;
-            }
-            placed.push((row as u32, plan.slot(key, (pane, pane), false)));
-            if state == State::Open {
-                continue;
-            }
-            // The latest first, as a row is put into its windows.
-            let from = late.len();
-            for window in panes.windows(pane) {
-                if window.max_timestamp() > self.passed(&plan) {
-                    break;
-                }
-                if !self.is_gone(&plan, window) {
-                    late.push(Due::new(
-                        (row as u32, key),
-                        window,
-                        &mut parts,
-                        panes,
-                        |pane| plan.slot(key, (pane, pane), false),
-                    ));
-                }
-            }
-            late[from..].reverse();
+        let mut met = Met::new(&plan.keyed);
+        self.meet(&mut plan, panes, rows, &mut met);
+        let places = met.places.add(cx, plan.keyed)?;
+        if met.late.is_empty() {
+            self.fold_at_once(cx, panes, rows, &mut plan, (&met, &places))?;
+            return Ok((plan, Results::default()));
         }
-        plan.call.add_keys(cx)?;
-        let slots = plan.call.slots().iter();
-        let mut held = Held::load(cx, slots.map(|slot| slot.place).collect())?;
+        let mut held = Held::load(cx, places)?;
         let function = &mut *self.function;
-        let mut late = late.into_iter().peekable();
+        let mut late = met.late.into_iter().peekable();
+        let (placed, parts) = (&met.placed, &met.parts);
         let mut from = 0;
         while from < placed.len() {
             // Up to the next row that a result follows.
             let stop = late.peek().map(|due| due.origin);
-            let ends = |&(row, _): &(u32, u32)| Some(row) == stop;
-            let count = placed[from..].iter().position(ends);
+            let count = (from..placed.len()).position(|at| placed.row(at) == stop);
             let to = count.map_or(placed.len(), |count| from + count + 1);
-            held.fold(cx, function, rows, &placed[from..to])?;
+            held.fold(cx, function, rows, (placed, from..to))?;
             from = to;
             let mut now = Vec::new();
             while let Some(due) = late.next_if(|due| Some(due.origin) == stop) {
                 now.push(due);
             }
-            held.give(cx, function, &mut plan, (&now, &parts))?;
+            held.give(cx, function, &mut plan, (&now, parts))?;
         }
         for at in 0..held.places.len() {
             if held.is_changed[at] && !held.was_there[at] {
-                let &Slot { key, window, .. } = &plan.call.slots()[at];
-                self.await_windows(&mut plan, panes, key, window);
+                self.await_windows(&mut plan, panes, met.places.get(at))?;
             }
         }
         Ok((plan, held.keep(cx)?))
     }
 
-    /// The pane of a time.
-    fn meet(&self, plan: &Plan<'_>, panes: Panes, time: i64) -> Met {
-        let pane = panes.of(time);
+    /// Finds the panes of the rows of a call, in runs of rows of one pane: rows next to each other
+    /// mostly are.
+    fn meet(&self, plan: &mut Plan<'_>, panes: Panes, rows: Rows<'_>, met: &mut Met) {
+        let keys = plan.keyed.key_of_row;
+        // By a clock they are all in the same one.
+        let times = match self.options.rules.event_time {
+            true => rows.timestamps,
+            false => &[],
+        };
+        let mut from = 0;
+        while let Some(of_rest) = keys.get(from..).filter(|rest| !rest.is_empty()) {
+            let time = self.time_of(plan, rows, from);
+            let pane = panes.of(time);
+            let is_out = |time: &i64| *time < pane.start || pane.end <= *time;
+            let mut run = times.get(from..).unwrap_or_default().iter();
+            // The last time of all is not even in its own.
+            let run = run.position(is_out).unwrap_or(of_rest.len()).max(1);
+            let of_run = of_rest.get(..run).unwrap_or(of_rest);
+            match self.state_of(plan, panes, pane) {
+                State::Gone => {
+                    met.placed.leave_out();
+                    for row in from..from + run {
+                        let time = self.time_of(plan, rows, row);
+                        self.leave_out(plan, row, time);
+                    }
+                }
+                state => {
+                    let numbers = &mut met.placed.numbers;
+                    met.places.number_all(of_run, pane, numbers);
+                    met.placed.took(from);
+                    if state == State::Late {
+                        self.meet_late(plan, panes, (from, of_run, pane), met);
+                    }
+                }
+            }
+            from += run;
+        }
+    }
+
+    /// Windows that have given their results give others, for rows that came to a pane late.
+    fn meet_late(
+        &self,
+        plan: &Plan<'_>,
+        panes: Panes,
+        (first, keys, pane): (usize, &[u32], Window),
+        met: &mut Met,
+    ) {
+        let (passed, places) = (self.passed(plan), &mut met.places);
+        for (row, &key) in (first as u32..).zip(keys) {
+            // The latest first, as a row is put into its windows.
+            let from = met.late.len();
+            for window in panes.windows(pane) {
+                if window.max_timestamp() > passed {
+                    break;
+                }
+                if !self.is_gone(plan, window) {
+                    let number = |pane| places.number(key, pane);
+                    let due = Due::new((row, key), window, &mut met.parts, panes, number);
+                    met.late.push(due);
+                }
+            }
+            met.late[from..].reverse();
+        }
+    }
+
+    /// Folds rows that no result follows: all panes that they are in, in one call.
+    fn fold_at_once(
+        &mut self,
+        cx: &mut Box<Context>,
+        panes: Panes,
+        rows: Rows<'_>,
+        plan: &mut Plan<'_>,
+        (met, places): (&Met, &[u32]),
+    ) -> Result<(), Failure> {
+        if places.is_empty() {
+            return Ok(());
+        }
+        let which = Which::Some(places);
+        let mut kept = OptionalColumn::new();
+        cx.state
+            .value_get(WindowStates::CONTENT, which, &mut kept)?;
+        let placed = &met.placed;
+        let all = (placed, 0..placed.len());
+        let accumulators = (&kept, &placed.numbers[..]);
+        let folded = accumulate(cx, &mut *self.function, accumulators, rows, all)?;
+        let there = kept.present().iter().enumerate();
+        for (at, _) in there.filter(|(_, there)| **there == 0) {
+            self.await_windows(plan, panes, met.places.get(at))?;
+        }
+        let folded = OptionalColumn::from_parts(vec![1; folded.len()], folded);
+        let folded = folded.map_err(|error| broken(&error.to_string()))?;
+        cx.state.value_put(WindowStates::CONTENT, which, &folded)?;
+        Ok(())
+    }
+
+    /// How far the windows of a pane are.
+    fn state_of(&self, plan: &Plan<'_>, panes: Panes, pane: Window) -> State {
         let first = panes.windows(pane).next();
         let passed = self.passed(plan);
         let is_over = |window: Window| window.max_timestamp() <= passed;
-        let state = if self.is_gone(plan, panes.last_window(pane)) {
+        if self.is_gone(plan, panes.last_window(pane)) {
             State::Gone
         } else if first.is_some_and(is_over) {
             State::Late
         } else {
             State::Open
-        };
-        Met { pane, state }
+        }
     }
 
     /// Timers are due: windows give their results, and panes that are in no later one go.
@@ -253,12 +319,19 @@ impl WindowOperator {
 
     /// The timer of a pane that holds its first row: that of the next window of it that ends, or
     /// else the time at which it goes.
-    fn await_windows(&self, plan: &mut Plan<'_>, panes: Panes, key: u32, pane: Window) {
+    fn await_windows(
+        &self,
+        plan: &mut Plan<'_>,
+        panes: Panes,
+        of: Option<(u32, Window)>,
+    ) -> Result<(), Failure> {
+        let (key, pane) = of.ok_or_else(|| broken("a pane that the call has not met"))?;
         let passed = self.passed(plan);
         let mut ends = panes.windows(pane).map(Window::max_timestamp);
         let next = ends.find(|end| *end > passed);
         let cleared = self.options.rules.lateness.cleanup(panes.last_window(pane));
         plan.await_time(self.kind(), key, next.unwrap_or(cleared));
+        Ok(())
     }
 }
 
@@ -296,6 +369,42 @@ impl Due {
     }
 }
 
+impl Met {
+    /// Nothing yet.
+    fn new(keyed: &KeyedView<'_>) -> Self {
+        Self {
+            places: Places::new(keyed.keys.len()),
+            placed: Placed::new(keyed.key_of_row.len()),
+            late: Vec::new(),
+            parts: Vec::new(),
+        }
+    }
+}
+
+/// Has the function add a part of the rows that are in panes to accumulators.
+fn accumulate(
+    cx: &mut Box<Context>,
+    function: &mut dyn WindowFunction,
+    (accumulators, of_row): (&OptionalColumn, &[u32]),
+    rows: Rows<'_>,
+    (placed, part): (&Placed, Range<usize>),
+) -> Result<Column, Failure> {
+    let folded = match placed.are_all(rows.len()) && part.len() == rows.len() {
+        true => function.accumulate(cx, accumulators, of_row, rows.values)?,
+        false => {
+            let row_of = |at: usize| placed.row(part.start + at);
+            let some = (0..part.len()).filter_map(row_of);
+            let some: Column = some.map(|row| rows.values.get(row as usize)).collect();
+            let folded = function.accumulate(cx, accumulators, of_row, some.view());
+            folded.map_err(|failure| refused(failure, row_of))?
+        }
+    };
+    match folded.len() == accumulators.len() {
+        true => Ok(folded),
+        false => Err(broken("another number of accumulators than panes")),
+    }
+}
+
 impl Asked {
     /// Nothing yet, of these timers.
     fn new(keyed: KeyedView<'_>, of_two_windows: bool) -> Self {
@@ -318,11 +427,7 @@ impl Asked {
                 return number;
             }
         }
-        let namespace = pane.encode();
-        self.names.push_with(|out| {
-            out.extend_from_slice(bytes);
-            out.extend_from_slice(&namespace);
-        });
+        push_name(&mut self.names, bytes, pane);
         self.of.push(key);
         next
     }
@@ -358,19 +463,19 @@ impl Held {
         })
     }
 
-    /// Adds rows `(row, slot)` to their panes.
+    /// Adds rows to their panes.
     fn fold(
         &mut self,
         cx: &mut Box<Context>,
         function: &mut dyn WindowFunction,
         rows: Rows<'_>,
-        placed: &[(u32, u32)],
+        (placed, part): (&Placed, Range<usize>),
     ) -> Result<(), Failure> {
         let mut number = vec![u32::MAX; self.places.len()];
         let (mut which, mut accumulators) = (Vec::new(), OptionalColumn::new());
-        let mut of_row = Vec::with_capacity(placed.len());
-        for &(_, slot) in placed {
-            let at = slot as usize;
+        let mut of_row = Vec::with_capacity(part.len());
+        for &pane in placed.numbers.get(part.clone()).unwrap_or_default() {
+            let at = pane as usize;
             if number[at] == u32::MAX {
                 number[at] = which.len() as u32;
                 which.push(at);
@@ -378,19 +483,7 @@ impl Held {
             }
             of_row.push(number[at]);
         }
-        let folded = match placed.len() == rows.len() {
-            true => function.accumulate(cx, &accumulators, &of_row, rows.values)?,
-            false => {
-                let some = placed.iter().map(|&(row, _)| rows.values.get(row as usize));
-                let some: Column = some.collect();
-                let folded = function.accumulate(cx, &accumulators, &of_row, some.view());
-                let row_of = |at: usize| placed.get(at).map(|&(row, _)| row);
-                folded.map_err(|failure| refused(failure, row_of))?
-            }
-        };
-        if folded.len() != which.len() {
-            return Err(broken("another number of accumulators than panes"));
-        }
+        let folded = accumulate(cx, function, (&accumulators, &of_row), rows, (placed, part))?;
         let base = self.arena.len() as u32;
         self.arena.extend_from(folded.view());
         for (at, row) in which.into_iter().zip(base..) {
