@@ -2,7 +2,7 @@
 //! Times are those of the processor, so that it matters little what else the machine does.
 //!
 //! ```text
-//! cargo run --release -p weir-operators --example windows
+//! cargo run --release -p weir-operators --example windows [sessions]
 //! ```
 
 #![expect(
@@ -100,8 +100,9 @@ fn main() {
             Assigner::Session { gap: 1_000 },
         ),
     ];
-    for case in cases {
-        let best = (0..ROUNDS).map(|_| measure(&case)).fold(f64::MAX, f64::min);
+    let only = std::env::args().nth(1).unwrap_or_default();
+    for case in cases.iter().filter(|case| case.name.contains(&only)) {
+        let best = (0..ROUNDS).map(|_| measure(case)).fold(f64::MAX, f64::min);
         let keys = match case.keys {
             Keys::Of(keys) => format!("{keys} keys"),
             Keys::New(_) => String::new(),
