@@ -46,7 +46,7 @@ struct Case {
 enum Keys {
     /// Any of so many.
     Of(u64),
-    /// Half the rows have the newest one, and the others one of the last hundred; so many are new in
+    /// Half the rows have the newest one, the others one of the last hundred; so many are new in
     /// each millisecond.
     New(u64),
 }

@@ -62,6 +62,8 @@ pub(super) struct Call {
     keys: u32,
     /// How often a window has given its result.
     pub(super) fired: u32,
+    /// While nothing but rows came, each to one window: the window of each. They are no steps then.
+    of_row: Option<Vec<u32>>,
 }
 
 /// No window.
@@ -183,12 +185,53 @@ impl Call {
         found.ok_or_else(|| super::broken("a window that the call has not met"))
     }
 
+    /// So many rows come, and it may be that each is in one window, and nothing else is done.
+    pub(super) fn expect(&mut self, rows: usize) {
+        self.of_row = Some(Vec::with_capacity(rows));
+    }
+
+    /// That is all of these rows: if it was so, the windows that they are in. Else all is in the
+    /// steps of windows.
+    pub(super) fn plain(&mut self, rows: usize) -> Result<Option<Vec<u32>>, Failure> {
+        if self.of_row.as_ref().is_some_and(|of| of.len() == rows) {
+            return Ok(self.of_row.take());
+        }
+        self.lay_out()?;
+        Ok(None)
+    }
+
+    /// A row is added to a window.
+    #[inline]
+    pub(super) fn add_row(&mut self, row: u32, slot: u32) -> Result<(), Failure> {
+        match &mut self.of_row {
+            Some(of_row) if of_row.len() == row as usize => {
+                of_row.push(slot);
+                Ok(())
+            }
+            _ => self.push(slot, Step::Add(row)),
+        }
+    }
+
+    /// Something is done with a window.
+    pub(super) fn push(&mut self, slot: u32, step: Step) -> Result<(), Failure> {
+        self.lay_out()?;
+        self.at(slot)?.steps.push(step);
+        Ok(())
+    }
+
+    /// Makes the rows so far steps of their windows.
+    fn lay_out(&mut self) -> Result<(), Failure> {
+        for (row, slot) in (0..).zip(self.of_row.take().unwrap_or_default()) {
+            self.at(slot)?.steps.push(Step::Add(row));
+        }
+        Ok(())
+    }
+
     /// Another window gives its result.
     pub(super) fn fire(&mut self, slot: u32) -> Result<(), Failure> {
         let number = self.fired;
         self.fired += 1;
-        self.at(slot)?.steps.push(Step::Fire(number));
-        Ok(())
+        self.push(slot, Step::Fire(number))
     }
 }
 

@@ -40,7 +40,6 @@ impl WindowOperator {
         }
         plan.call.add_keys(cx)?;
         self.load_triggers(cx, &mut plan)?;
-        plan.is_plain = false;
         for (at, timer, slot) in due {
             self.timer_is_due(&mut plan, (kind, at), slot, timer)?;
         }
@@ -161,12 +160,11 @@ impl WindowOperator {
                 true => rules.lateness.cleanup(window) == EventTime(at),
                 false => is_end,
             };
-        let one = plan.call.at(slot)?;
         if verdict.purge || is_over {
-            one.steps.push(Step::Purge);
+            plan.call.push(slot, Step::Purge)?;
         }
         if is_over {
-            one.trigger = Default::default();
+            plan.call.at(slot)?.trigger = Default::default();
             if self.states.merges
                 && let Some(sessions) = plan.sessions.get_mut(key as usize)
             {

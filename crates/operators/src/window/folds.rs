@@ -22,14 +22,18 @@ struct Folds<'a> {
     results: Results,
 }
 
-/// Does what was planned.
+/// Does what was planned; `of_row` = each row is added to that window, and nothing else.
 pub(super) fn execute(
     cx: &mut Box<Context>,
     function: &mut dyn WindowFunction,
     rows: Rows<'_>,
-    plan: &Plan<'_>,
+    (plan, of_row): (&Plan<'_>, Option<Vec<u32>>),
 ) -> Result<Results, Failure> {
     let slots = plan.call.slots();
+    if let Some(of_row) = of_row {
+        plain(cx, function, rows, (slots, of_row))?;
+        return Ok(Results::default());
+    }
     let mut folds = Folds {
         slots,
         arena: Column::new(),
@@ -39,14 +43,57 @@ pub(super) fn execute(
         results: Results::default(),
     };
     folds.load(cx)?;
-    match plan.is_plain {
-        true => folds.plain(cx, function, rows)?,
-        false => while folds.round(cx, function, rows)? {},
-    }
+    while folds.round(cx, function, rows)? {}
     folds.keep(cx)?;
     folds.results.values = folds.arena;
     folds.results.sort();
     Ok(folds.results)
+}
+
+/// Each row is in one window, and nothing else happens: rows go as they came.
+fn plain(
+    cx: &mut Box<Context>,
+    function: &mut dyn WindowFunction,
+    rows: Rows<'_>,
+    (slots, mut of_row): (&[Slot], Vec<u32>),
+) -> Result<(), Failure> {
+    let (mut numbers, mut places) = (vec![u32::MAX; slots.len()], Vec::new());
+    for of in &mut of_row {
+        let at = *of as usize;
+        if numbers[at] == u32::MAX {
+            numbers[at] = places.len() as u32;
+            places.push(slots[at].place);
+        }
+        *of = numbers[at];
+    }
+    at_once(cx, &places, |cx, kept| {
+        function.accumulate(cx, kept, &of_row, rows.values)
+    })?;
+    Ok(())
+}
+
+/// Folds rows into what is kept at some places, each of which gets some: it goes to `fold` as it
+/// was read, which is given back, and what comes of it is kept.
+pub(super) fn at_once(
+    cx: &mut Box<Context>,
+    places: &[u32],
+    fold: impl FnOnce(&mut Box<Context>, &OptionalColumn) -> Result<Column, Failure>,
+) -> Result<OptionalColumn, Failure> {
+    let mut kept = OptionalColumn::new();
+    if places.is_empty() {
+        return Ok(kept);
+    }
+    let which = Which::Some(places);
+    cx.state
+        .value_get(WindowStates::CONTENT, which, &mut kept)?;
+    let folded = fold(cx, &kept)?;
+    if folded.len() != places.len() {
+        return Err(broken("another number of accumulators than windows"));
+    }
+    let folded = OptionalColumn::from_parts(vec![1; folded.len()], folded);
+    let folded = folded.map_err(|error| broken(&error.to_string()))?;
+    cx.state.value_put(WindowStates::CONTENT, which, &folded)?;
+    Ok(kept)
 }
 
 impl Folds<'_> {
@@ -79,30 +126,6 @@ impl Folds<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Each row is in one window, and nothing else happens: rows go as they came.
-    fn plain(
-        &mut self,
-        cx: &mut Box<Context>,
-        function: &mut dyn WindowFunction,
-        rows: Rows<'_>,
-    ) -> Result<(), Failure> {
-        let (mut which, mut of_row) = (Vec::new(), vec![0; rows.len()]);
-        let with_rows = self.slots.iter().enumerate();
-        for (at, slot) in with_rows.filter(|(_, slot)| !slot.steps.is_empty()) {
-            let number = which.len() as u32;
-            which.push(at);
-            for step in &slot.steps {
-                if let Step::Add(row) = step
-                    && let Some(of_row) = of_row.get_mut(*row as usize)
-                {
-                    *of_row = number;
-                }
-            }
-        }
-        let folded = function.accumulate(cx, &self.accumulators(&which), &of_row, rows.values)?;
-        self.take(&which, folded)
     }
 
     /// Each window goes as far as it gets; gives back whether one got anywhere.

@@ -54,6 +54,9 @@ impl WindowOperator {
         rows: Rows<'a>,
     ) -> Result<Plan<'a>, Failure> {
         let mut plan = self.begin_rows(cx, rows)?;
+        if self.states.aggregates {
+            plan.call.expect(rows.len());
+        }
         let placed = self.place_rows(rows, &mut plan);
         if placed.is_empty() {
             return Ok(plan);
@@ -73,8 +76,8 @@ impl WindowOperator {
         let decided = self.function.decide_rows(cx, asked, added)?;
         let verdicts = self.take_in(&mut plan, decided, placed.len())?;
         for ((row, slot), verdict) in placed.into_iter().zip(verdicts) {
+            plan.call.add_row(row, slot)?;
             let one = plan.call.at(slot)?;
-            one.steps.push(Step::Add(row));
             if !one.is_timed {
                 one.is_timed = true;
                 let (key, window) = (one.key, one.window);
@@ -94,7 +97,6 @@ impl WindowOperator {
         keyed: KeyedView<'a>,
     ) -> Result<Plan<'a>, Failure> {
         let mut plan = Plan::new(cx, keyed, self.states.merges);
-        plan.is_plain = false;
         load_wanted(cx, &mut plan)?;
         let due = self.due(&mut plan, (kind, at));
         plan.call.add_keys(cx)?;
@@ -121,7 +123,7 @@ impl WindowOperator {
                 obey(&mut plan, due.slot, due.timer, verdict)?;
             }
             if due.is_over {
-                plan.call.at(due.slot)?.steps.push(Step::Purge);
+                plan.call.push(due.slot, Step::Purge)?;
             }
         }
         Ok(plan)
@@ -352,8 +354,7 @@ fn obey(plan: &mut Plan<'_>, slot: u32, origin: u32, verdict: Verdict) -> Result
         plan.fire(slot, origin)?;
     }
     if verdict.purge {
-        plan.is_plain = false;
-        plan.call.at(slot)?.steps.push(Step::Purge);
+        plan.call.push(slot, Step::Purge)?;
     }
     Ok(())
 }

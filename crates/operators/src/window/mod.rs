@@ -13,6 +13,7 @@ mod call;
 mod execute;
 mod fire;
 mod folds;
+mod growing;
 mod guest;
 mod lists;
 mod panes;
@@ -232,11 +233,11 @@ impl WindowOperator {
                 if !self.states.aggregates && !rows.is_empty() {
                     self.function.accept(cx, rows.values)?;
                 }
-                let plan = match self.states.asks {
+                let mut plan = match self.states.asks {
                     true => self.ask_for_rows(cx, rows)?,
                     false => self.plan(cx, rows)?,
                 };
-                let results = self.execute(cx, rows, &plan)?;
+                let results = self.execute(cx, rows, &mut plan)?;
                 (plan, results)
             }
         };
@@ -260,7 +261,7 @@ impl WindowOperator {
         let (mut plan, results) = match self.shared_panes() {
             Some(panes) => self.windows_are_due(cx, panes, at, keyed)?,
             None => {
-                let plan = match self.states.asks {
+                let mut plan = match self.states.asks {
                     true => self.ask_for_timers(cx, (kind, at), keyed)?,
                     false => self.plan_timers(cx, (kind, at), keyed)?,
                 };
@@ -269,7 +270,7 @@ impl WindowOperator {
                     timestamps: &[],
                     keyed: None,
                 };
-                let results = self.execute(cx, none, &plan)?;
+                let results = self.execute(cx, none, &mut plan)?;
                 (plan, results)
             }
         };
@@ -281,10 +282,11 @@ impl WindowOperator {
         &mut self,
         cx: &mut Box<Context>,
         rows: Rows<'_>,
-        plan: &Plan<'_>,
+        plan: &mut Plan<'_>,
     ) -> Result<Results, Failure> {
+        let of_row = plan.call.plain(rows.len())?;
         match self.states.aggregates {
-            true => folds::execute(cx, &mut *self.function, rows, plan),
+            true => folds::execute(cx, &mut *self.function, rows, (plan, of_row)),
             false => lists::execute(cx, &self.options.rules, rows, plan),
         }
     }

@@ -20,6 +20,7 @@ use super::{
     WindowOperator, WindowStates, broken,
     call::{bytes_of, push_name},
     execute::{Results, refused},
+    folds,
     places::{Placed, Places},
     plan::Plan,
 };
@@ -214,24 +215,16 @@ impl WindowOperator {
         plan: &mut Plan<'_>,
         (met, places): (&Met, &[u32]),
     ) -> Result<(), Failure> {
-        if places.is_empty() {
-            return Ok(());
-        }
-        let which = Which::Some(places);
-        let mut kept = OptionalColumn::new();
-        cx.state
-            .value_get(WindowStates::CONTENT, which, &mut kept)?;
         let placed = &met.placed;
-        let all = (placed, 0..placed.len());
-        let accumulators = (&kept, &placed.numbers[..]);
-        let folded = accumulate(cx, &mut *self.function, accumulators, rows, all)?;
+        let function = &mut *self.function;
+        let kept = folds::at_once(cx, places, |cx, kept| {
+            let all = (placed, 0..placed.len());
+            accumulate(cx, function, (kept, &placed.numbers), rows, all)
+        })?;
         let there = kept.present().iter().enumerate();
         for (at, _) in there.filter(|(_, there)| **there == 0) {
             self.await_windows(plan, panes, met.places.get(at))?;
         }
-        let folded = OptionalColumn::from_parts(vec![1; folded.len()], folded);
-        let folded = folded.map_err(|error| broken(&error.to_string()))?;
-        cx.state.value_put(WindowStates::CONTENT, which, &folded)?;
         Ok(())
     }
 

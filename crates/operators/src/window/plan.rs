@@ -25,8 +25,6 @@ pub(super) struct Plan<'a> {
     pub(super) windows: Vec<Window>,
     /// Rows that no window has taken.
     pub(super) late: Vec<u32>,
-    /// Whether each row is in one window, and nothing gives a result.
-    pub(super) is_plain: bool,
     pub(super) timers: Vec<(u32, TimerChange)>,
     /// What a trigger of the function remembers and waits for.
     pub(super) asked: AskedOf,
@@ -53,7 +51,6 @@ impl<'a> Plan<'a> {
             origins: Vec::new(),
             windows: Vec::new(),
             late: Vec::new(),
-            is_plain: true,
             timers: Vec::new(),
             asked: AskedOf::default(),
             changes: Vec::new(),
@@ -91,7 +88,6 @@ impl<'a> Plan<'a> {
 
     /// The next result of the call, of this window.
     pub(super) fn fire(&mut self, slot: u32, origin: u32) -> Result<(), Failure> {
-        self.is_plain = false;
         self.origins.push(origin);
         let window = self.call.at(slot)?.window;
         self.windows.push(window);
@@ -111,6 +107,9 @@ impl WindowOperator {
     /// What is to be done with the rows of a call.
     pub(super) fn plan<'a>(&self, cx: &mut Context, rows: Rows<'a>) -> Result<Plan<'a>, Failure> {
         let mut plan = self.begin_rows(cx, rows)?;
+        if self.states.aggregates {
+            plan.call.expect(rows.len());
+        }
         match self.options.rules.assigner.merges() {
             true => self.plan_sessions(cx, rows, &mut plan)?,
             false => self.plan_windows(cx, rows, &mut plan)?,
@@ -193,7 +192,6 @@ impl WindowOperator {
             if placed.len() == before {
                 self.leave_out(plan, row, time);
             }
-            plan.is_plain &= placed.len() == before + 1;
         }
         placed
     }
@@ -215,19 +213,28 @@ impl WindowOperator {
             plan.call.add_keys(cx)?;
             self.load_triggers(cx, plan)?;
         }
+        let mut growing = self.growing(plan);
         for (row, &key) in plan.keyed.key_of_row.iter().enumerate() {
             let time = self.time_of(plan, rows, row);
+            if let Some(slot) = growing.grow(key, time) {
+                plan.call.add_row(row as u32, slot)?;
+                continue;
+            }
+            growing.settle(plan, key)?;
             let mut is_taken = false;
             for window in self.options.rules.assigner.assign(time) {
                 if let Some(slot) = self.join(plan, key, window)? {
                     is_taken = true;
                     self.add(plan, (row as u32, event_time(rows, row)), slot)?;
+                    growing.watch(plan, key, slot)?;
                 }
             }
             if !is_taken {
-                plan.is_plain = false;
                 self.leave_out(plan, row, time);
             }
+        }
+        for key in 0..plan.sessions.len() {
+            growing.settle(plan, key as u32)?;
         }
         plan.call.add_keys(cx)?;
         Ok(())
@@ -266,8 +273,7 @@ impl WindowOperator {
         for state in &merge.contents {
             let other = plan.slot(key, (*state, *state), false);
             old.push(other);
-            plan.call.at(slot)?.steps.push(Step::Take(other));
-            plan.is_plain = false;
+            plan.call.push(slot, Step::Take(other))?;
         }
         if defers_timers {
             return Ok(Some(slot));
@@ -293,8 +299,8 @@ impl WindowOperator {
     fn add(&self, plan: &mut Plan<'_>, (row, time): (u32, i64), slot: u32) -> Result<(), Failure> {
         let rules = &self.options.rules;
         let at = (plan.watermark, plan.now);
+        plan.call.add_row(row, slot)?;
         let one = plan.call.at(slot)?;
-        one.steps.push(Step::Add(row));
         let (key, window) = (one.key, one.window);
         let changes = &mut plan.changes;
         let verdict = rules
@@ -318,8 +324,7 @@ impl WindowOperator {
             plan.fire(slot, row)?;
         }
         if verdict.purge {
-            plan.is_plain = false;
-            plan.call.at(slot)?.steps.push(Step::Purge);
+            plan.call.push(slot, Step::Purge)?;
         }
         Ok(())
     }

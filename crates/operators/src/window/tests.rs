@@ -673,6 +673,38 @@ fn a_row_that_a_function_of_all_rows_refuses_is_in_no_window() {
 
 proptest! {
     #[test]
+    fn sessions_that_grow_and_meet_in_large_calls_are_as_the_reference_has_them(
+        gap in 1_i64..8,
+        lateness in prop_oneof![3 => Just(0), 1 => 0_u64..15],
+        aggregates: bool,
+        calls in proptest::collection::vec(
+            (proptest::collection::vec((0_u8..3, -40_i64..40), 1..60), -40_i64..60),
+            1..6,
+        ),
+        limit in 1_usize..20,
+    ) {
+        let rules = Rules {
+            assigner: Assigner::Session { gap },
+            trigger: Trigger::EventTime,
+            lateness: Lateness { allowed_ms: lateness },
+            evictor: None,
+            event_time: true,
+        };
+        // Each call is about a later time, and reaches back into that of the one before.
+        let events: Vec<Event> = (0..)
+            .zip(calls)
+            .flat_map(|(at, (mut rows, watermark))| {
+                rows.iter_mut().for_each(|(_, time)| *time += at * 60);
+                [Event::Rows(rows), Event::Watermark(watermark + at * 60)]
+            })
+            .collect();
+        let compared = compare(&rules, aggregates, &events, limit);
+        prop_assert!(compared.is_ok(), "{}", compared.unwrap_err());
+    }
+}
+
+proptest! {
+    #[test]
     fn a_row_that_an_aggregate_refuses_is_in_no_window_and_those_before_it_are(
         assigner in assigner(),
         lateness in prop_oneof![Just(0), 0_u64..15],
