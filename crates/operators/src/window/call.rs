@@ -246,10 +246,14 @@ pub(super) fn push_name(names: &mut Column, key: &[u8], window: Window) {
     let namespace = window.encode();
     names.push_with(|out| {
         // Keys are often numbers: these are copied in line and not by a call.
-        match key.first_chunk::<8>() {
-            Some(number) if key.len() == 8 => out.extend_from_slice(number),
-            _ => out.extend_from_slice(key),
+        if let Ok(number) = <[u8; 8]>::try_from(key) {
+            let mut name = [0; 8 + Window::ENCODED];
+            name[..8].copy_from_slice(&number);
+            name[8..].copy_from_slice(&namespace);
+            out.extend_from_slice(&name);
+        } else {
+            out.extend_from_slice(key);
+            out.extend_from_slice(&namespace);
         }
-        out.extend_from_slice(&namespace);
     });
 }
