@@ -193,24 +193,16 @@ impl MaxParallelism {
     }
 
     /// The key group of a key with this [`hash64`].
-    #[inline]
     #[must_use]
     pub fn key_group_of(self, hash: u64) -> KeyGroup {
         self.key_group_of_code(hash32_of(hash))
     }
 
     /// The key group of a 32-bit key hash.
-    #[inline]
     #[must_use]
     pub fn key_group_of_code(self, code: i32) -> KeyGroup {
-        let code = murmur(code).cast_unsigned();
-        // Most are powers of two, and a division takes as long as all else here.
-        let group = match self.0.is_power_of_two() {
-            true => code & (self.0 - 1),
-            false => code % self.0,
-        };
         // The maximum is at most 2^15, so the remainder fits 16 bits.
-        KeyGroup(group as u16)
+        KeyGroup((murmur(code).cast_unsigned() % self.0) as u16)
     }
 
     /// The subtask that a key group belongs to: `group * parallelism / max`.
