@@ -32,6 +32,8 @@ use crate::row::{Decode, Encode, EncodeAs};
 pub struct Binary<T>(pub T);
 
 impl<T: StateCodec> Decode for Binary<T> {
+    const CHEAP: bool = T::WIDTH.is_some();
+
     type View<'a> = T;
 
     #[inline]

@@ -279,21 +279,27 @@ impl<O: Operator> Driver<O> {
         })
     }
 
-    /// Lets the operator name map entries, and keeps what it decoded for that. A row that fails
-    /// here fails again in its turn.
+    /// Lets the operator name map entries, and keeps what it decoded for that, unless it is as soon
+    /// decoded again. A row that fails here fails again in its turn.
     fn look_ahead<'b>(&mut self, input: u32, batch: BatchRef<'b>) -> Result<Vec<Decoded<'b, O>>> {
-        let mut decoded = Vec::with_capacity(batch.values.ends.len());
-        for index in 0..batch.values.ends.len() {
-            let bytes = column::row(batch.values, index)?;
+        let kept = match O::In::CHEAP {
+            true => 0,
+            false => batch.values.ends.len(),
+        };
+        let mut decoded = Vec::with_capacity(kept);
+        for (index, bytes) in column::rows(batch.values).enumerate() {
             self.call.look_at_row(key_of(batch, index)?);
-            decoded.push(O::In::decode_row(input, bytes).ok().map(|value| {
+            let value = O::In::decode_row(input, bytes?).ok().map(|value| {
                 let row = Row {
                     value,
                     timestamp: batch.timestamps.get(index).copied(),
                     input,
                 };
                 self.operator.prefetch(row).value
-            }));
+            });
+            if !O::In::CHEAP {
+                decoded.push(value);
+            }
         }
         Ok(decoded)
     }

@@ -15,6 +15,10 @@ pub trait Inputs: 'static {
     /// How many inputs the type is for; `None` for any number.
     const COUNT: Option<u32>;
 
+    /// Whether reading a row twice costs less than keeping what was read.
+    #[doc(hidden)]
+    const CHEAP: bool = false;
+
     /// What the author works with; it may borrow from the row.
     type View<'a>;
 
@@ -27,9 +31,11 @@ pub trait Inputs: 'static {
 
 impl<T: Decode> Inputs for T {
     const COUNT: Option<u32> = None;
+    const CHEAP: bool = T::CHEAP;
 
     type View<'a> = T::View<'a>;
 
+    #[inline]
     fn decode_row(_input: u32, bytes: &[u8]) -> Result<T::View<'_>> {
         T::decode(bytes)
     }
@@ -46,6 +52,7 @@ pub enum Either<A, B> {
 
 impl<A: Decode, B: Decode> Inputs for Two<A, B> {
     const COUNT: Option<u32> = Some(2);
+    const CHEAP: bool = A::CHEAP && B::CHEAP;
 
     type View<'a> = Either<A::View<'a>, B::View<'a>>;
 

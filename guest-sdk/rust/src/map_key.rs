@@ -18,23 +18,88 @@ pub trait MapKey: Sized + 'static {
     /// # Errors
     /// If `bytes` are not in this format.
     fn decode(bytes: &[u8]) -> Result<Self>;
+
+    /// The key's bytes, if the compiler knows that they are few: they need not be written then to
+    /// be looked for.
+    #[doc(hidden)]
+    #[inline]
+    fn short(&self) -> Option<ShortKey> {
+        None
+    }
 }
 
 /// What can be looked up in a map with keys `K`: a `K`, a `&K`, and for text a `&str`.
 pub trait AsMapKey<K> {
     /// Appends the bytes that `K` has.
     fn encode_key(&self, out: &mut Vec<u8>);
+
+    /// As [`MapKey::short`].
+    #[doc(hidden)]
+    #[inline]
+    fn short_key(&self) -> Option<ShortKey> {
+        None
+    }
+}
+
+/// A map key of no more bytes than a word has, the rest zero.
+#[derive(Clone, Copy)]
+pub struct ShortKey {
+    pub(crate) bytes: [u8; ShortKey::MOST],
+    pub(crate) length: usize,
+}
+
+impl ShortKey {
+    pub(crate) const MOST: usize = 8;
+
+    #[inline]
+    fn of_array<const LENGTH: usize>(key: [u8; LENGTH]) -> Option<Self> {
+        let mut bytes = [0; Self::MOST];
+        bytes.get_mut(..LENGTH)?.copy_from_slice(&key);
+        let length = LENGTH;
+        Some(Self { bytes, length })
+    }
+
+    /// A key that is written already, if it is short.
+    pub(crate) fn of(key: &[u8]) -> Option<Self> {
+        let length = key.len();
+        let mut bytes = [0; Self::MOST];
+        // By a loop: a copy of so few would cost a call.
+        let places = bytes.get_mut(..length)?;
+        places
+            .iter_mut()
+            .zip(key)
+            .for_each(|(to, from)| *to = *from);
+        Some(Self { bytes, length })
+    }
+
+    /// Appends the bytes.
+    #[inline]
+    pub(crate) fn append(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.bytes.get(..self.length).unwrap_or_default());
+    }
 }
 
 impl<K: MapKey> AsMapKey<K> for K {
+    #[inline]
     fn encode_key(&self, out: &mut Vec<u8>) {
         self.encode(out);
+    }
+
+    #[inline]
+    fn short_key(&self) -> Option<ShortKey> {
+        self.short()
     }
 }
 
 impl<K: MapKey> AsMapKey<K> for &K {
+    #[inline]
     fn encode_key(&self, out: &mut Vec<u8>) {
         (*self).encode(out);
+    }
+
+    #[inline]
+    fn short_key(&self) -> Option<ShortKey> {
+        (*self).short()
     }
 }
 
@@ -105,6 +170,11 @@ macro_rules! ordered {
                 let array = bytes.try_into().context($format)?;
                 Ok(<$type>::from_be_bytes(array) ^ $flip)
             }
+
+            #[inline]
+            fn short(&self) -> Option<ShortKey> {
+                ShortKey::of_array((self ^ $flip).to_be_bytes())
+            }
         }
     )+};
 }
@@ -143,6 +213,24 @@ mod tests {
         let owned = "JFK".to_owned();
         assert_eq!(bytes::<String>("JFK"), b"JFK");
         assert_eq!(bytes::<String>(&owned), bytes::<String>(owned));
+    }
+
+    #[test]
+    fn a_short_key_has_the_bytes_that_are_written() {
+        fn check<K: MapKey>(key: K) {
+            let mut short = Vec::new();
+            key.short_key().unwrap().append(&mut short);
+            assert_eq!(short, bytes(&key));
+            let of = ShortKey::of(&short).unwrap();
+            let told = key.short().unwrap();
+            assert_eq!((of.bytes, of.length), (told.bytes, told.length));
+        }
+        [0, 7, u64::MAX].map(check::<u64>);
+        [0, -7, i64::MIN].map(check::<i64>);
+        [0, 7, u32::MAX].map(check::<u32>);
+        [0, -7, i32::MIN].map(check::<i32>);
+        assert!(ShortKey::of(b"123456789").is_none());
+        assert_eq!(ShortKey::of(b"12345678").unwrap().bytes, *b"12345678");
     }
 
     #[test]

@@ -34,6 +34,10 @@ use crate::inputs::Inputs;
 /// # assert_eq!(Reading::decode(b"7 21.5").unwrap().sensor, 7);
 /// ```
 pub trait Decode: 'static {
+    /// Whether reading a row twice costs less than keeping what was read.
+    #[doc(hidden)]
+    const CHEAP: bool = false;
+
     /// What the author works with; it may borrow from the row.
     type View<'a>;
 
@@ -102,6 +106,8 @@ impl Decode for String {
 }
 
 impl Decode for Vec<u8> {
+    const CHEAP: bool = true;
+
     type View<'a> = &'a [u8];
 
     fn decode(bytes: &[u8]) -> Result<&[u8]> {

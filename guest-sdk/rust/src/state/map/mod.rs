@@ -50,8 +50,9 @@ pub struct Map<K, V> {
     binding: Option<Binding>,
     call: u64,
     table: Table<V>,
-    /// Entries that `prefetch` named and that have not been asked for.
-    named: Vec<usize>,
+    /// How many entries there were when the host was last asked: of those behind them, the ones
+    /// that are `Stored` were named by `prefetch`.
+    asked: usize,
     /// Per distinct key of the call, whether its map is cleared before anything is put.
     cleared: Vec<bool>,
     row: u64,
@@ -72,7 +73,7 @@ impl<K, V> Default for Map<K, V> {
             binding: None,
             call: 0,
             table: Table::default(),
-            named: Vec::new(),
+            asked: 0,
             cleared: Vec::new(),
             row: 0,
             journal: Vec::new(),
@@ -86,12 +87,13 @@ impl<K: MapKey, V: StateCodec> Map<K, V> {
     ///
     /// # Errors
     /// Fatal if what the host holds cannot be decoded.
+    #[inline]
     pub fn get(&mut self, map_key: impl AsMapKey<K>) -> Result<Option<&V>> {
         let entry = self.find(map_key)?;
-        if self.table.entries[entry].content.status == Status::Stored {
+        if self.table.contents[entry].status == Status::Stored {
             self.read(entry)?;
         }
-        Ok(self.table.entries[entry].content.value.as_ref())
+        Ok(self.table.contents[entry].value.as_ref())
     }
 
     /// Whether there is a value under `map_key`.
@@ -149,7 +151,7 @@ impl<K: MapKey, V: StateCodec> Map<K, V> {
         let key = self.enter()?;
         let mut written = Vec::new();
         for entry in self.table.of_key(key) {
-            let content = &self.table.entries[entry].content;
+            let content = &self.table.contents[entry];
             if content.status == Status::Dirty {
                 let value = content.value.as_ref();
                 let value = value.map(|value| {
@@ -175,7 +177,7 @@ impl<K: MapKey, V: StateCodec> Map<K, V> {
     /// As [`get`](Self::get).
     pub fn is_empty(&mut self) -> Result<bool> {
         let key = self.enter()?;
-        let is_there = |entry: usize| self.table.entries[entry].content.value.is_some();
+        let is_there = |entry: usize| self.table.contents[entry].value.is_some();
         if self.table.of_key(key).any(is_there) {
             return Ok(false);
         }
@@ -192,14 +194,11 @@ impl<K: MapKey, V: StateCodec> Map<K, V> {
         let binding = self.binding.as_ref().ok_or_else(undeclared)?;
         let key = binding.key_to_name()?;
         self.begin();
-        let met = self.table.entries.len();
-        let entry = self.table.find(key, |out| map_key.encode_key(out))?;
-        if entry == met {
-            self.named.push(entry);
-        }
+        self.table.find(key, &map_key)?;
         Ok(())
     }
 
+    #[inline]
     fn enter(&mut self) -> Result<u32> {
         let binding = self.binding.as_ref().ok_or_else(undeclared)?;
         let key = binding.key()?;
@@ -208,25 +207,37 @@ impl<K: MapKey, V: StateCodec> Map<K, V> {
     }
 
     /// Drops what belongs to an earlier call.
+    #[inline]
     fn begin(&mut self) {
         let Some(binding) = &self.binding else {
             return;
         };
         if self.call != binding.call.number() {
-            self.call = binding.call.number();
-            self.table.begin(binding.call.keys());
-            self.named.clear();
-            self.cleared.clear();
-            self.cleared.resize(binding.call.keys() as usize, false);
+            self.begin_call();
         }
     }
 
+    /// Once a call; kept apart, so that what is left for each row is small.
+    #[cold]
+    fn begin_call(&mut self) {
+        let Some(binding) = &self.binding else {
+            return;
+        };
+        self.call = binding.call.number();
+        self.table.begin(binding.call.keys());
+        self.asked = 0;
+        self.cleared.clear();
+        self.cleared.resize(binding.call.keys() as usize, false);
+    }
+
+    #[inline]
     fn find(&mut self, map_key: impl AsMapKey<K>) -> Result<usize> {
         let key = self.enter()?;
-        self.table.find(key, |out| map_key.encode_key(out))
+        self.table.find(key, &map_key)
     }
 
     /// Learns an entry, and with it all entries that were named.
+    #[cold]
     fn read(&mut self, entry: usize) -> Result<()> {
         if self.cleared[self.table.key(entry) as usize] {
             // In the journal, because the row that cleared the map may fail.
@@ -239,40 +250,48 @@ impl<K: MapKey, V: StateCodec> Map<K, V> {
             );
             return Ok(());
         }
-        let mut asked = mem::take(&mut self.named);
+        let asked = mem::replace(&mut self.asked, self.table.len());
         // Of a map that is cleared nothing may come back, though the host still has it.
-        asked.retain(|index| {
-            self.table.entries[*index].content.status == Status::Stored
+        let is_wanted = |index: &usize| {
+            self.table.contents[*index].status == Status::Stored
                 && !self.cleared[self.table.key(*index) as usize]
-        });
-        if !asked.contains(&entry) {
-            asked.push(entry);
+        };
+        if asked == 0 && (0..self.table.len()).all(|index| is_wanted(&index)) {
+            let binding = self.binding.as_ref().ok_or_else(undeclared)?;
+            let (keys, map_keys) = self.table.columns();
+            let values = binding.call.host.map_get(binding.index, keys, map_keys);
+            return self.learn(&values, 0..self.table.len(), entry);
         }
-        let values = self.ask(&asked)?;
+        let again = (entry < asked).then_some(entry);
+        let named = (asked..self.table.len()).filter(is_wanted);
+        let wanted: Vec<usize> = named.chain(again).collect();
+        let values = self.ask(&wanted)?;
+        self.learn(&values, wanted.into_iter(), entry)
+    }
+
+    /// Takes in what the host said of some entries, of which one is wanted now.
+    fn learn(
+        &mut self,
+        values: &OptionalColumn,
+        asked: impl Iterator<Item = usize>,
+        wanted: usize,
+    ) -> Result<()> {
         let binding = self.binding.as_ref().ok_or_else(undeclared)?;
-        for (row, index) in asked.iter().enumerate() {
-            let value = column::optional(&values, row)?.map(V::decode).transpose();
+        for (row, entry) in asked.enumerate() {
+            let value = column::optional(values, row)?.map(V::decode).transpose();
             let status = Status::Clean;
             match value {
-                Ok(value) => self.table.entries[*index].content = Content { status, value },
-                Err(error) if *index == entry => return Err(binding.corrupt(error)),
+                Ok(value) => self.table.contents[entry] = Content { status, value },
+                Err(error) if entry == wanted => return Err(binding.corrupt(error)),
                 // It is an error only for who looks at it.
                 Err(_) => {}
             }
         }
-        asked.clear();
-        self.named = asked;
         Ok(())
     }
 
     fn ask(&self, entries: &[usize]) -> Result<OptionalColumn> {
         let binding = self.binding.as_ref().ok_or_else(undeclared)?;
-        let is_all = entries.len() == self.table.entries.len()
-            && entries.iter().enumerate().all(|(at, entry)| at == *entry);
-        if is_all {
-            let (keys, map_keys) = self.table.columns();
-            return Ok(binding.call.host.map_get(binding.index, keys, map_keys));
-        }
         let mut keys = Vec::with_capacity(entries.len());
         let mut map_keys = column::with_room(entries.len(), 0);
         for index in entries {
@@ -295,7 +314,7 @@ impl<K: MapKey, V: StateCodec> Map<K, V> {
     }
 
     fn replace(&mut self, entry: usize, content: Content<V>) {
-        let before = mem::replace(&mut self.table.entries[entry].content, content);
+        let before = mem::replace(&mut self.table.contents[entry], content);
         self.remember(Undo::Entry(entry, before));
     }
 
@@ -337,7 +356,7 @@ impl<K: MapKey, V: StateCodec> Handle for Map<K, V> {
         }
         while let Some(undo) = self.journal.pop() {
             match undo {
-                Undo::Entry(entry, before) => self.table.entries[entry].content = before,
+                Undo::Entry(entry, before) => self.table.contents[entry] = before,
                 Undo::Clear(key, before) => self.cleared[key as usize] = before,
             }
         }
@@ -360,15 +379,15 @@ impl<K: MapKey, V: StateCodec> Handle for Map<K, V> {
         if !cleared.is_empty() {
             host.map_clear(binding.index, &cleared);
         }
-        let entries = self.table.entries.iter().enumerate();
-        let dirty = entries.filter(|(_, entry)| entry.content.status == Status::Dirty);
+        let entries = self.table.contents.iter().enumerate();
+        let dirty = entries.filter(|(_, content)| content.status == Status::Dirty);
         let mut keys = Vec::new();
         let mut map_keys = column::with_room(0, 0);
         let mut values = column::optional_with_room(0);
-        for (index, entry) in dirty {
+        for (index, content) in dirty {
             keys.push(self.table.key(index));
             column::push(&mut map_keys, self.table.map_key(index))?;
-            column::push_optional(&mut values, entry.content.value.as_ref(), V::encode)?;
+            column::push_optional(&mut values, content.value.as_ref(), V::encode)?;
         }
         if !keys.is_empty() {
             host.map_put(binding.index, &keys, &map_keys, &values);

@@ -1,8 +1,11 @@
-//! The entries of a map state that a call has met: dense, found by key index and map key, and
-//! chained by key index.
+//! The entries of a map state that a call has met: dense, chained by key index, and found along
+//! the chain of their key, or by key index and map key once such a chain is long.
 //!
 //! The keys and map keys of all entries are columns, as the host is asked for them. They and the
 //! table are reused between calls, so that meeting an entry allocates nothing once they have grown.
+//!
+//! INVARIANT: an entry is added only after all that its key has were looked at, and from the moment
+//! that a chain has `CHAIN_MOST` entries, all entries are in `buckets`.
 
 use std::hash::Hasher;
 use std::mem;
@@ -10,14 +13,8 @@ use std::mem;
 use crate::bindings::weir::operator::data::BytesColumn;
 use crate::column;
 use crate::error::Result;
+use crate::map_key::{AsMapKey, ShortKey};
 use crate::state::hash::Words;
-
-/// One entry: what is known of its value.
-pub(super) struct Entry<V> {
-    pub(super) content: Content<V>,
-    /// The entry of the same key that was met before this one, plus one; or 0.
-    before: u32,
-}
 
 /// What is known of an entry.
 pub(super) struct Content<V> {
@@ -37,24 +34,45 @@ pub(super) enum Status {
 }
 
 pub(super) struct Table<V> {
-    pub(super) entries: Vec<Entry<V>>,
+    /// What is known of each entry.
+    pub(super) contents: Vec<Content<V>>,
+    /// By what each entry is found.
+    links: Vec<Link>,
     /// Whose each entry is.
     keys: Vec<u32>,
     map_keys: BytesColumn,
     /// The last entry met of each distinct key of the call, plus one; or 0.
     last: Vec<u32>,
-    /// Index of an entry plus one, or 0; a power of two long, at most half full.
+    /// Index of an entry plus one, or 0; a power of two long, at most half full. Empty while all
+    /// chains are short: few entries of a key in a call, as most have, need no hash.
     buckets: Vec<u32>,
     /// The entry behind the one that was found last: rows look up what they named, in order.
     next: usize,
 }
 
+struct Link {
+    map_key: Sought,
+    /// The entry of the same key that was met before this one, plus one; or 0.
+    before: u32,
+}
+
+/// A map key as it is compared. If it is long, that says only that two are different.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Sought {
+    /// The bytes, if they are no more than a word has, and else their hash.
+    word: u64,
+    length: u32,
+}
+
 const BUCKETS_MIN: usize = 64;
+/// So many entries of a key are gone through.
+const CHAIN_MOST: usize = 8;
 
 impl<V> Default for Table<V> {
     fn default() -> Self {
         Self {
-            entries: Vec::new(),
+            contents: Vec::new(),
+            links: Vec::new(),
             keys: Vec::new(),
             map_keys: column::with_room(0, 0),
             last: Vec::new(),
@@ -67,32 +85,29 @@ impl<V> Default for Table<V> {
 impl<V> Table<V> {
     /// Forgets all entries; from here on there are so many distinct keys.
     pub(super) fn begin(&mut self, keys: u32) {
-        self.entries.clear();
+        self.contents.clear();
+        self.links.clear();
         self.keys.clear();
         self.map_keys.bytes.clear();
         self.map_keys.ends.clear();
         self.last.clear();
         self.last.resize(keys as usize, 0);
-        self.buckets.fill(0);
+        self.buckets.clear();
         self.next = 0;
     }
 
-    /// The entry with the map key that `write` appends; a new one is `Stored`.
+    /// The entry with that map key; a new one is `Stored`.
     ///
     /// # Errors
     /// If the map keys of a call are too much for a column.
     #[inline]
-    pub(super) fn find(&mut self, key: u32, write: impl FnOnce(&mut Vec<u8>)) -> Result<usize> {
-        let start = self.map_keys.bytes.len();
-        write(&mut self.map_keys.bytes);
-        let found = if self.is(self.next, key, start) {
-            self.map_keys.bytes.truncate(start);
-            self.next
-        } else {
-            self.find_appended(key, start)?
+    pub(super) fn find<K>(&mut self, key: u32, map_key: &impl AsMapKey<K>) -> Result<usize> {
+        let found = match map_key.short_key() {
+            Some(short) => self.find_short(key, short)?,
+            None => self.find_written(key, |out| map_key.encode_key(out))?,
         };
         // The rows begin anew behind the last one.
-        self.next = if found + 1 == self.entries.len() {
+        self.next = if found + 1 == self.links.len() {
             0
         } else {
             found + 1
@@ -100,46 +115,129 @@ impl<V> Table<V> {
         Ok(found)
     }
 
-    /// The entry with the map key that begins at `start`, behind all others, which is taken away
-    /// again if there is one.
-    fn find_appended(&mut self, key: u32, start: usize) -> Result<usize> {
-        if self.buckets.len() <= self.entries.len() * 2 {
-            self.grow();
+    /// As `find`, of a map key that has to be written only if it is new.
+    #[inline]
+    fn find_short(&mut self, key: u32, map_key: ShortKey) -> Result<usize> {
+        let start = self.map_keys.bytes.len();
+        let sought = Sought::of_short(map_key);
+        match self.look(key, sought, start) {
+            Some(found) => Ok(found),
+            None => {
+                map_key.append(&mut self.map_keys.bytes);
+                self.add(key, sought)
+            }
         }
-        let mask = self.buckets.len() - 1;
-        let mut bucket = hash(key, &self.map_keys.bytes[start..]) as usize & mask;
-        while let Some(found) = (self.buckets[bucket] as usize).checked_sub(1) {
-            if self.is(found, key, start) {
+    }
+
+    /// As `find`, of a map key that has to be written to be seen: behind all others, from where it
+    /// is taken away again if it is not new.
+    fn find_written(&mut self, key: u32, write: impl FnOnce(&mut Vec<u8>)) -> Result<usize> {
+        let start = self.map_keys.bytes.len();
+        write(&mut self.map_keys.bytes);
+        let sought = Sought::of(&self.map_keys.bytes[start..]);
+        match self.look(key, sought, start) {
+            Some(found) => {
                 self.map_keys.bytes.truncate(start);
-                return Ok(found);
+                Ok(found)
+            }
+            None => self.add(key, sought),
+        }
+    }
+
+    /// The entry with a map key, which begins at `start` if it is a long one.
+    #[inline]
+    fn look(&mut self, key: u32, sought: Sought, start: usize) -> Option<usize> {
+        if self.keys.get(self.next) == Some(&key) && self.is(self.next, sought, start) {
+            return Some(self.next);
+        }
+        if !self.buckets.is_empty() {
+            return self.look_in_buckets(key, sought, start);
+        }
+        let mut entry = self.last[key as usize];
+        let mut length = 0;
+        while let Some(found) = (entry as usize).checked_sub(1) {
+            if self.is(found, sought, start) {
+                return Some(found);
+            }
+            entry = self.links[found].before;
+            length += 1;
+        }
+        if length >= CHAIN_MOST {
+            self.fill_buckets();
+        }
+        None
+    }
+
+    fn look_in_buckets(&self, key: u32, sought: Sought, start: usize) -> Option<usize> {
+        let mask = self.buckets.len() - 1;
+        let mut bucket = sought.hash(key) as usize & mask;
+        while let Some(found) = (self.buckets[bucket] as usize).checked_sub(1) {
+            if self.keys[found] == key && self.is(found, sought, start) {
+                return Some(found);
             }
             bucket = (bucket + 1) & mask;
         }
-        column::end_row(&mut self.map_keys)?;
-        let content = Content {
-            status: Status::Stored,
-            value: None,
-        };
-        let index = self.entries.len() as u32;
-        let before = mem::replace(&mut self.last[key as usize], index + 1);
-        self.entries.push(Entry { content, before });
-        self.keys.push(key);
-        self.buckets[bucket] = index + 1;
-        Ok(index as usize)
+        None
     }
 
-    /// Whether there is such an entry, and it has this key and the map key that begins at `start`.
+    /// Adds an entry that is not there; its map key is behind all others.
     #[inline]
-    fn is(&self, entry: usize, key: u32, start: usize) -> bool {
-        self.keys.get(entry) == Some(&key)
-            && same(self.map_key(entry), &self.map_keys.bytes[start..])
+    fn add(&mut self, key: u32, map_key: Sought) -> Result<usize> {
+        column::end_row(&mut self.map_keys)?;
+        let index = self.links.len();
+        let before = mem::replace(&mut self.last[key as usize], index as u32 + 1);
+        self.links.push(Link { map_key, before });
+        self.keys.push(key);
+        self.contents.push(Content {
+            status: Status::Stored,
+            value: None,
+        });
+        if !self.buckets.is_empty() {
+            if self.buckets.len() < self.links.len() * 2 {
+                self.fill_buckets();
+            } else {
+                self.put_in_bucket(index);
+            }
+        }
+        Ok(index)
+    }
+
+    /// Puts all entries into buckets, with room for as many again.
+    #[cold]
+    fn fill_buckets(&mut self) {
+        let length = (self.links.len() * 4).next_power_of_two();
+        self.buckets.clear();
+        self.buckets.resize(length.max(BUCKETS_MIN), 0);
+        (0..self.links.len()).for_each(|entry| self.put_in_bucket(entry));
+    }
+
+    fn put_in_bucket(&mut self, entry: usize) {
+        let mask = self.buckets.len() - 1;
+        let hash = self.links[entry].map_key.hash(self.keys[entry]);
+        let mut bucket = hash as usize & mask;
+        while self.buckets[bucket] != 0 {
+            bucket = (bucket + 1) & mask;
+        }
+        self.buckets[bucket] = entry as u32 + 1;
+    }
+
+    /// Whether an entry has a map key, which begins at `start` if it is a long one.
+    #[inline]
+    fn is(&self, entry: usize, sought: Sought, start: usize) -> bool {
+        self.links[entry].map_key == sought
+            && (sought.is_whole() || self.map_key(entry) == &self.map_keys.bytes[start..])
+    }
+
+    /// How many entries there are.
+    pub(super) fn len(&self) -> usize {
+        self.links.len()
     }
 
     /// The entries met of a key, the last first.
     pub(super) fn of_key(&self, key: u32) -> impl Iterator<Item = usize> {
         let entry = |plus_one: u32| (plus_one as usize).checked_sub(1);
         let last = entry(self.last[key as usize]);
-        std::iter::successors(last, move |after| entry(self.entries[*after].before))
+        std::iter::successors(last, move |after| entry(self.links[*after].before))
     }
 
     /// The key of an entry.
@@ -162,37 +260,40 @@ impl<V> Table<V> {
     pub(super) fn columns(&self) -> (&[u32], &BytesColumn) {
         (&self.keys, &self.map_keys)
     }
+}
 
-    fn grow(&mut self) {
-        let length = (self.buckets.len() * 2).max(BUCKETS_MIN);
-        self.buckets.clear();
-        self.buckets.resize(length, 0);
-        for index in 0..self.entries.len() {
-            let hash = hash(self.keys[index], self.map_key(index));
-            let mut bucket = hash as usize & (length - 1);
-            while self.buckets[bucket] != 0 {
-                bucket = (bucket + 1) & (length - 1);
-            }
-            self.buckets[bucket] = index as u32 + 1;
+impl Sought {
+    #[inline]
+    fn of_short(map_key: ShortKey) -> Self {
+        Self {
+            word: u64::from_le_bytes(map_key.bytes),
+            length: map_key.length as u32,
         }
     }
-}
 
-#[inline]
-fn hash(key: u32, map_key: &[u8]) -> u64 {
-    let mut hash = Words::of(u64::from(key));
-    hash.write(map_key);
-    hash.finish()
-}
+    fn of(map_key: &[u8]) -> Self {
+        if let Some(short) = ShortKey::of(map_key) {
+            return Self::of_short(short);
+        }
+        let mut hash = Words::of(0);
+        hash.write(map_key);
+        Self {
+            word: hash.finish(),
+            length: map_key.len() as u32,
+        }
+    }
 
-/// Map keys are short: they are compared in line.
-#[inline]
-fn same(left: &[u8], right: &[u8]) -> bool {
-    let ((left_words, left_rest), (right_words, right_rest)) =
-        (left.as_chunks::<8>(), right.as_chunks::<8>());
-    left.len() == right.len()
-        && left_words.iter().zip(right_words).all(|(l, r)| l == r)
-        && left_rest.iter().zip(right_rest).all(|(l, r)| l == r)
+    /// Whether it says all of the map key.
+    #[inline]
+    fn is_whole(self) -> bool {
+        self.length as usize <= ShortKey::MOST
+    }
+
+    fn hash(self, key: u32) -> u64 {
+        let mut hash = Words::of(u64::from(key));
+        hash.write_u64(self.word);
+        hash.finish()
+    }
 }
 
 #[cfg(test)]
@@ -200,7 +301,7 @@ mod tests {
     use super::*;
 
     fn find(table: &mut Table<()>, key: u32, map_key: &[u8]) -> usize {
-        let found = table.find(key, |out| out.extend_from_slice(map_key));
+        let found = table.find::<Vec<u8>>(key, &map_key);
         found.unwrap()
     }
 
@@ -217,7 +318,39 @@ mod tests {
                 assert_eq!(table.key(found), number % 2);
             }
         }
-        assert_eq!(table.entries.len(), 1000);
+        assert_eq!(table.len(), 1000);
+    }
+
+    /// Entries as a plain map numbers them, whatever the map keys, with chains short and long.
+    #[test]
+    fn entries_are_those_of_a_plain_map() {
+        let long = |number: u64| format!("a long map key {number}").into_bytes();
+        for (keys, numbers) in [(1, 5), (1, 900), (300, 3), (7, 11)] {
+            let mut table = Table::<()>::default();
+            for round in 0..3 {
+                table.begin(keys);
+                let mut model = std::collections::HashMap::new();
+                let mut random = 7 + round;
+                for _ in 0..3000 {
+                    random = u64::wrapping_mul(random, 6_364_136_223_846_793_005) + 1;
+                    let key = (random >> 33) as u32 % keys;
+                    let number = (random >> 20) % numbers;
+                    let bytes = match number % 3 {
+                        0 => number.to_be_bytes().to_vec(),
+                        1 => long(number),
+                        _ => number.to_le_bytes()[..2].to_vec(),
+                    };
+                    let found = match number % 3 {
+                        0 => table.find::<u64>(key, &number).unwrap(),
+                        _ => find(&mut table, key, &bytes),
+                    };
+                    let next = model.len();
+                    assert_eq!(found, *model.entry((key, bytes.clone())).or_insert(next));
+                    assert_eq!((table.key(found), table.map_key(found)), (key, &bytes[..]));
+                }
+                assert_eq!(table.len(), model.len());
+            }
+        }
     }
 
     #[test]
