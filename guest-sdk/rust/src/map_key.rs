@@ -225,10 +225,10 @@ mod tests {
             let told = key.short().unwrap();
             assert_eq!((of.bytes, of.length), (told.bytes, told.length));
         }
-        [0, 7, u64::MAX].map(check::<u64>);
-        [0, -7, i64::MIN].map(check::<i64>);
-        [0, 7, u32::MAX].map(check::<u32>);
-        [0, -7, i32::MIN].map(check::<i32>);
+        [0, 7, u64::MAX].into_iter().for_each(check::<u64>);
+        [0, -7, i64::MIN].into_iter().for_each(check::<i64>);
+        [0, 7, u32::MAX].into_iter().for_each(check::<u32>);
+        [0, -7, i32::MIN].into_iter().for_each(check::<i32>);
         assert!(ShortKey::of(b"123456789").is_none());
         assert_eq!(ShortKey::of(b"12345678").unwrap().bytes, *b"12345678");
     }

@@ -1,0 +1,424 @@
+//! List state: values in the order in which they were added.
+//!
+//! Adding does not read: what a call adds is written at once to the columns by which the host gets
+//! it. What the host sends is decoded where somebody looks at it. Lists that were decoded keep their
+//! memory from call to call, unless it is much: to ask for it anew for each key costs more than all
+//! else.
+//!
+//! INVARIANT: what `added` has of a key is behind what the host holds of it, as long as the list is
+//! not replaced; from then on the whole list is in `lists`, and what was added before counts no more.
+
+mod added;
+
+use std::mem;
+
+use super::Handle;
+use super::ahead::Ahead;
+use crate::bindings::weir::operator::data::{BytesColumn, Slots};
+use crate::call::{Binding, undeclared};
+use crate::codec::StateCodec;
+use crate::column;
+use crate::error::{Error, Result};
+use crate::handles::made_handle;
+use crate::host::NestedColumn;
+use added::Added;
+
+/// A list that has more memory than so many bytes gives it back at the end of the call.
+const KEPT_BYTES: usize = 256;
+
+/// A list per key. A field of the operator, declared in `describe`.
+///
+/// ```
+/// # use weir_guest::{List, Result};
+/// /// Gathers the words of a line, until a full stop.
+/// fn line_of(words: &mut List<String>, word: &str) -> Result<Option<String>> {
+///     if word != "." {
+///         // What the list holds already is not read for this.
+///         words.add(word.to_owned())?;
+///         return Ok(None);
+///     }
+///     let line = words.get()?.join(" ");
+///     words.clear()?;
+///     Ok(Some(line))
+/// }
+/// ```
+///
+/// Its functions fail where those of [`Value`](crate::Value) do.
+pub struct List<T> {
+    binding: Option<Binding>,
+    call: u64,
+    /// One per distinct key of the call.
+    slots: Vec<Slot>,
+    added: Added,
+    /// The lists that were read or replaced, and behind them some that are empty.
+    lists: Vec<Items<T>>,
+    /// How many lists are in use.
+    used: usize,
+    /// What the host has sent in the call.
+    pages: Vec<NestedColumn>,
+    ahead: Ahead,
+    /// The keys that the last import was for.
+    asked: Vec<u32>,
+    row: u64,
+    journal: Vec<(u32, Undo)>,
+}
+
+/// What the call knows of the list of a key.
+#[derive(Clone, Copy)]
+struct Slot {
+    /// Which of the lists it is, unless it is not known what the host holds.
+    list: Option<u32>,
+    /// The last element that was added, plus one; or 0.
+    last_added: u32,
+    /// Whether the host's list is to be replaced.
+    is_replaced: bool,
+}
+
+/// A list, whole.
+struct Items<T> {
+    items: Vec<T>,
+    /// Where the host's elements lie, if nobody has looked at the list: then there are no items.
+    unseen: Option<Stored>,
+}
+
+/// Elements that the host has sent.
+#[derive(Clone, Copy)]
+struct Stored {
+    page: u32,
+    start: u32,
+    end: u32,
+}
+
+/// What a row did to a list.
+enum Undo {
+    Add,
+    Replace(Slot),
+}
+
+const UNKNOWN: Slot = Slot {
+    list: None,
+    last_added: 0,
+    is_replaced: false,
+};
+
+impl<T> Default for Items<T> {
+    fn default() -> Self {
+        Self {
+            items: Vec::new(),
+            unseen: None,
+        }
+    }
+}
+
+impl<T> Items<T> {
+    /// Leaves nothing but the memory, if that is not much.
+    fn forget(&mut self) {
+        self.unseen = None;
+        if self.items.capacity() * size_of::<T>() > KEPT_BYTES {
+            self.items = Vec::new();
+        }
+        self.items.clear();
+    }
+}
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        made_handle::<Self>();
+        Self {
+            binding: None,
+            call: 0,
+            slots: Vec::new(),
+            added: Added::default(),
+            lists: Vec::new(),
+            used: 0,
+            pages: Vec::new(),
+            ahead: Ahead::default(),
+            asked: Vec::new(),
+            row: 0,
+            journal: Vec::new(),
+        }
+    }
+}
+
+impl<T: StateCodec> List<T> {
+    /// The list of the key in hand; empty if there is none.
+    ///
+    /// # Errors
+    /// Fatal if what the host holds cannot be decoded.
+    pub fn get(&mut self) -> Result<&[T]> {
+        let key = self.enter()?;
+        let list = match self.slots[key].list {
+            Some(list) => list as usize,
+            None => self.read(key)?,
+        };
+        if let Some(stored) = self.lists[list].unseen {
+            self.look(key, list, stored)?;
+        }
+        Ok(&self.lists[list].items)
+    }
+
+    /// Appends to the list of the key in hand, unread.
+    ///
+    /// # Errors
+    /// If the value has no written form; as for [`Value`](crate::Value).
+    #[inline]
+    pub fn add(&mut self, value: T) -> Result<()> {
+        let key = self.enter()?;
+        let slot = &mut self.slots[key];
+        if !slot.is_replaced {
+            self.added.push(key as u32, &mut slot.last_added, &value)?;
+        }
+        if let Some(list) = slot.list {
+            let list = &mut self.lists[list as usize];
+            if list.unseen.is_none() {
+                list.items.push(value);
+            }
+        }
+        self.remember(key, Undo::Add);
+        Ok(())
+    }
+
+    /// Replaces the list of the key in hand; an empty one clears it.
+    ///
+    /// # Errors
+    /// As for [`Value`](crate::Value).
+    pub fn set(&mut self, values: Vec<T>) -> Result<()> {
+        let list = self.replace()?;
+        list.items = values;
+        Ok(())
+    }
+
+    /// Removes the list of the key in hand.
+    ///
+    /// # Errors
+    /// As for [`Value`](crate::Value).
+    pub fn clear(&mut self) -> Result<()> {
+        self.replace()?;
+        Ok(())
+    }
+
+    /// The list of the key in hand from here on, which is empty.
+    fn replace(&mut self) -> Result<&mut Items<T>> {
+        let key = self.enter()?;
+        let list = self.take_list();
+        let new = Slot {
+            list: Some(list as u32),
+            last_added: 0,
+            is_replaced: true,
+        };
+        let before = mem::replace(&mut self.slots[key], new);
+        self.remember(key, Undo::Replace(before));
+        Ok(&mut self.lists[list])
+    }
+
+    /// A list that is empty.
+    fn take_list(&mut self) -> usize {
+        if self.used == self.lists.len() {
+            self.lists.push(Items::default());
+        }
+        self.used += 1;
+        self.used - 1
+    }
+
+    #[inline]
+    fn enter(&mut self) -> Result<usize> {
+        let binding = self.binding.as_ref().ok_or_else(undeclared)?;
+        let key = binding.key()?;
+        if self.call != binding.call.number() {
+            self.enter_call();
+        }
+        Ok(key as usize)
+    }
+
+    /// Begins anew. Once a call; kept apart, so that what is left for each row is small.
+    #[cold]
+    fn enter_call(&mut self) {
+        let Some(binding) = &self.binding else {
+            return;
+        };
+        self.call = binding.call.number();
+        self.slots.clear();
+        self.slots.resize(binding.call.keys() as usize, UNKNOWN);
+        self.added.clear();
+        self.lists[..self.used].iter_mut().for_each(Items::forget);
+        self.used = 0;
+        self.pages.clear();
+        self.journal.clear();
+    }
+
+    /// Asks the host for the list of a key, and for some that will be wanted next; gives where the
+    /// first is.
+    #[cold]
+    fn read(&mut self, key: usize) -> Result<usize> {
+        let binding = self.binding.as_ref().ok_or_else(undeclared)?;
+        let window = self.ahead.window(key as u32, binding.call.keys());
+        self.asked.clear();
+        self.asked
+            .extend(window.filter(|key| self.slots[*key as usize].list.is_none()));
+        let stored = binding.call.host.list_get(binding.index, &self.asked);
+        self.ahead
+            .asked(self.asked.len(), stored.elements.bytes.len());
+        if stored.ends.len() < self.asked.len() {
+            return Err(missing_list(self.asked.len(), &stored));
+        }
+        let page = self.pages.len() as u32;
+        let mut start = 0;
+        let first = self.used;
+        for index in 0..self.asked.len() {
+            let end = stored.ends[index];
+            let list = self.take_list();
+            self.lists[list].unseen = Some(Stored { page, start, end });
+            self.slots[self.asked[index] as usize].list = Some(list as u32);
+            start = end;
+        }
+        self.pages.push(stored);
+        Ok(first)
+    }
+
+    /// Looks at a list for the first time: decodes what the host has sent, and what was added.
+    fn look(&mut self, key: usize, list: usize, stored: Stored) -> Result<()> {
+        let binding = self.binding.as_ref().ok_or_else(undeclared)?;
+        let items = &mut self.lists[list].items;
+        let elements = &self.pages[stored.page as usize].elements;
+        let last_added = self.slots[key].last_added;
+        let decoded = decode(elements, stored, items)
+            .and_then(|()| decode_added(&self.added, last_added, items));
+        if let Err(error) = decoded {
+            items.clear();
+            return Err(binding.corrupt(error));
+        }
+        self.lists[list].unseen = None;
+        self.ahead.seen();
+        Ok(())
+    }
+
+    #[inline]
+    fn remember(&mut self, key: usize, undo: Undo) {
+        let row = self
+            .binding
+            .as_ref()
+            .map_or(0, |binding| binding.call.row());
+        if self.row != row {
+            self.row = row;
+            self.journal.clear();
+        }
+        self.journal.push((key as u32, undo));
+    }
+
+    /// Hands over the lists that are replaced; whether there are any.
+    fn flush_replaced(&self, binding: &Binding) -> Result<bool> {
+        let mut keys = Vec::new();
+        let mut values = NestedColumn {
+            ends: Vec::new(),
+            elements: column::with_room(0, 0),
+        };
+        for (key, slot) in self.slots.iter().enumerate() {
+            let Some(list) = slot.list.filter(|_| slot.is_replaced) else {
+                continue;
+            };
+            keys.push(key as u32);
+            for item in &self.lists[list as usize].items {
+                item.encode(&mut values.elements.bytes)?;
+                column::end_row(&mut values.elements)?;
+            }
+            values
+                .ends
+                .push(column::end_of(values.elements.ends.len())?);
+        }
+        if !keys.is_empty() {
+            binding.call.host.list_set(binding.index, &keys, &values);
+        }
+        Ok(!keys.is_empty())
+    }
+
+    /// Has [`on_key`](crate::KeyedBroadcastProcess::on_key) called for each key that has something
+    /// here, with this tag: see there. Only while a row of the broadcast input is processed.
+    ///
+    /// # Errors
+    /// Fatal anywhere else.
+    pub fn apply_to_keys(&self, tag: impl AsRef<[u8]>) -> Result<()> {
+        let binding = self.binding.as_ref().ok_or_else(undeclared)?;
+        binding.apply_to_keys(tag.as_ref())
+    }
+}
+
+impl<T: StateCodec> Handle for List<T> {
+    fn bind(&mut self, binding: Binding) -> bool {
+        self.binding.replace(binding).is_none()
+    }
+
+    fn rollback(&mut self) {
+        if self
+            .binding
+            .as_ref()
+            .is_none_or(|binding| binding.call.row() != self.row)
+        {
+            return;
+        }
+        while let Some((key, undo)) = self.journal.pop() {
+            let slot = &mut self.slots[key as usize];
+            match undo {
+                Undo::Replace(before) => *slot = before,
+                Undo::Add => {
+                    if !slot.is_replaced {
+                        self.added.pop(&mut slot.last_added);
+                    }
+                    // It was put there by adding it, or by looking at the list later.
+                    if let Some(list) = slot.list {
+                        self.lists[list as usize].items.pop();
+                    }
+                }
+            }
+        }
+    }
+
+    fn flush(&mut self, _slots: &mut Vec<Slots>) -> Result<()> {
+        let Some(binding) = &self.binding else {
+            return Ok(());
+        };
+        if self.call != binding.call.number() {
+            return Ok(());
+        }
+        if self.flush_replaced(binding)? {
+            let slots = &self.slots;
+            self.added
+                .retain::<T>(|key| !slots[key as usize].is_replaced);
+        }
+        let Added { keys, values, .. } = &self.added;
+        if !keys.is_empty() {
+            binding.call.host.list_add(binding.index, keys, values);
+        }
+        Ok(())
+    }
+}
+
+/// Appends the elements that the host has sent.
+fn decode<T: StateCodec>(elements: &BytesColumn, stored: Stored, items: &mut Vec<T>) -> Result<()> {
+    let rows = stored.start..stored.end;
+    // No more room than there are elements, whatever the host says.
+    items.reserve(rows.len().min(elements.ends.len()));
+    for row in rows {
+        items.push(T::decode(column::row(elements, row as usize)?)?);
+    }
+    Ok(())
+}
+
+/// Appends the elements that the call has added.
+fn decode_added<T: StateCodec>(added: &Added, last: u32, items: &mut Vec<T>) -> Result<()> {
+    let stored = items.len();
+    for element in added.of_key(last) {
+        items.push(T::decode(column::row(&added.values, element)?)?);
+    }
+    if let Some(added) = items.get_mut(stored..) {
+        added.reverse();
+    }
+    Ok(())
+}
+
+#[cold]
+fn missing_list(keys: usize, stored: &NestedColumn) -> Error {
+    let lists = stored.ends.len();
+    Error::fatal(format_args!(
+        "malformed column from the host: {lists} lists for {keys} keys"
+    ))
+}
