@@ -90,6 +90,22 @@ fn append_filled<T: StateCodec>(value: &T, out: &mut Vec<u8>) -> bool {
     is_filled
 }
 
+/// Appends a value, or nothing where there is none. Of fixed width, that is no branch: which values
+/// there are is hard to foretell.
+#[inline]
+pub(crate) fn append_optional<T: StateCodec>(value: Option<&T>, out: &mut Vec<u8>) -> Result<()> {
+    let mut bytes = [0; AT_ONCE];
+    if let Some(part) = T::WIDTH.and_then(|width| bytes.get_mut(..width))
+        && value.is_none_or(|value| value.fill(part))
+    {
+        let end = out.len() + usize::from(value.is_some()) * part.len();
+        out.extend_from_slice(part);
+        out.truncate(end);
+        return Ok(());
+    }
+    value.map_or(Ok(()), |value| value.encode(out))
+}
+
 /// Fills the first bytes of `out` with a part of fixed width, and takes them off; whether it did.
 #[inline]
 fn fill_part<T: StateCodec>(value: &T, out: &mut &mut [u8]) -> bool {
@@ -224,6 +240,13 @@ impl StateCodec for bool {
             _ => Err(Error::new("not a `bool`")),
         }
     }
+
+    #[inline]
+    fn fill(&self, out: &mut [u8]) -> bool {
+        let [place] = out else { return false };
+        *place = u8::from(*self);
+        true
+    }
 }
 
 impl StateCodec for () {
@@ -241,6 +264,11 @@ impl StateCodec for () {
     #[inline]
     fn decode(bytes: &[u8]) -> Result<Self> {
         nothing_left(bytes)
+    }
+
+    #[inline]
+    fn fill(&self, out: &mut [u8]) -> bool {
+        out.is_empty()
     }
 }
 

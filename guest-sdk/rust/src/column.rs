@@ -4,6 +4,7 @@
 //! host, named as such; it never panics the guest.
 
 use crate::bindings::weir::operator::data::{Batch, BytesColumn, OptionalColumn};
+use crate::codec::{StateCodec, append_optional};
 use crate::error::{Error, Result};
 
 /// A column that belongs to somebody else.
@@ -145,23 +146,21 @@ pub(crate) fn push(column: &mut BytesColumn, value: &[u8]) -> Result<()> {
 }
 
 /// An empty column whose rows may be absent.
-pub(crate) fn optional_with_room(rows: usize) -> OptionalColumn {
+pub(crate) fn optional_with_room(rows: usize, bytes: usize) -> OptionalColumn {
     OptionalColumn {
         present: Vec::with_capacity(rows),
-        column: with_room(rows, 0),
+        column: with_room(rows, bytes),
     }
 }
 
-/// Appends a row that `write` fills, or an absent one.
-pub(crate) fn push_optional<T>(
+/// Appends a value as a row, or an absent one.
+#[inline]
+pub(crate) fn push_optional<T: StateCodec>(
     column: &mut OptionalColumn,
-    value: Option<T>,
-    write: impl FnOnce(T, &mut Vec<u8>) -> Result<()>,
+    value: Option<&T>,
 ) -> Result<()> {
     column.present.push(u8::from(value.is_some()));
-    if let Some(value) = value {
-        write(value, &mut column.column.bytes)?;
-    }
+    append_optional(value, &mut column.column.bytes)?;
     end_row(&mut column.column)
 }
 
@@ -184,13 +183,9 @@ mod tests {
 
     #[test]
     fn an_absent_row_is_not_an_empty_one() {
-        let mut column = optional_with_room(2);
-        let write = |value: &[u8], out: &mut Vec<u8>| {
-            out.extend_from_slice(value);
-            Ok(())
-        };
-        push_optional(&mut column, Some(&b""[..]), write).unwrap();
-        push_optional(&mut column, None, write).unwrap();
+        let mut column = optional_with_room(2, 0);
+        push_optional(&mut column, Some(&Vec::new())).unwrap();
+        push_optional::<Vec<u8>>(&mut column, None).unwrap();
         assert_eq!(optional(&column, 0).unwrap(), Some(&b""[..]));
         assert_eq!(optional(&column, 1).unwrap(), None);
     }

@@ -377,7 +377,7 @@ impl<K: MapKey, V: StateCodec> Handle for Broadcast<K, V> {
             return Ok(());
         }
         let mut map_keys = column::with_room(0, 0);
-        let mut values = column::optional_with_room(0);
+        let mut values = column::optional_with_room(0, 0);
         for map_key in mem::take(&mut self.written) {
             // A row that failed has left its keys here, but nothing to write.
             let entry = self.entries.get_mut(&map_key);
@@ -385,7 +385,7 @@ impl<K: MapKey, V: StateCodec> Handle for Broadcast<K, V> {
                 continue;
             };
             column::push(&mut map_keys, &map_key)?;
-            column::push_optional(&mut values, entry.value.as_ref(), V::encode)?;
+            column::push_optional(&mut values, entry.value.as_ref())?;
             entry.dirty = false;
             self.kept += map_key.len() + ENTRY_BYTES;
             if entry.value.is_none() && self.pages.cover(&map_key) {

@@ -73,12 +73,14 @@ impl<T: StateCodec> Cells<T> {
     }
 
     /// The value of the key in hand.
+    #[inline]
     pub(crate) fn get(&mut self) -> Result<Option<&T>> {
         let key = self.load()?;
         Ok(self.cells[key].value.as_ref())
     }
 
     /// Replaces the value of the key in hand, unread.
+    #[inline]
     pub(crate) fn set(&mut self, value: Option<T>) -> Result<()> {
         let key = self.enter()?;
         self.replace(key, value);
@@ -132,21 +134,10 @@ impl<T: StateCodec> Cells<T> {
         self.slots = binding.call.take_slots(binding.index);
         self.cells.clear();
         let keys = binding.call.keys() as usize;
-        // What takes little is decoded at once: whether a row is the first of its key is hard to
-        // foretell. What cannot be decoded is an error for who looks at it.
-        match &self.slots {
-            Some(slots) if T::WIDTH.is_some() => {
-                let all = (0..keys).map(|key| match decode(binding, slots, key) {
-                    Ok(value) => Cell {
-                        status: Status::Clean,
-                        value,
-                    },
-                    Err(_) => Cell::stored(),
-                });
-                self.cells.extend(all);
-            }
-            _ => self.cells.resize_with(keys, Cell::stored),
+        if let Some(slots) = &self.slots {
+            self.cells.extend(decode_all(slots).take(keys));
         }
+        self.cells.resize_with(keys, Cell::stored);
     }
 
     /// The index of the key in hand, its value at hand.
@@ -230,11 +221,12 @@ impl<T: StateCodec> Cells<T> {
         self.journal.push(Undo { before, key });
     }
 
-    /// The values to write back: all keys, or those given.
-    fn encode(&self, keys: impl ExactSizeIterator<Item = usize>) -> Result<OptionalColumn> {
-        let mut values = column::optional_with_room(keys.len());
-        for key in keys {
-            column::push_optional(&mut values, self.cells[key].value.as_ref(), T::encode)?;
+    /// The values to write back, so many.
+    fn encode(&self, count: usize) -> Result<OptionalColumn> {
+        let width = T::WIDTH.unwrap_or_default();
+        let mut values = column::optional_with_room(count, count * width);
+        for cell in self.cells.iter().filter(|cell| cell.is_dirty()) {
+            column::push_optional(&mut values, cell.value.as_ref())?;
         }
         Ok(values)
     }
@@ -247,6 +239,39 @@ impl<T> Cell<T> {
             value: None,
         }
     }
+
+    fn is_dirty(&self) -> bool {
+        self.status == Status::Dirty
+    }
+}
+
+/// All values that came with a call, if each takes little: whether a row is the first of its key is
+/// hard to foretell, so nothing depends on it here. What cannot be decoded is left to who looks at
+/// it.
+fn decode_all<T: StateCodec>(slots: &OptionalColumn) -> impl Iterator<Item = Cell<T>> {
+    const NOTHING: [u8; 64] = [0; 64];
+    let nothing = T::WIDTH.and_then(|width| NOTHING.get(..width));
+    let rows = slots.present.iter().zip(column::rows(&slots.column));
+    let count = match nothing {
+        Some(_) => slots.present.len(),
+        None => 0,
+    };
+    let nothing = nothing.unwrap_or_default();
+    rows.take(count).map(|(present, row)| {
+        let is_there = *present != 0;
+        let bytes = match row {
+            Ok(row) if is_there => row,
+            Ok(_) => nothing,
+            Err(_) => return Cell::stored(),
+        };
+        match T::decode(bytes) {
+            Ok(value) => Cell {
+                status: Status::Clean,
+                value: is_there.then_some(value),
+            },
+            Err(_) => Cell::stored(),
+        }
+    })
 }
 
 /// The value in a row of what the host sent.
@@ -283,21 +308,22 @@ impl<T: StateCodec> Handle for Cells<T> {
         if self.call != binding.call.number() {
             return Ok(());
         }
-        let is_dirty = |key: &usize| self.cells[*key].status == Status::Dirty;
-        let dirty: Vec<usize> = (0..self.cells.len()).filter(is_dirty).collect();
-        if dirty.is_empty() {
+        let dirty = self.cells.iter().filter(|cell| cell.is_dirty()).count();
+        if dirty == 0 {
             return Ok(());
         }
-        let values = self.encode(dirty.iter().copied())?;
+        let values = self.encode(dirty)?;
         // Slots would overwrite every key: returned only if every key was written, so that a value
         // that did not change is not part of the next incremental checkpoint.
-        if self.slots.is_some() && dirty.len() == self.cells.len() {
+        if self.slots.is_some() && dirty == self.cells.len() {
             slots.push(Slots {
                 state: binding.index,
                 values,
             });
         } else {
-            let keys: Vec<u32> = dirty.iter().map(|key| *key as u32).collect();
+            let cells = self.cells.iter().enumerate();
+            let dirty = cells.filter(|(_, cell)| cell.is_dirty());
+            let keys: Vec<u32> = dirty.map(|(key, _)| key as u32).collect();
             binding.call.host.value_put(binding.index, &keys, &values);
         }
         Ok(())

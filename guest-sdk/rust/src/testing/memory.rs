@@ -678,12 +678,9 @@ fn optional_rows(column: &OptionalColumn) -> Vec<Option<Bytes>> {
 }
 
 fn optional_column(values: impl Iterator<Item = Option<Bytes>>) -> OptionalColumn {
-    let mut column = column::optional_with_room(0);
+    let mut column = column::optional_with_room(0, 0);
     for value in values {
-        expect(column::push_optional(&mut column, value, |value, out| {
-            out.extend(value);
-            Ok(())
-        }));
+        expect(column::push_optional(&mut column, value.as_ref()));
     }
     column
 }

@@ -350,7 +350,7 @@ fn states<S: StateCodec + Default>(asked: &AskedWindows) -> Result<Vec<Option<S>
 fn remembered<S: StateCodec + Default>(states: &[Option<S>]) -> Result<OptionalColumn> {
     let mut new = Vec::new();
     S::default().encode(&mut new)?;
-    let mut column = column::optional_with_room(states.len());
+    let mut column = column::optional_with_room(states.len(), 0);
     let mut bytes = Vec::new();
     for state in states.iter().flatten() {
         bytes.clear();

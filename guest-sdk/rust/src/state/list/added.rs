@@ -74,15 +74,20 @@ impl Added {
         let (mut start, mut kept, mut kept_bytes) = (0, 0, 0);
         for element in 0..self.keys.len() {
             let (key, end) = (self.keys[element], ends[element] as usize);
-            if is_kept(key) {
-                // A constant where there is one: else the copy is a call.
-                let length = T::WIDTH.unwrap_or(end - start);
-                bytes.copy_within(start..start + length, kept_bytes);
-                kept_bytes += length;
-                self.keys[kept] = key;
-                ends[kept] = kept_bytes as u32;
-                kept += 1;
+            let (is_kept, length) = (is_kept(key), end - start);
+            match T::WIDTH {
+                // Which are kept is hard to foretell, and to copy a length that the compiler knows
+                // takes less than a wrong guess.
+                Some(width) if width == length => {
+                    bytes.copy_within(start..start + width, kept_bytes);
+                }
+                _ if is_kept && start != kept_bytes => bytes.copy_within(start..end, kept_bytes),
+                _ => {}
             }
+            kept_bytes += usize::from(is_kept) * length;
+            self.keys[kept] = key;
+            ends[kept] = kept_bytes as u32;
+            kept += usize::from(is_kept);
             start = end;
         }
         bytes.truncate(kept_bytes);

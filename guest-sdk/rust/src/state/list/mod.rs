@@ -54,6 +54,8 @@ pub struct List<T> {
     lists: Vec<Items<T>>,
     /// How many lists are in use.
     used: usize,
+    /// The keys whose lists are to be replaced.
+    replaced: Vec<u32>,
     /// What the host has sent in the call.
     pages: Vec<NestedColumn>,
     ahead: Ahead,
@@ -131,6 +133,7 @@ impl<T> Default for List<T> {
             added: Added::default(),
             lists: Vec::new(),
             used: 0,
+            replaced: Vec::new(),
             pages: Vec::new(),
             ahead: Ahead::default(),
             asked: Vec::new(),
@@ -207,6 +210,9 @@ impl<T: StateCodec> List<T> {
             is_replaced: true,
         };
         let before = mem::replace(&mut self.slots[key], new);
+        if !before.is_replaced {
+            self.replaced.push(key as u32);
+        }
         self.remember(key, Undo::Replace(before));
         Ok(&mut self.lists[list])
     }
@@ -242,6 +248,7 @@ impl<T: StateCodec> List<T> {
         self.added.clear();
         self.lists[..self.used].iter_mut().for_each(Items::forget);
         self.used = 0;
+        self.replaced.clear();
         self.pages.clear();
         self.journal.clear();
     }
@@ -305,30 +312,25 @@ impl<T: StateCodec> List<T> {
         self.journal.push((key as u32, undo));
     }
 
-    /// Hands over the lists that are replaced; whether there are any.
-    fn flush_replaced(&self, binding: &Binding) -> Result<bool> {
-        let mut keys = Vec::new();
+    /// Hands over the lists that are replaced.
+    fn flush_replaced(&self, binding: &Binding) -> Result<()> {
         let mut values = NestedColumn {
-            ends: Vec::new(),
+            ends: Vec::with_capacity(self.replaced.len()),
             elements: column::with_room(0, 0),
         };
-        for (key, slot) in self.slots.iter().enumerate() {
-            let Some(list) = slot.list.filter(|_| slot.is_replaced) else {
-                continue;
-            };
-            keys.push(key as u32);
-            for item in &self.lists[list as usize].items {
-                item.encode(&mut values.elements.bytes)?;
-                column::end_row(&mut values.elements)?;
+        for key in &self.replaced {
+            if let Some(list) = self.slots[*key as usize].list {
+                for item in &self.lists[list as usize].items {
+                    item.encode(&mut values.elements.bytes)?;
+                    column::end_row(&mut values.elements)?;
+                }
             }
-            values
-                .ends
-                .push(column::end_of(values.elements.ends.len())?);
+            let end = column::end_of(values.elements.ends.len())?;
+            values.ends.push(end);
         }
-        if !keys.is_empty() {
-            binding.call.host.list_set(binding.index, &keys, &values);
-        }
-        Ok(!keys.is_empty())
+        let host = &binding.call.host;
+        host.list_set(binding.index, &self.replaced, &values);
+        Ok(())
     }
 
     /// Has [`on_key`](crate::KeyedBroadcastProcess::on_key) called for each key that has something
@@ -358,7 +360,12 @@ impl<T: StateCodec> Handle for List<T> {
         while let Some((key, undo)) = self.journal.pop() {
             let slot = &mut self.slots[key as usize];
             match undo {
-                Undo::Replace(before) => *slot = before,
+                Undo::Replace(before) => {
+                    if !before.is_replaced {
+                        self.replaced.pop();
+                    }
+                    *slot = before;
+                }
                 Undo::Add => {
                     if !slot.is_replaced {
                         self.added.pop(&mut slot.last_added);
@@ -379,7 +386,8 @@ impl<T: StateCodec> Handle for List<T> {
         if self.call != binding.call.number() {
             return Ok(());
         }
-        if self.flush_replaced(binding)? {
+        if !self.replaced.is_empty() {
+            self.flush_replaced(binding)?;
             let slots = &self.slots;
             self.added
                 .retain::<T>(|key| !slots[key as usize].is_replaced);

@@ -383,11 +383,11 @@ impl<K: MapKey, V: StateCodec> Handle for Map<K, V> {
         let dirty = entries.filter(|(_, content)| content.status == Status::Dirty);
         let mut keys = Vec::new();
         let mut map_keys = column::with_room(0, 0);
-        let mut values = column::optional_with_room(0);
+        let mut values = column::optional_with_room(0, 0);
         for (index, content) in dirty {
             keys.push(self.table.key(index));
             column::push(&mut map_keys, self.table.map_key(index))?;
-            column::push_optional(&mut values, content.value.as_ref(), V::encode)?;
+            column::push_optional(&mut values, content.value.as_ref())?;
         }
         if !keys.is_empty() {
             host.map_put(binding.index, &keys, &map_keys, &values);
