@@ -100,6 +100,7 @@ impl<K: MapKey, V: StateCodec> Map<K, V> {
     ///
     /// # Errors
     /// As [`get`](Self::get).
+    #[inline]
     pub fn contains(&mut self, map_key: impl AsMapKey<K>) -> Result<bool> {
         Ok(self.get(map_key)?.is_some())
     }
@@ -190,12 +191,12 @@ impl<K: MapKey, V: StateCodec> Map<K, V> {
     ///
     /// # Errors
     /// As for [`Value`](crate::Value).
+    #[inline]
     pub fn prefetch(&mut self, map_key: impl AsMapKey<K>) -> Result<()> {
         let binding = self.binding.as_ref().ok_or_else(undeclared)?;
         let key = binding.key_to_name()?;
         self.begin();
-        self.table.find(key, &map_key)?;
-        Ok(())
+        self.table.meet(key, &map_key)
     }
 
     #[inline]

@@ -51,7 +51,9 @@ pub(super) struct Table<V> {
 }
 
 struct Link {
-    map_key: Sought,
+    /// The map key, as it is sought.
+    word: u64,
+    length: u32,
     /// The entry of the same key that was met before this one, plus one; or 0.
     before: u32,
 }
@@ -115,11 +117,33 @@ impl<V> Table<V> {
         Ok(found)
     }
 
+    /// Meets the entry with that map key, which most likely is the first of its key.
+    ///
+    /// # Errors
+    /// As `find`.
+    #[inline]
+    pub(super) fn meet<K>(&mut self, key: u32, map_key: &impl AsMapKey<K>) -> Result<()> {
+        let is_first = self.last[key as usize] == 0 && self.buckets.is_empty();
+        match map_key.short_key().filter(|_| is_first) {
+            Some(short) => {
+                short.append(&mut self.map_keys.bytes);
+                self.add(key, Sought::of_short(short))?;
+            }
+            None => {
+                self.find(key, map_key)?;
+            }
+        }
+        Ok(())
+    }
+
     /// As `find`, of a map key that has to be written only if it is new.
     #[inline]
     fn find_short(&mut self, key: u32, map_key: ShortKey) -> Result<usize> {
         let start = self.map_keys.bytes.len();
         let sought = Sought::of_short(map_key);
+        if self.is_next(key, sought, start) {
+            return Ok(self.next);
+        }
         match self.look(key, sought, start) {
             Some(found) => Ok(found),
             None => {
@@ -135,7 +159,11 @@ impl<V> Table<V> {
         let start = self.map_keys.bytes.len();
         write(&mut self.map_keys.bytes);
         let sought = Sought::of(&self.map_keys.bytes[start..]);
-        match self.look(key, sought, start) {
+        let found = match self.is_next(key, sought, start) {
+            true => Some(self.next),
+            false => self.look(key, sought, start),
+        };
+        match found {
             Some(found) => {
                 self.map_keys.bytes.truncate(start);
                 Ok(found)
@@ -144,12 +172,14 @@ impl<V> Table<V> {
         }
     }
 
-    /// The entry with a map key, which begins at `start` if it is a long one.
+    /// Whether it is the entry behind the one that was found last.
     #[inline]
+    fn is_next(&self, key: u32, sought: Sought, start: usize) -> bool {
+        self.keys.get(self.next) == Some(&key) && self.is(self.next, sought, start)
+    }
+
+    /// The entry with a map key, which begins at `start` if it is a long one.
     fn look(&mut self, key: u32, sought: Sought, start: usize) -> Option<usize> {
-        if self.keys.get(self.next) == Some(&key) && self.is(self.next, sought, start) {
-            return Some(self.next);
-        }
         if !self.buckets.is_empty() {
             return self.look_in_buckets(key, sought, start);
         }
@@ -186,7 +216,12 @@ impl<V> Table<V> {
         column::end_row(&mut self.map_keys)?;
         let index = self.links.len();
         let before = mem::replace(&mut self.last[key as usize], index as u32 + 1);
-        self.links.push(Link { map_key, before });
+        let Sought { word, length } = map_key;
+        self.links.push(Link {
+            word,
+            length,
+            before,
+        });
         self.keys.push(key);
         self.contents.push(Content {
             status: Status::Stored,
@@ -213,7 +248,8 @@ impl<V> Table<V> {
 
     fn put_in_bucket(&mut self, entry: usize) {
         let mask = self.buckets.len() - 1;
-        let hash = self.links[entry].map_key.hash(self.keys[entry]);
+        let Link { word, length, .. } = self.links[entry];
+        let hash = Sought { word, length }.hash(self.keys[entry]);
         let mut bucket = hash as usize & mask;
         while self.buckets[bucket] != 0 {
             bucket = (bucket + 1) & mask;
@@ -224,7 +260,9 @@ impl<V> Table<V> {
     /// Whether an entry has a map key, which begins at `start` if it is a long one.
     #[inline]
     fn is(&self, entry: usize, sought: Sought, start: usize) -> bool {
-        self.links[entry].map_key == sought
+        let Link { word, length, .. } = self.links[entry];
+        word == sought.word
+            && length == sought.length
             && (sought.is_whole() || self.map_key(entry) == &self.map_keys.bytes[start..])
     }
 
@@ -332,7 +370,7 @@ mod tests {
                 let mut model = std::collections::HashMap::new();
                 let mut random = 7 + round;
                 for _ in 0..3000 {
-                    random = u64::wrapping_mul(random, 6_364_136_223_846_793_005) + 1;
+                    random = u64::wrapping_mul(random, 6_364_136_223_846_793_005).wrapping_add(1);
                     let key = (random >> 33) as u32 % keys;
                     let number = (random >> 20) % numbers;
                     let bytes = match number % 3 {
@@ -340,6 +378,11 @@ mod tests {
                         1 => long(number),
                         _ => number.to_le_bytes()[..2].to_vec(),
                     };
+                    if (random >> 50).is_multiple_of(2) && number % 3 == 0 {
+                        table.meet::<u64>(key, &number).unwrap();
+                    } else if (random >> 50).is_multiple_of(2) {
+                        table.meet::<Vec<u8>>(key, &bytes).unwrap();
+                    }
                     let found = match number % 3 {
                         0 => table.find::<u64>(key, &number).unwrap(),
                         _ => find(&mut table, key, &bytes),
