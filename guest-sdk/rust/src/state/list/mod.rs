@@ -1,12 +1,12 @@
 //! List state: values in the order in which they were added.
 //!
 //! Adding does not read: what a call adds is written at once to the columns by which the host gets
-//! it. What the host sends is decoded where somebody looks at it. Lists that were decoded keep their
-//! memory from call to call, unless it is much: to ask for it anew for each key costs more than all
-//! else.
+//! it. What the host sends is decoded where somebody looks at it. Lists that were decoded keep
+//! their memory from call to call, unless it is much: to ask for it anew for each key costs more
+//! than all else.
 //!
 //! INVARIANT: what `added` has of a key is behind what the host holds of it, as long as the list is
-//! not replaced; from then on the whole list is in `lists`, and what was added before counts no more.
+//! not replaced; from then on all of it is in `lists`, and what was added before counts no more.
 
 mod added;
 
