@@ -13,9 +13,13 @@ const MOST: usize = 10;
 /// is the best. As numbers of one kind, so that many are read and written as one.
 type Ranked = [u64; 3];
 
-/// The best bids, at most ten, in order.
-#[derive(Clone, Default)]
-struct Best(Vec<Ranked>);
+/// The best bids, in order. In place: a vector of each auction would be allocated, and again for
+/// what a bid changes, which has to be undone if the row fails.
+#[derive(Clone, Copy, Default)]
+struct Best {
+    bids: [Ranked; MOST],
+    count: usize,
+}
 
 #[derive(Default)]
 struct TopBids {
@@ -45,16 +49,24 @@ impl KeyedProcess for TopBids {
 }
 
 impl Best {
+    fn bids(&self) -> &[Ranked] {
+        self.bids.get(..self.count).unwrap_or_default()
+    }
+
     fn admits(&self, bid: &Ranked) -> bool {
-        self.0.len() < MOST || self.0.last().is_some_and(|last| bid < last)
+        self.count < MOST || self.bids.last().is_some_and(|last| bid < last)
     }
 
     /// Puts a bid in its place, and gives its rank from 1.
     fn enter(&mut self, bid: Ranked) -> usize {
-        let place = self.0.partition_point(|better| *better <= bid);
-        self.0.truncate(MOST - 1);
-        self.0.insert(place, bid);
-        place + 1
+        let rank = 1 + self.bids().iter().filter(|better| **better <= bid).count();
+        self.count = MOST.min(self.count + 1);
+        // The last one falls out.
+        if let Some(from) = self.bids.get_mut(rank - 1..self.count) {
+            from.iter_mut()
+                .fold(bid, |next, place| std::mem::replace(place, next));
+        }
+        rank
     }
 }
 
@@ -67,8 +79,8 @@ impl StateCodec for Best {
     }
 
     fn encode(&self, out: &mut Vec<u8>) -> Result<()> {
-        out.reserve(self.0.len() * size_of::<Ranked>());
-        for bid in &self.0 {
+        out.reserve(size_of::<[Ranked; MOST]>());
+        for bid in self.bids() {
             out.extend_from_slice(bid.map(u64::to_le_bytes).as_flattened());
         }
         Ok(())
@@ -76,17 +88,18 @@ impl StateCodec for Best {
 
     fn decode(bytes: &[u8]) -> Result<Self> {
         let (numbers, rest) = bytes.as_chunks();
-        let (bids, more) = numbers.as_chunks();
+        let (bids, more) = numbers.as_chunks::<3>();
         if !rest.is_empty() || !more.is_empty() || bids.len() > MOST {
             return Err(Error::new("these are not the best bids"));
         }
-        // With room for the next one, of which there mostly is one.
-        let mut best = Vec::with_capacity(MOST);
-        best.extend(
-            bids.iter()
-                .map(|bid: &[[u8; 8]; 3]| bid.map(u64::from_le_bytes)),
-        );
-        Ok(Self(best))
+        let mut best = Self {
+            count: bids.len(),
+            ..Self::default()
+        };
+        for (place, bid) in best.bids.iter_mut().zip(bids) {
+            *place = bid.map(u64::from_le_bytes);
+        }
+        Ok(best)
     }
 }
 
@@ -120,6 +133,29 @@ mod tests {
         ];
         let out = bids.batch(0, rows).unwrap();
         assert_eq!(rows::told::<[u64; 4]>(&out).unwrap(), [[42, 6, 550, 2]]);
+    }
+
+    #[test]
+    fn the_best_are_those_of_a_sorted_list() {
+        let (mut best, mut sorted) = (Best::default(), Vec::new());
+        let mut random = 7_u64;
+        for _ in 0..2000 {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let bid = [random >> 44, random >> 62, random % 3];
+            let place = sorted.partition_point(|better| *better <= bid);
+            sorted.insert(place, bid);
+            sorted.truncate(MOST);
+            assert_eq!(best.admits(&bid), place < MOST);
+            if place < MOST {
+                assert_eq!(best.enter(bid), place + 1);
+            }
+            assert_eq!(best.bids(), sorted);
+            let mut bytes = Vec::new();
+            best.encode(&mut bytes).unwrap();
+            assert_eq!(Best::decode(&bytes).unwrap().bids(), sorted);
+        }
     }
 
     #[test]
