@@ -3,6 +3,7 @@
 mod broadcast;
 mod cases;
 mod imports;
+mod lists;
 mod order;
 mod subtask;
 

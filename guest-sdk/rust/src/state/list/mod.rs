@@ -11,6 +11,7 @@
 mod added;
 
 use std::mem;
+use std::ops::Range;
 
 use super::Handle;
 use super::ahead::Ahead;
@@ -50,14 +51,14 @@ pub struct List<T> {
     /// One per distinct key of the call.
     slots: Vec<Slot>,
     added: Added,
-    /// The lists that were read or replaced, and behind them some that are empty.
-    lists: Vec<Items<T>>,
+    /// The lists that were looked at or replaced, whole, and behind them some that are empty.
+    lists: Vec<Vec<T>>,
     /// How many lists are in use.
     used: usize,
     /// The keys whose lists are to be replaced.
     replaced: Vec<u32>,
     /// What the host has sent in the call.
-    pages: Vec<NestedColumn>,
+    pages: Vec<Page>,
     ahead: Ahead,
     /// The keys that the last import was for.
     asked: Vec<u32>,
@@ -68,27 +69,23 @@ pub struct List<T> {
 /// What the call knows of the list of a key.
 #[derive(Clone, Copy)]
 struct Slot {
-    /// Which of the lists it is, unless it is not known what the host holds.
+    /// Which of the lists it is, if it was looked at or replaced.
     list: Option<u32>,
+    /// The page that has what the host holds, plus one, and where that begins and ends there; or 0.
+    page: u32,
+    start: u32,
+    end: u32,
     /// The last element that was added, plus one; or 0.
     last_added: u32,
     /// Whether the host's list is to be replaced.
     is_replaced: bool,
 }
 
-/// A list, whole.
-struct Items<T> {
-    items: Vec<T>,
-    /// Where the host's elements lie, if nobody has looked at the list: then there are no items.
-    unseen: Option<Stored>,
-}
-
-/// Elements that the host has sent.
-#[derive(Clone, Copy)]
-struct Stored {
-    page: u32,
-    start: u32,
-    end: u32,
+/// Lists that the host has sent.
+struct Page {
+    elements: BytesColumn,
+    /// Whether each element is as wide as all values of the type, so that they need no ends.
+    is_regular: bool,
 }
 
 /// What a row did to a list.
@@ -99,28 +96,58 @@ enum Undo {
 
 const UNKNOWN: Slot = Slot {
     list: None,
+    page: 0,
+    start: 0,
+    end: 0,
     last_added: 0,
     is_replaced: false,
 };
 
-impl<T> Default for Items<T> {
-    fn default() -> Self {
+impl Page {
+    fn new<T: StateCodec>(elements: BytesColumn) -> Self {
+        let is_regular = T::WIDTH.is_some_and(|width| {
+            let ends = (1..).map(|count| count * width);
+            width > 0
+                && elements.bytes.len() == elements.ends.len() * width
+                && elements
+                    .ends
+                    .iter()
+                    .zip(ends)
+                    .all(|(end, at)| *end as usize == at)
+        });
         Self {
-            items: Vec::new(),
-            unseen: None,
+            elements,
+            is_regular,
         }
+    }
+
+    /// Appends some of the elements.
+    fn decode<T: StateCodec>(&self, rows: Range<u32>, items: &mut Vec<T>) -> Result<()> {
+        let BytesColumn { bytes, ends } = &self.elements;
+        // No more room than there are elements, whatever the host says.
+        items.reserve(rows.len().min(ends.len()));
+        if let Some(width) = T::WIDTH.filter(|_| self.is_regular) {
+            let range = rows.start as usize * width..rows.end as usize * width;
+            if let Some(bytes) = bytes.get(range) {
+                for element in bytes.chunks_exact(width) {
+                    items.push(T::decode(element)?);
+                }
+                return Ok(());
+            }
+        }
+        for row in rows {
+            items.push(T::decode(column::row(&self.elements, row as usize)?)?);
+        }
+        Ok(())
     }
 }
 
-impl<T> Items<T> {
-    /// Leaves nothing but the memory, if that is not much.
-    fn forget(&mut self) {
-        self.unseen = None;
-        if self.items.capacity() * size_of::<T>() > KEPT_BYTES {
-            self.items = Vec::new();
-        }
-        self.items.clear();
+/// Leaves nothing of a list but its memory, if that is not much.
+fn forget<T>(list: &mut Vec<T>) {
+    if list.capacity() * size_of::<T>() > KEPT_BYTES {
+        *list = Vec::new();
     }
+    list.clear();
 }
 
 impl<T> Default for List<T> {
@@ -151,13 +178,10 @@ impl<T: StateCodec> List<T> {
     pub fn get(&mut self) -> Result<&[T]> {
         let key = self.enter()?;
         let list = match self.slots[key].list {
-            Some(list) => list as usize,
-            None => self.read(key)?,
+            Some(list) => list,
+            None => self.look(key)?,
         };
-        if let Some(stored) = self.lists[list].unseen {
-            self.look(key, list, stored)?;
-        }
-        Ok(&self.lists[list].items)
+        Ok(&self.lists[list as usize])
     }
 
     /// Appends to the list of the key in hand, unread.
@@ -172,10 +196,7 @@ impl<T: StateCodec> List<T> {
             self.added.push(key as u32, &mut slot.last_added, &value)?;
         }
         if let Some(list) = slot.list {
-            let list = &mut self.lists[list as usize];
-            if list.unseen.is_none() {
-                list.items.push(value);
-            }
+            self.lists[list as usize].push(value);
         }
         self.remember(key, Undo::Add);
         Ok(())
@@ -186,8 +207,7 @@ impl<T: StateCodec> List<T> {
     /// # Errors
     /// As for [`Value`](crate::Value).
     pub fn set(&mut self, values: Vec<T>) -> Result<()> {
-        let list = self.replace()?;
-        list.items = values;
+        *self.replace()? = values;
         Ok(())
     }
 
@@ -201,13 +221,13 @@ impl<T: StateCodec> List<T> {
     }
 
     /// The list of the key in hand from here on, which is empty.
-    fn replace(&mut self) -> Result<&mut Items<T>> {
+    fn replace(&mut self) -> Result<&mut Vec<T>> {
         let key = self.enter()?;
         let list = self.take_list();
         let new = Slot {
             list: Some(list as u32),
-            last_added: 0,
             is_replaced: true,
+            ..UNKNOWN
         };
         let before = mem::replace(&mut self.slots[key], new);
         if !before.is_replaced {
@@ -220,7 +240,7 @@ impl<T: StateCodec> List<T> {
     /// A list that is empty.
     fn take_list(&mut self) -> usize {
         if self.used == self.lists.len() {
-            self.lists.push(Items::default());
+            self.lists.push(Vec::new());
         }
         self.used += 1;
         self.used - 1
@@ -246,56 +266,63 @@ impl<T: StateCodec> List<T> {
         self.slots.clear();
         self.slots.resize(binding.call.keys() as usize, UNKNOWN);
         self.added.clear();
-        self.lists[..self.used].iter_mut().for_each(Items::forget);
+        self.lists[..self.used].iter_mut().for_each(forget);
         self.used = 0;
         self.replaced.clear();
         self.pages.clear();
         self.journal.clear();
     }
 
-    /// Asks the host for the list of a key, and for some that will be wanted next; gives where the
-    /// first is.
-    #[cold]
-    fn read(&mut self, key: usize) -> Result<usize> {
+    /// Looks at the list of a key for the first time; gives which of the lists it is now.
+    fn look(&mut self, key: usize) -> Result<u32> {
+        if self.slots[key].page == 0 {
+            self.read(key)?;
+        }
         let binding = self.binding.as_ref().ok_or_else(undeclared)?;
+        let slot = self.slots[key];
+        if self.used == self.lists.len() {
+            self.lists.push(Vec::new());
+        }
+        let items = &mut self.lists[self.used];
+        let decoded = self.pages[slot.page as usize - 1]
+            .decode(slot.start..slot.end, items)
+            .and_then(|()| decode_added(&self.added, slot.last_added, items));
+        if let Err(error) = decoded {
+            items.clear();
+            return Err(binding.corrupt(error));
+        }
+        let list = self.used as u32;
+        self.used += 1;
+        self.slots[key].list = Some(list);
+        self.ahead.seen();
+        Ok(list)
+    }
+
+    /// Asks the host for the list of a key, and for some that will be wanted next.
+    #[cold]
+    fn read(&mut self, key: usize) -> Result<()> {
+        let binding = self.binding.as_ref().ok_or_else(undeclared)?;
+        let is_unknown = |key: &u32| {
+            let slot = self.slots[*key as usize];
+            slot.list.is_none() && slot.page == 0
+        };
         let window = self.ahead.window(key as u32, binding.call.keys());
         self.asked.clear();
-        self.asked
-            .extend(window.filter(|key| self.slots[*key as usize].list.is_none()));
+        self.asked.extend(window.filter(is_unknown));
         let stored = binding.call.host.list_get(binding.index, &self.asked);
         self.ahead
             .asked(self.asked.len(), stored.elements.bytes.len());
         if stored.ends.len() < self.asked.len() {
             return Err(missing_list(self.asked.len(), &stored));
         }
+        self.pages.push(Page::new::<T>(stored.elements));
         let page = self.pages.len() as u32;
         let mut start = 0;
-        let first = self.used;
-        for index in 0..self.asked.len() {
-            let end = stored.ends[index];
-            let list = self.take_list();
-            self.lists[list].unseen = Some(Stored { page, start, end });
-            self.slots[self.asked[index] as usize].list = Some(list as u32);
+        for (key, end) in self.asked.iter().zip(stored.ends) {
+            let slot = &mut self.slots[*key as usize];
+            (slot.page, slot.start, slot.end) = (page, start, end);
             start = end;
         }
-        self.pages.push(stored);
-        Ok(first)
-    }
-
-    /// Looks at a list for the first time: decodes what the host has sent, and what was added.
-    fn look(&mut self, key: usize, list: usize, stored: Stored) -> Result<()> {
-        let binding = self.binding.as_ref().ok_or_else(undeclared)?;
-        let items = &mut self.lists[list].items;
-        let elements = &self.pages[stored.page as usize].elements;
-        let last_added = self.slots[key].last_added;
-        let decoded = decode(elements, stored, items)
-            .and_then(|()| decode_added(&self.added, last_added, items));
-        if let Err(error) = decoded {
-            items.clear();
-            return Err(binding.corrupt(error));
-        }
-        self.lists[list].unseen = None;
-        self.ahead.seen();
         Ok(())
     }
 
@@ -320,7 +347,7 @@ impl<T: StateCodec> List<T> {
         };
         for key in &self.replaced {
             if let Some(list) = self.slots[*key as usize].list {
-                for item in &self.lists[list as usize].items {
+                for item in &self.lists[list as usize] {
                     item.encode(&mut values.elements.bytes)?;
                     column::end_row(&mut values.elements)?;
                 }
@@ -372,7 +399,7 @@ impl<T: StateCodec> Handle for List<T> {
                     }
                     // It was put there by adding it, or by looking at the list later.
                     if let Some(list) = slot.list {
-                        self.lists[list as usize].items.pop();
+                        self.lists[list as usize].pop();
                     }
                 }
             }
@@ -398,17 +425,6 @@ impl<T: StateCodec> Handle for List<T> {
         }
         Ok(())
     }
-}
-
-/// Appends the elements that the host has sent.
-fn decode<T: StateCodec>(elements: &BytesColumn, stored: Stored, items: &mut Vec<T>) -> Result<()> {
-    let rows = stored.start..stored.end;
-    // No more room than there are elements, whatever the host says.
-    items.reserve(rows.len().min(elements.ends.len()));
-    for row in rows {
-        items.push(T::decode(column::row(elements, row as usize)?)?);
-    }
-    Ok(())
 }
 
 /// Appends the elements that the call has added.
