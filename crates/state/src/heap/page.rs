@@ -77,6 +77,20 @@ impl Page {
             + self.base.as_deref().map_or(0, Self::held)
     }
 
+    /// The bytes of its segments, if they are few and no layer below has any.
+    pub(super) fn near_bytes(&self) -> Option<usize> {
+        /// Of more segments no page is near.
+        const MOST: usize = 16;
+        if self.segments.len() > MOST {
+            return None;
+        }
+        let bytes = self
+            .segments
+            .iter()
+            .map(|s| s.as_ref().map(Segment::buffers));
+        bytes.sum()
+    }
+
     /// The segment of a hash, to be written.
     #[inline]
     pub(super) fn segment_mut(&mut self, hash: u64) -> &mut Segment {

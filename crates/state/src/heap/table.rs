@@ -5,7 +5,7 @@
 //! Look-ups of a column, and writes, go in passes (find the cells, look at the records, copy),
 //! because the cache misses of one pass overlap.
 
-use std::sync::Arc;
+use std::{convert::Infallible, ops::Range, sync::Arc};
 
 use weir_model::{KeyGroup, KeyGroupRange, OptionalColumn};
 
@@ -15,8 +15,15 @@ use crate::{Error, KeyBatch, ValueWrites, Which, limits};
 /// The most pages of a table: a snapshot costs some 100 ns a page.
 const MAX_PAGES: usize = 32;
 
-/// The cells of so many keys are brought near before they are looked at.
+/// The records of so many keys are brought near before they are looked at.
 const AT_ONCE: usize = 64;
+
+/// The caches next to most cores have room for about this many bytes of a table: looking at them
+/// takes less time than asking for them.
+const NEAR_BYTES: usize = 1024 * 1024;
+
+/// Of a larger table they have room for what so many keys need.
+const NEAR_KEYS: usize = 2048;
 
 /// In place of the number of a segment: what is written to this key is there. No table has so many
 /// segments.
@@ -209,29 +216,28 @@ impl Table {
         probed: &mut Probed,
         out: &mut OptionalColumn,
     ) -> Result<(), Error> {
-        self.look_for(keys, which, probed);
+        probed.hashes.clear();
+        let rows = out.len() + which.len(keys.hashes.len());
+        self.probe(keys, which, &mut probed.probes, |some, probes| {
+            for (position, probe) in some.zip(probes) {
+                let value = self.confirm(keys, which.get(position), probe);
+                let bytes = out.column().byte_len() + value.map_or(0, <[u8]>::len);
+                limits::check_column("the column of values", bytes, rows)?;
+                out.push(value);
+            }
+            Ok(())
+        })?;
         probed.remember(keys, which, self.moves);
-        let rows = out.len() + probed.probes.len();
-        for (position, probe) in probed.probes.iter_mut().enumerate() {
-            let key = which.get(position);
-            let value = self.confirm(keys, key, probe);
-            let bytes = out.column().byte_len() + value.map_or(0, <[u8]>::len);
-            limits::check_column("the column of values", bytes, rows)?;
-            out.push(value);
-        }
         Ok(())
     }
 
     /// Looks for the records of a column of keys, which are given by [`record`](Self::record) then.
     pub(super) fn look_for(&self, keys: &KeyBatch<'_>, which: Which<'_>, probed: &mut Probed) {
         probed.hashes.clear();
-        match which {
-            Which::All => self.probe(keys, 0..keys.hashes.len(), &mut probed.probes),
-            Which::Some(some) => {
-                let some = some.iter().map(|&key| key as usize);
-                self.probe(keys, some, &mut probed.probes);
-            }
-        }
+        let looked_for = self.probe(keys, which, &mut probed.probes, |_, _| {
+            Ok::<_, Infallible>(())
+        });
+        let Ok(()) = looked_for;
     }
 
     /// The record of a key, which is at this position of the column that was looked for last, if it
@@ -321,17 +327,31 @@ impl Table {
     ) -> i64 {
         let known = probed.known(keys, &writes.keys, self.moves);
         if known == Known::No {
-            let some = writes.keys.iter().map(|&key| key as usize);
-            self.probe(keys, some, &mut probed.probes);
+            self.look_for(keys, Which::Some(&writes.keys), probed);
         }
         let is_all = known == Known::All;
         // What is replaced is no place of a key any more.
         probed.hashes.clear();
+        let probe_of = |row: usize, key: u32| if is_all { key as usize } else { row };
         let (mut left, mut change) = (writes.keys.len(), 0);
+        // Of many keys that were read, the records of the first are far again.
+        let is_far = writes.keys.len() > NEAR_KEYS && !self.is_near();
+        let mut ahead = writes.keys.iter().enumerate();
         for (row, (&key, value)) in writes.keys.iter().zip(writes.values.iter()).enumerate() {
+            if is_far && row % AT_ONCE == 0 {
+                // The first time those of two rounds.
+                let count = if row == 0 { 2 * AT_ONCE } else { AT_ONCE };
+                for (row, &key) in ahead.by_ref().take(count) {
+                    let Probe { number, at } = probed.probes[probe_of(row, key)];
+                    let page = &self.pages[self.page_of(keys.groups[key as usize])];
+                    if let Some(segment) = page.segment(number) {
+                        segment.touch(at);
+                    }
+                }
+            }
+            let probe = &mut probed.probes[probe_of(row, key)];
             let key = key as usize;
             let (group, bytes) = (keys.groups[key], keys.keys.get(key));
-            let probe = &mut probed.probes[if is_all { key } else { row }];
             let Some(value) = value else {
                 // What was removed is looked at once more.
                 change -= i64::from(self.remove_in_place(group, bytes, probe));
@@ -412,39 +432,77 @@ impl Table {
         self.pages.iter().map(Page::memory).sum()
     }
 
-    /// Finds the first candidate of each key, and brings its record near: nothing here waits for
-    /// what is read of it, so the misses of many keys overlap. The cells are brought near before,
-    /// for the same reason.
-    fn probe(
+    /// Finds the first candidate of each key, and gives those of some keys after another to `found`
+    /// with their positions, when their records are near.
+    fn probe<E>(
         &self,
         keys: &KeyBatch<'_>,
-        mut which: impl Iterator<Item = usize> + Clone,
+        which: Which<'_>,
         probes: &mut Vec<Probe>,
-    ) {
+        mut found: impl FnMut(Range<usize>, &mut [Probe]) -> Result<(), E>,
+    ) -> Result<(), E> {
         probes.clear();
-        loop {
-            let from = probes.len();
-            probes.extend(which.clone().take(AT_ONCE).map(|key| {
-                let hash = keys.hashes[key];
+        if !self.is_near() {
+            return self.probe_far(keys, which, probes, found);
+        }
+        for key in (0..which.len(keys.hashes.len())).map(|position| which.get(position)) {
+            let hash = keys.hashes[key];
+            let page = &self.pages[self.page_of(keys.groups[key])];
+            let number = page.number(hash);
+            let segment = page.segment(number);
+            let at = segment.map_or(At::NONE, |segment| segment.candidate(hash));
+            probes.push(Probe { number, at });
+        }
+        found(0..probes.len(), probes)
+    }
+
+    /// Whether the caches next to a core have room for the whole table.
+    fn is_near(&self) -> bool {
+        let mut bytes = 0;
+        self.pages.iter().all(|page| {
+            bytes += page.near_bytes().unwrap_or(NEAR_BYTES);
+            bytes < NEAR_BYTES
+        })
+    }
+
+    /// As [`probe`](Self::probe), where reading waits for memory: it must not, so that the misses of
+    /// many keys overlap. While some keys are given out, the records of the next are asked for, and
+    /// the cells of those behind them.
+    fn probe_far<E>(
+        &self,
+        keys: &KeyBatch<'_>,
+        which: Which<'_>,
+        probes: &mut Vec<Probe>,
+        mut found: impl FnMut(Range<usize>, &mut [Probe]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let count = which.len(keys.hashes.len());
+        let round = |round: usize| {
+            let from = (round * AT_ONCE).min(count);
+            from..(from + AT_ONCE).min(count)
+        };
+        for step in 0..count.div_ceil(AT_ONCE) + 2 {
+            for key in round(step).map(|position| which.get(position)) {
                 let page = &self.pages[self.page_of(keys.groups[key])];
-                let number = page.number(hash);
+                let number = page.number(keys.hashes[key]);
                 if let Some(segment) = page.segment(number) {
-                    segment.touch_cell(hash);
+                    segment.touch_cell(keys.hashes[key]);
                 }
                 let at = At::NONE;
-                Probe { number, at }
-            }));
-            if probes.len() == from {
-                break;
+                probes.push(Probe { number, at });
             }
-            for (probe, key) in probes[from..].iter_mut().zip(which.by_ref()) {
+            for position in step.checked_sub(1).map(round).unwrap_or_default() {
+                let key = which.get(position);
+                let probe = &mut probes[position];
                 let page = &self.pages[self.page_of(keys.groups[key])];
                 if let Some(segment) = page.segment(probe.number) {
                     probe.at = segment.candidate(keys.hashes[key]);
                     segment.touch(probe.at);
                 }
             }
+            let last = step.checked_sub(2).map(round).unwrap_or_default();
+            found(last.clone(), &mut probes[last])?;
         }
+        Ok(())
     }
 
     /// The number of the page that has a key group. The group is in the range.
@@ -456,9 +514,94 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use weir_model::{Column, hash64};
 
     use super::*;
+
+    const ONE: KeyGroupRange = KeyGroupRange {
+        start: KeyGroup(0),
+        end: KeyGroup(0),
+    };
+
+    /// Keys of one key group.
+    struct Keys {
+        keys: Column,
+        hashes: Vec<u64>,
+        groups: Vec<KeyGroup>,
+    }
+
+    impl Keys {
+        fn of(numbers: impl Iterator<Item = u32>) -> Self {
+            let mut keys = Column::new();
+            numbers.for_each(|key| keys.push(&key.to_be_bytes()));
+            Self {
+                hashes: keys.iter().map(hash64).collect(),
+                groups: vec![KeyGroup(0); keys.len()],
+                keys,
+            }
+        }
+
+        fn batch(&self) -> KeyBatch<'_> {
+            KeyBatch {
+                keys: self.keys.view(),
+                hashes: &self.hashes,
+                groups: &self.groups,
+            }
+        }
+    }
+
+    #[test]
+    fn a_table_that_no_cache_has_room_for_is_read_and_written_in_rounds() {
+        const KEYS: u32 = 30_000;
+        let (mut table, mut probed) = (Table::new(ONE, false, 0), Probed::default());
+        let mut model = HashMap::new();
+        // Calls of fewer keys than a round, of a few rounds, and of more than are near, each with
+        // keys that are not there; every seventh that is written is removed.
+        for (call, count) in [3000, 5000, 4000, 1, 63, 64, 65, 129, 2500]
+            .into_iter()
+            .enumerate()
+        {
+            let step = [7, 11, 13][call % 3];
+            let numbers = |from: u32| (0..count).map(move |n| (from + n * step) % KEYS);
+            let keys = Keys::of(numbers(call as u32 * 1009));
+            let mut writes = ValueWrites::default();
+            for (row, number) in numbers(call as u32 * 1009).enumerate() {
+                writes.keys.push(row as u32);
+                let value = (number % 7 > 0).then(|| (number + call as u32).to_le_bytes());
+                writes.values.push(value.as_ref().map(<[u8; 4]>::as_slice));
+                match value {
+                    Some(value) => model.insert(number, value),
+                    None => model.remove(&number),
+                };
+            }
+            let mut found = OptionalColumn::new();
+            if call % 2 == 0 {
+                let batch = keys.batch();
+                table
+                    .get(&batch, Which::All, &mut probed, &mut found)
+                    .unwrap();
+                assert_eq!(probed.known(&batch, &writes.keys, table.moves), Known::All);
+            }
+            let before = table.pages[0].segments().map(Segment::len).sum::<usize>();
+            let change = table.apply(&keys.batch(), &writes, &mut probed);
+            assert_eq!(before as i64 + change, model.len() as i64);
+            // Asked in an order of its own, some of them twice.
+            let some: Vec<u32> = (0..count).rev().chain(0..count / 3).collect();
+            found.clear();
+            let which = Which::Some(&some);
+            table
+                .get(&keys.batch(), which, &mut probed, &mut found)
+                .unwrap();
+            let numbers: Vec<u32> = numbers(call as u32 * 1009).collect();
+            for (&key, value) in some.iter().zip(found.iter()) {
+                let expected = model.get(&numbers[key as usize]);
+                assert_eq!(value, expected.map(<[u8; 4]>::as_slice), "call {call}");
+            }
+        }
+        assert!(!table.is_near());
+    }
 
     #[test]
     fn keys_that_moved_after_they_were_read_are_written_where_they_are() {
@@ -474,20 +617,9 @@ mod tests {
     }
 
     fn moved_after_they_were_read(which: Which<'_>, known: Known) {
-        let range = KeyGroupRange {
-            start: KeyGroup(0),
-            end: KeyGroup(0),
-        };
-        let mut keys = Column::new();
-        (0..300u32).for_each(|key| keys.push(&key.to_be_bytes()));
-        let hashes: Vec<u64> = keys.iter().map(hash64).collect();
-        let groups = vec![KeyGroup(0); keys.len()];
-        let batch = KeyBatch {
-            keys: keys.view(),
-            hashes: &hashes,
-            groups: &groups,
-        };
-        let count = which.len(keys.len());
+        let keys = Keys::of(0..300);
+        let batch = keys.batch();
+        let count = which.len(keys.keys.len());
         let writes = |value: u64| {
             let mut writes = ValueWrites::default();
             for position in 0..count {
@@ -508,7 +640,7 @@ mod tests {
             let of_others = probed.known(&batch, &others, table.moves);
             assert_ne!(of_others, Known::Written);
         };
-        let (mut table, mut probed) = (Table::new(range, false, 0), Probed::default());
+        let (mut table, mut probed) = (Table::new(ONE, false, 0), Probed::default());
         assert_eq!(table.apply(&batch, &writes(1), &mut probed), count as i64);
         holds(&table, &mut probed, 1);
         // Segments are split, and the records of some are in others then.
