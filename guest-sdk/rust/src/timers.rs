@@ -9,6 +9,9 @@ use crate::state::Handle;
 
 pub use crate::bindings::weir::operator::data::TimerKind;
 
+/// If a call has more changes than so many, they are put in order so that none is handed over twice.
+const UNSORTED_MOST: usize = 1 << 16;
+
 /// What `on_timer` is handed: a timer that is due. The key is [`Ctx::key`](crate::Ctx::key).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timer {
@@ -68,13 +71,17 @@ pub struct Timer {
 pub struct Timers {
     binding: Option<Binding>,
     changes: Vec<Change>,
+    /// The last change of each distinct key of the call, plus one; or 0.
+    last: Vec<u32>,
+    /// Whether some of the changes delete.
+    deletes: bool,
     /// How many changes there were before the row in hand.
     before: usize,
     row: u64,
     call: u64,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Change {
     kind: TimerKind,
     key: u32,
@@ -142,13 +149,24 @@ impl Timers {
         if self.call != binding.call.number() {
             self.call = binding.call.number();
             self.changes.clear();
+            self.last.clear();
+            self.last.resize(binding.call.keys() as usize, 0);
+            self.deletes = false;
         }
         if self.row != binding.call.row() {
             self.row = binding.call.row();
             self.before = self.changes.len();
         }
         let change = Change { kind, key, at, set };
+        let last = &mut self.last[key as usize];
+        // A key often sets the same timer again and again.
+        let is_said = (*last as usize).checked_sub(1);
+        if is_said.and_then(|last| self.changes.get(last)) == Some(&change) {
+            return Ok(());
+        }
         self.changes.push(change);
+        *last = self.changes.len() as u32;
+        self.deletes |= !set;
         Ok(())
     }
 }
@@ -159,6 +177,8 @@ impl Default for Timers {
         Self {
             binding: None,
             changes: Vec::new(),
+            last: Vec::new(),
+            deletes: false,
             before: 0,
             row: 0,
             call: 0,
@@ -185,9 +205,12 @@ impl Handle for Timers {
         if self.call != binding.call.number() || self.changes.is_empty() {
             return Ok(());
         }
-        // Of each timer the last word counts; then the order of calls does not matter.
+        // Of each timer the last word counts; then the order of calls does not matter. Where none
+        // is deleted there is but one word on each, and the host puts them in order anyway.
         let of = |change: &Change| (change.kind as u8, change.key, change.at);
-        self.changes.sort_by_key(of);
+        if self.deletes || self.changes.len() > UNSORTED_MOST {
+            self.changes.sort_by_key(of);
+        }
         for kind in [TimerKind::EventTime, TimerKind::ProcessingTime] {
             for set in [true, false] {
                 let (mut keys, mut at) = (Vec::new(), Vec::new());

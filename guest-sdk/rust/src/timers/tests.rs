@@ -1,6 +1,9 @@
 //! Timers in the harness: what a row or timer that fails has set, what is handed over, and the
 //! order of Flink.
 
+use std::collections::BTreeSet;
+
+use super::UNSORTED_MOST;
 use crate::testing::{Harness, Input};
 use crate::{
     Ctx, KeyedCoProcess, KeyedDescribe, KeyedProcess, Result, Row, Timer, TimerKind, Timers, Value,
@@ -114,6 +117,60 @@ fn a_call_hands_over_the_last_word_on_each_timer_in_few_imports() {
     told.keyed([("a", "p7")]).unwrap().expect_all();
     assert_eq!(told.imports(), ["timers.register"]);
     assert_eq!(told.timers()[2], named(PROCESSING, 7));
+}
+
+/// Sets and deletes in any order, of some keys, as a plain set has them.
+#[test]
+fn the_last_word_on_each_timer_counts_whatever_the_order() {
+    for seed in 1..200_u64 {
+        let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut below = |bound: u64| {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (random >> 33) % bound
+        };
+        let mut told = told();
+        let mut model = BTreeSet::new();
+        for _ in 0..4 {
+            // Some calls delete nothing.
+            let deletes = below(2) == 0;
+            let (mut rows, mut has_failed) = (Vec::new(), false);
+            for _ in 0..30 {
+                let (key, at) = (["a", "b", "c"][below(3) as usize], below(6) as i64);
+                let kind = [EVENT, PROCESSING][below(2) as usize];
+                let letter = if kind == EVENT { "e" } else { "p" };
+                let (is_set, fails) = (!deletes || below(2) == 0, below(100) == 0);
+                let sign = if is_set { "" } else { "-" };
+                let fail = if fails { " fail" } else { "" };
+                rows.push((key, format!("{sign}{letter}{at}{fail}")));
+                has_failed |= fails;
+                if has_failed {
+                    continue;
+                }
+                let timer = (kind as u8, at, key.to_owned());
+                match is_set {
+                    true => model.insert(timer),
+                    false => model.remove(&timer),
+                };
+            }
+            told.keyed(rows).unwrap();
+            let timers = told.timers();
+            let timers = timers
+                .into_iter()
+                .map(|(kind, at, key)| (kind as u8, at, key));
+            assert_eq!(timers.collect::<BTreeSet<_>>(), model, "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn what_is_said_again_and_again_is_handed_over_once() {
+    let mut told = told();
+    let again = "e1 e2 ".repeat(UNSORTED_MOST);
+    told.keyed([("a", again.trim_end())]).unwrap().expect_all();
+    assert_eq!(told.imports(), ["timers.register"]);
+    assert_eq!(times(&told), [1, 2]);
 }
 
 #[test]
