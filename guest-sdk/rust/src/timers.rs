@@ -9,7 +9,8 @@ use crate::state::Handle;
 
 pub use crate::bindings::weir::operator::data::TimerKind;
 
-/// If a call has more changes than so many, they are put in order so that none is handed over twice.
+/// If a call has more changes than so many, they are put in order, so that none is handed over
+/// twice.
 const UNSORTED_MOST: usize = 1 << 16;
 
 /// What `on_timer` is handed: a timer that is due. The key is [`Ctx::key`](crate::Ctx::key).
