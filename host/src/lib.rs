@@ -8,6 +8,7 @@ use std::{ffi::OsString, process::ExitCode};
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
+mod allocator;
 mod assemble;
 mod cli;
 mod config;
@@ -23,6 +24,7 @@ mod saved;
 mod signals;
 mod storage;
 
+pub use allocator::keep_freed_memory;
 pub use cli::Cli;
 pub use embed::deployment;
 pub use exit::Exit;
@@ -31,6 +33,7 @@ pub use render::say;
 /// The program: parses the command line, runs a verb, gives its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
+    keep_freed_memory();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,

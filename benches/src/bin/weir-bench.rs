@@ -3,5 +3,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // As the program does.
+    weir_host::keep_freed_memory();
     weir_benches::command::main()
 }
