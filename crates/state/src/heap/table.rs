@@ -43,6 +43,8 @@ pub(super) struct Probed {
     probes: Vec<Probe>,
     /// The hashes of all keys of the call, where all were looked up, or a good part.
     hashes: Vec<u64>,
+    /// Their key groups.
+    groups: Vec<KeyGroup>,
     /// Which ones were looked up; none = all.
     some: Vec<u32>,
     /// What the table counted then.
@@ -63,6 +65,7 @@ impl Probed {
     pub(super) fn recycle(&mut self) {
         limits::recycle(&mut self.probes);
         limits::recycle(&mut self.hashes);
+        limits::recycle(&mut self.groups);
         limits::recycle(&mut self.some);
     }
 
@@ -77,6 +80,8 @@ impl Probed {
             self.some.extend_from_slice(some);
         }
         self.hashes.extend_from_slice(keys.hashes);
+        self.groups.clear();
+        self.groups.extend_from_slice(keys.groups);
         self.moves = moves;
     }
 
@@ -92,7 +97,10 @@ impl Probed {
 
     /// Whether it is of all these keys, or just of those that are `written`, in this order.
     fn known(&self, keys: &KeyBatch<'_>, written: &[u32], moves: u64) -> Known {
-        let is_of = self.moves == moves && !self.hashes.is_empty() && self.hashes == keys.hashes;
+        let is_of = self.moves == moves
+            && !self.hashes.is_empty()
+            && self.hashes == keys.hashes
+            && self.groups == keys.groups;
         match is_of {
             true if self.some.is_empty() => Known::All,
             true if self.some == written => Known::Written,
@@ -308,10 +316,10 @@ impl Table {
         if let Some(value) = segment.value_of(probe.at, bytes) {
             return value;
         }
-        // Another key has the same 32 bits of hash.
-        let found = segment.find(keys.hashes[key], bytes);
-        probe.at = found.unwrap_or(At::NONE);
-        found.map(|at| segment.value(at))
+        // Another key has the same 32 bits of hash. It stays where the key has none: what is written
+        // then may be of another key with the same hash.
+        probe.at = segment.find(keys.hashes[key], bytes)?;
+        Some(segment.value(probe.at))
     }
 
     /// Applies writes that were checked, each to another key; gives back by how much the number of
@@ -549,6 +557,40 @@ mod tests {
                 hashes: &self.hashes,
                 groups: &self.groups,
             }
+        }
+    }
+
+    /// Hashes are compared, and not keys: nothing may depend on which key was asked for.
+    #[test]
+    fn what_was_found_of_a_key_is_not_that_of_another_with_its_hash() {
+        for which in [Which::All, Which::Some(&[0])] {
+            let (mut table, mut probed) = (Table::new(ONE, false, 0), Probed::default());
+            let of = |key: u32| Keys {
+                hashes: vec![7],
+                ..Keys::of(key..key + 1)
+            };
+            let write = |value: Option<&[u8]>| {
+                let mut writes = ValueWrites::default();
+                writes.keys.push(0);
+                writes.values.push(value);
+                writes
+            };
+            let (there, other) = (of(1), of(2));
+            let put = write(Some(b"there"));
+            assert_eq!(table.apply(&there.batch(), &put, &mut probed), 1);
+            let get = |table: &Table, keys: &Keys, probed: &mut Probed| {
+                let mut found = OptionalColumn::new();
+                let got = table.get(&keys.batch(), which, probed, &mut found);
+                got.unwrap();
+                found.get(0).map(<[u8]>::to_vec)
+            };
+            assert_eq!(get(&table, &other, &mut probed), None);
+            // The key with a value is removed, where the one without was looked for.
+            assert_eq!(table.apply(&there.batch(), &write(None), &mut probed), -1);
+            assert_eq!(get(&table, &there, &mut probed), None);
+            assert_eq!(table.apply(&other.batch(), &put, &mut probed), 1);
+            assert_eq!(get(&table, &there, &mut probed), None);
+            assert_eq!(get(&table, &other, &mut probed), Some(b"there".to_vec()));
         }
     }
 
