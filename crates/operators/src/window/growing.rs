@@ -80,7 +80,10 @@ impl Growing {
         };
         let now = plan.call.at(slot)?.window;
         let sessions = sessions_of(plan, key)?.all.all();
-        let at = sessions.iter().position(|(session, _)| *session == now);
+        // They are in order.
+        let at = sessions.partition_point(|(session, _)| session.start < now.start);
+        let at =
+            Some(at).filter(|&at| sessions.get(at).is_some_and(|(session, _)| *session == now));
         *of_key = at.map(|at| {
             let before = at.checked_sub(1).and_then(|before| sessions.get(before));
             let next = sessions.get(at + 1);
