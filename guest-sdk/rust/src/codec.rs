@@ -45,7 +45,9 @@ pub trait StateCodec: Sized + 'static {
     /// Raise it when the same format name comes to mean other bytes.
     const VERSION: u32 = 1;
 
-    /// The number of bytes of each value, if it is always the same.
+    /// The number of bytes of each value, if it is always the same. Then
+    /// [`decode`](Self::decode) may be tried with so many zeros where there is no value, and what
+    /// it gives is not looked at: it must not panic.
     const WIDTH: Option<usize> = None;
 
     /// The name of the format.

@@ -53,8 +53,10 @@ pub struct List<T> {
     added: Added,
     /// The lists that were looked at or replaced, whole, and behind them some that are empty.
     lists: Vec<Vec<T>>,
-    /// How many lists are in use.
+    /// How many lists are in use, or have been in this call.
     used: usize,
+    /// Those of them that are in use no more, and are empty.
+    free: Vec<u32>,
     /// The keys whose lists are to be replaced.
     replaced: Vec<u32>,
     /// What the host has sent in the call.
@@ -160,6 +162,7 @@ impl<T> Default for List<T> {
             added: Added::default(),
             lists: Vec::new(),
             used: 0,
+            free: Vec::new(),
             replaced: Vec::new(),
             pages: Vec::new(),
             ahead: Ahead::default(),
@@ -225,7 +228,7 @@ impl<T: StateCodec> List<T> {
         let key = self.enter()?;
         let list = self.take_list();
         let new = Slot {
-            list: Some(list as u32),
+            list: Some(list),
             is_replaced: true,
             ..UNKNOWN
         };
@@ -234,16 +237,25 @@ impl<T: StateCodec> List<T> {
             self.replaced.push(key as u32);
         }
         self.remember(key, Undo::Replace(before));
-        Ok(&mut self.lists[list])
+        Ok(&mut self.lists[list as usize])
     }
 
     /// A list that is empty.
-    fn take_list(&mut self) -> usize {
+    fn take_list(&mut self) -> u32 {
+        if let Some(list) = self.free.pop() {
+            return list;
+        }
         if self.used == self.lists.len() {
             self.lists.push(Vec::new());
         }
         self.used += 1;
-        self.used - 1
+        self.used as u32 - 1
+    }
+
+    /// How many lists the call has in memory.
+    #[cfg(test)]
+    pub(super) fn in_use(&self) -> usize {
+        self.used
     }
 
     #[inline]
@@ -268,6 +280,7 @@ impl<T: StateCodec> List<T> {
         self.added.clear();
         self.lists[..self.used].iter_mut().for_each(forget);
         self.used = 0;
+        self.free.clear();
         self.replaced.clear();
         self.pages.clear();
         self.journal.clear();
@@ -278,21 +291,18 @@ impl<T: StateCodec> List<T> {
         if self.slots[key].page == 0 {
             self.read(key)?;
         }
-        let binding = self.binding.as_ref().ok_or_else(undeclared)?;
         let slot = self.slots[key];
-        if self.used == self.lists.len() {
-            self.lists.push(Vec::new());
-        }
-        let items = &mut self.lists[self.used];
+        let list = self.take_list();
+        let binding = self.binding.as_ref().ok_or_else(undeclared)?;
+        let items = &mut self.lists[list as usize];
         let decoded = self.pages[slot.page as usize - 1]
             .decode(slot.start..slot.end, items)
             .and_then(|()| decode_added(&self.added, slot.last_added, items));
         if let Err(error) = decoded {
             items.clear();
+            self.free.push(list);
             return Err(binding.corrupt(error));
         }
-        let list = self.used as u32;
-        self.used += 1;
         self.slots[key].list = Some(list);
         self.ahead.seen();
         Ok(list)
@@ -334,9 +344,22 @@ impl<T: StateCodec> List<T> {
             .map_or(0, |binding| binding.call.row());
         if self.row != row {
             self.row = row;
-            self.journal.clear();
+            self.forget_replaced();
         }
         self.journal.push((key as u32, undo));
+    }
+
+    /// The rows before cannot fail any more: what they have replaced is not wanted.
+    fn forget_replaced(&mut self) {
+        for (_, undo) in self.journal.drain(..) {
+            if let Undo::Replace(Slot {
+                list: Some(list), ..
+            }) = undo
+            {
+                forget(&mut self.lists[list as usize]);
+                self.free.push(list);
+            }
+        }
     }
 
     /// Hands over the lists that are replaced.

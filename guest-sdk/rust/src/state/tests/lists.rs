@@ -27,6 +27,7 @@ impl KeyedProcess for Numbers {
                 ("add", number) => self.list.add(number.parse()?)?,
                 ("set", number) => self.list.set(vec![number.parse()?, 0])?,
                 ("clear", _) => self.list.clear()?,
+                ("in-use", _) => ctx.emit(self.list.in_use().to_string())?,
                 ("get", _) => ctx.emit(format_args!("{:?}", self.list.get()?))?,
                 _ => bail!("as told"),
             }
@@ -96,4 +97,20 @@ fn lists_of_numbers_are_what_a_plain_model_says() {
         let held = models.values().map(Vec::len).sum::<usize>();
         assert_eq!(numbers.held("list"), held, "seed {seed}");
     }
+}
+
+#[test]
+fn lists_that_were_replaced_are_not_kept_for_the_call() {
+    let mut numbers = Harness::open::<Numbers, _>("null").unwrap();
+    let rows = (0..500).map(|number| match number % 3 {
+        0 => format!("get set:{number} set:{number}"),
+        1 => "clear get".to_owned(),
+        _ => format!("add:{number} clear add:1"),
+    });
+    let rows = rows.chain(["in-use".to_owned()]).map(|row| ("k", row));
+    let out = numbers.keyed(rows.collect::<Vec<_>>()).unwrap();
+    // Those that one row may need, and not one for each row.
+    let in_use: usize = out.main().last().unwrap().parse().unwrap();
+    assert!(in_use <= 4, "{in_use}");
+    assert_eq!(numbers.held("list"), 1);
 }
