@@ -17,8 +17,8 @@ impl Column {
         is_even.then(|| self.bytes.as_chunks().0)
     }
 
-    /// Appends rows of `N` bytes, if all that are there have as many; else gives back `None` and
-    /// does nothing. `fill` gets those that are there with room for `most` behind them, and says
+    /// Appends rows of `N` bytes behind such as have as many, which is for the caller to know: only
+    /// their sum is looked at, and if it is another, `None` given back and nothing done. `fill` gets those that are there with room for `most` behind them, and says
     /// how many rows there are then.
     ///
     /// ```
@@ -37,7 +37,10 @@ impl Column {
         most: usize,
         fill: impl FnOnce(&mut [[u8; N]]) -> usize,
     ) -> Option<()> {
-        let before = self.even::<N>()?.len();
+        let before = self.len();
+        if N == 0 || self.bytes.len() != before * N {
+            return None;
+        }
         let room = before + most;
         self.bytes.resize(room * N, 0);
         let after = fill(self.bytes.as_chunks_mut().0).clamp(before, room);

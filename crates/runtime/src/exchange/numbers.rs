@@ -1,6 +1,8 @@
 //! The keys of the rows in hand, and of those under way to one target, numbered as they first
 //! appear.
 
+use std::mem::take;
+
 use weir_model::{Batch, Column, Keyed, hash64, same_key};
 
 use super::builder::take_leaving_room;
@@ -26,6 +28,8 @@ pub(super) struct Numbers {
 #[derive(Default)]
 struct Known {
     keys: Column,
+    /// The length of all keys, where they have the same and there are some.
+    width: Option<usize>,
     hashes: Vec<u64>,
     slots: Slots,
 }
@@ -114,6 +118,11 @@ impl Known {
         let is_it = |number| number == new || same_key(self.keys.get(number), key);
         let (at, number) = self.slots.search(self.slots.first(hash), new, is_it);
         if number == new {
+            if new == 0 {
+                self.width = Some(key.len());
+            } else if self.width != Some(key.len()) {
+                self.width = None;
+            }
             self.keys.push(key);
             self.hashes.push(hash);
             self.slots.put(at, number);
@@ -123,7 +132,7 @@ impl Known {
 
     /// Whether all keys have so many bytes.
     fn is_even<const N: usize>(&self) -> bool {
-        self.keys.even::<N>().is_some()
+        self.keys.is_empty() || self.width == Some(N)
     }
 
     /// The numbers of keys of `N` bytes, as those are that are known.
@@ -134,6 +143,7 @@ impl Known {
     ) {
         let from = keys.keys.even::<N>().unwrap_or_default();
         let before = self.hashes.len();
+        self.width = Some(N);
         self.hashes.resize(before + rows.len(), 0);
         let (mut count, most) = (before, rows.len());
         self.keys.extend_even(most, |known| {
@@ -154,6 +164,11 @@ impl Known {
     /// The keys in order and their hashes, after which there are none.
     fn take(&mut self) -> (Column, Vec<u64>) {
         self.slots.empty(self.hashes.len());
+        self.width = None;
+        if self.keys.byte_len() > Batch::MAX_BYTES {
+            // So much room is not kept for keys that may never be so large again.
+            return (take(&mut self.keys), take(&mut self.hashes));
+        }
         // Copies: what was collected in has room for a key of each row, and is used again.
         let taken = (self.keys.clone(), self.hashes.clone());
         self.keys.clear();
@@ -303,6 +318,20 @@ mod tests {
                 let found: Vec<_> = found.keys.iter().zip(found.hashes.iter().copied()).collect();
                 prop_assert_eq!(found, keys);
             }
+        }
+    }
+
+    #[test]
+    fn the_room_of_a_key_that_was_large_is_not_kept() {
+        let (mut numbers, mut keys) = (Numbers::default(), Keys::default());
+        let large = vec![7; Batch::MAX_BYTES + 1];
+        for key in [&large[..], b"small", &large[..]] {
+            keys.refill(|keys| keys.push(key));
+            numbers.extend(&keys, 0..1);
+            let taken = numbers.take().unwrap();
+            assert_eq!((taken.keys.get(0), taken.hashes), (key, vec![hash64(key)]));
+            let (kept, _) = take(&mut numbers.known.keys).into_parts();
+            assert!(kept.capacity() <= Batch::MAX_BYTES);
         }
     }
 
