@@ -22,6 +22,11 @@ impl BatchBuilder {
         self.values.is_empty()
     }
 
+    /// The number of rows.
+    pub(crate) fn len(&self) -> usize {
+        self.values.len()
+    }
+
     /// Whether the batch is full.
     pub(crate) fn is_full(&self) -> bool {
         self.values.len() >= Batch::MAX_ROWS || self.values.byte_len() >= Batch::MAX_BYTES

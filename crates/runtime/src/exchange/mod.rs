@@ -8,7 +8,7 @@ mod recording;
 mod target;
 
 pub(crate) use gate::{Announced, Gate, Sender};
-pub(crate) use output::{EdgeOut, TimedRows};
+pub(crate) use output::{EdgeOut, TimedRows, hand_over_beside};
 pub(crate) use recording::Recorded;
 pub(crate) use target::Target;
 

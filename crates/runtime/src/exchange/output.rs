@@ -24,6 +24,9 @@ const MAX_AGE: Duration = Duration::from_millis(5);
 /// builder would cost more than the fixed cost of one more batch.
 const WHOLE_FROM: usize = 256;
 
+/// So many rows are worth a batch of their own, where another edge of their producer has filled
+/// one.
+const WORTH_A_BATCH: usize = 64;
 /// Stands for the subtask of a row without a key.
 const NOWHERE: SubtaskIndex = SubtaskIndex(u32::MAX);
 
@@ -361,6 +364,22 @@ impl EdgeOut {
         }
     }
 
+    /// Whether rows were handed over since this was asked last.
+    fn take_sent(&mut self) -> bool {
+        let targets = self.targets.iter_mut();
+        targets.fold(false, |any, target| {
+            std::mem::take(&mut target.has_sent) | any
+        })
+    }
+
+    /// Hands over what is worth a batch.
+    fn hand_over_many(&mut self) {
+        let rows: usize = self.targets.iter().map(|target| target.builder.len()).sum();
+        if rows >= WORTH_A_BATCH {
+            self.hand_over_all();
+        }
+    }
+
     /// Sends an element that is not a batch to all targets, behind all rows taken in so far.
     pub(crate) fn send_all(&mut self, element: &Element) {
         self.hand_over_all();
@@ -379,6 +398,7 @@ impl EdgeOut {
 
     fn send_at(&mut self, at: usize, batch: Batch) {
         let batch = Arc::new(batch);
+        self.targets[at].has_sent = true;
         match self.partitioning {
             Partitioning::Broadcast => {
                 for target in &self.targets {
@@ -392,6 +412,21 @@ impl EdgeOut {
             Partitioning::Forward | Partitioning::Hash(_) | Partitioning::Global => {
                 self.targets[at].sender.send(Element::Batch(batch));
             }
+        }
+    }
+}
+
+/// Where one edge of a task has handed over a batch, the others do so as well: who has both for its
+/// inputs would be ahead with the one that has many rows, by as many of its batches as the other
+/// needs to fill one, and keep what waits for its counterpart.
+pub(crate) fn hand_over_beside(edges: &mut [EdgeOut]) {
+    let has_sent = edges
+        .iter_mut()
+        .fold(false, |any, edge| edge.take_sent() | any);
+    if has_sent && edges.len() > 1 {
+        for edge in edges {
+            edge.hand_over_many();
+            edge.take_sent();
         }
     }
 }

@@ -12,6 +12,10 @@ pub(crate) struct Target {
     pub(super) builder: BatchBuilder,
     /// Which of the rows in hand go here; empty where none are in hand.
     picked: Vec<u32>,
+    /// Whether rows were handed over that nobody has looked at, see [`hand_over_beside`].
+    ///
+    /// [`hand_over_beside`]: super::output::hand_over_beside
+    pub(super) has_sent: bool,
 }
 
 /// Rows of which a target takes in those that were picked for it.
@@ -29,6 +33,7 @@ impl Target {
             sender,
             builder: BatchBuilder::default(),
             picked: Vec::new(),
+            has_sent: false,
         }
     }
 
@@ -65,6 +70,7 @@ impl Target {
         if !self.builder.is_empty() {
             let batch = Arc::new(self.builder.take());
             self.sender.send(Element::Batch(batch));
+            self.has_sent = true;
         }
     }
 }

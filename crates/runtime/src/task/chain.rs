@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    exchange::{EdgeOut, TimedRows},
+    exchange::{EdgeOut, TimedRows, hand_over_beside},
     letters::{BadRow, BadRows, Cause},
     meters::NodeMeters,
 };
@@ -421,11 +421,12 @@ impl Chain {
         }
     }
 
-    /// Hands over what has waited too long (D7).
+    /// Hands over what has waited too long (D7), and what goes with what was handed over.
     pub(crate) fn hand_over_old(&mut self, now: Instant) {
         for output in &mut self.outputs {
             output.hand_over_old(now);
         }
+        hand_over_beside(&mut self.outputs);
     }
 
     /// Sends an element that is not a batch to all that follows.

@@ -6,16 +6,17 @@ use proptest::prelude::*;
 use weir_model::Keyed;
 
 use super::*;
+use crate::exchange::hand_over_beside;
 
-/// The first two bytes of a row are its key; one that begins with [`BAD`] has none.
-struct TwoBytes;
+/// So many first bytes of a row are its key; one that begins with [`BAD`] has none.
+struct FirstBytes(usize);
 
 const BAD: u8 = b'!';
 
-impl KeySelector for TwoBytes {
+impl KeySelector for FirstBytes {
     fn select(&self, values: ColumnView<'_>, keys: &mut Column, bad: &mut Vec<BadKey>) {
         for (row, value) in (0..).zip(values.iter()) {
-            keys.push(key_of(value));
+            keys.push(key_of(value, self.0));
             if is_bad(value) {
                 let message = "it says so".into();
                 bad.push(BadKey { row, message });
@@ -24,12 +25,12 @@ impl KeySelector for TwoBytes {
     }
 
     fn describe(&self) -> String {
-        "two bytes".into()
+        "first bytes".into()
     }
 }
 
-fn key_of(value: &[u8]) -> &[u8] {
-    &value[..value.len().min(2)]
+fn key_of(value: &[u8], length: usize) -> &[u8] {
+    &value[..value.len().min(length)]
 }
 
 fn is_bad(value: &[u8]) -> bool {
@@ -95,12 +96,11 @@ impl Piece {
             let drawn = hash64(&(self.seed ^ row).to_le_bytes());
             let (least, most) = self.lengths;
             let length = least + (drawn >> 40) as usize % (most - least + 1);
-            let mut value: Vec<u8> = drawn
-                .to_le_bytes()
-                .into_iter()
-                .cycle()
-                .take(length)
-                .collect();
+            let mut value = vec![b'-'; length];
+            if let Some(rest) = value.get_mut(20..) {
+                let drawn = drawn.to_le_bytes().into_iter().cycle();
+                rest.iter_mut().zip(drawn).for_each(|(to, byte)| *to = byte);
+            }
             // Letters, so that none is bad by chance.
             let key = (drawn % self.keys) as u16;
             let [low, high] = key.to_le_bytes().map(|byte| byte.max(BAD + 1));
@@ -129,6 +129,7 @@ impl Piece {
 /// A target that is given one row after the other.
 #[derive(Default)]
 struct Plain {
+    key_length: usize,
     batch: Batch,
     numbers: HashMap<Vec<u8>, u32>,
     sent: Vec<Batch>,
@@ -141,7 +142,8 @@ impl Plain {
         }
         self.batch.values.push(value);
         self.batch.timestamps.extend(timestamp);
-        let (key, keyed) = (key_of(value), self.batch.keyed.get_or_insert_default());
+        let key = key_of(value, self.key_length);
+        let keyed = self.batch.keyed.get_or_insert_default();
         let Keyed {
             keys,
             hashes,
@@ -176,11 +178,15 @@ proptest! {
         consumers in 2u32..6,
         // One that is no power of two as well.
         max in prop::sample::select(vec![128_u32, 100]),
+        // Those of most numbers, which are looked at in line, and others.
+        key_length in prop::sample::select(vec![2_usize, 5, 9, 17]),
     ) {
         let max = MaxParallelism::new(max).unwrap();
-        let selector = Partitioning::Hash(Arc::new(TwoBytes));
+        let selector = Partitioning::Hash(Arc::new(FirstBytes(key_length)));
         let mut edge = edge_of(selector, BadRows::Skip, consumers, max);
-        let mut expected: Vec<Plain> = (0..consumers).map(|_| Plain::default()).collect();
+        let mut expected: Vec<Plain> = (0..consumers)
+            .map(|_| Plain { key_length, ..Plain::default() })
+            .collect();
         let mut bad = 0;
         for piece in pieces {
             let (values, timestamps) = (piece.values(), piece.timestamps());
@@ -189,7 +195,7 @@ proptest! {
                     bad += 1;
                     continue;
                 }
-                let group = max.key_group_of(hash64(key_of(value)));
+                let group = max.key_group_of(hash64(key_of(value, key_length)));
                 let to = max.subtask_of(group, Parallelism::new(consumers).unwrap());
                 expected[to.index()].push(value, timestamps.get(row).copied());
             }
@@ -226,7 +232,7 @@ proptest! {
 
 #[test]
 fn event_times_of_some_rows_only_are_refused() {
-    let selector = Partitioning::Hash(Arc::new(TwoBytes));
+    let selector = Partitioning::Hash(Arc::new(FirstBytes(2)));
     let mut edge = edge(selector, BadRows::Fail, 2);
     let values = column(&["aa", "bb", "cc"]);
     let rows = TimedRows {
@@ -238,4 +244,67 @@ fn event_times_of_some_rows_only_are_refused() {
     assert!(error.contains("2 event times for 3 rows"), "{error}");
     edge.out.hand_over_all();
     assert!(edge.received(0).is_empty() && edge.received(1).is_empty());
+}
+
+#[test]
+fn an_edge_with_few_rows_hands_over_beside_one_with_many() {
+    let many = edge(Partitioning::Forward, BadRows::Fail, 1);
+    let few = edge(
+        Partitioning::Hash(Arc::new(FirstBytes(2))),
+        BadRows::Fail,
+        2,
+    );
+    let mut outs = [many.out, few.out];
+    let rows_of = |gates: Vec<Gate>| -> [Vec<usize>; 2] {
+        let mut gates = gates.into_iter();
+        let mut next = || {
+            let Some(mut gate) = gates.next() else {
+                return Vec::new();
+            };
+            let elements = std::iter::from_fn(|| gate.next(|_| false, true).map(|(_, e)| e));
+            let rows = elements.map(|element| match element {
+                Element::Batch(batch) => batch.len(),
+                other => panic!("{other:?}"),
+            });
+            rows.collect()
+        };
+        [next(), next()]
+    };
+    let mut push = |edge: usize, count: usize| {
+        let mut values = Column::new();
+        (0..count).for_each(|row| values.push(&[b'a' + (row % 20) as u8; 2]));
+        let rows = TimedRows {
+            values: values.view(),
+            timestamps: &[],
+            lineage: &[],
+        };
+        outs[edge].push(rows).unwrap();
+        hand_over_beside(&mut outs);
+    };
+    // Before a batch of the other edge is full, nothing is handed over.
+    push(1, 100);
+    push(0, 10);
+    push(0, Batch::MAX_ROWS - 10);
+    push(0, 1);
+    let [sent, _] = rows_of(many.gates);
+    assert_eq!(sent, [Batch::MAX_ROWS]);
+    let [left, right] = rows_of(few.gates);
+    assert_eq!((left.len(), right.len()), (1, 1), "{left:?} {right:?}");
+    assert_eq!(left[0] + right[0], 100);
+}
+
+#[test]
+fn a_handful_of_rows_is_not_handed_over_beside_others() {
+    let many = edge(Partitioning::Forward, BadRows::Fail, 1);
+    let mut few = edge(Partitioning::Forward, BadRows::Fail, 1);
+    few.push(&["a", "b"]).unwrap();
+    let mut outs = [many.out, few.out];
+    let values: Column = (0..Batch::MAX_ROWS).map(|_| &b"row"[..]).collect();
+    outs[0].push_owned(values, Vec::new(), Vec::new()).unwrap();
+    hand_over_beside(&mut outs);
+    let [mut sent, mut waiting] = [many.gates, few.gates].map(|mut gates| gates.remove(0));
+    assert!(sent.next(|_| false, true).is_some());
+    assert!(waiting.next(|_| false, true).is_none());
+    outs[1].hand_over_all();
+    assert!(waiting.next(|_| false, true).is_some());
 }

@@ -102,7 +102,7 @@ fn lists_of_numbers_are_what_a_plain_model_says() {
 #[test]
 fn lists_that_were_replaced_are_not_kept_for_the_call() {
     let mut numbers = Harness::open::<Numbers, _>("null").unwrap();
-    let rows = (0..500).map(|number| match number % 3 {
+    let rows = (0..501).map(|number| match number % 3 {
         0 => format!("get set:{number} set:{number}"),
         1 => "clear get".to_owned(),
         _ => format!("add:{number} clear add:1"),
