@@ -316,8 +316,8 @@ impl Table {
         if let Some(value) = segment.value_of(probe.at, bytes) {
             return value;
         }
-        // Another key has the same 32 bits of hash. It stays where the key has none: what is written
-        // then may be of another key with the same hash.
+        // Another key has the same 32 bits of hash. It stays where the key has none: what is
+        // written then may be of another key with the same hash.
         probe.at = segment.find(keys.hashes[key], bytes)?;
         Some(segment.value(probe.at))
     }
@@ -473,9 +473,9 @@ impl Table {
         })
     }
 
-    /// As [`probe`](Self::probe), where reading waits for memory: it must not, so that the misses of
-    /// many keys overlap. While some keys are given out, the records of the next are asked for, and
-    /// the cells of those behind them.
+    /// As [`probe`](Self::probe), where reading waits for memory: it must not, so that the misses
+    /// of many keys overlap. While some keys are given out, the records of the next are asked for,
+    /// and the cells of those behind them.
     fn probe_far<E>(
         &self,
         keys: &KeyBatch<'_>,
