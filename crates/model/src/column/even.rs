@@ -17,9 +17,10 @@ impl Column {
         is_even.then(|| self.bytes.as_chunks().0)
     }
 
-    /// Appends rows of `N` bytes behind such as have as many, which is for the caller to know: only
-    /// their sum is looked at, and if it is another, `None` given back and nothing done. `fill` gets
-    /// those that are there with room for `most` behind them, and says how many rows there are then.
+    /// Appends rows of `N` bytes behind such as have as many, which is for the caller to know:
+    /// only their sum is looked at, and if it is another, `None` given back and nothing done.
+    /// `fill` gets those that are there with room for `most` behind them, and says how many rows
+    /// there are then.
     ///
     /// ```
     /// use weir_model::Column;
