@@ -9,6 +9,7 @@
 mod all_keys;
 mod begin;
 mod commands;
+mod edges;
 mod event_time;
 mod increments;
 mod letters;

@@ -585,6 +585,15 @@ mod tests {
                 found.get(0).map(<[u8]>::to_vec)
             };
             assert_eq!(get(&table, &other, &mut probed), None);
+            let elsewhere = Keys {
+                groups: vec![KeyGroup(1)],
+                ..of(2)
+            };
+            assert_ne!(probed.known(&other.batch(), &[0], table.moves), Known::No);
+            assert_eq!(
+                probed.known(&elsewhere.batch(), &[0], table.moves),
+                Known::No
+            );
             // The key with a value is removed, where the one without was looked for.
             assert_eq!(table.apply(&there.batch(), &write(None), &mut probed), -1);
             assert_eq!(get(&table, &there, &mut probed), None);
