@@ -94,6 +94,7 @@ fn deploy(folder: &Path, cache: &Path, number: usize, rows: &str) -> Outcome {
         config: Config::none(),
         stores: Arc::default(),
         terminal: false,
+        perf_map: false,
     };
     let assembly = assemble(job(folder, number, rows), &shared).unwrap();
     let storage = Storage::open(&assembly.job, &shared.stores).unwrap();

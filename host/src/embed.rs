@@ -8,19 +8,28 @@ use weir_runtime::Deployment;
 
 use crate::{assemble::assemble, cli::Shared, load::load_file};
 
+/// How a job runs in another program.
+#[derive(Clone, Debug, Default)]
+pub struct Embedding {
+    /// Where compiled components are kept, if not where the program keeps them.
+    pub cache_dir: Option<PathBuf>,
+    /// Writes `/tmp/perf-<pid>.map`, by which `perf` names the functions of components. For
+    /// measuring: it costs time at each load.
+    pub perf_map: bool,
+}
+
 /// Puts the job of a file together as `weir run FILE --set …` does: components are compiled or
 /// taken from the cache, windows and joins made, the backend chosen. Nothing is started. No host
-/// file is read, so that the job is the same on all machines. `cache_dir` is where compiled
-/// components are kept, if not where the program keeps them.
+/// file is read, so that the job is the same on all machines.
 ///
 /// # Errors
 /// All that is wrong with the job or its components, each at its place.
 pub fn deployment(
     file: &Path,
     sets: &[String],
-    cache_dir: Option<PathBuf>,
+    embedding: &Embedding,
 ) -> Result<Deployment, Diagnostics> {
-    let shared = Shared::quiet(cache_dir);
+    let shared = Shared::quiet(embedding);
     let job = load_file(file, sets, &shared.config)?;
     Ok(assemble(job, &shared)?.deployment)
 }
@@ -43,7 +52,7 @@ mod tests {
             "parallelism=3".to_owned(),
             "state.backend=rocksdb".to_owned(),
         ];
-        let deployment = deployment(&file, &sets, None).unwrap();
+        let deployment = deployment(&file, &sets, &Embedding::default()).unwrap();
         assert_eq!(deployment.plan.chains[0].parallelism.get(), 3);
         assert_eq!(deployment.sources.len(), 1);
         assert!(deployment.backend.has_files());

@@ -26,7 +26,7 @@ mod storage;
 
 pub use allocator::keep_freed_memory;
 pub use cli::Cli;
-pub use embed::deployment;
+pub use embed::{Embedding, deployment};
 pub use exit::Exit;
 pub use render::say;
 

@@ -44,6 +44,8 @@ pub(super) struct Bench {
     pub(super) native: bool,
     /// Whether the same work is also measured as a loop by hand, in cells that have nothing more.
     pub(super) by_hand: bool,
+    /// Whether `perf` is told the names of the functions of components.
+    pub(super) perf_map: bool,
     pub(super) length: Length,
     /// What runs must come to: an oracle takes as long as a run.
     pub(super) expected: HashMap<(String, u64, u32, Engine), Expected>,
@@ -151,7 +153,7 @@ impl Bench {
         let run = match (flink, side) {
             (Some(flink), _) => flink.run(&format!("n={rows} warm={warm_up}")),
             (None, Side::Hand) => Ok(cell.workload.by_hand(rows, warm_up, None)),
-            (None, _) => on_weir(cell, side == Side::Native, &self.jobs, rows, warm_up),
+            (None, _) => self.on_weir(cell, side == Side::Native, rows, warm_up),
         };
         let run = run.with_context(|| format!("{side}, {rows} rows"))?;
         let engine = side.engine();
@@ -163,6 +165,19 @@ impl Bench {
         let judged = expected.judge(run.out);
         judged.with_context(|| format!("{side}, {rows} rows"))?;
         Ok(run)
+    }
+
+    /// Runs a cell on Weir once.
+    fn on_weir(&self, cell: &Cell, native: bool, rows: u64, warm_up: u64) -> Result<Run> {
+        let begin = cell.workload.begin(warm_up);
+        let parallelism = cell.setting.parallelism;
+        let ends = cell.workload.ends(rows, parallelism, begin, None);
+        let mut job = Job {
+            native,
+            ..cell.on_weir(&self.jobs)
+        };
+        job.embedding.perf_map = self.perf_map;
+        Ok(weir::run(&job, ends)?.into())
     }
 
     fn warm_up(&self, cell: &Cell) -> u64 {
@@ -189,18 +204,6 @@ impl Bench {
         let rows = round_up(run.rate() * self.length.seconds).min(MOST_ROWS);
         self.warm_up(cell) + rows
     }
-}
-
-/// Runs a cell on Weir once.
-fn on_weir(cell: &Cell, native: bool, jobs: &Path, rows: u64, warm_up: u64) -> Result<Run> {
-    let begin = cell.workload.begin(warm_up);
-    let parallelism = cell.setting.parallelism;
-    let ends = cell.workload.ends(rows, parallelism, begin, None);
-    let job = Job {
-        native,
-        ..cell.on_weir(jobs)
-    };
-    Ok(weir::run(&job, ends)?.into())
 }
 
 /// Runs a workload with few rows, on Weir by its components or natively, or by hand, and compares

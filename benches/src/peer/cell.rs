@@ -3,6 +3,8 @@
 
 use std::{fmt, path::Path, sync::Arc};
 
+use weir_host::Embedding;
+
 use super::{alone::Alone, micro::Micro, weir::Job, workload::Workload};
 use crate::{backend::Store, nexmark::Query};
 
@@ -172,6 +174,7 @@ impl Cell {
             checkpoint_ms: self.setting.checkpoints.then_some(INTERVAL_MS),
             restarts: 0,
             sets: Vec::new(),
+            embedding: Embedding::default(),
         }
     }
 }

@@ -67,6 +67,10 @@ struct Options {
     #[arg(long)]
     no_hand: bool,
 
+    /// Write what `perf` needs to name the functions of components, to /tmp/perf-<pid>.map
+    #[arg(long, conflicts_with_all = ["write", "verify"])]
+    perf_map: bool,
+
     /// The shell script that runs Flink, if not scripts/flink.sh
     #[arg(long, value_name = "SCRIPT", conflicts_with = "no_flink")]
     flink: Option<PathBuf>,
@@ -83,7 +87,7 @@ struct Options {
         num_args = 1..,
         conflicts_with_all = [
             "quick", "seconds", "repeats", "only", "list", "verify", "no_flink", "no_native",
-            "no_hand", "flink", "weir",
+            "no_hand", "perf_map", "flink", "weir",
         ]
     )]
     join: Vec<PathBuf>,
@@ -255,6 +259,7 @@ fn plan(options: &Options, cells: Vec<Cell>, kinds: Vec<Kind>, root: &Path) -> R
             flink,
             native: !options.no_native,
             by_hand: !options.no_hand,
+            perf_map: options.perf_map,
             length,
             expected: HashMap::new(),
         },

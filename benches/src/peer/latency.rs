@@ -10,6 +10,7 @@ use std::{
     time::Instant,
 };
 
+use weir_host::Embedding;
 use weir_model::Rows;
 
 use super::{
@@ -58,6 +59,7 @@ pub(super) fn measure(jobs: &Path, rows: u64, warm_up: u64, rate: u64) -> Result
         checkpoint_ms: None,
         restarts: 0,
         sets: vec![format!("sources.rows.rate={rate}")],
+        embedding: Embedding::default(),
     };
     let measured = weir::run(&job, ends)?;
     let counted = (0..rows).fold([0_u64; KEYS as usize], |mut counts, i| {

@@ -10,6 +10,7 @@ use std::{
     time::Instant,
 };
 
+use weir_host::Embedding;
 use weir_model::{CheckpointId, Rows};
 use weir_operator::{
     Existing, Failure, PreCommit, Recovered, Sealed, Sink, SinkFactory, SinkGuarantee, TaskInfo,
@@ -58,6 +59,7 @@ pub(super) fn measure(
         checkpoint_ms: Some(interval_ms),
         restarts: 1,
         sets: Vec::new(),
+        embedding: Embedding::default(),
     };
     weir::run(&job, ends)?;
     counts.check(keys, rows)?;

@@ -13,6 +13,7 @@ use std::{
 
 use tokio::sync::{mpsc, watch};
 use weir_checkpoint::{CheckpointMode, Config, JobPaths, Restart, RestartStrategy};
+use weir_host::Embedding;
 use weir_model::Attempt;
 use weir_operator::{SinkFactory, SourceFactory};
 use weir_runtime::{
@@ -46,6 +47,8 @@ pub struct Job {
     pub restarts: u32,
     /// More of the file that is otherwise, each as `--set` has it.
     pub sets: Vec<String>,
+    /// How it runs in this process.
+    pub embedding: Embedding,
 }
 
 /// The two ends of a job: what takes the place of its sources and its one sink, by name.
@@ -123,7 +126,7 @@ fn deploy(job: &Job, ends: Ends, folder: &Path) -> Result<Deployment> {
         sets.push(format!("state.local-dir={}", serde_json::json!(local)));
     }
     sets.extend(job.sets.iter().cloned());
-    let mut deployment = weir_host::deployment(&job.file, &sets, None)?;
+    let mut deployment = weir_host::deployment(&job.file, &sets, &job.embedding)?;
     if job.native {
         natives::replace(&job.file, &sets, &mut deployment)?;
     }
@@ -263,6 +266,7 @@ mod tests {
             checkpoint_ms: (parallelism == 2).then_some(1),
             restarts: 0,
             sets: Vec::new(),
+            embedding: Embedding::default(),
         }
     }
 

@@ -23,6 +23,7 @@ pub(super) fn load_components(
     }
     let options = EngineOptions {
         cache: shared.cache_dir.clone(),
+        perf_map: shared.perf_map,
         ..EngineOptions::default()
     };
     let engine = match Engine::new(&options) {

@@ -22,6 +22,7 @@ use weir_job_file::JobFile;
 
 use crate::{
     config::Config,
+    embed::Embedding,
     exit::Exit,
     render::{error, error_document, say, tell},
     storage::Stores,
@@ -161,18 +162,21 @@ pub(crate) struct Shared {
     pub(crate) stores: Arc<Stores>,
     /// Whether standard error is a terminal.
     pub(crate) terminal: bool,
+    /// Whether `perf` is told the names of the functions of components.
+    pub(crate) perf_map: bool,
 }
 
 impl Shared {
     /// Of a program that uses this one as a library: no terminal, and no host file.
-    pub(crate) fn quiet(cache_dir: Option<PathBuf>) -> Self {
+    pub(crate) fn quiet(embedding: &Embedding) -> Self {
         let config = Config::none();
         Self {
             output: Output::Text,
-            cache_dir: cache_dir.or_else(default_cache_dir),
+            cache_dir: embedding.cache_dir.clone().or_else(default_cache_dir),
             stores: Arc::new(Stores::new(config.clone())),
             config,
             terminal: false,
+            perf_map: embedding.perf_map,
         }
     }
 }
@@ -230,6 +234,7 @@ impl Cli {
             stores: Arc::new(Stores::new(config.clone())),
             config,
             terminal: is_terminal(),
+            perf_map: false,
         }
     }
 }

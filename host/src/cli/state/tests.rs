@@ -53,6 +53,7 @@ fn shared() -> Shared {
         config: crate::config::Config::default(),
         stores: std::sync::Arc::default(),
         terminal: false,
+        perf_map: false,
     }
 }
 

@@ -100,6 +100,7 @@ fn delete(path: PathBuf, ids: &[u64], keep: Option<usize>, dry_run: bool) -> Exi
         config: Config::none(),
         stores: Arc::default(),
         terminal: false,
+        perf_map: false,
     };
     let ids = ids.to_vec();
     let verb = Delete {
