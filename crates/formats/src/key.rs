@@ -211,19 +211,41 @@ impl BytesKey {
         Self { offset, length }
     }
 
-    /// Selects keys of which `push` appends length and bytes.
+    /// Selects keys of `N` bytes, less than 128, each behind its length: `K` bytes in all. Where a
+    /// row has no such bytes, or the keys before are of another length, it does nothing and gives
+    /// back `false`.
     #[inline]
-    fn select_with(
+    fn select_numbers<const N: usize, const K: usize>(
         self,
         values: ColumnView<'_>,
         keys: &mut Column,
-        bad: &mut Vec<BadKey>,
-        push: impl Fn(&[u8], &mut Vec<u8>),
-    ) {
+    ) -> bool {
+        let mut all = true;
+        let done = keys.extend_even(values.len(), |keys: &mut [[u8; K]]| {
+            let (all_keys, before) = (keys.len(), keys.len() - values.len());
+            for (key, value) in keys[before..].iter_mut().zip(values.iter()) {
+                // What is missing is seen at the end: nothing else depends on it here.
+                let part = value.get(self.offset..).and_then(<[u8]>::first_chunk::<N>);
+                all &= part.is_some();
+                key[0] = N as u8;
+                key[1..].copy_from_slice(part.unwrap_or(&[0; N]));
+            }
+            if all { all_keys } else { before }
+        });
+        all && done.is_some()
+    }
+
+    /// Selects keys of any length.
+    fn select_bytes(self, values: ColumnView<'_>, keys: &mut Column, bad: &mut Vec<BadKey>) {
+        let mut length = Vec::new();
+        write_uvarint(self.length, &mut length);
         let end = self.offset + self.length;
         for (row, value) in (0..).zip(values.iter()) {
             match value.get(self.offset..end) {
-                Some(part) => keys.push_with(|out| push(part, out)),
+                Some(part) => keys.push_with(|out| {
+                    out.extend_from_slice(&length);
+                    out.extend_from_slice(part);
+                }),
                 None => {
                     keys.push(b"");
                     bad.push(self.bad(row, value));
@@ -243,33 +265,20 @@ impl BytesKey {
 
 impl KeySelector for BytesKey {
     fn select(&self, values: ColumnView<'_>, keys: &mut Column, bad: &mut Vec<BadKey>) {
-        let mut length = Vec::new();
-        write_uvarint(self.length, &mut length);
         // Numbers are the most frequent keys: they are copied in line, length and all.
-        match self.length {
-            4 => self.select_with(values, keys, bad, push_number::<4>),
-            8 => self.select_with(values, keys, bad, push_number::<8>),
-            16 => self.select_with(values, keys, bad, push_number::<16>),
-            _ => self.select_with(values, keys, bad, |part, out| {
-                out.extend_from_slice(&length);
-                out.extend_from_slice(part);
-            }),
+        let done = match self.length {
+            4 => self.select_numbers::<4, 5>(values, keys),
+            8 => self.select_numbers::<8, 9>(values, keys),
+            16 => self.select_numbers::<16, 17>(values, keys),
+            _ => false,
+        };
+        if !done {
+            self.select_bytes(values, keys, bad);
         }
     }
 
     fn describe(&self) -> String {
         format!("bytes {} to {}", self.offset, self.offset + self.length - 1)
-    }
-}
-
-/// Appends a part of `N` bytes, less than 128, behind its length.
-#[inline]
-fn push_number<const N: usize>(part: &[u8], out: &mut Vec<u8>) {
-    if let Some(part) = part.first_chunk::<N>() {
-        let mut key = [0; 17];
-        key[0] = N as u8;
-        key[1..=N].copy_from_slice(part);
-        out.extend_from_slice(&key[..=N]);
     }
 }
 

@@ -26,6 +26,31 @@ fn bytes_of_any_length_stand_behind_it() {
 }
 
 #[test]
+fn numbers_are_selected_behind_other_keys_and_a_short_row_is_seen_among_others() {
+    for length in [4, 8, 16] {
+        let selector = BytesKey::new(2, length);
+        let row = |first: u8| (first..first + 2 + length as u8).collect::<Vec<_>>();
+        let key = |first: u8| [&[length as u8], &row(first)[2..]].concat();
+        for others in [vec![], vec![key(9)], vec![b"other".to_vec()]] {
+            let mut keys: Column = others.iter().map(Vec::as_slice).collect();
+            let (long, short) = (row(5), row(6)[1..].to_vec());
+            let rows: Column = [&row(1)[..], &long, &short, &[&row(7)[..], b"x"].concat()]
+                .into_iter()
+                .collect();
+            let mut bad = Vec::new();
+            selector.select(rows.view(), &mut keys, &mut bad);
+            let selected = [key(1), key(5), Vec::new(), key(7)];
+            assert!(keys.iter().eq(others.iter().chain(&selected)));
+            assert_eq!((bad.len(), bad[0].row), (1, 2));
+            let whole: Column = [&row(1)[..], &long].into_iter().collect();
+            selector.select(whole.view(), &mut keys, &mut bad);
+            assert!(keys.iter().skip(others.len() + 4).eq([key(1), key(5)]));
+            assert_eq!(bad.len(), 1);
+        }
+    }
+}
+
+#[test]
 fn columns_with_a_header_are_told_by_name_wherever_they_stand() {
     let header = |names: &[&str]| {
         names

@@ -17,6 +17,14 @@ impl Column {
         is_even.then(|| self.bytes.as_chunks().0)
     }
 
+    /// Rows that are known to have `N` bytes each: only their sum is looked at, and `None` given back
+    /// where it is another.
+    #[must_use]
+    pub fn known_even<const N: usize>(&self) -> Option<&[[u8; N]]> {
+        let is_even = N > 0 && self.bytes.len() == self.len() * N;
+        is_even.then(|| self.bytes.as_chunks().0)
+    }
+
     /// Appends rows of `N` bytes behind such as have as many, which is for the caller to know:
     /// only their sum is looked at, and if it is another, `None` given back and nothing done.
     /// `fill` gets those that are there with room for `most` behind them, and says how many rows
@@ -85,6 +93,8 @@ mod tests {
         ) {
             let mut column: Column = rows.iter().map(|row| &row[..]).collect();
             prop_assert_eq!(column.even(), Some(&rows[..]));
+            prop_assert_eq!(column.known_even(), Some(&rows[..]));
+            prop_assert_eq!(column.known_even::<2>().is_some(), rows.is_empty());
             prop_assert_eq!(column.even::<0>(), None);
             column.extend_even(more.len() + spare, |all: &mut [[u8; 3]]| {
                 all[rows.len()..][..more.len()].copy_from_slice(&more);

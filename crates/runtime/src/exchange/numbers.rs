@@ -69,7 +69,7 @@ impl Keys {
 
     /// Hashes keys of `N` bytes: how it is done does not depend on the key.
     fn hash_even<const N: usize>(&mut self) {
-        let keys = self.keys.even::<N>().unwrap_or_default();
+        let keys = self.keys.known_even::<N>().unwrap_or_default();
         self.hashes.extend(keys.iter().map(|key| hash64(key)));
     }
 }
@@ -141,7 +141,7 @@ impl Known {
         keys: &Keys,
         rows: impl ExactSizeIterator<Item = (&'a mut u32, usize)>,
     ) {
-        let from = keys.keys.even::<N>().unwrap_or_default();
+        let from = keys.keys.known_even::<N>().unwrap_or_default();
         let before = self.hashes.len();
         self.width = Some(N);
         self.hashes.resize(before + rows.len(), 0);
