@@ -3,7 +3,8 @@
 //! event time.
 //!
 //! A bid may come before its auction. It waits until the watermark has passed its time: then the
-//! auction cannot have begun before it, and it counts for nothing.
+//! auction cannot have begun before it, and it counts for nothing. The bids of an auction have one
+//! timer: when it is due, there is another where some have come since.
 
 use weir_guest::{
     Binary, Context, Ctx, KeyedCoProcess, KeyedDescribe, List, Result, Row, Timer, Timers, Value,
@@ -18,7 +19,7 @@ record! {
         is_known: bool,
         category: u64,
         begins: i64,
-        /// Its last moment; while it is not known that of the bids that wait.
+        /// Its last moment; while it is not known, when bids that wait are looked at.
         ends: i64,
         /// 0 if there was no bid.
         highest: u64,
@@ -38,6 +39,18 @@ impl Auction {
         if (self.begins..=self.ends).contains(&time) {
             self.highest = self.highest.max(price);
         }
+    }
+}
+
+impl WinningBids {
+    /// The auction is not known: its bids are looked at again when this time has passed.
+    fn wait_until(&mut self, time: i64) -> Result<()> {
+        let ends = time;
+        self.auction.set(Auction {
+            ends,
+            ..Auction::default()
+        })?;
+        self.timers.set_event(time)
     }
 }
 
@@ -74,13 +87,13 @@ impl KeyedCoProcess for WinningBids {
     fn process_second(&mut self, row: Row<Self::Second>, _ctx: &mut Ctx<Self::Out>) -> Result<()> {
         let [_, price] = row.value;
         let time = row.timestamp.context("a bid has event time")?;
-        let mut auction = self.auction.get()?.copied().unwrap_or_default();
-        if !auction.is_known {
-            auction.ends = auction.ends.max(time);
-            self.auction.set(auction)?;
-            self.waiting.add((time, price))?;
-            return self.timers.set_event(time);
-        }
+        let found = self.auction.get()?.copied();
+        let Some(mut auction) = found.filter(|auction| auction.is_known) else {
+            if found.is_none() {
+                self.wait_until(time)?;
+            }
+            return self.waiting.add((time, price));
+        };
         let before = auction.highest;
         auction.bid(time, price);
         match auction.highest == before {
@@ -99,10 +112,15 @@ impl KeyedCoProcess for WinningBids {
             // Of a bid that waited, or whose auction has come since.
             return Ok(());
         };
-        self.auction.clear()?;
         if !auction.is_known {
-            return self.waiting.clear();
+            let latest = self.waiting.get()?.iter().map(|(time, _)| *time).max();
+            if let Some(latest) = latest.filter(|latest| *latest > timer.at) {
+                return self.wait_until(latest);
+            }
+            self.waiting.clear()?;
+            return self.auction.clear();
         }
+        self.auction.clear()?;
         match auction.highest {
             0 => Ok(()),
             highest => ctx.emit([auction.category, highest]),
@@ -167,5 +185,19 @@ mod tests {
         assert_eq!(bids.held("waiting"), 2);
         assert!(bids.advance_watermark(9).unwrap().main().is_empty());
         assert_eq!((bids.held("auction"), bids.held("waiting")), (0, 0));
+    }
+
+    #[test]
+    fn a_bid_that_came_later_waits_on_when_the_first_ones_are_looked_at() {
+        let mut bids = Harness::open::<WinningBids, _>("null").unwrap();
+        bids.batch(1, [bid(1, 7, 900), bid(1, 12, 300), bid(1, 11, 400)])
+            .unwrap();
+        assert!(bids.advance_watermark(9).unwrap().main().is_empty());
+        bids.restart().unwrap();
+        bids.batch(0, [auction(1, 10, 20)]).unwrap();
+        let out = bids.advance_watermark(20).unwrap();
+        assert_eq!(rows::told::<[u64; 2]>(&out).unwrap(), [[10, 400]]);
+        assert_eq!((bids.held("auction"), bids.held("waiting")), (0, 0));
+        assert!(bids.timers().is_empty());
     }
 }

@@ -11,9 +11,11 @@ import weir.bench.FlatType;
 public final class Offer {
   public static final TypeInformation<Offer> TYPE = new FlatType<>(Offer.class, new Serializer());
 
+  /** Whether the auction has come; else bids wait for it. */
+  public boolean isKnown;
   public long category;
   public long begins;
-  /** The last moment of the auction. */
+  /** The last moment of the auction; while it is not known, when bids that wait are looked at. */
   public long ends;
   /** 0 if there was no bid. */
   public long highest;
@@ -32,6 +34,7 @@ public final class Offer {
 
     @Override
     public void serialize(Offer offer, DataOutputView out) throws IOException {
+      out.writeBoolean(offer.isKnown);
       out.writeLong(offer.category);
       out.writeLong(offer.begins);
       out.writeLong(offer.ends);
@@ -40,6 +43,7 @@ public final class Offer {
 
     @Override
     protected void read(Offer to, DataInputView in) throws IOException {
+      to.isKnown = in.readBoolean();
       to.category = in.readLong();
       to.begins = in.readLong();
       to.ends = in.readLong();
@@ -48,6 +52,7 @@ public final class Offer {
 
     @Override
     protected void copyFields(Offer from, Offer to) {
+      to.isKnown = from.isKnown;
       to.category = from.category;
       to.begins = from.begins;
       to.ends = from.ends;
@@ -56,7 +61,7 @@ public final class Offer {
 
     @Override
     public int getLength() {
-      return 32;
+      return 33;
     }
   }
 }

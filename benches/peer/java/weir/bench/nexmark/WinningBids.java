@@ -1,5 +1,6 @@
 // Query 4, first step: the highest bid of each auction in its time, told when that is over. A bid may come
-// before its auction; it waits until the watermark has passed its time, then it counts for nothing.
+// before its auction; it waits until the watermark has passed its time, then it counts for nothing. The bids
+// of an auction have one timer: when it is due, there is another where some have come since.
 package weir.bench.nexmark;
 
 import org.apache.flink.api.common.functions.OpenContext;
@@ -45,8 +46,11 @@ final class WinningBids extends KeyedProcessFunction<Long, Part, Pair> {
     }
     Offer known = offer.value();
     if (known == null) {
+      known = new Offer();
+      waitUntil(context.timestamp(), known, context);
+    }
+    if (!known.isKnown) {
       waiting.add(new Pair().with(context.timestamp(), part.a));
-      context.timerService().registerEventTimeTimer(context.timestamp());
       return;
     }
     long before = known.highest;
@@ -58,14 +62,14 @@ final class WinningBids extends KeyedProcessFunction<Long, Part, Pair> {
 
   private void begin(Part auction, Context context) throws Exception {
     Offer begun = new Offer();
+    begun.isKnown = true;
     begun.begins = context.timestamp();
     begun.ends = auction.a;
     begun.category = auction.b;
-    Iterable<Pair> bids = waiting.get();
-    for (Pair bid : bids) {
-      begun.bid(bid.key, bid.value);
-    }
-    if (bids.iterator().hasNext()) {
+    if (offer.value() != null) {
+      for (Pair bid : waiting.get()) {
+        begun.bid(bid.key, bid.value);
+      }
       waiting.clear();
     }
     offer.update(begun);
@@ -75,23 +79,37 @@ final class WinningBids extends KeyedProcessFunction<Long, Part, Pair> {
   @Override
   public void onTimer(long at, OnTimerContext context, Collector<Pair> output) throws Exception {
     Offer over = offer.value();
-    if (over == null) {
-      forget(at);
-    } else if (over.ends <= at) {
-      offer.clear();
-      if (over.highest > 0) {
-        output.collect(out.with(over.category, over.highest));
-      }
+    if (over == null || over.ends > at) {
+      return;
+    }
+    if (!over.isKnown) {
+      lookAtWaiting(at, over, context);
+      return;
+    }
+    offer.clear();
+    if (over.highest > 0) {
+      output.collect(out.with(over.category, over.highest));
     }
   }
 
-  /** No auction can come any more that these bids are for. */
-  private void forget(long at) throws Exception {
+  /** No auction can come any more that bids up to this time are for. */
+  private void lookAtWaiting(long at, Offer unknown, OnTimerContext context) throws Exception {
+    long latest = at;
     for (Pair bid : waiting.get()) {
-      if (bid.key > at) {
-        return;
-      }
+      latest = Math.max(latest, bid.key);
+    }
+    if (latest > at) {
+      waitUntil(latest, unknown, context);
+      return;
     }
     waiting.clear();
+    offer.clear();
+  }
+
+  /** The auction is not known: its bids are looked at again when this time has passed. */
+  private void waitUntil(long time, Offer unknown, Context context) throws Exception {
+    unknown.ends = time;
+    offer.update(unknown);
+    context.timerService().registerEventTimeTimer(time);
   }
 }
