@@ -235,16 +235,36 @@ impl Holds {
 
     /// Checks the key groups of the keys of an access.
     fn check_keys(&self, keys: &KeyBatch<'_>, which: Which<'_>) -> Result<(), Error> {
+        if self.are_all_held(keys, which) {
+            return Ok(());
+        }
         match which {
             Which::All => keys.groups.iter().try_for_each(|&g| self.check_group(g)),
             Which::Some(some) => some.iter().try_for_each(|&key| {
-                let group = keys.groups.get(key as usize).ok_or(Error::NoSuchKey {
+                let group = keys.groups.get(key as usize);
+                let group = group.ok_or_else(|| Error::NoSuchKey {
                     index: key,
                     keys: keys.groups.len(),
                 })?;
                 self.check_group(*group)
             }),
         }
+    }
+
+    /// Whether it is plain that the keys of an access are there and held, for all keys of the call
+    /// are. Nothing is decided key by key, so many are looked at in one instruction.
+    fn are_all_held(&self, keys: &KeyBatch<'_>, which: Which<'_>) -> bool {
+        let count = keys.groups.len();
+        if let Which::Some(some) = which {
+            // Of few among many they are looked at one by one.
+            let is_beyond = |beyond, &key: &u32| beyond | (key as usize >= count);
+            if some.len() * 8 < count || some.iter().fold(false, is_beyond) {
+                return false;
+            }
+        }
+        let KeyGroupRange { start, end } = self.range;
+        let is_outside = |outside, &group: &KeyGroup| outside | (group < start) | (group > end);
+        !keys.groups.iter().fold(false, is_outside)
     }
 }
 
@@ -269,4 +289,53 @@ fn check_batch(keys: &KeyBatch<'_>) -> Result<(), Error> {
 /// What was written must fit the column in which it is read.
 fn check_bytes(column: &Column) -> Result<(), Error> {
     limits::check_column("a column of writes", column.byte_len(), column.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first key, the last, and those at the ends of the range and next to it decide.
+    #[test]
+    fn what_is_checked_for_many_keys_at_once_is_what_is_checked_for_each() {
+        let range = KeyGroupRange {
+            start: KeyGroup(3),
+            end: KeyGroup(9),
+        };
+        let holds = Holds::new(Vec::new(), range).unwrap();
+        let keys: Column = (0..100).map(|_| &b""[..]).collect();
+        for (at, group) in [(0, 3), (99, 9), (0, 2), (99, 10), (50, u16::MAX), (50, 0)] {
+            let mut groups = vec![KeyGroup(5); 100];
+            groups[at] = KeyGroup(group);
+            let batch = KeyBatch {
+                keys: keys.view(),
+                hashes: &[0; 100],
+                groups: &groups,
+            };
+            let is_held = (3..=9).contains(&group);
+            let all: Vec<u32> = (0..100).rev().collect();
+            let others: Vec<u32> = all.iter().copied().filter(|&k| k as usize != at).collect();
+            for which in [Which::All, Which::Some(&all), Which::Some(&[at as u32])] {
+                let expected = match is_held {
+                    true => Ok(()),
+                    false => Err(Error::KeyGroup {
+                        group: KeyGroup(group),
+                        range,
+                    }),
+                };
+                let checked = holds.check_keys(&batch, which);
+                assert_eq!(format!("{checked:?}"), format!("{expected:?}"));
+            }
+            assert!(holds.check_keys(&batch, Which::Some(&others)).is_ok());
+            for few in [0, 99] {
+                let mut beyond = all[few..].to_vec();
+                beyond.push(100);
+                let checked = holds.check_keys(&batch, Which::Some(&beyond));
+                match checked {
+                    Err(Error::NoSuchKey { index, keys }) => assert_eq!((index, keys), (100, 100)),
+                    other => assert!(!is_held, "{other:?}"),
+                }
+            }
+        }
+    }
 }

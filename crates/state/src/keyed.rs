@@ -639,6 +639,12 @@ impl Access<'_> {
         let keys = self.keys.keys.len();
         match which {
             Which::All => Ok(()),
+            // That all are there is seen for many at once.
+            Which::Some(some)
+                if !(some.iter()).fold(false, |beyond, &key| beyond | (key as usize >= keys)) =>
+            {
+                Ok(())
+            }
             Which::Some(some) => match some.iter().find(|&&key| key as usize >= keys) {
                 None => Ok(()),
                 Some(&index) => Err(Error::NoSuchKey { index, keys }),
