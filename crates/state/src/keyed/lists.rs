@@ -36,6 +36,8 @@ pub(super) struct Lists {
     next: Vec<u32>,
     /// The keys written, in order of their first write.
     dirty: Vec<u32>,
+    /// Whether some elements count no more.
+    dropped: bool,
     wanted: Vec<u32>,
     base: NestedColumn,
     spare: ListWrites,
@@ -112,6 +114,7 @@ impl Lists {
         for (position, &end) in values.ends.iter().enumerate() {
             let key = which.get(position);
             self.mark(key as u32);
+            self.dropped |= self.slots[key].first != NONE;
             self.slots[key] = Slot {
                 dirty: true,
                 replaced: true,
@@ -136,15 +139,42 @@ impl Lists {
         }
         let mut out = std::mem::take(&mut self.spare);
         std::mem::swap(&mut out.keys, &mut self.dirty);
-        for &key in &out.keys {
-            let slot = self.slots[key as usize];
-            out.replace.push(u8::from(slot.replaced));
-            for i in chain(&self.next, slot.first) {
-                out.lists.elements.push(self.elements.get(i));
+        let slots = out.keys.iter().map(|&key| self.slots[key as usize]);
+        out.replace
+            .extend(slots.clone().map(|slot| u8::from(slot.replaced)));
+        if self.ends_in_order(&out.keys, &mut out.lists.ends) {
+            std::mem::swap(&mut out.lists.elements, &mut self.elements);
+        } else {
+            out.lists.ends.clear();
+            for slot in slots {
+                for i in chain(&self.next, slot.first) {
+                    out.lists.elements.push(self.elements.get(i));
+                }
+                out.lists.ends.push(out.lists.elements.len() as u32);
             }
-            out.lists.ends.push(out.lists.elements.len() as u32);
         }
         writes.push((state, out));
+    }
+
+    /// Appends where the list of each key ends, if all elements count and are in the order of these
+    /// keys, which are all that have any; gives back whether they are. Most calls write so.
+    ///
+    /// Each element is of one key and between its first and its last: where these places follow
+    /// each other without a gap, there is no other key's between them.
+    fn ends_in_order(&self, keys: &[u32], ends: &mut Vec<u32>) -> bool {
+        if self.dropped {
+            return false;
+        }
+        let (mut end, mut in_order) = (0, true);
+        ends.extend(keys.iter().map(|&key| {
+            let slot = self.slots[key as usize];
+            if slot.first != NONE {
+                in_order &= slot.first == end;
+                end = slot.last + 1;
+            }
+            end
+        }));
+        in_order
     }
 
     /// Takes back the buffers of a commit.
@@ -167,6 +197,7 @@ impl Lists {
         limits::recycle(&mut self.elements);
         limits::recycle(&mut self.next);
         limits::recycle(&mut self.dirty);
+        self.dropped = false;
         limits::recycle(&mut self.base);
     }
 

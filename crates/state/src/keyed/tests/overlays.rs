@@ -39,6 +39,47 @@ fn a_rolled_back_call_leaves_no_trace() {
 }
 
 #[test]
+fn elements_that_are_not_in_the_order_of_their_keys_or_were_dropped_go_to_the_lists_they_are_of() {
+    let add = |state: &mut KeyedState, key: u32, element: &str| {
+        let element = column(&[element]);
+        state.list_add(LIST, &[key], element.view()).unwrap();
+    };
+    let clear = |state: &mut KeyedState, key: u32| {
+        let nothing = nested(&[&[]]);
+        state.list_set(LIST, Which::Some(&[key]), &nothing).unwrap();
+    };
+    for (cleared, crossed) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut state = keyed_state();
+        begin(&mut state, &["a", "b"]);
+        add(&mut state, 1, "1");
+        if crossed {
+            add(&mut state, 0, "2");
+        }
+        if cleared {
+            clear(&mut state, 0);
+        }
+        add(&mut state, 1, "3");
+        add(&mut state, 0, "4");
+        state.commit().unwrap();
+        begin(&mut state, &["a", "b"]);
+        let of_a = if crossed && !cleared { "2,4" } else { "4" };
+        assert_eq!(list(&mut state, 0), of_a);
+        assert_eq!(list(&mut state, 1), "1,3");
+    }
+    // Nothing is left of a list between two elements of another.
+    let mut state = keyed_state();
+    begin(&mut state, &["a", "b"]);
+    add(&mut state, 0, "1");
+    add(&mut state, 1, "2");
+    clear(&mut state, 1);
+    add(&mut state, 0, "3");
+    state.commit().unwrap();
+    begin(&mut state, &["a", "b"]);
+    let both = (list(&mut state, 0), list(&mut state, 1));
+    assert_eq!(both, ("1,3".into(), "".into()));
+}
+
+#[test]
 fn keys_of_the_next_call_have_nothing_to_do_with_those_before() {
     let mut state = keyed_state();
     begin(&mut state, &["a", "b", "c"]);
