@@ -5,6 +5,7 @@
 //! of which keeps one invariant.
 
 mod big;
+mod bucket;
 mod cache;
 mod chunk;
 mod chunks;

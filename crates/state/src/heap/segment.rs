@@ -1,13 +1,13 @@
 //! A segment: a compact hash table of some hundred entries.
 //!
-//! Two flat buffers hold everything, so that a segment is copied by two `memcpy`s: an
-//! open-addressed index of 8-byte cells, and an arena of records `header, key, value`. A look-up
-//! costs one cache miss in each. A value that fits the capacity of its record is replaced in place;
+//! Two flat buffers hold everything, so that a segment is copied by two `memcpy`s: an index of
+//! cells in buckets of a line of the cache each (see `bucket.rs`), and an arena of records `header,
+//! key, value`. A look-up costs one cache miss in each. A value that fits the capacity of its record is replaced in place;
 //! a record that is given up is garbage until more than half of the arena is. One whose value is
 //! removed keeps its cell until then: most keys that had a value get another, which goes there.
 //!
-//! INVARIANT: every record that has a value has exactly one cell, on the probe path that begins at
-//! its tag, and so have `removed` records without one; these count as garbage, not as entries;
+//! INVARIANT: every record that has a value has exactly one cell, in the bucket that its tag says or
+//! in one behind it, before the first that is not full, and so have `removed` records without one; these count as garbage, not as entries;
 //! records begin at multiples of 8; no mark of a record is of a later epoch than the segment's; in
 //! a *tagged* segment each value begins with [`INLINE`] or,
 //! with the number of its entry in `bigs`, with [`BIG`].
@@ -16,7 +16,12 @@ use std::{ops::Range, sync::Arc};
 
 use weir_model::same_key;
 
-use super::{big::Big, epoch::changed_since, record};
+use super::{
+    big::Big,
+    bucket::{self, Bucket, Cell},
+    epoch::changed_since,
+    record,
+};
 
 /// First byte of a tagged value: the rest is the value itself.
 pub(super) const INLINE: u8 = 0;
@@ -31,8 +36,8 @@ const MAX_BYTES: usize = 64 * 1024;
 const MIN_ENTRIES: u32 = 4;
 /// Garbage below this many bytes is not worth a compaction.
 const MIN_GARBAGE: usize = 512;
-/// An index of this many cells is kept whatever is removed: it is as small as a few records.
-const MIN_INDEX: usize = 64;
+/// An index of this many buckets is kept whatever is removed: it is as small as a few records.
+const MIN_INDEX: usize = 8;
 
 /// A value that grows gets room for as much again, and for so many bytes at most.
 const MAX_ROOM: usize = 32;
@@ -40,20 +45,6 @@ const MAX_ROOM: usize = 32;
 /// How far from its beginning a record is touched once more: header, key and value of most end in
 /// the second line at the latest.
 const TOUCHED: usize = 47;
-
-/// A cell of the index.
-#[derive(Clone, Copy, Debug)]
-struct Cell {
-    /// The upper half of the hash; its low bits say where probing begins.
-    tag: u32,
-    /// Where the record lies in the arena, in units of 8 bytes.
-    at: u32,
-}
-
-const EMPTY: Cell = Cell {
-    tag: 0,
-    at: u32::MAX,
-};
 
 /// A record of a segment: valid until the next change of that segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +62,7 @@ impl At {
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Segment {
-    index: Vec<Cell>,
+    index: Vec<Bucket>,
     arena: Vec<u8>,
     bigs: Vec<Option<Arc<Big>>>,
     garbage: usize,
@@ -135,17 +126,21 @@ impl Segment {
         let Some(mask) = self.index.len().checked_sub(1) else {
             return At::NONE;
         };
-        let mut i = tag as usize & mask;
+        let mut number = tag as usize & mask;
         loop {
-            let cell = self.index[i];
-            if cell.at == u32::MAX || cell.tag == tag {
-                return At(cell.at);
+            let bucket = &self.index[number];
+            // Most keys are in the first bucket, or are not and it is not full: this is foreseen.
+            if let Some(at) = bucket.first(tag) {
+                return At(at);
             }
-            i = (i + 1) & mask;
+            if !bucket.is_full() {
+                return At::NONE;
+            }
+            number = (number + 1) & mask;
         }
     }
 
-    /// Brings the cell near at which probing for `hash` begins, see [`near`].
+    /// Brings the bucket near in which the cell for `hash` is most likely, see [`near`].
     #[inline]
     pub(super) fn touch_cell(&self, hash: u64) {
         let mask = self.index.len().wrapping_sub(1);
@@ -182,7 +177,7 @@ impl Segment {
     #[inline]
     pub(super) fn find(&self, hash: u64, key: &[u8]) -> Option<At> {
         let cell = self.find_cell(tag_of(hash), key)?;
-        Some(At(self.index[cell].at)).filter(|&at| self.has_value(at))
+        Some(self.at(cell)).filter(|&at| self.has_value(at))
     }
 
     pub(super) fn key(&self, at: At) -> &[u8] {
@@ -215,7 +210,7 @@ impl Segment {
     /// What is in a place of the index, with the hash of its key: [`At::NONE`] where it is empty,
     /// `None` behind the last.
     pub(super) fn at_place(&self, place: usize) -> Option<(At, u64)> {
-        let cell = self.index.get(place)?;
+        let cell = self.index.get(place / bucket::CELLS)?.cell(place);
         let at = At(cell.at);
         if at == At::NONE || !self.has_value(at) {
             return Some((At::NONE, 0));
@@ -226,8 +221,9 @@ impl Segment {
 
     /// All records that have a value, in no order.
     pub(super) fn records(&self) -> impl Iterator<Item = At> {
-        let records = self.index.iter().map(|cell| At(cell.at));
-        records.filter(|&at| at != At::NONE && self.has_value(at))
+        let cells = self.index.iter().flat_map(Bucket::cells);
+        let records = cells.map(|cell| At(cell.at));
+        records.filter(|&at| self.has_value(at))
     }
 
     /// Inserts or replaces a value; gives back whether it is new.
@@ -254,7 +250,7 @@ impl Segment {
     ) -> bool {
         match self.find_cell(tag_of(hash), key) {
             Some(cell) => {
-                let at = At(self.index[cell].at);
+                let at = self.at(cell);
                 let is_new = self.restore(at);
                 self.release(at);
                 self.replace(cell, value, room);
@@ -280,7 +276,7 @@ impl Segment {
     ) -> bool {
         match self.find_cell(tag_of(hash), key) {
             None => self.insert(hash, group, mark, key, value),
-            Some(cell) if self.has_value(At(self.index[cell].at)) => return false,
+            Some(cell) if self.has_value(self.at(cell)) => return false,
             Some(_) => {
                 self.put(hash, group, key, value);
                 if let Some(at) = self.find(hash, key) {
@@ -325,7 +321,7 @@ impl Segment {
     /// Gives back memory after values were removed, if it is much.
     pub(super) fn tidy(&mut self) {
         self.compact_if_due();
-        if self.index.len() > MIN_INDEX && self.live as usize * 8 < self.index.len() {
+        if self.index.len() > MIN_INDEX && (self.live as usize) < self.index.len() {
             self.shrink();
         }
     }
@@ -391,13 +387,13 @@ impl Segment {
         let Some(cell) = self.find_cell(tag_of(hash), key) else {
             return;
         };
-        let len = self.value(At(self.index[cell].at)).len();
+        let len = self.value(self.at(cell)).len();
         let needed = len + bytes.len();
-        if needed > record::capacity(&self.arena, At(self.index[cell].at).byte()) {
+        if needed > record::capacity(&self.arena, self.at(cell).byte()) {
             // Doubling makes a row of appends cost linear time.
             self.relocate(cell, needed * 2);
         }
-        let at = At(self.index[cell].at);
+        let at = self.at(cell);
         record::append_value(&mut self.arena, at.byte(), bytes);
         record::set_mark(&mut self.arena, at.byte(), self.epoch as u8);
         self.compact_if_due();
@@ -408,7 +404,7 @@ impl Segment {
         let Some(cell) = self.find_cell(tag_of(hash), key) else {
             return false;
         };
-        let there = self.remove_at(At(self.index[cell].at), key);
+        let there = self.remove_at(self.at(cell), key);
         self.tidy();
         there
     }
@@ -417,9 +413,9 @@ impl Segment {
     pub(super) fn split(&mut self) -> Self {
         let bit = 1u32 << self.depth;
         let mut halves = [Self::new(self.tagged), Self::new(self.tagged)];
-        for cell in &self.index {
+        for cell in self.index.iter().flat_map(Bucket::cells) {
             let at = At(cell.at);
-            if at == At::NONE || !self.has_value(at) {
+            if !self.has_value(at) {
                 continue;
             }
             let low = record::low_hash(&self.arena, at.byte());
@@ -446,7 +442,7 @@ impl Segment {
 
     /// The bytes of its buffers.
     pub(super) fn buffers(&self) -> usize {
-        self.index.capacity() * size_of::<Cell>()
+        self.index.capacity() * size_of::<Bucket>()
             + self.arena.capacity()
             + self.bigs.capacity() * size_of::<Option<Arc<Big>>>()
     }
@@ -458,20 +454,28 @@ impl Segment {
         self.buffers() + bigs.sum::<usize>()
     }
 
+    /// The number of the cell of a key, counted over all buckets.
     #[inline]
     fn find_cell(&self, tag: u32, key: &[u8]) -> Option<usize> {
         let mask = self.index.len().checked_sub(1)?;
-        let mut i = tag as usize & mask;
+        let mut number = tag as usize & mask;
         loop {
-            let cell = self.index[i];
-            if cell.at == u32::MAX {
+            let bucket = &self.index[number];
+            let mut of_tag = bucket.of_tag(tag);
+            if let Some(cell) = of_tag.find(|&cell| self.is(At(bucket.cell(cell).at), key)) {
+                return Some(number * bucket::CELLS + cell);
+            }
+            if !bucket.is_full() {
                 return None;
             }
-            if cell.tag == tag && self.is(At(cell.at), key) {
-                return Some(i);
-            }
-            i = (i + 1) & mask;
+            number = (number + 1) & mask;
         }
+    }
+
+    /// The record of the cell with a number.
+    #[inline]
+    fn at(&self, cell: usize) -> At {
+        At(self.index[cell / bucket::CELLS].cell(cell).at)
     }
 
     /// Adds a record for a key that has none.
@@ -489,7 +493,9 @@ impl Segment {
         value: &[u8],
         room: usize,
     ) {
-        if (self.live as usize + self.removed as usize + 1) * 4 > self.index.len() * 3 {
+        if (self.live as usize + self.removed as usize + 1) * 4
+            > self.index.len() * bucket::CELLS * 3
+        {
             self.make_room();
         }
         let at = self.next_at();
@@ -504,14 +510,14 @@ impl Segment {
     /// Writes another value to the record of `cell`, with room for `room` bytes if it has to move.
     #[inline]
     fn replace(&mut self, cell: usize, value: &[u8], room: usize) {
-        let at = At(self.index[cell].at).byte();
+        let at = self.at(cell).byte();
         if record::fits(&self.arena, at, value.len()) {
             record::set_value(&mut self.arena, at, value);
             record::set_mark(&mut self.arena, at, self.epoch as u8);
         } else {
             record::set_value(&mut self.arena, at, &[]);
             self.relocate(cell, room);
-            let at = At(self.index[cell].at).byte();
+            let at = self.at(cell).byte();
             record::set_value(&mut self.arena, at, value);
             record::set_mark(&mut self.arena, at, self.epoch as u8);
             self.compact_if_due();
@@ -520,9 +526,10 @@ impl Segment {
 
     /// Moves the record of `cell` to the end of the arena, with room for a value of `room` bytes.
     fn relocate(&mut self, cell: usize, room: usize) {
-        let old = At(self.index[cell].at).byte();
+        let old = self.at(cell).byte();
         self.garbage += record::size(&self.arena, old);
-        self.index[cell].at = self.next_at();
+        let at = self.next_at();
+        self.index[cell / bucket::CELLS].set_at(cell, at);
         record::copy_to_end(&mut self.arena, old, room);
     }
 
@@ -561,7 +568,7 @@ impl Segment {
         if self.removed >= self.live && self.removed > 0 {
             self.compact();
         } else {
-            self.resize((self.index.len() * 2).max(8));
+            self.resize((self.index.len() * 2).max(1));
         }
     }
 
@@ -577,23 +584,20 @@ impl Segment {
         self.bigs.shrink_to_fit();
     }
 
-    /// Makes an index of `size` cells, more than there are records with a cell.
+    /// Makes an index of `size` buckets, with more cells than there are records with one.
     fn resize(&mut self, size: usize) {
-        let old = std::mem::replace(&mut self.index, vec![EMPTY; size]);
-        for cell in old {
-            if cell.at != u32::MAX {
-                self.place(cell);
-            }
+        let old = std::mem::replace(&mut self.index, vec![Bucket::EMPTY; size]);
+        for cell in old.iter().flat_map(Bucket::cells) {
+            self.place(cell);
         }
     }
 
     fn place(&mut self, cell: Cell) {
         let mask = self.index.len() - 1;
-        let mut i = cell.tag as usize & mask;
-        while self.index[i].at != u32::MAX {
-            i = (i + 1) & mask;
+        let mut number = cell.tag as usize & mask;
+        while !self.index[number].push(cell) {
+            number = (number + 1) & mask;
         }
-        self.index[i] = cell;
     }
 
     fn compact_if_due(&mut self) {
@@ -607,19 +611,20 @@ impl Segment {
         let mut arena = Vec::with_capacity(self.arena.len() - self.garbage);
         if self.removed > 0 {
             // Their cells become free, and others may move up.
-            let empty = vec![EMPTY; self.index.len()];
-            for cell in std::mem::replace(&mut self.index, empty) {
-                if cell.at != u32::MAX && self.has_value(At(cell.at)) {
+            let empty = vec![Bucket::EMPTY; self.index.len()];
+            let old = std::mem::replace(&mut self.index, empty);
+            for cell in old.iter().flat_map(Bucket::cells) {
+                if self.has_value(At(cell.at)) {
                     let at = units(arena.len());
                     record::copy(&self.arena, At(cell.at).byte(), &mut arena);
                     self.place(Cell { at, ..cell });
                 }
             }
         } else {
-            for cell in self.index.iter_mut().filter(|cell| cell.at != u32::MAX) {
-                let at = At(cell.at).byte();
-                cell.at = units(arena.len());
-                record::copy(&self.arena, at, &mut arena);
+            for place in self.index.iter_mut().flat_map(Bucket::places_mut) {
+                let from = At(*place).byte();
+                *place = units(arena.len());
+                record::copy(&self.arena, from, &mut arena);
             }
         }
         self.arena = arena;
