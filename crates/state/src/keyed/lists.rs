@@ -96,9 +96,11 @@ impl Lists {
         values: ColumnView<'_>,
     ) -> Result<(), Error> {
         self.touch(access, values.contents().len(), values.len())?;
-        for (&key, value) in keys.iter().zip(values.iter()) {
+        let first = self.elements.len() as u32;
+        self.extend(values);
+        for (&key, row) in keys.iter().zip(first..) {
             self.mark(key);
-            self.append(key as usize, value);
+            self.append(key as usize, row);
         }
         Ok(())
     }
@@ -110,7 +112,9 @@ impl Lists {
         values: &NestedColumn,
     ) -> Result<(), Error> {
         self.touch(access, values.elements.byte_len(), values.elements.len())?;
-        let mut first = 0;
+        let mut row = self.elements.len() as u32;
+        let first = row;
+        self.extend(values.elements.view());
         for (position, &end) in values.ends.iter().enumerate() {
             let key = which.get(position);
             self.mark(key as u32);
@@ -120,10 +124,10 @@ impl Lists {
                 replaced: true,
                 ..UNTOUCHED
             };
-            for i in first..end as usize {
-                self.append(key, values.elements.get(i));
+            while row < first + end {
+                self.append(key, row);
+                row += 1;
             }
-            first = end as usize;
         }
         Ok(())
     }
@@ -222,10 +226,14 @@ impl Lists {
         }
     }
 
-    fn append(&mut self, key: usize, value: &[u8]) {
-        let row = self.elements.len() as u32;
-        self.elements.push(value);
-        self.next.push(NONE);
+    /// Adds elements that are of no key yet.
+    fn extend(&mut self, elements: ColumnView<'_>) {
+        self.elements.extend_from(elements);
+        self.next.resize(self.elements.len(), NONE);
+    }
+
+    /// The element of a row is the last of a key.
+    fn append(&mut self, key: usize, row: u32) {
         let slot = &mut self.slots[key];
         if slot.first == NONE {
             slot.first = row;
