@@ -26,9 +26,14 @@ pub fn same_key(left: &[u8], right: &[u8]) -> bool {
     else {
         return left.iter().eq(right);
     };
-    let (left, _) = left.as_chunks::<8>();
-    let (right, _) = right.as_chunks::<8>();
-    left_end == right_end && left.iter().zip(right).all(|(left, right)| left == right)
+    let ((left, _), (right, _)) = (left.as_chunks::<8>(), right.as_chunks::<8>());
+    match (left, right) {
+        // Of sixteen bytes at most these are all, and nothing depends on how many there are.
+        ([left], [right]) => (left == right) & (left_end == right_end),
+        (left, right) => {
+            left_end == right_end && left.iter().zip(right).all(|(left, right)| left == right)
+        }
+    }
 }
 
 /// The 32 bits of a key's hash that decide its key group: `low 32 bits of (h ^ h >> 32)` (D1).
