@@ -23,6 +23,9 @@ const MAX_INLINE: usize = 2048;
 /// most after a snapshot.
 const CHUNK_BYTES: usize = 16 * 1024;
 
+/// The bytes of [`INLINE`], of a length, and of an element that is a number.
+const ENCODED_NUMBER: usize = 10;
+
 /// A long list: runs of length-prefixed elements.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ListChunks {
@@ -150,13 +153,9 @@ pub(super) fn get(
     for position in 0..which.len(keys.keys.len()) {
         let key = which.get(position);
         if let Some((segment, at)) = table.record(keys, key, probed, position) {
-            for run in runs(segment, at) {
-                let mut reader = Reader::new(run);
-                while let Some(element) = reader.bytes() {
-                    out.elements.push(element);
-                }
-                let (bytes, elements) = (out.elements.byte_len(), out.elements.len());
-                limits::check_column("the column of lists", bytes, elements)?;
+            match segment.value(at) {
+                [INLINE, run @ ..] => push_run(run, out)?,
+                _ => runs(segment, at).try_for_each(|run| push_run(run, out))?,
             }
         }
         out.ends.push(out.elements.len() as u32);
@@ -164,8 +163,20 @@ pub(super) fn get(
     Ok(())
 }
 
+/// Appends the elements of a run.
+#[inline]
+fn push_run(run: &[u8], out: &mut NestedColumn) -> Result<(), Error> {
+    let mut reader = Reader::new(run);
+    while let Some(element) = reader.bytes() {
+        out.elements.push(element);
+    }
+    let (bytes, elements) = (out.elements.byte_len(), out.elements.len());
+    limits::check_column("the column of lists", bytes, elements)
+}
+
 /// Checks that no list becomes too large. The groups are in the range, the columns fit.
-/// What is `probed` then is where they are to be appended to.
+/// What is `probed` then is where they are to be appended to, or where another key with the same
+/// 32 bits of hash is.
 pub(super) fn check(
     table: &Table,
     keys: &KeyBatch<'_>,
@@ -173,14 +184,14 @@ pub(super) fn check(
     probed: &mut Probed,
 ) -> Result<(), Error> {
     table.look_for(keys, Which::Some(&writes.keys), probed);
-    let mut first = 0;
+    let all = 0..writes.lists.elements.len();
+    let short = (1 + MAX_INLINE) * (1 + limits::ROW_BYTES);
+    if !table.has_long && most_bytes(writes, &all) + short <= limits::MAX_COLUMN_BYTES {
+        // Not even a short list to which all were appended.
+        return Ok(());
+    }
     for (row, &key) in writes.keys.iter().enumerate() {
-        let end = writes.lists.ends[row] as usize;
-        // A length takes at most 5 bytes below 4 GiB.
-        let mut bytes: usize = (first..end)
-            .map(|i| writes.lists.elements.get(i).len() + 5 + limits::ROW_BYTES)
-            .sum();
-        first = end;
+        let mut bytes = most_bytes(writes, &elements_of(writes, row));
         if writes.replace[row] == 0
             && let Some((segment, at)) = table.record(keys, key as usize, probed, row)
         {
@@ -189,6 +200,22 @@ pub(super) fn check(
         limits::check("a list", bytes, limits::MAX_COLUMN_BYTES)?;
     }
     Ok(())
+}
+
+/// Which elements are written to the list of a row.
+#[inline]
+fn elements_of(writes: &ListWrites, row: usize) -> Range<usize> {
+    let ends = &writes.lists.ends;
+    let first = row.checked_sub(1).map_or(0, |before| ends[before]);
+    first as usize..ends[row] as usize
+}
+
+/// What these elements take in a column at most, for the limits.
+fn most_bytes(writes: &ListWrites, elements: &Range<usize>) -> usize {
+    let ends = writes.lists.elements.ends();
+    let end_before = |row: usize| row.checked_sub(1).map_or(0, |last| ends[last] as usize);
+    // A length takes at most 5 bytes below 4 GiB.
+    end_before(elements.end) - end_before(elements.start) + elements.len() * (5 + limits::ROW_BYTES)
 }
 
 /// Applies writes that were checked, and whose keys were probed by that; gives back by how much the
@@ -203,55 +230,52 @@ pub(super) fn apply(
     probed: &mut Probed,
     scratch: &mut Vec<u8>,
 ) -> i64 {
-    let (mut first, mut change) = (0, 0);
+    let (mut change, mut number) = (0, [0; ENCODED_NUMBER]);
     for (row, &key) in writes.keys.iter().enumerate() {
-        let end = writes.lists.ends[row] as usize;
-        let replace = writes.replace[row] != 0;
+        let elements = elements_of(writes, row);
         let (group, key) = (keys.groups[key as usize], keys.keys.get(key as usize));
-        change += match (replace, first == end) {
+        change += match (writes.replace[row] != 0, elements.is_empty()) {
             (false, _) => {
-                encode(writes, first..end, scratch);
-                append_in_place(table, group, probed, row, scratch)
+                let tagged = encode(writes, elements, &mut number, scratch);
+                append_in_place(table, group, probed, row, (key, tagged))
             }
             (true, true) => clear_in_place(table, group, probed, row, key),
             (true, false) => 0,
         };
-        first = end;
     }
-    first = 0;
     for (row, &key) in writes.keys.iter().enumerate() {
+        let (replace, is_written) = (writes.replace[row] != 0, probed.is_written(row));
+        if is_written && !replace {
+            continue;
+        }
         let key = key as usize;
         let (group, hash) = (keys.groups[key], keys.hashes[key]);
-        let end = writes.lists.ends[row] as usize;
-        let replace = writes.replace[row] != 0;
-        if !probed.is_written(row) {
-            encode(writes, first..end, scratch);
-            change += write(table, group, hash, keys.keys.get(key), replace, scratch);
-        } else if replace {
+        if is_written {
             table.tidy(group, hash);
+        } else {
+            let tagged = encode(writes, elements_of(writes, row), &mut number, scratch);
+            change += write(table, group, hash, keys.keys.get(key), replace, tagged);
         }
-        first = end;
     }
     change
 }
 
-/// Appends elements, given as [`INLINE`] and their encoding, to the list of the key at this
-/// position, which was looked for, if that is short and there is room where it is, or where the
-/// last list of the key was; gives back by how much the number of lists changes.
+/// Appends elements, given as [`INLINE`] and their encoding, to the list of a key, which was looked
+/// for at this position, if that is short and there is room where it is, or where the last list of
+/// the key was; gives back by how much the number of lists changes.
 fn append_in_place(
     table: &mut Table,
     group: KeyGroup,
     probed: &mut Probed,
     position: usize,
-    tagged: &[u8],
+    (key, tagged): (&[u8], &[u8]),
 ) -> i64 {
     let written = table.write_in_place(group, probed, position, |segment, at| {
-        if segment.has_value(at) {
-            let appended = segment.append_at(at, &tagged[1..], 1 + MAX_INLINE);
-            return appended.then_some(0);
+        if segment.append_at(at, key, &tagged[1..], 1 + MAX_INLINE) {
+            return Some(0);
         }
         let is_list = (2..=1 + MAX_INLINE).contains(&tagged.len());
-        (is_list && segment.restore_at(at, tagged)).then_some(1)
+        (is_list && segment.restore_at(at, key, tagged)).then_some(1)
     });
     written.unwrap_or(0)
 }
@@ -274,13 +298,28 @@ fn clear_in_place(
     cleared.unwrap_or(0)
 }
 
-/// Writes [`INLINE`] and these elements to `to`.
-fn encode(writes: &ListWrites, elements: Range<usize>, to: &mut Vec<u8>) {
-    to.clear();
-    to.push(INLINE);
-    for i in elements {
-        rows::put_bytes(to, writes.lists.elements.get(i));
+/// [`INLINE`] and these elements: in `short`, without a call, where it is just a number, else in
+/// `long`.
+#[inline]
+fn encode<'a>(
+    writes: &ListWrites,
+    elements: Range<usize>,
+    short: &'a mut [u8; ENCODED_NUMBER],
+    long: &'a mut Vec<u8>,
+) -> &'a [u8] {
+    if elements.len() == 1
+        && let Some(&[a, b, c, d, e, f, g, h]) =
+            writes.lists.elements.get(elements.start).as_array()
+    {
+        *short = [INLINE, 8, a, b, c, d, e, f, g, h];
+        return short;
     }
+    long.clear();
+    long.push(INLINE);
+    for i in elements {
+        rows::put_bytes(long, writes.lists.elements.get(i));
+    }
+    long
 }
 
 /// Writes one list, given as [`INLINE`] and its encoded elements; gives back by how much the number
@@ -322,6 +361,7 @@ pub(super) fn write(
                 list.append(old, epoch);
                 list.append(run, epoch);
                 segment.put_big(hash, group.0, key, Big::List(list));
+                table.has_long = true;
             }
             false
         }
@@ -330,7 +370,9 @@ pub(super) fn write(
         None => {
             let mut list = ListChunks::default();
             list.append(run, epoch);
-            segment.put_big(hash, group.0, key, Big::List(list))
+            let new = segment.put_big(hash, group.0, key, Big::List(list));
+            table.has_long = true;
+            new
         }
     };
     table.split_if_due(group, hash);

@@ -47,6 +47,15 @@ impl Page {
     /// The segment with a number.
     #[inline]
     pub(super) fn segment(&self, number: u32) -> Option<&Segment> {
+        match self.segments.get(number as usize) {
+            Some(Some(segment)) => Some(segment),
+            Some(None) | None => self.base.as_deref()?.segment_below(number),
+        }
+    }
+
+    /// The same in a layer below, which most pages have only while a snapshot is written.
+    #[inline(never)]
+    fn segment_below(&self, number: u32) -> Option<&Segment> {
         let mut page = self;
         loop {
             if let Some(Some(segment)) = page.segments.get(number as usize) {

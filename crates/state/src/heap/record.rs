@@ -177,10 +177,36 @@ pub(super) fn splice_value(arena: &mut [u8], at: usize, part: Range<usize>, byte
     arena[from..from + bytes.len()].copy_from_slice(bytes);
 }
 
-/// Whether so many bytes can be appended to the value.
+/// Appends to the value in an epoch with this mark, if the record is of `key`, has a value that
+/// begins with `first`, and this becomes no longer than `most` bytes and has room; gives back
+/// whether it did.
 #[inline]
-pub(super) fn has_room_for(arena: &[u8], at: usize, more: usize) -> bool {
-    value_len(arena, at) + more <= capacity(arena, at)
+pub(super) fn append(
+    arena: &mut [u8],
+    at: usize,
+    mark: u8,
+    key: &[u8],
+    (first, most): (u8, usize),
+    bytes: &[u8],
+) -> bool {
+    let (head, rest) = arena[at..].split_at_mut(HEADER);
+    let (own, rest) = rest.split_at_mut(u32_at(head, 4));
+    let len = u32_at(head, 8);
+    // Where there is no value, this is longer than anything has room for.
+    let end = len + bytes.len();
+    let has_room = end <= capacity_of(head[14]).min(most);
+    if !has_room || rest.first() != Some(&first) || !same_key(own, key) {
+        return false;
+    }
+    let room = &mut rest[len..end];
+    // A number and its length are copied in line.
+    match (bytes.as_array::<9>(), room.first_chunk_mut::<9>()) {
+        (Some(number), Some(room)) => *room = *number,
+        _ => room.copy_from_slice(bytes),
+    }
+    head[8..12].copy_from_slice(&(end as u32).to_le_bytes());
+    head[15] = mark;
+    true
 }
 
 /// Appends to the value; it fits.
@@ -271,7 +297,7 @@ mod tests {
             (key(&arena, second), value(&arena, second)),
             (&b""[..], &b""[..])
         );
-        assert!(has_room_for(&arena, 0, 3) && !has_room_for(&arena, 0, 4));
+        assert_eq!(capacity(&arena, 0), 8);
         let third = arena.len();
         copy_to_end(&mut arena, 0, 100);
         append_value(&mut arena, third, &[b'x'; 95]);
@@ -292,6 +318,19 @@ mod tests {
         assert_eq!(value(&arena, third), b"voice");
         remove_value(&mut arena, third);
         assert!(has_value(&arena, 0) && !has_value(&arena, third));
+        let mut append = |at: usize, key: &[u8], limits, bytes: &[u8]| {
+            let before = arena.clone();
+            let done = append(&mut arena, at, 8, key, limits, bytes);
+            assert_eq!(done, arena != before);
+            done
+        };
+        assert!(!append(third, b"key", (b'v', 100), b"more"), "no value");
+        assert!(!append(0, b"kez", (b'v', 100), b"s"), "another key");
+        assert!(!append(0, b"key", (b'w', 100), b"s"), "another beginning");
+        assert!(!append(0, b"key", (b'v', 5), b"s"), "too long");
+        assert!(!append(0, b"key", (b'v', 100), b"more"), "no room");
+        assert!(append(0, b"key", (b'v', 6), b"s"));
+        assert_eq!((value(&arena, 0), mark(&arena, 0)), (&b"values"[..], 8));
         assert_eq!(key_and_value(&arena, third), (&b"key"[..], None));
         assert_eq!(arena.len(), third + size(&arena, third));
         assert_eq!(replace(&mut arena, third, 7, b"kex", b"none"), None);

@@ -355,10 +355,12 @@ impl Segment {
         fits
     }
 
-    /// Puts an inline value where there is none, if there is room; gives back whether there was.
+    /// Puts an inline value where `key` had one and has none, if there is room; gives back whether
+    /// it did.
     #[inline]
-    pub(super) fn restore_at(&mut self, at: At, value: &[u8]) -> bool {
-        let fits = record::fits(&self.arena, at.byte(), value.len());
+    pub(super) fn restore_at(&mut self, at: At, key: &[u8], value: &[u8]) -> bool {
+        let fits = self.value_of(at, key) == Some(None)
+            && record::fits(&self.arena, at.byte(), value.len());
         if fits {
             self.restore(at);
             record::set_value(&mut self.arena, at.byte(), value);
@@ -367,19 +369,12 @@ impl Segment {
         fits
     }
 
-    /// Appends `bytes` to a value where it is, if it is inline, does not become longer than `most`,
-    /// and there is room; gives back whether that was so.
+    /// Appends `bytes` to the value of `key` where it is, if it is there and inline, does not become
+    /// longer than `most`, and there is room; gives back whether that was so.
     #[inline]
-    pub(super) fn append_at(&mut self, at: At, bytes: &[u8], most: usize) -> bool {
-        let value = self.value(at);
-        let has_room = value.first() == Some(&INLINE)
-            && value.len() + bytes.len() <= most
-            && record::has_room_for(&self.arena, at.byte(), bytes.len());
-        if has_room {
-            record::append_value(&mut self.arena, at.byte(), bytes);
-            record::set_mark(&mut self.arena, at.byte(), self.epoch as u8);
-        }
-        has_room
+    pub(super) fn append_at(&mut self, at: At, key: &[u8], bytes: &[u8], most: usize) -> bool {
+        let (mark, limits) = (self.epoch as u8, (INLINE, most));
+        record::append(&mut self.arena, at.byte(), mark, key, limits, bytes)
     }
 
     /// Appends `bytes` to the inline value of a record.

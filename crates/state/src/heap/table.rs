@@ -120,6 +120,8 @@ pub(super) struct Table {
     layered: bool,
     /// How often records may have been moved.
     moves: u64,
+    /// Whether some list may be kept outside the arena.
+    pub(super) has_long: bool,
     pub(super) removals: Removals,
 }
 
@@ -140,6 +142,7 @@ impl Table {
             pages: (0..pages).map(|_| Page::new(tagged, epoch)).collect(),
             layered: false,
             moves: 0,
+            has_long: false,
             removals: Removals::default(),
         }
     }
@@ -264,18 +267,20 @@ impl Table {
         }
         let segment = self.pages[self.page_of(keys.groups[key])].segment(probe.number)?;
         let bytes = keys.keys.get(key);
-        if !segment.is(probe.at, bytes) {
+        match segment.value_of(probe.at, bytes) {
+            Some(value) => value.map(|_| (segment, probe.at)),
             // Another key has the same 32 bits of hash.
-            let found = segment.find(keys.hashes[key], bytes);
-            probe.at = found.unwrap_or(At::NONE);
-            found?;
+            None => {
+                let found = segment.find(keys.hashes[key], bytes);
+                probe.at = found.unwrap_or(At::NONE);
+                Some((segment, found?))
+            }
         }
-        segment.has_value(probe.at).then_some((segment, probe.at))
     }
 
     /// Changes the segment of the key at this position of the column that was looked for last, if
-    /// no snapshot holds it, and a record was found, which may have no value, and is another key's
-    /// unless [`record`](Self::record) was called. `write` moves no record, and says by how much it
+    /// no snapshot holds it, and a record was found, which may have no value, and may be another
+    /// key's unless [`record`](Self::record) was called. `write` moves no record, and says by how much it
     /// has changed the number of records with a value if it has written; then the position is
     /// [`is_written`](Probed::is_written). Gives back the same.
     #[inline]

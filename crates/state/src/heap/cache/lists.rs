@@ -173,13 +173,14 @@ impl CellCache {
                 continue;
             }
             encode(&writes.lists, elements, &mut self.scratch);
-            let (group, run) = (keys.groups[key as usize], &self.scratch[1..]);
+            let (group, bytes) = (keys.groups[key as usize], keys.keys.get(key as usize));
+            let run = &self.scratch[1..];
             self.values
                 .write_in_place(group, &mut self.probed, row, |segment, at| {
                     let is_written = segment.has_value(at)
                         && match replace {
                             true => segment.splice_at(at, 1..segment.value(at).len(), run),
-                            false => segment.append_at(at, run, usize::MAX),
+                            false => segment.append_at(at, bytes, run, usize::MAX),
                         };
                     is_written.then_some(0)
                 });
