@@ -1,15 +1,16 @@
 //! The overlay of a map state: for each key whether its map was cleared, and the entries put or
 //! removed since.
 //!
-//! INVARIANT: `index` holds the rows that count, each (key, map key) once; the rows of a key that
-//! count are the chain of its slot, in order of their first put: what comes in order is committed
-//! in order, which backends like. A row that a clear has dropped is in neither.
+//! INVARIANT: the rows of a key that count are the chain of its slot, each map key once, in order of
+//! their first put: what comes in order is committed in order, which backends like. `index` holds
+//! the rows of those keys that have, or had, too many to look at all of them. A row that a clear has
+//! dropped is in neither.
 
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
-use weir_model::{Column, ColumnView, OptionalColumn};
+use weir_model::{Column, ColumnView, OptionalColumn, same_key};
 
 use super::Access;
 use crate::{EntriesColumn, Error, MapWrites, StateIndex, Which, limits};
@@ -18,6 +19,9 @@ use crate::{EntriesColumn, Error, MapWrites, StateIndex, Which, limits};
 const NONE: u32 = u32::MAX;
 /// How many entries of the backend a scan asks for at most at once.
 const SCAN_PAGE: usize = 1024;
+/// Of a key with so many rows all are looked at, for that takes less than to find one by its hash;
+/// most calls put no more of a key. Our own tests do sooner.
+const MAX_CHAIN: u32 = if cfg!(test) { 2 } else { 8 };
 /// So many new rows are put into order one by one; for more all are sorted again.
 const FEW: usize = 64;
 
@@ -28,6 +32,8 @@ struct Slot {
     cleared: bool,
     first: u32,
     last: u32,
+    /// How many rows count.
+    rows: u32,
 }
 
 const UNTOUCHED: Slot = Slot {
@@ -35,12 +41,12 @@ const UNTOUCHED: Slot = Slot {
     cleared: false,
     first: NONE,
     last: NONE,
+    rows: 0,
 };
 
 /// An entry that the call put or removed. Its map key is the row of the same number in `map_keys`.
 #[derive(Clone, Copy, Debug)]
 struct Row {
-    hash: u64,
     key: u32,
     next: u32,
     /// A row of `values`; absent = removed.
@@ -66,6 +72,8 @@ pub(super) struct Maps {
     index: HashTable<u32>,
     /// The keys written, in order of their first write.
     dirty: Vec<u32>,
+    /// Whether some map was cleared.
+    cleared: bool,
     /// The rows of one key in byte order of map keys, kept between the pages of a scan.
     sorted: Vec<u32>,
     sorted_key: Option<u32>,
@@ -137,10 +145,9 @@ impl Maps {
             self.mark(key);
             let value = self.values.len() as u32;
             self.values.push(values.get(position));
-            let hash = hash(key, map_key);
-            match self.find(hash, key, map_key) {
+            match self.find(key, map_key) {
                 Some(row) => self.rows[row as usize].value = value,
-                None => self.insert(hash, key, map_key, value),
+                None => self.insert(key, map_key, value),
             }
         }
         Ok(())
@@ -152,13 +159,15 @@ impl Maps {
             self.mark(key);
             let slot = &mut self.slots[key as usize];
             slot.cleared = true;
+            self.cleared = true;
+            let is_indexed = std::mem::take(&mut slot.rows) > MAX_CHAIN;
             let mut row = std::mem::replace(&mut slot.first, NONE);
-            while row != NONE {
-                let gone = self.rows[row as usize];
-                if let Ok(entry) = self.index.find_entry(gone.hash, |&other| other == row) {
+            while is_indexed && row != NONE {
+                let hash = hash(key, self.map_keys.get(row as usize));
+                if let Ok(entry) = self.index.find_entry(hash, |&other| other == row) {
                     entry.remove();
                 }
-                row = gone.next;
+                row = self.rows[row as usize].next;
             }
             if self.sorted_key == Some(key) {
                 self.sorted_key = None;
@@ -233,6 +242,13 @@ impl Maps {
             return;
         }
         let mut out = std::mem::take(&mut self.spare);
+        if self.is_in_order() {
+            out.keys.extend(self.rows.iter().map(|row| row.key));
+            std::mem::swap(&mut out.map_keys, &mut self.map_keys);
+            std::mem::swap(&mut out.values, &mut self.values);
+            writes.push((state, out));
+            return;
+        }
         for &key in &self.dirty {
             let slot = self.slots[key as usize];
             if slot.cleared {
@@ -252,6 +268,17 @@ impl Maps {
             }
         }
         writes.push((state, out));
+    }
+
+    /// Whether all rows count, each has the value of the same number, and those of a key follow each
+    /// other: then the keys do so in order of their first write. Most calls write so.
+    fn is_in_order(&self) -> bool {
+        let in_order = |in_order, (row, behind): (&Row, u32)| {
+            in_order & ((row.next == NONE) | (row.next == behind))
+        };
+        !self.cleared
+            && self.values.len() == self.rows.len()
+            && self.rows.iter().zip(1..).fold(true, in_order)
     }
 
     /// Takes back the buffers of a commit.
@@ -280,6 +307,7 @@ impl Maps {
         limits::recycle(&mut self.values);
         limits::recycle_index(&mut self.index);
         limits::recycle(&mut self.dirty);
+        self.cleared = false;
         limits::recycle(&mut self.sorted);
         limits::recycle(&mut self.unsorted);
         self.sorted_key = None;
@@ -301,14 +329,22 @@ impl Maps {
         }
     }
 
-    fn find(&self, hash: u64, key: u32, map_key: &[u8]) -> Option<u32> {
-        let same = |&row: &u32| {
-            self.rows[row as usize].key == key && self.map_keys.get(row as usize) == map_key
-        };
-        self.index.find(hash, same).copied()
+    fn find(&self, key: u32, map_key: &[u8]) -> Option<u32> {
+        let Slot { first, rows, .. } = self.slots[key as usize];
+        if rows > MAX_CHAIN {
+            let same = |&row: &u32| {
+                self.rows[row as usize].key == key && self.map_keys.get(row as usize) == map_key
+            };
+            return self.index.find(hash(key, map_key), same).copied();
+        }
+        let mut row = first;
+        while row != NONE && !same_key(self.map_keys.get(row as usize), map_key) {
+            row = self.rows[row as usize].next;
+        }
+        (row != NONE).then_some(row)
     }
 
-    fn insert(&mut self, hash: u64, key: u32, map_key: &[u8], value: u32) {
+    fn insert(&mut self, key: u32, map_key: &[u8], value: u32) {
         let row = self.rows.len() as u32;
         let slot = &mut self.slots[key as usize];
         if slot.first == NONE {
@@ -317,18 +353,32 @@ impl Maps {
             self.rows[slot.last as usize].next = row;
         }
         slot.last = row;
+        slot.rows += 1;
+        let Slot { first, rows, .. } = *slot;
         self.rows.push(Row {
-            hash,
             key,
             next: NONE,
             value,
         });
         self.map_keys.push(map_key);
-        let rows = &self.rows;
-        self.index
-            .insert_unique(hash, row, |&row| rows[row as usize].hash);
+        if rows > MAX_CHAIN {
+            // The first time all of them, and then each.
+            self.add_to_index(if rows == MAX_CHAIN + 1 { first } else { row });
+        }
         if self.sorted_key == Some(key) {
             self.unsorted.push(row);
+        }
+    }
+
+    /// Adds a row and those behind it in its chain.
+    fn add_to_index(&mut self, first: u32) {
+        let (rows, map_keys) = (&self.rows, &self.map_keys);
+        let hash_of = |row: u32| hash(rows[row as usize].key, map_keys.get(row as usize));
+        let mut row = first;
+        while row != NONE {
+            self.index
+                .insert_unique(hash_of(row), row, |&row| hash_of(row));
+            row = rows[row as usize].next;
         }
     }
 
@@ -341,7 +391,7 @@ impl Maps {
             let key = which.get(position) as u32;
             let slot = self.slots[key as usize];
             let own = (slot.first != NONE)
-                .then(|| self.find(hash(key, map_key), key, map_key))
+                .then(|| self.find(key, map_key))
                 .flatten();
             let from = match own {
                 Some(row) => From::Call(self.rows[row as usize].value),
