@@ -152,8 +152,8 @@ pub(super) fn get(
     table.look_for(keys, which, probed);
     for position in 0..which.len(keys.keys.len()) {
         let key = which.get(position);
-        if let Some((segment, at)) = table.record(keys, key, probed, position) {
-            match segment.value(at) {
+        if let Some((segment, at, list)) = table.record(keys, key, probed, position) {
+            match list {
                 [INLINE, run @ ..] => push_run(run, out)?,
                 _ => runs(segment, at).try_for_each(|run| push_run(run, out))?,
             }
@@ -193,7 +193,7 @@ pub(super) fn check(
     for (row, &key) in writes.keys.iter().enumerate() {
         let mut bytes = most_bytes(writes, &elements_of(writes, row));
         if writes.replace[row] == 0
-            && let Some((segment, at)) = table.record(keys, key as usize, probed, row)
+            && let Some((segment, at, _)) = table.record(keys, key as usize, probed, row)
         {
             bytes += column_bytes(segment, at);
         }

@@ -145,7 +145,37 @@ impl<'a> Place<'a> {
     /// it more.
     #[inline]
     fn of_number(number: u64, body: &'a [u8]) -> Option<Self> {
-        let &[_, _, _, _, _, _, _, _, _, value_len] = body.first_chunk::<NUMBER_HEAD>()?;
+        match body.first_chunk::<NUMBER_HEAD>()?.last() {
+            // Sets, and numbers under numbers: of these the width is known beforehand.
+            Some(0) => Self::of_even::<{ NUMBER_HEAD }>(number, body),
+            Some(8) => Self::of_even::<{ NUMBER_HEAD + 8 }>(number, body),
+            Some(&len) => Self::of_width(number, body, len),
+            None => None,
+        }
+    }
+
+    /// The same where entries take `WIDTH` bytes each.
+    #[inline]
+    fn of_even<const WIDTH: usize>(number: u64, body: &'a [u8]) -> Option<Self> {
+        let (entries, rest) = body.as_chunks::<WIDTH>();
+        if entries.len() > MAX_NUMBERS || !rest.is_empty() {
+            return None;
+        }
+        let (mut less, mut other) = (0, 0);
+        for entry in entries {
+            let [key_len, key @ .., value_len] = entry.first_chunk::<NUMBER_HEAD>()?;
+            other |= (key_len ^ 8) | (value_len ^ (WIDTH - NUMBER_HEAD) as u8);
+            less += usize::from(u64::from_be_bytes(*key) < number);
+        }
+        if other != 0 {
+            return None;
+        }
+        let entry = entries.get(less).map(<[u8; WIDTH]>::as_slice);
+        Some(Self::at(less * WIDTH, number, entry))
+    }
+
+    /// The same where each value has this length.
+    fn of_width(number: u64, body: &'a [u8], value_len: u8) -> Option<Self> {
         let width = NUMBER_HEAD + usize::from(value_len);
         if value_len >= 0x80 || body.len() > width * MAX_NUMBERS {
             return None;
@@ -163,13 +193,18 @@ impl<'a> Place<'a> {
             return None;
         }
         let start = less * width;
-        let entry = body[start..].get(..width);
+        Some(Self::at(start, number, body[start..].get(..width)))
+    }
+
+    /// The place of a number that begins here, if it is in `entry`.
+    #[inline]
+    fn at(start: usize, number: u64, entry: Option<&'a [u8]>) -> Self {
         let found = entry.filter(|entry| entry[1..9] == number.to_be_bytes());
-        Some(Self {
+        Self {
             start,
             end: start + found.map_or(0, <[u8]>::len),
             value: found.map(|entry| &entry[NUMBER_HEAD..]),
-        })
+        }
     }
 
     fn none(start: usize) -> Self {
@@ -212,7 +247,10 @@ pub(super) fn get(
     let mut bytes = out.column().byte_len();
     for (position, map_key) in map_keys.iter().enumerate() {
         let record = table.record(keys, which.get(position), probed, position);
-        let value = record.and_then(|(segment, at)| get_one(segment, at, map_key));
+        let value = record.and_then(|(segment, at, map)| match map {
+            [INLINE, body @ ..] => Place::of(map_key, body).value,
+            _ => get_one(segment, at, map_key),
+        });
         bytes += value.map_or(0, <[u8]>::len);
         limits::check_column("the column of values", bytes, out.len())?;
         out.push(value);
@@ -292,16 +330,15 @@ fn write_in_place(
     probed: &mut Probed,
     scratch: &mut Vec<u8>,
 ) -> i64 {
-    let Some((segment, at)) = table.record(keys, key, probed, position) else {
+    let Some((_, _, map)) = table.record(keys, key, probed, position) else {
         if new.is_none() {
             probed.set_written(position);
         }
         return 0;
     };
-    if segment.big(at).is_some() {
+    let [INLINE, body @ ..] = map else {
         return 0;
-    }
-    let body = body_of(segment.value(at));
+    };
     let place = Place::of(map_key, body);
     let is_same = match (place.value, new) {
         (Some(old), Some(new)) => same_key(old, new),

@@ -251,8 +251,8 @@ impl Table {
         let Ok(()) = looked_for;
     }
 
-    /// The record of a key, which is at this position of the column that was looked for last, if it
-    /// has a value. No record may have moved since.
+    /// The record of a key, which is at this position of the column that was looked for last, and its
+    /// value, if it has one. No record may have moved since.
     #[inline]
     pub(super) fn record(
         &self,
@@ -260,7 +260,7 @@ impl Table {
         key: usize,
         probed: &mut Probed,
         position: usize,
-    ) -> Option<(&Segment, At)> {
+    ) -> Option<(&Segment, At, &[u8])> {
         let probe = &mut probed.probes[position];
         if probe.at == At::NONE {
             return None;
@@ -268,12 +268,12 @@ impl Table {
         let segment = self.pages[self.page_of(keys.groups[key])].segment(probe.number)?;
         let bytes = keys.keys.get(key);
         match segment.value_of(probe.at, bytes) {
-            Some(value) => value.map(|_| (segment, probe.at)),
+            Some(value) => value.map(|value| (segment, probe.at, value)),
             // Another key has the same 32 bits of hash.
             None => {
                 let found = segment.find(keys.hashes[key], bytes);
                 probe.at = found.unwrap_or(At::NONE);
-                Some((segment, found?))
+                found.map(|at| (segment, at, segment.value(at)))
             }
         }
     }

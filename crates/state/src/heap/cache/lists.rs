@@ -140,11 +140,11 @@ impl CellCache {
             };
             let key = writes.keys[row];
             if goes == Goes::WholeToStore
-                && let Some((segment, at)) =
+                && let Some((_, _, list)) =
                     self.values
                         .record(keys, key as usize, &mut self.probed, row)
             {
-                let mut run = Reader::new(run_of(segment.value(at)).unwrap_or_default());
+                let mut run = Reader::new(run_of(list).unwrap_or_default());
                 while let Some(element) = run.bytes() {
                     out.lists.elements.push(element);
                 }
@@ -217,7 +217,7 @@ impl CellCache {
             true => None,
             false => self.values.record(keys, key, &mut self.probed, row),
         };
-        match here.map(|(segment, at)| segment.value(at).len()) {
+        match here.map(|(_, _, list)| list.len()) {
             Some(old) if old + new > MAX_RUN => Goes::WholeToStore,
             None if new > MAX_RUN || (!replace && new > 0) => Goes::ToStore,
             Some(_) | None => Goes::Here,
