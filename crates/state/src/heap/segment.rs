@@ -45,6 +45,9 @@ const MAX_ROOM: usize = 32;
 /// How far from its beginning a record is touched once more: header, key and value of most end in
 /// the second line at the latest.
 const TOUCHED: usize = 47;
+/// Where records are longer than this on average, most of which is searched or copied as a whole, so
+/// is their third line.
+const WIDE: usize = 112;
 
 /// A record of a segment: valid until the next change of that segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,6 +155,9 @@ impl Segment {
     pub(super) fn touch(&self, at: At) {
         near(&self.arena, at.byte());
         near(&self.arena, at.byte() + TOUCHED);
+        if self.arena.len() > self.live as usize * WIDE {
+            near(&self.arena, at.byte() + TOUCHED + 64);
+        }
     }
 
     /// The value of the record, if it has one, if that is of `key`.
