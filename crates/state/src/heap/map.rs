@@ -300,8 +300,8 @@ pub(super) fn apply(
         change += clear(table, group, hash, keys.keys.get(key));
     }
     table.look_for(keys, Which::Some(&writes.keys), probed);
-    for (row, &key) in writes.keys.iter().enumerate() {
-        let entry = (writes.map_keys.get(row), writes.values.get(row));
+    let entries = writes.map_keys.iter().zip(writes.values.iter());
+    for ((row, &key), entry) in writes.keys.iter().enumerate().zip(entries) {
         change += write_in_place(table, keys, (key as usize, row), entry, probed, scratch);
     }
     for (row, &key) in writes.keys.iter().enumerate() {

@@ -140,11 +140,11 @@ impl Maps {
         let bytes = self.values.column().byte_len() + values.column().byte_len();
         limits::check_column(what, bytes, rows)?;
         self.touch(access);
-        for (position, map_key) in map_keys.iter().enumerate() {
+        let first = self.values.len() as u32;
+        self.values.extend_from(values);
+        for ((position, map_key), value) in map_keys.iter().enumerate().zip(first..) {
             let key = which.get(position) as u32;
             self.mark(key);
-            let value = self.values.len() as u32;
-            self.values.push(values.get(position));
             match self.find(key, map_key) {
                 Some(row) => self.rows[row as usize].value = value,
                 None => self.insert(key, map_key, value),
