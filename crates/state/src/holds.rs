@@ -241,12 +241,13 @@ impl Holds {
         match which {
             Which::All => keys.groups.iter().try_for_each(|&g| self.check_group(g)),
             Which::Some(some) => some.iter().try_for_each(|&key| {
-                let group = keys.groups.get(key as usize);
-                let group = group.ok_or_else(|| Error::NoSuchKey {
-                    index: key,
-                    keys: keys.groups.len(),
-                })?;
-                self.check_group(*group)
+                let Some(&group) = keys.groups.get(key as usize) else {
+                    return Err(Error::NoSuchKey {
+                        index: key,
+                        keys: keys.groups.len(),
+                    });
+                };
+                self.check_group(group)
             }),
         }
     }
