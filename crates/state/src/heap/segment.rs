@@ -2,15 +2,16 @@
 //!
 //! Two flat buffers hold everything, so that a segment is copied by two `memcpy`s: an index of
 //! cells in buckets of a line of the cache each (see `bucket.rs`), and an arena of records `header,
-//! key, value`. A look-up costs one cache miss in each. A value that fits the capacity of its record is replaced in place;
-//! a record that is given up is garbage until more than half of the arena is. One whose value is
-//! removed keeps its cell until then: most keys that had a value get another, which goes there.
+//! key, value`. A look-up costs one cache miss in each. A value that fits the capacity of its record
+//! is replaced in place; a record that is given up is garbage until more than half of the arena is.
+//! One whose value is removed keeps its cell until then: most keys that had a value get another,
+//! which goes there.
 //!
-//! INVARIANT: every record that has a value has exactly one cell, in the bucket that its tag says or
-//! in one behind it, before the first that is not full, and so have `removed` records without one; these count as garbage, not as entries;
-//! records begin at multiples of 8; no mark of a record is of a later epoch than the segment's; in
-//! a *tagged* segment each value begins with [`INLINE`] or,
-//! with the number of its entry in `bigs`, with [`BIG`].
+//! INVARIANT: every record that has a value has exactly one cell, in the bucket that its tag says,
+//! or in one behind it if all before that are full, and so have `removed` records without one; these
+//! count as garbage, not as entries; records begin at multiples of 8; no mark of a record is of a
+//! later epoch than the segment's; in a *tagged* segment each value begins with [`INLINE`] or, with
+//! the number of its entry in `bigs`, with [`BIG`].
 
 use std::{ops::Range, sync::Arc};
 
@@ -45,8 +46,8 @@ const MAX_ROOM: usize = 32;
 /// How far from its beginning a record is touched once more: header, key and value of most end in
 /// the second line at the latest.
 const TOUCHED: usize = 47;
-/// Where records are longer than this on average, most of which is searched or copied as a whole, so
-/// is their third line.
+/// Where records are longer than this on average, so is their third line: most of those that are
+/// long are searched or copied as a whole.
 const WIDE: usize = 112;
 
 /// A record of a segment: valid until the next change of that segment.
@@ -375,8 +376,8 @@ impl Segment {
         fits
     }
 
-    /// Appends `bytes` to the value of `key` where it is, if it is there and inline, does not become
-    /// longer than `most`, and there is room; gives back whether that was so.
+    /// Appends `bytes` to the value of `key` where it is, if it is there and inline, does not
+    /// become longer than `most`, and there is room; gives back whether that was so.
     #[inline]
     pub(super) fn append_at(&mut self, at: At, key: &[u8], bytes: &[u8], most: usize) -> bool {
         let (mark, limits) = (self.epoch as u8, (INLINE, most));

@@ -251,8 +251,8 @@ impl Table {
         let Ok(()) = looked_for;
     }
 
-    /// The record of a key, which is at this position of the column that was looked for last, and its
-    /// value, if it has one. No record may have moved since.
+    /// The record of a key, which is at this position of the column that was looked for last, and
+    /// its value, if it has one. No record may have moved since.
     #[inline]
     pub(super) fn record(
         &self,
@@ -280,9 +280,9 @@ impl Table {
 
     /// Changes the segment of the key at this position of the column that was looked for last, if
     /// no snapshot holds it, and a record was found, which may have no value, and may be another
-    /// key's unless [`record`](Self::record) was called. `write` moves no record, and says by how much it
-    /// has changed the number of records with a value if it has written; then the position is
-    /// [`is_written`](Probed::is_written). Gives back the same.
+    /// key's unless [`record`](Self::record) was called. `write` moves no record, and says by how
+    /// much it has changed the number of records with a value if it has written; then the position
+    /// is [`is_written`](Probed::is_written). Gives back the same.
     #[inline]
     pub(super) fn write_in_place(
         &mut self,

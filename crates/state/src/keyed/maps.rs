@@ -1,9 +1,9 @@
 //! The overlay of a map state: for each key whether its map was cleared, and the entries put or
 //! removed since.
 //!
-//! INVARIANT: the rows of a key that count are the chain of its slot, each map key once, in order of
-//! their first put: what comes in order is committed in order, which backends like. `index` holds
-//! the rows of those keys that have, or had, too many to look at all of them. A row that a clear has
+//! INVARIANT: the rows of a key that count are the chain of its slot, each map key once, in order
+//! of their first put: what comes in order is committed in order, which backends like. `index`
+//! holds the rows of those keys that have too many to look at all of them. A row that a clear has
 //! dropped is in neither.
 
 use std::hash::{BuildHasher, Hasher};
@@ -270,8 +270,8 @@ impl Maps {
         writes.push((state, out));
     }
 
-    /// Whether all rows count, each has the value of the same number, and those of a key follow each
-    /// other: then the keys do so in order of their first write. Most calls write so.
+    /// Whether all rows count, each has the value of the same number, and those of a key follow
+    /// each other: then the keys do so in order of their first write. Most calls write so.
     fn is_in_order(&self) -> bool {
         let in_order = |in_order, (row, behind): (&Row, u32)| {
             in_order & ((row.next == NONE) | (row.next == behind))
