@@ -146,8 +146,8 @@ impl Maps {
             let key = which.get(position) as u32;
             self.mark(key);
             match self.find(key, map_key) {
-                Some(row) => self.rows[row as usize].value = value,
-                None => self.insert(key, map_key, value),
+                Ok(row) => self.rows[row as usize].value = value,
+                Err(hash) => self.insert(key, map_key, value, hash),
             }
         }
         Ok(())
@@ -163,7 +163,7 @@ impl Maps {
             let is_indexed = std::mem::take(&mut slot.rows) > MAX_CHAIN;
             let mut row = std::mem::replace(&mut slot.first, NONE);
             while is_indexed && row != NONE {
-                let hash = hash(key, self.map_keys.get(row as usize));
+                let hash = self.hash_of(row);
                 if let Ok(entry) = self.index.find_entry(hash, |&other| other == row) {
                     entry.remove();
                 }
@@ -329,22 +329,25 @@ impl Maps {
         }
     }
 
-    fn find(&self, key: u32, map_key: &[u8]) -> Option<u32> {
+    /// The row of an entry; if there is none its hash, where that was needed to know.
+    fn find(&self, key: u32, map_key: &[u8]) -> Result<u32, Option<u64>> {
         let Slot { first, rows, .. } = self.slots[key as usize];
         if rows > MAX_CHAIN {
             let same = |&row: &u32| {
                 self.rows[row as usize].key == key && self.map_keys.get(row as usize) == map_key
             };
-            return self.index.find(hash(key, map_key), same).copied();
+            let hash = hash(key, map_key);
+            return self.index.find(hash, same).copied().ok_or(Some(hash));
         }
         let mut row = first;
         while row != NONE && !same_key(self.map_keys.get(row as usize), map_key) {
             row = self.rows[row as usize].next;
         }
-        (row != NONE).then_some(row)
+        (row != NONE).then_some(row).ok_or(None)
     }
 
-    fn insert(&mut self, key: u32, map_key: &[u8], value: u32) {
+    /// Adds a row for an entry that was not found.
+    fn insert(&mut self, key: u32, map_key: &[u8], value: u32, hash: Option<u64>) {
         let row = self.rows.len() as u32;
         let slot = &mut self.slots[key as usize];
         if slot.first == NONE {
@@ -361,25 +364,30 @@ impl Maps {
             value,
         });
         self.map_keys.push(map_key);
-        if rows > MAX_CHAIN {
-            // The first time all of them, and then each.
-            self.add_to_index(if rows == MAX_CHAIN + 1 { first } else { row });
+        if let Some(hash) = hash {
+            self.add_to_index(row, hash);
+        } else if rows > MAX_CHAIN {
+            // From now on they are found by their hashes.
+            let mut row = first;
+            while row != NONE {
+                self.add_to_index(row, self.hash_of(row));
+                row = self.rows[row as usize].next;
+            }
         }
         if self.sorted_key == Some(key) {
             self.unsorted.push(row);
         }
     }
 
-    /// Adds a row and those behind it in its chain.
-    fn add_to_index(&mut self, first: u32) {
-        let (rows, map_keys) = (&self.rows, &self.map_keys);
-        let hash_of = |row: u32| hash(rows[row as usize].key, map_keys.get(row as usize));
-        let mut row = first;
-        while row != NONE {
-            self.index
-                .insert_unique(hash_of(row), row, |&row| hash_of(row));
-            row = rows[row as usize].next;
-        }
+    fn add_to_index(&mut self, row: u32, hash: u64) {
+        // Taken out, for what is in it is hashed again when it grows.
+        let mut index = std::mem::take(&mut self.index);
+        index.insert_unique(hash, row, |&row| self.hash_of(row));
+        self.index = index;
+    }
+
+    fn hash_of(&self, row: u32) -> u64 {
+        hash(self.rows[row as usize].key, self.map_keys.get(row as usize))
     }
 
     /// Says for each entry where its value comes from, and gathers what the backend is asked for.
@@ -390,9 +398,7 @@ impl Maps {
         for (position, map_key) in map_keys.iter().enumerate() {
             let key = which.get(position) as u32;
             let slot = self.slots[key as usize];
-            let own = (slot.first != NONE)
-                .then(|| self.find(key, map_key))
-                .flatten();
+            let own = self.find(key, map_key).ok();
             let from = match own {
                 Some(row) => From::Call(self.rows[row as usize].value),
                 None if slot.cleared => From::Absent,
