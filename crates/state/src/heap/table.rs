@@ -25,6 +25,10 @@ const NEAR_BYTES: usize = 1024 * 1024;
 /// Of a larger table they have room for what so many keys need.
 const NEAR_KEYS: usize = 2048;
 
+/// The misses of so few keys overlap in any case: to know whether the table is near takes longer
+/// than to find them.
+const FEW_KEYS: usize = 4;
+
 /// In place of the number of a segment: what is written to this key is there. No table has so many
 /// segments.
 const WRITTEN: u32 = u32::MAX;
@@ -455,7 +459,7 @@ impl Table {
         mut found: impl FnMut(Range<usize>, &mut [Probe]) -> Result<(), E>,
     ) -> Result<(), E> {
         probes.clear();
-        if !self.is_near() {
+        if which.len(keys.hashes.len()) > FEW_KEYS && !self.is_near() {
             return self.probe_far(keys, which, probes, found);
         }
         for key in (0..which.len(keys.hashes.len())).map(|position| which.get(position)) {
