@@ -2,16 +2,16 @@
 //!
 //! Two flat buffers hold everything, so that a segment is copied by two `memcpy`s: an index of
 //! cells in buckets of a line of the cache each (see `bucket.rs`), and an arena of records `header,
-//! key, value`. A look-up costs one cache miss in each. A value that fits the capacity of its record
-//! is replaced in place; a record that is given up is garbage until more than half of the arena is.
-//! One whose value is removed keeps its cell until then: most keys that had a value get another,
-//! which goes there.
+//! key, value`. A look-up costs one cache miss in each. A value that fits the capacity of its
+//! record is replaced in place; a record that is given up is garbage until more than half of the
+//! arena is. One whose value is removed keeps its cell until then: most keys that had a value get
+//! another, which goes there.
 //!
 //! INVARIANT: every record that has a value has exactly one cell, in the bucket that its tag says,
-//! or in one behind it if all before that are full, and so have `removed` records without one; these
-//! count as garbage, not as entries; records begin at multiples of 8; no mark of a record is of a
-//! later epoch than the segment's; in a *tagged* segment each value begins with [`INLINE`] or, with
-//! the number of its entry in `bigs`, with [`BIG`].
+//! or in one behind it if all before that are full, and so have `removed` records without one;
+//! these count as garbage, not as entries; records begin at multiples of 8; no mark of a record is
+//! of a later epoch than the segment's; in a *tagged* segment each value begins with [`INLINE`] or,
+//! with the number of its entry in `bigs`, with [`BIG`].
 
 use std::{ops::Range, sync::Arc};
 
