@@ -63,7 +63,10 @@ mod tests {
     fn what_is_wrong_is_told() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("none.yaml");
-        let told = deployment(&file, &[], None).err().unwrap().to_string();
+        let told = deployment(&file, &[], &Embedding::default())
+            .err()
+            .unwrap()
+            .to_string();
         assert!(told.contains("none.yaml"), "{told}");
     }
 }

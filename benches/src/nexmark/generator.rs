@@ -487,7 +487,10 @@ fn push_filler(draws: Draws, first: u64, length: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(&(length as u16).to_le_bytes());
     let end = out.len() + length as usize;
     let rounds = length.div_ceil(FILLER_DRAWS * LETTERS_A_DRAW as u64);
-    for from in (first..).step_by(FILLER_DRAWS as usize).take(rounds as usize) {
+    for from in (first..)
+        .step_by(FILLER_DRAWS as usize)
+        .take(rounds as usize)
+    {
         let mut blocks = [0; FILLER_DRAWS as usize];
         for (block, number) in blocks.iter_mut().zip(from..) {
             *block = draws.get(number);

@@ -17,8 +17,8 @@ impl Column {
         is_even.then(|| self.bytes.as_chunks().0)
     }
 
-    /// Rows that are known to have `N` bytes each: only their sum is looked at, and `None` given back
-    /// where it is another.
+    /// Rows that are known to have `N` bytes each: only their sum is looked at, and `None` given
+    /// back where it is another.
     #[must_use]
     pub fn known_even<const N: usize>(&self) -> Option<&[[u8; N]]> {
         let is_even = N > 0 && self.bytes.len() == self.len() * N;
