@@ -4,6 +4,7 @@ use std::{fmt::Write, fs, path::Path};
 
 use super::{
     beside::{Beside, Figure},
+    cell::Setting,
     reach::{Line, Mean},
     record::{Record, Side},
     run::Run,
@@ -16,6 +17,8 @@ use crate::{
 
 const BEGIN: &str = "<!-- peer: written by `weir-bench-peer --write` -->";
 const END: &str = "<!-- end of peer -->";
+const COSTS_BEGIN: &str = "<!-- peer costs: written by `weir-bench-peer --write` -->";
+const COSTS_END: &str = "<!-- end of peer costs -->";
 
 impl Results {
     /// In Markdown.
@@ -61,11 +64,41 @@ impl Results {
         write_reach(out, &self.reach())
     }
 
-    /// Puts the table into a document.
+    /// What a row costs in CPU time on the heap without checkpoints, a line for each workload, and
+    /// what is asked: Flink's, so many times less.
+    fn costs(&self) -> String {
+        let mut out =
+            "| | Flink | asked | by hand | natively | Weir | Flink, parallelism 2 | asked \
+                       | natively | Weir |\n|"
+                .to_owned();
+        out += &" --- |".repeat(10);
+        out.push('\n');
+        let plain = |parallelism| {
+            let is_plain =
+                move |record: &&Record| record.cell.setting == Setting::plain(parallelism);
+            self.records.iter().filter(is_plain)
+        };
+        for one in plain(1) {
+            let two = plain(2).find(|two| two.cell.workload.name() == one.cell.workload.name());
+            let [one_flink, one_asked, hand, one_native, one_weir] = costs_of(Some(one));
+            let [two_flink, two_asked, _, two_native, two_weir] = costs_of(two);
+            // Writing to a string does not fail.
+            let _ = writeln!(
+                out,
+                "| {} | {one_flink} | {one_asked} | {hand} | {one_native} | {one_weir} \
+                 | {two_flink} | {two_asked} | {two_native} | {two_weir} |",
+                one.cell.workload.in_words(),
+            );
+        }
+        out
+    }
+
+    /// Puts the tables into a document.
     pub(super) fn write_table_to(&self, document: &Path) -> Result<()> {
         let text = fs::read_to_string(document);
         let text = text.with_context(|| format!("reading {}", document.display()))?;
         let text = between(&text, [BEGIN, END], &self.table());
+        let text = text.and_then(|text| between(&text, [COSTS_BEGIN, COSTS_END], &self.costs()));
         let text = text.with_context(|| document.display().to_string())?;
         let written = fs::write(document, text);
         written.with_context(|| format!("writing {}", document.display()))
@@ -76,6 +109,22 @@ impl Results {
 fn in_a_cell(why: &str) -> String {
     let lines: Vec<&str> = why.lines().map(str::trim).collect();
     lines.join(" / ").replace('|', "\\|")
+}
+
+/// What a row costs in nanoseconds: on Flink, what is asked, by hand, natively and on Weir.
+fn costs_of(record: Option<&Record>) -> [String; 5] {
+    let shown = |cost: Option<f64>| cost.map_or(String::new(), |cost| format!("{cost:.0}"));
+    let of = |side| record?.median(side, Run::cost);
+    let asked = of(Side::Flink).zip(record.and_then(|record| record.cell.goal()));
+    let asked = asked.map(|(flink, goal)| flink / goal);
+    [
+        of(Side::Flink),
+        asked,
+        of(Side::Hand),
+        of(Side::Native),
+        of(Side::Weir),
+    ]
+    .map(shown)
 }
 
 fn write_row(out: &mut String, record: &Record) -> std::fmt::Result {
@@ -261,6 +310,25 @@ mod tests {
         let line =
             "| 2.0 times (`hop-heap-p1`) | **1.5 times (`hop-heap-p1`)** | **not reached** |";
         assert!(table.contains(line), "{table}");
+    }
+
+    #[test]
+    fn what_a_row_costs_stands_beside_what_is_asked_for_both_numbers_of_subtasks() {
+        let one: [(Side, &[u64]); 3] = [
+            (Side::Flink, &[10_000_000]),
+            (Side::Weir, &[50_000_000]),
+            (Side::Hand, &[150_000_000]),
+        ];
+        let two: [(Side, &[u64]); 2] =
+            [(Side::Flink, &[15_000_000]), (Side::Native, &[75_000_000])];
+        let records = vec![
+            record("q1-heap-p1", &one),
+            record("q1-heap-p2", &two),
+            record("count-1e3-rocksdb-p1", &one),
+        ];
+        let costs = results(records, Vec::new()).costs();
+        let row = "| Nexmark q1: prices in euro | 150 | 50 | 10 |  | 30 | 100 | 33 | 20 |  |";
+        assert_eq!(costs.lines().skip(2).collect::<Vec<_>>(), [row]);
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub fn same_key(left: &[u8], right: &[u8]) -> bool {
     };
     let ((left, _), (right, _)) = (left.as_chunks::<8>(), right.as_chunks::<8>());
     match (left, right) {
-        // Of sixteen bytes at most these are all, and nothing depends on how many there are.
+        // Of fifteen bytes at most these are all, and nothing depends on how many there are.
         ([left], [right]) => (left == right) & (left_end == right_end),
         (left, right) => {
             left_end == right_end && left.iter().zip(right).all(|(left, right)| left == right)

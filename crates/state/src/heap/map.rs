@@ -476,7 +476,12 @@ fn splice(from: &[u8], map_key: &[u8], value: Option<&[u8]>, to: &mut Vec<u8>) -
 
 #[cfg(test)]
 mod tests {
-    use proptest::{collection::btree_map, prelude::*};
+    use std::collections::BTreeMap;
+
+    use proptest::{
+        collection::{btree_map, btree_set},
+        prelude::*,
+    };
 
     use super::*;
 
@@ -492,42 +497,61 @@ mod tests {
         prop_oneof![20 => Just(3), 1 => Just(0), 1 => 0..200usize].prop_map(|len| vec![7; len])
     }
 
+    /// Whether an entry is found where it is in the run of a map, or would be.
+    fn is_found(map: &BTreeMap<Vec<u8>, Vec<u8>>, sought: &[u8]) -> Result<(), TestCaseError> {
+        let mut body = Vec::new();
+        let (mut start, mut end) = (None, None);
+        for (key, value) in map {
+            if key.as_slice() >= sought {
+                start.get_or_insert(body.len());
+            }
+            rows::put_bytes(&mut body, key);
+            rows::put_bytes(&mut body, value);
+            if key.as_slice() >= sought {
+                end.get_or_insert(body.len());
+            }
+        }
+        let value = map.get(sought).map(Vec::as_slice);
+        let start = start.unwrap_or(body.len());
+        let end = value.and(end).unwrap_or(start);
+        let place = Place::of(sought, &body);
+        prop_assert_eq!((place.start, place.end, place.value), (start, end, value));
+        Ok(())
+    }
+
     proptest! {
         #[test]
         fn an_entry_is_found_where_it_is_or_would_be(
             map in btree_map(map_key(), value(), 0..24),
             sought in map_key(),
         ) {
-            let mut body = Vec::new();
-            let (mut start, mut end) = (None, None);
-            for (key, value) in &map {
-                if *key >= sought {
-                    start.get_or_insert(body.len());
-                }
-                rows::put_bytes(&mut body, key);
-                rows::put_bytes(&mut body, value);
-                if *key >= sought {
-                    end.get_or_insert(body.len());
-                }
-            }
-            let value = map.get(&sought).map(Vec::as_slice);
-            let start = start.unwrap_or(body.len());
-            let end = value.and(end).unwrap_or(start);
-            let place = Place::of(&sought, &body);
-            prop_assert_eq!((place.start, place.end, place.value), (start, end, value));
+            is_found(&map, &sought)?;
+        }
+
+        /// Most maps are such, and their entries are looked at all at once.
+        #[test]
+        fn an_entry_is_found_among_numbers_with_values_of_one_length(
+            keys in btree_set(0..40u64, 0..20),
+            length in prop::sample::select(vec![0_usize, 1, 3, 8, 127, 128]),
+            sought in map_key(),
+        ) {
+            let entry = |n: u64| ((n << 7).to_be_bytes().to_vec(), vec![n as u8; length]);
+            is_found(&keys.into_iter().map(entry).collect(), &sought)?;
         }
     }
 
     #[test]
     fn a_run_that_was_cut_off_has_nothing_behind_its_end() {
-        let mut body = Vec::new();
-        for key in [1u64, 2, 3] {
-            rows::put_bytes(&mut body, &key.to_be_bytes());
-            rows::put_bytes(&mut body, b"val");
-        }
-        for len in 0..body.len() {
-            let place = Place::of(&3u64.to_be_bytes(), &body[..len]);
-            assert!(place.value.is_none() && place.end <= len, "{len}");
+        for value in [&b"val"[..], b"", b"a number"] {
+            let mut body = Vec::new();
+            for key in [1u64, 2, 3] {
+                rows::put_bytes(&mut body, &key.to_be_bytes());
+                rows::put_bytes(&mut body, value);
+            }
+            for len in 0..body.len() {
+                let place = Place::of(&3u64.to_be_bytes(), &body[..len]);
+                assert!(place.value.is_none() && place.end <= len, "{value:?} {len}");
+            }
         }
     }
 }

@@ -81,7 +81,11 @@ fn time() -> impl Strategy<Value = i64> {
 
 fn map_key() -> impl Strategy<Value = Vec<u8>> {
     let byte = prop_oneof![Just(0u8), Just(1), Just(b'a'), Just(0xff)];
-    vec(byte, 0..4)
+    prop_oneof![
+        2 => vec(byte, 0..4),
+        // Maps of nothing but numbers are searched in another way.
+        1 => (0..12u64).prop_map(|number| number.to_be_bytes().to_vec()),
+    ]
 }
 
 /// Mostly short, some long enough to be laid out differently.

@@ -113,12 +113,14 @@ impl KeyedCoProcess for WinningBids {
             return Ok(());
         };
         if !auction.is_known {
-            let latest = self.waiting.get()?.iter().map(|(time, _)| *time).max();
-            if let Some(latest) = latest.filter(|latest| *latest > timer.at) {
-                return self.wait_until(latest);
-            }
-            self.waiting.clear()?;
-            return self.auction.clear();
+            let bids = self.waiting.get()?.iter().copied();
+            let later: Vec<(i64, u64)> = bids.filter(|(time, _)| *time > timer.at).collect();
+            let latest = later.iter().map(|(time, _)| *time).max();
+            self.waiting.set(later)?;
+            return match latest {
+                Some(latest) => self.wait_until(latest),
+                None => self.auction.clear(),
+            };
         }
         self.auction.clear()?;
         match auction.highest {
@@ -193,10 +195,23 @@ mod tests {
         bids.batch(1, [bid(1, 7, 900), bid(1, 12, 300), bid(1, 11, 400)])
             .unwrap();
         assert!(bids.advance_watermark(9).unwrap().main().is_empty());
+        assert_eq!(bids.held("waiting"), 2);
         bids.restart().unwrap();
         bids.batch(0, [auction(1, 10, 20)]).unwrap();
         let out = bids.advance_watermark(20).unwrap();
         assert_eq!(rows::told::<[u64; 2]>(&out).unwrap(), [[10, 400]]);
+        assert_eq!((bids.held("auction"), bids.held("waiting")), (0, 0));
+        assert!(bids.timers().is_empty());
+    }
+
+    #[test]
+    fn nothing_is_left_when_time_passes_all_at_once() {
+        let mut bids = Harness::open::<WinningBids, _>("null").unwrap();
+        bids.batch(1, [bid(1, 7, 300), bid(1, 12, 300), bid(2, 30, 500)])
+            .unwrap();
+        // The timer of its bid is due behind its own.
+        bids.batch(0, [auction(2, 5, 20)]).unwrap();
+        assert!(bids.advance_watermark(40).unwrap().main().is_empty());
         assert_eq!((bids.held("auction"), bids.held("waiting")), (0, 0));
         assert!(bids.timers().is_empty());
     }

@@ -257,13 +257,24 @@ fn empty_rows_written_without_end_meet_a_limit() {
     lists.ends = vec![rows as u32];
     type Write<'a> = &'a dyn Fn(&mut KeyedState) -> Result<(), Error>;
     let some = Which::Some(&keys);
-    let writes: [Write<'_>; 5] = [
+    let short: Column = [&b"x"[..]].into_iter().collect();
+    let writes: [Write<'_>; 6] = [
         &|state| state.value_put(VALUE, some, &none),
         &|state| state.list_add(LIST, &keys, empty.view()),
         &|state| state.list_set(LIST, Which::All, &lists),
         &|state| state.map_put(MAP, some, empty.view(), &none),
         // A list grows over calls.
         &|state| {
+            state.list_add(LIST, &keys, empty.view())?;
+            state.commit()?;
+            begin(state, &["a"]);
+            Ok(())
+        },
+        // So does one that was short in the first of them.
+        &|state| {
+            state.list_add(LIST, &[0], short.view())?;
+            state.commit()?;
+            begin(state, &["a"]);
             state.list_add(LIST, &keys, empty.view())?;
             state.commit()?;
             begin(state, &["a"]);

@@ -3,6 +3,8 @@
 // of an auction have one timer: when it is due, there is another where some have come since.
 package weir.bench.nexmark;
 
+import java.util.ArrayList;
+import java.util.List;
 import org.apache.flink.api.common.functions.OpenContext;
 import org.apache.flink.api.common.state.ListState;
 import org.apache.flink.api.common.state.ListStateDescriptor;
@@ -94,16 +96,20 @@ final class WinningBids extends KeyedProcessFunction<Long, Part, Pair> {
 
   /** No auction can come any more that bids up to this time are for. */
   private void lookAtWaiting(long at, Offer unknown, OnTimerContext context) throws Exception {
+    List<Pair> later = new ArrayList<>();
     long latest = at;
     for (Pair bid : waiting.get()) {
-      latest = Math.max(latest, bid.key);
+      if (bid.key > at) {
+        later.add(bid);
+        latest = Math.max(latest, bid.key);
+      }
     }
+    waiting.update(later);
     if (latest > at) {
       waitUntil(latest, unknown, context);
-      return;
+    } else {
+      offer.clear();
     }
-    waiting.clear();
-    offer.clear();
   }
 
   /** The auction is not known: its bids are looked at again when this time has passed. */
