@@ -184,7 +184,7 @@ mod tests {
         let mut bids = Harness::open::<WinningBids, _>("null").unwrap();
         bids.batch(1, [bid(1, 7, 300), bid(1, 9, 300)]).unwrap();
         bids.advance_watermark(8).unwrap();
-        assert_eq!(bids.held("waiting"), 2);
+        assert_eq!(bids.held("waiting"), 1);
         assert!(bids.advance_watermark(9).unwrap().main().is_empty());
         assert_eq!((bids.held("auction"), bids.held("waiting")), (0, 0));
     }
