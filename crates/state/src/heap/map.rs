@@ -541,6 +541,18 @@ mod tests {
     }
 
     #[test]
+    fn a_value_that_looks_like_an_entry_is_none() {
+        let like = [&[8][..], &1_u64.to_be_bytes(), &[0]].concat();
+        let mut body = Vec::new();
+        for (key, value) in [(0_u64, &b""[..]), (2, &like)] {
+            rows::put_bytes(&mut body, &key.to_be_bytes());
+            rows::put_bytes(&mut body, value);
+        }
+        let of = |key: u64| Place::of(&key.to_be_bytes(), &body).value;
+        assert_eq!([0, 1, 2].map(of), [Some(&b""[..]), None, Some(&like)]);
+    }
+
+    #[test]
     fn a_run_that_was_cut_off_has_nothing_behind_its_end() {
         for value in [&b"val"[..], b"", b"a number"] {
             let mut body = Vec::new();
