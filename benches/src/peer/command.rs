@@ -67,7 +67,8 @@ struct Options {
     #[arg(long)]
     no_hand: bool,
 
-    /// Write what `perf` needs to name the functions of components, to /tmp/perf-<pid>.map
+    /// Write what `perf` needs to name the functions of components, to /tmp/perf-<pid>.map; only
+    /// cells are measured, no latency, memory and the like
     #[arg(long, conflicts_with_all = ["write", "verify"])]
     perf_map: bool,
 
@@ -135,7 +136,8 @@ fn run(options: &Options) -> Result<()> {
         true => Vec::new(),
         false => Kind::ALL.to_vec(),
     };
-    kinds.retain(|kind| wanted(kind.name()));
+    // Those run other programs, or jobs of their own.
+    kinds.retain(|kind| wanted(kind.name()) && !options.perf_map);
     if cells.is_empty() && kinds.is_empty() {
         return Err(Error::new(format_args!(
             "no cell has `{}` in its name; `--list` shows all",
