@@ -22,6 +22,9 @@ pub(crate) enum Scope {
     Broadcast,
 }
 
+/// In place of the index of a key: none is in hand. No call has so many.
+const NO_KEY: u32 = u32::MAX;
+
 /// What all handles of an operator share.
 pub(crate) struct Call {
     pub(crate) host: Box<dyn Host>,
@@ -32,8 +35,8 @@ pub(crate) struct Call {
     row: Cell<u64>,
     /// Whether the row in hand is only looked at, before its turn.
     looking: Cell<bool>,
-    /// The key whose state can be used.
-    key: Cell<Option<u32>>,
+    /// The key whose state can be used, or [`NO_KEY`].
+    key: Cell<u32>,
     /// The key of a row that is not processed yet: only entries of its maps can be named.
     next_key: Cell<Option<u32>>,
     keys: Cell<u32>,
@@ -50,8 +53,12 @@ pub(crate) struct Binding {
 
 impl Binding {
     /// The index of the key in hand.
+    #[inline]
     pub(crate) fn key(&self) -> Result<u32> {
-        self.call.key.get().ok_or_else(|| self.no_key())
+        match self.call.key.get() {
+            NO_KEY => Err(self.no_key()),
+            key => Ok(key),
+        }
     }
 
     #[cold]
@@ -131,7 +138,7 @@ impl Call {
             scope: Cell::new(Scope::Nothing),
             row: Cell::new(0),
             looking: Cell::new(false),
-            key: Cell::new(None),
+            key: Cell::new(NO_KEY),
             next_key: Cell::new(None),
             keys: Cell::new(0),
             slots: RefCell::new(Vec::new()),
@@ -152,15 +159,15 @@ impl Call {
         self.leave_rows();
     }
 
-    /// Starts a row.
+    /// Starts a row. Looking at rows is over since [`leave_rows`](Self::leave_rows): nothing of it
+    /// is left to be taken back here, once a row.
+    #[inline]
     pub(crate) fn enter_row(&self, key: Option<u32>) {
         self.row.set(self.row.get() + 1);
-        self.looking.set(false);
-        self.key.set(key);
-        self.next_key.set(None);
+        self.key.set(key.unwrap_or(NO_KEY));
     }
 
-    /// Looks at a row before its turn.
+    /// Looks at a row before its turn, until [`leave_rows`](Self::leave_rows).
     pub(crate) fn look_at_row(&self, key: Option<u32>) {
         self.enter_row(None);
         self.looking.set(true);
@@ -170,6 +177,8 @@ impl Call {
     /// From here on no row, and no key, is in hand.
     pub(crate) fn leave_rows(&self) {
         self.enter_row(None);
+        self.looking.set(false);
+        self.next_key.set(None);
     }
 
     /// The call in hand has failed: the host drops what it did.
@@ -190,7 +199,7 @@ impl Call {
 
     /// The key whose state can be used.
     pub(crate) fn key_in_hand(&self) -> Option<u32> {
-        self.key.get()
+        Some(self.key.get()).filter(|key| *key != NO_KEY)
     }
 
     pub(crate) fn number(&self) -> u64 {

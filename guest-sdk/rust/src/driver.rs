@@ -301,6 +301,7 @@ impl<O: Operator> Driver<O> {
                 decoded.push(value);
             }
         }
+        self.call.leave_rows();
         Ok(decoded)
     }
 
