@@ -1,6 +1,6 @@
 //! The overlay of a cell state: one slot a key of the call, so that no access hashes anything.
 
-use weir_model::{OptionalColumn, same_key};
+use weir_model::{Column, OptionalColumn, same_key};
 
 use super::Access;
 use crate::{Error, StateIndex, ValueWrites, Which, limits};
@@ -30,6 +30,8 @@ pub(super) struct Cells {
     /// One a key, or none while the call has not touched the state.
     slots: Vec<Slot>,
     read: OptionalColumn,
+    /// Whether the values of all keys were read at once: each is the row of its key.
+    all_read: bool,
     written: OptionalColumn,
     /// The keys written, in order of their first write.
     dirty: Vec<u32>,
@@ -105,12 +107,21 @@ impl Cells {
         // With a time to live, to write the same again is an access.
         let decl = access.backend.states().get(access.state.0 as usize);
         let lives = decl.is_some_and(|decl| decl.ttl.is_some());
+        if values.len() == self.slots.len()
+            && (lives || (self.all_read && all_differ(&self.read, values)))
+        {
+            let keys = 0..values.len() as u32;
+            self.dirty.extend(keys.clone());
+            let slots = self.slots.iter_mut().zip(keys);
+            slots.for_each(|(slot, row)| *slot = Slot::Dirty(row));
+            self.written.extend_from(values);
+            return Ok(());
+        }
         for ((key, value), slot) in (0..).zip(values.iter()).zip(&mut self.slots) {
-            let unchanged = !lives
-                && match *slot {
-                    Slot::Clean(row) => is_same(self.read.get(row as usize), value),
-                    Slot::Unread | Slot::Dirty(_) => false,
-                };
+            let unchanged = match *slot {
+                Slot::Clean(row) if !lives => is_same(self.read.get(row as usize), value),
+                Slot::Clean(_) | Slot::Unread | Slot::Dirty(_) => false,
+            };
             if !unchanged {
                 *slot = Slot::Dirty(self.dirty.len() as u32);
                 self.dirty.push(key);
@@ -167,6 +178,7 @@ impl Cells {
         limits::recycle(&mut self.read);
         limits::recycle(&mut self.written);
         limits::recycle(&mut self.dirty);
+        self.all_read = false;
         self.how = Written::Not;
     }
 
@@ -216,6 +228,7 @@ impl Cells {
             return Err(error);
         }
         self.slots.extend((0..keys as u32).map(Slot::Clean));
+        self.all_read = true;
         Ok(())
     }
 
@@ -233,6 +246,7 @@ impl Cells {
         if self.missing.is_empty() {
             return Ok(());
         }
+        self.all_read = false;
         let read = limits::check(
             "the column of values",
             self.read.column().byte_len(),
@@ -257,6 +271,23 @@ impl Cells {
     }
 }
 
+/// Whether it shows at once that no value is the one of its row that was read: all are there, and
+/// are numbers of one width.
+fn all_differ(read: &OptionalColumn, values: &OptionalColumn) -> bool {
+    fn differ<const N: usize>(read: &Column, values: &Column) -> bool {
+        let both = read.even::<N>().zip(values.even::<N>());
+        both.is_some_and(|(read, values)| {
+            let pairs = read.iter().zip(values);
+            read.len() == values.len() && pairs.fold(true, |all, (old, new)| all & (old != new))
+        })
+    }
+    let present = values.present().iter();
+    let all_there = present.fold(true, |all, &there| all & (there != 0));
+    let (read, values) = (read.column(), values.column());
+    all_there
+        && (differ::<8>(read, values) || differ::<4>(read, values) || differ::<16>(read, values))
+}
+
 /// Values are short: they are compared in line.
 #[inline]
 fn is_same(left: Option<&[u8]>, right: Option<&[u8]>) -> bool {
@@ -264,5 +295,160 @@ fn is_same(left: Option<&[u8]>, right: Option<&[u8]>) -> bool {
         (Some(left), Some(right)) => same_key(left, right),
         (None, None) => true,
         (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+    use weir_model::{KeyGroup, KeyGroupRange, hash64};
+
+    use super::*;
+    use crate::{Backend, HeapBackend, KeyBatch, StateDecl, StateKind, Writes};
+
+    const STATE: StateIndex = StateIndex(0);
+
+    /// Values of so many bytes, one of which is the number; 0 = there is none.
+    fn column(numbers: &[u8], width: usize) -> OptionalColumn {
+        let mut column = OptionalColumn::new();
+        for &number in numbers {
+            let mut value = vec![7; width];
+            value[width / 2] = number;
+            column.push((number > 0).then_some(&value[..]));
+        }
+        column
+    }
+
+    /// A heap in which keys have these values.
+    fn heap(batch: &KeyBatch<'_>, numbers: &[u8], width: usize) -> HeapBackend {
+        let one = KeyGroupRange {
+            start: KeyGroup(0),
+            end: KeyGroup(0),
+        };
+        let decl = StateDecl {
+            name: "value".into(),
+            kind: StateKind::Value,
+            format: "raw".into(),
+            version: 1,
+            prefetch: true,
+            ttl: None,
+        };
+        let mut backend = HeapBackend::new(vec![decl], one).unwrap();
+        let stored = ValueWrites {
+            keys: (0..numbers.len() as u32).collect(),
+            values: column(numbers, width),
+        };
+        let writes = Writes {
+            values: vec![(STATE, stored)],
+            ..Writes::default()
+        };
+        backend.apply(batch, &writes).unwrap();
+        backend
+    }
+
+    fn access<'a>(backend: &'a mut HeapBackend, keys: KeyBatch<'a>) -> Access<'a> {
+        Access {
+            backend,
+            keys,
+            state: STATE,
+        }
+    }
+
+    /// Values of so many bytes, first of so many keys and then of all, are read and written as
+    /// slots, and what is handed over is what has changed.
+    fn read_and_written(
+        (old, new): (&[u8], &[u8]),
+        width: usize,
+        begun: usize,
+        (backwards, twice): (bool, bool),
+    ) {
+        let count = old.len();
+        let mut names = Column::new();
+        (0..count as u32).for_each(|name| names.push(&name.to_le_bytes()));
+        let hashes: Vec<u64> = names.iter().map(hash64).collect();
+        let groups = vec![KeyGroup(0); count];
+        let batch = |keys: usize| KeyBatch {
+            keys: names.view().slice(0, keys),
+            hashes: &hashes[..keys],
+            groups: &groups[..keys],
+        };
+        let mut backend = heap(&batch(count), old, width);
+        let (mut cells, mut read) = (Cells::default(), OptionalColumn::new());
+        let begun = begun.min(count);
+        cells
+            .get(access(&mut backend, batch(begun)), Which::All, &mut read)
+            .unwrap();
+        cells.widen(count);
+        let mut order: Vec<u32> = (0..count as u32).collect();
+        if backwards {
+            order.reverse();
+        }
+        read.clear();
+        cells
+            .get(
+                access(&mut backend, batch(count)),
+                Which::Some(&order),
+                &mut read,
+            )
+            .unwrap();
+        let of = |numbers: &[u8]| -> Vec<u8> {
+            order.iter().map(|&key| numbers[key as usize]).collect()
+        };
+        assert_eq!(&read, &column(&of(old), width));
+        let values = column(new, width);
+        for _ in 0..1 + usize::from(twice) {
+            cells
+                .put_slots(&access(&mut backend, batch(count)), &values)
+                .unwrap();
+        }
+        read.clear();
+        cells
+            .get(
+                access(&mut backend, batch(count)),
+                Which::Some(&order),
+                &mut read,
+            )
+            .unwrap();
+        assert_eq!(read, column(&of(new), width));
+        let mut writes = Vec::new();
+        cells.drain_into(STATE, &mut writes);
+        let written = writes.pop().map(|(_, writes)| writes).unwrap_or_default();
+        // What was written twice counts as changed.
+        let changed = |key: &usize| old[*key] != new[*key];
+        let expected: Vec<usize> = (0..count).filter(changed).collect();
+        let keys: Vec<usize> = written.keys.iter().map(|&key| key as usize).collect();
+        match twice {
+            true => assert!(expected.iter().all(|key| keys.contains(key))),
+            false => assert_eq!(&keys, &expected),
+        }
+        let numbers: Vec<u8> = keys.iter().map(|&key| new[key]).collect();
+        assert_eq!(written.values, column(&numbers, width));
+        cells.reset();
+        assert!(!cells.all_read && cells.slots.is_empty());
+    }
+
+    #[test]
+    fn what_was_read_in_another_order_is_compared_by_key() {
+        for width in [3, 4, 8, 16] {
+            let numbers = (&[1, 2, 3][..], &[9, 2, 8][..]);
+            read_and_written(numbers, width, 1, (true, false));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn slots_are_written_where_another_value_was_read(
+            pairs in vec((0..4u8, 0..4u8), 1..12),
+            width in prop::sample::select(vec![3usize, 4, 8, 16]),
+            // Often none is missing, or everything is another.
+            from in prop::sample::select(vec![(0, 0), (1, 1), (1, 9)]),
+            // The keys that a call begins with; the others come with a timer, say.
+            begun in 1..12usize,
+            how in any::<(bool, bool)>(),
+        ) {
+            let number = |&(old, new): &(u8, u8)| (from.0 + old, from.1 + new);
+            let (old, new): (Vec<u8>, Vec<u8>) = pairs.iter().map(number).unzip();
+            read_and_written((&old, &new), width, begun, how);
+        }
     }
 }
