@@ -383,33 +383,23 @@ mod tests {
         if backwards {
             order.reverse();
         }
-        read.clear();
-        cells
-            .get(
-                access(&mut backend, batch(count)),
-                Which::Some(&order),
-                &mut read,
-            )
-            .unwrap();
         let of = |numbers: &[u8]| -> Vec<u8> {
             order.iter().map(|&key| numbers[key as usize]).collect()
         };
-        assert_eq!(&read, &column(&of(old), width));
+        let holds = |cells: &mut Cells, backend: &mut HeapBackend, numbers: &[u8]| {
+            let (all, mut read) = (batch(count), OptionalColumn::new());
+            let which = Which::Some(&order);
+            cells.get(access(backend, all), which, &mut read).unwrap();
+            assert_eq!(read, column(&of(numbers), width));
+        };
+        holds(&mut cells, &mut backend, old);
         let values = column(new, width);
         for _ in 0..1 + usize::from(twice) {
             cells
                 .put_slots(&access(&mut backend, batch(count)), &values)
                 .unwrap();
         }
-        read.clear();
-        cells
-            .get(
-                access(&mut backend, batch(count)),
-                Which::Some(&order),
-                &mut read,
-            )
-            .unwrap();
-        assert_eq!(read, column(&of(new), width));
+        holds(&mut cells, &mut backend, new);
         let mut writes = Vec::new();
         cells.drain_into(STATE, &mut writes);
         let written = writes.pop().map(|(_, writes)| writes).unwrap_or_default();
