@@ -149,18 +149,16 @@ pub(super) fn get(
     probed: &mut Probed,
     out: &mut NestedColumn,
 ) -> Result<(), Error> {
-    table.look_for(keys, which, probed);
-    for position in 0..which.len(keys.keys.len()) {
-        let key = which.get(position);
-        if let Some((segment, at, list)) = table.record(keys, key, probed, position) {
+    table.each(keys, which, probed, |_, record| {
+        if let Some((segment, at, list)) = record {
             match list {
                 [INLINE, run @ ..] => push_run(run, out)?,
                 _ => runs(segment, at).try_for_each(|run| push_run(run, out))?,
             }
         }
         out.ends.push(out.elements.len() as u32);
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// Appends the elements of a run.
@@ -175,31 +173,27 @@ fn push_run(run: &[u8], out: &mut NestedColumn) -> Result<(), Error> {
 }
 
 /// Checks that no list becomes too large. The groups are in the range, the columns fit.
-/// What is `probed` then is where they are to be appended to, or where another key with the same
-/// 32 bits of hash is.
 pub(super) fn check(
     table: &Table,
     keys: &KeyBatch<'_>,
     writes: &ListWrites,
     probed: &mut Probed,
 ) -> Result<(), Error> {
-    table.look_for(keys, Which::Some(&writes.keys), probed);
     let all = 0..writes.lists.elements.len();
     let short = (1 + MAX_INLINE) * (1 + limits::ROW_BYTES);
     if !table.has_long && most_bytes(writes, &all) + short <= limits::MAX_COLUMN_BYTES {
         // Not even a short list to which all were appended.
         return Ok(());
     }
-    for (row, &key) in writes.keys.iter().enumerate() {
+    table.each(keys, Which::Some(&writes.keys), probed, |row, record| {
         let mut bytes = most_bytes(writes, &elements_of(writes, row));
         if writes.replace[row] == 0
-            && let Some((segment, at, _)) = table.record(keys, key as usize, probed, row)
+            && let Some((segment, at, _)) = record
         {
             bytes += column_bytes(segment, at);
         }
-        limits::check("a list", bytes, limits::MAX_COLUMN_BYTES)?;
-    }
-    Ok(())
+        limits::check("a list", bytes, limits::MAX_COLUMN_BYTES)
+    })
 }
 
 /// Which elements are written to the list of a row.
@@ -218,8 +212,7 @@ fn most_bytes(writes: &ListWrites, elements: &Range<usize>) -> usize {
     end_before(elements.end) - end_before(elements.start) + elements.len() * (5 + limits::ROW_BYTES)
 }
 
-/// Applies writes that were checked, and whose keys were probed by that; gives back by how much the
-/// number of lists changes.
+/// Applies writes that were checked; gives back by how much the number of lists changes.
 ///
 /// What can be appended where its list is, or was, and what is cleared comes first: that moves no
 /// record, so what was found before is still there.
@@ -232,6 +225,7 @@ pub(super) fn apply(
 ) -> i64 {
     let (mut change, mut number) = (0, [0; ENCODED_NUMBER]);
     for (row, &key) in writes.keys.iter().enumerate() {
+        table.look_for_next(keys, &writes.keys, row, probed);
         let elements = elements_of(writes, row);
         let (group, key) = (keys.groups[key as usize], keys.keys.get(key as usize));
         change += match (writes.replace[row] != 0, elements.is_empty()) {

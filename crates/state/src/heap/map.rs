@@ -243,10 +243,10 @@ pub(super) fn get(
     probed: &mut Probed,
     out: &mut OptionalColumn,
 ) -> Result<(), Error> {
-    table.look_for(keys, which, probed);
     let mut bytes = out.column().byte_len();
-    for (position, map_key) in map_keys.iter().enumerate() {
-        let record = table.record(keys, which.get(position), probed, position);
+    let mut map_keys = map_keys.iter();
+    table.each(keys, which, probed, |_, record| {
+        let map_key = map_keys.next().unwrap_or_default();
         let value = record.and_then(|(segment, at, map)| match map {
             [INLINE, body @ ..] => Place::of(map_key, body).value,
             _ => get_one(segment, at, map_key),
@@ -254,8 +254,8 @@ pub(super) fn get(
         bytes += value.map_or(0, <[u8]>::len);
         limits::check_column("the column of values", bytes, out.len())?;
         out.push(value);
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// Appends up to `limit` entries of the map of one key. The group is in the range.
@@ -299,9 +299,9 @@ pub(super) fn apply(
         let (group, hash) = (keys.groups[key], keys.hashes[key]);
         change += clear(table, group, hash, keys.keys.get(key));
     }
-    table.look_for(keys, Which::Some(&writes.keys), probed);
     let entries = writes.map_keys.iter().zip(writes.values.iter());
     for ((row, &key), entry) in writes.keys.iter().enumerate().zip(entries) {
+        table.look_for_next(keys, &writes.keys, row, probed);
         change += write_in_place(table, keys, (key as usize, row), entry, probed, scratch);
     }
     for (row, &key) in writes.keys.iter().enumerate() {

@@ -18,6 +18,10 @@ const MAX_PAGES: usize = 32;
 /// The records of so many keys are brought near before they are looked at.
 const AT_ONCE: usize = 64;
 
+/// So many keys that are written to are looked for at once: their records are near still when they
+/// are written.
+const SOME: usize = 256;
+
 /// The caches next to most cores have room for about this many bytes of a table: looking at them
 /// takes less time than asking for them.
 const NEAR_BYTES: usize = 1024 * 1024;
@@ -65,6 +69,12 @@ enum Known {
 }
 
 impl Probed {
+    /// Begins a column of keys anew.
+    pub(super) fn clear(&mut self) {
+        self.hashes.clear();
+        self.probes.clear();
+    }
+
     /// Forgets what was found, and keeps the memory.
     pub(super) fn recycle(&mut self) {
         limits::recycle(&mut self.probes);
@@ -231,7 +241,7 @@ impl Table {
         probed: &mut Probed,
         out: &mut OptionalColumn,
     ) -> Result<(), Error> {
-        probed.hashes.clear();
+        probed.clear();
         let rows = out.len() + which.len(keys.hashes.len());
         self.probe(keys, which, &mut probed.probes, |some, probes| {
             for (position, probe) in some.zip(probes) {
@@ -246,12 +256,49 @@ impl Table {
         Ok(())
     }
 
-    /// Looks for the records of a column of keys, which are given by [`record`](Self::record) then.
-    pub(super) fn look_for(&self, keys: &KeyBatch<'_>, which: Which<'_>, probed: &mut Probed) {
-        probed.hashes.clear();
-        let looked_for = self.probe(keys, which, &mut probed.probes, |_, _| {
-            Ok::<_, Infallible>(())
-        });
+    /// Gives the record of each of a column of keys, with its position and its value, if it has
+    /// one, while it is near.
+    pub(super) fn each<'t, E>(
+        &'t self,
+        keys: &KeyBatch<'_>,
+        which: Which<'_>,
+        probed: &mut Probed,
+        mut each: impl FnMut(usize, Option<(&'t Segment, At, &'t [u8])>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        probed.clear();
+        self.probe(keys, which, &mut probed.probes, |some, probes| {
+            for (position, probe) in some.zip(probes) {
+                each(position, self.record_of(keys, which.get(position), probe))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Looks for the records of keys that are written to, one position after the other: if that of
+    /// the key at this position is not known yet, for the next ones together. They are near then to
+    /// be asked for by [`record`](Self::record), and written to. No record may move meanwhile.
+    #[inline]
+    pub(super) fn look_for_next(
+        &self,
+        keys: &KeyBatch<'_>,
+        written: &[u32],
+        position: usize,
+        probed: &mut Probed,
+    ) {
+        if !position.is_multiple_of(SOME) {
+            return;
+        }
+        if position == 0 {
+            probed.clear();
+        }
+        let behind = &written[position..];
+        self.look_for(keys, &behind[..behind.len().min(SOME)], probed);
+    }
+
+    /// Looks for the records of keys, behind those that were looked for.
+    fn look_for(&self, keys: &KeyBatch<'_>, some: &[u32], probed: &mut Probed) {
+        let (some, probes) = (Which::Some(some), &mut probed.probes);
+        let looked_for = self.probe(keys, some, probes, |_, _| Ok::<_, Infallible>(()));
         let Ok(()) = looked_for;
     }
 
@@ -265,7 +312,16 @@ impl Table {
         probed: &mut Probed,
         position: usize,
     ) -> Option<(&Segment, At, &[u8])> {
-        let probe = &mut probed.probes[position];
+        self.record_of(keys, key, &mut probed.probes[position])
+    }
+
+    #[inline]
+    fn record_of(
+        &self,
+        keys: &KeyBatch<'_>,
+        key: usize,
+        probe: &mut Probe,
+    ) -> Option<(&Segment, At, &[u8])> {
         if probe.at == At::NONE {
             return None;
         }
@@ -344,7 +400,8 @@ impl Table {
     ) -> i64 {
         let known = probed.known(keys, &writes.keys, self.moves);
         if known == Known::No {
-            self.look_for(keys, Which::Some(&writes.keys), probed);
+            probed.clear();
+            self.look_for(keys, &writes.keys, probed);
         }
         let is_all = known == Known::All;
         // What is replaced is no place of a key any more.
@@ -449,8 +506,8 @@ impl Table {
         self.pages.iter().map(Page::memory).sum()
     }
 
-    /// Finds the first candidate of each key, and gives those of some keys after another to `found`
-    /// with their positions, when their records are near.
+    /// Appends the first candidate of each key, and gives those of some keys after another to
+    /// `found` with their positions, when their records are near.
     fn probe<E>(
         &self,
         keys: &KeyBatch<'_>,
@@ -458,10 +515,10 @@ impl Table {
         probes: &mut Vec<Probe>,
         mut found: impl FnMut(Range<usize>, &mut [Probe]) -> Result<(), E>,
     ) -> Result<(), E> {
-        probes.clear();
         if which.len(keys.hashes.len()) > FEW_KEYS && !self.is_near() {
             return self.probe_far(keys, which, probes, found);
         }
+        let first = probes.len();
         for key in (0..which.len(keys.hashes.len())).map(|position| which.get(position)) {
             let hash = keys.hashes[key];
             let page = &self.pages[self.page_of(keys.groups[key])];
@@ -470,7 +527,7 @@ impl Table {
             let at = segment.map_or(At::NONE, |segment| segment.candidate(hash));
             probes.push(Probe { number, at });
         }
-        found(0..probes.len(), probes)
+        found(0..probes.len() - first, &mut probes[first..])
     }
 
     /// Whether the caches next to a core have room for the whole table.
@@ -492,7 +549,7 @@ impl Table {
         probes: &mut Vec<Probe>,
         mut found: impl FnMut(Range<usize>, &mut [Probe]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let count = which.len(keys.hashes.len());
+        let (count, first) = (which.len(keys.hashes.len()), probes.len());
         let round = |round: usize| {
             let from = (round * AT_ONCE).min(count);
             from..(from + AT_ONCE).min(count)
@@ -509,7 +566,7 @@ impl Table {
             }
             for position in step.checked_sub(1).map(round).unwrap_or_default() {
                 let key = which.get(position);
-                let probe = &mut probes[position];
+                let probe = &mut probes[first + position];
                 let page = &self.pages[self.page_of(keys.groups[key])];
                 if let Some(segment) = page.segment(probe.number) {
                     probe.at = segment.candidate(keys.hashes[key]);
@@ -517,7 +574,8 @@ impl Table {
                 }
             }
             let last = step.checked_sub(2).map(round).unwrap_or_default();
-            found(last.clone(), &mut probes[last])?;
+            let probes = &mut probes[first + last.start..first + last.end];
+            found(last, probes)?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@
 //! INVARIANT: a list that is here is here whole, a tag and its run. That of a list without elements
 //! is empty: so it is known that the store has none, and the next append need not ask.
 
-use std::{ops::Range, sync::atomic::Ordering};
+use std::{convert::Infallible, ops::Range, sync::atomic::Ordering};
 
 use weir_model::KeyGroupRange;
 
@@ -201,11 +201,13 @@ impl CellCache {
     /// Finds what is here of the lists that are written.
     fn look_for(&mut self, keys: &KeyBatch<'_>, writes: &ListWrites) {
         let which = Which::Some(&writes.keys);
-        self.values.look_for(keys, which, &mut self.probed);
-        for (row, &key) in writes.keys.iter().enumerate() {
-            self.values
-                .record(keys, key as usize, &mut self.probed, row);
-        }
+        let found = self.values.each(
+            keys,
+            which,
+            &mut self.probed,
+            |_, _| Ok::<_, Infallible>(()),
+        );
+        let Ok(()) = found;
     }
 
     /// Where the writes of a row go, of lists that were looked for.
