@@ -49,6 +49,44 @@ pub(crate) fn append_noting_ascii(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
     seen & 0x8080_8080_8080_8080 == 0
 }
 
+/// Appends a row that is bytes already. Many are a number.
+#[inline]
+pub(crate) fn append_row(out: &mut Vec<u8>, row: &[u8]) {
+    match row.as_array::<8>() {
+        Some(number) => out.extend_from_slice(number),
+        None => append_in_pieces(out, row),
+    }
+}
+
+/// Rows longer than this are left to the engine's copy.
+const LONG: usize = 64;
+
+/// Appends bytes as pieces of constant lengths, of which the last lies over the one before it as
+/// far as need be.
+fn append_in_pieces(out: &mut Vec<u8>, bytes: &[u8]) {
+    match bytes.len() {
+        0..4 => bytes.iter().for_each(|byte| out.push(*byte)),
+        4..8 => append_pieces::<4>(out, bytes),
+        8..16 => append_pieces::<8>(out, bytes),
+        16..32 => append_pieces::<16>(out, bytes),
+        32..=LONG => append_pieces::<32>(out, bytes),
+        _ => out.extend_from_slice(bytes),
+    }
+}
+
+/// The same with pieces of `LENGTH`; there are at least so many bytes.
+#[inline]
+fn append_pieces<const LENGTH: usize>(out: &mut Vec<u8>, bytes: &[u8]) {
+    let end = out.len() + bytes.len();
+    out.reserve(bytes.len());
+    let (pieces, rest) = bytes.as_chunks::<LENGTH>();
+    pieces.iter().for_each(|piece| out.extend_from_slice(piece));
+    if let Some(last) = bytes.last_chunk::<LENGTH>().filter(|_| !rest.is_empty()) {
+        out.truncate(end - LENGTH);
+        out.extend_from_slice(last);
+    }
+}
+
 /// Appends a number in decimal.
 #[inline]
 pub(crate) fn append_decimal(out: &mut Vec<u8>, number: u64) {
@@ -112,12 +150,14 @@ mod tests {
 
     #[test]
     fn all_lengths_are_appended_whole() {
-        let bytes: Vec<u8> = (0..=255).collect();
-        for length in 0..bytes.len() {
-            let mut out = vec![7];
-            append(&mut out, &bytes[..length]);
-            assert_eq!(out[0], 7);
-            assert_eq!(out[1..], bytes[..length]);
+        let bytes: Vec<u8> = (0..=255).cycle().take(2 * LONG).collect();
+        for length in 0..=bytes.len() {
+            for append in [append, append_row] {
+                let mut out = vec![7];
+                append(&mut out, &bytes[..length]);
+                assert_eq!(out[0], 7);
+                assert_eq!(out[1..], bytes[..length]);
+            }
         }
     }
 

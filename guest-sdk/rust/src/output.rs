@@ -73,7 +73,10 @@ pub(crate) struct Outputs {
 /// The rows of one output.
 struct Rows {
     values: BytesColumn,
-    /// The input row that each row comes from; empty at the end of an input.
+    /// So many rows come from the input row of the same number: most operators give one row for
+    /// each, and then nothing more has to be kept.
+    straight: usize,
+    /// The input row that each row behind those comes from; empty at the end of an input.
     origin: Vec<u32>,
     /// The rows that have an event time of their own.
     timestamps: Vec<(usize, i64)>,
@@ -150,7 +153,7 @@ impl<'o, T> Output<'o, T> {
             column::push(&mut rows.keys, key)?;
         }
         if let Some(origin) = self.origin {
-            rows.origin.push(origin);
+            rows.comes_from(origin);
         }
         column::end_row(&mut rows.values)
     }
@@ -164,7 +167,9 @@ fn keys_of_some() -> Error {
 impl Outputs {
     pub(crate) fn new(side_outputs: usize) -> Self {
         Self {
-            outputs: (0..=side_outputs).map(|_| Rows::with_room(0, 0)).collect(),
+            outputs: (0..=side_outputs)
+                .map(|_| Rows::with_room(0, 0, 0))
+                .collect(),
             watermarks: Vec::new(),
         }
     }
@@ -210,13 +215,12 @@ impl Outputs {
             self.watermarks.pop();
         }
         for rows in &mut self.outputs {
-            let dropped = rows
-                .origin
-                .iter()
-                .rev()
-                .take_while(|row| **row == origin)
-                .count();
-            rows.truncate(rows.origin.len() - dropped);
+            let before = rows.origin.iter().rposition(|row| *row != origin);
+            let kept = match before {
+                Some(last) => rows.straight + last + 1,
+                None => rows.straight.min(origin as usize),
+            };
+            rows.truncate(kept);
         }
     }
 
@@ -224,7 +228,7 @@ impl Outputs {
     pub(crate) fn clear(&mut self) {
         self.watermarks.clear();
         for rows in &mut self.outputs {
-            *rows = Rows::with_room(0, 0);
+            *rows = Rows::with_room(0, 0, 0);
         }
     }
 
@@ -236,7 +240,8 @@ impl Outputs {
                 continue;
             }
             // The next call most likely emits about as much.
-            let room = Rows::with_room(output.values.ends.len(), output.values.bytes.len());
+            let values = &output.values;
+            let room = Rows::with_room(values.ends.len(), values.bytes.len(), output.origin.len());
             let taken = std::mem::replace(output, room);
             let taken = taken.into_emitted(index as u32, rows, timestamps);
             emitted.push(taken.map_err(|why| Error::fatal(format_args!("output {index}: {why}")))?);
@@ -246,10 +251,11 @@ impl Outputs {
 }
 
 impl Rows {
-    fn with_room(rows: usize, bytes: usize) -> Self {
+    fn with_room(rows: usize, bytes: usize, origins: usize) -> Self {
         Self {
             values: column::with_room(rows, bytes + bytes / 8),
-            origin: Vec::with_capacity(rows),
+            straight: 0,
+            origin: Vec::with_capacity(origins),
             timestamps: Vec::new(),
             keys: column::with_room(0, 0),
         }
@@ -258,6 +264,21 @@ impl Rows {
     /// Whether the next row would be the first with a key, or the first without.
     fn mixes_keys(&self, next_has_key: bool) -> bool {
         !self.values.ends.is_empty() && self.keys.ends.is_empty() == next_has_key
+    }
+
+    /// The next row comes from this input row.
+    #[inline]
+    fn comes_from(&mut self, origin: u32) {
+        if self.origin.is_empty() && self.straight == origin as usize {
+            self.straight += 1;
+        } else {
+            self.origin.push(origin);
+        }
+    }
+
+    /// The input row that each row comes from.
+    fn origins(&self) -> impl Iterator<Item = u32> {
+        (0..self.straight as u32).chain(self.origin.iter().copied())
     }
 
     fn truncate(&mut self, rows: usize) {
@@ -273,7 +294,8 @@ impl Rows {
         self.values.ends.truncate(rows);
         self.keys.bytes.truncate(keys);
         self.keys.ends.truncate(rows);
-        self.origin.truncate(rows);
+        self.origin.truncate(rows.saturating_sub(self.straight));
+        self.straight = self.straight.min(rows);
         while self.timestamps.last().is_some_and(|(row, _)| *row >= rows) {
             self.timestamps.pop();
         }
@@ -286,21 +308,13 @@ impl Rows {
         input_timestamps: &[i64],
     ) -> Result<Emitted, &'static str> {
         let timestamps = self.all_timestamps(input_timestamps)?;
-        let one_to_one = self.origin.len() == input_rows
-            && self
-                .origin
-                .iter()
-                .enumerate()
-                .all(|(row, origin)| row == *origin as usize);
-        if one_to_one {
-            self.origin.clear();
-        }
-        let Self {
-            values,
-            origin,
-            keys,
-            timestamps: _,
-        } = self;
+        let one_to_one = self.origin.is_empty() && self.straight == input_rows;
+        let origin = match self.straight {
+            _ if one_to_one => Vec::new(),
+            0 => std::mem::take(&mut self.origin),
+            _ => self.origins().collect(),
+        };
+        let Self { values, keys, .. } = self;
         Ok(Emitted {
             output,
             values,
@@ -322,10 +336,7 @@ impl Rows {
                 .map(|(_, timestamp)| *timestamp)
                 .collect());
         }
-        let inherited = self
-            .origin
-            .iter()
-            .map(|row| input.get(*row as usize).copied());
+        let inherited = self.origins().map(|row| input.get(row as usize).copied());
         let inherited: Option<Vec<i64>> = inherited.collect();
         match inherited {
             Some(mut all) if all.len() == self.values.ends.len() => {
@@ -337,6 +348,50 @@ impl Rows {
             _ => Err(
                 "some of the rows emitted in a call have event times, some have none to inherit",
             ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many rows input rows give, of up to two each.
+    fn all_counts() -> impl Iterator<Item = [usize; 4]> {
+        (0..3_usize.pow(4)).map(|number| [1, 3, 9, 27].map(|place| number / place % 3))
+    }
+
+    #[test]
+    fn rows_come_from_the_row_that_was_in_hand_whichever_fails() {
+        for (counts, failing) in
+            all_counts().flat_map(|counts| (0..=4).map(move |row| (counts, row)))
+        {
+            let mut outputs = Outputs::new(0);
+            let mut expected = Vec::new();
+            for (row, count) in (0..).zip(counts).take(failing + 1) {
+                for _ in 0..count {
+                    let output = outputs.to::<String>(Ok(0), Some(row));
+                    output.emit(format_args!("of {row}")).unwrap();
+                }
+                if row as usize == failing {
+                    outputs.rollback(row);
+                } else {
+                    expected.extend(std::iter::repeat_n(row, count));
+                }
+            }
+            let emitted = outputs.take(counts.len(), &[]).unwrap();
+            let Some(emitted) = emitted.first() else {
+                assert!(expected.is_empty());
+                continue;
+            };
+            let text: String = expected.iter().map(|row| format!("of {row}")).collect();
+            assert_eq!(emitted.values.bytes, text.as_bytes());
+            assert_eq!(emitted.values.ends.len(), expected.len());
+            match expected[..] {
+                // From each row one, so that nothing needs to be said.
+                [0, 1, 2, 3] => assert!(emitted.origin.is_empty()),
+                _ => assert_eq!(emitted.origin, expected),
+            }
         }
     }
 }

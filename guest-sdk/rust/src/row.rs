@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::ops::Deref;
 
-use crate::append::{Text, append};
+use crate::append::{Text, append, append_row};
 use crate::error::{Context, Result};
 use crate::inputs::Inputs;
 
@@ -123,8 +123,9 @@ impl Encode for String {
 }
 
 impl Encode for Vec<u8> {
+    #[inline]
     fn encode(&self, out: &mut Vec<u8>) -> Result<()> {
-        out.extend_from_slice(self);
+        append_row(out, self);
         Ok(())
     }
 }
@@ -183,8 +184,9 @@ impl EncodeAs<String> for fmt::Arguments<'_> {
 }
 
 impl EncodeAs<Vec<u8>> for &[u8] {
+    #[inline]
     fn encode_as(&self, out: &mut Vec<u8>) -> Result<()> {
-        out.extend_from_slice(self);
+        append_row(out, self);
         Ok(())
     }
 }
