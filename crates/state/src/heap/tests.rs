@@ -1,5 +1,6 @@
 //! The laws on the heap backend, and what is particular to it.
 
+mod calls;
 mod chunks;
 mod collisions;
 mod increments;
