@@ -28,7 +28,10 @@ use tokio::{
 };
 use weir_model::{Barrier, CheckpointId, Element, Passage};
 
-use super::recording::{Recorded, Recording};
+use super::{
+    recording::{Recorded, Recording},
+    turns::{Head, Turns},
+};
 
 /// What an element without rows counts against the budget, so that a channel of nothing but
 /// watermarks is bounded as well.
@@ -39,9 +42,7 @@ const LARGE: usize = 16 << 10;
 /// The receiving end of the channels of one task.
 pub(crate) struct Gate {
     shared: Arc<Shared>,
-    /// Where the last element came from; the next look begins behind it, so that no channel
-    /// starves.
-    last: usize,
+    turns: Turns,
     /// What was in flight, by recovery channel; each ends with [`Element::EndOfChannel`].
     recovery: Vec<VecDeque<Element>>,
     recording: Option<Recording>,
@@ -97,7 +98,7 @@ impl Gate {
         };
         Self {
             shared: Arc::new(shared),
-            last: 0,
+            turns: Turns::default(),
             recovery: Vec::new(),
             recording: None,
         }
@@ -176,30 +177,23 @@ impl Gate {
         batches: bool,
     ) -> Option<(usize, Element)> {
         let mut channels = self.shared.lock();
-        let count = channels.len();
-        for i in 1..=count {
-            let index = (self.last + i) % count;
-            if blocked(index) {
-                continue;
-            }
-            let channel = &mut channels[index];
-            if !batches && matches!(channel.queue.front(), Some(Element::Batch(_))) {
-                continue;
-            }
-            if let Some(element) = channel.queue.pop_front() {
-                channel.bytes -= weight(&element);
-                if channel.bytes < channel.budget && channel.over.load(Ordering::Relaxed) {
-                    channel.over.store(false, Ordering::Release);
-                    wake_elsewhere(&channel.sender);
-                }
-                if channel.took(&element) {
-                    self.shared.news.store(true, Ordering::Release);
-                }
-                self.last = index;
-                return Some((index, element));
-            }
+        let index = self.turns.next(channels.len(), |index| {
+            let element = channels[index].queue.front()?;
+            let is_batch = matches!(element, Element::Batch(_));
+            let may_come = !blocked(index) && (batches || !is_batch);
+            may_come.then(|| Head::of(element))
+        })?;
+        let channel = &mut channels[index];
+        let element = channel.queue.pop_front()?;
+        channel.bytes -= weight(&element);
+        if channel.bytes < channel.budget && channel.over.load(Ordering::Relaxed) {
+            channel.over.store(false, Ordering::Release);
+            wake_elsewhere(&channel.sender);
         }
-        None
+        if channel.took(&element) {
+            self.shared.news.store(true, Ordering::Release);
+        }
+        Some((index, element))
     }
 
     /// Says of each channel whether its sender goes on past its budget while the channel is

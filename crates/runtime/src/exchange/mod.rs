@@ -6,6 +6,7 @@ mod numbers;
 mod output;
 mod recording;
 mod target;
+mod turns;
 
 pub(crate) use gate::{Announced, Gate, Sender};
 pub(crate) use output::{EdgeOut, TimedRows, hand_over_beside};

@@ -361,7 +361,7 @@ fn blocked_channels_and_batches_are_passed_over_and_no_channel_starves() {
     let order: Vec<usize> = (0..3)
         .map(|_| gate.next(|c| c == 1, true).map(|(c, _)| c).unwrap())
         .collect();
-    assert_eq!(order, [2, 0, 2]);
+    assert_eq!(order, [2, 2, 0], "a barrier does not wait for a batch");
     let (channel, element) = gate.next(|_| false, false).unwrap();
     assert_eq!(channel, 0);
     assert!(matches!(element, Element::Barrier(_)));
