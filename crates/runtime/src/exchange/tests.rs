@@ -371,6 +371,28 @@ fn blocked_channels_and_batches_are_passed_over_and_no_channel_starves() {
     );
 }
 
+#[test]
+fn of_waiting_batches_the_one_that_begins_first_comes_first() {
+    let mut gate = Gate::new(Arc::new(Notify::new()), false);
+    let room = Arc::new(Notify::new());
+    let batches = [(0, 30), (0, 50), (1, 20), (1, 40), (2, 10)];
+    let senders: Vec<_> = (0..3)
+        .map(|_| gate.channel(1 << 20, room.clone()))
+        .collect();
+    for (channel, time) in batches {
+        senders[channel].send(Element::Batch(Arc::new(Batch {
+            values: column(&["x"]),
+            timestamps: vec![time],
+            ..Batch::default()
+        })));
+    }
+    let times = std::iter::from_fn(|| match gate.next(|_| false, true)?.1 {
+        Element::Batch(batch) => Some(batch.timestamps[0]),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(times.collect::<Vec<_>>(), [10, 20, 30, 40, 50]);
+}
+
 fn overtaking(id: u64) -> Element {
     Element::Barrier(Barrier {
         passage: Passage::Unaligned,

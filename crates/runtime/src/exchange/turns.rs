@@ -1,14 +1,15 @@
 //! Whose turn it is of the channels that a task takes from.
 //!
 //! What is no batch costs little and may be what others wait for, such as a barrier: it comes
-//! first. Of batches with event times the one that begins first comes first, as far as they are
-//! there: a join meets few rows then before those that they belong to, and a window few after it
-//! was over. Of two that begin together it is the one of fewer rows, which keeps the other waiting
-//! less. All others take turns, and none is passed over for ever.
+//! before batches. Of batches with event times the one that begins first comes first, as far as
+//! they are there: a join meets few rows then before those that they belong to, and a window few
+//! after it was over. Of two that begin together it is the one of fewer rows, which keeps the other
+//! waiting less. All others take turns, and none is passed over for ever: one that was often enough
+//! comes even before a barrier.
 
 use weir_model::Element;
 
-/// A channel that was passed over so often comes first.
+/// A channel that was passed over so often comes first. Where there are many more, they take turns.
 const PATIENCE: u32 = 8;
 
 /// What is at the head of a channel.

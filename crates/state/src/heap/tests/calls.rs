@@ -7,9 +7,8 @@ use weir_model::{
     SubtaskIndex, hash64,
 };
 
-use crate::{
-    HeapBackend, KeyedState, NestedColumn, SnapshotRequest, StateDecl, StateIndex, StateKind, Which,
-};
+use super::decls;
+use crate::{HeapBackend, KeyedState, NestedColumn, SnapshotRequest, StateIndex, StateKind, Which};
 
 const LIST: StateIndex = StateIndex(0);
 const MAP: StateIndex = StateIndex(1);
@@ -18,17 +17,10 @@ const KEYS: usize = 1_500;
 const ALL: u64 = 6_000;
 
 fn state() -> KeyedState {
-    let decls = [StateKind::List, StateKind::Map].map(|kind| StateDecl {
-        name: kind.as_str().into(),
-        kind,
-        format: "raw".into(),
-        version: 1,
-        prefetch: false,
-        ttl: None,
-    });
+    let decls = decls([StateKind::List, StateKind::Map]);
     let max = MaxParallelism::new(128).unwrap();
     let range = max.range_of(SubtaskIndex(0), Parallelism::ONE).unwrap();
-    let backend = HeapBackend::new(decls.into(), range).unwrap();
+    let backend = HeapBackend::new(decls, range).unwrap();
     KeyedState::new(Box::new(backend), max)
 }
 

@@ -2,9 +2,10 @@
 
 use weir_model::{Column, KeyGroup, KeyGroupRange, OptionalColumn, hash64};
 
+use super::decls;
 use crate::{
-    Backend, HeapBackend, KeyBatch, ListWrites, MapWrites, StateDecl, StateIndex, StateKind,
-    ValueWrites, Writes,
+    Backend, HeapBackend, KeyBatch, ListWrites, MapWrites, StateIndex, StateKind, ValueWrites,
+    Writes,
 };
 
 const VALUE: StateIndex = StateIndex(0);
@@ -13,20 +14,12 @@ const MAP: StateIndex = StateIndex(2);
 const GROUP: KeyGroup = KeyGroup(3);
 
 fn backend() -> HeapBackend {
-    let kinds = [StateKind::Value, StateKind::List, StateKind::Map];
-    let decls = kinds.map(|kind| StateDecl {
-        name: kind.as_str().into(),
-        kind,
-        format: "raw".into(),
-        version: 1,
-        prefetch: false,
-        ttl: None,
-    });
+    let decls = decls([StateKind::Value, StateKind::List, StateKind::Map]);
     let range = KeyGroupRange {
         start: GROUP,
         end: GROUP,
     };
-    HeapBackend::new(decls.into(), range).unwrap()
+    HeapBackend::new(decls, range).unwrap()
 }
 
 fn memory(backend: &HeapBackend, state: StateIndex) -> usize {
