@@ -163,7 +163,14 @@ impl Call {
     /// is left to be taken back here, once a row.
     #[inline]
     pub(crate) fn enter_row(&self, key: Option<u32>) {
-        self.row.set(self.row.get() + 1);
+        self.enter_numbered(self.row.get() + 1, key);
+    }
+
+    /// The same with the number of the row, which is larger than that of any before: in a loop over
+    /// rows it is not read back.
+    #[inline]
+    pub(crate) fn enter_numbered(&self, number: u64, key: Option<u32>) {
+        self.row.set(number);
         self.key.set(key.unwrap_or(NO_KEY));
     }
 

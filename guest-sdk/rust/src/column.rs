@@ -3,6 +3,8 @@
 //! Row *i* of a column is `bytes[ends[i-1]..ends[i]]`. A column that breaks this is an error of the
 //! host, named as such; it never panics the guest.
 
+use std::ops::Range;
+
 use crate::bindings::weir::operator::data::{Batch, BytesColumn, OptionalColumn};
 use crate::codec::{StateCodec, append_optional};
 use crate::error::{Error, Result};
@@ -14,6 +16,14 @@ pub struct ColumnRef<'a> {
     pub bytes: &'a [u8],
     /// Where each row ends.
     pub ends: &'a [u32],
+}
+
+impl ColumnRef<'_> {
+    /// A column without rows.
+    pub(crate) const EMPTY: Self = Self {
+        bytes: &[],
+        ends: &[],
+    };
 }
 
 /// A column whose rows may be absent, and that belongs to somebody else.
@@ -95,6 +105,23 @@ pub(crate) fn rows<'a>(column: impl Into<ColumnRef<'a>>) -> impl Iterator<Item =
             .get(range)
             .ok_or_else(|| malformed(column, index))
     })
+}
+
+/// Neighbouring rows of a column: where the first starts, their bytes, and where each ends.
+pub(crate) fn run(column: ColumnRef<'_>, rows: Range<usize>) -> Result<(u32, &[u8], &[u32])> {
+    let start = match rows.start.checked_sub(1) {
+        None => Some(0),
+        Some(before) => column.ends.get(before).copied(),
+    };
+    let ends = column.ends.get(rows.clone());
+    start
+        .zip(ends)
+        .and_then(|(start, ends)| {
+            let end = ends.last().copied().unwrap_or(start);
+            let bytes = column.bytes.get(start as usize..end as usize)?;
+            Some((start, bytes, ends))
+        })
+        .ok_or_else(|| malformed(column, rows.start))
 }
 
 /// Row `row` of a column whose rows may be absent.

@@ -4,10 +4,11 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
 
+use crate::column::{self, BatchRef};
 use crate::error::Result;
 use crate::host::{Host, Level, Task};
 use crate::key::Key;
-use crate::output::{Output, Outputs, SideOutput};
+use crate::output::{Hand, Output, Outputs, SideOutput};
 use crate::row::EncodeAs;
 
 /// The job around the operator: its configuration, its task, time, and the log.
@@ -23,9 +24,32 @@ pub struct Ctx<'c, Out> {
     pub(crate) outputs: &'c mut Outputs,
     /// The row in hand, unless this is the end of an input.
     pub(crate) origin: Option<u32>,
-    pub(crate) key: &'c [u8],
+    pub(crate) key: HandKey<'c>,
+    pub(crate) hand: Hand<'c>,
     pub(crate) input: u32,
     pub(crate) types: PhantomData<fn(Out)>,
+}
+
+/// The key of the row in hand, of which nothing but its place may be known yet.
+#[derive(Clone, Copy)]
+pub(crate) enum HandKey<'c> {
+    /// The key; empty where there is none.
+    This(&'c [u8]),
+    /// That of a row of a call, all of whose keys were found to be right.
+    OfRow(&'c BatchRef<'c>, usize),
+}
+
+impl<'c> HandKey<'c> {
+    fn encoded(self) -> &'c [u8] {
+        match self {
+            Self::This(key) => key,
+            Self::OfRow(batch, row) => {
+                let key = batch.key_of_row.get(row).copied();
+                let key = key.map(|key| column::row(batch.keys, key as usize));
+                key.and_then(Result::ok).unwrap_or_default()
+            }
+        }
+    }
 }
 
 impl Env<'_> {
@@ -112,12 +136,12 @@ impl<'c, Out> Ctx<'c, Out> {
 
     /// The main output, for a row with options: `ctx.main().at(timestamp).emit(value)`.
     pub fn main(&mut self) -> Output<'_, Out> {
-        self.outputs.to(Ok(0), self.origin)
+        self.outputs.to(Ok(0), self.origin, self.hand)
     }
 
     /// A side output: `ctx.to(&self.late).emit(value)`.
     pub fn to<T>(&mut self, output: &SideOutput<T>) -> Output<'_, T> {
-        self.outputs.to(output.index(), self.origin)
+        self.outputs.to(output.index(), self.origin, self.hand)
     }
 
     /// Says up to when all rows have come: of what is emitted from here on none has this event time
@@ -160,7 +184,7 @@ impl<'c, Out> Ctx<'c, Out> {
 
     /// The key of the row in hand; without parts if the input is not keyed.
     pub fn key(&self) -> Key<'c> {
-        Key::from_encoded(self.key)
+        Key::from_encoded(self.key.encoded())
     }
 
     /// The input that the row came in by, or that has ended; from 0.

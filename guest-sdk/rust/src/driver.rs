@@ -2,17 +2,18 @@
 //! hand-over of state, metrics and output at the end of a call.
 
 mod results;
+mod rows;
 
 use std::marker::PhantomData;
 use std::rc::Rc;
 
 use crate::bindings::weir::operator::data::{
-    BytesColumn, Descriptor, Emitted, Outcome, Poison, Slots,
+    Batch, BytesColumn, Descriptor, Emitted, Outcome, Poison, Slots,
 };
 use crate::call::{Call, Scope};
 use crate::checkpointed::{Checkpointed, Hooks, Initialize, Snapshot};
 use crate::column::{self, BatchRef, ColumnRef};
-use crate::ctx::{Ctx, Env};
+use crate::ctx::{Ctx, Env, HandKey};
 use crate::describe::{Declared, Visit};
 use crate::error::{Error, Result};
 use crate::handles::making;
@@ -20,7 +21,7 @@ use crate::host::Host;
 use crate::inputs::Inputs;
 use crate::join::AllPairs;
 use crate::operator::{IntoOperator, Operator};
-use crate::output::Outputs;
+use crate::output::{Hand, Lent, Outputs};
 use crate::row::Row;
 use crate::timers::{Due, Timer, TimerKind};
 use crate::type_name::short_type_name;
@@ -48,6 +49,16 @@ pub trait Logic {
         &mut self,
         input: u32,
         rows: BatchRef<'_>,
+        slots: Vec<Slots>,
+    ) -> std::result::Result<Outcome, String>;
+    /// The same with rows that may be handed back where they are what is emitted.
+    ///
+    /// # Errors
+    /// See the contract.
+    fn process_owned(
+        &mut self,
+        input: u32,
+        rows: Batch,
         slots: Vec<Slots>,
     ) -> std::result::Result<Outcome, String>;
     /// `timed.on-timers`
@@ -226,8 +237,8 @@ where
     })
 }
 
-/// A row that was decoded ahead of its turn; `None` if it could not be.
-type Decoded<'b, O> = Option<<<O as Operator>::In as Inputs>::View<'b>>;
+/// Of a call without rows that could be emitted.
+const NOTHING_LENT: Lent<'_> = Lent::Borrowed(ColumnRef::EMPTY);
 
 struct Driver<O> {
     operator: O,
@@ -241,7 +252,13 @@ struct Driver<O> {
 }
 
 impl<O: Operator> Driver<O> {
-    fn run(&mut self, input: u32, batch: BatchRef<'_>, slots: Vec<Slots>) -> Result<Outcome> {
+    /// Processes rows; what was emitted is left where it is.
+    fn run(
+        &mut self,
+        input: u32,
+        batch: BatchRef<'_>,
+        slots: Vec<Slots>,
+    ) -> Result<(Vec<Slots>, Option<Poison>)> {
         let scope = if self.declared.is_broadcast(input) {
             Scope::Broadcast
         } else {
@@ -269,9 +286,18 @@ impl<O: Operator> Driver<O> {
         self.call.leave_rows();
         let slots = self.flush()?;
         self.outputs.say_watermarks(&*self.call.host);
-        let emitted = self
-            .outputs
-            .take(batch.values.ends.len(), batch.timestamps)?;
+        Ok((slots, poisoned))
+    }
+
+    /// Hands over what came of processing so many rows, these, with these event times.
+    fn outcome(
+        &mut self,
+        processed: (Vec<Slots>, Option<Poison>),
+        (rows, timestamps): (usize, &[i64]),
+        lent: Lent<'_>,
+    ) -> Result<Outcome> {
+        let (slots, poisoned) = processed;
+        let emitted = self.outputs.take(rows, timestamps, lent)?;
         Ok(Outcome {
             emitted,
             slots,
@@ -279,84 +305,18 @@ impl<O: Operator> Driver<O> {
         })
     }
 
-    /// Lets the operator name map entries, and keeps what it decoded for that, unless it is as soon
-    /// decoded again. A row that fails here fails again in its turn.
-    fn look_ahead<'b>(&mut self, input: u32, batch: BatchRef<'b>) -> Result<Vec<Decoded<'b, O>>> {
-        let kept = match O::In::CHEAP {
-            true => 0,
-            false => batch.values.ends.len(),
-        };
-        let mut decoded = Vec::with_capacity(kept);
-        for (index, bytes) in column::rows(batch.values).enumerate() {
-            self.call.look_at_row(key_of(batch, index)?);
-            let value = O::In::decode_row(input, bytes?).ok().map(|value| {
-                let row = Row {
-                    value,
-                    timestamp: batch.timestamps.get(index).copied(),
-                    input,
-                };
-                self.operator.prefetch(row).value
-            });
-            if !O::In::CHEAP {
-                decoded.push(value);
-            }
+    /// Takes back what a row did that fails; only a fatal error is an error.
+    #[cold]
+    fn refuse(&mut self, row: u32, error: Error) -> Result<Poison> {
+        if error.is_fatal() {
+            return Err(error);
         }
-        self.call.leave_rows();
-        Ok(decoded)
-    }
-
-    /// Processes rows up to the first that fails; only a fatal error is an error.
-    fn process_rows<'b>(
-        &mut self,
-        input: u32,
-        batch: BatchRef<'b>,
-        decoded: Vec<Decoded<'b, O>>,
-    ) -> Result<Option<Poison>> {
-        let mut decoded = decoded.into_iter();
-        for (index, bytes) in column::rows(batch.values).enumerate() {
-            let bytes = bytes?;
-            let key_index = key_of(batch, index)?;
-            let key = match key_index {
-                Some(key) => column::row(batch.keys, key as usize)?,
-                None => &[],
-            };
-            self.call.enter_row(key_index);
-            let row = index as u32;
-            let mut ctx = Ctx {
-                env: Env {
-                    host: &*self.call.host,
-                },
-                outputs: &mut self.outputs,
-                origin: Some(row),
-                key,
-                input,
-                types: PhantomData,
-            };
-            let value = match decoded.next().flatten() {
-                Some(value) => Ok(value),
-                None => O::In::decode_row(input, bytes),
-            };
-            let timestamp = batch.timestamps.get(index).copied();
-            let result = value.and_then(|value| {
-                let row = Row {
-                    value,
-                    timestamp,
-                    input,
-                };
-                self.operator.process(row, &mut ctx)
-            });
-            let Err(error) = result else { continue };
-            if error.is_fatal() {
-                return Err(error);
-            }
-            self.operator.visit(Visit::Rollback);
-            self.outputs.rollback(row);
-            return Ok(Some(Poison {
-                row,
-                message: error.into_message(),
-            }));
-        }
-        Ok(None)
+        self.operator.visit(Visit::Rollback);
+        self.outputs.rollback(row);
+        Ok(Poison {
+            row,
+            message: error.into_message(),
+        })
     }
 
     /// Hands keys over up to the first that is refused; only a fatal error is an error.
@@ -365,7 +325,7 @@ impl<O: Operator> Driver<O> {
         self.call.begin(Scope::Subtask, keys, slots);
         let mut poisoned = None;
         for index in 0..batch.values.ends.len() {
-            let Some(key) = key_of(batch, index)? else {
+            let Some(key) = rows::key_of(batch, index)? else {
                 return Err(Error::fatal("malformed keys from the host: there is none"));
             };
             self.call.enter_row(Some(key));
@@ -376,29 +336,21 @@ impl<O: Operator> Driver<O> {
                 },
                 outputs: &mut self.outputs,
                 origin: Some(place),
-                key: column::row(batch.keys, key as usize)?,
+                key: HandKey::This(column::row(batch.keys, key as usize)?),
+                hand: Hand::EMPTY,
                 input: 0,
                 types: PhantomData,
             };
-            let Err(error) = self.operator.on_key(tag, &mut ctx) else {
-                continue;
-            };
-            if error.is_fatal() {
-                return Err(error);
+            if let Err(error) = self.operator.on_key(tag, &mut ctx) {
+                poisoned = Some(self.refuse(place, error)?);
+                break;
             }
-            self.operator.visit(Visit::Rollback);
-            self.outputs.rollback(place);
-            poisoned = Some(Poison {
-                row: place,
-                message: error.into_message(),
-            });
-            break;
         }
         self.call.leave_rows();
         let slots = self.flush()?;
         let rows = batch.values.ends.len();
         self.outputs.say_watermarks(&*self.call.host);
-        let emitted = self.outputs.take(rows, batch.timestamps)?;
+        let emitted = self.outputs.take(rows, batch.timestamps, NOTHING_LENT)?;
         Ok(Outcome {
             emitted,
             slots,
@@ -417,7 +369,7 @@ impl<O: Operator> Driver<O> {
             TimerKind::ProcessingTime => &[],
         };
         self.outputs.say_watermarks(&*self.call.host);
-        let emitted = self.outputs.take(due.at.len(), timestamps)?;
+        let emitted = self.outputs.take(due.at.len(), timestamps, NOTHING_LENT)?;
         Ok(Outcome {
             emitted,
             slots,
@@ -443,23 +395,15 @@ impl<O: Operator> Driver<O> {
                 },
                 outputs: &mut self.outputs,
                 origin: Some(place),
-                key: column::row(&due.keys, key as usize)?,
+                key: HandKey::This(column::row(&due.keys, key as usize)?),
+                hand: Hand::EMPTY,
                 input: 0,
                 types: PhantomData,
             };
             let timer = Timer { kind: due.kind, at };
-            let Err(error) = self.operator.on_timer(timer, &mut ctx) else {
-                continue;
-            };
-            if error.is_fatal() {
-                return Err(error);
+            if let Err(error) = self.operator.on_timer(timer, &mut ctx) {
+                return self.refuse(place, error).map(Some);
             }
-            self.operator.visit(Visit::Rollback);
-            self.outputs.rollback(place);
-            return Ok(Some(Poison {
-                row: place,
-                message: error.into_message(),
-            }));
         }
         Ok(None)
     }
@@ -493,7 +437,8 @@ impl<O: Operator> Driver<O> {
             },
             outputs: &mut self.outputs,
             origin: Some(0),
-            key: row.key.as_deref().unwrap_or_default(),
+            key: HandKey::This(row.key.as_deref().unwrap_or_default()),
+            hand: Hand::EMPTY,
             input: 0,
             types: PhantomData,
         };
@@ -507,7 +452,7 @@ impl<O: Operator> Driver<O> {
         self.flush()?;
         self.outputs.say_watermarks(&*self.call.host);
         let timestamps: Vec<i64> = row.timestamp.into_iter().collect();
-        self.outputs.take(1, &timestamps)
+        self.outputs.take(1, &timestamps, NOTHING_LENT)
     }
 
     fn flush(&mut self) -> Result<Vec<Slots>> {
@@ -536,13 +481,14 @@ impl<O: Operator> Driver<O> {
             },
             outputs: &mut self.outputs,
             origin: None,
-            key: &[],
+            key: HandKey::This(&[]),
+            hand: Hand::EMPTY,
             input,
             types: PhantomData,
         };
         function(&mut self.operator, &mut ctx)?;
         self.flush()?;
-        self.outputs.take(0, &[])
+        self.outputs.take(0, &[], NOTHING_LENT)
     }
 
     /// Calls a function of the operator that emits nothing.
@@ -570,20 +516,6 @@ impl<O: Operator> Driver<O> {
     }
 }
 
-/// The index of a row's key, if the input is keyed.
-fn key_of(batch: BatchRef<'_>, row: usize) -> Result<Option<u32>> {
-    let keys = batch.keys.ends.len() as u32;
-    if keys == 0 {
-        return Ok(None);
-    }
-    match batch.key_of_row.get(row) {
-        Some(key) if *key < keys => Ok(Some(*key)),
-        _ => Err(Error::fatal(format_args!(
-            "malformed batch from the host: no key for row {row}"
-        ))),
-    }
-}
-
 impl<O: Operator> Logic for Driver<O> {
     fn describe(&self) -> std::result::Result<Descriptor, String> {
         if self.declared.mistakes.is_empty() {
@@ -602,7 +534,24 @@ impl<O: Operator> Logic for Driver<O> {
         rows: BatchRef<'_>,
         slots: Vec<Slots>,
     ) -> std::result::Result<Outcome, String> {
-        let result = self.run(input, rows, slots);
+        let result = self.run(input, rows, slots).and_then(|processed| {
+            let of = (rows.values.ends.len(), rows.timestamps);
+            self.outcome(processed, of, Lent::Borrowed(rows.values))
+        });
+        self.finish_call(result)
+    }
+
+    fn process_owned(
+        &mut self,
+        input: u32,
+        rows: Batch,
+        slots: Vec<Slots>,
+    ) -> std::result::Result<Outcome, String> {
+        let result = self.run(input, (&rows).into(), slots);
+        let result = result.and_then(|processed| {
+            let of = (rows.values.ends.len(), &rows.timestamps[..]);
+            self.outcome(processed, of, Lent::Owned(rows.values))
+        });
         self.finish_call(result)
     }
 

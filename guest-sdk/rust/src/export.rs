@@ -143,7 +143,7 @@ impl<C: Component> Guest for C {
     }
 
     fn process(input: u32, rows: Batch, slots: Vec<Slots>) -> Result<Outcome, String> {
-        with::<C, _>(|logic| logic.process(input, (&rows).into(), slots))
+        with::<C, _>(|logic| logic.process_owned(input, rows, slots))
     }
 
     fn end_of_input(input: u32) -> Result<Vec<Emitted>, String> {

@@ -40,8 +40,8 @@
 
 pub use crate::bindings::weir::operator::data::TimerKind;
 pub use crate::bindings::weir::operator::data::{
-    BytesColumn, Descriptor, Emitted, OptionalColumn, Outcome, Poison, Slots, StateDecl, StateKind,
-    Ttl,
+    Batch, BytesColumn, Descriptor, Emitted, OptionalColumn, Outcome, Poison, Slots, StateDecl,
+    StateKind, Ttl,
 };
 use crate::checkpointed::Checkpointed;
 pub use crate::column::{BatchRef, ColumnRef, OptionalRef};

@@ -1,10 +1,12 @@
 //! The rows a call emits: one growing column per output, with the input row that each came from.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
+use crate::append::append_row;
 use crate::bindings::weir::operator::data::{BytesColumn, Emitted, Slots};
 use crate::call::{Binding, undeclared};
-use crate::column;
+use crate::column::{self, ColumnRef};
 use crate::error::{Error, Result};
 use crate::handles::made_handle;
 use crate::host::Host;
@@ -57,9 +59,59 @@ pub struct SideOutput<T> {
 pub struct Output<'o, T> {
     rows: Result<&'o mut Rows>,
     origin: Option<u32>,
+    hand: Hand<'o>,
     timestamp: Option<i64>,
     key: Option<&'o [u8]>,
     types: PhantomData<fn(T)>,
+}
+
+/// The rows of a call, and which of them is in hand: an operator may emit it as it came.
+#[derive(Clone, Copy)]
+pub(crate) struct Hand<'a> {
+    pub(crate) rows: ColumnRef<'a>,
+    pub(crate) row: &'a [u8],
+}
+
+impl Hand<'_> {
+    /// Of a call without rows that could be emitted.
+    pub(crate) const EMPTY: Self = Self {
+        rows: ColumnRef::EMPTY,
+        row: &[],
+    };
+
+    /// Whether this is the row in hand, and not only one like it. One that is empty may lie
+    /// anywhere.
+    #[inline]
+    fn holds(&self, row: &[u8]) -> bool {
+        !self.rows.ends.is_empty() && std::ptr::eq(row, self.row)
+    }
+}
+
+/// The rows of a call when it ends.
+pub(crate) enum Lent<'a> {
+    /// They stay with who lent them.
+    Borrowed(ColumnRef<'a>),
+    /// They may be handed back.
+    Owned(BytesColumn),
+}
+
+impl Lent<'_> {
+    fn rows(&self) -> ColumnRef<'_> {
+        match self {
+            Self::Borrowed(rows) => *rows,
+            Self::Owned(rows) => rows.into(),
+        }
+    }
+
+    fn into_column(self) -> BytesColumn {
+        match self {
+            Self::Borrowed(rows) => BytesColumn {
+                bytes: rows.bytes.to_vec(),
+                ends: rows.ends.to_vec(),
+            },
+            Self::Owned(rows) => rows,
+        }
+    }
 }
 
 /// The rows of all outputs. Output 0 is the main one, then the side outputs as declared.
@@ -73,6 +125,9 @@ pub(crate) struct Outputs {
 /// The rows of one output.
 struct Rows {
     values: BytesColumn,
+    /// Behind those come these rows of the call as they are. They are copied all at once, or handed
+    /// back where that is all that came and all that is emitted.
+    lent: Range<u32>,
     /// So many rows come from the input row of the same number: most operators give one row for
     /// each, and then nothing more has to be kept.
     straight: usize,
@@ -136,6 +191,14 @@ impl<'o, T> Output<'o, T> {
     #[inline]
     pub fn emit(self, value: impl EncodeAs<T>) -> Result<()> {
         let rows = self.rows?;
+        let is_plain = self.timestamp.is_none() && self.key.is_none();
+        if let Some(origin) = self.origin.filter(|_| is_plain)
+            && value.written().is_some_and(|row| self.hand.holds(row))
+            && rows.keys.ends.is_empty()
+        {
+            return rows.push_lent(origin, self.hand.rows);
+        }
+        rows.copy_lent(self.hand.rows)?;
         // Were it found out only at the end of the call, a row that is dropped could leave its key
         // to a row before it.
         if rows.mixes_keys(self.key.is_some()) {
@@ -174,13 +237,19 @@ impl Outputs {
         }
     }
 
-    /// The output with that index, for a row that comes from input row `origin`.
-    pub(crate) fn to<T>(&mut self, index: Result<usize>, origin: Option<u32>) -> Output<'_, T> {
+    /// The output with that index, for a row that comes from input row `origin`, which is in hand.
+    pub(crate) fn to<'o, T>(
+        &'o mut self,
+        index: Result<usize>,
+        origin: Option<u32>,
+        hand: Hand<'o>,
+    ) -> Output<'o, T> {
         let outputs = &mut self.outputs;
         let rows = index.and_then(|index| outputs.get_mut(index).ok_or_else(undeclared));
         Output {
             rows,
             origin,
+            hand,
             timestamp: None,
             key: None,
             types: PhantomData,
@@ -197,7 +266,7 @@ impl Outputs {
         let behind = self
             .outputs
             .first()
-            .map_or(0, |main| main.values.ends.len());
+            .map_or(0, |main| main.values.ends.len() + main.lent.len());
         self.watermarks.push((origin, behind as u32, at));
         Ok(())
     }
@@ -215,6 +284,7 @@ impl Outputs {
             self.watermarks.pop();
         }
         for rows in &mut self.outputs {
+            rows.lent.end = rows.lent.end.min(origin);
             let before = rows.origin.iter().rposition(|row| *row != origin);
             let kept = match before {
                 Some(last) => rows.straight + last + 1,
@@ -232,16 +302,34 @@ impl Outputs {
         }
     }
 
-    /// Hands over what was emitted in a call with so many input rows and these event times.
-    pub(crate) fn take(&mut self, rows: usize, timestamps: &[i64]) -> Result<Vec<Emitted>> {
-        let mut emitted = Vec::new();
+    /// Hands over what was emitted in a call with so many input rows, which are these where there
+    /// are any that could be emitted, with these event times.
+    pub(crate) fn take(
+        &mut self,
+        rows: usize,
+        timestamps: &[i64],
+        lent: Lent<'_>,
+    ) -> Result<Vec<Emitted>> {
+        let mut outputs = self.outputs.iter_mut();
+        let main = outputs.next();
+        for output in outputs {
+            output.copy_lent(lent.rows())?;
+        }
+        let back = match main {
+            Some(main) => main.take_lent(lent)?,
+            None => None,
+        };
+        let mut emitted: Vec<Emitted> = back.into_iter().collect();
         for (index, output) in self.outputs.iter_mut().enumerate() {
             if output.values.ends.is_empty() {
                 continue;
             }
             // The next call most likely emits about as much.
-            let values = &output.values;
-            let room = Rows::with_room(values.ends.len(), values.bytes.len(), output.origin.len());
+            let room = Rows::with_room(
+                output.values.ends.len(),
+                output.values.bytes.len(),
+                output.origin.len(),
+            );
             let taken = std::mem::replace(output, room);
             let taken = taken.into_emitted(index as u32, rows, timestamps);
             emitted.push(taken.map_err(|why| Error::fatal(format_args!("output {index}: {why}")))?);
@@ -254,6 +342,7 @@ impl Rows {
     fn with_room(rows: usize, bytes: usize, origins: usize) -> Self {
         Self {
             values: column::with_room(rows, bytes + bytes / 8),
+            lent: 0..0,
             straight: 0,
             origin: Vec::with_capacity(origins),
             timestamps: Vec::new(),
@@ -264,6 +353,65 @@ impl Rows {
     /// Whether the next row would be the first with a key, or the first without.
     fn mixes_keys(&self, next_has_key: bool) -> bool {
         !self.values.ends.is_empty() && self.keys.ends.is_empty() == next_has_key
+    }
+
+    /// The next row is this one of the call as it is.
+    #[inline]
+    fn push_lent(&mut self, row: u32, rows: ColumnRef<'_>) -> Result<()> {
+        if self.lent.end != row {
+            self.copy_lent(rows)?;
+            self.lent.start = row;
+        }
+        self.lent.end = row + 1;
+        Ok(())
+    }
+
+    /// Copies the rows of the call that are still to be copied.
+    #[inline]
+    fn copy_lent(&mut self, rows: ColumnRef<'_>) -> Result<()> {
+        if self.lent.is_empty() {
+            return Ok(());
+        }
+        // In pieces: what is handed over by address would be written for each row that comes here.
+        self.copy_run(rows.bytes, rows.ends)
+    }
+
+    fn copy_run(&mut self, bytes: &[u8], ends: &[u32]) -> Result<()> {
+        let rows = ColumnRef { bytes, ends };
+        let run = std::mem::take(&mut self.lent);
+        let (before, bytes, ends) = column::run(rows, run.start as usize..run.end as usize)?;
+        let start = column::end_of(self.values.bytes.len())?;
+        append_row(&mut self.values.bytes, bytes);
+        column::end_of(self.values.bytes.len())?;
+        let shift = start.wrapping_sub(before);
+        self.values
+            .ends
+            .extend(ends.iter().map(|end| end.wrapping_add(shift)));
+        if self.origin.is_empty() && self.straight == run.start as usize {
+            self.straight += run.len();
+        } else {
+            self.origin.extend(run);
+        }
+        Ok(())
+    }
+
+    /// The same at the end of a call. Where all that was emitted to the main output is all that
+    /// came, it is handed back, and the output stays as it is.
+    fn take_lent(&mut self, lent: Lent<'_>) -> Result<Option<Emitted>> {
+        let all = lent.rows().ends.len();
+        let is_all = self.lent.start == 0 && self.lent.len() == all;
+        if all == 0 || !is_all || !self.values.ends.is_empty() {
+            self.copy_lent(lent.rows())?;
+            return Ok(None);
+        }
+        self.lent = 0..0;
+        Ok(Some(Emitted {
+            output: 0,
+            values: lent.into_column(),
+            origin: Vec::new(),
+            timestamps: Vec::new(),
+            keys: column::with_room(0, 0),
+        }))
     }
 
     /// The next row comes from this input row.
@@ -356,42 +504,159 @@ impl Rows {
 mod tests {
     use super::*;
 
-    /// How many rows input rows give, of up to two each.
-    fn all_counts() -> impl Iterator<Item = [usize; 4]> {
-        (0..3_usize.pow(4)).map(|number| [1, 3, 9, 27].map(|place| number / place % 3))
+    /// What an input row gives: itself, or another row.
+    const GIVEN: [&[bool]; 5] = [&[], &[true], &[false], &[true, true], &[false, true]];
+
+    /// What each of four input rows gives.
+    fn all_given() -> impl Iterator<Item = [&'static [bool]; 4]> {
+        let count = GIVEN.len();
+        (0..count.pow(4)).map(move |number| [1, 5, 25, 125].map(|place| GIVEN[number / place % 5]))
+    }
+
+    /// Input rows, of which one is empty.
+    fn input() -> BytesColumn {
+        BytesColumn {
+            bytes: b"acccdd".to_vec(),
+            ends: vec![1, 1, 4, 6],
+        }
+    }
+
+    fn emit_to(outputs: &mut Outputs, index: usize, origin: u32, rows: &BytesColumn, own: bool) {
+        let rows = ColumnRef::from(rows);
+        let row = column::row(rows, origin as usize).unwrap();
+        let hand = Hand { rows, row };
+        let output = outputs.to::<Vec<u8>>(Ok(index), Some(origin), hand);
+        let emitted = match own {
+            true => output.emit(row),
+            false => output.emit(&b"other"[..]),
+        };
+        emitted.unwrap();
     }
 
     #[test]
-    fn rows_come_from_the_row_that_was_in_hand_whichever_fails() {
-        for (counts, failing) in
-            all_counts().flat_map(|counts| (0..=4).map(move |row| (counts, row)))
-        {
-            let mut outputs = Outputs::new(0);
-            let mut expected = Vec::new();
-            for (row, count) in (0..).zip(counts).take(failing + 1) {
-                for _ in 0..count {
-                    let output = outputs.to::<String>(Ok(0), Some(row));
-                    output.emit(format_args!("of {row}")).unwrap();
+    fn rows_are_what_was_emitted_and_come_from_the_row_in_hand_whichever_fails() {
+        for (given, failing) in all_given().flat_map(|given| (0..=4).map(move |row| (given, row))) {
+            let rows = input();
+            let (mut outputs, mut expected, mut origins) = (Outputs::new(0), Vec::new(), vec![]);
+            for (row, given) in (0..).zip(given).take(failing + 1) {
+                for own in given {
+                    emit_to(&mut outputs, 0, row, &rows, *own);
                 }
                 if row as usize == failing {
                     outputs.rollback(row);
-                } else {
-                    expected.extend(std::iter::repeat_n(row, count));
+                    continue;
+                }
+                for own in given {
+                    origins.push(row);
+                    expected.push(match own {
+                        true => column::row(&rows, row as usize).unwrap().to_vec(),
+                        false => b"other".to_vec(),
+                    });
                 }
             }
-            let emitted = outputs.take(counts.len(), &[]).unwrap();
+            let is_all = given == [&[true][..]; 4] && failing == 4;
+            let place = rows.bytes.as_ptr();
+            let emitted = outputs.take(4, &[], Lent::Owned(rows)).unwrap();
             let Some(emitted) = emitted.first() else {
                 assert!(expected.is_empty());
                 continue;
             };
-            let text: String = expected.iter().map(|row| format!("of {row}")).collect();
-            assert_eq!(emitted.values.bytes, text.as_bytes());
-            assert_eq!(emitted.values.ends.len(), expected.len());
-            match expected[..] {
+            let found: Vec<_> = column::rows(&emitted.values).map(Result::unwrap).collect();
+            assert_eq!(found, expected, "{given:?}, {failing} fails");
+            assert_eq!(emitted.values.bytes.as_ptr() == place, is_all);
+            match origins[..] {
                 // From each row one, so that nothing needs to be said.
                 [0, 1, 2, 3] => assert!(emitted.origin.is_empty()),
-                _ => assert_eq!(emitted.origin, expected),
+                _ => assert_eq!(emitted.origin, origins),
             }
+        }
+    }
+
+    #[test]
+    fn each_output_has_the_rows_that_were_emitted_to_it() {
+        let rows = input();
+        let mut outputs = Outputs::new(2);
+        for (row, outputs_of) in (0..).zip([&[0, 1][..], &[0], &[0, 1, 2], &[0, 2]]) {
+            for &output in outputs_of {
+                emit_to(&mut outputs, output, row, &rows, true);
+            }
+        }
+        let emitted = outputs.take(4, &[], Lent::Borrowed((&rows).into()));
+        let told: Vec<_> = emitted
+            .unwrap()
+            .into_iter()
+            .map(|of| {
+                let text = String::from_utf8(of.values.bytes).unwrap();
+                (of.output, text, of.values.ends, of.origin)
+            })
+            .collect();
+        let expected = [
+            (0, "acccdd", vec![1, 1, 4, 6], vec![]),
+            (1, "accc", vec![1, 4], vec![0, 2]),
+            (2, "cccdd", vec![3, 5], vec![2, 3]),
+        ];
+        let expected = expected.map(|(of, text, ends, from)| (of, text.to_owned(), ends, from));
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn an_empty_row_is_emitted_where_no_row_is_in_hand() {
+        let mut outputs = Outputs::new(0);
+        for origin in 0..2 {
+            let output = outputs.to::<Vec<u8>>(Ok(0), Some(origin), Hand::EMPTY);
+            output.emit(Hand::EMPTY.row).unwrap();
+        }
+        let nothing = Lent::Borrowed(ColumnRef::EMPTY);
+        assert_eq!(
+            outputs.take(2, &[], nothing).unwrap()[0].values.ends,
+            [0, 0]
+        );
+    }
+
+    #[test]
+    fn a_watermark_is_behind_the_rows_before_it_copied_or_not() {
+        let rows = input();
+        let mut outputs = Outputs::new(0);
+        for (row, own) in [(0, false), (1, true), (2, true)] {
+            emit_to(&mut outputs, 0, row, &rows, own);
+            outputs.watermark(Some(row), 5).unwrap();
+        }
+        assert_eq!(outputs.watermarks, [(0, 1, 5), (1, 2, 5), (2, 3, 5)]);
+    }
+
+    #[test]
+    fn a_row_as_it_came_may_have_a_time_or_a_key_of_its_own() {
+        let rows = input();
+        let column = ColumnRef::from(&rows);
+        let hand = |row| Hand {
+            rows: column,
+            row: column::row(column, row).unwrap(),
+        };
+        let mut outputs = Outputs::new(0);
+        for (row, timestamp) in (0..).zip([None, Some(7), None, Some(9)]) {
+            let hand = hand(row as usize);
+            let mut output = outputs.to::<Vec<u8>>(Ok(0), Some(row), hand);
+            output.timestamp = timestamp;
+            output.emit(hand.row).unwrap();
+        }
+        let emitted = outputs
+            .take(4, &[1, 2, 3, 4], Lent::Owned(input()))
+            .unwrap();
+        assert_eq!(emitted[0].timestamps, [1, 7, 3, 9]);
+        assert_eq!(emitted[0].values.ends, rows.ends);
+        // Some with keys and some without are an error at once, whichever was first.
+        for with_key in [0, 1] {
+            let mut outputs = Outputs::new(0);
+            let mut emit = |row: u32| {
+                let hand = hand(row as usize);
+                let output = outputs.to::<Vec<u8>>(Ok(0), Some(row), hand);
+                match row == with_key {
+                    true => output.key(b"k").emit(hand.row),
+                    false => output.emit(hand.row),
+                }
+            };
+            emit(0).unwrap();
+            assert!(emit(1).unwrap_err().is_fatal());
         }
     }
 }

@@ -66,6 +66,13 @@ pub trait EncodeAs<T> {
     /// # Errors
     /// If the value has no written form.
     fn encode_as(&self, out: &mut Vec<u8>) -> Result<()>;
+
+    /// The row, if the value is bytes already, which may be those of a row in hand.
+    #[doc(hidden)]
+    #[inline]
+    fn written(&self) -> Option<&[u8]> {
+        None
+    }
 }
 
 /// A row of the batch in hand. It can be used like the view of its type.
@@ -168,12 +175,22 @@ impl EncodeAs<String> for &str {
         append(out, self.as_bytes());
         Ok(())
     }
+
+    #[inline]
+    fn written(&self) -> Option<&[u8]> {
+        Some(self.as_bytes())
+    }
 }
 
 impl EncodeAs<String> for Cow<'_, str> {
     fn encode_as(&self, out: &mut Vec<u8>) -> Result<()> {
         append(out, self.as_bytes());
         Ok(())
+    }
+
+    #[inline]
+    fn written(&self) -> Option<&[u8]> {
+        Some(self.as_bytes())
     }
 }
 
@@ -188,6 +205,11 @@ impl EncodeAs<Vec<u8>> for &[u8] {
     fn encode_as(&self, out: &mut Vec<u8>) -> Result<()> {
         append_row(out, self);
         Ok(())
+    }
+
+    #[inline]
+    fn written(&self) -> Option<&[u8]> {
+        Some(self)
     }
 }
 

@@ -2,15 +2,16 @@
 
 use std::marker::PhantomData;
 
-use super::Driver;
+use super::{Driver, NOTHING_LENT};
 use crate::bindings::weir::operator::data::{Emitted, Poison};
 use crate::call::Scope;
 use crate::column::{self, ColumnRef};
-use crate::ctx::{Ctx, Env};
+use crate::ctx::{Ctx, Env, HandKey};
 use crate::describe::Visit;
 use crate::error::Result;
 use crate::join::AllPairs;
 use crate::operator::Operator;
+use crate::output::Hand;
 use crate::window::Window;
 
 impl<O: Operator> Driver<O> {
@@ -28,7 +29,8 @@ impl<O: Operator> Driver<O> {
                 },
                 outputs: &mut self.outputs,
                 origin: Some(index as u32),
-                key: column::row(keys, index)?,
+                key: HandKey::This(column::row(keys, index)?),
+                hand: Hand::EMPTY,
                 input: 0,
                 types: PhantomData,
             };
@@ -50,7 +52,8 @@ impl<O: Operator> Driver<O> {
                 },
                 outputs: &mut self.outputs,
                 origin: Some(index as u32),
-                key: pairs.key(index)?,
+                key: HandKey::This(pairs.key(index)?),
+                hand: Hand::EMPTY,
                 input: 0,
                 types: PhantomData,
             };
@@ -70,7 +73,7 @@ impl<O: Operator> Driver<O> {
         self.flush()?;
         let emitted = self
             .outputs
-            .take(pairs.timestamps.len(), &pairs.timestamps)?;
+            .take(pairs.timestamps.len(), &pairs.timestamps, NOTHING_LENT)?;
         Ok(Ok(emitted))
     }
 
@@ -84,7 +87,7 @@ impl<O: Operator> Driver<O> {
         let result = self.give_results(keys, windows, function);
         let result = result.and_then(|()| {
             self.flush()?;
-            self.outputs.take(windows.len(), &[])
+            self.outputs.take(windows.len(), &[], NOTHING_LENT)
         });
         self.finish_call(result)
     }

@@ -1,5 +1,6 @@
 //! What a call hands over, and what is left of it when a row or the call fails.
 
+use crate::column::{BatchRef, ColumnRef};
 use crate::testing::{Harness, Input};
 use crate::{
     Counter, Csv, Ctx, Decode, Describe, Error, Gauge, Histogram, Key, KeyedDescribe, KeyedProcess,
@@ -470,4 +471,55 @@ fn a_row_that_is_looked_at_ahead_is_decoded_once() {
     let message = "invalid digit found in string".to_owned();
     assert_eq!(out.poisoned, Some((1, message)));
     assert_eq!(out.main(), ["3"]);
+}
+
+/// Passes rows on with their key, if it is asked for.
+#[derive(Default)]
+struct WithKeys;
+
+impl Process for WithKeys {
+    type In = String;
+    type Out = String;
+
+    fn process(&mut self, row: Row<String>, ctx: &mut Ctx<String>) -> Result<()> {
+        match row.value {
+            "" => ctx.emit(row.value),
+            text => {
+                let key = ctx.key();
+                ctx.emit(format_args!("{key}:{text}"))
+            }
+        }
+    }
+}
+
+#[test]
+fn an_operator_without_keyed_state_sees_the_key_of_a_row() {
+    let mut guest = Harness::open::<WithKeys, _>("null").unwrap();
+    let out = guest.keyed([("a", "1"), ("b", ""), ("a", "2"), ("c", "3")]);
+    assert_eq!(out.unwrap().main(), ["a:1", "", "a:2", "c:3"]);
+    assert_eq!(guest.rows(["1", ""]).unwrap().main(), [":1", ""]);
+}
+
+#[test]
+fn keys_that_are_not_one_for_each_row_are_an_error_of_the_host() {
+    let column = |bytes, ends| ColumnRef { bytes, ends };
+    let batch = |keys, key_of_row| BatchRef {
+        values: column(b"12", &[1, 2]),
+        timestamps: &[],
+        keys,
+        key_of_row,
+    };
+    let two = column(b"ab", &[1, 2]);
+    assert!(super::rows::check_keys(batch(two, &[1, 0])).is_ok());
+    assert!(super::rows::check_keys(batch(column(b"", &[]), &[])).is_ok());
+    for wrong in [
+        batch(two, &[1]),
+        batch(two, &[0, 2]),
+        batch(column(b"ab", &[1, 3]), &[1, 0]),
+    ] {
+        assert!(
+            super::rows::check_keys(wrong).unwrap_err().is_fatal(),
+            "{wrong:?}"
+        );
+    }
 }

@@ -428,7 +428,7 @@ impl Harness {
             false => Scope::Subtask,
         };
         let slots = self.memory.borrow_mut().begin(scope, &batch.keys);
-        let outcome = self.logic.process(input, (&batch).into(), slots);
+        let outcome = self.logic.process_owned(input, batch, slots);
         let slots = outcome.as_ref().map(|outcome| &outcome.slots[..]);
         self.memory.borrow_mut().end(slots.map_err(|_| ()));
         let outcome = outcome?;
