@@ -76,32 +76,6 @@ struct Pace {
     ms: u64,
 }
 
-impl Pace {
-    /// How long so many rows take, in milliseconds.
-    #[inline]
-    fn after(self, rows: u64) -> u64 {
-        match (self.rows, self.ms) {
-            (100, 1) => rows / 100,
-            (1, ms) => rows * ms,
-            (every, ms) => rows * ms / every,
-        }
-    }
-}
-
-/// A number made one below a bound. By the bounds that there are, as the rows on Flink: to divide
-/// by a number that is not known before takes as long as all else of a row.
-#[inline]
-fn below(bound: u64, number: u64) -> u64 {
-    match bound {
-        10 => number % 10,
-        1_000 => number % 1_000,
-        10_000 => number % 10_000,
-        100_000 => number % 100_000,
-        1_000_000 => number % 1_000_000,
-        _ => number % bound,
-    }
-}
-
 /// The rows of a workload.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rows {
@@ -116,14 +90,14 @@ impl Rows {
     #[inline]
     fn fields(&self, i: u64) -> [u64; 3] {
         let h = mix(i.wrapping_add(STEP));
-        let key = below(self.keys, h);
+        let key = h % self.keys;
         let value = match self.values {
             Values::Number => i,
-            Values::Below(bound) => below(bound, mix(h)),
+            Values::Below(bound) => mix(h) % bound,
             Values::Low => i & 0xffff,
             Values::OfKey => mix(key) & 0xffff,
         };
-        let time = BEGIN_MS + self.pace.after(i) - (h & (DISORDER_MS - 1));
+        let time = BEGIN_MS + i * self.pace.ms / self.pace.rows - (h & (DISORDER_MS - 1));
         [key, value, time]
     }
 }
@@ -137,7 +111,6 @@ impl Stream for Rows {
         self.has_times
     }
 
-    #[inline]
     fn row(&self, i: u64, out: &mut Vec<u8>) -> i64 {
         let row = self.fields(i);
         write_row(&row, out);
