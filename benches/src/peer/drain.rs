@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use weir_model::{CheckpointId, Rows, hash64};
+use weir_model::{CheckpointId, ColumnView, Rows, hash64};
 use weir_operator::{
     Existing, Failure, PreCommit, Recovered, Sealed, Sink, SinkFactory, SinkGuarantee, TaskInfo,
 };
@@ -21,9 +21,21 @@ pub struct Hashes;
 
 impl Look for Hashes {
     fn look(&self, rows: Rows<'_>, tally: &Tally) {
-        let sum = rows.values.iter().map(hash64).fold(0, u64::wrapping_add);
+        let sum = match rows.values.width() {
+            Some(16) => sum_of::<16>(rows.values),
+            Some(24) => sum_of::<24>(rows.values),
+            _ => rows.values.iter().map(hash64).fold(0, u64::wrapping_add),
+        };
         tally.seen(rows.len() as u64, sum);
     }
+}
+
+/// The hashes of rows of a length that is known, which takes less than to look at it row by row.
+fn sum_of<const LENGTH: usize>(rows: ColumnView<'_>) -> u64 {
+    let (rows, _) = rows.contents().as_chunks::<LENGTH>();
+    rows.iter()
+        .map(|row| hash64(row))
+        .fold(0, u64::wrapping_add)
 }
 
 /// The same, but rows that end like this are put aside.

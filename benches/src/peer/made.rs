@@ -24,6 +24,16 @@ pub trait Stream: Send + Sync + 'static {
     /// Appends row `i` to `out`, and gives its event time in milliseconds, which nobody looks at
     /// where rows have none.
     fn row(&self, i: u64, out: &mut Vec<u8>) -> i64;
+
+    /// Appends rows to `out`, with their event times where they have any.
+    fn rows(&self, numbers: impl ExactSizeIterator<Item = u64>, out: &mut SourceRows) {
+        for i in numbers {
+            let time = out.values.push_with(|bytes| self.row(i, bytes));
+            if self.has_times() {
+                out.timestamps.push(time);
+            }
+        }
+    }
 }
 
 /// A source of the first `n` rows of a stream, with one split a reader.
@@ -141,18 +151,12 @@ impl<S: Stream> SourceReader for Reader<S> {
         let most = max_rows.min((Batch::MAX_BYTES / row_bytes).max(1)) as u64;
         let count = most.min(left);
         rows.values = Column::with_capacity(count as usize, count as usize * row_bytes);
-        let numbers = (given..given + count).map(|k| k * u64::from(self.parts) + part);
         if self.stream.has_times() {
             rows.timestamps.reserve(count as usize);
-            for i in numbers {
-                let time = rows.values.push_with(|out| self.stream.row(i, out));
-                rows.timestamps.push(time);
-            }
-        } else {
-            for i in numbers {
-                rows.values.push_with(|out| self.stream.row(i, out));
-            }
         }
+        let numbers =
+            (0..count as usize).map(|k| (given + k as u64) * u64::from(self.parts) + part);
+        self.stream.rows(numbers, rows);
         let given = given + count;
         self.open = Some(Part { part, given });
         if let Some(tally) = &self.tally {

@@ -49,15 +49,41 @@ public class RowMaker extends Maker<Row> {
   @Override
   protected Row make(long i) {
     long h = mix(i + STEP);
-    row.key = Long.remainderUnsigned(h, keys);
+    row.key = below(keys, h);
     row.value = switch (values) {
       case NUMBER -> i;
-      case BOUNDED -> Long.remainderUnsigned(mix(h), bound);
+      case BOUNDED -> below(bound, mix(h));
       case LOW -> i & 0xffff;
       case OF_KEY -> mix(row.key) & 0xffff;
     };
-    row.time = BEGIN + i * millis / rows - (h & (DISORDER_MILLIS - 1));
+    row.time = BEGIN + after(i) - (h & (DISORDER_MILLIS - 1));
     return row;
+  }
+
+  /**
+   * A number made one below a bound. By the bounds that there are, as the rows on Weir: to divide by one
+   * that is known takes less.
+   */
+  private static long below(long bound, long number) {
+    if (bound == 10) {
+      return Long.remainderUnsigned(number, 10);
+    } else if (bound == 1_000) {
+      return Long.remainderUnsigned(number, 1_000);
+    } else if (bound == 10_000) {
+      return Long.remainderUnsigned(number, 10_000);
+    } else if (bound == 100_000) {
+      return Long.remainderUnsigned(number, 100_000);
+    } else if (bound == 1_000_000) {
+      return Long.remainderUnsigned(number, 1_000_000);
+    }
+    return Long.remainderUnsigned(number, bound);
+  }
+
+  private long after(long i) {
+    if (rows == 100 && millis == 1) {
+      return i / 100;
+    }
+    return rows == 1 ? i * millis : i * millis / rows;
   }
 
   @Override
