@@ -9,8 +9,9 @@
 
 use weir_model::Element;
 
-/// A channel that was passed over so often comes first. Where there are many more, they take turns.
-const PATIENCE: u32 = 8;
+/// A channel that was passed over so often, for each channel that there is, comes first: of many,
+/// each is passed over more often.
+const PATIENCE: u32 = 4;
 
 /// What is at the head of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,11 +56,12 @@ impl Turns {
         head: impl Fn(usize) -> Option<Head>,
     ) -> Option<usize> {
         self.passed.resize(channels, 0);
+        let most = most_passed(channels);
         let (mut next, mut least) = (None, None);
         for index in (1..=channels).map(|step| (self.last + step) % channels) {
             let rank = match head(index) {
                 None => continue,
-                Some(Head::Batch { begins, rows }) if self.passed[index] < PATIENCE => {
+                Some(Head::Batch { begins, rows }) if self.passed[index] < most => {
                     begins.map(|begins| (begins, rows))
                 }
                 Some(Head::Batch { .. } | Head::Control) => {
@@ -86,6 +88,11 @@ impl Turns {
         }
         Some(next)
     }
+}
+
+/// How often one of so many channels may be passed over.
+fn most_passed(channels: usize) -> u32 {
+    PATIENCE.saturating_mul(u32::try_from(channels).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
@@ -124,6 +131,16 @@ mod tests {
     }
 
     #[test]
+    fn of_many_channels_too_the_one_that_begins_first_comes_first() {
+        let heads: Vec<_> = (0..50).map(|begins| Some(batch(begins, 1))).collect();
+        assert_eq!(turns(&heads, &mut Turns::default()), [0; 200]);
+        // Then all others have waited for long enough, in turn.
+        let mut waiting = Turns::default();
+        let _: [usize; 200] = turns(&heads, &mut waiting);
+        assert_eq!(turns(&heads, &mut waiting), [1, 2, 3]);
+    }
+
+    #[test]
     fn what_is_no_batch_does_not_wait() {
         let heads = [Some(batch(1, 1)), Some(Head::Control), Some(batch(0, 1))];
         assert_eq!(turns(&heads, &mut Turns::default()), [1, 1]);
@@ -158,7 +175,7 @@ mod tests {
                 let next = turns.next(channels, head).unwrap();
                 prop_assert!(head(next).is_some());
                 waited = if next + 1 == channels { 0 } else { waited + 1 };
-                prop_assert!(waited <= PATIENCE + others.len() as u32);
+                prop_assert!(waited <= most_passed(channels) + others.len() as u32);
             }
         }
     }
