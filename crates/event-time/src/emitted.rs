@@ -30,7 +30,7 @@ pub struct EmittedWatermarks {
 
 impl EmittedWatermarks {
     /// Behind how many rows it says its watermark.
-    pub const ROWS: usize = 1024;
+    pub const ROWS: usize = 4096;
 
     /// Before the first row.
     #[must_use]

@@ -31,7 +31,7 @@ const EMITTED_KEYS: Keys = Keys {
     ..Keys::of("operator-watermark", &[&BOUND, &MONOTONIC, &COMPONENT]).about(
         "`watermark` of an operator",
         "For a component that gives rows their event time, or says itself up to when all have come. \
-         Each subtask says its watermark behind each 1,024 rows of its main output, when it has no \
+         Each subtask says its watermark behind each 4,096 rows of its main output, when it has no \
          more for now, and where its inputs say one. Of those only their end, and whether they are \
          idle, goes on.",
     )
@@ -81,7 +81,7 @@ const KEYS: Keys = Keys {
     ..Keys::of("watermark", &[&BOUND, &MONOTONIC, &IDLE_AFTER, &ALIGNMENT]).about(
         "`watermark`",
         "How the watermarks of a source follow from the times of its rows. Each split (a file, a \
-         connection) says its own behind each 1,024 of its rows, whenever it has no more for now, \
+         connection) says its own behind each 4,096 of its rows, whenever it has no more for now, \
          and at its end; the least of them counts. A row that is not later than the watermark when \
          it arrives is late.",
     )

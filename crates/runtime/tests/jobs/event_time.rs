@@ -43,7 +43,7 @@ fn times(count: i64) -> Vec<i64> {
 /// What an operator sees of a source that reads `most` rows at a time.
 fn watched(most: usize, chained: bool) -> Vec<(i64, EventTime)> {
     let seen = Seen::default();
-    let source = MemorySource::of(&[times(10_000)])
+    let source = MemorySource::of(&[times(40_000)])
         .reading(most)
         .timed(time_of);
     let mut job = TestJob::new()
@@ -68,15 +68,21 @@ fn watched(most: usize, chained: bool) -> Vec<(i64, EventTime)> {
 #[test]
 fn no_row_is_late_within_the_bound_and_watermarks_are_behind_the_same_rows() {
     let all = watched(usize::MAX, true);
-    assert_eq!(all.len(), 10_000);
+    assert_eq!(all.len(), 40_000);
     assert!(
         all.iter()
             .all(|&(time, watermark)| EventTime(time) > watermark)
     );
     let steps: std::collections::BTreeSet<_> = all.iter().map(|&(_, at)| at).collect();
-    // One behind each 1,024 rows, and none before the first.
+    // One behind each 4,096 rows, and none before the first.
     assert_eq!(steps.len(), 10);
-    for (most, chained) in [(100, true), (1500, true), (3, false), (4096, false)] {
+    for (most, chained) in [
+        (100, true),
+        (1500, true),
+        (3, false),
+        (4096, false),
+        (6000, false),
+    ] {
         assert_eq!(watched(most, chained), all, "{most} at a time");
     }
 }
@@ -138,10 +144,10 @@ fn a_source_waits_for_those_of_its_group_that_are_behind() {
         group: "all".into(),
         max_drift_ms: 2000,
     };
-    // What was read before its watermark said so: 1,024 rows of a millisecond each.
+    // What was read before its watermark said so: 4,096 rows of a millisecond each.
     let ahead = furthest_ahead(Some(limit));
-    assert!(ahead <= 2000 + 1024, "{ahead}");
-    assert!(furthest_ahead(None) > 2000 + 1024);
+    assert!(ahead <= 2000 + 4096, "{ahead}");
+    assert!(furthest_ahead(None) > 2000 + 4096);
 }
 
 #[test]
@@ -150,7 +156,7 @@ fn nobody_waits_for_a_source_that_has_been_silent_for_long() {
     let silent = MemorySource::of(&[vec![9_000]])
         .behind(valve.clone())
         .timed(time_of);
-    let speaking = MemorySource::of(&[(0..3000).collect::<Vec<i64>>()])
+    let speaking = MemorySource::of(&[(0..12_000).collect::<Vec<i64>>()])
         .reading(10)
         .timed(time_of);
     // The silent one has its row only when the watermark has passed without it.
@@ -169,7 +175,7 @@ fn nobody_waits_for_a_source_that_has_been_silent_for_long() {
         .watermarks(idle)
         .source("speaking", 1, speaking)
         .watermarks(bounded(0))
-        .rate(10_000.0)
+        .rate(40_000.0)
         .operator(
             "open",
             1,

@@ -99,19 +99,19 @@ fn what_a_component_says_comes_behind_the_rows_before_it_and_before_those_behind
 
 #[test]
 fn watermarks_follow_from_the_times_that_an_operator_gives() {
-    // The source knows no times. What follows is told behind 1,024 rows, and at the end.
-    let rows: Vec<String> = (0..1500).map(|n| format!("k-{n}")).collect();
+    // The source knows no times. What follows is told behind 4,096 rows, and at the end.
+    let rows: Vec<String> = (0..6000).map(|n| format!("k-{n}")).collect();
     let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
     let ledger = Ledger::default();
     let mut job = job(&rows, stamp(false), BOUNDED, &ledger);
     job.checkpoints = None;
     finished(&job.run());
     let fired = ledger.rows();
-    assert_eq!(fired.len(), 1500);
-    assert_eq!(fired[0], "0 wm 1022");
-    assert_eq!(fired[1022], "1022 wm 1022");
+    assert_eq!(fired.len(), 6000);
+    assert_eq!(fired[0], "0 wm 4094");
+    assert_eq!(fired[4094], "4094 wm 4094");
     // Behind that it may have run dry somewhere, but never before a row was there.
-    for (at, row) in fired.iter().enumerate().skip(1023) {
+    for (at, row) in fired.iter().enumerate().skip(4095) {
         let (time, wm) = row.split_once(" wm ").unwrap();
         assert_eq!(time, at.to_string());
         assert!(wm == "MAX" || wm.parse::<usize>().unwrap() >= at, "{row}");
