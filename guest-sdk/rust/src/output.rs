@@ -126,7 +126,8 @@ pub(crate) struct Outputs {
 struct Rows {
     values: BytesColumn,
     /// Behind those come these rows of the call as they are. They are copied all at once, or handed
-    /// back where that is all that came and all that is emitted.
+    /// back where that is all that came and all that is emitted. Where there are none it is `0..0`:
+    /// it outlives the call, and the rows of the next are numbered anew.
     lent: Range<u32>,
     /// So many rows come from the input row of the same number: most operators give one row for
     /// each, and then nothing more has to be kept.
@@ -285,6 +286,9 @@ impl Outputs {
         }
         for rows in &mut self.outputs {
             rows.lent.end = rows.lent.end.min(origin);
+            if rows.lent.is_empty() {
+                rows.lent = 0..0;
+            }
             let before = rows.origin.iter().rposition(|row| *row != origin);
             let kept = match before {
                 Some(last) => rows.straight + last + 1,
@@ -597,6 +601,41 @@ mod tests {
         ];
         let expected = expected.map(|(of, text, ends, from)| (of, text.to_owned(), ends, from));
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn rows_that_failed_leave_nothing_to_the_calls_behind() {
+        let rows = input();
+        for (first, second) in (0..4).flat_map(|first| (0..4).map(move |second| (first, second))) {
+            let mut outputs = Outputs::new(1);
+            for index in [0, 1] {
+                emit_to(&mut outputs, index, first, &rows, true);
+            }
+            outputs.rollback(first);
+            let lent = || Lent::Borrowed((&rows).into());
+            assert!(outputs.take(4, &[], lent()).unwrap().is_empty());
+            outputs.rollback(second);
+            assert!(outputs.take(4, &[], lent()).unwrap().is_empty());
+            for row in second..4 {
+                emit_to(&mut outputs, 0, row, &rows, true);
+                emit_to(&mut outputs, 1, row, &rows, true);
+                outputs.watermark(Some(row), 5).unwrap();
+            }
+            let behind: Vec<_> = outputs
+                .watermarks
+                .iter()
+                .map(|(_, behind, _)| *behind)
+                .collect();
+            assert!((1..=4 - second).eq(behind), "{first}, {second}");
+            let emitted = outputs.take(4, &[], lent()).unwrap();
+            let expected: Vec<_> = column::rows(&rows).skip(second as usize).collect();
+            for output in &emitted {
+                let found: Vec<_> = column::rows(&output.values).map(Result::unwrap).collect();
+                let expected: Vec<_> = expected.iter().map(|row| *row.as_ref().unwrap()).collect();
+                assert_eq!(found, expected, "{first}, {second}");
+            }
+            assert_eq!(emitted.len(), 2);
+        }
     }
 
     #[test]
