@@ -6,6 +6,8 @@
 
 use weir_model::EventTime;
 
+use crate::SourceWatermarks;
+
 /// How an operator makes watermarks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EmittedStrategy {
@@ -29,8 +31,8 @@ pub struct EmittedWatermarks {
 }
 
 impl EmittedWatermarks {
-    /// Behind how many rows it says its watermark.
-    pub const ROWS: usize = 4096;
+    /// Behind how many rows it says its watermark: as many as a source.
+    pub const ROWS: usize = SourceWatermarks::ROWS;
 
     /// Before the first row.
     #[must_use]

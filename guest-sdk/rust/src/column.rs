@@ -81,15 +81,21 @@ impl<'a> From<&'a Batch> for BatchRef<'a> {
 #[inline]
 pub(crate) fn row<'a>(column: impl Into<ColumnRef<'a>>, row: usize) -> Result<&'a [u8]> {
     let column = column.into();
-    let start = match row.checked_sub(1) {
-        None => Some(0),
-        Some(before) => column.ends.get(before).copied(),
-    };
+    let start = start_of(column, row);
     let end = column.ends.get(row).copied();
     start
         .zip(end)
         .and_then(|(start, end)| column.bytes.get(start as usize..end as usize))
         .ok_or_else(|| malformed(column, row))
+}
+
+/// Where row `row` starts.
+#[inline]
+fn start_of(column: ColumnRef<'_>, row: usize) -> Option<u32> {
+    match row.checked_sub(1) {
+        None => Some(0),
+        Some(before) => column.ends.get(before).copied(),
+    }
 }
 
 /// All rows of a column, in order.
@@ -109,10 +115,7 @@ pub(crate) fn rows<'a>(column: impl Into<ColumnRef<'a>>) -> impl Iterator<Item =
 
 /// Neighbouring rows of a column: where the first starts, their bytes, and where each ends.
 pub(crate) fn run(column: ColumnRef<'_>, rows: Range<usize>) -> Result<(u32, &[u8], &[u32])> {
-    let start = match rows.start.checked_sub(1) {
-        None => Some(0),
-        Some(before) => column.ends.get(before).copied(),
-    };
+    let start = start_of(column, rows.start);
     let ends = column.ends.get(rows.clone());
     start
         .zip(ends)

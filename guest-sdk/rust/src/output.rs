@@ -102,16 +102,6 @@ impl Lent<'_> {
             Self::Owned(rows) => rows.into(),
         }
     }
-
-    fn into_column(self) -> BytesColumn {
-        match self {
-            Self::Borrowed(rows) => BytesColumn {
-                bytes: rows.bytes.to_vec(),
-                ends: rows.ends.to_vec(),
-            },
-            Self::Owned(rows) => rows,
-        }
-    }
 }
 
 /// The rows of all outputs. Output 0 is the main one, then the side outputs as declared.
@@ -400,22 +390,23 @@ impl Rows {
     }
 
     /// The same at the end of a call. Where all that was emitted to the main output is all that
-    /// came, it is handed back, and the output stays as it is.
+    /// came, it is handed back if it may be, and the output stays as it is.
     fn take_lent(&mut self, lent: Lent<'_>) -> Result<Option<Emitted>> {
         let all = lent.rows().ends.len();
-        let is_all = self.lent.start == 0 && self.lent.len() == all;
-        if all == 0 || !is_all || !self.values.ends.is_empty() {
-            self.copy_lent(lent.rows())?;
-            return Ok(None);
+        let is_all = self.values.ends.is_empty() && all > 0 && self.lent.len() == all;
+        match lent {
+            Lent::Owned(values) if is_all => {
+                self.lent = 0..0;
+                Ok(Some(Emitted {
+                    output: 0,
+                    values,
+                    origin: Vec::new(),
+                    timestamps: Vec::new(),
+                    keys: column::with_room(0, 0),
+                }))
+            }
+            lent => self.copy_lent(lent.rows()).map(|()| None),
         }
-        self.lent = 0..0;
-        Ok(Some(Emitted {
-            output: 0,
-            values: lent.into_column(),
-            origin: Vec::new(),
-            timestamps: Vec::new(),
-            keys: column::with_room(0, 0),
-        }))
     }
 
     /// The next row comes from this input row.
