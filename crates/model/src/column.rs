@@ -393,6 +393,20 @@ impl OptionalColumn {
         self.column.push(row.unwrap_or_default());
     }
 
+    /// Appends rows of `N` bytes, all of them there.
+    ///
+    /// ```
+    /// use weir_model::OptionalColumn;
+    /// let mut column = OptionalColumn::new();
+    /// column.push(None);
+    /// column.extend_even(&[*b"ab", *b"cd"]);
+    /// assert!(column.iter().eq([None, Some(&b"ab"[..]), Some(b"cd")]));
+    /// ```
+    pub fn extend_even<const N: usize>(&mut self, rows: &[[u8; N]]) {
+        self.present.resize(self.present.len() + rows.len(), 1);
+        self.column.push_even(rows);
+    }
+
     /// Appends all rows of `other`.
     pub fn extend_from(&mut self, other: &Self) {
         self.extend_from_rows(other, 0..other.len());

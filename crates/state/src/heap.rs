@@ -12,6 +12,7 @@ mod chunks;
 mod cleanup;
 mod delta;
 mod epoch;
+mod even;
 mod list;
 mod load;
 mod map;

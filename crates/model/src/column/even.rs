@@ -61,6 +61,17 @@ impl Column {
     }
 }
 
+impl Column {
+    /// Appends rows of `N` bytes.
+    pub(super) fn push_even<const N: usize>(&mut self, rows: &[[u8; N]]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(rows.as_flattened());
+        let _ = end_of(self.bytes.len());
+        let ends = (1..=rows.len()).map(|count| (start + count * N) as u32);
+        self.ends.extend(ends);
+    }
+}
+
 impl ColumnView<'_> {
     /// The length of all rows, where there are any and all have the same.
     #[must_use]

@@ -108,6 +108,49 @@ pub(super) fn replace(
     Some(is_new)
 }
 
+/// The value of the record, if there is one at this offset, it is of `key`, and its value has `V`
+/// bytes. Any offset may be given.
+#[inline]
+pub(super) fn even_value<'a, const K: usize, const V: usize>(
+    arena: &'a [u8],
+    at: usize,
+    key: &[u8; K],
+) -> Option<&'a [u8; V]> {
+    let (head, rest) = arena.get(at..)?.split_first_chunk::<HEADER>()?;
+    let (own, rest) = rest.split_first_chunk::<K>()?;
+    let value = rest.first_chunk::<V>()?;
+    (lengths(head) == [K, V] && own == key).then_some(value)
+}
+
+/// Replaces the value in an epoch with this mark, if [`even_value`] finds one; gives back whether.
+#[inline]
+pub(super) fn replace_even<const K: usize, const V: usize>(
+    arena: &mut [u8],
+    at: usize,
+    mark: u8,
+    key: &[u8; K],
+    value: &[u8; V],
+) -> bool {
+    let record = arena.get_mut(at..).unwrap_or_default();
+    if let Some((head, rest)) = record.split_first_chunk_mut::<HEADER>()
+        && let Some((own, rest)) = rest.split_first_chunk_mut::<K>()
+        && let Some(room) = rest.first_chunk_mut::<V>()
+        && lengths(head) == [K, V]
+        && own == key
+    {
+        *room = *value;
+        head[15] = mark;
+        return true;
+    }
+    false
+}
+
+/// How long key and value are.
+#[inline]
+fn lengths(head: &[u8; HEADER]) -> [usize; 2] {
+    [u32_at(head, 4), u32_at(head, 8)]
+}
+
 #[inline]
 pub(super) fn value(arena: &[u8], at: usize) -> &[u8] {
     let head = &arena[at..at + HEADER];

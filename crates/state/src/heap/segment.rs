@@ -168,6 +168,22 @@ impl Segment {
         same_key(own, key).then_some(value)
     }
 
+    /// The same, if the record is there and has a value of `V` bytes.
+    #[inline]
+    pub(super) fn even_value<const K: usize, const V: usize>(
+        &self,
+        at: At,
+        key: &[u8; K],
+    ) -> Option<&[u8; V]> {
+        record::even_value(&self.arena, at.byte(), key)
+    }
+
+    /// The length of the value of a record, if both are there.
+    #[inline]
+    pub(super) fn value_len(&self, at: At) -> Option<usize> {
+        (at != At::NONE && self.has_value(at)).then(|| self.value(at).len())
+    }
+
     /// Whether the record is that of `key`.
     #[inline]
     pub(super) fn is(&self, at: At, key: &[u8]) -> bool {
@@ -308,6 +324,18 @@ impl Segment {
             self.count_restored(at);
         }
         Some(is_new)
+    }
+
+    /// The same of a value that is there already and as long as the new one.
+    #[inline]
+    pub(super) fn replace_even<const K: usize, const V: usize>(
+        &mut self,
+        at: At,
+        key: &[u8; K],
+        value: &[u8; V],
+    ) -> bool {
+        let mark = self.epoch as u8;
+        !self.tagged && record::replace_even(&mut self.arena, at.byte(), mark, key, value)
     }
 
     /// Removes the value of a record, if it is that of `key`, and moves nothing; gives back whether

@@ -9,14 +9,14 @@ use std::{convert::Infallible, ops::Range, sync::Arc};
 
 use weir_model::{KeyGroup, KeyGroupRange, OptionalColumn};
 
-use super::{page::Page, removals::Removals, segment::At, segment::Segment};
+use super::{even::Widths, page::Page, removals::Removals, segment::At, segment::Segment};
 use crate::{Error, KeyBatch, ValueWrites, Which, limits};
 
 /// The most pages of a table: a snapshot costs some 100 ns a page.
 const MAX_PAGES: usize = 32;
 
 /// The records of so many keys are brought near before they are looked at.
-const AT_ONCE: usize = 64;
+pub(super) const AT_ONCE: usize = 64;
 
 /// So many keys that are written to are looked for at once: their records are near still when they
 /// are written.
@@ -39,9 +39,20 @@ const WRITTEN: u32 = u32::MAX;
 
 /// Where a key of a column may be found.
 #[derive(Clone, Copy, Debug)]
-struct Probe {
+pub(super) struct Probe {
     number: u32,
-    at: At,
+    pub(super) at: At,
+}
+
+/// Where keys may be found, one after the other.
+pub(super) type Places = [Probe];
+
+impl Probe {
+    /// What is written to the key is there.
+    #[inline]
+    pub(super) fn set_written(&mut self) {
+        self.number = WRITTEN;
+    }
 }
 
 /// Where the keys of a call were found when they were read: writing them begins there, as long as
@@ -106,7 +117,7 @@ impl Probed {
 
     /// What is written to the key at this position is there.
     pub(super) fn set_written(&mut self, position: usize) {
-        self.probes[position].number = WRITTEN;
+        self.probes[position].set_written();
     }
 
     /// Whether it is of all these keys, or just of those that are `written`, in this order.
@@ -166,6 +177,19 @@ impl Table {
     pub(super) fn segment(&self, group: KeyGroup, hash: u64) -> Option<&Segment> {
         let page = &self.pages[self.page_of(group)];
         page.segment(page.number(hash))
+    }
+
+    /// The segment in which a key may be. The group is in the range.
+    #[inline]
+    pub(super) fn segment_of(&self, group: KeyGroup, place: Probe) -> Option<&Segment> {
+        self.pages[self.page_of(group)].segment(place.number)
+    }
+
+    /// The same, to be written, if no snapshot holds it. No record may be moved.
+    #[inline]
+    pub(super) fn own_segment_of(&mut self, group: KeyGroup, place: Probe) -> Option<&mut Segment> {
+        let page = self.page_of(group);
+        self.pages[page].own_segment_mut(place.number)
     }
 
     /// The segment of a key, to be written; after an insertion
@@ -243,8 +267,19 @@ impl Table {
     ) -> Result<(), Error> {
         probed.clear();
         let rows = out.len() + which.len(keys.hashes.len());
+        let width = keys.keys.width();
         self.probe(keys, which, &mut probed.probes, |some, probes| {
-            for (position, probe) in some.zip(probes) {
+            let (mut even, first) = (0, some.start);
+            while let Some(width) = width
+                && even < probes.len()
+            {
+                let next = (which, first + even);
+                match self.get_even((keys, width), next, &probes[even..], out)? {
+                    0 => break,
+                    count => even += count,
+                }
+            }
+            for (position, probe) in some.zip(probes).skip(even) {
                 let value = self.confirm(keys, which.get(position), probe);
                 let bytes = out.column().byte_len() + value.map_or(0, <[u8]>::len);
                 limits::check_column("the column of values", bytes, rows)?;
@@ -406,38 +441,8 @@ impl Table {
         let is_all = known == Known::All;
         // What is replaced is no place of a key any more.
         probed.hashes.clear();
-        let probe_of = |row: usize, key: u32| if is_all { key as usize } else { row };
-        let (mut left, mut change) = (writes.keys.len(), 0);
-        // Of many keys that were read, the records of the first are far again.
-        let is_far = writes.keys.len() > NEAR_KEYS && !self.is_near();
-        let mut ahead = writes.keys.iter().enumerate();
-        for (row, (&key, value)) in writes.keys.iter().zip(writes.values.iter()).enumerate() {
-            if is_far && row % AT_ONCE == 0 {
-                // The first time those of two rounds.
-                let count = if row == 0 { 2 * AT_ONCE } else { AT_ONCE };
-                for (row, &key) in ahead.by_ref().take(count) {
-                    let Probe { number, at } = probed.probes[probe_of(row, key)];
-                    let page = &self.pages[self.page_of(keys.groups[key as usize])];
-                    if let Some(segment) = page.segment(number) {
-                        segment.touch(at);
-                    }
-                }
-            }
-            let probe = &mut probed.probes[probe_of(row, key)];
-            let key = key as usize;
-            let (group, bytes) = (keys.groups[key], keys.keys.get(key));
-            let Some(value) = value else {
-                // What was removed is looked at once more.
-                change -= i64::from(self.remove_in_place(group, bytes, probe));
-                continue;
-            };
-            let page = self.page_of(group);
-            if let Some(new) = self.pages[page].replace(probe.number, probe.at, bytes, value) {
-                probe.number = WRITTEN;
-                left -= 1;
-                change += i64::from(new);
-            }
-        }
+        let places = (&mut probed.probes[..], is_all);
+        let (left, mut change) = self.replace_in_place((keys, writes), places);
         if left == 0 {
             return change;
         }
@@ -463,6 +468,62 @@ impl Table {
         change
     }
 
+    /// Replaces and removes the values of keys where they are, and moves no record; gives back how
+    /// many were not, and by how much the number of values changes. `probes` are those of all keys,
+    /// or else of those that are written.
+    fn replace_in_place(
+        &mut self,
+        (keys, writes): (&KeyBatch<'_>, &ValueWrites),
+        (probes, are_of_all): (&mut Places, bool),
+    ) -> (usize, i64) {
+        let probe_of = |row: usize, key: u32| if are_of_all { key as usize } else { row };
+        let (mut left, mut change) = (writes.keys.len(), 0);
+        // Of many keys that were read, the records of the first are far again.
+        let is_far = writes.keys.len() > NEAR_KEYS && !self.is_near();
+        let mut ahead = writes.keys.iter().enumerate();
+        let widths = Widths::of_writes(keys, writes);
+        for first in (0..left).step_by(AT_ONCE) {
+            let round = first..(first + AT_ONCE).min(writes.keys.len());
+            if is_far {
+                // The first time those of two rounds.
+                let count = if first == 0 { 2 * AT_ONCE } else { AT_ONCE };
+                for (row, &key) in ahead.by_ref().take(count) {
+                    let probe = probes[probe_of(row, key)];
+                    if let Some(segment) = self.segment_of(keys.groups[key as usize], probe) {
+                        segment.touch(probe.at);
+                    }
+                }
+            }
+            let (of, places) = ((keys, writes), (&mut *probes, are_of_all));
+            let even = self.replace_even(of, widths, places, round.clone());
+            left -= even;
+            if even == round.len() {
+                continue;
+            }
+            for row in round {
+                let key = writes.keys[row];
+                let probe = &mut probes[probe_of(row, key)];
+                if probe.number == WRITTEN {
+                    continue;
+                }
+                let key = key as usize;
+                let (group, bytes) = (keys.groups[key], keys.keys.get(key));
+                let Some(value) = writes.values.get(row) else {
+                    // What was removed is looked at once more.
+                    change -= i64::from(self.remove_in_place(group, bytes, probe));
+                    continue;
+                };
+                let page = self.page_of(group);
+                if let Some(new) = self.pages[page].replace(probe.number, probe.at, bytes, value) {
+                    probe.set_written();
+                    left -= 1;
+                    change += i64::from(new);
+                }
+            }
+        }
+        (left, change)
+    }
+
     /// Removes the value of a key that was looked for, unless a snapshot holds its segment; gives
     /// back whether there was one.
     fn remove_in_place(&mut self, group: KeyGroup, key: &[u8], probe: &mut Probe) -> bool {
@@ -475,7 +536,7 @@ impl Table {
             self.removals.push(group.0, key, None);
         }
         if there || probe.at == At::NONE {
-            probe.number = WRITTEN;
+            probe.set_written();
         }
         there
     }

@@ -1,0 +1,285 @@
+//! Values of one width under keys of one width: numbers under numbers, for the most part. How they
+//! are compared and copied is known then when this is compiled, and each takes a third of the
+//! instructions that it takes otherwise.
+//!
+//! INVARIANT: what is done here is what would be done for any value. What does not fit is left.
+
+use std::ops::Range;
+
+use weir_model::OptionalColumn;
+
+use super::table::{AT_ONCE, Places, Table};
+use crate::{Error, KeyBatch, ValueWrites, Which, limits};
+
+/// The bytes of each key and of each value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Widths {
+    key: usize,
+    value: usize,
+}
+
+/// Calls a function that is compiled for some widths, or gives `$other`: keys are a number or two
+/// behind their length, or a number with a window behind it, and values a number or two.
+macro_rules! of_widths {
+    ($widths:expr, $table:ident.$function:ident($($argument:expr),*), else $other:expr) => {
+        match $widths {
+            Widths { key: 5, value: 8 } => $table.$function::<5, 8>($($argument),*),
+            Widths { key: 9, value: 8 } => $table.$function::<9, 8>($($argument),*),
+            Widths { key: 17, value: 8 } => $table.$function::<17, 8>($($argument),*),
+            Widths { key: 25, value: 8 } => $table.$function::<25, 8>($($argument),*),
+            Widths { key: 5, value: 16 } => $table.$function::<5, 16>($($argument),*),
+            Widths { key: 9, value: 16 } => $table.$function::<9, 16>($($argument),*),
+            Widths { key: 17, value: 16 } => $table.$function::<17, 16>($($argument),*),
+            Widths { key: 25, value: 16 } => $table.$function::<25, 16>($($argument),*),
+            _ => $other,
+        }
+    };
+}
+
+impl Widths {
+    /// Those of the keys and of what is written to them, if each has one, and nothing is removed.
+    pub(super) fn of_writes(keys: &KeyBatch<'_>, writes: &ValueWrites) -> Option<Self> {
+        let values = &writes.values;
+        let all_there = values
+            .present()
+            .iter()
+            .fold(true, |all, &is| all & (is != 0));
+        let value = values.column().view().width().filter(|_| all_there)?;
+        let key = keys.keys.width()?;
+        Some(Self { key, value })
+    }
+}
+
+impl Table {
+    /// Appends the values of the next keys, from `position` on, whose places these are: of no more
+    /// than are looked at in one round, and either all or none; gives back how many. All keys have
+    /// `width` bytes.
+    pub(super) fn get_even(
+        &self,
+        (keys, width): (&KeyBatch<'_>, usize),
+        (which, position): (Which<'_>, usize),
+        places: &Places,
+        out: &mut OptionalColumn,
+    ) -> Result<usize, Error> {
+        let places = &places[..places.len().min(AT_ONCE)];
+        let first = places.first().and_then(|place| {
+            let group = keys.groups.get(which.get(position))?;
+            self.segment_of(*group, *place)?.value_len(place.at)
+        });
+        let Some(value) = first else {
+            return Ok(0);
+        };
+        let widths = Widths { key: width, value };
+        of_widths!(
+            widths,
+            self.get_round(keys, (which, position), places, out),
+            else Ok(0)
+        )
+    }
+
+    fn get_round<const K: usize, const V: usize>(
+        &self,
+        keys: &KeyBatch<'_>,
+        (which, position): (Which<'_>, usize),
+        places: &Places,
+        out: &mut OptionalColumn,
+    ) -> Result<usize, Error> {
+        let (names, _) = keys.keys.contents().as_chunks::<K>();
+        let mut values = [[0; V]; AT_ONCE];
+        for ((value, place), position) in values.iter_mut().zip(places).zip(position..) {
+            let key = which.get(position);
+            let segment = self.segment_of(keys.groups[key], *place);
+            match segment.and_then(|segment| segment.even_value(place.at, &names[key])) {
+                Some(found) => *value = *found,
+                None => return Ok(0),
+            }
+        }
+        let (count, rows) = (places.len(), out.len() + places.len());
+        let bytes = out.column().byte_len() + count * V;
+        limits::check_column("the column of values", bytes, rows)?;
+        out.extend_even(&values[..count]);
+        Ok(count)
+    }
+
+    /// Replaces the values of these rows where they are, but for those that no record has room for
+    /// in its place; gives back how many were replaced. `places` are those of all keys, or else of
+    /// those that are written.
+    pub(super) fn replace_even(
+        &mut self,
+        (keys, writes): (&KeyBatch<'_>, &ValueWrites),
+        widths: Option<Widths>,
+        (places, are_of_all): (&mut Places, bool),
+        rows: Range<usize>,
+    ) -> usize {
+        let Some(widths) = widths else {
+            return 0;
+        };
+        of_widths!(
+            widths,
+            self.replace_round((keys, writes), (places, are_of_all), rows),
+            else 0
+        )
+    }
+
+    fn replace_round<const K: usize, const V: usize>(
+        &mut self,
+        (keys, writes): (&KeyBatch<'_>, &ValueWrites),
+        (places, are_of_all): (&mut Places, bool),
+        rows: Range<usize>,
+    ) -> usize {
+        let (names, _) = keys.keys.contents().as_chunks::<K>();
+        let values = writes.values.column().known_even::<V>().unwrap_or_default();
+        let mut replaced = 0;
+        for row in rows {
+            let key = writes.keys[row] as usize;
+            let place = &mut places[if are_of_all { key } else { row }];
+            let segment = self.own_segment_of(keys.groups[key], *place);
+            if segment
+                .is_some_and(|segment| segment.replace_even(place.at, &names[key], &values[row]))
+            {
+                place.set_written();
+                replaced += 1;
+            }
+        }
+        replaced
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::{collection::vec, prelude::*};
+    use weir_model::{Column, KeyGroup, KeyGroupRange, hash64};
+
+    use super::super::{page::Page, segment::Segment, table::Probed};
+    use super::*;
+
+    const GROUPS: KeyGroupRange = KeyGroupRange {
+        start: KeyGroup(0),
+        end: KeyGroup(2),
+    };
+
+    /// One call: which keys, the value of each that is written, whether they are read before,
+    /// whether they are read by number, and whether a snapshot is held meanwhile.
+    type Call = (Vec<u16>, Option<usize>, bool, bool, bool);
+
+    fn calls() -> impl Strategy<Value = Vec<Call>> {
+        let width = prop::sample::select(vec![None, Some(8), Some(8), Some(16), Some(3), Some(0)]);
+        let keys = prop_oneof![vec(0..200_u16, 1..150), vec(0..12_u16, 1..12)];
+        let flag = any::<bool>;
+        vec((keys, width, flag(), flag(), flag()), 1..12)
+    }
+
+    /// How many keys have a value.
+    fn count(table: &Table) -> usize {
+        let pages = (0..table.page_count()).filter_map(|page| table.page(page));
+        pages.flat_map(Page::segments).map(Segment::len).sum()
+    }
+
+    fn read(
+        table: &Table,
+        keys: &KeyBatch<'_>,
+        which: Which<'_>,
+        probed: &mut Probed,
+    ) -> OptionalColumn {
+        let mut found = OptionalColumn::new();
+        table.get(keys, which, probed, &mut found).unwrap();
+        found
+    }
+
+    fn expected(
+        model: &HashMap<Vec<u8>, Vec<u8>>,
+        names: &[Vec<u8>],
+        which: Which<'_>,
+    ) -> OptionalColumn {
+        let mut column = OptionalColumn::new();
+        for position in 0..names.len() {
+            let value = model.get(&names[which.get(position)]);
+            column.push(value.map(Vec::as_slice));
+        }
+        column
+    }
+
+    /// A key of so many bytes, or of one more where `odd`.
+    fn key(number: u16, width: usize, odd: bool) -> Vec<u8> {
+        let mut key = vec![b'k'; width + usize::from(odd)];
+        key[..2].copy_from_slice(&number.to_be_bytes());
+        key
+    }
+
+    proptest! {
+        /// Against a map, with keys and values of widths for which there is code and for which
+        /// there is none, some of them removed, and some of another length than those beside them.
+        #[test]
+        fn values_are_those_that_were_written_whatever_their_widths(
+            key_width in prop::sample::select(vec![5_usize, 9, 17, 25, 4]),
+            odd_key in prop::option::of(0..200_u16),
+            hashes_collide in any::<bool>(),
+            calls in calls(),
+        ) {
+            let mut table = Table::new(GROUPS, false, 0);
+            let mut probed = Probed::default();
+            let mut model: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
+            for (turn, (mut numbers, width, is_read, by_number, is_held)) in
+                calls.into_iter().enumerate()
+            {
+                numbers.sort_unstable();
+                numbers.dedup();
+                let names = numbers.iter().map(|&n| key(n, key_width, odd_key == Some(n)));
+                let names: Vec<Vec<u8>> = names.collect();
+                let column: Column = names.iter().map(Vec::as_slice).collect();
+                let hash = |key| match hashes_collide {
+                    true => (hash64(key) % 7) << 32,
+                    false => hash64(key),
+                };
+                let hashes: Vec<u64> = column.iter().map(hash).collect();
+                let groups = hashes.iter().map(|hash| KeyGroup((hash % 3) as u16));
+                let groups: Vec<KeyGroup> = groups.collect();
+                let keys = KeyBatch { keys: column.view(), hashes: &hashes, groups: &groups };
+                let all: Vec<u32> = (0..names.len() as u32).rev().collect();
+                let which = if by_number { Which::Some(&all) } else { Which::All };
+                let held = is_held.then(|| table.freeze());
+                if is_read {
+                    let found = read(&table, &keys, which, &mut probed);
+                    let expected = expected(&model, &names, which);
+                    prop_assert_eq!(found, expected, "before call {}", turn);
+                }
+                let mut writes = ValueWrites::default();
+                for position in 0..names.len() {
+                    let number = which.get(position);
+                    let seed = numbers[number].wrapping_mul(31).wrapping_add(turn as u16);
+                    // Without a width some are removed, and the others have one each.
+                    let value = match width {
+                        Some(width) => Some(vec![seed as u8; width]),
+                        None => (seed % 5 > 0).then(|| vec![seed as u8; usize::from(seed % 20)]),
+                    };
+                    writes.keys.push(number as u32);
+                    writes.values.push(value.as_deref());
+                    match value {
+                        Some(value) => model.insert(names[number].clone(), value),
+                        None => model.remove(&names[number]),
+                    };
+                }
+                let epoch = turn as u64 + 1;
+                table.enter(epoch);
+                let before = count(&table);
+                let change = table.apply(&keys, &writes, &mut probed);
+                prop_assert_eq!(count(&table) as i64, before as i64 + change);
+                prop_assert_eq!(count(&table), model.len());
+                let found = read(&table, &keys, Which::All, &mut probed);
+                let expected = expected(&model, &names, Which::All);
+                prop_assert_eq!(found, expected, "after call {}", turn);
+                // All were changed in this epoch.
+                for ((name, &hash), &group) in names.iter().zip(&hashes).zip(&groups) {
+                    let segment = table.segment(group, hash).unwrap();
+                    if let Some(at) = segment.find(hash, name) {
+                        prop_assert!(segment.changed_since(at, epoch - 1, epoch));
+                    }
+                }
+                drop(held);
+                table.thaw();
+            }
+        }
+    }
+}
