@@ -20,23 +20,20 @@ pub(crate) struct Cells<T> {
     /// What came with the call, if the state is prefetched; slots may be returned then.
     slots: Option<OptionalColumn>,
     ahead: Ahead,
-    /// The row that the journal belongs to, and what its writes replaced.
+    /// The row that has entered, and its key: it has no other.
     row: u64,
-    journal: Vec<Undo<T>>,
+    key: usize,
+    /// What its first write has replaced, if it has written: that of its key.
+    before: Option<Cell<T>>,
 }
+
+/// No row has this number.
+const NO_ROW: u64 = u64::MAX;
 
 #[derive(Clone)]
 struct Cell<T> {
     status: Status,
     value: Option<T>,
-}
-
-/// What a write has replaced. In this order, so that a cell is moved as it was written, word by
-/// word: read back at other bounds than those of its writes, it would have to wait for them.
-#[repr(C)]
-struct Undo<T> {
-    before: Cell<T>,
-    key: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,8 +56,9 @@ impl<T> Default for Cells<T> {
             cells: Vec::new(),
             slots: None,
             ahead: Ahead::default(),
-            row: 0,
-            journal: Vec::new(),
+            row: NO_ROW,
+            key: 0,
+            before: None,
         }
     }
 }
@@ -101,26 +99,32 @@ impl<T: StateCodec> Cells<T> {
         T: Clone,
     {
         let key = self.load()?;
-        let before = match &self.cells[key] {
-            dirty if dirty.status == Status::Dirty => dirty.clone(),
-            // The host still holds what it was.
-            _ => Cell::stored(),
-        };
-        self.remember(key, before);
         let cell = &mut self.cells[key];
+        if self.before.is_none() {
+            self.before = Some(match cell.status {
+                Status::Dirty => cell.clone(),
+                // The host still holds what it was.
+                Status::Stored | Status::Unseen | Status::Clean => Cell::stored(),
+            });
+        }
         cell.status = Status::Dirty;
         Ok(&mut cell.value)
     }
 
-    /// The index of the key in hand; what belongs to an earlier call is dropped first.
+    /// The index of the key in hand; what belongs to an earlier row or call is dropped first.
     #[inline]
     fn enter(&mut self) -> Result<usize> {
         let binding = self.binding.as_ref().ok_or_else(undeclared)?;
-        let key = binding.key()?;
-        if self.call != binding.call.number() {
-            self.enter_call();
+        let row = binding.call.row();
+        if self.row != row {
+            let key = binding.key()?;
+            if self.call != binding.call.number() {
+                self.enter_call();
+            }
+            (self.row, self.key) = (row, key as usize);
+            self.before = None;
         }
-        Ok(key as usize)
+        Ok(self.key)
     }
 
     /// Begins anew with what came with the call. Once a call; kept apart, so that what is left for
@@ -204,21 +208,11 @@ impl<T: StateCodec> Cells<T> {
             status: Status::Dirty,
             value,
         };
-        let before = mem::replace(&mut self.cells[key], new);
-        self.remember(key, before);
-    }
-
-    #[inline]
-    fn remember(&mut self, key: usize, before: Cell<T>) {
-        let row = self
-            .binding
-            .as_ref()
-            .map_or(0, |binding| binding.call.row());
-        if self.row != row {
-            self.row = row;
-            self.journal.clear();
+        let cell = &mut self.cells[key];
+        match self.before {
+            Some(_) => *cell = new,
+            None => self.before = Some(mem::replace(cell, new)),
         }
-        self.journal.push(Undo { before, key });
     }
 
     /// The values to write back, so many.
@@ -294,10 +288,9 @@ impl<T: StateCodec> Handle for Cells<T> {
             .binding
             .as_ref()
             .is_some_and(|binding| binding.call.row() == self.row)
+            && let Some(before) = self.before.take()
         {
-            while let Some(undo) = self.journal.pop() {
-                self.cells[undo.key] = undo.before;
-            }
+            self.cells[self.key] = before;
         }
     }
 
