@@ -244,16 +244,22 @@ pub(super) fn bytes_of(keys: ColumnView<'_>, key: u32) -> &[u8] {
 #[inline]
 pub(super) fn push_name(names: &mut Column, key: &[u8], window: Window) {
     let namespace = window.encode();
-    names.push_with(|out| {
-        // Keys are often numbers: these are copied in line and not by a call.
-        if let Ok(number) = <[u8; 8]>::try_from(key) {
-            let mut name = [0; 8 + Window::ENCODED];
-            name[..8].copy_from_slice(&number);
-            name[8..].copy_from_slice(&namespace);
-            out.extend_from_slice(&name);
-        } else {
+    names.push_with(|out| match key.len() {
+        // Most keys are one number or two, behind their length: these are copied in line and not
+        // by a call.
+        5 => append_name::<5>(out, key, namespace),
+        9 => append_name::<9>(out, key, namespace),
+        17 => append_name::<17>(out, key, namespace),
+        _ => {
             out.extend_from_slice(key);
             out.extend_from_slice(&namespace);
         }
     });
+}
+
+#[inline]
+fn append_name<const K: usize>(out: &mut Vec<u8>, key: &[u8], space: [u8; Window::ENCODED]) {
+    out.reserve(K + Window::ENCODED);
+    out.extend_from_slice(key.first_chunk::<K>().unwrap_or(&[0; K]));
+    out.extend_from_slice(&space);
 }

@@ -119,7 +119,7 @@ pub(super) fn even_value<'a, const K: usize, const V: usize>(
     let (head, rest) = arena.get(at..)?.split_first_chunk::<HEADER>()?;
     let (own, rest) = rest.split_first_chunk::<K>()?;
     let value = rest.first_chunk::<V>()?;
-    (lengths(head) == [K, V] && own == key).then_some(value)
+    (lengths(head) == [K, V] && is_same(own, key)).then_some(value)
 }
 
 /// Replaces the value in an epoch with this mark, if [`even_value`] finds one; gives back whether.
@@ -136,13 +136,22 @@ pub(super) fn replace_even<const K: usize, const V: usize>(
         && let Some((own, rest)) = rest.split_first_chunk_mut::<K>()
         && let Some(room) = rest.first_chunk_mut::<V>()
         && lengths(head) == [K, V]
-        && own == key
+        && is_same(own, key)
     {
         *room = *value;
         head[15] = mark;
         return true;
     }
     false
+}
+
+/// Arrays that are longer the compiler compares by a call.
+#[inline]
+fn is_same<const K: usize>(left: &[u8; K], right: &[u8; K]) -> bool {
+    match K {
+        ..=32 => left == right,
+        _ => same_key(left, right),
+    }
 }
 
 /// How long key and value are.

@@ -267,14 +267,11 @@ impl Table {
     ) -> Result<(), Error> {
         probed.clear();
         let rows = out.len() + which.len(keys.hashes.len());
-        let width = keys.keys.width();
         self.probe(keys, which, &mut probed.probes, |some, probes| {
             let (mut even, first) = (0, some.start);
-            while let Some(width) = width
-                && even < probes.len()
-            {
+            while even < probes.len() {
                 let next = (which, first + even);
-                match self.get_even((keys, width), next, &probes[even..], out)? {
+                match self.get_even(keys, next, &probes[even..], out)? {
                     0 => break,
                     count => even += count,
                 }
