@@ -1,4 +1,4 @@
-//! Values of one width under keys of one width: numbers under numbers, for the most part. How they
+//! Values of one length under keys of one length: numbers under numbers, for the most part. How they
 //! are compared and copied is known then when this is compiled, and each takes a third of the
 //! instructions that it takes otherwise.
 //!
@@ -8,7 +8,10 @@ use std::ops::Range;
 
 use weir_model::OptionalColumn;
 
-use super::table::{AT_ONCE, Places, Table};
+use super::{
+    segment::At,
+    table::{AT_ONCE, Places, Table},
+};
 use crate::{Error, KeyBatch, ValueWrites, Which, limits};
 
 /// The bytes of each key and of each value.
@@ -16,6 +19,8 @@ use crate::{Error, KeyBatch, ValueWrites, Which, limits};
 pub(super) struct Widths {
     key: usize,
     value: usize,
+    /// Whether all values that are written are there, and as long as that.
+    are_all: bool,
 }
 
 /// Calls a function that is compiled for some widths, or gives `$other`: keys are a number or two
@@ -23,33 +28,35 @@ pub(super) struct Widths {
 macro_rules! of_widths {
     ($widths:expr, $table:ident.$function:ident($($argument:expr),*), else $other:expr) => {
         match $widths {
-            Widths { key: 5, value: 8 } => $table.$function::<5, 8>($($argument),*),
-            Widths { key: 9, value: 8 } => $table.$function::<9, 8>($($argument),*),
-            Widths { key: 17, value: 8 } => $table.$function::<17, 8>($($argument),*),
-            Widths { key: 25, value: 8 } => $table.$function::<25, 8>($($argument),*),
-            Widths { key: 33, value: 8 } => $table.$function::<33, 8>($($argument),*),
-            Widths { key: 5, value: 16 } => $table.$function::<5, 16>($($argument),*),
-            Widths { key: 9, value: 16 } => $table.$function::<9, 16>($($argument),*),
-            Widths { key: 17, value: 16 } => $table.$function::<17, 16>($($argument),*),
-            Widths { key: 25, value: 16 } => $table.$function::<25, 16>($($argument),*),
-            Widths { key: 33, value: 16 } => $table.$function::<33, 16>($($argument),*),
+            (5, 8) => $table.$function::<5, 8>($($argument),*),
+            (9, 8) => $table.$function::<9, 8>($($argument),*),
+            (17, 8) => $table.$function::<17, 8>($($argument),*),
+            (25, 8) => $table.$function::<25, 8>($($argument),*),
+            (33, 8) => $table.$function::<33, 8>($($argument),*),
+            (5, 16) => $table.$function::<5, 16>($($argument),*),
+            (9, 16) => $table.$function::<9, 16>($($argument),*),
+            (17, 16) => $table.$function::<17, 16>($($argument),*),
+            (25, 16) => $table.$function::<25, 16>($($argument),*),
+            (33, 16) => $table.$function::<33, 16>($($argument),*),
             _ => $other,
         }
     };
 }
 
 impl Widths {
-    /// Those of the first of the keys that are written and of all that is written, if that has one,
-    /// and nothing is removed.
+    /// Those of the first key that is written, and of the first value.
     pub(super) fn of_writes(keys: &KeyBatch<'_>, writes: &ValueWrites) -> Option<Self> {
-        let values = &writes.values;
-        let all_there = values
-            .present()
-            .iter()
-            .fold(true, |all, &is| all & (is != 0));
-        let value = values.column().view().width().filter(|_| all_there)?;
         let key = keys.keys.get(*writes.keys.first()? as usize).len();
-        Some(Self { key, value })
+        let values = &writes.values;
+        let value = values.iter().flatten().next()?.len();
+        let present = values.present().iter();
+        let are_there = present.fold(true, |all, &is_there| all & (is_there != 0));
+        let are_all = are_there && values.column().view().width() == Some(value);
+        Some(Self {
+            key,
+            value,
+            are_all,
+        })
     }
 }
 
@@ -64,18 +71,19 @@ impl Table {
         out: &mut OptionalColumn,
     ) -> Result<usize, Error> {
         let places = &places[..places.len().min(AT_ONCE)];
-        let first = places.first().and_then(|place| {
+        let mut each = places.iter().zip(position..);
+        let first = each.find_map(|(place, position)| {
             let key = which.get(position);
             let segment = self.segment_of(keys.groups[key], *place)?;
             let value = segment.value_len(place.at)?;
             let key = keys.keys.get(key).len();
-            Some(Widths { key, value })
+            Some((key, value))
         });
-        let Some(widths) = first else {
+        let Some((key, value)) = first else {
             return Ok(0);
         };
         of_widths!(
-            widths,
+            (key, value),
             self.get_round(keys, (which, position), places, out),
             else Ok(0)
         )
@@ -88,21 +96,40 @@ impl Table {
         places: &Places,
         out: &mut OptionalColumn,
     ) -> Result<usize, Error> {
-        let mut values = [[0; V]; AT_ONCE];
-        for ((value, place), position) in values.iter_mut().zip(places).zip(position..) {
+        let (mut values, mut there) = ([[0; V]; AT_ONCE], [false; AT_ONCE]);
+        let found = values.iter_mut().zip(&mut there).zip(places);
+        for (((value, is_there), place), position) in found.zip(position..) {
+            if place.at == At::NONE {
+                continue;
+            }
             let key = which.get(position);
             let segment = self.segment_of(keys.groups[key], *place);
-            let name = keys.keys.get(key).as_array::<K>();
-            let found = segment.zip(name);
-            match found.and_then(|(segment, name)| segment.even_value(place.at, name)) {
-                Some(found) => *value = *found,
+            let Some((segment, name)) = segment.zip(keys.keys.get(key).as_array::<K>()) else {
+                return Ok(0);
+            };
+            match segment.even_value(place.at, name) {
+                Some(found) => (*value, *is_there) = (*found, true),
+                // It was removed; or this is another key's, or a value of another length.
+                None if segment.value_of(place.at, name) == Some(None) => {}
                 None => return Ok(0),
             }
         }
         let (count, rows) = (places.len(), out.len() + places.len());
-        let bytes = out.column().byte_len() + count * V;
+        let (values, there) = (&values[..count], &there[..count]);
+        let present = there
+            .iter()
+            .map(|&is_there| usize::from(is_there))
+            .sum::<usize>();
+        let bytes = out.column().byte_len() + present * V;
         limits::check_column("the column of values", bytes, rows)?;
-        out.extend_even(&values[..count]);
+        match present == count {
+            true => out.extend_even(values),
+            false => {
+                for (value, &is_there) in values.iter().zip(there) {
+                    out.push(is_there.then_some(value));
+                }
+            }
+        }
         Ok(count)
     }
 
@@ -119,9 +146,10 @@ impl Table {
         let Some(widths) = widths else {
             return 0;
         };
+        let all = widths.are_all;
         of_widths!(
-            widths,
-            self.replace_round((keys, writes), (places, are_of_all), rows),
+            (widths.key, widths.value),
+            self.replace_round((keys, writes), all, (places, are_of_all), rows),
             else 0
         )
     }
@@ -129,17 +157,24 @@ impl Table {
     fn replace_round<const K: usize, const V: usize>(
         &mut self,
         (keys, writes): (&KeyBatch<'_>, &ValueWrites),
+        are_even: bool,
         (places, are_of_all): (&mut Places, bool),
         rows: Range<usize>,
     ) -> usize {
-        let values = writes.values.column().known_even::<V>().unwrap_or_default();
+        let values = writes.values.column().known_even::<V>();
+        let values = values.filter(|_| are_even);
         let mut replaced = 0;
         for row in rows {
             let key = writes.keys[row] as usize;
             let place = &mut places[if are_of_all { key } else { row }];
-            if let Some(name) = keys.keys.get(key).as_array::<K>()
+            let value = match values {
+                Some(all) => Some(&all[row]),
+                None => writes.values.get(row).and_then(<[u8]>::as_array),
+            };
+            if let Some(value) = value
+                && let Some(name) = keys.keys.get(key).as_array::<K>()
                 && let Some(segment) = self.own_segment_of(keys.groups[key], *place)
-                && segment.replace_even(place.at, name, &values[row])
+                && segment.replace_even(place.at, name, value)
             {
                 place.set_written();
                 replaced += 1;
@@ -165,14 +200,15 @@ mod tests {
     };
 
     /// One call: which keys, the value of each that is written, whether they are read before,
-    /// whether they are read by number, and whether a snapshot is held meanwhile.
-    type Call = (Vec<u16>, Option<usize>, bool, bool, bool);
+    /// whether they are read by number, whether a snapshot is held meanwhile, and whether some are
+    /// removed.
+    type Call = (Vec<u16>, Option<usize>, bool, bool, bool, bool);
 
     fn calls() -> impl Strategy<Value = Vec<Call>> {
         let width = prop::sample::select(vec![None, Some(8), Some(8), Some(16), Some(3), Some(0)]);
         let keys = prop_oneof![vec(0..200_u16, 1..150), vec(0..12_u16, 1..12)];
         let flag = any::<bool>;
-        vec((keys, width, flag(), flag(), flag()), 1..12)
+        vec((keys, width, flag(), flag(), flag(), flag()), 1..12)
     }
 
     /// How many keys have a value.
@@ -225,7 +261,7 @@ mod tests {
             let mut table = Table::new(GROUPS, false, 0);
             let mut probed = Probed::default();
             let mut model: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
-            for (turn, (mut numbers, width, is_read, by_number, is_held)) in
+            for (turn, (mut numbers, width, is_read, by_number, is_held, has_gaps)) in
                 calls.into_iter().enumerate()
             {
                 numbers.sort_unstable();
@@ -253,11 +289,10 @@ mod tests {
                 for position in 0..names.len() {
                     let number = which.get(position);
                     let seed = numbers[number].wrapping_mul(31).wrapping_add(turn as u16);
-                    // Without a width some are removed, and the others have one each.
-                    let value = match width {
-                        Some(width) => Some(vec![seed as u8; width]),
-                        None => (seed % 5 > 0).then(|| vec![seed as u8; usize::from(seed % 20)]),
-                    };
+                    // Without a width each has its own.
+                    let width = width.unwrap_or(usize::from(seed % 20));
+                    let is_there = !has_gaps || seed % 5 > 0;
+                    let value = is_there.then(|| vec![seed as u8; width]);
                     writes.keys.push(number as u32);
                     writes.values.push(value.as_deref());
                     match value {
