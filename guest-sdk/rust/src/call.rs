@@ -1,8 +1,8 @@
 //! The call in hand: which row and which key, and the slots that came with it.
 //!
 //! INVARIANT: numbers of calls and rows only grow, so a handle sees by comparing a number whether
-//! what it caches belongs to this call, and whether its journal belongs to this row. Nothing has to
-//! visit the handles at the start of a call or of a row.
+//! what it caches belongs to this call, and whether what it can undo belongs to this row. Nothing
+//! has to visit the handles at the start of a call or of a row.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

@@ -59,9 +59,7 @@ impl Column {
         self.ends.extend(ends);
         Some(())
     }
-}
 
-impl Column {
     /// Appends rows of `N` bytes.
     pub(super) fn push_even<const N: usize>(&mut self, rows: &[[u8; N]]) {
         let start = self.bytes.len();

@@ -244,13 +244,16 @@ pub(super) fn bytes_of(keys: ColumnView<'_>, key: u32) -> &[u8] {
 #[inline]
 pub(super) fn push_name(names: &mut Column, key: &[u8], window: Window) {
     let namespace = window.encode();
-    names.push_with(|out| match key.len() {
+    names.push_with(|out| {
         // Most keys are one number or two, behind their length: these are copied in line and not
         // by a call.
-        5 => append_name::<5>(out, key, namespace),
-        9 => append_name::<9>(out, key, namespace),
-        17 => append_name::<17>(out, key, namespace),
-        _ => {
+        if let Some(key) = key.as_array::<9>() {
+            append_name(out, key, &namespace);
+        } else if let Some(key) = key.as_array::<17>() {
+            append_name(out, key, &namespace);
+        } else if let Some(key) = key.as_array::<5>() {
+            append_name(out, key, &namespace);
+        } else {
             out.extend_from_slice(key);
             out.extend_from_slice(&namespace);
         }
@@ -258,8 +261,12 @@ pub(super) fn push_name(names: &mut Column, key: &[u8], window: Window) {
 }
 
 #[inline]
-fn append_name<const K: usize>(out: &mut Vec<u8>, key: &[u8], space: [u8; Window::ENCODED]) {
+fn append_name<const K: usize>(
+    out: &mut Vec<u8>,
+    key: &[u8; K],
+    namespace: &[u8; Window::ENCODED],
+) {
     out.reserve(K + Window::ENCODED);
-    out.extend_from_slice(key.first_chunk::<K>().unwrap_or(&[0; K]));
-    out.extend_from_slice(&space);
+    out.extend_from_slice(key);
+    out.extend_from_slice(namespace);
 }

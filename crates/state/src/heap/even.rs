@@ -20,7 +20,7 @@ pub(super) struct Widths {
     key: usize,
     value: usize,
     /// Whether all values that are written are there, and as long as that.
-    are_all: bool,
+    are_even: bool,
 }
 
 /// Calls a function that is compiled for some widths, or gives `$other`: keys are a number or two
@@ -51,11 +51,11 @@ impl Widths {
         let value = values.iter().flatten().next()?.len();
         let present = values.present().iter();
         let are_there = present.fold(true, |all, &is_there| all & (is_there != 0));
-        let are_all = are_there && values.column().view().width() == Some(value);
+        let are_even = are_there && values.column().view().width() == Some(value);
         Some(Self {
             key,
             value,
-            are_all,
+            are_even,
         })
     }
 }
@@ -146,10 +146,9 @@ impl Table {
         let Some(widths) = widths else {
             return 0;
         };
-        let all = widths.are_all;
         of_widths!(
             (widths.key, widths.value),
-            self.replace_round((keys, writes), all, (places, are_of_all), rows),
+            self.replace_round((keys, writes), widths.are_even, (places, are_of_all), rows),
             else 0
         )
     }

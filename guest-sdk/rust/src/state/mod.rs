@@ -2,8 +2,9 @@
 //! the host holds.
 //!
 //! INVARIANT: within a call a value is decoded at most once and written back at most once.
-//! What a row wrote can be undone until the next row starts: each handle keeps a journal of the row
-//! in hand, dropped when a write of a later row finds it out of date.
+//! What a row wrote can be undone until the next row starts: each handle keeps what the row in hand
+//! has replaced, in a journal where that may be more than one value, and drops it when a write of a
+//! later row finds it out of date.
 
 mod aggregating;
 mod ahead;
