@@ -270,3 +270,23 @@ fn append_name<const K: usize>(
     out.extend_from_slice(key);
     out.extend_from_slice(namespace);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_the_key_with_the_window_behind_it() {
+        let window = Window { start: -5, end: 7 };
+        let all: Vec<u8> = (1..40).collect();
+        let mut names = Column::new();
+        (0..all.len()).for_each(|length| push_name(&mut names, &all[..length], window));
+        for (length, name) in names.iter().enumerate() {
+            assert_eq!(
+                name,
+                [&all[..length], &window.encode()].concat(),
+                "{length}"
+            );
+        }
+    }
+}
