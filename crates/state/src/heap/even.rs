@@ -247,6 +247,44 @@ mod tests {
         key
     }
 
+    #[test]
+    fn values_of_lengths_for_which_there_is_code_are_not_left() {
+        for (key_width, value) in [(5, 8), (9, 16), (17, 8), (25, 16), (33, 8), (4, 8), (9, 7)] {
+            let column: Vec<Vec<u8>> = (0..100).map(|n| key(n, key_width, false)).collect();
+            let column: Column = column.iter().map(Vec::as_slice).collect();
+            let hashes: Vec<u64> = column.iter().map(hash64).collect();
+            let groups = vec![KeyGroup(1); hashes.len()];
+            let keys = KeyBatch {
+                keys: column.view(),
+                hashes: &hashes,
+                groups: &groups,
+            };
+            let mut writes = ValueWrites::default();
+            writes.keys.extend(0..100);
+            (0..100).for_each(|n| writes.values.push(Some(&vec![n; value])));
+            let (mut table, mut probed) = (Table::new(GROUPS, false, 0), Probed::default());
+            assert_eq!(table.apply(&keys, &writes, &mut probed), 100);
+            read(&table, &keys, Which::All, &mut probed);
+            let taken = if key_width == 4 || value == 7 {
+                0
+            } else {
+                AT_ONCE
+            };
+            let mut out = OptionalColumn::new();
+            let from = (Which::All, 0);
+            let got = table.get_even(&keys, from, probed.places(), &mut out);
+            assert_eq!(
+                (got.unwrap(), out.len()),
+                (taken, taken),
+                "{key_width}, {value}"
+            );
+            let widths = Widths::of_writes(&keys, &writes);
+            let places = (probed.places(), true);
+            let replaced = table.replace_even((&keys, &writes), widths, places, 0..AT_ONCE);
+            assert_eq!(replaced, taken, "{key_width}, {value}");
+        }
+    }
+
     proptest! {
         /// Against a map, with keys and values of widths for which there is code and for which
         /// there is none, some of them removed, and some of another length than those beside them.

@@ -80,6 +80,12 @@ enum Known {
 }
 
 impl Probed {
+    /// The places of the keys that were looked for last.
+    #[cfg(test)]
+    pub(super) fn places(&mut self) -> &mut Places {
+        &mut self.probes
+    }
+
     /// Begins a column of keys anew.
     pub(super) fn clear(&mut self) {
         self.hashes.clear();
