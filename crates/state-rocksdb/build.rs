@@ -1,6 +1,5 @@
 //! Links the C++ library that RocksDB needs into the program, where the compiler brings it for
-//! that: then `weir` runs where it is not installed, and does without a megabyte of memory that
-//! loading it takes. Elsewhere the program loads it when it starts.
+//! that: then `weir` runs where it is not installed. Elsewhere it is loaded when the program starts.
 
 use std::path::{Path, PathBuf};
 
