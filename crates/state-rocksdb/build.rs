@@ -1,5 +1,5 @@
 //! Links the C++ library that RocksDB needs into the program, where the compiler brings it for
-//! that: then `weir` runs where it is not installed. Elsewhere it is loaded when the program starts.
+//! that: then `weir` runs where it is not installed. Elsewhere the program loads it as it starts.
 
 use std::path::{Path, PathBuf};
 
