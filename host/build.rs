@@ -1,6 +1,6 @@
 //! Tells the linker to keep apart what runs once, when the program starts, and what hardly ever
 //! runs. The system brings sixteen pages of the program where one is used: where these functions
-//! lie between others, an idle program holds two megabytes more.
+//! lie between others, an idle program holds a megabyte more.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
