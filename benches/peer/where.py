@@ -27,7 +27,7 @@ PARTS = [
     ("edges", r"weir_model|weir_runtime::exchange|weir_formats|weir_event_time"),
     ("copies", r"__mem(move|cpy|set|cmp)"),
     ("memory", r"malloc|calloc|realloc|_int_|cfree|unlink_chunk|clear_page|page_fault|handle_mm"
-     r"|do_anonymous|folio|mem_cgroup|rmqueue|unmap|zap_|pte"),
+     r"|do_anonymous|folio|mem_cgroup|rmqueue|unmap|zap_|\bpte_|_pte\b"),
 ]
 REST = "system and rest"
 
