@@ -35,7 +35,8 @@ struct Options {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     repeats: Option<u32>,
 
-    /// Only the cases whose name holds this text, such as `count-1e3` or `wasm`
+    /// Only the case of this name, or those whose name holds this text, such as `count-1e3` or
+    /// `wasm`
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
 
@@ -72,12 +73,27 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Whether a name has one of these texts in it, or there are none.
+pub(crate) fn has_any(name: &str, texts: &[String]) -> bool {
+    texts.is_empty() || texts.iter().any(|text| name.contains(text))
+}
+
+/// What has one of these texts in its name; one that is a whole name is no part of others.
+pub(crate) fn named<T>(all: Vec<T>, name: impl Fn(&T) -> String, texts: &[String]) -> Vec<T> {
+    let names: Vec<String> = all.iter().map(&name).collect();
+    let is_meant = |name: &String| {
+        let means = |text| text == name || (name.contains(text) && !names.contains(text));
+        texts.is_empty() || texts.iter().any(means)
+    };
+    let all = all.into_iter().zip(&names);
+    all.filter_map(|(it, name)| is_meant(name).then_some(it))
+        .collect()
+}
+
 fn run(options: &Options) -> Result<()> {
-    let wanted = |name: &str| options.only.as_ref().is_none_or(|text| name.contains(text));
-    let cases: Vec<Case> = Case::all()
-        .into_iter()
-        .filter(|case| wanted(&case.name()))
-        .collect();
+    let only = options.only.as_slice();
+    let wanted = |name: &str| has_any(name, only);
+    let cases = named(Case::all(), Case::name, only);
     let with_start = wanted(start::NAME);
     let with_pressure = wanted(pressure::NAME);
     let with_state = wanted(state::NAME);

@@ -162,3 +162,17 @@ fn a_name_that_no_cell_has_is_told() {
     assert!(!output.status.success());
     assert!(log.contains("no cell has `no-such` in its name"), "{log}");
 }
+
+#[test]
+fn the_name_of_a_cell_is_no_part_of_others() {
+    let listed = |only| {
+        let (output, _) = bench(&["--list", "--only", only]).unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(listed("count-1e3-heap-p1"), "count-1e3-heap-p1\n");
+    let both = "count-1e3-heap-p1\ncount-1e3-heap-p1-checkpoints\n";
+    assert!(
+        both.lines()
+            .all(|name| listed("count-1e3-heap").contains(name))
+    );
+}

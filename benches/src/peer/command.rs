@@ -18,6 +18,7 @@ use super::{
     saved::Results,
 };
 use crate::{
+    command::{has_any, named},
     error::{Error, Result},
     machine::{self, Machine},
 };
@@ -41,7 +42,8 @@ struct Options {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     repeats: Option<u32>,
 
-    /// Only the cells whose name holds this text, such as `count-1e6` or `p2`; may be repeated
+    /// Only the cell of this name, or those whose name holds this text, such as `count-1e6` or
+    /// `p2`; may be repeated
     #[arg(long, value_name = "TEXT")]
     only: Vec<String>,
 
@@ -120,24 +122,17 @@ fn run(options: &Options) -> Result<()> {
     if !options.join.is_empty() {
         return show(options, &Results::join(&options.join)?, &root);
     }
-    let wanted = |name: &str| {
-        let only = &options.only;
-        only.is_empty() || only.iter().any(|text| name.contains(text))
-    };
     let all = match options.verify {
         true => ways(),
         false => Cell::all(),
     };
-    let cells: Vec<Cell> = all
-        .into_iter()
-        .filter(|cell| wanted(&cell.name()))
-        .collect();
+    let cells = named(all, Cell::name, &options.only);
     let mut kinds = match options.verify {
         true => Vec::new(),
         false => Kind::ALL.to_vec(),
     };
     // Those run other programs, or jobs of their own.
-    kinds.retain(|kind| wanted(kind.name()) && !options.perf_map);
+    kinds.retain(|kind| has_any(kind.name(), &options.only) && !options.perf_map);
     if cells.is_empty() && kinds.is_empty() {
         return Err(Error::new(format_args!(
             "no cell has `{}` in its name; `--list` shows all",
