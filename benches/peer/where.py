@@ -5,8 +5,9 @@
 
 PROGRAM is a `weir-bench-peer` that has its symbols (`CARGO_PROFILE_RELEASE_STRIP=none`), CELL the
 name of one, such as `count-1e3-heap-p1` (`weir-bench-peer --list`). Needs `perf`. Prints a line of
-Markdown for each: nanoseconds of CPU a row as measured without `perf`, and how they are divided. A
-function is counted where it was called, with all that the compiler has put into it.
+Markdown for each: nanoseconds of CPU a row as measured without `perf`, which are of the whole
+process, divided as the samples of the threads of its tasks are, warm-up included. A function is
+counted with all that the compiler has put into it.
 """
 
 import collections
@@ -17,13 +18,15 @@ import sys
 import tempfile
 
 SECONDS = "1.5"
-# Of the first that matches.
+# Functions of components, which are named by `--perf-map`.
+GUEST = r"\(/tmp/perf-\d+\.map\)|\(\[JIT\]"
+# Of the first that matches the name of a function. The engine hashes keys in line; a hash that is
+# called is that of rows, in the sink.
 PARTS = [
     ("source and sink", r"weir_benches|xxh"),
-    ("guest", r"perf-\d+\.map|/jitted-|\[JIT\]"),
     ("call", r"weir_component|wasmtime|wasm_"),
     ("windows", r"weir_operators|weir_window"),
-    ("state", r"weir_state"),
+    ("state", r"weir_state|rocksdb"),
     ("edges", r"weir_model|weir_runtime::exchange|weir_formats|weir_event_time"),
     ("copies", r"__mem(move|cpy|set|cmp)"),
     ("memory", r"malloc|calloc|realloc|_int_|cfree|unlink_chunk|clear_page|page_fault|handle_mm"
@@ -33,7 +36,7 @@ REST = "system and rest"
 
 
 def run(program, cell, *before):
-    """Measures a cell three times, by way of another program where one is given."""
+    """What is said of a cell, by way of another program where one is given."""
     command = [*before, program, "--no-flink", "--no-native", "--no-hand", "--repeats", "3"]
     with tempfile.TemporaryDirectory() as results:
         command += ["--seconds", SECONDS, "--perf-map", "--results", results, "--only", cell]
@@ -44,9 +47,17 @@ def run(program, cell, *before):
 
 
 def cost(program, cell):
-    """Nanoseconds of CPU a row: the median of what is said."""
+    """Nanoseconds of CPU a row."""
     said = re.findall(r"= Weir [\d.]+ M rows/s, (\d+) ns", run(program, cell))
-    return sorted(map(int, said))[len(said) // 2] if said else 0
+    return int(said[0]) if len(said) == 1 else sys.exit(f"{cell} is not the name of one cell")
+
+
+def part_of(sample):
+    """Which part a line of samples is of."""
+    if re.search(GUEST, sample):
+        return "guest"
+    function = sample.rsplit(" (", 1)[0]
+    return next((name for name, of in PARTS if re.search(of, function)), REST)
 
 
 def shares(program, cell):
@@ -55,19 +66,17 @@ def shares(program, cell):
         data = str(pathlib.Path(folder) / "perf.data")
         run(program, cell, "perf", "record", "-q", "-F", "4000", "-o", data)
         script = ["perf", "script", "-i", data, "--comm", "weir-task", "-F", "ip,sym,dso"]
-        lines = subprocess.run(script, capture_output=True, text=True, check=True).stdout
-    counts = collections.Counter()
-    for line in lines.splitlines():
-        if line.strip():
-            part = next((name for name, of in PARTS if re.search(of, line)), REST)
-            counts[part] += 1
+        done = subprocess.run(script, capture_output=True, text=True, check=False)
+    counts = collections.Counter(part_of(line) for line in done.stdout.splitlines() if line.strip())
     total = sum(counts.values())
+    if total == 0:
+        sys.exit(f"{cell}: no samples of tasks: {done.stderr.strip()}")
     return {name: count / total for name, count in counts.items()}
 
 
 def main():
     program, *cells = sys.argv[1:] or sys.exit(__doc__)
-    names = [name for name, _ in PARTS] + [REST]
+    names = ["guest"] + [name for name, _ in PARTS] + [REST]
     print("| | ns | " + " | ".join(names) + " |\n| --- | --- |" + " --- |" * len(names))
     for cell in cells:
         nanoseconds, of = cost(program, cell), shares(program, cell)
