@@ -2,7 +2,8 @@
 //!
 //! `cargo run --release -p weir-state --example cost`. Each figure is the median of some runs, so
 //! that a machine that is busy for a moment does not matter. With numbers of keys behind it only
-//! the values of so many keys are measured; `maps` and `lists` before them: the maps and the lists.
+//! the values of so many keys are measured; `maps`, `lists` and `new` before them: the maps, the
+//! lists, and values under keys that have none.
 
 #![expect(clippy::print_stdout, reason = "figures for people are its purpose")]
 
@@ -64,7 +65,10 @@ fn main() -> Result<(), Failure> {
         None => values,
         Some("maps") => maps,
         Some("lists") => lists,
-        Some(other) => return Err(format!("`{other}` is neither `maps` nor `lists`").into()),
+        Some("new") => new_keys,
+        Some(other) => {
+            return Err(format!("`{other}` is none of `maps`, `lists`, `new`").into());
+        }
     };
     let asked: Result<Vec<u64>, _> = args.map(|arg| arg.parse()).collect();
     let asked = asked?;
@@ -74,6 +78,7 @@ fn main() -> Result<(), Failure> {
     for keys in [1_000, 1_000_000] {
         values(keys)?;
     }
+    new_keys(1_000_000)?;
     maps(10_000)?;
     lists(100_000)?;
     one_long_list()?;
@@ -186,6 +191,35 @@ fn count(state: &mut KeyedState, keys: &Keys) -> Result<Duration, Failure> {
     state.put_slots(VALUE, &counted)?;
     state.commit()?;
     Ok(get + start.elapsed())
+}
+
+/// Values under keys that have none: numbers, and some as long as a row.
+fn new_keys(keys: u64) -> Result<(), Failure> {
+    for length in [8, 170] {
+        let numbers: Vec<u64> = (0..keys).collect();
+        let batches: Vec<Keys> = numbers
+            .chunks(ROWS)
+            .map(|some| Keys::of(some.iter().copied()))
+            .collect();
+        let value = vec![7; length];
+        let mut costs = Vec::new();
+        for _ in 0..5 {
+            let mut state = new_state()?;
+            let start = Instant::now();
+            for batch in &batches {
+                let (mut slots, mut new) = (OptionalColumn::new(), OptionalColumn::new());
+                batch.hashes.iter().for_each(|_| new.push(Some(&value)));
+                state.begin(Some(batch.view()));
+                state.value_get(VALUE, Which::All, &mut slots)?;
+                state.put_slots(VALUE, &new)?;
+                state.commit()?;
+            }
+            costs.push(millis(start) * 1e6 / keys as f64);
+        }
+        let cost = median(costs);
+        println!("{keys} new keys, get and put {length} bytes a key: {cost:.1} ns");
+    }
+    Ok(())
 }
 
 /// Entries of the maps of random keys: looked up, put again, and removed and put.

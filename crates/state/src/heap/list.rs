@@ -10,7 +10,7 @@ use weir_model::KeyGroup;
 use super::{
     big::Big,
     segment::{At, INLINE, Segment},
-    table::{Probed, Table},
+    table::{NEW_AHEAD, Probed, Table},
 };
 use crate::{
     Error, KeyBatch, ListWrites, NestedColumn, Which, limits,
@@ -242,14 +242,31 @@ pub(super) fn apply(
         if is_written && !replace {
             continue;
         }
+        if let Some(&next) = writes.keys.get(row + NEW_AHEAD) {
+            // Most lists are a number or two.
+            table.touch_end(
+                keys,
+                next,
+                probed.place(row + NEW_AHEAD),
+                2 * ENCODED_NUMBER,
+            );
+        }
         let key = key as usize;
-        let (group, hash) = (keys.groups[key], keys.hashes[key]);
+        let (group, hash, bytes) = (keys.groups[key], keys.hashes[key], keys.keys.get(key));
         if is_written {
             table.tidy(group, hash);
-        } else {
-            let tagged = encode(writes, elements_of(writes, row), &mut number, scratch);
-            change += write(table, group, hash, keys.keys.get(key), replace, tagged);
+            continue;
         }
+        let tagged = encode(writes, elements_of(writes, row), &mut number, scratch);
+        let is_inline = (2..=1 + MAX_INLINE).contains(&tagged.len());
+        change += if probed.place(row).is_new() && is_inline {
+            let segment = table.segment_mut(group, hash);
+            segment.put_new_growing(hash, group.0, bytes, tagged);
+            table.split_if_due(group, hash);
+            1
+        } else {
+            write(table, group, hash, bytes, replace, tagged)
+        };
     }
     change
 }

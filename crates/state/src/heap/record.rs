@@ -12,7 +12,8 @@ use std::ops::Range;
 
 use weir_model::same_key;
 
-const HEADER: usize = 16;
+/// The bytes before the key.
+pub(super) const HEADER: usize = 16;
 
 /// In place of the length of a value: there is none. No value is so long, see `limits`.
 const NO_VALUE: u32 = u32::MAX;
@@ -28,11 +29,14 @@ pub(super) fn push(
 ) {
     let class = class_of(room.max(value.len()));
     let end = arena.len() + padded(HEADER + key.len() + capacity_of(class));
-    arena.extend_from_slice(&(hash as u32).to_le_bytes());
-    arena.extend_from_slice(&(key.len() as u32).to_le_bytes());
-    arena.extend_from_slice(&(value.len() as u32).to_le_bytes());
-    arena.extend_from_slice(&group.to_le_bytes());
-    arena.extend_from_slice(&[class, mark]);
+    let mut head = [0; HEADER];
+    head[..4].copy_from_slice(&(hash as u32).to_le_bytes());
+    head[4..8].copy_from_slice(&(key.len() as u32).to_le_bytes());
+    head[8..12].copy_from_slice(&(value.len() as u32).to_le_bytes());
+    head[12..14].copy_from_slice(&group.to_le_bytes());
+    head[14..].copy_from_slice(&[class, mark]);
+    arena.reserve(end - arena.len());
+    arena.extend_from_slice(&head);
     arena.extend_from_slice(key);
     arena.extend_from_slice(value);
     arena.resize(end, 0);

@@ -30,7 +30,8 @@ pub(super) const INLINE: u8 = 0;
 pub(super) const BIG: u8 = 1;
 
 /// A segment splits above this many entries: copying it after a snapshot costs some microseconds.
-const MAX_ENTRIES: u32 = 384;
+/// One more fills three quarters of an index of 64 buckets, so that it need not grow for that one.
+const MAX_ENTRIES: u32 = 383;
 /// A segment splits above this many live bytes, too, while there is something to divide.
 const MAX_BYTES: usize = 64 * 1024;
 /// Below this many entries a segment is not split for its bytes.
@@ -46,6 +47,11 @@ const MAX_ROOM: usize = 32;
 /// How far from its beginning a record is touched once more: header, key and value of most end in
 /// the second line at the latest.
 const TOUCHED: usize = 47;
+/// Of a new record no more lines than these are asked for: the processor sees by itself that the
+/// others are written one after the other.
+const MOST_LINES: usize = 6;
+/// Where all records are read, those of so many buckets ahead are asked for.
+const BUCKETS_AHEAD: usize = 2;
 /// Where records are longer than this on average, so is their third line: most of those that are
 /// long are searched or copied as a whole.
 const WIDE: usize = 112;
@@ -161,6 +167,16 @@ impl Segment {
         }
     }
 
+    /// Brings the lines near into which a new record goes, whose key and value have so many bytes.
+    #[inline]
+    pub(super) fn touch_end(&self, bytes: usize) {
+        let end = self.arena.as_ptr().wrapping_add(self.arena.len());
+        let lines = (bytes + record::HEADER).div_ceil(64) + 1;
+        for line in 0..lines.min(MOST_LINES) {
+            ask_for(end.wrapping_add(line * 64));
+        }
+    }
+
     /// The value of the record, if it has one, if that is of `key`.
     #[inline]
     pub(super) fn value_of(&self, at: At, key: &[u8]) -> Option<Option<&[u8]>> {
@@ -257,8 +273,7 @@ impl Segment {
 
     /// The same of an inline value that will most likely grow.
     pub(super) fn put_growing(&mut self, hash: u64, group: u16, key: &[u8], value: &[u8]) -> bool {
-        let room = value.len() + value.len().min(MAX_ROOM);
-        self.put_with_room(hash, group, key, value, room)
+        self.put_with_room(hash, group, key, value, room_to_grow(value))
     }
 
     /// The same with room for a value of `room` bytes, where the record has to be made or moved.
@@ -285,6 +300,21 @@ impl Segment {
                 true
             }
         }
+    }
+
+    /// Inserts a value of a key that has no record.
+    #[inline]
+    pub(super) fn put_new(&mut self, hash: u64, group: u16, key: &[u8], value: &[u8]) {
+        debug_assert_eq!(self.find_cell(tag_of(hash), key), None, "it has a record");
+        self.insert(hash, group, self.epoch as u8, key, value);
+    }
+
+    /// The same of an inline value that will most likely grow.
+    #[inline]
+    pub(super) fn put_new_growing(&mut self, hash: u64, group: u16, key: &[u8], value: &[u8]) {
+        debug_assert_eq!(self.find_cell(tag_of(hash), key), None, "it has a record");
+        let mark = self.epoch as u8;
+        self.insert_with_room(hash, group, mark, key, value, room_to_grow(value));
     }
 
     /// Inserts a value that was last changed in the epoch of this mark, where the key has none;
@@ -439,35 +469,58 @@ impl Segment {
         there
     }
 
-    /// Moves the entries whose hash has bit `depth` to a new segment.
+    /// Moves the entries whose hash has bit `depth` to a new segment. Records are copied as they
+    /// are, with the room that they have to grow.
     pub(super) fn split(&mut self) -> Self {
         let bit = 1u32 << self.depth;
-        let mut halves = [Self::new(self.tagged), Self::new(self.tagged)];
-        for cell in self.index.iter().flat_map(Bucket::cells) {
-            let at = At(cell.at);
-            if !self.has_value(at) {
-                continue;
+        let mut halves = [self.new_half(), self.new_half()];
+        for (number, bucket) in self.index.iter().enumerate() {
+            if let Some(next) = self.index.get(number + BUCKETS_AHEAD) {
+                next.cells().for_each(|cell| self.touch(At(cell.at)));
             }
-            let low = record::low_hash(&self.arena, at.byte());
-            let hash = u64::from(cell.tag) << 32 | u64::from(low);
-            let half = &mut halves[usize::from(low & bit != 0)];
-            let (key, value, group) = (self.key(at), self.value(at), self.group(at));
-            let mark = record::mark(&self.arena, at.byte());
-            match big_id(value).filter(|_| self.tagged) {
-                Some(id) => {
-                    let value = big_value(half.bigs.len());
-                    half.bigs.push(self.bigs.get(id).cloned().flatten());
-                    half.insert(hash, group, mark, key, &value);
+            for cell in bucket.cells() {
+                let at = At(cell.at);
+                if !self.has_value(at) {
+                    continue;
                 }
-                None => half.insert(hash, group, mark, key, value),
+                let low = record::low_hash(&self.arena, at.byte());
+                halves[usize::from(low & bit != 0)].take(self, cell);
             }
         }
-        let depth = self.depth + 1;
-        let [mut low, mut high] = halves;
-        (low.depth, high.depth) = (depth, depth);
-        (low.epoch, high.epoch) = (self.epoch, self.epoch);
+        let [low, high] = halves;
         *self = low;
         high
+    }
+
+    /// Takes in the record of a cell of another segment, which has a value.
+    #[inline]
+    fn take(&mut self, from: &Self, cell: Cell) {
+        let to = self.next_at();
+        record::copy(&from.arena, At(cell.at).byte(), &mut self.arena);
+        if from.tagged
+            && let Some(id) = big_id(from.value(At(cell.at)))
+        {
+            let value = big_value(self.bigs.len());
+            self.bigs.push(from.bigs.get(id).cloned().flatten());
+            record::set_value(&mut self.arena, At(to).byte(), &value);
+        }
+        self.place(Cell { at: to, ..cell });
+        self.live += 1;
+    }
+
+    /// An empty segment for a half of the entries, with room for as many as there are now: it will
+    /// be split in its turn when it has these, and need not grow before.
+    fn new_half(&self) -> Self {
+        let buckets = (self.live as usize * 4).div_ceil(bucket::CELLS * 3);
+        let live = (self.arena.len() - self.garbage).min(MAX_BYTES);
+        Self {
+            index: vec![Bucket::EMPTY; buckets.next_power_of_two()],
+            arena: Vec::with_capacity(live + live / 16),
+            depth: self.depth + 1,
+            epoch: self.epoch,
+            tagged: self.tagged,
+            ..Self::default()
+        }
     }
 
     /// The bytes of its buffers.
@@ -668,6 +721,15 @@ impl Segment {
 }
 
 /// Asks for the line of an item, if it is there, so that it will be in the cache.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn near<T: Copy>(items: &[T], at: usize) {
+    if let Some(item) = items.get(at) {
+        ask_for(std::ptr::from_ref(item).cast());
+    }
+}
+
+/// Asks for the line of an address.
 ///
 /// An instruction that only asks is done with at once, where one that reads stays until the line
 /// has come and holds up what is behind it: more lines are on their way at the same time.
@@ -677,12 +739,10 @@ impl Segment {
     unsafe_code,
     reason = "the instruction has an address, and does nothing to what is there"
 )]
-fn near<T: Copy>(items: &[T], at: usize) {
+fn ask_for(address: *const u8) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-    if let Some(item) = items.get(at) {
-        // SAFETY: the address is that of a reference, and nothing is read or written.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(item).cast()) };
-    }
+    // SAFETY: nothing is read or written, and an address at which nothing is does no harm.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
 }
 
 /// Reads an item, if it is there, so that its line is in the cache.
@@ -690,6 +750,16 @@ fn near<T: Copy>(items: &[T], at: usize) {
 #[inline]
 fn near<T: Copy>(items: &[T], at: usize) {
     std::hint::black_box(items.get(at).copied());
+}
+
+/// What is not there yet cannot be read.
+#[cfg(not(target_arch = "x86_64"))]
+#[inline]
+fn ask_for(_: *const u8) {}
+
+/// How much room a value gets that will most likely grow.
+fn room_to_grow(value: &[u8]) -> usize {
+    value.len() + value.len().min(MAX_ROOM)
 }
 
 #[inline]

@@ -29,6 +29,9 @@ const NEAR_BYTES: usize = 1024 * 1024;
 /// Of a larger table they have room for what so many keys need.
 const NEAR_KEYS: usize = 2048;
 
+/// So many new keys ahead, where their records go is asked for.
+pub(super) const NEW_AHEAD: usize = 24;
+
 /// The misses of so few keys overlap in any case: to know whether the table is near takes longer
 /// than to find them.
 const FEW_KEYS: usize = 4;
@@ -48,6 +51,13 @@ pub(super) struct Probe {
 pub(super) type Places = [Probe];
 
 impl Probe {
+    /// No record was there whose tag is that of the key, and none was written: the key has none as
+    /// long as no other call was.
+    #[inline]
+    pub(super) fn is_new(self) -> bool {
+        self.at == At::NONE && self.number != WRITTEN
+    }
+
     /// What is written to the key is there.
     #[inline]
     pub(super) fn set_written(&mut self) {
@@ -119,6 +129,11 @@ impl Probed {
     /// Whether what is written to the key at this position is there already.
     pub(super) fn is_written(&self, position: usize) -> bool {
         self.probes[position].number == WRITTEN
+    }
+
+    /// Where the key at this position may be.
+    pub(super) fn place(&self, position: usize) -> Probe {
+        self.probes[position]
     }
 
     /// What is written to the key at this position is there.
@@ -450,8 +465,18 @@ impl Table {
             return change;
         }
         for (row, (&key, value)) in writes.keys.iter().zip(writes.values.iter()).enumerate() {
+            if let Some(&next) = writes.keys.get(row + NEW_AHEAD) {
+                let place = probed.probes[if is_all {
+                    next as usize
+                } else {
+                    row + NEW_AHEAD
+                }];
+                let value = writes.values.get(row + NEW_AHEAD);
+                self.touch_end(keys, next, place, value.map_or(0, <[u8]>::len));
+            }
             let key = key as usize;
-            let is_written = probed.probes[if is_all { key } else { row }].number == WRITTEN;
+            let place = probed.probes[if is_all { key } else { row }];
+            let is_written = place.number == WRITTEN;
             let (group, hash, bytes) = (keys.groups[key], keys.hashes[key], keys.keys.get(key));
             match value {
                 Some(_) if is_written => {}
@@ -460,7 +485,13 @@ impl Table {
                     self.moves += 1;
                     let page = self.page_of(group);
                     let page = &mut self.pages[page];
-                    let new = page.segment_mut(hash).put(hash, group.0, bytes, value);
+                    let segment = page.segment_mut(hash);
+                    let new = if place.is_new() {
+                        segment.put_new(hash, group.0, bytes, value);
+                        true
+                    } else {
+                        segment.put(hash, group.0, bytes, value)
+                    };
                     // A replaced value may also have grown.
                     page.split_if_due(hash);
                     change += i64::from(new);
@@ -469,6 +500,18 @@ impl Table {
             }
         }
         change
+    }
+
+    /// Brings near where the record of a key will be written, if that was looked for, is not there,
+    /// and is not `WRITTEN`; its value has so many bytes.
+    #[inline]
+    pub(super) fn touch_end(&self, keys: &KeyBatch<'_>, key: u32, place: Probe, bytes: usize) {
+        let key = key as usize;
+        if place.is_new()
+            && let Some(segment) = self.segment_of(keys.groups[key], place)
+        {
+            segment.touch_end(keys.keys.get(key).len() + bytes);
+        }
     }
 
     /// Replaces and removes the values of keys where they are, and moves no record; gives back how

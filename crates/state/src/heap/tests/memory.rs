@@ -175,3 +175,54 @@ fn keys_that_come_and_go_do_not_pile_up() {
         assert_eq!((backend.entries(VALUE), backend.entries(LIST)), (0, 0));
     }
 }
+
+/// Copying what is there into a larger buffer takes as long as to write it.
+#[test]
+fn a_half_of_what_was_split_has_room_until_it_is_split_again() {
+    use super::super::{big::Big, list::ListChunks, segment::Segment};
+
+    for (length, depth) in [(8, 4), (170, 4), (3000, 8)] {
+        let value = vec![1; length];
+        let mut segment = Segment::new(false);
+        let mut number = 0_u64;
+        // All keys go to the half that stays, so that each split leaves the same keys.
+        let mut fill = |segment: &mut Segment| {
+            while !segment.is_over() {
+                let hash = number << depth | number << 32;
+                segment.put_new(hash, 3, &number.to_be_bytes(), &value);
+                number += 1;
+            }
+        };
+        fill(&mut segment);
+        for _ in 0..depth {
+            let (before, live) = (segment.len(), segment.buffers());
+            let high = segment.split();
+            assert_eq!((segment.len(), high.len()), (before, 0), "{length}");
+            assert!(segment.is_over());
+            assert!(segment.buffers() <= live * 17 / 16, "{length}");
+        }
+        // Now half of them goes.
+        let high = segment.split();
+        for mut half in [segment, high] {
+            assert!((1..300).contains(&half.len()), "{length}");
+            let room = half.buffers();
+            fill(&mut half);
+            assert_eq!(half.buffers(), room, "{length}");
+        }
+    }
+    // What is kept outside goes along, to the half of its key.
+    let mut segment = Segment::new(true);
+    for number in 0..20_u64 {
+        let hash = number | number << 32;
+        segment.put_big(hash, 3, &[number as u8], Big::List(ListChunks::default()));
+    }
+    let high = segment.split();
+    for (half, odd) in [(&segment, 0), (&high, 1)] {
+        assert_eq!(half.len(), 10);
+        for number in 0..20_u64 {
+            let at = half.find(number | number << 32, &[number as u8]);
+            let is_there = at.is_some_and(|at| half.big(at).is_some());
+            assert_eq!(is_there, number % 2 == odd);
+        }
+    }
+}
