@@ -407,6 +407,22 @@ impl OptionalColumn {
         self.column.push_even(rows);
     }
 
+    /// Appends rows of `N` bytes, those that are there and the absence of the others: no branch
+    /// depends on which they are. Panics where there are not as many flags as rows.
+    ///
+    /// ```
+    /// use weir_model::OptionalColumn;
+    /// let mut column = OptionalColumn::new();
+    /// column.extend_some_even(&[*b"ab", *b"--", *b"cd"], &[true, false, true]);
+    /// assert!(column.iter().eq([Some(&b"ab"[..]), None, Some(b"cd")]));
+    /// ```
+    pub fn extend_some_even<const N: usize>(&mut self, rows: &[[u8; N]], there: &[bool]) {
+        assert_eq!(rows.len(), there.len(), "a flag for each row");
+        self.present
+            .extend(there.iter().map(|&is_there| u8::from(is_there)));
+        self.column.push_some_even(rows, there);
+    }
+
     /// Appends all rows of `other`.
     pub fn extend_from(&mut self, other: &Self) {
         self.extend_from_rows(other, 0..other.len());

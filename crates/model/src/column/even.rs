@@ -68,6 +68,23 @@ impl Column {
         let ends = (1..=rows.len()).map(|count| (start + count * N) as u32);
         self.ends.extend(ends);
     }
+
+    /// Appends rows of `N` bytes, and none in the place of those that are not there.
+    pub(super) fn push_some_even<const N: usize>(&mut self, rows: &[[u8; N]], there: &[bool]) {
+        let start = self.bytes.len();
+        self.bytes.resize(start + rows.len() * N, 0);
+        let room = self.bytes[start..].as_chunks_mut().0;
+        let mut count = 0;
+        self.ends
+            .extend(rows.iter().zip(there).map(|(row, &is_there)| {
+                // The next one goes over what is not there.
+                room[count] = *row;
+                count += usize::from(is_there);
+                (start + count * N) as u32
+            }));
+        self.bytes.truncate(start + count * N);
+        let _ = end_of(self.bytes.len());
+    }
 }
 
 impl ColumnView<'_> {
@@ -90,7 +107,7 @@ impl ColumnView<'_> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::OptionalColumn, *};
 
     proptest! {
         #[test]
@@ -111,6 +128,13 @@ mod tests {
             }).unwrap();
             let all = [rows, more].concat();
             prop_assert!(column.iter().eq(all.iter().map(|row| &row[..])));
+            let there: Vec<bool> = all.iter().map(|row| row[0] % 3 > 0).collect();
+            let expected = all.iter().zip(&there).map(|(row, &is)| is.then_some(&row[..]));
+            let mut optional = OptionalColumn::new();
+            optional.push(Some(b"before"));
+            optional.extend_some_even(&all, &there);
+            prop_assert!(optional.iter().skip(1).eq(expected));
+            prop_assert_eq!(optional.get(0), Some(&b"before"[..]));
             if let Some(odd) = odd.filter(|odd| odd.len() != 3) {
                 column.push(&odd);
                 let before = column.clone();

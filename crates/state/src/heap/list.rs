@@ -224,6 +224,7 @@ pub(super) fn apply(
     scratch: &mut Vec<u8>,
 ) -> i64 {
     let (mut change, mut number) = (0, [0; ENCODED_NUMBER]);
+    let mut left = writes.keys.len();
     for (row, &key) in writes.keys.iter().enumerate() {
         table.look_for_next(keys, &writes.keys, row, probed);
         let elements = elements_of(writes, row);
@@ -233,30 +234,26 @@ pub(super) fn apply(
                 let tagged = encode(writes, elements, &mut number, scratch);
                 append_in_place(table, group, probed, row, (key, tagged))
             }
-            (true, true) => clear_in_place(table, group, probed, row, key),
+            (true, true) => -i64::from(table.remove_in_place(group, key, probed.place_mut(row))),
             (true, false) => 0,
         };
+        left -= usize::from(probed.place(row).is_written());
+    }
+    if left == 0 {
+        return change;
     }
     for (row, &key) in writes.keys.iter().enumerate() {
-        let (replace, is_written) = (writes.replace[row] != 0, probed.is_written(row));
-        if is_written && !replace {
+        if probed.place(row).is_written() {
             continue;
         }
         if let Some(&next) = writes.keys.get(row + NEW_AHEAD) {
+            let place = probed.place(row + NEW_AHEAD);
             // Most lists are a number or two.
-            table.touch_end(
-                keys,
-                next,
-                probed.place(row + NEW_AHEAD),
-                2 * ENCODED_NUMBER,
-            );
+            table.touch_end(keys, next, place, 2 * ENCODED_NUMBER);
         }
         let key = key as usize;
         let (group, hash, bytes) = (keys.groups[key], keys.hashes[key], keys.keys.get(key));
-        if is_written {
-            table.tidy(group, hash);
-            continue;
-        }
+        let replace = writes.replace[row] != 0;
         let tagged = encode(writes, elements_of(writes, row), &mut number, scratch);
         let is_inline = (2..=1 + MAX_INLINE).contains(&tagged.len());
         change += if probed.place(row).is_new() && is_inline {
@@ -289,24 +286,6 @@ fn append_in_place(
         (is_list && segment.restore_at(at, key, tagged)).then_some(1)
     });
     written.unwrap_or(0)
-}
-
-/// Removes the list of a key where it is, which was looked for at this position; gives back by how
-/// much the number of lists changes.
-fn clear_in_place(
-    table: &mut Table,
-    group: KeyGroup,
-    probed: &mut Probed,
-    position: usize,
-    key: &[u8],
-) -> i64 {
-    let cleared = table.write_in_place(group, probed, position, |segment, at| {
-        segment.remove_at(at, key).then_some(-1)
-    });
-    if cleared.is_some() {
-        table.removals.push(group.0, key, None);
-    }
-    cleared.unwrap_or(0)
 }
 
 /// [`INLINE`] and these elements: in `short`, without a call, where it is just a number, else in

@@ -141,13 +141,6 @@ impl Page {
         self.own_segment_mut(number)?.replace_at(at, key, value)
     }
 
-    /// To be called after [`Segment::remove_at`].
-    pub(super) fn tidy(&mut self, hash: u64) {
-        if let Some(segment) = self.own_segment_mut(self.number(hash)) {
-            segment.tidy();
-        }
-    }
-
     /// Removes an entry; gives back whether it was there.
     pub(super) fn remove(&mut self, hash: u64, key: &[u8]) -> bool {
         let number = self.number(hash);

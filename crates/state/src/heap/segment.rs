@@ -369,7 +369,8 @@ impl Segment {
     }
 
     /// Removes the value of a record, if it is that of `key`, and moves nothing; gives back whether
-    /// there was one. [`tidy`](Self::tidy) must be called before long.
+    /// there was one. [`tidy`](Self::tidy) must be called before long if it
+    /// [is untidy](Self::is_untidy) then.
     #[inline]
     pub(super) fn remove_at(&mut self, at: At, key: &[u8]) -> bool {
         let there = self.is(at, key) && self.has_value(at);
@@ -386,9 +387,20 @@ impl Segment {
     /// Gives back memory after values were removed, if it is much.
     pub(super) fn tidy(&mut self) {
         self.compact_if_due();
-        if self.index.len() > MIN_INDEX && (self.live as usize) < self.index.len() {
+        if self.is_wide() {
             self.shrink();
         }
+    }
+
+    /// Whether there is much to [give back](Self::tidy).
+    #[inline]
+    pub(super) fn is_untidy(&self) -> bool {
+        self.is_half_empty() || self.is_wide()
+    }
+
+    /// Whether the index has far more room than is needed.
+    fn is_wide(&self) -> bool {
+        self.index.len() > MIN_INDEX && (self.live as usize) < self.index.len()
     }
 
     /// Inserts or replaces a value that is kept outside the arena; gives back whether it is new.
@@ -683,8 +695,13 @@ impl Segment {
         }
     }
 
+    /// Whether half of the arena is garbage.
+    fn is_half_empty(&self) -> bool {
+        self.garbage >= MIN_GARBAGE && self.garbage * 2 >= self.arena.len()
+    }
+
     fn compact_if_due(&mut self) {
-        if self.garbage >= MIN_GARBAGE && self.garbage * 2 >= self.arena.len() {
+        if self.is_half_empty() {
             self.compact();
         }
     }

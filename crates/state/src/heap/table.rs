@@ -55,7 +55,13 @@ impl Probe {
     /// long as no other call was.
     #[inline]
     pub(super) fn is_new(self) -> bool {
-        self.at == At::NONE && self.number != WRITTEN
+        self.at == At::NONE && !self.is_written()
+    }
+
+    /// Whether what is written to the key is there.
+    #[inline]
+    pub(super) fn is_written(self) -> bool {
+        self.number == WRITTEN
     }
 
     /// What is written to the key is there.
@@ -128,12 +134,17 @@ impl Probed {
 
     /// Whether what is written to the key at this position is there already.
     pub(super) fn is_written(&self, position: usize) -> bool {
-        self.probes[position].number == WRITTEN
+        self.probes[position].is_written()
     }
 
     /// Where the key at this position may be.
     pub(super) fn place(&self, position: usize) -> Probe {
         self.probes[position]
+    }
+
+    /// The same, to be changed.
+    pub(super) fn place_mut(&mut self, position: usize) -> &mut Probe {
+        &mut self.probes[position]
     }
 
     /// What is written to the key at this position is there.
@@ -415,14 +426,6 @@ impl Table {
         Some(change)
     }
 
-    /// Gives back the memory of the segment of a key whose value was removed where it was, if it is
-    /// much.
-    pub(super) fn tidy(&mut self, group: KeyGroup, hash: u64) {
-        self.moves += 1;
-        let page = self.page_of(group);
-        self.pages[page].tidy(hash);
-    }
-
     /// The value of a key, of which a candidate was found.
     #[inline]
     fn confirm(&self, keys: &KeyBatch<'_>, key: usize, probe: &mut Probe) -> Option<&[u8]> {
@@ -476,11 +479,11 @@ impl Table {
             }
             let key = key as usize;
             let place = probed.probes[if is_all { key } else { row }];
-            let is_written = place.number == WRITTEN;
+            if place.is_written() {
+                continue;
+            }
             let (group, hash, bytes) = (keys.groups[key], keys.hashes[key], keys.keys.get(key));
             match value {
-                Some(_) if is_written => {}
-                None if is_written => self.tidy(group, hash),
                 Some(value) => {
                     self.moves += 1;
                     let page = self.page_of(group);
@@ -541,22 +544,23 @@ impl Table {
                 }
             }
             let (of, places) = ((keys, writes), (&mut *probes, are_of_all));
-            let even = self.replace_even(of, widths, places, round.clone());
-            left -= even;
-            if even == round.len() {
+            let (done, more) = self.replace_even(of, widths, places, round.clone());
+            left -= done;
+            change += more;
+            if done == round.len() {
                 continue;
             }
             for row in round {
                 let key = writes.keys[row];
                 let probe = &mut probes[probe_of(row, key)];
-                if probe.number == WRITTEN {
+                if probe.is_written() {
                     continue;
                 }
                 let key = key as usize;
                 let (group, bytes) = (keys.groups[key], keys.keys.get(key));
                 let Some(value) = writes.values.get(row) else {
-                    // What was removed is looked at once more.
                     change -= i64::from(self.remove_in_place(group, bytes, probe));
+                    left -= usize::from(probe.is_written());
                     continue;
                 };
                 let page = self.page_of(group);
@@ -571,18 +575,29 @@ impl Table {
     }
 
     /// Removes the value of a key that was looked for, unless a snapshot holds its segment; gives
-    /// back whether there was one.
-    fn remove_in_place(&mut self, group: KeyGroup, key: &[u8], probe: &mut Probe) -> bool {
-        let page = self.page_of(group);
-        let there = probe.at != At::NONE
-            && self.pages[page]
-                .own_segment_mut(probe.number)
-                .is_some_and(|segment| segment.remove_at(probe.at, key));
-        if there {
-            self.removals.push(group.0, key, None);
-        }
-        if there || probe.at == At::NONE {
+    /// back whether there was one. What is not written then is to be removed once more: it may be
+    /// elsewhere, or has left much that is not needed any more.
+    #[inline]
+    pub(super) fn remove_in_place(
+        &mut self,
+        group: KeyGroup,
+        key: &[u8],
+        probe: &mut Probe,
+    ) -> bool {
+        if probe.at == At::NONE {
             probe.set_written();
+            return false;
+        }
+        let page = self.page_of(group);
+        let Some(segment) = self.pages[page].own_segment_mut(probe.number) else {
+            return false;
+        };
+        let there = segment.remove_at(probe.at, key);
+        if there {
+            if !segment.is_untidy() {
+                probe.set_written();
+            }
+            self.removals.push(group.0, key, None);
         }
         there
     }
