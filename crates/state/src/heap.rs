@@ -16,6 +16,7 @@ mod even;
 mod list;
 mod load;
 mod map;
+mod near;
 mod page;
 mod record;
 mod removals;

@@ -21,6 +21,7 @@ use super::{
     big::Big,
     bucket::{self, Bucket, Cell},
     epoch::changed_since,
+    near::{ask_for, near},
     record,
 };
 
@@ -736,43 +737,6 @@ impl Segment {
         units(self.arena.len())
     }
 }
-
-/// Asks for the line of an item, if it is there, so that it will be in the cache.
-#[cfg(target_arch = "x86_64")]
-#[inline]
-fn near<T: Copy>(items: &[T], at: usize) {
-    if let Some(item) = items.get(at) {
-        ask_for(std::ptr::from_ref(item).cast());
-    }
-}
-
-/// Asks for the line of an address.
-///
-/// An instruction that only asks is done with at once, where one that reads stays until the line
-/// has come and holds up what is behind it: more lines are on their way at the same time.
-#[cfg(target_arch = "x86_64")]
-#[inline]
-#[expect(
-    unsafe_code,
-    reason = "the instruction has an address, and does nothing to what is there"
-)]
-fn ask_for(address: *const u8) {
-    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-    // SAFETY: nothing is read or written, and an address at which nothing is does no harm.
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
-}
-
-/// Reads an item, if it is there, so that its line is in the cache.
-#[cfg(not(target_arch = "x86_64"))]
-#[inline]
-fn near<T: Copy>(items: &[T], at: usize) {
-    std::hint::black_box(items.get(at).copied());
-}
-
-/// What is not there yet cannot be read.
-#[cfg(not(target_arch = "x86_64"))]
-#[inline]
-fn ask_for(_: *const u8) {}
 
 /// How much room a value gets that will most likely grow.
 fn room_to_grow(value: &[u8]) -> usize {
