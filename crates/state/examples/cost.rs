@@ -2,8 +2,8 @@
 //!
 //! `cargo run --release -p weir-state --example cost`. Each figure is the median of some runs, so
 //! that a machine that is busy for a moment does not matter. With numbers of keys behind it only
-//! the values of so many keys are measured; `maps`, `lists` and `new` before them: the maps, the
-//! lists, and values under keys that have none.
+//! the values of so many keys are measured; `maps`, `lists`, `sizes` and `new` before them: the
+//! maps, the lists, values that come and go, and values under keys that have none.
 
 #![expect(clippy::print_stdout, reason = "figures for people are its purpose")]
 
@@ -42,7 +42,8 @@ struct Keys {
 impl Keys {
     fn of(numbers: impl Iterator<Item = u64>) -> Self {
         let mut keys = Column::new();
-        numbers.for_each(|n| keys.push(format!("user-{n:08}").as_bytes()));
+        // As long as a text of 16 bytes is in a job, behind its length.
+        numbers.for_each(|n| keys.push(format!("user-{n:012}").as_bytes()));
         Self {
             hashes: keys.iter().map(hash64).collect(),
             keys,
@@ -65,9 +66,10 @@ fn main() -> Result<(), Failure> {
         None => values,
         Some("maps") => maps,
         Some("lists") => lists,
+        Some("sizes") => sizes,
         Some("new") => new_keys,
         Some(other) => {
-            return Err(format!("`{other}` is none of `maps`, `lists`, `new`").into());
+            return Err(format!("`{other}` is none of `maps`, `lists`, `sizes`, `new`").into());
         }
     };
     let asked: Result<Vec<u64>, _> = args.map(|arg| arg.parse()).collect();
@@ -81,6 +83,7 @@ fn main() -> Result<(), Failure> {
     new_keys(1_000_000)?;
     maps(10_000)?;
     lists(100_000)?;
+    sizes(100_000)?;
     one_long_list()?;
     one_large_map()?;
     for entries in [100, MANY] {
@@ -356,6 +359,40 @@ fn lists(keys: u64) -> Result<(), Failure> {
     // In the first ones most keys are new.
     let cost = median(times.split_off(1000));
     println!("lists of {keys} keys, add to one, each third time read and clear it: {cost:.1} ns");
+    Ok(())
+}
+
+/// Numbers of four bytes that come and go: how many values a key has, until it has three.
+fn sizes(keys: u64) -> Result<(), Failure> {
+    const FULL: u32 = 3;
+    let mut state = new_state()?;
+    let (mut random, mut times) = (1, Vec::new());
+    let (mut read, mut new) = (OptionalColumn::new(), OptionalColumn::new());
+    for _ in 0..4000 {
+        let mut numbers: Vec<u64> = (0..ROWS).map(|_| next(&mut random) % keys).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers.sort_unstable_by_key(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let batch = Keys::of(numbers.iter().copied());
+        read.clear();
+        new.clear();
+        let start = Instant::now();
+        state.begin(Some(batch.view()));
+        state.value_get(VALUE, Which::All, &mut read)?;
+        let get = start.elapsed();
+        for slot in read.iter() {
+            let old = slot.and_then(|bytes| bytes.try_into().ok());
+            let size = old.map_or(0, u32::from_le_bytes) + 1;
+            new.push((size < FULL).then_some(&size.to_le_bytes()[..]));
+        }
+        let start = Instant::now();
+        state.put_slots(VALUE, &new)?;
+        state.commit()?;
+        times.push((get + start.elapsed()).as_nanos() as f64 / batch.hashes.len() as f64);
+    }
+    // In the first ones most keys are new.
+    let cost = median(times.split_off(1000));
+    println!("sizes of {keys} keys, add one to one, each third time remove it: {cost:.1} ns");
     Ok(())
 }
 
