@@ -1,5 +1,7 @@
 //! Reading channel state. Nothing in it is believed.
 
+use std::collections::HashSet;
+
 use weir_model::{Batch, Column, EventTime, Keyed, Lineage, hash64};
 
 use super::{
@@ -262,6 +264,11 @@ impl<'a> Cursor<'a> {
             .any(|(key, &hash)| hash64(key) != hash)
         {
             return Err(damaged("the hash of a key is not its own"));
+        }
+        // State takes the keys of a call for distinct.
+        let mut seen = HashSet::with_capacity(count);
+        if !keys.iter().all(|key| seen.insert(key)) {
+            return Err(damaged("a key is there twice"));
         }
         Ok(Keyed {
             keys,

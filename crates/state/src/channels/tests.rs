@@ -250,6 +250,14 @@ fn claims_of_a_batch_are_checked() {
     );
     lie(&|d| d[0] = 9, "no element 9");
     lie(&|d| d.truncate(end - 1), "in the middle");
+    let mut twice = batch.clone();
+    if let Some(keyed) = &mut twice.keyed {
+        keyed.keys.push(b"k");
+        keyed.hashes.push(hash64(b"k"));
+    }
+    let data = plain(&twice);
+    let whole = block(&data, data.len() as u32);
+    refused(&data, vec![entry(1, vec![whole])], "there twice");
 }
 
 #[test]

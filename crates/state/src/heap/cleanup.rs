@@ -16,7 +16,8 @@ use crate::rows;
 
 /// How many entries an access of one key looks at.
 const ENTRIES: i64 = 5;
-/// How many places of the index, most of which are taken, are looked at to find them.
+/// How many places of the index are looked at to find them: most are taken, and a third or less
+/// only where a segment was split not long ago.
 const PLACES: i64 = 4 * ENTRIES;
 /// An access of a whole column of keys looks at no more than that many of them: it may wait.
 const MAX_KEYS: usize = 256;

@@ -500,6 +500,12 @@ impl Segment {
                 halves[usize::from(low & bit != 0)].take(self, cell);
             }
         }
+        for half in &mut halves {
+            if half.live == 0 {
+                // Nothing comes to it for now: most hashes have the other bit.
+                (half.index, half.arena) = (Vec::new(), Vec::new());
+            }
+        }
         let [low, high] = halves;
         *self = low;
         high

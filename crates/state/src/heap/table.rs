@@ -52,7 +52,8 @@ pub(super) type Places = [Probe];
 
 impl Probe {
     /// No record was there whose tag is that of the key, and none was written: the key has none as
-    /// long as no other call was.
+    /// long as no other call was. To be asked of places that were only looked for: where
+    /// [`record`](Table::record) has seen that one is another key's, a removed one may be there.
     #[inline]
     pub(super) fn is_new(self) -> bool {
         self.at == At::NONE && !self.is_written()

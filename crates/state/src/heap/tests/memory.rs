@@ -198,6 +198,7 @@ fn a_half_of_what_was_split_has_room_until_it_is_split_again() {
             let (before, live) = (segment.len(), segment.buffers());
             let high = segment.split();
             assert_eq!((segment.len(), high.len()), (before, 0), "{length}");
+            assert_eq!(high.buffers(), 0, "an empty half takes no memory");
             assert!(segment.is_over());
             assert!(segment.buffers() <= live * 17 / 16, "{length}");
         }
