@@ -126,14 +126,7 @@ fn values(keys: u64) -> Result<(), Failure> {
     }
     let mut random = 1u64;
     let batches: Vec<Keys> = (0..2000)
-        .map(|_| {
-            let mut numbers: Vec<u64> = (0..ROWS).map(|_| next(&mut random) % keys).collect();
-            numbers.sort_unstable();
-            numbers.dedup();
-            // Distinct, and not in the order of their insertion.
-            numbers.sort_unstable_by_key(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-            Keys::of(numbers.into_iter())
-        })
+        .map(|_| Keys::of(distinct(&mut random, keys).into_iter()))
         .collect();
     let per_batch = sample(&batches, |batch| count(&mut state, batch))?;
     println!("{keys} keys, get and put a key: {per_batch:.1} ns");
@@ -176,6 +169,15 @@ fn values(keys: u64) -> Result<(), Failure> {
     let entries = reader.load(&operator, restored.backend_mut(), range, ProcessingTime(0))?;
     println!("{keys} keys, {entries} loaded in {:.1} ms", millis(start));
     Ok(())
+}
+
+/// The keys of a batch of random ones: distinct, and not in the order of their insertion.
+fn distinct(random: &mut u64, keys: u64) -> Vec<u64> {
+    let mut numbers: Vec<u64> = (0..ROWS).map(|_| next(random) % keys).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers.sort_unstable_by_key(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    numbers
 }
 
 /// One batch of a counting operator; the time it took in the state.
@@ -329,10 +331,7 @@ fn lists(keys: u64) -> Result<(), Failure> {
     let (mut random, mut times) = (1, Vec::new());
     let (mut read, mut none) = (NestedColumn::default(), NestedColumn::default());
     for _ in 0..4000 {
-        let mut numbers: Vec<u64> = (0..ROWS).map(|_| next(&mut random) % keys).collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        numbers.sort_unstable_by_key(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let numbers = distinct(&mut random, keys);
         let batch = Keys::of(numbers.iter().copied());
         let (mut full, mut others, mut elements) = (Vec::new(), Vec::new(), Column::new());
         for (key, number) in (0..).zip(numbers) {
@@ -369,10 +368,7 @@ fn sizes(keys: u64) -> Result<(), Failure> {
     let (mut random, mut times) = (1, Vec::new());
     let (mut read, mut new) = (OptionalColumn::new(), OptionalColumn::new());
     for _ in 0..4000 {
-        let mut numbers: Vec<u64> = (0..ROWS).map(|_| next(&mut random) % keys).collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        numbers.sort_unstable_by_key(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let numbers = distinct(&mut random, keys);
         let batch = Keys::of(numbers.iter().copied());
         read.clear();
         new.clear();

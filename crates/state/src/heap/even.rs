@@ -309,6 +309,25 @@ mod tests {
             let places = (probed.places(), true);
             let replaced = table.replace_even((&keys, &writes), widths, places, 0..AT_ONCE);
             assert_eq!(replaced, (taken, 0), "{key_width}, {value}");
+            // Every second one is removed, and comes back, where it is.
+            for (second, sign) in [(None, -1), (Some(vec![9; value]), 1)] {
+                writes.values.clear();
+                for n in 0..100 {
+                    let first = vec![n; value];
+                    let all = if n % 2 == 0 {
+                        second.as_ref()
+                    } else {
+                        Some(&first)
+                    };
+                    writes.values.push(all.map(Vec::as_slice));
+                }
+                let widths = Widths::of_writes(&keys, &writes);
+                read(&table, &keys, Which::All, &mut probed);
+                let places = (probed.places(), true);
+                let done = table.replace_even((&keys, &writes), widths, places, 0..AT_ONCE);
+                let change = sign * (taken / 2) as i64;
+                assert_eq!(done, (taken, change), "{key_width}, {value}");
+            }
         }
     }
 

@@ -237,13 +237,13 @@ pub(super) fn apply(
             (true, true) => -i64::from(table.remove_in_place(group, key, probed.place_mut(row))),
             (true, false) => 0,
         };
-        left -= usize::from(probed.place(row).is_written());
+        left -= usize::from(probed.is_written(row));
     }
     if left == 0 {
         return change;
     }
     for (row, &key) in writes.keys.iter().enumerate() {
-        if probed.place(row).is_written() {
+        if probed.is_written(row) {
             continue;
         }
         if let Some(&next) = writes.keys.get(row + NEW_AHEAD) {

@@ -468,18 +468,15 @@ impl Table {
         if left == 0 {
             return change;
         }
+        let place_of = |row: usize, key: u32| probed.place(if is_all { key as usize } else { row });
         for (row, (&key, value)) in writes.keys.iter().zip(writes.values.iter()).enumerate() {
-            if let Some(&next) = writes.keys.get(row + NEW_AHEAD) {
-                let place = probed.probes[if is_all {
-                    next as usize
-                } else {
-                    row + NEW_AHEAD
-                }];
-                let value = writes.values.get(row + NEW_AHEAD);
-                self.touch_end(keys, next, place, value.map_or(0, <[u8]>::len));
+            let ahead = row + NEW_AHEAD;
+            if let Some(&next) = writes.keys.get(ahead) {
+                let value = writes.values.get(ahead).map_or(0, <[u8]>::len);
+                self.touch_end(keys, next, place_of(ahead, next), value);
             }
+            let place = place_of(row, key);
             let key = key as usize;
-            let place = probed.probes[if is_all { key } else { row }];
             if place.is_written() {
                 continue;
             }
