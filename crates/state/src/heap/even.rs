@@ -10,7 +10,7 @@ use weir_model::OptionalColumn;
 
 use super::{
     segment::At,
-    table::{AT_ONCE, Places, Table},
+    table::{AT_ONCE, Places, Segments, Table},
 };
 use crate::{Error, KeyBatch, ValueWrites, Which, limits};
 
@@ -27,23 +27,23 @@ pub(super) struct Widths {
 /// behind their length, with a window behind that or without, and values a number or two, or half
 /// a one.
 macro_rules! of_widths {
-    ($widths:expr, $table:ident.$function:ident($($argument:expr),*), else $other:expr) => {
+    ($widths:expr, $function:ident($($argument:expr),*) $(of $table:ident)?, else $other:expr) => {
         match $widths {
-            (5, 4) => $table.$function::<5, 4>($($argument),*),
-            (9, 4) => $table.$function::<9, 4>($($argument),*),
-            (17, 4) => $table.$function::<17, 4>($($argument),*),
-            (25, 4) => $table.$function::<25, 4>($($argument),*),
-            (33, 4) => $table.$function::<33, 4>($($argument),*),
-            (5, 8) => $table.$function::<5, 8>($($argument),*),
-            (9, 8) => $table.$function::<9, 8>($($argument),*),
-            (17, 8) => $table.$function::<17, 8>($($argument),*),
-            (25, 8) => $table.$function::<25, 8>($($argument),*),
-            (33, 8) => $table.$function::<33, 8>($($argument),*),
-            (5, 16) => $table.$function::<5, 16>($($argument),*),
-            (9, 16) => $table.$function::<9, 16>($($argument),*),
-            (17, 16) => $table.$function::<17, 16>($($argument),*),
-            (25, 16) => $table.$function::<25, 16>($($argument),*),
-            (33, 16) => $table.$function::<33, 16>($($argument),*),
+            (5, 4) => $($table.)?$function::<5, 4>($($argument),*),
+            (9, 4) => $($table.)?$function::<9, 4>($($argument),*),
+            (17, 4) => $($table.)?$function::<17, 4>($($argument),*),
+            (25, 4) => $($table.)?$function::<25, 4>($($argument),*),
+            (33, 4) => $($table.)?$function::<33, 4>($($argument),*),
+            (5, 8) => $($table.)?$function::<5, 8>($($argument),*),
+            (9, 8) => $($table.)?$function::<9, 8>($($argument),*),
+            (17, 8) => $($table.)?$function::<17, 8>($($argument),*),
+            (25, 8) => $($table.)?$function::<25, 8>($($argument),*),
+            (33, 8) => $($table.)?$function::<33, 8>($($argument),*),
+            (5, 16) => $($table.)?$function::<5, 16>($($argument),*),
+            (9, 16) => $($table.)?$function::<9, 16>($($argument),*),
+            (17, 16) => $($table.)?$function::<17, 16>($($argument),*),
+            (25, 16) => $($table.)?$function::<25, 16>($($argument),*),
+            (33, 16) => $($table.)?$function::<33, 16>($($argument),*),
             _ => $other,
         }
     };
@@ -66,75 +66,68 @@ impl Widths {
     }
 }
 
-impl Table {
-    /// Appends the values of the next keys, from `position` on, whose places these are: of no more
-    /// than are looked at in one round, and either all or none; gives back how many.
-    pub(super) fn get_even(
-        &self,
-        keys: &KeyBatch<'_>,
-        (which, position): (Which<'_>, usize),
-        places: &Places,
-        out: &mut OptionalColumn,
-    ) -> Result<usize, Error> {
-        let places = &places[..places.len().min(AT_ONCE)];
-        let mut each = places.iter().zip(position..);
-        let first = each.find_map(|(place, position)| {
-            let key = which.get(position);
-            let segment = self.segment_of(keys.groups[key], *place)?;
-            let value = segment.value_len(place.at)?;
-            let key = keys.keys.get(key).len();
-            Some((key, value))
-        });
-        let Some((key, value)) = first else {
-            return Ok(0);
+/// Appends the values of the next keys, from `position` on, whose places these are, and their
+/// segments: of no more than are looked at in one round, and either all or none; says which.
+pub(super) fn get_even(
+    keys: &KeyBatch<'_>,
+    (which, position): (Which<'_>, usize),
+    (places, segments): (&Places, &Segments<'_>),
+    out: &mut OptionalColumn,
+) -> Result<bool, Error> {
+    let mut each = places.iter().zip(segments).zip(position..);
+    let first = each.find_map(|((place, segment), position)| {
+        let value = segment.as_ref()?.value_len(place.at)?;
+        Some((keys.keys.get(which.get(position)).len(), value))
+    });
+    let Some((key, value)) = first else {
+        return Ok(false);
+    };
+    of_widths!(
+        (key, value),
+        get_round(keys, (which, position), (places, segments), out),
+        else Ok(false)
+    )
+}
+
+fn get_round<const K: usize, const V: usize>(
+    keys: &KeyBatch<'_>,
+    (which, position): (Which<'_>, usize),
+    (places, segments): (&Places, &Segments<'_>),
+    out: &mut OptionalColumn,
+) -> Result<bool, Error> {
+    let (mut values, mut there) = ([[0; V]; AT_ONCE], [false; AT_ONCE]);
+    let found = values.iter_mut().zip(&mut there).zip(places).zip(segments);
+    for ((((value, is_there), place), segment), position) in found.zip(position..) {
+        if place.at == At::NONE {
+            continue;
+        }
+        let name = keys.keys.get(which.get(position)).as_array::<K>();
+        let Some((segment, name)) = segment.zip(name) else {
+            return Ok(false);
         };
-        of_widths!(
-            (key, value),
-            self.get_round(keys, (which, position), places, out),
-            else Ok(0)
-        )
-    }
-
-    fn get_round<const K: usize, const V: usize>(
-        &self,
-        keys: &KeyBatch<'_>,
-        (which, position): (Which<'_>, usize),
-        places: &Places,
-        out: &mut OptionalColumn,
-    ) -> Result<usize, Error> {
-        let (mut values, mut there) = ([[0; V]; AT_ONCE], [false; AT_ONCE]);
-        let found = values.iter_mut().zip(&mut there).zip(places);
-        for (((value, is_there), place), position) in found.zip(position..) {
-            if place.at == At::NONE {
-                continue;
-            }
-            let key = which.get(position);
-            let segment = self.segment_of(keys.groups[key], *place);
-            let Some((segment, name)) = segment.zip(keys.keys.get(key).as_array::<K>()) else {
-                return Ok(0);
-            };
-            match segment.even_value(place.at, name) {
-                Some(found) => (*value, *is_there) = (*found, true),
-                // It was removed; or this is another key's, or a value of another length.
-                None if segment.value_of(place.at, name) == Some(None) => {}
-                None => return Ok(0),
-            }
+        match segment.even_value(place.at, name) {
+            Some(found) => (*value, *is_there) = (*found, true),
+            // It was removed; or this is another key's, or a value of another length.
+            None if segment.value_of(place.at, name) == Some(None) => {}
+            None => return Ok(false),
         }
-        let (count, rows) = (places.len(), out.len() + places.len());
-        let (values, there) = (&values[..count], &there[..count]);
-        let present = there
-            .iter()
-            .map(|&is_there| usize::from(is_there))
-            .sum::<usize>();
-        let bytes = out.column().byte_len() + present * V;
-        limits::check_column("the column of values", bytes, rows)?;
-        match present == count {
-            true => out.extend_even(values),
-            false => out.extend_some_even(values, there),
-        }
-        Ok(count)
     }
+    let (count, rows) = (places.len(), out.len() + places.len());
+    let (values, there) = (&values[..count], &there[..count]);
+    let present = there
+        .iter()
+        .map(|&is_there| usize::from(is_there))
+        .sum::<usize>();
+    let bytes = out.column().byte_len() + present * V;
+    limits::check_column("the column of values", bytes, rows)?;
+    match present == count {
+        true => out.extend_even(values),
+        false => out.extend_some_even(values, there),
+    }
+    Ok(true)
+}
 
+impl Table {
     /// Replaces and removes the values of these rows where they are, but for those that no record
     /// has room for in its place; gives back how many rows are done, and by how much the number of
     /// values changes. `places` are those of all keys, or else of those that are written.
@@ -150,7 +143,7 @@ impl Table {
         };
         of_widths!(
             (widths.key, widths.value),
-            self.replace_round((keys, writes), widths.are_even, (places, are_of_all), rows),
+            replace_round((keys, writes), widths.are_even, (places, are_of_all), rows) of self,
             else (0, 0)
         )
     }
@@ -162,21 +155,22 @@ impl Table {
         (places, are_of_all): (&mut Places, bool),
         rows: Range<usize>,
     ) -> (usize, i64) {
-        let values = writes.values.column().known_even::<V>();
-        let values = values.filter(|_| are_even);
+        let even = writes.values.column().known_even::<V>();
+        let even = even.filter(|_| are_even);
         let (mut done, mut change) = (0, 0);
-        for row in rows {
+        let values = writes.values.column().view().slice(rows.start, rows.end);
+        for (row, value) in rows.zip(values.iter()) {
             let key = writes.keys[row] as usize;
             let place = &mut places[if are_of_all { key } else { row }];
             let Some(name) = keys.keys.get(key).as_array::<K>() else {
                 continue;
             };
             let group = keys.groups[key];
-            let value = match values {
+            let value = match even {
                 Some(all) => &all[row],
-                None => match writes.values.get(row).map(<[u8]>::as_array) {
-                    Some(Some(value)) => value,
-                    Some(None) => continue,
+                None => match value.as_array() {
+                    Some(value) => value,
+                    None if writes.values.present()[row] != 0 => continue,
                     None => {
                         change -= i64::from(self.remove_in_place(group, name, place));
                         done += usize::from(place.is_written());
@@ -299,12 +293,12 @@ mod tests {
             };
             let mut out = OptionalColumn::new();
             let from = (Which::All, 0);
-            let got = table.get_even(&keys, from, probed.places(), &mut out);
-            assert_eq!(
-                (got.unwrap(), out.len()),
-                (taken, taken),
-                "{key_width}, {value}"
-            );
+            let places = &probed.places()[..AT_ONCE];
+            let segments = places.iter().map(|at| table.segment_of(KeyGroup(1), *at));
+            let segments: Vec<_> = segments.collect();
+            let got = get_even(&keys, from, (places, &segments), &mut out).unwrap();
+            let expected = (taken > 0, taken);
+            assert_eq!((got, out.len()), expected, "{key_width}, {value}");
             let widths = Widths::of_writes(&keys, &writes);
             let places = (probed.places(), true);
             let replaced = table.replace_even((&keys, &writes), widths, places, 0..AT_ONCE);

@@ -9,7 +9,13 @@ use std::{convert::Infallible, ops::Range, sync::Arc};
 
 use weir_model::{KeyGroup, KeyGroupRange, OptionalColumn};
 
-use super::{even::Widths, page::Page, removals::Removals, segment::At, segment::Segment};
+use super::{
+    even::{Widths, get_even},
+    page::Page,
+    removals::Removals,
+    segment::At,
+    segment::Segment,
+};
 use crate::{Error, KeyBatch, ValueWrites, Which, limits};
 
 /// The most pages of a table: a snapshot costs some 100 ns a page.
@@ -50,7 +56,16 @@ pub(super) struct Probe {
 /// Where keys may be found, one after the other.
 pub(super) type Places = [Probe];
 
+/// The segments in which some keys may be; `None` where no layer has it.
+pub(super) type Segments<'t> = [Option<&'t Segment>];
+
 impl Probe {
+    /// Of a key that was not looked for.
+    const NOWHERE: Self = Self {
+        number: 0,
+        at: At::NONE,
+    };
+
     /// No record was there whose tag is that of the key, and none was written: the key has none as
     /// long as no other call was. To be asked of places that were only looked for: where
     /// [`record`](Table::record) has seen that one is another key's, a removed one may be there.
@@ -300,16 +315,11 @@ impl Table {
     ) -> Result<(), Error> {
         probed.clear();
         let rows = out.len() + which.len(keys.hashes.len());
-        self.probe(keys, which, &mut probed.probes, |some, probes| {
-            let (mut even, first) = (0, some.start);
-            while even < probes.len() {
-                let next = (which, first + even);
-                match self.get_even(keys, next, &probes[even..], out)? {
-                    0 => break,
-                    count => even += count,
-                }
+        self.probe(keys, which, &mut probed.probes, |some, probes, segments| {
+            if get_even(keys, (which, some.start), (probes, segments), out)? {
+                return Ok(());
             }
-            for (position, probe) in some.zip(probes).skip(even) {
+            for (position, probe) in some.zip(probes) {
                 let value = self.confirm(keys, which.get(position), probe);
                 let bytes = out.column().byte_len() + value.map_or(0, <[u8]>::len);
                 limits::check_column("the column of values", bytes, rows)?;
@@ -331,7 +341,7 @@ impl Table {
         mut each: impl FnMut(usize, Option<(&'t Segment, At, &'t [u8])>) -> Result<(), E>,
     ) -> Result<(), E> {
         probed.clear();
-        self.probe(keys, which, &mut probed.probes, |some, probes| {
+        self.probe(keys, which, &mut probed.probes, |some, probes, _| {
             for (position, probe) in some.zip(probes) {
                 each(position, self.record_of(keys, which.get(position), probe))?;
             }
@@ -363,7 +373,7 @@ impl Table {
     /// Looks for the records of keys, behind those that were looked for.
     fn look_for(&self, keys: &KeyBatch<'_>, some: &[u32], probed: &mut Probed) {
         let (some, probes) = (Which::Some(some), &mut probed.probes);
-        let looked_for = self.probe(keys, some, probes, |_, _| Ok::<_, Infallible>(()));
+        let looked_for = self.probe(keys, some, probes, |_, _, _| Ok::<_, Infallible>(()));
         let Ok(()) = looked_for;
     }
 
@@ -627,27 +637,30 @@ impl Table {
     }
 
     /// Appends the first candidate of each key, and gives those of some keys after another to
-    /// `found` with their positions, when their records are near.
-    fn probe<E>(
-        &self,
+    /// `found` with their positions, and the segments in which they are, when their records are
+    /// near: of no more than [`AT_ONCE`] keys.
+    fn probe<'t, E>(
+        &'t self,
         keys: &KeyBatch<'_>,
         which: Which<'_>,
         probes: &mut Vec<Probe>,
-        mut found: impl FnMut(Range<usize>, &mut [Probe]) -> Result<(), E>,
+        mut found: impl FnMut(Range<usize>, &mut Places, &Segments<'t>) -> Result<(), E>,
     ) -> Result<(), E> {
-        if which.len(keys.hashes.len()) > FEW_KEYS && !self.is_near() {
+        let (count, before) = (which.len(keys.hashes.len()), probes.len());
+        probes.resize(before + count, Probe::NOWHERE);
+        let probes = &mut probes[before..];
+        if count > FEW_KEYS && !self.is_near() {
             return self.probe_far(keys, which, probes, found);
         }
-        let first = probes.len();
-        for key in (0..which.len(keys.hashes.len())).map(|position| which.get(position)) {
-            let hash = keys.hashes[key];
-            let page = &self.pages[self.page_of(keys.groups[key])];
-            let number = page.number(hash);
-            let segment = page.segment(number);
-            let at = segment.map_or(At::NONE, |segment| segment.candidate(hash));
-            probes.push(Probe { number, at });
+        let mut segments = [None; AT_ONCE];
+        for (round, places) in probes.chunks_mut(AT_ONCE).enumerate() {
+            let first = round * AT_ONCE;
+            let segments = &mut segments[..places.len()];
+            self.find_segments(keys, (which, first), places, segments, |_, _| ());
+            find_candidates(keys, (which, first), places, segments, |_, _| ());
+            found(first..first + places.len(), places, segments)?;
         }
-        found(0..probes.len() - first, &mut probes[first..])
+        Ok(())
     }
 
     /// Whether the caches next to a core have room for the whole table.
@@ -662,48 +675,90 @@ impl Table {
     /// As [`probe`](Self::probe), where reading waits for memory: it must not, so that the misses
     /// of many keys overlap. While some keys are given out, the records of the next are asked for,
     /// and the cells of those behind them.
-    fn probe_far<E>(
-        &self,
+    fn probe_far<'t, E>(
+        &'t self,
         keys: &KeyBatch<'_>,
         which: Which<'_>,
-        probes: &mut Vec<Probe>,
-        mut found: impl FnMut(Range<usize>, &mut [Probe]) -> Result<(), E>,
+        probes: &mut Places,
+        mut found: impl FnMut(Range<usize>, &mut Places, &Segments<'t>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let (count, first) = (which.len(keys.hashes.len()), probes.len());
+        let count = probes.len();
         let round = |round: usize| {
             let from = (round * AT_ONCE).min(count);
             from..(from + AT_ONCE).min(count)
         };
+        // Those of three rounds: one is asked for, one looked at, one given out.
+        let mut segments = [[None; AT_ONCE]; 3];
         for step in 0..count.div_ceil(AT_ONCE) + 2 {
-            for key in round(step).map(|position| which.get(position)) {
-                let page = &self.pages[self.page_of(keys.groups[key])];
-                let number = page.number(keys.hashes[key]);
-                if let Some(segment) = page.segment(number) {
-                    segment.touch_cell(keys.hashes[key]);
-                }
-                let at = At::NONE;
-                probes.push(Probe { number, at });
+            let some = round(step);
+            let these = &mut segments[step % 3][..some.len()];
+            let places = &mut probes[some.clone()];
+            self.find_segments(
+                keys,
+                (which, some.start),
+                places,
+                these,
+                Segment::touch_cell,
+            );
+            if let Some(step) = step.checked_sub(1) {
+                let some = round(step);
+                let these = &segments[step % 3][..some.len()];
+                let places = &mut probes[some.clone()];
+                find_candidates(keys, (which, some.start), places, these, Segment::touch);
             }
-            for position in step.checked_sub(1).map(round).unwrap_or_default() {
-                let key = which.get(position);
-                let probe = &mut probes[first + position];
-                let page = &self.pages[self.page_of(keys.groups[key])];
-                if let Some(segment) = page.segment(probe.number) {
-                    probe.at = segment.candidate(keys.hashes[key]);
-                    segment.touch(probe.at);
-                }
+            if let Some(step) = step.checked_sub(2) {
+                let some = round(step);
+                let these = &segments[step % 3][..some.len()];
+                found(some.clone(), &mut probes[some], these)?;
             }
-            let last = step.checked_sub(2).map(round).unwrap_or_default();
-            let probes = &mut probes[first + last.start..first + last.end];
-            found(last, probes)?;
         }
         Ok(())
+    }
+
+    /// Finds the segments in which keys may be, from a position of the column on, and gives each to
+    /// `next` with the hash of its key.
+    #[inline]
+    fn find_segments<'t>(
+        &'t self,
+        keys: &KeyBatch<'_>,
+        (which, first): (Which<'_>, usize),
+        places: &mut Places,
+        segments: &mut [Option<&'t Segment>],
+        next: impl Fn(&Segment, u64),
+    ) {
+        for ((place, segment), position) in places.iter_mut().zip(segments).zip(first..) {
+            let key = which.get(position);
+            let (group, hash) = (keys.groups[key], keys.hashes[key]);
+            let page = &self.pages[self.page_of(group)];
+            place.number = page.number(hash);
+            *segment = page.segment(place.number);
+            if let Some(segment) = *segment {
+                next(segment, hash);
+            }
+        }
     }
 
     /// The number of the page that has a key group. The group is in the range.
     #[inline]
     pub(super) fn page_of(&self, group: KeyGroup) -> usize {
         usize::from(group.0 - self.range.start.0) >> self.shift
+    }
+}
+
+/// Finds the first candidates of keys in their segments, and gives each segment to `next` with it.
+#[inline]
+fn find_candidates(
+    keys: &KeyBatch<'_>,
+    (which, first): (Which<'_>, usize),
+    places: &mut Places,
+    segments: &Segments<'_>,
+    next: impl Fn(&Segment, At),
+) {
+    for ((place, segment), position) in places.iter_mut().zip(segments).zip(first..) {
+        if let Some(segment) = *segment {
+            place.at = segment.candidate(keys.hashes[which.get(position)]);
+            next(segment, place.at);
+        }
     }
 }
 
