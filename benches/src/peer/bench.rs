@@ -24,6 +24,10 @@ const MOST_ROWS: u64 = 300_000_000;
 const MOST_WARM_UPS: u32 = 6;
 const SETTLED: f64 = 0.1;
 
+/// What a run takes at least in which a checkpoint is taken each second: whether one falls into it
+/// or two would decide over the figures of a shorter one.
+const CHECKPOINT_SECONDS: f64 = 4.0;
+
 /// How long and how often is measured.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Length {
@@ -32,6 +36,17 @@ pub(super) struct Length {
     pub(super) repeats: u32,
     /// Few rows, and no look at how long they take.
     pub(super) quick: bool,
+}
+
+impl Length {
+    /// The same for a cell.
+    pub(super) fn of(self, cell: &Cell) -> Self {
+        let seconds = match cell.setting.checkpoints {
+            true => self.seconds.max(CHECKPOINT_SECONDS),
+            false => self.seconds,
+        };
+        Self { seconds, ..self }
+    }
 }
 
 /// Runs cells.
@@ -112,8 +127,9 @@ impl Bench {
         program.start(&words).map(Some)
     }
 
-    /// Runs that do not count: one of Weir, and of Flink as many as it takes until its compilers
-    /// are done. Gives how many rows a run shall have, if that is not said.
+    /// Runs that do not count: of Weir until one is long enough to tell how many rows are, and of
+    /// Flink as many as it takes until its compilers are done. Gives how many rows a run shall
+    /// have, if that is not said.
     fn warmed_up(
         &mut self,
         cell: &Cell,
@@ -121,21 +137,28 @@ impl Bench {
         flink: Option<&mut Flink>,
         said: Option<u64>,
     ) -> Result<u64> {
-        let first = said.unwrap_or_else(|| self.first_rows(cell, side));
         let mut flink = flink;
-        let mut run = self.run(cell, side, flink.as_deref_mut(), first)?;
+        let mut ran = said.unwrap_or_else(|| self.first_rows(cell, side));
+        let mut run = self.run(cell, side, flink.as_deref_mut(), ran)?;
         eprintln!("  - {side}: {}", run.in_words());
-        let mut rows = said.unwrap_or_else(|| self.enough_rows(cell, first, &run));
-        if flink.is_none() || self.length.quick {
+        if let (Some(rows), None) = (said, &flink) {
+            return Ok(rows);
+        }
+        let mut rows = self.enough_rows(cell, ran, &run);
+        if self.length.quick {
             return Ok(rows);
         }
         for _ in 1..MOST_WARM_UPS {
+            if flink.is_none() && tells(ran, rows, self.warm_up(cell)) {
+                break;
+            }
             let next = self.run(cell, side, flink.as_deref_mut(), rows)?;
             eprintln!("  - {side}: {}", next.in_words());
             let change = next.cost() / run.cost();
-            rows = self.enough_rows(cell, rows, &next);
+            ran = rows;
+            rows = self.enough_rows(cell, ran, &next);
             run = next;
-            if (1.0 - SETTLED..=1.0 + SETTLED).contains(&change) {
+            if flink.is_some() && (1.0 - SETTLED..=1.0 + SETTLED).contains(&change) {
                 break;
             }
         }
@@ -193,7 +216,7 @@ impl Bench {
             return cell.workload.few_rows();
         }
         let guess = cell.workload.guess(cell.setting.store, side.engine()) as f64;
-        self.warm_up(cell) + round_up(guess * self.length.seconds)
+        self.warm_up(cell) + round_up(guess * self.length.of(cell).seconds)
     }
 
     /// How many rows take about as long as they should, going by a run.
@@ -201,7 +224,7 @@ impl Bench {
         if self.length.quick {
             return first;
         }
-        let rows = round_up(run.rate() * self.length.seconds).min(MOST_ROWS);
+        let rows = round_up(run.rate() * self.length.of(cell).seconds).min(MOST_ROWS);
         self.warm_up(cell) + rows
     }
 }
@@ -231,6 +254,12 @@ pub(super) fn verify(cell: &Cell, side: Side, jobs: &Path) -> Result<u64> {
     Ok(found.len() as u64)
 }
 
+/// Whether a run of `ran` rows tells how many are enough, which it says are `rows`: one of less
+/// than half of these is over before what a row costs shows.
+fn tells(ran: u64, rows: u64, warm_up: u64) -> bool {
+    2 * ran.saturating_sub(warm_up) >= rows.saturating_sub(warm_up)
+}
+
 /// A number of two digits and zeros, so that results of oracles may serve again.
 fn round_up(rows: f64) -> u64 {
     let rows = if rows.is_finite() { rows.max(1.0) } else { 1.0 };
@@ -246,5 +275,32 @@ mod tests {
     fn rows_are_rounded_up_to_two_digits() {
         let rounded = [0.0, 7.2, 99.0, 101.0, 12_345.0, 9.99e7, f64::NAN].map(round_up);
         assert_eq!(rounded, [1, 8, 99, 110, 13_000, 100_000_000, 1]);
+    }
+
+    #[test]
+    fn a_run_with_checkpoints_has_room_for_some() {
+        let length = |seconds| Length {
+            seconds,
+            repeats: 3,
+            quick: false,
+        };
+        for (name, asked, expected) in [
+            ("count-1e6-heap-p1", 0.6, 0.6),
+            ("count-1e6-heap-p1-checkpoints", 0.6, CHECKPOINT_SECONDS),
+            ("count-1e6-heap-p1-checkpoints", 9.0, 9.0),
+        ] {
+            let cells = Cell::all();
+            let cell = cells.iter().find(|cell| cell.name() == name).unwrap();
+            let seconds = length(asked).of(cell).seconds;
+            assert!((seconds - expected).abs() < 1e-9, "{name}: {seconds}");
+        }
+    }
+
+    #[test]
+    fn a_run_that_was_over_too_soon_tells_nothing() {
+        assert!(tells(150, 200, 100));
+        assert!(tells(900, 200, 100));
+        assert!(!tells(149, 200, 100));
+        assert!(!tells(50, 200, 100));
     }
 }

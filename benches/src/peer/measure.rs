@@ -34,7 +34,7 @@ impl Plan {
         let length = self.bench.length;
         let with_flink = self.bench.flink.is_some();
         let cells = self.cells.iter();
-        let cells = cells.map(|cell| cell_seconds(&self.bench.sides(cell), length));
+        let cells = cells.map(|cell| cell_seconds(&self.bench.sides(cell), length.of(cell)));
         let kinds = self.kinds.iter().map(|_| kind_seconds(with_flink, length));
         let mut progress = Progress::new(cells.chain(kinds).collect());
         eprintln!("{}", progress.in_words());
