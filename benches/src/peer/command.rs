@@ -34,7 +34,7 @@ struct Options {
     #[arg(long)]
     quick: bool,
 
-    /// About how long a run takes, warm-up apart
+    /// About how long a run takes, warm-up apart; at least 4 with checkpoints
     #[arg(long, value_name = "S", default_value_t = 3.5)]
     seconds: f64,
 

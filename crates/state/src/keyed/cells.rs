@@ -271,8 +271,8 @@ impl Cells {
     }
 }
 
-/// Whether it shows at once that no value is the one of its row that was read: those that are there
-/// are numbers of one width.
+/// Whether it shows at once that no value is the one of its row that was read: their bytes differ.
+/// One that is absent is empty here, so that an empty one may be taken for it.
 fn all_differ(read: &OptionalColumn, values: &OptionalColumn) -> bool {
     fn differ<const N: usize>(read: &Column, values: &Column) -> bool {
         let both = read.even::<N>().zip(values.even::<N>());
@@ -281,32 +281,13 @@ fn all_differ(read: &OptionalColumn, values: &OptionalColumn) -> bool {
             read.len() == values.len() && pairs.fold(true, |all, (old, new)| all & (old != new))
         })
     }
-    /// The same where some are absent, which are empty here.
-    fn some_differ<const N: usize>(read: &Column, values: &Column) -> bool {
-        let mut pairs = read.iter().zip(values.iter());
-        read.len() == values.len()
-            && pairs.all(
-                |(old, new)| match (old.as_array::<N>(), new.as_array::<N>()) {
-                    (Some(old), Some(new)) => old != new,
-                    (Some(_), None) => new.is_empty(),
-                    (None, Some(_)) => old.is_empty(),
-                    (None, None) => false,
-                },
-            )
-    }
-    let present = values.present().iter().chain(read.present());
-    let all_there = present.fold(true, |all, &there| all & (there != 0));
     let (read, values) = (read.column(), values.column());
-    match all_there {
-        true => {
-            differ::<8>(read, values) || differ::<4>(read, values) || differ::<16>(read, values)
-        }
-        false => {
-            some_differ::<8>(read, values)
-                || some_differ::<4>(read, values)
-                || some_differ::<16>(read, values)
-        }
+    // Numbers of one width are compared without a branch.
+    if differ::<8>(read, values) || differ::<4>(read, values) || differ::<16>(read, values) {
+        return true;
     }
+    let mut pairs = read.iter().zip(values.iter());
+    read.len() == values.len() && pairs.all(|(old, new)| !same_key(old, new))
 }
 
 /// Values are short: they are compared in line.
