@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -19,9 +20,13 @@ use crate::error::{Context, Result};
 /// The most rows of a run: an oracle goes through them, too.
 const MOST_ROWS: u64 = 300_000_000;
 
-/// The most runs of Flink that do not count, and by what part the last may cost another time than
-/// the one before: a run or two are made while the Java machine still compiles.
+/// The most runs of Weir that do not count.
 const MOST_WARM_UPS: u32 = 6;
+
+/// How long the runs of Flink that do not count take together at least and at most, in seconds, and
+/// by what part the last may cost another time than the one before. The Java machine compiles for
+/// so long: two short runs that cost the same say nothing, for a third may cost half of that.
+const JAVA_SECONDS: Range<f64> = 8.0..20.0;
 const SETTLED: f64 = 0.1;
 
 /// What a run takes at least in which a checkpoint is taken each second: whether one falls into it
@@ -148,21 +153,24 @@ impl Bench {
         if self.length.quick {
             return Ok(rows);
         }
-        for _ in 1..MOST_WARM_UPS {
-            if flink.is_none() && tells(ran, rows, self.warm_up(cell)) {
-                break;
+        let (mut count, mut seconds, mut change) = (1, run.wall_s, f64::INFINITY);
+        loop {
+            let is_enough = match flink {
+                Some(_) => is_settled(seconds, change),
+                None => count >= MOST_WARM_UPS || tells(ran, rows, self.warm_up(cell)),
+            };
+            if is_enough {
+                return Ok(rows);
             }
             let next = self.run(cell, side, flink.as_deref_mut(), rows)?;
             eprintln!("  - {side}: {}", next.in_words());
-            let change = next.cost() / run.cost();
+            change = next.cost() / run.cost();
+            count += 1;
+            seconds += next.wall_s;
             ran = rows;
             rows = self.enough_rows(cell, ran, &next);
             run = next;
-            if flink.is_some() && (1.0 - SETTLED..=1.0 + SETTLED).contains(&change) {
-                break;
-            }
         }
-        Ok(rows)
     }
 
     fn run(
@@ -260,6 +268,13 @@ fn tells(ran: u64, rows: u64, warm_up: u64) -> bool {
     2 * ran.saturating_sub(warm_up) >= rows.saturating_sub(warm_up)
 }
 
+/// Whether Flink's compilers are done, as far as can be seen, after runs of so many seconds, of which
+/// the last cost so many times what the one before did.
+fn is_settled(seconds: f64, change: f64) -> bool {
+    let is_as_before = (1.0 - SETTLED..=1.0 + SETTLED).contains(&change);
+    seconds >= JAVA_SECONDS.end || (seconds >= JAVA_SECONDS.start && is_as_before)
+}
+
 /// A number of two digits and zeros, so that results of oracles may serve again.
 fn round_up(rows: f64) -> u64 {
     let rows = if rows.is_finite() { rows.max(1.0) } else { 1.0 };
@@ -294,6 +309,15 @@ mod tests {
             let seconds = length(asked).of(cell).seconds;
             assert!((seconds - expected).abs() < 1e-9, "{name}: {seconds}");
         }
+    }
+
+    #[test]
+    fn flink_runs_until_its_compilers_are_done_and_not_for_ever() {
+        assert!(!is_settled(1.2, 1.0));
+        assert!(is_settled(8.0, 1.0));
+        assert!(!is_settled(8.0, 0.8));
+        assert!(!is_settled(8.0, f64::INFINITY));
+        assert!(is_settled(20.0, 0.8));
     }
 
     #[test]
