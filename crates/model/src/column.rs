@@ -57,6 +57,14 @@ pub enum ColumnError {
         /// The number of rows.
         rows: usize,
     },
+    /// A row that is absent has bytes.
+    #[error("row {row} is absent and not empty: its length is {len}")]
+    Absent {
+        /// The row.
+        row: usize,
+        /// The number of its bytes.
+        len: usize,
+    },
 }
 
 impl Column {
@@ -339,6 +347,15 @@ pub struct OptionalColumn {
     column: Column,
 }
 
+/// Which row is absent and has bytes.
+#[cold]
+fn absent_with_bytes(present: &[u8], column: &Column) -> ColumnError {
+    let lengths = column.iter().map(<[u8]>::len);
+    let mut absent = lengths.enumerate().filter(|&(row, _)| present[row] == 0);
+    let (row, len) = absent.find(|&(_, len)| len > 0).unwrap_or_default();
+    ColumnError::Absent { row, len }
+}
+
 impl OptionalColumn {
     /// A column without rows.
     #[must_use]
@@ -349,15 +366,27 @@ impl OptionalColumn {
     /// Takes over buffers from outside after checking them. Any flag but 0 means present.
     ///
     /// # Errors
-    /// [`ColumnError`] where the parts do not fit together.
+    /// [`ColumnError`] where the parts do not fit together, or an absent row has bytes.
     pub fn from_parts(present: Vec<u8>, column: Column) -> Result<Self, ColumnError> {
-        if present.len() == column.len() {
-            Ok(Self { present, column })
-        } else {
-            Err(ColumnError::Presence {
+        if present.len() != column.len() {
+            return Err(ColumnError::Presence {
                 present: present.len(),
                 rows: column.len(),
-            })
+            });
+        }
+        let mut before = 0;
+        // All rows, whatever there is to be seen of one: it is a loop without a branch.
+        let is_empty = present
+            .iter()
+            .zip(&column.ends)
+            .fold(true, |all, (&there, &end)| {
+                let is_right = (there != 0) | (end == before);
+                before = end;
+                all & is_right
+            });
+        match is_empty {
+            true => Ok(Self { present, column }),
+            false => Err(absent_with_bytes(&present, &column)),
         }
     }
 
@@ -510,5 +539,23 @@ mod tests {
             })
         );
         assert!(OptionalColumn::from_parts(vec![1], Column::new()).is_err());
+    }
+
+    #[test]
+    fn a_row_that_is_absent_has_no_bytes() {
+        let of = |present: &[u8], ends: &[u32]| {
+            let bytes = vec![7; ends.last().map_or(0, |&end| end as usize)];
+            let column = Column::from_parts(bytes, ends.to_vec()).unwrap();
+            OptionalColumn::from_parts(present.to_vec(), column)
+        };
+        assert_eq!(of(&[1, 0, 9], &[8, 8, 16]).unwrap().get(1), None);
+        for (present, ends, row) in [
+            (&[0, 1][..], &[8, 16][..], 0),
+            (&[1, 0], &[8, 16], 1),
+            (&[0, 1, 0], &[0, 4, 12], 2),
+        ] {
+            let len = 8;
+            assert_eq!(of(present, ends), Err(ColumnError::Absent { row, len }));
+        }
     }
 }

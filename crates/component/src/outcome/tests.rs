@@ -233,6 +233,12 @@ fn slots_are_for_each_key_of_a_declared_state_once() {
     check_wrong("`slots[0].values`: 3 flags of presence for 2 rows", |o| {
         o.slots[0].values.present.push(0);
     });
+    check_wrong(
+        "`slots[0].values`: row 1 is absent and not empty: its length is 1",
+        |o| {
+            o.slots[0].values.column = column(&["1", "2"]);
+        },
+    );
 }
 
 #[test]

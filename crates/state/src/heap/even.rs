@@ -168,14 +168,14 @@ impl Table {
             let group = keys.groups[key];
             let value = match even {
                 Some(all) => &all[row],
+                None if writes.values.present()[row] == 0 => {
+                    change -= i64::from(self.remove_in_place(group, name, place));
+                    done += usize::from(place.is_written());
+                    continue;
+                }
                 None => match value.as_array() {
                     Some(value) => value,
-                    None if writes.values.present()[row] != 0 => continue,
-                    None => {
-                        change -= i64::from(self.remove_in_place(group, name, place));
-                        done += usize::from(place.is_written());
-                        continue;
-                    }
+                    None => continue,
                 },
             };
             let Some(segment) = self.own_segment_of(group, *place) else {
