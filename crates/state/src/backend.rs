@@ -309,8 +309,9 @@ pub trait Backend: Send {
         Ok(())
     }
 
-    /// The time of the calls that follow, which never goes back. A backend may remove what has
-    /// expired by it (D16); what has expired and is still there is for
+    /// The time of the calls that follow. It may go back, as the clock of a machine may: then less
+    /// has expired, and what was written meanwhile is not judged by the later time. A backend may
+    /// remove what has expired by it (D16); what has expired and is still there is for
     /// [`KeyedState`](crate::KeyedState) to hide.
     fn set_time(&mut self, now: ProcessingTime) {
         let _ = now;

@@ -320,7 +320,7 @@ impl Backend for HeapBackend {
     }
 
     fn set_time(&mut self, now: ProcessingTime) {
-        self.now = Some(self.now.map_or(now, |before| before.max(now)));
+        self.now = Some(now);
     }
 
     fn snapshot(&mut self, request: &SnapshotRequest) -> Result<Box<dyn Snapshot>, Error> {

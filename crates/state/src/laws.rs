@@ -75,6 +75,7 @@ pub fn check_ttl(make: Make<'_>) {
     ttl::c13_strict_timeline(make);
     ttl::c14_relaxed_and_on_read(make);
     ttl::c14_a_call_that_is_rolled_back_refreshes_nothing(make);
+    ttl::a_clock_that_goes_back_takes_nothing_away(make);
     ttl::c15_per_element_and_per_entry(make);
     ttl::c16_migration(make);
     ttl::c16_full_snapshots_leave_out_what_has_expired(make);

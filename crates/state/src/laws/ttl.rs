@@ -330,6 +330,25 @@ pub fn c14_a_call_that_is_rolled_back_refreshes_nothing(make: Make<'_>) {
     }
 }
 
+/// What was written after the clock of the machine was set back is judged by that clock, and not by
+/// what it had said before.
+pub fn a_clock_that_goes_back_takes_nothing_away(make: Make<'_>) {
+    for state in states() {
+        let mut line = Timeline::new(make, Some(ttl(1000)));
+        // Each call may clean up behind the keys that it is for.
+        for (now, key) in [(100_000, "a"), (90_000, "b"), (90_001, "c"), (90_999, "d")] {
+            begin(&mut line.state, now, key);
+            put(&mut line.state, state, key);
+            line.state.commit().unwrap();
+        }
+        for (now, expected) in [(90_999, "b"), (91_000, "")] {
+            begin(&mut line.state, now, "b");
+            assert_eq!(get(&mut line.state, state), expected, "{state:?} at {now}");
+            line.state.commit().unwrap();
+        }
+    }
+}
+
 /// C15: each element and each entry has a life of its own; an accumulator has one.
 pub fn c15_per_element_and_per_entry(make: Make<'_>) {
     let mut line = Timeline::new(make, Some(ttl(100)));

@@ -49,6 +49,11 @@ fn c16_full_snapshots_leave_out_what_has_expired() {
     laws::ttl::c16_full_snapshots_leave_out_what_has_expired(&heap);
 }
 
+#[test]
+fn a_clock_that_goes_back_takes_nothing_away() {
+    laws::ttl::a_clock_that_goes_back_takes_nothing_away(&heap);
+}
+
 fn decls(duration_ms: u64) -> Vec<StateDecl> {
     let ttl = Ttl {
         duration_ms,
