@@ -72,7 +72,11 @@ pub(super) fn key(arena: &[u8], at: usize) -> &[u8] {
 pub(super) fn key_and_value(arena: &[u8], at: usize) -> (&[u8], Option<&[u8]>) {
     let (head, rest) = arena[at..].split_at(HEADER);
     let (key, rest) = rest.split_at(u32_at(head, 4));
-    (key, rest.get(..u32_at(head, 8)))
+    // That there is none is not left to the end of the arena, which may be further than that.
+    match u32_at(head, 8) {
+        len if len == NO_VALUE as usize => (key, None),
+        len => (key, rest.get(..len)),
+    }
 }
 
 /// Whether the record has a value.
