@@ -189,6 +189,7 @@ impl KeyedState {
     /// commit.
     pub fn begin(&mut self, keyed: Option<KeyedView<'_>>) {
         self.rollback();
+        self.timers.reset();
         let call = &mut self.call;
         call.keyed = keyed.is_some();
         limits::recycle(&mut call.keys);
@@ -501,14 +502,15 @@ impl KeyedState {
         result
     }
 
-    /// Drops what the call wrote. The call may go on as if it had just begun.
+    /// Drops what the call wrote. The call may go on as if it had just begun: the timers that it is
+    /// about fire in it.
     pub fn rollback(&mut self) {
         self.reclaim();
         self.asks.clear();
         if let Layers::Lived(lived) = &mut self.backend {
             lived.forget();
         }
-        self.timers.reset();
+        self.timers.rollback();
         for overlay in &mut self.overlays {
             match overlay {
                 Overlay::Cells(cells) => cells.reset(),

@@ -76,10 +76,16 @@ pub(super) struct Overlay {
 }
 
 impl Overlay {
+    /// Forgets the call.
     pub(super) fn reset(&mut self) {
-        limits::recycle(&mut self.changes);
+        self.rollback();
         limits::recycle(&mut self.fired);
         self.kind = None;
+    }
+
+    /// Forgets what the call did. It is still that of the timers that fire in it.
+    pub(super) fn rollback(&mut self) {
+        limits::recycle(&mut self.changes);
     }
 
     /// Moves what the call did to `writes`, of each timer what it did last. What fires goes first.

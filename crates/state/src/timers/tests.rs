@@ -223,12 +223,31 @@ fn timers_of_a_call_that_is_rolled_back_are_as_before_and_the_last_word_counts()
     state.fire(EVENT, &[5, 7], &[0, 0]).unwrap();
     state.rollback();
     assert_eq!(calls.pending().len(), 2);
+    calls.begin().commit().unwrap();
+    assert_eq!(calls.pending().len(), 2);
     let state = calls.begin();
     state.fire(EVENT, &[5, 7], &[0, 0]).unwrap();
     state.timers_set(EVENT, &[0, 1], &[9, 9]).unwrap();
     assert_eq!(state.timer_conflict(), None);
     state.commit().unwrap();
     assert_eq!(calls.pending(), named(&[(9, "a"), (9, "b")]));
+}
+
+/// An instance that is replaced before it is called drops what its `open` wrote.
+#[test]
+fn a_call_of_timers_that_goes_on_behind_a_rollback_is_still_that_of_its_timers() {
+    let mut calls = Calls::new(vec![StateDecl::timers()], &["a", "b"]);
+    let state = calls.begin();
+    state.timers_set(EVENT, &[0, 0], &[5, 7]).unwrap();
+    state.commit().unwrap();
+    let state = calls.begin();
+    state.fire(EVENT, &[5, 7], &[0, 0]).unwrap();
+    state.timers_set(EVENT, &[1], &[1]).unwrap();
+    state.rollback();
+    state.timers_set(EVENT, &[0], &[6]).unwrap();
+    assert_eq!(state.timer_conflict(), Some(1));
+    state.commit().unwrap();
+    assert_eq!(calls.pending(), named(&[(6, "a")]));
 }
 
 #[test]
