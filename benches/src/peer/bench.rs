@@ -5,6 +5,7 @@ use std::{
     ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Instant,
 };
 
 use super::{
@@ -23,10 +24,11 @@ const MOST_ROWS: u64 = 300_000_000;
 /// The most runs of Weir that do not count.
 const MOST_WARM_UPS: u32 = 6;
 
-/// How long the runs of Flink that do not count take together at least and at most, in seconds, and
-/// by what part the last may cost another time than the one before. The Java machine compiles for
-/// so long: two short runs that cost the same say nothing, for a third may cost half of that.
-const JAVA_SECONDS: Range<f64> = 8.0..20.0;
+/// How long the runs of Flink that do not count take together at least and at most, in seconds,
+/// with the rows before those that are timed, and by what part the last may cost another time than
+/// the one before. The Java machine compiles for so long: two short runs that cost the same say
+/// nothing, for a third may cost half of that.
+const JAVA_SECONDS: Range<f64> = 12.0..24.0;
 const SETTLED: f64 = 0.1;
 
 /// What a run takes at least in which a checkpoint is taken each second: whether one falls into it
@@ -142,6 +144,7 @@ impl Bench {
         flink: Option<&mut Flink>,
         said: Option<u64>,
     ) -> Result<u64> {
+        let began = Instant::now();
         let mut flink = flink;
         let mut ran = said.unwrap_or_else(|| self.first_rows(cell, side));
         let mut run = self.run(cell, side, flink.as_deref_mut(), ran)?;
@@ -153,10 +156,10 @@ impl Bench {
         if self.length.quick {
             return Ok(rows);
         }
-        let (mut count, mut seconds, mut change) = (1, run.wall_s, f64::INFINITY);
+        let (mut count, mut change) = (1, f64::INFINITY);
         loop {
             let is_enough = match flink {
-                Some(_) => is_settled(seconds, change),
+                Some(_) => is_settled(began.elapsed().as_secs_f64(), change),
                 None => count >= MOST_WARM_UPS || tells(ran, rows, self.warm_up(cell)),
             };
             if is_enough {
@@ -166,7 +169,6 @@ impl Bench {
             eprintln!("  - {side}: {}", next.in_words());
             change = next.cost() / run.cost();
             count += 1;
-            seconds += next.wall_s;
             ran = rows;
             rows = self.enough_rows(cell, ran, &next);
             run = next;
@@ -268,7 +270,7 @@ fn tells(ran: u64, rows: u64, warm_up: u64) -> bool {
     2 * ran.saturating_sub(warm_up) >= rows.saturating_sub(warm_up)
 }
 
-/// Whether Flink's compilers are done, as far as can be seen, after runs of so many seconds, of which
+/// Whether Flink's compilers are done, as far as can be seen, after runs in so many seconds, of which
 /// the last cost so many times what the one before did.
 fn is_settled(seconds: f64, change: f64) -> bool {
     let is_as_before = (1.0 - SETTLED..=1.0 + SETTLED).contains(&change);
@@ -314,10 +316,10 @@ mod tests {
     #[test]
     fn flink_runs_until_its_compilers_are_done_and_not_for_ever() {
         assert!(!is_settled(1.2, 1.0));
-        assert!(is_settled(8.0, 1.0));
-        assert!(!is_settled(8.0, 0.8));
-        assert!(!is_settled(8.0, f64::INFINITY));
-        assert!(is_settled(20.0, 0.8));
+        assert!(is_settled(12.0, 1.0));
+        assert!(!is_settled(12.0, 0.8));
+        assert!(!is_settled(12.0, f64::INFINITY));
+        assert!(is_settled(24.0, 0.8));
     }
 
     #[test]
