@@ -29,6 +29,8 @@ struct Channel {
     idle: bool,
     /// Whether it has reached the output since it was last idle.
     aligned: bool,
+    /// Whether its last watermark came while it was idle: it says nothing more.
+    is_over: bool,
 }
 
 impl Watermarks {
@@ -39,6 +41,7 @@ impl Watermarks {
             watermark: EventTime::MIN,
             idle: false,
             aligned: true,
+            is_over: false,
         };
         Self {
             channels: vec![channel; channels],
@@ -47,10 +50,15 @@ impl Watermarks {
         }
     }
 
-    /// A watermark on a channel. One on an idle channel is ignored.
+    /// A watermark on a channel. One on an idle channel is ignored, but for the last: once all
+    /// channels have come to it, all time is over, whoever was idle before.
     pub fn watermark(&mut self, channel: usize, watermark: EventTime) -> Option<Change> {
         let out = self.out;
         let channel = &mut self.channels[channel];
+        if channel.idle && watermark == EventTime::MAX {
+            channel.is_over = true;
+            return self.end().map(Change::Watermark);
+        }
         if channel.idle || watermark <= channel.watermark {
             return None;
         }
@@ -68,6 +76,7 @@ impl Watermarks {
             return Vec::new();
         }
         channel.idle = idle;
+        channel.is_over = false;
         channel.aligned = !idle && channel.watermark >= out;
         let all_idle = self.all_idle();
         let mut changes = Vec::new();
@@ -90,11 +99,10 @@ impl Watermarks {
     pub fn remove(&mut self, channel: usize) -> Vec<Change> {
         self.channels[channel].is_gone = true;
         let all_idle = self.all_idle();
-        let next = match all_idle {
-            true => None,
-            false => self.least(),
+        let rises = match all_idle {
+            true => self.end(),
+            false => self.least().and_then(|watermark| self.rise(watermark)),
         };
-        let rises = next.and_then(|watermark| self.rise(watermark));
         let mut changes: Vec<_> = rises.map(Change::Watermark).into_iter().collect();
         if self.idle != all_idle {
             self.idle = all_idle;
@@ -116,6 +124,15 @@ impl Watermarks {
             .filter(|c| c.aligned && !c.idle)
             .map(|c| c.watermark)
             .min()
+    }
+
+    /// The end of all time, if there is a channel and all have come to it.
+    fn end(&mut self) -> Option<EventTime> {
+        let is_over = |channel: &Channel| channel.is_over || channel.watermark == EventTime::MAX;
+        match self.present().next().is_some() && self.present().all(is_over) {
+            true => self.rise(EventTime::MAX),
+            false => None,
+        }
     }
 
     fn rise(&mut self, to: EventTime) -> Option<EventTime> {
@@ -150,6 +167,37 @@ mod tests {
         assert_eq!(at(&mut w, 0, 50), None);
         assert_eq!(w.idle(0, false), [Change::Idle(false)]);
         assert_eq!(at(&mut w, 0, 50), Some(50));
+    }
+
+    #[test]
+    fn the_end_of_all_channels_is_told_whichever_were_idle() {
+        let end = EventTime::MAX.0;
+        let mut w = Watermarks::new(1);
+        at(&mut w, 0, 25);
+        w.idle(0, true);
+        assert_eq!(at(&mut w, 0, end), Some(end));
+        assert_eq!(at(&mut w, 0, end), None, "once");
+
+        let mut w = Watermarks::new(3);
+        for (channel, time) in [(0, 10), (1, 20), (2, 30)] {
+            at(&mut w, channel, time);
+        }
+        w.idle(0, true);
+        w.idle(1, true);
+        assert_eq!(at(&mut w, 0, end), None, "the others go on");
+        assert_eq!(w.idle(1, false), [], "it is behind what is out");
+        assert_eq!(at(&mut w, 1, 40), None);
+        assert_eq!(at(&mut w, 2, 50), Some(40));
+        w.idle(1, true);
+        w.idle(2, true);
+        assert_eq!(at(&mut w, 2, end), None, "one that is idle may speak again");
+        assert_eq!(at(&mut w, 1, end), Some(end));
+
+        let mut w = Watermarks::new(2);
+        w.idle(0, true);
+        w.idle(1, true);
+        assert_eq!(at(&mut w, 1, end), None);
+        assert_eq!(w.remove(0), [Change::Watermark(EventTime::MAX)]);
     }
 
     #[test]
