@@ -25,6 +25,8 @@ pub struct SourceWatermarks {
     splits: Vec<SplitTime>,
     out: EventTime,
     is_idle: bool,
+    /// Whether those downstream were told so, and not yet of rows since.
+    is_told_idle: bool,
     /// Milliseconds in which rows could have come: without those in which nobody downstream would
     /// have taken any.
     waited_ms: u64,
@@ -59,6 +61,7 @@ impl SourceWatermarks {
             splits: Vec::new(),
             out: EventTime::MIN,
             is_idle: false,
+            is_told_idle: false,
             waited_ms: 0,
             reckoned: None,
         }
@@ -92,8 +95,8 @@ impl SourceWatermarks {
         }
     }
 
-    /// Rows of a split with these times came; gives back whether the reader was idle before, which
-    /// those downstream are told before the rows.
+    /// Rows of a split with these times came; gives back whether those downstream take the reader to
+    /// be idle, who are told that it is not before the rows.
     pub fn rows(&mut self, split: &str, times: &[i64]) -> bool {
         let waited_ms = self.waited_ms;
         let Some(split) = self.splits.iter_mut().find(|known| known.id == split) else {
@@ -106,7 +109,8 @@ impl SourceWatermarks {
         split.rows += times.len();
         split.since_ms = waited_ms;
         split.is_idle = false;
-        std::mem::take(&mut self.is_idle)
+        self.is_idle = false;
+        std::mem::take(&mut self.is_told_idle)
     }
 
     /// A split has ended. What it says last counts, and then it holds nothing back any more.
@@ -176,10 +180,10 @@ impl SourceWatermarks {
         let was_idle = self.is_idle;
         // Without any split there is nobody who might say something, and no reason to wait less.
         self.is_idle = least.is_none() && (was_idle || !self.splits.is_empty());
-        Passed {
-            watermark,
-            idle: self.is_idle && !was_idle,
-        }
+        // A split that is new may say nothing and end, or turn idle in its turn: they know.
+        let idle = self.is_idle && !self.is_told_idle;
+        self.is_told_idle |= idle;
+        Passed { watermark, idle }
     }
 }
 
@@ -219,6 +223,24 @@ mod tests {
             watermark: Some(EventTime(to)),
             idle: false,
         }
+    }
+
+    #[test]
+    fn rows_end_idleness_whatever_splits_have_come_and_gone_meanwhile() {
+        let mut source = source(0, Some(10), &["a"]);
+        source.reckon(ProcessingTime(11), true);
+        assert!(source.read(true).idle);
+        source.end_split("a");
+        // One that is empty, and one whose first read gives nothing.
+        source.add_split("b");
+        assert_eq!(source.end_split("b"), Passed::default());
+        source.add_split("c");
+        assert_eq!(source.read(false), Passed::default());
+        source.reckon(ProcessingTime(30), true);
+        assert!(!source.read(true).idle, "they were told");
+        assert!(source.rows("c", &[5]));
+        assert!(!source.rows("c", &[6]));
+        assert_eq!(source.read(true), risen(5));
     }
 
     #[test]
