@@ -179,8 +179,9 @@ impl EdgeOut {
             true => lineage.resize(values.len(), Lineage::None),
             false => lineage.clear(),
         }
+        self.hand_over_at(self.plain_target());
+        // Where rows go round, it may be the turn of the next one now.
         let at = self.plain_target();
-        self.hand_over_at(at);
         let builder = &mut self.targets[at].builder;
         if is_hashed {
             builder.extend_keys(&self.keys, 0..values.len());

@@ -243,6 +243,14 @@ fn rebalance_deals_batches_round_robin_and_global_sends_all_to_the_first() {
     }
     assert_eq!(rebalance.rows(0), ["1", "2", "5", "6"]);
     assert_eq!(rebalance.rows(1), ["3", "4"]);
+    // Columns that go as they are take turns with rows that are collected.
+    let mut large = edge(Partitioning::Rebalance, BadRows::Fail, 2);
+    for _ in 0..2 {
+        large.push(&["1"; 3]).unwrap();
+        let owned = column(&["2"; 600]);
+        large.out.push_owned(owned, vec![], vec![]).unwrap();
+    }
+    assert_eq!((large.rows(0).len(), large.rows(1).len()), (6, 1_200));
     let mut global = edge(Partitioning::Global, BadRows::Fail, 2);
     global.push(&["1", "2"]).unwrap();
     global.out.send_all(&barrier());
