@@ -333,6 +333,10 @@ impl Running {
             }
             return Ok(if more { Step::Worked } else { Step::Full });
         }
+        if self.stopping.is_some() && !self.coming.is_empty() {
+            // It waits until the checkpoint that the job stops with fails, or is complete.
+            return Ok(Step::Wait(None));
+        }
         if let Some(step) = self.come()? {
             return Ok(step);
         }

@@ -361,6 +361,80 @@ fn c39_a_stop_fires_no_timer_a_restore_has_all_and_a_drain_fires_all() {
     }
 }
 
+#[test]
+fn c39_behind_the_barrier_of_a_stop_no_time_passes() {
+    // The source is held up by what is behind it, with a watermark that is still to go out.
+    let rows: Vec<String> = (0..200_000)
+        .map(|n| format!("k{}-{n}-{n}", n % 50))
+        .collect();
+    let (saved, late) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicI64::new(0)),
+    );
+    let (asked, is_saved, fired) = (AtomicBool::new(false), saved.clone(), late.clone());
+    let ledger = Ledger::default();
+    let commands = Arc::new(Mutex::new(None));
+    let stop = commands.clone();
+    let timers = setting(
+        |cx, row, key| Ok(cx.state.timers_set(EVENT, &[key], &[time_of(row)])?),
+        move |_, due| {
+            if is_saved.load(Ordering::SeqCst) {
+                fired.fetch_add(due.len() as i64, Ordering::SeqCst);
+            }
+            if !asked.swap(true, Ordering::SeqCst) {
+                let stop = stop.lock().unwrap();
+                let stop: &weir_testkit::Commander = stop.as_ref().unwrap();
+                drop(stop.ask(|reply| JobCommand::Stop {
+                    drain: false,
+                    savepoint: None,
+                    reply,
+                }));
+            }
+            Ok(Outcome::default())
+        },
+    );
+    let timers = timers.with_snapshot(move |_, _| {
+        saved.store(true, Ordering::SeqCst);
+        Ok(Vec::new())
+    });
+    let mut job = job(MemorySource::of(&[rows]), 1, timers, &ledger);
+    job.checkpoints = Some(Config::default());
+    *commands.lock().unwrap() = Some(job.commander());
+    let report = job.run();
+    assert!(
+        matches!(report.outcome, Ended::Stopped(_)),
+        "{:?}",
+        report.outcome
+    );
+    assert_eq!(late.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn c39_a_drain_fires_all_timers_of_a_source_that_is_idle() {
+    let ledger = Ledger::default();
+    let mut job = fifty(&Valve::at(50), 2, &ledger).watermarks(WatermarkStrategy {
+        idle_after_ms: Some(1),
+        ..bounded(0)
+    });
+    let commands = job.commander();
+    let asked = AtomicBool::new(false);
+    job.events = Events::reacting(move |event| {
+        // The third checkpoint has begun when all rows were long in.
+        let third = matches!(event, JobEvent::Checkpoint(done) if done.id >= CheckpointId(3));
+        if third && !asked.swap(true, Ordering::SeqCst) {
+            drop(commands.ask(|reply| JobCommand::Stop {
+                drain: true,
+                savepoint: None,
+                reply,
+            }));
+        }
+    });
+    let report = job.run();
+    let drained = matches!(report.outcome, Ended::Stopped(of) if of.drained);
+    assert!(drained, "it has stopped otherwise");
+    assert_eq!(ledger.rows().len(), 50);
+}
+
 /// Sets two timers of each kind for each key, and tells them.
 fn both(rows: &[String], valve: &Valve, parallelism: u32, ledger: &Ledger) -> TestJob {
     let timers = setting(
