@@ -1,7 +1,7 @@
 //! The optional interface `timed`, and timers that a guest sets and deletes.
 
 use weir_component::Limits;
-use weir_model::{Column, KeyedView, hash64};
+use weir_model::{Column, KeyedView, Rows, hash64};
 use weir_operator::{Due, Failure, Outcome};
 use weir_state::{StateDecl, TimerKind, Timers};
 
@@ -83,4 +83,32 @@ fn a_call_of_timers_that_is_rolled_back_changes_nothing() {
     // A timer of a key that has no state does nothing, and emits nothing.
     assert_eq!(emitted(&fire(&mut running, 1010).unwrap()).len(), 1);
     assert_eq!(emitted(&fire(&mut running, 9999).unwrap()).len(), 0);
+}
+
+#[test]
+fn timers_fire_once_where_the_instance_is_replaced_before_they_are_told() {
+    let mut running = idle();
+    running.process_keyed(&["ann"]).unwrap();
+    // A row so large that behind it the instance has outgrown what it needs.
+    let long: Column = [&vec![b'x'; 12 << 20][..]].into_iter().collect();
+    let keys: Column = [&b"\x03ann"[..]].into_iter().collect();
+    let rows = Rows {
+        values: long.view(),
+        timestamps: &[],
+        keyed: Some(KeyedView {
+            keys: keys.view(),
+            hashes: &[hash64(keys.get(0))],
+            key_of_row: &[0],
+        }),
+    };
+    let outcome = running.call(false, rows.keyed, |operator, cx| {
+        operator.process(cx, 0, rows)
+    });
+    assert_eq!(outcome.unwrap().poisoned, None);
+    let outcome = fire(&mut running, 1010).unwrap();
+    assert_eq!(
+        emitted(&outcome),
+        [r#"{"key":"ann","idle_since_ms":1000,"rows":2}"#]
+    );
+    assert_eq!(running.cx.state.next_timer(CLOCK).unwrap(), None);
 }
