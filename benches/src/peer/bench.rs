@@ -270,8 +270,8 @@ fn tells(ran: u64, rows: u64, warm_up: u64) -> bool {
     2 * ran.saturating_sub(warm_up) >= rows.saturating_sub(warm_up)
 }
 
-/// Whether Flink's compilers are done, as far as can be seen, after runs in so many seconds, of which
-/// the last cost so many times what the one before did.
+/// Whether Flink's compilers are done, as far as can be seen, after runs in so many seconds, of
+/// which the last cost so many times what the one before did.
 fn is_settled(seconds: f64, change: f64) -> bool {
     let is_as_before = (1.0 - SETTLED..=1.0 + SETTLED).contains(&change);
     seconds >= JAVA_SECONDS.end || (seconds >= JAVA_SECONDS.start && is_as_before)

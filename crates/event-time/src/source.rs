@@ -95,8 +95,8 @@ impl SourceWatermarks {
         }
     }
 
-    /// Rows of a split with these times came; gives back whether those downstream take the reader to
-    /// be idle, who are told that it is not before the rows.
+    /// Rows of a split with these times came; gives back whether those downstream take the reader
+    /// to be idle, who are told that it is not before the rows.
     pub fn rows(&mut self, split: &str, times: &[i64]) -> bool {
         let waited_ms = self.waited_ms;
         let Some(split) = self.splits.iter_mut().find(|known| known.id == split) else {
