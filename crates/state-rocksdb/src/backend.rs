@@ -109,7 +109,8 @@ impl RocksDbBackend {
             }
             let family = database.family(state.0 as usize)?;
             let store = (&database.db, &family);
-            maps::write(batch, store, (front, *state), sorted, keys, writes)?;
+            let expire = holds.decls[state.0 as usize].ttl.is_some();
+            maps::write(batch, store, (front, *state, expire), sorted, keys, writes)?;
         }
         if !writes.timers.is_empty() {
             let family = database.family(holds.timers()?)?;
@@ -182,6 +183,12 @@ impl RocksDbBackend {
     #[cfg(test)]
     pub(crate) fn compact(&mut self) {
         self.front.empty(&self.database).unwrap();
+        self.compact_database();
+    }
+
+    /// The same of what is in the database, whatever is in front of it.
+    #[cfg(test)]
+    pub(crate) fn compact_database(&self) {
         for (state, shape) in self.holds.shapes.iter().enumerate() {
             if *shape != Shape::Foreign {
                 let family = self.database.family(state).unwrap();

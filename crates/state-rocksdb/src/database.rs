@@ -31,6 +31,11 @@ pub(crate) struct Database {
 pub(crate) enum Access {
     /// To be written; what is declared and missing is made.
     Write,
+    /// The same of files that another declaration may have written: nothing is compacted before
+    /// [`resume`](Database::resume) says that a state is as it is declared, or it was made anew.
+    /// What expires by the new declaration is not to be looked for in values of the old one, and a
+    /// state that is declared no more could not be merged.
+    Adopt,
     /// As it is in its folder, which must not change.
     Read,
 }
@@ -53,18 +58,22 @@ impl Database {
         let families: Vec<String> = holds.decls.iter().map(|decl| name_of(&decl.name)).collect();
         let mut wanted = Vec::new();
         for (state, name) in families.iter().enumerate() {
-            let known = access == Access::Write || present.contains(name);
+            let known = access != Access::Read || present.contains(name);
             if known && holds.shapes[state] != Shape::Foreign {
-                let options = options_of(&shared, holds, state, &clock);
+                let mut options = options_of(&shared, holds, state, &clock);
+                options.set_disable_auto_compactions(access == Access::Adopt);
                 wanted.push(ColumnFamilyDescriptor::new(name, options));
             }
         }
         let db = match access {
-            Access::Write => {
+            Access::Write | Access::Adopt => {
                 // RocksDB opens all that are there, or none.
                 present.retain(|name| name != DEFAULT && !families.contains(name));
-                let others = present.iter().map(|name| (name, Options::default()));
-                wanted.extend(others.map(|(name, o)| ColumnFamilyDescriptor::new(name, o)));
+                wanted.extend(present.iter().map(|name| {
+                    let mut others = Options::default();
+                    others.set_disable_auto_compactions(true);
+                    ColumnFamilyDescriptor::new(name, others)
+                }));
                 DB::open_cf_descriptors(&database, path, wanted)
             }
             Access::Read => DB::open_cf_descriptors_read_only(&database, path, wanted, false),
@@ -103,6 +112,14 @@ impl Database {
             .drop_cf(name)
             .and_then(|()| self.db.create_cf(name, &self.options(state, holds)))
             .map_err(failed("empty a state"))
+    }
+
+    /// A state is as it is declared: it may be compacted from here on.
+    pub(crate) fn resume(&self, state: usize) -> Result<(), Error> {
+        let family = self.family(state)?;
+        self.db
+            .set_options_cf(&family, &[("disable_auto_compactions", "false")])
+            .map_err(failed("have a state compacted"))
     }
 
     /// Drops the states that are not declared any more.

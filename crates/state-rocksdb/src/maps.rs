@@ -64,11 +64,11 @@ fn visit(
 }
 
 /// Adds what a call wrote to a batch: the clears come first. What they remove is forgotten in front
-/// of the database.
+/// of the database; where entries `expire`, those may be in front still that it has dropped.
 pub(crate) fn write(
     batch: &mut WriteBatch,
     (db, family): (&DB, &Family<'_>),
-    (front, state): (&mut Front, StateIndex),
+    (front, state, expire): (&mut Front, StateIndex, bool),
     sorted: &mut Sorted,
     batch_keys: &KeyBatch<'_>,
     writes: &MapWrites,
@@ -85,7 +85,7 @@ pub(crate) fn write(
         let found = clear(batch, db, family, (&prefix, most + 1), |map_key| {
             front.forget_entry(state, batch_keys, key, map_key);
         })?;
-        if found > most {
+        if found > most || expire {
             front.forget_group(state, group);
         }
     }

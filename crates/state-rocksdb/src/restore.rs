@@ -162,14 +162,17 @@ fn adopt(
     folder: Folder,
 ) -> Result<(), Error> {
     let (shared, clock) = (database.shared.clone(), database.clock.clone());
-    *database = Arc::new(Database::open(shared, folder, holds, clock, Access::Write)?);
+    *database = Arc::new(Database::open(shared, folder, holds, clock, Access::Adopt)?);
     database.drop_undeclared()?;
     for state in 0..holds.decls.len() {
         if holds.shapes[state] == Shape::Foreign {
             continue;
         }
         match change_of(database, holds, state, part) {
-            None => clip(database, state, part.range, holds.range)?,
+            None => {
+                clip(database, state, part.range, holds.range)?;
+                database.resume(state)?;
+            }
             Some(change) => {
                 let tables = Tables::new(database, owner)?;
                 let paths = tables.write(database, database, holds, state, Some(change))?;

@@ -248,6 +248,68 @@ fn compactions_remove_what_has_expired() {
 }
 
 #[test]
+fn a_map_that_was_cleared_is_empty_whatever_a_compaction_has_dropped_before() {
+    let place = place();
+    let database = database(&place);
+    let mut backend = database.create("op-0", with_ttl(100), all()).unwrap();
+    let keys = Keys::numbered(0..1);
+    // Who goes through a map has its entries written through from then on.
+    assert!(map(&mut backend, &keys).is_empty());
+    put_all(&mut backend, &keys, &[stamped(0, b"x")]);
+    backend.set_time(ProcessingTime(200));
+    backend.compact_database();
+    let maps = MapWrites {
+        clear: vec![0],
+        ..MapWrites::default()
+    };
+    let writes = Writes {
+        maps: vec![(MAP, maps)],
+        ..Writes::default()
+    };
+    backend.apply(&keys.batch(), &writes).unwrap();
+    let map_keys: Column = [&[0_u8][..]].into_iter().collect();
+    let mut out = OptionalColumn::new();
+    let which = Which::Some(&[0]);
+    backend
+        .get_entries(MAP, &keys.batch(), which, map_keys.view(), &mut out)
+        .unwrap();
+    assert_eq!(out.get(0), None);
+}
+
+#[test]
+fn c16_values_of_many_files_get_a_stamp_and_then_expire_by_it() {
+    let place = place();
+    let database = database(&place);
+    let mut backend = database.create("op-0", decls(), all()).unwrap();
+    // So many files that they are compacted once that is allowed.
+    let mut saved = None;
+    for round in 0..6 {
+        let keys = Keys::numbered(round * 4000..(round + 1) * 4000);
+        put(&mut backend, &keys, |n| u64::from(n).to_be_bytes().to_vec());
+        saved = Some(Saved::native(&mut backend, u64::from(round) + 1, None));
+    }
+    let saved = saved.unwrap();
+    let mut backend = restored(&database, decls(), &saved, with_ttl(100), 1_000_000);
+    let (keys, mut out) = (Keys::numbered(0..24_000), OptionalColumn::new());
+    backend
+        .get_values(VALUE, &keys.batch(), Which::All, &mut out)
+        .unwrap();
+    let stamp = 1_000_000_i64.to_be_bytes();
+    assert!(
+        out.iter()
+            .all(|value| value.is_some_and(|value| value.starts_with(&stamp)))
+    );
+    // Such a state is compacted as any other.
+    backend.set_time(ProcessingTime(1_000_100));
+    backend.compact();
+    out.clear();
+    backend
+        .get_values(VALUE, &keys.batch(), Which::All, &mut out)
+        .unwrap();
+    assert!(out.iter().all(|value| value.is_none()));
+}
+
+#[test]
 fn c16_canonical_snapshots_leave_expired_rows_out_and_native_ones_do_not() {
     let place = place();
     let database = database(&place);
