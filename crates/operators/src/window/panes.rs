@@ -133,8 +133,9 @@ impl WindowOperator {
             }
             held.give(cx, function, &mut plan, (&now, parts))?;
         }
+        let stays = self.stays_for_late_rows();
         for at in 0..held.places.len() {
-            if held.is_changed[at] && !held.was_there[at] {
+            if held.is_changed[at] && (!held.was_there[at] || stays) {
                 self.await_windows(&mut plan, panes, met.places.get(at))?;
             }
         }
@@ -221,8 +222,9 @@ impl WindowOperator {
             let all = (placed, 0..placed.len());
             accumulate(cx, function, (kept, &placed.numbers), rows, all)
         })?;
+        let stays = self.stays_for_late_rows();
         let there = kept.present().iter().enumerate();
-        for (at, _) in there.filter(|(_, there)| **there == 0) {
+        for (at, _) in there.filter(|(_, there)| **there == 0 || stays) {
             self.await_windows(plan, panes, met.places.get(at))?;
         }
         Ok(())
@@ -310,8 +312,14 @@ impl WindowOperator {
         Ok((plan, held.keep(cx)?))
     }
 
-    /// The timer of a pane that holds its first row: that of the next window of it that ends, or
-    /// else the time at which it goes.
+    /// Whether a pane may have had its timer already for the window that a row is on time for: it
+    /// stays for late rows, and after a restore time begins anew.
+    fn stays_for_late_rows(&self) -> bool {
+        self.options.rules.event_time && self.options.rules.lateness.allowed_ms > 0
+    }
+
+    /// The timer of a pane that holds its first row, or that [stays](Self::stays_for_late_rows):
+    /// that of the next window of it that ends, or else the time at which it goes.
     fn await_windows(
         &self,
         plan: &mut Plan<'_>,

@@ -690,6 +690,31 @@ fn a_window_that_gives_many_results_in_a_call_is_laid_out_piece_by_piece() {
 }
 
 #[test]
+fn a_window_that_stays_for_late_rows_gives_its_result_again_where_time_begins_anew() {
+    let rules = |assigner| Rules {
+        assigner,
+        trigger: Trigger::EventTime,
+        lateness: Lateness { allowed_ms: 5 },
+        evictor: None,
+        event_time: true,
+    };
+    let tumbling = Assigner::Tumbling {
+        size: 10,
+        offset: 0,
+    };
+    for aggregates in [true, false] {
+        let mut bench = Bench::new(rules(tumbling.clone()), aggregates);
+        bench.rows(&[(1, 1, 1)]);
+        assert_eq!(bench.watermark(EventTime(9), 10), ["k1 [0, 10) 1,"]);
+        // As behind a restore.
+        bench.cx.watermark = EventTime::MIN;
+        assert!(bench.rows(&[(1, 7, 2)]).is_empty());
+        assert_eq!(bench.watermark(EventTime(13), 10), ["k1 [0, 10) 1,2,"]);
+        assert!(bench.watermark(EventTime(40), 10).is_empty());
+    }
+}
+
+#[test]
 fn a_session_has_one_timer_while_it_grows_and_ends_when_no_row_came() {
     let rules = |allowed_ms| Rules {
         assigner: Assigner::Session { gap: 10 },
