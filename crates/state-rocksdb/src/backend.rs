@@ -186,7 +186,18 @@ impl RocksDbBackend {
         self.compact_database();
     }
 
-    /// The same of what is in the database, whatever is in front of it.
+    /// How many files of a state no compaction has seen, once those that are due are done.
+    #[cfg(test)]
+    pub(crate) fn files_left_alone(&self, state: usize) -> u64 {
+        let options = rocksdb::WaitForCompactOptions::default();
+        self.database.db.wait_for_compact(&options).unwrap();
+        let family = self.database.family(state).unwrap();
+        let property = "rocksdb.num-files-at-level0";
+        let files = self.database.db.property_int_value_cf(&family, property);
+        files.unwrap().unwrap()
+    }
+
+    /// Compacts what is in the database, whatever is in front of it.
     #[cfg(test)]
     pub(crate) fn compact_database(&self) {
         for (state, shape) in self.holds.shapes.iter().enumerate() {
