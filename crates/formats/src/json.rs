@@ -178,6 +178,11 @@ impl Places {
             .map_err(|error| format!("the row is not JSON: {}", message_of(&error)))
     }
 
+    /// Whether the first of the pointers leads to `null`.
+    pub(crate) fn is_null(&self, found: &Found) -> bool {
+        matches!(found.parts.first(), Some(Part::Null))
+    }
+
     /// The values in order of the pointers: a type byte and the text. The error is a message for
     /// the user.
     pub(crate) fn values<'f>(

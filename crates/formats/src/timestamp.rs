@@ -165,7 +165,12 @@ impl TimestampSelector {
             Place::Pointer { places, pointer } => {
                 places.find(row, found).map_err(bad)?;
                 let part = places.values(found).next();
-                let part = part.unwrap_or(Ok(&[JSON_STRING])).map_err(bad)?;
+                let part = part
+                    .unwrap_or(Ok(&[JSON_STRING]))
+                    .map_err(|message| NoTime {
+                        message,
+                        is_empty: places.is_null(found),
+                    })?;
                 let text = &part[1..]; // behind the type byte
                 parse(text, self.unit).ok_or_else(|| self.not_a_time(&pointer.to_string(), text))
             }

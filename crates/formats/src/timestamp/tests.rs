@@ -96,3 +96,26 @@ fn a_long_value_is_shown_in_part() {
     let message = select(&selector, &[b'x'; 1000]).unwrap_err();
     assert!(message.len() < 120 && message.contains('…'), "{message}");
 }
+
+#[test]
+fn rows_whose_time_is_empty_are_left_out_where_that_is_said() {
+    let pointer = Pointer::parse("/t").unwrap();
+    let of_json = TimestampSelector::pointer(pointer, TimeUnit::Seconds).leaving_out_empty();
+    let of_csv = TimestampSelector::column(b',', 0, TimeUnit::Seconds).leaving_out_empty();
+    for (selector, row, left_out) in [
+        (&of_json, &br#"{"t":null}"#[..], true),
+        (&of_json, br#"{"t":""}"#, true),
+        (&of_json, b"{}", false),
+        (&of_json, br#"{"t":"soon"}"#, false),
+        (&of_csv, b",1", true),
+        (&of_csv, b"null,1", true),
+        (&of_csv, b"soon,1", false),
+    ] {
+        let rows: Column = [row].into_iter().collect();
+        let (mut times, mut bad) = (Vec::new(), Vec::new());
+        selector.select(rows.view(), &mut times, &mut bad);
+        let row = String::from_utf8_lossy(row);
+        assert_eq!(bad.len(), 1, "{row}");
+        assert_eq!(bad[0].left_out, left_out, "{row}");
+    }
+}
