@@ -28,6 +28,8 @@ pub(crate) type Value<'a> = &'a (dyn ToSql + Sync);
 const CONNECT: Duration = Duration::from_secs(10);
 /// A connection whose other side does not confirm what is sent for so long is lost.
 const SILENCE: Duration = Duration::from_secs(30);
+/// So often a side that says nothing is asked whether it is there.
+const PROBE: Duration = Duration::from_secs(10);
 /// So much is sent in one message of a `COPY`.
 const PIECE_BYTES: usize = 1 << 20;
 
@@ -225,7 +227,11 @@ impl Dial {
             .application_name(&self.application)
             .ssl_mode(tls::mode(tls.mode))
             .connect_timeout(CONNECT)
-            .tcp_user_timeout(SILENCE);
+            .tcp_user_timeout(SILENCE)
+            // That counts only what is sent. Who waits for a statement sends nothing.
+            .keepalives_idle(SILENCE)
+            .keepalives_interval(PROBE)
+            .keepalives_retries(3);
         let missing = |what: String, message: String| Failure::Target { what, message };
         match password {
             Password::None => {}
