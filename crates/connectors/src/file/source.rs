@@ -15,6 +15,7 @@ mod split;
 mod window;
 
 use std::{
+    fs::File,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -175,7 +176,8 @@ pub fn header_of(path: &Path, delimiter: u8) -> Result<Vec<String>, Failure> {
         at: format!("{shown}:1"),
         message,
     };
-    let mut window = Window::open(path, &shown.to_string())?;
+    let file = File::open(path).map_err(|e| Failure::io(format!("open {shown}"), &e))?;
+    let mut window = Window::of(file, path, &shown.to_string())?;
     let mut splitter = Splitter::csv(delimiter).with_max_bytes(FileSource::MAX_ROW_BYTES);
     loop {
         let Some(cut) = splitter.next(window.rest(), window.at_end()) else {

@@ -147,7 +147,10 @@ pub(super) const DELIMITER: Key<Special> = Key::of(
 const NO_DELIMITERS: [&str; 3] = ["\"", "\n", "\r"];
 
 const FOLLOW: Key<Flag> = Key::of("follow", Flag::ANY)
-    .about("Whether to wait for more at the end of a file.")
+    .about(
+        "Whether to wait for more at the end of a file. One that is renamed or removed is read to its \
+         end, and the source fails then.",
+    )
     .usual("false")
     .example("true");
 

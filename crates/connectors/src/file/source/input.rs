@@ -62,14 +62,13 @@ impl Input {
         }
     }
 
-    /// Length of the file on disk.
-    pub(super) fn len_on_disk(&self) -> io::Result<u64> {
-        let file = match self {
+    /// The file, for what does not move it.
+    pub(super) fn file(&self) -> &File {
+        match self {
             Self::Plain(file) => file,
             Self::Zstd(decoder) => decoder.get_ref().get_ref(),
             Self::Gzip(decoder) => decoder.get_ref(),
-        };
-        Ok(file.metadata()?.len())
+        }
     }
 
     /// Reads until `buffer` is full, there is nothing more, or a fault. Gives the number of bytes;

@@ -1,10 +1,6 @@
 //! Where a split goes on, as a checkpoint holds it, and whether the file is still the same.
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    path::Path,
-};
+use std::{fs::File, io, os::unix::fs::FileExt};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -95,42 +91,55 @@ impl Position {
 
 impl Head {
     /// How many bytes at most.
-    const MAX_LEN: u64 = 4096;
+    const MAX_LEN: usize = 4096;
 
-    /// Takes the head of the file at `path`.
-    pub(super) fn of(path: &Path) -> io::Result<Self> {
-        Self::take(path, Self::MAX_LEN)
+    /// Takes the head of a file.
+    pub(super) fn of(file: &File) -> io::Result<Self> {
+        Ok(Self::over(&first(file)?))
     }
 
-    /// Whether the file at `path` begins with this; if not, what is different.
-    pub(super) fn check(self, path: &Path) -> io::Result<Result<(), String>> {
-        let now = Self::take(path, self.len)?;
-        Ok(if now.len < self.len {
-            Err(format!(
+    /// The head of a file as long as it is now, if it begins with this one; else what is different.
+    pub(super) fn check(self, file: &File) -> io::Result<Result<Self, String>> {
+        let bytes = first(file)?;
+        let len = usize::try_from(self.len).unwrap_or(usize::MAX);
+        Ok(match bytes.get(..len) {
+            None => Err(format!(
                 "has become shorter: {} bytes, it had at least {}",
-                now.len, self.len
-            ))
-        } else if now.crc32c != self.crc32c {
-            Err(format!(
+                bytes.len(),
+                self.len
+            )),
+            Some(same) if Self::over(same) != self => Err(format!(
                 "has changed: its first {} bytes are not the same",
                 self.len
-            ))
-        } else {
-            Ok(())
+            )),
+            Some(_) => Ok(Self::over(&bytes)),
         })
     }
 
     /// Whether a longer file would have a longer head.
     pub(super) fn is_short(self) -> bool {
-        self.len < Self::MAX_LEN
+        self.len < Self::MAX_LEN as u64
     }
 
-    fn take(path: &Path, len: u64) -> io::Result<Self> {
-        let mut bytes = Vec::new();
-        File::open(path)?.take(len).read_to_end(&mut bytes)?;
-        Ok(Self {
-            crc32c: crc32c::crc32c(&bytes),
+    fn over(bytes: &[u8]) -> Self {
+        Self {
+            crc32c: crc32c::crc32c(bytes),
             len: bytes.len() as u64,
-        })
+        }
     }
+}
+
+/// The first bytes of a file, wherever it is read.
+fn first(file: &File) -> io::Result<Vec<u8>> {
+    let (mut bytes, mut len) = (vec![0; Head::MAX_LEN], 0);
+    while let Some(free) = bytes.get_mut(len..).filter(|free| !free.is_empty()) {
+        match file.read_at(free, len as u64) {
+            Ok(0) => break,
+            Ok(read) => len += read,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    bytes.truncate(len);
+    Ok(bytes)
 }

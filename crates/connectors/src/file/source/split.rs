@@ -1,6 +1,6 @@
 //! One file being read: the rows cut out of its window, and the position behind the last one.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{fs::File, io, os::unix::fs::MetadataExt, path::PathBuf, sync::Arc};
 
 use weir_model::Batch;
 use weir_operator::{Failure, SourceRows, Split};
@@ -42,15 +42,17 @@ impl OpenSplit {
         let (id, path) = (&split.id, options.base.join(&split.id));
         let look = |e| Failure::io(format!("look at {id}"), &e);
         let saved = Position::read(id, &split.position)?;
-        if let Some(saved) = &saved {
-            saved
-                .head
-                .check(&path)
-                .map_err(look)?
-                .map_err(|how| changed(id, &how))?;
-        }
-        let head = Head::of(&path).map_err(look)?;
-        let window = Window::open(&path, id)?;
+        // Opened once: what the path names may be replaced at any time.
+        let file = File::open(&path).map_err(|e| Failure::io(format!("open {id}"), &e))?;
+        let head = match &saved {
+            Some(saved) => {
+                let same = saved.head.check(&file).map_err(look)?;
+                same.map_err(|how| changed(id, &how))?
+            }
+            None => Head::of(&file).map_err(look)?,
+        };
+        let len = file.metadata().map_err(look)?.len();
+        let window = Window::of(file, &path, id)?;
         let rules = RowRules {
             source: options.source.clone(),
             format: options.format,
@@ -62,7 +64,6 @@ impl OpenSplit {
         let mut cutter = RowCutter::new(rules, id);
         let position = match saved {
             Some(saved) => {
-                let len = window.len_on_disk()?;
                 if !window.is_compressed() && len < saved.offset {
                     return Err(changed(id, &shorter(len, saved.offset)));
                 }
@@ -98,10 +99,12 @@ impl OpenSplit {
     /// The split at its position behind the last row handed over.
     pub(super) fn snapshot(&mut self) -> Result<Split, Failure> {
         // A file that was shorter than a head when it was opened may have grown: the longer the
-        // head, the surer is the check.
+        // head, the surer is the check. It is that of the file that is being read, whatever its
+        // path names by now.
         if self.options.follow && self.position.head.is_short() {
-            self.position.head = Head::of(&self.path)
-                .map_err(|e| Failure::io(format!("look at {}", self.id()), &e))?;
+            let head = self.position.head.check(self.window.file());
+            let head = head.map_err(|e| self.looking(&e))?;
+            self.position.head = head.map_err(|how| self.unfollowed(format!("the file {how}")))?;
         }
         Ok(Split {
             id: self.id().to_owned(),
@@ -144,6 +147,7 @@ impl OpenSplit {
         max_rows: usize,
         skipped: &mut Skipped,
     ) -> Result<Progress, Failure> {
+        let before = rows.values.len();
         let pause = self.window.offset().saturating_add(Batch::MAX_BYTES as u64);
         while rows.values.len() < max_rows && self.window.offset() < pause {
             let at_end = self.window.at_end() && !self.options.follow;
@@ -155,7 +159,20 @@ impl OpenSplit {
                 }
                 self.window.fill()?;
                 if self.window.at_end() && self.options.follow {
-                    return self.look_again();
+                    if self.is_there()? {
+                        return Ok(Progress::Dry);
+                    }
+                    // What came before the path was given to another is read first.
+                    self.window.fill()?;
+                    if self.window.at_end() {
+                        // Whoever fails gives no rows.
+                        if rows.values.len() > before {
+                            return Ok(Progress::More);
+                        }
+                        let how = "the file is not at its path any more, it was renamed or \
+                                   removed; all whole rows that it had are read";
+                        return Err(self.unfollowed(how.into()));
+                    }
                 }
                 continue;
             };
@@ -170,16 +187,36 @@ impl OpenSplit {
         Ok(Progress::More)
     }
 
-    /// Nothing more for now; unless the file has become shorter, which cannot be followed.
-    fn look_again(&self) -> Result<Progress, Failure> {
-        let (len, read) = (self.window.len_on_disk()?, self.window.read());
-        if len < read {
-            return Err(Failure::External {
-                what: format!("follow {}", self.id()),
-                message: format!("the file {}", shorter(len, read)),
-            });
+    /// Whether the path still names the file that is read; a file that has become shorter cannot be
+    /// followed.
+    fn is_there(&self) -> Result<bool, Failure> {
+        let of_file = self.window.file().metadata();
+        let of_file = of_file.map_err(|e| self.looking(&e))?;
+        let read = self.window.read();
+        if of_file.len() < read {
+            let how = format!("the file {}", shorter(of_file.len(), read));
+            return Err(self.unfollowed(how));
         }
-        Ok(Progress::Dry)
+        match self.path.metadata() {
+            Ok(at_path) => {
+                let place = |of: &std::fs::Metadata| (of.dev(), of.ino());
+                Ok(place(&at_path) == place(&of_file))
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(self.looking(&e)),
+        }
+    }
+
+    fn looking(&self, e: &io::Error) -> Failure {
+        Failure::io(format!("look at {}", self.id()), e)
+    }
+
+    /// The file cannot be followed any more.
+    fn unfollowed(&self, message: String) -> Failure {
+        Failure::External {
+            what: format!("follow {}", self.id()),
+            message,
+        }
     }
 }
 

@@ -402,6 +402,43 @@ fn a_followed_file_is_read_as_it_grows() {
     fs::write(&path, "eno\ntwo\nthree\n").unwrap();
     let error = reader(&options, saved).err().unwrap();
     assert!(error.to_string().contains("log has changed"), "{error}");
+    // Nor is such a file taken for the one that was read.
+    let error = first.snapshot().err().unwrap();
+    assert!(
+        error.to_string().contains("the file has changed"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_followed_file_that_is_renamed_is_read_to_its_end_and_told() {
+    let dir = TempDir::new().unwrap();
+    let path = write(&dir, "log", "one\n");
+    let mut options = options(dir.path(), "log", FileFormat::Lines);
+    options.follow = true;
+    let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+    let mut reader = reader(&options, only_split(&options)).unwrap();
+    let mut rows = SourceRows::default();
+    let status = reader.read(&mut rows, 100).unwrap();
+    assert!(matches!(status, ReadStatus::Dry { .. }), "{status:?}");
+    file.write_all(b"two\n").unwrap();
+    fs::rename(&path, dir.path().join("log.1")).unwrap();
+    file.write_all(b"three\n").unwrap();
+    write(&dir, "log", "the first of another\n");
+    // The head is that of the file which is read, and so is the offset.
+    let saved = reader.snapshot().unwrap().remove(0);
+    assert_eq!(saved.position["head-len"], json!(14));
+    assert_eq!(saved.position["offset"], json!(4));
+    let mut rows = SourceRows::default();
+    let status = reader.read(&mut rows, 100).unwrap();
+    assert_eq!(status, ReadStatus::More);
+    assert_eq!(texts(&rows), ["two", "three"]);
+    let error = reader.read(&mut rows, 100).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("follow log") && text.contains("not at its path any more"),
+        "{text}"
+    );
 }
 
 #[test]

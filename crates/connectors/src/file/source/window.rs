@@ -36,12 +36,12 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// Opens the file at `path`, called `name` in messages. Nothing is read yet.
-    pub(super) fn open(path: &Path, name: &str) -> Result<Self, Failure> {
-        let open = || Input::new(File::open(path)?, Encoding::of(path));
+    /// Reads the file that was opened at `path`, called `name` in messages. Nothing is read yet.
+    pub(super) fn of(file: File, path: &Path, name: &str) -> Result<Self, Failure> {
+        let input = Input::new(file, Encoding::of(path));
         Ok(Self {
             name: name.to_owned(),
-            input: open().map_err(|e| Failure::io(format!("open {name}"), &e))?,
+            input: input.map_err(|e| Failure::io(format!("open {name}"), &e))?,
             bytes: vec![0; CHUNK_BYTES],
             from: 0,
             to: 0,
@@ -140,11 +140,9 @@ impl Window {
         !matches!(self.input, Input::Plain(_))
     }
 
-    /// Length of the file on disk now; for a plain file that of its content.
-    pub(super) fn len_on_disk(&self) -> Result<u64, Failure> {
-        self.input
-            .len_on_disk()
-            .map_err(|e| Failure::io(format!("look at {}", self.name), &e))
+    /// The file, for what does not move it.
+    pub(super) fn file(&self) -> &File {
+        self.input.file()
     }
 
     fn grow(&mut self) -> Result<(), Failure> {
