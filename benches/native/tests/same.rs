@@ -200,7 +200,7 @@ fn both_windows(make: Make, file: &str, trigger: &Trigger) -> [Bench; 2] {
             evictor: None,
             event_time: true,
         };
-        let cx = context(WindowStates::of(&rules, folds).declared(), "null");
+        let cx = context(WindowStates::of(&rules, folds).declared(&rules), "null");
         let function = factory.create(&cx.task).unwrap();
         let options = WindowOptions { rules, late: None };
         Bench::new(Box::new(WindowOperator::new(options, function)), cx)

@@ -59,6 +59,7 @@ pub(crate) fn check(declared: data::Descriptor, optional: &[&str]) -> Result<Des
         inputs: declared.inputs,
         side_outputs: declared.side_outputs,
         timers: declared.timers,
+        needs_all_timers: false,
         keyed_broadcast,
         // What it holds between two checkpoints cannot be made anew.
         keeps_memory: declared.keeps_memory || checkpointed,

@@ -16,6 +16,9 @@ pub struct Descriptor {
     pub side_outputs: Vec<String>,
     /// Whether it uses timers: then [`StateDecl::timers`] is the last of its states.
     pub timers: bool,
+    /// Whether what it keeps waits for its timers, as windows and joins of the host do: one that
+    /// was left out would leave a key to wait for ever, so that its failure is the task's.
+    pub needs_all_timers: bool,
     /// Whether it keeps something in its own memory between calls that is part of its state.
     pub keeps_memory: bool,
     /// Whether rows of a broadcast input may ask for calls for all keys of a state

@@ -231,7 +231,7 @@ fn call(case: &Case, number: usize) -> Call {
 fn context(rules: &Rules) -> Box<Context> {
     let max = MaxParallelism::new(128).unwrap();
     let range = max.range_of(SubtaskIndex(0), Parallelism::ONE).unwrap();
-    let states = WindowStates::of(rules, true).declared();
+    let states = WindowStates::of(rules, true).declared(rules);
     let backend = HeapBackend::new(states, range).unwrap();
     Box::new(Context {
         task: TaskInfo {

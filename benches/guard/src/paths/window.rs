@@ -26,7 +26,7 @@ pub(super) fn run(count: u32) -> Result<(), Failure> {
         evictor: None,
         event_time: true,
     };
-    let mut cx = context(WindowStates::of(&rules, true).declared(), "null")?;
+    let mut cx = context(WindowStates::of(&rules, true).declared(&rules), "null")?;
     let mut windows = WindowOperator::new(WindowOptions { rules, late: None }, Box::new(Bytes));
     windows.open(&mut cx)?;
     let batches = batches(KEYS, ROWS);

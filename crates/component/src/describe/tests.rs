@@ -84,6 +84,7 @@ fn what_is_declared_is_taken_over() {
         inputs: 2,
         side_outputs: vec!["late".into()],
         timers: false,
+        needs_all_timers: false,
         keeps_memory: true,
         checkpointed: false,
         evolving: true,

@@ -234,6 +234,7 @@ impl JoinFactory {
             inputs: 2,
             side_outputs,
             timers: true,
+            needs_all_timers: true,
             ..Descriptor::default()
         };
         Self(Box::new(Joins {

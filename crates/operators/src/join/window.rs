@@ -212,10 +212,11 @@ impl WindowJoins {
             side_outputs.len() as u32
         });
         let descriptor = Descriptor {
-            states: WindowStates::of(&rules, false).declared(),
+            states: WindowStates::of(&rules, false).declared(&rules),
             inputs: 2,
             side_outputs,
             timers: true,
+            needs_all_timers: true,
             ..Descriptor::default()
         };
         Self {

@@ -30,7 +30,7 @@ use weir_operator::{
     Outcome, Poison, TaskInfo, WindowFunction, WindowFunctionFactory,
 };
 use weir_state::{StateDecl, StateIndex, StateKind};
-use weir_window::{Assigner, Rules, Trigger, Window};
+use weir_window::{Assigner, Calendar, Panes, Rules, Trigger, Window};
 
 use self::{execute::Results, plan::Plan};
 
@@ -76,9 +76,11 @@ impl WindowStates {
         }
     }
 
-    /// Their declarations.
+    /// Their declarations, for windows by these rules. The format of what is in windows says which
+    /// they are: a timer tells when some window ends, and what other rules had put elsewhere would
+    /// be found by none.
     #[must_use]
-    pub fn declared(self) -> Vec<StateDecl> {
+    pub fn declared(self, rules: &Rules) -> Vec<StateDecl> {
         let state = |name: &str, kind, format: &str| StateDecl {
             name: name.to_owned(),
             kind,
@@ -87,13 +89,18 @@ impl WindowStates {
             prefetch: false,
             ttl: None,
         };
+        let layout = self.layout(rules);
         let mut all = vec![match self.aggregates {
             true => state(
                 StateDecl::WINDOW_ACCUMULATORS,
                 StateKind::Aggregating,
-                "accumulator",
+                &format!("accumulator, {layout}"),
             ),
-            false => state(StateDecl::WINDOW_ROWS, StateKind::List, "row"),
+            false => state(
+                StateDecl::WINDOW_ROWS,
+                StateKind::List,
+                &format!("row, {layout}"),
+            ),
         }];
         if self.remembers {
             all.push(state(
@@ -114,6 +121,45 @@ impl WindowStates {
         }
         all.push(StateDecl::timers());
         all
+    }
+
+    /// Which windows there are, in words: what of the rules decides where content lies and when
+    /// it is found again. Sessions and windows without an end say so themselves.
+    fn layout(self, rules: &Rules) -> String {
+        let by = match rules.event_time {
+            true => "event-time",
+            false => "processing-time",
+        };
+        let panes = match self.shared_panes(rules) {
+            Some(_) => " in panes",
+            None => "",
+        };
+        match &rules.assigner {
+            Assigner::Tumbling { size, offset } => {
+                format!("tumbling {size} ms from {offset}, {by}{panes}")
+            }
+            Assigner::Sliding {
+                size,
+                slide,
+                offset,
+            } => format!("sliding {size} by {slide} ms from {offset}, {by}{panes}"),
+            Assigner::Calendar(Calendar { each, zone, offset }) => {
+                let each = format!("{each:?}").to_lowercase();
+                format!("calendar {each} in {} from {offset}, {by}", zone.name())
+            }
+            Assigner::Session { .. } => format!("sessions, {by}"),
+            Assigner::Global => "global".to_owned(),
+        }
+    }
+
+    /// The panes, where windows share them. Those of a clock are shared only by themselves: it may
+    /// be set back, and then a pane that is still there has a row for a window that is over, which
+    /// gives another result.
+    fn shared_panes(self, rules: &Rules) -> Option<Panes> {
+        let panes = rules.assigner.panes()?;
+        let is_plain = rules.trigger.is_plain(rules.event_time);
+        let is_known = rules.event_time || rules.assigner.has_one_window();
+        Some(panes).filter(|_| self.aggregates && is_plain && is_known)
     }
 
     const CONTENT: StateIndex = StateIndex(0);
@@ -162,10 +208,11 @@ impl WindowFactory {
             side_outputs.len() as u32
         });
         let descriptor = Descriptor {
-            states: WindowStates::of(&rules, function.aggregates()).declared(),
+            states: WindowStates::of(&rules, function.aggregates()).declared(&rules),
             inputs: 1,
             side_outputs,
             timers: true,
+            needs_all_timers: true,
             ..Descriptor::default()
         };
         Self {

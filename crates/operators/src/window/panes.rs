@@ -80,15 +80,9 @@ struct Asked {
 }
 
 impl WindowOperator {
-    /// The panes, where windows share them. Those of a clock are shared only by themselves: it may
-    /// be set back, and then a pane that is still there has a row for a window that is over, which
-    /// gives another result.
+    /// The panes, where windows share them.
     pub(super) fn shared_panes(&self) -> Option<Panes> {
-        let rules = &self.options.rules;
-        let panes = rules.assigner.panes()?;
-        let is_plain = rules.trigger.is_plain(rules.event_time);
-        let is_known = rules.event_time || rules.assigner.has_one_window();
-        Some(panes).filter(|_| self.states.aggregates && is_plain && is_known)
+        self.states.shared_panes(&self.options.rules)
     }
 
     /// Up to when windows are over as their rows come: of a clock, none is.

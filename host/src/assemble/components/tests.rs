@@ -28,6 +28,7 @@ fn wrong(inputs: &str, takes: u32, states: &[StateKind]) -> Vec<[String; 4]> {
         inputs: takes,
         side_outputs: Vec::new(),
         timers: false,
+        needs_all_timers: false,
         keeps_memory: false,
         keyed_broadcast: false,
         checkpointed: false,
