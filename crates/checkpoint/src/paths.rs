@@ -161,6 +161,15 @@ impl JobPaths {
         path.rsplit('/').next() == Some(METADATA)
     }
 
+    /// Whether an object says where the job goes on, or that it does not: only who runs it writes
+    /// such.
+    #[must_use]
+    pub fn is_owners(&self, path: &str) -> bool {
+        let is_committed = path.rsplit('/').next() == Some(COMMITTED);
+        let is_begin = self.begin_of(path).is_some();
+        Self::is_metadata(path) || is_committed || is_begin || path == self.finished()
+    }
+
     /// The `number`-th time that somebody began to run the job; the highest does.
     #[must_use]
     pub fn epoch(&self, number: u64) -> String {

@@ -245,6 +245,15 @@ pub trait SnapshotStore: Send + Sync {
     /// [`StoreError::Failed`]; the object may be gone or not.
     fn delete(&self, path: &str) -> Result<(), StoreError>;
 
+    /// Looks whether this process may still change what is there, for what it is about to change
+    /// elsewhere: another one may run the job by now (D28).
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] where it may not, [`StoreError::Failed`].
+    fn check_owner(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Where it is, for messages: a directory or an address.
     fn describe(&self) -> String;
 }

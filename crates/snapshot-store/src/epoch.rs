@@ -3,14 +3,16 @@
 //! Whoever begins an attempt creates `<job>/epoch-<n>`, one above the highest; of two that try to
 //! at once one succeeds. The highest runs the job. A process that finds one above its own has been
 //! superseded: the one before may be dead, or cut off, or slow, and cannot be asked. So it is the
-//! older one that gives way: it looks before and after it writes `_metadata`, and before it
-//! deletes anything, and does neither any more. It cannot spoil what the newer one writes either,
-//! for objects are never replaced.
+//! older one that gives way: it looks before and after it writes `_metadata` and the other marks of
+//! whoever runs the job, and before it deletes anything, and does neither any more. It cannot spoil
+//! what the newer one writes either, for objects are never replaced.
 //!
 //! A `_metadata` that comes between two looks is seen by the newer one when it begins, or belongs
 //! to a checkpoint whose results are never committed, because the second look fails.
 //!
-//! INVARIANT: an epoch is created once, so no two attempts of a job have one number.
+//! INVARIANT: an attempt has an epoch that was above all others when it was created, so no two have
+//! one number. Epochs below the highest go, and a process that was slow may create one of them
+//! anew: it looks for higher ones behind that.
 
 use std::{
     fmt,
@@ -86,6 +88,7 @@ impl EpochLock {
         let number = older.last().copied().unwrap_or(0) + 1;
         let record = record();
         create(&*store, paths, number, &record)?;
+        highest(&*store, paths, number)?;
         // The lowest first: see `check`.
         for number in older {
             store.delete(&paths.epoch(number))?;
@@ -128,6 +131,14 @@ impl EpochLock {
         self.inner.check(&epoch).map_err(lost)?;
         let record = record();
         match create(&**store, paths, attempt.into(), &record) {
+            Ok(()) => {}
+            Err(LockError::Held { path, holder }) => {
+                let by = holder.map_or(path, |holder| holder.to_string());
+                return Err(LockError::Superseded { by });
+            }
+            Err(e) => return Err(e),
+        }
+        match highest(&**store, paths, attempt.into()) {
             Ok(()) => {}
             Err(LockError::Held { path, holder }) => {
                 let by = holder.map_or(path, |holder| holder.to_string());
@@ -197,13 +208,13 @@ impl Inner {
 /// A store that obeys its lock.
 struct Fenced(Arc<Inner>);
 
-/// Metadata that are being written.
-struct FencedMetadata<'a> {
+/// Metadata, or a mark, that is being written.
+struct FencedObject<'a> {
     object: Box<dyn ObjectWriter + 'a>,
     inner: &'a Inner,
 }
 
-impl ObjectWriter for FencedMetadata<'_> {
+impl ObjectWriter for FencedObject<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         self.object.write(bytes)
     }
@@ -217,12 +228,12 @@ impl ObjectWriter for FencedMetadata<'_> {
 
 impl SnapshotStore for Fenced {
     fn create<'a>(&'a self, path: &str) -> Result<Box<dyn ObjectWriter + 'a>, StoreError> {
-        if !JobPaths::is_metadata(path) {
+        if !self.0.paths.is_owners(path) {
             return self.0.store.create(path);
         }
         let object = self.0.store.create(path)?;
         let inner = &self.0;
-        Ok(Box::new(FencedMetadata { object, inner }))
+        Ok(Box::new(FencedObject { object, inner }))
     }
 
     fn get(&self, path: &str) -> Result<Vec<u8>, StoreError> {
@@ -244,6 +255,10 @@ impl SnapshotStore for Fenced {
     fn delete(&self, path: &str) -> Result<(), StoreError> {
         self.0.check_current()?;
         self.0.store.delete(path)
+    }
+
+    fn check_owner(&self) -> Result<(), StoreError> {
+        self.0.check_current()
     }
 
     fn describe(&self) -> String {
@@ -278,6 +293,22 @@ fn create(
         }),
         Err(_) => Err(error.into()),
     }
+}
+
+/// Checks that there is none above an epoch that was just created, which goes otherwise. It may
+/// have come and gone before, while this process was on its way.
+fn highest(store: &dyn SnapshotStore, paths: &JobPaths, number: u64) -> Result<(), LockError> {
+    let objects = store.list(paths.root())?;
+    let epochs = objects
+        .iter()
+        .filter_map(|object| paths.epoch_of(&object.path));
+    let Some(above) = epochs.filter(|&epoch| epoch > number).max() else {
+        return Ok(());
+    };
+    store.delete(&paths.epoch(number))?;
+    let path = paths.epoch(above);
+    let holder = store.get(&path).ok().and_then(|record| holder(&record));
+    Err(LockError::Held { path, holder })
 }
 
 /// What is written in an epoch: who holds it, and something that nobody else writes.
