@@ -28,6 +28,11 @@ impl Clock for VirtualClock {
         ProcessingTime(*self.0.borrow())
     }
 
+    /// Whoever sets it has given all rows that were to come before.
+    fn passed(&self) -> ProcessingTime {
+        self.now()
+    }
+
     fn reached(&self, at: ProcessingTime) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
             let mut now = self.0.subscribe();

@@ -13,10 +13,17 @@ pub trait Clock: Send + Sync {
     /// The time now.
     fn now(&self) -> ProcessingTime;
 
-    /// Waits until that time has come, or about so: who waits looks at the time again. A clock that
-    /// does not go with the time of the machine says itself when that is.
+    /// The last time that is over: what is due then is due. In the millisecond that the clock shows
+    /// rows may still come, and those of a window that ends with it belong to it. A clock that is
+    /// set may say that all has come which was to come before it was.
+    fn passed(&self) -> ProcessingTime {
+        ProcessingTime(self.now().0.saturating_sub(1))
+    }
+
+    /// Waits until that time has [passed](Self::passed), or about so: who waits looks at the time
+    /// again. A clock that does not go with the time of the machine says itself when that is.
     fn reached(&self, at: ProcessingTime) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        let left = Duration::from_millis(at.since(self.now()));
+        let left = Duration::from_millis(at.since(self.passed()));
         Box::pin(sleep(left))
     }
 }

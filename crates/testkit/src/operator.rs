@@ -83,6 +83,13 @@ impl Closures {
         self
     }
 
+    /// Declares that what it keeps waits for its timers.
+    #[must_use]
+    pub fn needing_all_timers(mut self) -> Self {
+        self.descriptor.needs_all_timers = true;
+        self
+    }
+
     /// Declares that it is called for all keys where a row asks for that, and does this then.
     #[must_use]
     pub fn with_keys<F>(mut self, on_keys: F) -> Self

@@ -48,6 +48,9 @@ pub(crate) enum End {
     GivenUp(JobFailure),
     /// Its operators had finished for a stop that failed: it goes on from its latest checkpoint.
     Undrained,
+    /// Its last checkpoint was completed while a region was down: the next attempt commits what
+    /// that holds, and ends.
+    Over,
 }
 
 /// What the attempts of a job came to.
@@ -92,6 +95,8 @@ pub(crate) struct Prospect<'a> {
     pub(crate) claim: Option<Claim>,
     /// The highest id that was given out.
     pub(crate) highest: CheckpointId,
+    /// Somebody has asked for a stop by signal.
+    pub(crate) stopping: bool,
 }
 
 /// What an attempt leaves to the next one.
@@ -103,6 +108,8 @@ pub(crate) struct Left {
     pub(crate) latest: Latest,
     pub(crate) claim: Option<Claim>,
     pub(crate) highest: CheckpointId,
+    /// Somebody has asked for a stop by signal: that holds for the next attempt too.
+    pub(crate) stopping: bool,
     pub(crate) stopped: Option<StopDone>,
     pub(crate) startup_ms: Option<f64>,
 }
@@ -124,7 +131,7 @@ pub(crate) struct AttemptDriver<'a> {
     pub(super) restored: Option<(CheckpointId, String)>,
     /// Where a region that fails begins again.
     pub(super) latest: Latest,
-    claim: Option<Claim>,
+    pub(super) claim: Option<Claim>,
     highest: CheckpointId,
     /// Completed checkpoints that the job owned when it began, until all tasks run.
     owned: Vec<CheckpointId>,
@@ -175,6 +182,7 @@ impl<'a> AttemptDriver<'a> {
             owned,
             claim,
             highest,
+            stopping,
         } = prospect;
         Self {
             attempt: shared.attempt,
@@ -203,7 +211,7 @@ impl<'a> AttemptDriver<'a> {
             with_data: HashSet::new(),
             left: HashSet::new(),
             kinds: HashMap::new(),
-            stopping: false,
+            stopping,
             deaf: false,
             stopped: None,
             is_over: false,
@@ -235,6 +243,7 @@ impl<'a> AttemptDriver<'a> {
             latest: self.latest,
             claim: self.claim,
             highest: self.highest,
+            stopping: self.stopping,
             stopped: self.stopped,
             startup_ms: self.startup_ms,
         }
@@ -532,7 +541,10 @@ impl<'a> AttemptDriver<'a> {
                 Effect::Completed(completed) => {
                     let stats = self.persist.stats(&completed);
                     if !completed.is_savepoint && self.persist.keeps() {
-                        self.latest = self.latest.or_newer(completed.id);
+                        // What the job ends with may be complete before an older one is.
+                        if !self.is_over {
+                            self.latest = self.latest.or_newer(completed.id);
+                        }
                         if let Some(over) = self.claim.take_if(Claim::completed) {
                             self.persist.delete_claimed(over);
                         }

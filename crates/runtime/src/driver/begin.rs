@@ -72,7 +72,7 @@ impl Job {
     ) -> Result<Option<Restored>, Failure> {
         let first = self.latest.is_none();
         let mut latest = match self.latest.clone() {
-            Some(latest) => latest,
+            Some(latest) => self.newer_than(&latest, survey).unwrap_or(latest),
             None => self.choose(survey).await?,
         };
         let mut marked = BTreeMap::new();
@@ -147,6 +147,19 @@ impl Job {
             .listener
             .event(&JobEvent::Restoring { id, location });
         Ok(())
+    }
+
+    /// A checkpoint of the job that is complete, though the one that it knows of is older: the
+    /// answer of the storage did not come, and then it could not be deleted either. The next
+    /// process would go on from it, so this one does, while its transactions are still there.
+    fn newer_than(&self, latest: &Latest, survey: &Survey) -> Option<Latest> {
+        let begun = self.begin.as_ref().map(|begin| begin.above);
+        let known = match latest {
+            Latest::Own(id) => Some(*id).max(begun),
+            Latest::Foreign(_) | Latest::Beginning => begun,
+        };
+        let newest = survey.latest().filter(|newest| Some(*newest) > known);
+        newest.map(Latest::Own)
     }
 
     /// Where the first attempt of this process begins.

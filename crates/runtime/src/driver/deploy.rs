@@ -574,6 +574,7 @@ fn operator(
         bad_rows,
         holds: Holds::new(descriptor, shared.storage.is_some()),
         keeps_memory: descriptor.keeps_memory || descriptor.checkpointed,
+        needs_all_timers: descriptor.needs_all_timers,
         says_watermarks: node.says_watermarks(),
         broadcast: node.broadcast_inputs(&shared.deployment.plan),
         beginning,

@@ -25,30 +25,49 @@ pub(crate) struct Fit {
 pub(crate) const ALLOW: &str = "--allow-non-restored-state";
 
 /// Gives each node of a checkpoint the name that it has in the job now, and says what it was
-/// called. A new name that the checkpoint knows already was taken up by an earlier run: then what
-/// is there under the old one is another node's, and stays where it is.
+/// called. A new name that the checkpoint knows already was taken up by an earlier run, unless what
+/// has it there is called otherwise now: then what is there under the old one is another node's,
+/// and stays where it is.
 pub(crate) fn rename(
     metadata: &mut Metadata,
     renamed_from: &BTreeMap<Name, Name>,
 ) -> BTreeMap<Name, Name> {
-    let mut renamed = BTreeMap::new();
-    for (new, old) in renamed_from {
-        if metadata.operators.contains_key(new) {
-            continue;
-        }
-        let Some(operator) = metadata.operators.remove(old) else {
-            continue;
+    // The new name of each old one. Names are free from the end of a chain on: where `b` was `a`
+    // and `c` was `b`, that of `c` comes first.
+    let mut renamed = BTreeMap::<&Name, &Name>::new();
+    loop {
+        let is_there = |name: &Name| metadata.operators.contains_key(name);
+        let moves = |name: &Name| renamed.contains_key(name);
+        let is_next = |(new, old): &(&Name, &Name)| {
+            is_there(old) && !moves(old) && (!is_there(new) || moves(new))
         };
-        metadata.operators.insert(new.clone(), operator);
-        if let Some(source) = metadata.sources.remove(old) {
-            metadata.sources.insert(new.clone(), source);
-        }
-        if let Some(sink) = metadata.sinks.remove(old) {
-            metadata.sinks.insert(new.clone(), sink);
-        }
-        renamed.insert(new.clone(), old.clone());
+        let Some((new, old)) = renamed_from.iter().find(is_next) else {
+            break;
+        };
+        renamed.insert(old, new);
     }
-    renamed
+    let rename = |name: Name| match renamed.get(&name) {
+        Some(new) => (*new).clone(),
+        None => name,
+    };
+    let Metadata {
+        operators,
+        sources,
+        sinks,
+        ..
+    } = metadata;
+    *operators = (std::mem::take(operators).into_iter())
+        .map(|(name, operator)| (rename(name), operator))
+        .collect();
+    *sources = (std::mem::take(sources).into_iter())
+        .map(|(name, source)| (rename(name), source))
+        .collect();
+    *sinks = (std::mem::take(sinks).into_iter())
+        .map(|(name, sink)| (rename(name), sink))
+        .collect();
+    (renamed.into_iter())
+        .map(|(old, new)| (new.clone(), old.clone()))
+        .collect()
 }
 
 /// Judges a checkpoint whose nodes were [renamed](rename).

@@ -13,7 +13,9 @@ use weir_model::{Attempt, Name, ProcessingTime, SubtaskIndex};
 use weir_operator::{Failure, Recovered, Sealed};
 
 use super::{
-    Early, blocking,
+    Early,
+    begin::outside,
+    blocking,
     deploy::{self, Reach, Shared},
     early, panicked,
     restore::Restored,
@@ -50,6 +52,7 @@ pub(crate) async fn recover(
     fork: bool,
 ) -> Result<Recovery, Early> {
     let mut recovery = Recovery::default();
+    check_owner(shared).await?;
     for (name, sink) in sinks(&shared.deployment, vertices) {
         let (sink, now) = (sink.clone(), shared.clock.now());
         let (restored, of) = (shared.restored.clone(), name.clone());
@@ -67,6 +70,24 @@ pub(crate) async fn recover(
         recovery.notes.extend(told);
     }
     Ok(recovery)
+}
+
+/// Whoever has taken the job over may have results under way already, which look like what older
+/// attempts left.
+async fn check_owner(shared: &Shared) -> Result<(), Early> {
+    let Some(storage) = shared.storage.clone() else {
+        return Ok(());
+    };
+    let check = move || {
+        let root = storage.paths.root();
+        storage.store.check_owner().map_err(|e| outside(root, &e))
+    };
+    blocking(check).await.map_err(|failure| {
+        early(JobFailure {
+            place: None,
+            failure,
+        })
+    })
 }
 
 /// The sinks in these chains.

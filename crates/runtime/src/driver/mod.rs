@@ -149,6 +149,8 @@ struct Job {
     startup_ms: Option<f64>,
     /// Where savepoints go.
     targets: Targets,
+    /// Somebody has asked for a stop by signal.
+    stopping: bool,
     /// The stop that is complete: only what it holds is left to be committed.
     stopped: Option<StopDone>,
     /// What this process has restored from or completed last; `None` before the first attempt.
@@ -228,6 +230,7 @@ impl Job {
             restored: None,
             startup_ms: None,
             targets: Targets::default(),
+            stopping: false,
             stopped: None,
             latest: None,
             highest: CheckpointId(0),
@@ -269,8 +272,9 @@ impl Job {
                 }
                 Ok(End::Cancelled) | Err(Early::Cancelled) => return Outcome::Cancelled,
                 Ok(End::GivenUp(failure)) => return Outcome::Failed(failure),
-                // What its operators did when they finished belongs to no checkpoint.
-                Ok(End::Undrained) => continue,
+                // What its operators did when they finished belongs to no checkpoint; or what its
+                // last one holds is committed, and no task runs any more.
+                Ok(End::Undrained | End::Over) => continue,
                 Ok(End::Failed(failure)) => {
                     let hopeless = is_hopeless(&failure.failure);
                     (failure, hopeless)
@@ -397,7 +401,8 @@ impl Job {
             drifts: Drifts::default(),
         });
         let all: Vec<usize> = (0..self.deployment.plan.chains.len()).collect();
-        let fork = matches!(self.latest, Some(Latest::Foreign(_)));
+        // What was claimed is the job's own (D24).
+        let fork = matches!(self.latest, Some(Latest::Foreign(_))) && self.claim.is_none();
         let recovery = launch::recover(&shared, &all, fork).await?;
         self.counts.recovered += recovery.committed;
         self.say(recovery.notes);
@@ -478,6 +483,7 @@ impl Job {
             owned,
             claim: self.claim.take(),
             highest: self.highest,
+            stopping: self.stopping,
         });
         let left = driver.run(launched).await;
         self.counts = left.counts;
@@ -487,6 +493,7 @@ impl Job {
         self.attempt = Some(left.attempt);
         self.latest = Some(left.latest);
         self.claim = left.claim;
+        self.stopping = left.stopping;
         self.stopped = left.stopped;
         left.end
     }

@@ -11,8 +11,11 @@ use tokio::{
     sync::mpsc,
     task::{JoinHandle, spawn_blocking},
 };
-use weir_checkpoint::{Completed, FileRef, Refusal, SharedRegistry, Snapshot, SnapshotStore};
+use weir_checkpoint::{
+    Completed, FileRef, Refusal, SharedRegistry, Snapshot, SnapshotStore, StoreError,
+};
 use weir_model::{Attempt, Barrier, CheckpointId, Name};
+use weir_operator::Failure;
 
 use super::{
     begin::Begin,
@@ -39,6 +42,15 @@ pub(crate) enum NotStored {
     Failed(String),
     /// Another process runs the job by now (D28).
     Superseded(String),
+}
+
+impl NotStored {
+    fn of(error: &StoreError) -> Self {
+        match error.refusal() {
+            Some(Refusal::Superseded { .. }) => Self::Superseded(error.to_string()),
+            Some(_) | None => Self::Failed(error.told()),
+        }
+    }
 }
 
 impl From<String> for NotStored {
@@ -148,25 +160,31 @@ impl Persist {
         let described = self.described.clone();
         let now = self.clock.now();
         let target = self.targets.get(id);
-        let writing = spawn_blocking(move || {
-            let is_last = snapshot.kind.is_last();
-            let metadata = document::metadata(&described, attempt, now, snapshot, enumerators);
-            let bytes = metadata.encode().map_err(|e| e.to_string())?;
-            let Some(target) = target else {
-                return put(&*storage.store, &storage.paths.metadata(id), bytes);
-            };
-            put(
-                &*target.store,
-                &format!("{}_metadata", target.prefix()),
-                bytes,
-            )?;
-            match is_last {
-                true => Begin::stopped(id, &target)
-                    .write(&storage)
-                    .map_err(|e| e.to_string().into()),
-                false => Ok(()),
-            }
-        });
+        let writing =
+            spawn_blocking(move || {
+                let is_last = snapshot.kind.is_last();
+                let metadata = document::metadata(&described, attempt, now, snapshot, enumerators);
+                let bytes = metadata.encode().map_err(|e| e.to_string())?;
+                let Some(target) = target else {
+                    return put(&*storage.store, &storage.paths.metadata(id), bytes);
+                };
+                // It goes where nobody looks who runs the job.
+                (storage.store.check_owner()).map_err(|e| NotStored::of(&e))?;
+                put(
+                    &*target.store,
+                    &format!("{}_metadata", target.prefix()),
+                    bytes,
+                )?;
+                match is_last {
+                    true => Begin::stopped(id, &target)
+                        .write(&storage)
+                        .map_err(|failure| match failure {
+                            Failure::Superseded { message } => NotStored::Superseded(message),
+                            other => NotStored::Failed(other.to_string()),
+                        }),
+                    false => Ok(()),
+                }
+            });
         tokio::spawn(async move {
             // Whoever waits for the result gets one, come what may.
             let result = writing.await.unwrap_or_else(|e| Err(e.to_string().into()));
@@ -272,8 +290,5 @@ fn delete_savepoint(target: &SavepointTarget) {
 }
 
 fn put(store: &dyn SnapshotStore, path: &str, bytes: Vec<u8>) -> Result<(), NotStored> {
-    store.put(path, vec![bytes]).map_err(|e| match e.refusal() {
-        Some(Refusal::Superseded { .. }) => NotStored::Superseded(e.to_string()),
-        Some(_) | None => NotStored::Failed(e.told()),
-    })
+    (store.put(path, vec![bytes])).map_err(|e| NotStored::of(&e))
 }

@@ -197,6 +197,10 @@ impl AttemptDriver<'_> {
             if !is_due {
                 continue;
             }
+            // It would read on behind where the job ends.
+            if self.is_over {
+                return Some(End::Over);
+            }
             region.state = State::Reviving;
             region.began = Instant::now();
             let vertices = region.vertices.clone();
@@ -212,6 +216,7 @@ impl AttemptDriver<'_> {
                 attempt: self.attempt,
                 vertices,
                 latest: self.latest.clone(),
+                fork: matches!(self.latest, Latest::Foreign(_)) && self.claim.is_none(),
                 storage: self.shared.storage.clone(),
                 shared: self.shared.clone(),
                 handle: self.handle.clone(),
@@ -274,6 +279,8 @@ struct Again {
     attempt: weir_model::Attempt,
     vertices: Vec<usize>,
     latest: Latest,
+    /// Whether that is another's.
+    fork: bool,
     storage: Option<Storage>,
     shared: Arc<Shared>,
     handle: tokio::runtime::Handle,
@@ -291,8 +298,7 @@ impl Again {
     async fn make(&self) -> Result<Revived, Early> {
         let restored = self.restore().await?;
         let shared = Arc::new(self.shared.again(self.attempt, restored));
-        let fork = matches!(self.latest, Latest::Foreign(_));
-        let recovery = launch::recover(&shared, &self.vertices, fork).await?;
+        let recovery = launch::recover(&shared, &self.vertices, self.fork).await?;
         let notes = launch::lost(&shared, &self.vertices, true);
         let sources = launch::look(&shared, &self.vertices).await?;
         let launched = launch::make(&shared, &self.vertices, &sources, &self.handle).await?;

@@ -189,12 +189,14 @@ impl OperatorNode {
 
     /// Whether what is refused or traps in such a call may be left out, if the job says so. Of a
     /// row of a broadcast input all subtasks keep the same or they differ for ever, and whether a
-    /// row traps or takes too long may differ: it is left out nowhere.
+    /// row traps or takes too long may differ: it is left out nowhere. Nor is a timer that the
+    /// operator keeps something for that only the timer would clear or set anew.
     pub(crate) fn may_leave_out(&self, calling: Calling<'_>) -> bool {
         let broadcast = calling
             .input()
             .is_some_and(|input| self.is_broadcast(input));
-        let whole = broadcast || calling.is_of_keys();
+        let needed = self.needs_all_timers && matches!(calling, Calling::Timers(_));
+        let whole = broadcast || needed || calling.is_of_keys();
         self.bad_rows.leaves_out() && !self.keeps_memory && !whole
     }
 }

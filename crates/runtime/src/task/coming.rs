@@ -34,7 +34,7 @@ pub(super) enum Coming {
 pub(super) struct Alarm {
     /// The nodes that have timers.
     nodes: Vec<usize>,
-    /// The time at which timers are firing that were due then. Those that they set for the same
+    /// The last time of which timers are firing that were due. Those that they set for the same
     /// time fire in the same round.
     round: Option<ProcessingTime>,
     /// A round has just ended: something else is done before the next begins.
@@ -103,7 +103,7 @@ impl Running {
         !self.alarm.nodes.is_empty() && !self.finished && self.stopping.is_none()
     }
 
-    /// When the first of them is due.
+    /// The time that the first of them is set for: it is due when that has passed.
     pub(super) fn next_alarm(&mut self) -> Result<Option<ProcessingTime>, NodeFailure> {
         if !self.is_ticking() {
             return Ok(None);
@@ -124,11 +124,11 @@ impl Running {
         let until = match self.alarm.round {
             Some(until) => until,
             None => {
-                let now = self.task.chain.clock.now();
-                if self.next_alarm()?.is_none_or(|next| next > now) {
+                let passed = self.task.chain.clock.passed();
+                if self.next_alarm()?.is_none_or(|next| next > passed) {
                     return Ok(Flow::End);
                 }
-                now
+                passed
             }
         };
         for at in 0..self.alarm.nodes.len() {

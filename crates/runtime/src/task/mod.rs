@@ -234,10 +234,9 @@ impl Running {
     /// The loop; gives back whether the task was cancelled.
     async fn drive(&mut self) -> Result<bool, NodeFailure> {
         if self.finished {
-            if self.task.source.is_some() {
-                let ended = Element::Watermark(EventTime::MAX);
-                self.task.chain.send_all(&ended);
-            }
+            // Whoever has not finished fires what is left of time first, as it would have done.
+            let ended = Element::Watermark(EventTime::MAX);
+            self.task.chain.send_all(&ended);
             self.send_end_of_data();
         } else {
             self.task.chain.open()?;

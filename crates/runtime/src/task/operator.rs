@@ -19,6 +19,8 @@ pub(crate) struct OperatorNode {
     pub(crate) bad_rows: BadRows,
     pub(crate) holds: Holds,
     pub(crate) keeps_memory: bool,
+    /// Whether no timer of it may be left out.
+    pub(crate) needs_all_timers: bool,
     /// Whether it may say watermarks of what it emits.
     pub(crate) says_watermarks: bool,
     /// Of each input, whether every subtask gets all its rows: only these may write broadcast

@@ -1,5 +1,7 @@
 //! Where a job begins, and what was there before: each row once, whatever the user had in mind.
 
+use std::sync::Mutex;
+
 use weir_checkpoint::{
     JobPaths, Metadata, ObjectInfo, ObjectWriter, StoreError, testing::MemoryStore,
 };
@@ -145,6 +147,33 @@ fn a_checkpoint_of_its_own_is_no_fork_though_it_is_named_and_commits_what_it_hol
     assert_eq!(ledger.rows().len(), 10);
     finishes(&job);
     assert_eq!(ledger.sorted(), counted(&splits));
+}
+
+#[test]
+fn what_a_claimed_checkpoint_holds_is_committed_and_of_a_fork_it_is_not() {
+    for is_claimed in [true, false] {
+        let splits = [rows(0, 50, 3)];
+        let ledger = Ledger::default();
+        let (first, id) = uncommitted(&ledger, &splits);
+        let foreign = Foreign {
+            store: first.store.clone(),
+            folder: format!("test/chk-{id}"),
+        };
+        let mut job = counting(&splits, &Valve::open(), 1, &ledger);
+        job.claimed_in = Some(first.store.clone());
+        job.restore = match is_claimed {
+            true => RestoreFrom::Claimed(foreign),
+            false => RestoreFrom::Checkpoint(foreign),
+        };
+        crash_at_once(&mut job);
+        let committed = if is_claimed { 10 } else { 0 };
+        assert_eq!(ledger.rows().len(), committed, "claimed: {is_claimed}");
+        if is_claimed {
+            job.restore = RestoreFrom::Latest;
+            finishes(&job);
+            assert_eq!(ledger.sorted(), counted(&splits));
+        }
+    }
 }
 
 #[test]
@@ -510,6 +539,142 @@ impl SnapshotStore for Stumbling {
     fn describe(&self) -> String {
         self.store.describe()
     }
+}
+
+/// A store whose answer to the first metadata with rows is lost, and that cannot delete it then.
+struct Unheard {
+    store: Arc<MemoryStore>,
+    ledger: Ledger,
+    lost: Mutex<Option<String>>,
+}
+
+impl Unheard {
+    fn lose(&self, operation: &'static str, path: &str) -> Result<(), StoreError> {
+        Err(StoreError::Failed {
+            operation,
+            path: path.to_owned(),
+            message: "injected".into(),
+        })
+    }
+}
+
+impl SnapshotStore for Unheard {
+    fn create<'a>(&'a self, path: &str) -> Result<Box<dyn ObjectWriter + 'a>, StoreError> {
+        self.store.create(path)
+    }
+
+    fn put(&self, path: &str, chunks: Vec<Vec<u8>>) -> Result<(), StoreError> {
+        self.store.put(path, chunks)?;
+        let mut lost = self.lost.lock().unwrap();
+        if !path.ends_with("_metadata") || self.ledger.sealed() == 0 || lost.is_some() {
+            return Ok(());
+        }
+        *lost = Some(path.to_owned());
+        self.lose("write", path)
+    }
+
+    fn size(&self, path: &str) -> Result<u64, StoreError> {
+        self.store.size(path)
+    }
+
+    fn get(&self, path: &str) -> Result<Vec<u8>, StoreError> {
+        self.store.get(path)
+    }
+
+    fn get_range(&self, path: &str, offset: u64, length: u64) -> Result<Vec<u8>, StoreError> {
+        self.store.get_range(path, offset, length)
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {
+        self.store.list(prefix)
+    }
+
+    fn delete(&self, path: &str) -> Result<(), StoreError> {
+        if self.lost.lock().unwrap().as_deref() == Some(path) {
+            return self.lose("delete", path);
+        }
+        self.store.delete(path)
+    }
+
+    fn describe(&self) -> String {
+        self.store.describe()
+    }
+}
+
+#[test]
+fn a_checkpoint_that_is_complete_without_an_answer_is_gone_on_from_in_the_same_process() {
+    let splits = [rows(0, 50, 3)];
+    let ledger = Ledger::default();
+    let valve = Valve::at(20);
+    let mut job = counting(&splits, &valve, 1, &ledger);
+    job.restart = RESTARTS;
+    let unheard = Arc::new(Unheard {
+        store: job.store.clone(),
+        ledger: ledger.clone(),
+        lost: Mutex::default(),
+    });
+    job.kept_in = Some(unheard.clone());
+    let opened = valve.clone();
+    job.events = Events::reacting(move |event| {
+        if matches!(event, JobEvent::Restoring { .. }) {
+            opened.open_to(u64::MAX);
+        }
+    });
+    assert_eq!(finishes(&job).restarts, 1);
+    let lost = unheard.lost.lock().unwrap().clone().unwrap();
+    let restored = job.events.all().into_iter().find_map(|event| match event {
+        JobEvent::Restoring { id, .. } => Some(id),
+        _ => None,
+    });
+    assert_eq!(restored.map(|id| id.0), Some(number(&lost)));
+    assert_eq!(ledger.sorted(), counted(&splits));
+}
+
+#[test]
+fn a_stop_that_was_asked_for_is_carried_out_by_the_next_attempt() {
+    let splits = [rows(0, 50, 3)];
+    let ledger = Ledger::default();
+    let job = TestJob::new();
+    let (stop, seen) = (job.stopper(), AtomicU32::new(0));
+    let counter = counter().failing_at(
+        move |_| {
+            let fails = seen.fetch_add(1, Ordering::SeqCst) == 4;
+            if fails {
+                stop(true);
+            }
+            fails
+        },
+        || Failure::Guest {
+            message: "boom".into(),
+            row: None,
+        },
+    );
+    // Nothing but the stop ends it.
+    let source = MemorySource::of(&splits).behind(Valve::at(20));
+    let mut job = job
+        .source("rows", 1, source)
+        .operator("count", 1, "rows", TestJob::by_prefix(), counter)
+        .sink(
+            "out",
+            1,
+            "count",
+            Partitioning::Forward,
+            LedgerSink::new(&ledger),
+        );
+    job.restart = RESTARTS;
+    let report = job.run();
+    assert_eq!(report.restarts, 1);
+    assert!(
+        matches!(
+            report.outcome,
+            Ended::Stopped(StopDone {
+                checkpoint: Some(_),
+                ..
+            })
+        ),
+        "{:?}",
+        report.outcome
+    );
 }
 
 #[test]

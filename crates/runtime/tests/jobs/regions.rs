@@ -270,6 +270,108 @@ fn a_region_reads_only_what_it_has_in_the_checkpoint() {
     }
 }
 
+/// A store that writes the first metadata with rows when the job is asked to stop and that of the
+/// stop comes as well, and this one when a region has failed.
+struct Crossing {
+    store: MemoryStore,
+    ledger: Ledger,
+    has_rows: AtomicBool,
+    stop_comes: Flag,
+    failed: Flag,
+    again: Box<dyn Fn() + Send + Sync>,
+    stop: Box<dyn Fn() + Send + Sync>,
+}
+
+impl SnapshotStore for Crossing {
+    fn create<'a>(&'a self, path: &str) -> Result<Box<dyn ObjectWriter + 'a>, StoreError> {
+        self.store.create(path)
+    }
+
+    fn put(&self, path: &str, chunks: Vec<Vec<u8>>) -> Result<(), StoreError> {
+        if !path.ends_with("_metadata") {
+            return self.store.put(path, chunks);
+        }
+        if self.has_rows.load(Ordering::SeqCst) {
+            self.stop_comes.raise();
+            self.failed.wait();
+        } else if self.ledger.sealed() > 0 {
+            self.has_rows.store(true, Ordering::SeqCst);
+            self.ledger.fail_commits(1);
+            (self.stop)();
+            self.stop_comes.wait();
+        } else {
+            (self.again)();
+        }
+        self.store.put(path, chunks)
+    }
+
+    fn get(&self, path: &str) -> Result<Vec<u8>, StoreError> {
+        self.store.get(path)
+    }
+
+    fn get_range(&self, path: &str, offset: u64, length: u64) -> Result<Vec<u8>, StoreError> {
+        self.store.get_range(path, offset, length)
+    }
+
+    fn size(&self, path: &str) -> Result<u64, StoreError> {
+        self.store.size(path)
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {
+        self.store.list(prefix)
+    }
+
+    fn delete(&self, path: &str) -> Result<(), StoreError> {
+        self.store.delete(path)
+    }
+
+    fn describe(&self) -> String {
+        self.store.describe()
+    }
+}
+
+#[test]
+fn a_region_that_is_down_when_the_last_checkpoint_completes_does_not_read_on() {
+    let one = Graph::new("a", vec![rows(0, 200, 5)]);
+    let two = Graph::new("b", vec![rows(0, 200, 5)]);
+    let valve = Valve::at(50);
+    let job = one.add(TestJob::new(), one.source(&valve), failing(|_| false));
+    let mut job = two.add(job, two.source(&Valve::at(50)), failing(|_| false));
+    job.restart = RESTARTS;
+    job.checkpoints = Some(Config {
+        interval_ms: None,
+        max_concurrent: 2,
+        ..Config::default()
+    });
+    let (stop, commands) = (job.stopper(), job.commander());
+    let again = move || drop(commands.ask(|reply| JobCommand::Checkpoint { full: false, reply }));
+    let failed = Flag::default();
+    let (asked, raised) = (again.clone(), failed.clone());
+    job.kept_in = Some(Arc::new(Crossing {
+        store: MemoryStore::new(),
+        ledger: one.ledger.clone(),
+        has_rows: AtomicBool::new(false),
+        stop_comes: Flag::default(),
+        failed,
+        again: Box::new(again),
+        stop: Box::new(move || stop(true)),
+    }));
+    job.events = Events::reacting(move |event| match event {
+        JobEvent::Running { .. } => asked(),
+        JobEvent::Restarting { .. } => {
+            valve.open_to(u64::MAX);
+            raised.raise();
+        }
+        _ => {}
+    });
+    let report = job.run();
+    let stopped = matches!(report.outcome, Ended::Stopped(_));
+    assert!(stopped, "{:?}", report.outcome);
+    assert_eq!((one.ledger.sealed(), two.ledger.sealed()), (0, 0));
+    let rows = one.ledger.rows().len();
+    assert!((1..=50).contains(&rows), "{rows}");
+}
+
 #[test]
 fn a_region_that_fails_before_the_first_checkpoint_begins_anew_alone() {
     let one = Graph::new("a", vec![rows(0, 60, 3)]);

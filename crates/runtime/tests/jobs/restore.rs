@@ -235,6 +235,50 @@ fn sources_and_sinks_are_renamed_as_operators_are() {
 }
 
 #[test]
+fn an_operator_takes_the_name_that_another_gives_up() {
+    let first = Stopped::of(&SHAPE);
+    let chain = |names: [&str; 3], valve: &Valve, ledger: &Ledger| {
+        let source = MemorySource::of(&first.splits)
+            .reading(10)
+            .behind(valve.clone());
+        let mut job = TestJob::new().source("rows", 1, source);
+        let mut from = "rows";
+        for (name, keyed) in names.into_iter().zip(["one", "two", "three"]) {
+            // A count has the key of its row.
+            let again = map_rows(|row| Ok(vec![row.replace('=', "-")]));
+            job = job
+                .operator(name, 1, from, TestJob::by_prefix(), counter())
+                .operator(keyed, 1, name, Partitioning::Forward, again);
+            from = keyed;
+        }
+        job.sink(
+            "out",
+            1,
+            from,
+            Partitioning::Rebalance,
+            LedgerSink::new(ledger),
+        )
+    };
+    let whole = Ledger::default();
+    finishes(&chain(["a", "b", "c"], &Valve::open(), &whole));
+    // Each name goes one on, and those that follow another in order of letters one back.
+    for names in [["b", "c", "d"], ["z", "a", "b"]] {
+        let (valve, ledger) = (Valve::at(20), Ledger::default());
+        let mut job = chain(["a", "b", "c"], &valve, &ledger);
+        stop_at(&mut job, &ledger, 20);
+        let mut next = chain(names, &Valve::open(), &ledger);
+        next.restore = RestoreFrom::Checkpoint(Foreign {
+            folder: latest(&job).trim_end_matches("/_metadata").to_owned(),
+            store: job.store.clone(),
+        });
+        let pairs: Vec<_> = names.into_iter().zip(["a", "b", "c"]).collect();
+        next.mapping = renaming(&pairs);
+        finishes(&next);
+        assert_eq!(ledger.sorted(), whole.sorted(), "{names:?}");
+    }
+}
+
+#[test]
 fn a_source_that_is_gone_is_refused_or_left_behind() {
     let first = Stopped::of(&SHAPE);
     let other = Shape {

@@ -67,7 +67,7 @@ impl Clock for Hand {
             assert_eq!(before, 0, "one task waits for one time");
             let _waits = Waits(self.waiting.clone());
             let mut now = self.now.subscribe();
-            let _ = now.wait_for(|now| *now >= at.0).await;
+            let _ = now.wait_for(|now| *now > at.0).await;
         })
     }
 }
@@ -239,7 +239,7 @@ fn c17_one_wait_for_the_first_timer_moved_by_an_earlier_one() {
             if due.at.contains(&30) {
                 let key = due.keyed.key_of_row[0];
                 cx.state.timers_set(PROCESSING, &[key], &[40])?;
-                time.set(40);
+                time.set(41);
             }
             if due.at.contains(&40) {
                 opened.open_to(u64::MAX);
@@ -257,14 +257,16 @@ fn c17_one_wait_for_the_first_timer_moved_by_an_earlier_one() {
                 std::thread::yield_now();
             }
         };
+        // Each fires when its millisecond is over.
         until(20);
         opened.open_to(3);
         until(10);
         moved.set(10);
+        moved.set(11);
         until(20);
-        moved.set(20);
+        moved.set(21);
         until(30);
-        moved.set(30);
+        moved.set(31);
     });
     let source = MemorySource::of(&rows).behind(valve);
     let mut job = job(source, 1, timers, &ledger);
@@ -280,6 +282,37 @@ fn c17_one_wait_for_the_first_timer_moved_by_an_earlier_one() {
     let mut asked = clock.asked.lock().unwrap().clone();
     asked.dedup();
     assert_eq!(asked[..4], [20, 10, 20, 30], "{asked:?}");
+}
+
+#[test]
+fn a_timer_of_the_clock_fires_when_its_millisecond_is_over() {
+    let rows = vec![["a-0-5", "d-0-99"].map(str::to_owned).to_vec()];
+    let (valve, clock, ledger) = (Valve::at(1), Hand::at(5), Ledger::default());
+    let (opened, fired_at) = (valve.clone(), Arc::new(AtomicI64::new(0)));
+    let fired = fired_at.clone();
+    let timers = setting(
+        |cx, row, key| {
+            let at = row.rsplit('-').next().unwrap().parse().unwrap();
+            Ok(cx.state.timers_set(PROCESSING, &[key], &[at])?)
+        },
+        move |cx, due| {
+            fired.store(cx.processing_time.0, Ordering::SeqCst);
+            opened.open_to(u64::MAX);
+            Ok(told(cx, due))
+        },
+    );
+    let (waits, seen) = (clock.clone(), fired_at.clone());
+    let watcher = std::thread::spawn(move || {
+        while waits.waiting.load(Ordering::SeqCst) == 0 && seen.load(Ordering::SeqCst) == 0 {
+            std::thread::yield_now();
+        }
+        waits.set(6);
+    });
+    let mut job = job(MemorySource::of(&rows).behind(valve), 1, timers, &ledger);
+    job.clock = Arc::new(clock);
+    finished(&job.run());
+    watcher.join().unwrap();
+    assert_eq!(fired_at.load(Ordering::SeqCst), 6);
 }
 
 #[test]
@@ -435,6 +468,75 @@ fn c39_a_drain_fires_all_timers_of_a_source_that_is_idle() {
     assert_eq!(ledger.rows().len(), 50);
 }
 
+/// Rows that are all through but for a slow operator, which has set a timer for each key and has
+/// more rows in its channel; and others, that hold the job up.
+fn slow_timers(splits: &[Vec<String>], valve: &Valve, ledger: &Ledger) -> TestJob {
+    let timers = setting(
+        |cx, _, key| {
+            let began = std::time::Instant::now();
+            while began.elapsed() < std::time::Duration::from_micros(200) {
+                std::hint::spin_loop();
+            }
+            Ok(cx.state.timers_set(EVENT, &[key], &[1_000_000])?)
+        },
+        |cx, due| Ok(told(cx, due)),
+    );
+    let source = MemorySource::of(splits).reading(10).timed(time_of);
+    let same = map_rows(|row| Ok(vec![row.to_owned()]));
+    let rest = MemorySource::of(&[rows(1, 10, 3)]).behind(valve.clone());
+    let mut job = TestJob::new()
+        .source("rows", 1, source)
+        .watermarks(bounded(0))
+        .operator("same", 1, "rows", TestJob::by_prefix(), same)
+        .operator("timers", 1, "same", TestJob::by_prefix(), timers)
+        .sink(
+            "out",
+            1,
+            "timers",
+            Partitioning::Rebalance,
+            LedgerSink::new(ledger),
+        )
+        .source("others", 1, rest)
+        .sink(
+            "rest",
+            1,
+            "others",
+            Partitioning::Rebalance,
+            LedgerSink::new(&Ledger::default()),
+        );
+    job.checkpoints = Some(Config {
+        interval_ms: Some(5),
+        unaligned: true,
+        aligned_timeout_ms: 0,
+        ..Config::default()
+    });
+    job
+}
+
+#[test]
+fn timers_behind_what_had_finished_already_fire_after_a_restore() {
+    let splits = [rows(0, 600, 7)];
+    let (ledger, valve) = (Ledger::default(), Valve::at(5));
+    let mut job = slow_timers(&splits, &valve, &ledger);
+    let stop = job.stopper();
+    job.events = at_checkpoint(3, move || stop(false));
+    assert!(matches!(job.run().outcome, Ended::Cancelled));
+    let store = job.store.clone();
+    assert!(ledger.rows().is_empty(), "no timer has fired yet");
+    let metadata = store.get(&latest(&job)).unwrap();
+    let saved = weir_checkpoint::Metadata::decode(&metadata).unwrap();
+    let has_finished = |name: &str| {
+        let name = weir_model::Name::new(name).unwrap();
+        saved.operators[&name].subtasks.iter().all(|s| s.finished)
+    };
+    assert!(has_finished("same") && !has_finished("timers"));
+    valve.open_to(u64::MAX);
+    job = slow_timers(&splits, &valve, &ledger);
+    job.store = store;
+    finished(&job.run());
+    assert_eq!(ledger.rows().len(), 7, "{:?}", ledger.rows());
+}
+
 /// Sets two timers of each kind for each key, and tells them.
 fn both(rows: &[String], valve: &Valve, parallelism: u32, ledger: &Ledger) -> TestJob {
     let timers = setting(
@@ -526,7 +628,7 @@ impl Clock for At {
     }
 
     fn reached(&self, at: ProcessingTime) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        assert!(at.0 > self.0, "what is due is not waited for");
+        assert!(at.0 >= self.0, "what is due is not waited for");
         Box::pin(std::future::pending())
     }
 }
@@ -769,4 +871,35 @@ fn d13_a_timer_that_is_refused_or_traps_is_left_out_alone() {
             "{text}"
         );
     }
+}
+
+#[test]
+fn d13_no_timer_is_left_out_where_its_key_would_wait_for_it_for_ever() {
+    let rows: Vec<String> = (0..12)
+        .map(|n| format!("{}-{n}-0", ["a", "b"][n % 2]))
+        .collect();
+    let (good, dead) = (Ledger::default(), Ledger::default());
+    let report = TestJob::new()
+        .source("rows", 1, MemorySource::of(&[rows]).timed(time_of))
+        .operator(
+            "picky",
+            1,
+            "rows",
+            TestJob::by_prefix(),
+            picky(true).needing_all_timers(),
+        )
+        .dead_lettering("dead")
+        .sink(
+            "out",
+            1,
+            "picky",
+            Partitioning::Forward,
+            LedgerSink::new(&good),
+        )
+        .dead_letters("dead", 1, LedgerSink::new(&dead))
+        .run();
+    let text = failure(&report);
+    let named = text.contains("event-time timer at 1 of key \"b\"");
+    assert!(named, "{text}");
+    assert!(dead.rows().is_empty());
 }

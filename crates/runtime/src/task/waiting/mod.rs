@@ -130,7 +130,10 @@ impl Running {
         let began = Instant::now();
         let left = self.task.chain.let_leave(most)?;
         if left.rows > 0 {
-            self.leaves.learn(left.rows, began.elapsed());
+            let ended = Instant::now();
+            self.leaves.learn(left.rows, ended.duration_since(began));
+            // Where rows never cease to come nothing else hands them over (D7).
+            self.task.chain.hand_over_old(ended);
         }
         let has_mark = left.mark.is_some();
         let Mark {
