@@ -401,8 +401,7 @@ impl Job {
             drifts: Drifts::default(),
         });
         let all: Vec<usize> = (0..self.deployment.plan.chains.len()).collect();
-        // What was claimed is the job's own (D24).
-        let fork = matches!(self.latest, Some(Latest::Foreign(_))) && self.claim.is_none();
+        let fork = matches!(self.latest, Some(Latest::Foreign(_)));
         let recovery = launch::recover(&shared, &all, fork).await?;
         self.counts.recovered += recovery.committed;
         self.say(recovery.notes);

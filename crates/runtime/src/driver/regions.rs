@@ -216,7 +216,6 @@ impl AttemptDriver<'_> {
                 attempt: self.attempt,
                 vertices,
                 latest: self.latest.clone(),
-                fork: matches!(self.latest, Latest::Foreign(_)) && self.claim.is_none(),
                 storage: self.shared.storage.clone(),
                 shared: self.shared.clone(),
                 handle: self.handle.clone(),
@@ -279,8 +278,6 @@ struct Again {
     attempt: weir_model::Attempt,
     vertices: Vec<usize>,
     latest: Latest,
-    /// Whether that is another's.
-    fork: bool,
     storage: Option<Storage>,
     shared: Arc<Shared>,
     handle: tokio::runtime::Handle,
@@ -298,7 +295,8 @@ impl Again {
     async fn make(&self) -> Result<Revived, Early> {
         let restored = self.restore().await?;
         let shared = Arc::new(self.shared.again(self.attempt, restored));
-        let recovery = launch::recover(&shared, &self.vertices, self.fork).await?;
+        let fork = matches!(self.latest, Latest::Foreign(_));
+        let recovery = launch::recover(&shared, &self.vertices, fork).await?;
         let notes = launch::lost(&shared, &self.vertices, true);
         let sources = launch::look(&shared, &self.vertices).await?;
         let launched = launch::make(&shared, &self.vertices, &sources, &self.handle).await?;

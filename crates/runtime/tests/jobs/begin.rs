@@ -150,33 +150,6 @@ fn a_checkpoint_of_its_own_is_no_fork_though_it_is_named_and_commits_what_it_hol
 }
 
 #[test]
-fn what_a_claimed_checkpoint_holds_is_committed_and_of_a_fork_it_is_not() {
-    for is_claimed in [true, false] {
-        let splits = [rows(0, 50, 3)];
-        let ledger = Ledger::default();
-        let (first, id) = uncommitted(&ledger, &splits);
-        let foreign = Foreign {
-            store: first.store.clone(),
-            folder: format!("test/chk-{id}"),
-        };
-        let mut job = counting(&splits, &Valve::open(), 1, &ledger);
-        job.claimed_in = Some(first.store.clone());
-        job.restore = match is_claimed {
-            true => RestoreFrom::Claimed(foreign),
-            false => RestoreFrom::Checkpoint(foreign),
-        };
-        crash_at_once(&mut job);
-        let committed = if is_claimed { 10 } else { 0 };
-        assert_eq!(ledger.rows().len(), committed, "claimed: {is_claimed}");
-        if is_claimed {
-            job.restore = RestoreFrom::Latest;
-            finishes(&job);
-            assert_eq!(ledger.sorted(), counted(&splits));
-        }
-    }
-}
-
-#[test]
 fn a_fork_that_dies_before_its_first_checkpoint_does_not_go_on_from_another() {
     let splits = [rows(0, 50, 3)];
     let ledger = Ledger::default();
