@@ -124,32 +124,31 @@ impl WindowStates {
     }
 
     /// Which windows there are, in words: what of the rules decides where content lies and when
-    /// it is found again. Sessions and windows without an end say so themselves.
+    /// it is found again. Sessions say by themselves when they end.
     fn layout(self, rules: &Rules) -> String {
         let by = match rules.event_time {
             true => "event-time",
             false => "processing-time",
         };
-        let panes = match self.shared_panes(rules) {
-            Some(_) => " in panes",
-            None => "",
-        };
-        match &rules.assigner {
-            Assigner::Tumbling { size, offset } => {
-                format!("tumbling {size} ms from {offset}, {by}{panes}")
-            }
+        let which = match &rules.assigner {
+            Assigner::Tumbling { size, offset } => format!("tumbling {size} ms from {offset}"),
             Assigner::Sliding {
                 size,
                 slide,
                 offset,
-            } => format!("sliding {size} by {slide} ms from {offset}, {by}{panes}"),
+            } => format!("sliding {size} by {slide} ms from {offset}"),
             Assigner::Calendar(Calendar { each, zone, offset }) => {
                 let each = format!("{each:?}").to_lowercase();
-                format!("calendar {each} in {} from {offset}, {by}", zone.name())
+                format!("calendar {each} in {} from {offset}", zone.name())
             }
-            Assigner::Session { .. } => format!("sessions, {by}"),
+            Assigner::Session { .. } => "sessions".to_owned(),
             Assigner::Global => "global".to_owned(),
-        }
+        };
+        let panes = match self.shared_panes(rules) {
+            Some(_) => " in panes",
+            None => "",
+        };
+        format!("{which}, {by}{panes}, {}", awaited(&rules.trigger))
     }
 
     /// The panes, where windows share them. Those of a clock are shared only by themselves: it may
@@ -170,6 +169,20 @@ impl WindowStates {
 
     fn sessions(self) -> StateIndex {
         StateIndex(1 + u32::from(self.remembers))
+    }
+}
+
+/// What windows wait for that are open, and nothing else will wake.
+fn awaited(trigger: &Trigger) -> &'static str {
+    match trigger {
+        Trigger::EventTime => "at the end in event time",
+        Trigger::ProcessingTime => "at the end by the clock",
+        Trigger::Count(_) => "by count",
+        Trigger::ContinuousEventTime(_) => "by event time",
+        Trigger::ContinuousProcessingTime(_) => "by the clock",
+        Trigger::Never => "never",
+        Trigger::Guest => "by the component",
+        Trigger::Purging(of) => awaited(of),
     }
 }
 

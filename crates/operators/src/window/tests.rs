@@ -3,7 +3,7 @@
 mod guest;
 mod large;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use weir_model::{
@@ -717,12 +717,16 @@ fn other_windows_do_not_go_on_from_what_these_keep() {
             ..tumbling(10, 0)
         },
         Rules {
+            trigger: Trigger::ContinuousEventTime(3),
+            ..tumbling(10, 0)
+        },
+        Rules {
             trigger: Trigger::ProcessingTime,
             event_time: false,
             ..tumbling(10, 0)
         },
     ];
-    let formats: std::collections::BTreeSet<String> = all.iter().map(format).collect();
+    let formats: BTreeSet<String> = all.iter().map(format).collect();
     assert_eq!(formats.len(), all.len(), "{formats:?}");
     assert_eq!(format(&session(10)), format(&session(20)));
     let later = Rules {
@@ -730,6 +734,11 @@ fn other_windows_do_not_go_on_from_what_these_keep() {
         ..tumbling(10, 0)
     };
     assert_eq!(format(&later), format(&tumbling(10, 0)));
+    let count = |rows| Rules {
+        trigger: Trigger::Count(rows),
+        ..tumbling(10, 0)
+    };
+    assert_eq!(format(&count(3)), format(&count(5)));
 }
 
 #[test]
