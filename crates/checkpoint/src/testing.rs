@@ -2,6 +2,7 @@
 
 #[expect(clippy::unwrap_used, reason = "a test, for whoever runs it")]
 mod contract;
+mod hooked;
 
 use std::{
     collections::BTreeMap,
@@ -9,6 +10,7 @@ use std::{
 };
 
 pub use contract::contract;
+pub use hooked::{Asked, Hooked};
 
 use crate::{ObjectInfo, ObjectWriter, Refusal, SnapshotStore, StoreError};
 

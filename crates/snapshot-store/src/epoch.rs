@@ -87,8 +87,7 @@ impl EpochLock {
         older.sort_unstable();
         let number = older.last().copied().unwrap_or(0) + 1;
         let record = record();
-        create(&*store, paths, number, &record)?;
-        highest(&*store, paths, number)?;
+        create_highest(&*store, paths, number, &record)?;
         // The lowest first: see `check`.
         for number in older {
             store.delete(&paths.epoch(number))?;
@@ -130,15 +129,7 @@ impl EpochLock {
         let attempt = u32::try_from(epoch.number + 1).map_err(|_| exhausted())?;
         self.inner.check(&epoch).map_err(lost)?;
         let record = record();
-        match create(&**store, paths, attempt.into(), &record) {
-            Ok(()) => {}
-            Err(LockError::Held { path, holder }) => {
-                let by = holder.map_or(path, |holder| holder.to_string());
-                return Err(LockError::Superseded { by });
-            }
-            Err(e) => return Err(e),
-        }
-        match highest(&**store, paths, attempt.into()) {
+        match create_highest(&**store, paths, attempt.into(), &record) {
             Ok(()) => {}
             Err(LockError::Held { path, holder }) => {
                 let by = holder.map_or(path, |holder| holder.to_string());
@@ -295,20 +286,31 @@ fn create(
     }
 }
 
-/// Checks that there is none above an epoch that was just created, which goes otherwise. It may
-/// have come and gone before, while this process was on its way.
-fn highest(store: &dyn SnapshotStore, paths: &JobPaths, number: u64) -> Result<(), LockError> {
-    let objects = store.list(paths.root())?;
-    let epochs = objects
-        .iter()
-        .filter_map(|object| paths.epoch_of(&object.path));
-    let Some(above) = epochs.filter(|&epoch| epoch > number).max() else {
+/// Creates an epoch above all others. One above it may have come and gone before, while this
+/// process was on its way: then it is nobody's, and goes, as it does where that is not known.
+fn create_highest(
+    store: &dyn SnapshotStore,
+    paths: &JobPaths,
+    number: u64,
+    record: &str,
+) -> Result<(), LockError> {
+    create(store, paths, number, record)?;
+    let highest = highest(store, paths);
+    if matches!(highest, Ok(highest) if highest <= number) {
         return Ok(());
-    };
-    store.delete(&paths.epoch(number))?;
-    let path = paths.epoch(above);
+    }
+    let deleted = store.delete(&paths.epoch(number));
+    let path = paths.epoch(highest?);
+    deleted?;
     let holder = store.get(&path).ok().and_then(|record| holder(&record));
     Err(LockError::Held { path, holder })
+}
+
+/// The highest epoch that there is; 0 where there is none.
+fn highest(store: &dyn SnapshotStore, paths: &JobPaths) -> Result<u64, StoreError> {
+    let objects = store.list(paths.root())?;
+    let epochs = objects.iter().map(|object| paths.epoch_of(&object.path));
+    Ok(epochs.max().flatten().unwrap_or(0))
 }
 
 /// What is written in an epoch: who holds it, and something that nobody else writes.

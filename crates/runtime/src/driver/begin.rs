@@ -107,6 +107,7 @@ impl Job {
                 (Err(NoRestore::Unreadable(failure)), Latest::Own(id))
                     if self.named != Some(*id) =>
                 {
+                    self.passed_over = self.passed_over.max(Some(*id));
                     let since = self.since(survey);
                     let older = self.fall_back(&since, *id, &mut marked, failure).await?;
                     // It is not one of those that retention counts.
@@ -154,10 +155,12 @@ impl Job {
     /// process would go on from it, so this one does, while its transactions are still there.
     fn newer_than(&self, latest: &Latest, survey: &Survey) -> Option<Latest> {
         let begun = self.begin.as_ref().map(|begin| begin.above);
-        let known = match latest {
-            Latest::Own(id) => Some(*id).max(begun),
-            Latest::Foreign(_) | Latest::Beginning => begun,
+        let own = match latest {
+            Latest::Own(id) => Some(*id),
+            Latest::Foreign(_) | Latest::Beginning => None,
         };
+        // What the sinks had sealed for one that could not be read is gone since.
+        let known = own.max(begun).max(self.passed_over);
         let newest = survey.latest().filter(|newest| Some(*newest) > known);
         newest.map(Latest::Own)
     }

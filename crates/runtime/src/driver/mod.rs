@@ -157,6 +157,8 @@ struct Job {
     latest: Option<Latest>,
     /// The id of the next checkpoint is above this one (D24).
     highest: CheckpointId,
+    /// The newest checkpoint that could not be read, so that an older one was gone on from.
+    passed_over: Option<CheckpointId>,
     /// The checkpoint of the job's own that the user named.
     named: Option<CheckpointId>,
     /// Where the job began, as far as it was written down.
@@ -234,6 +236,7 @@ impl Job {
             stopped: None,
             latest: None,
             highest: CheckpointId(0),
+            passed_over: None,
             named: None,
             begin: None,
             registry: Arc::default(),

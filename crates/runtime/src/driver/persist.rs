@@ -44,11 +44,20 @@ pub(crate) enum NotStored {
     Superseded(String),
 }
 
-impl NotStored {
-    fn of(error: &StoreError) -> Self {
+impl From<StoreError> for NotStored {
+    fn from(error: StoreError) -> Self {
         match error.refusal() {
             Some(Refusal::Superseded { .. }) => Self::Superseded(error.to_string()),
             Some(_) | None => Self::Failed(error.told()),
+        }
+    }
+}
+
+impl From<Failure> for NotStored {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Superseded { message } => Self::Superseded(message),
+            other => Self::Failed(other.to_string()),
         }
     }
 }
@@ -160,31 +169,22 @@ impl Persist {
         let described = self.described.clone();
         let now = self.clock.now();
         let target = self.targets.get(id);
-        let writing =
-            spawn_blocking(move || {
-                let is_last = snapshot.kind.is_last();
-                let metadata = document::metadata(&described, attempt, now, snapshot, enumerators);
-                let bytes = metadata.encode().map_err(|e| e.to_string())?;
-                let Some(target) = target else {
-                    return put(&*storage.store, &storage.paths.metadata(id), bytes);
-                };
-                // It goes where nobody looks who runs the job.
-                (storage.store.check_owner()).map_err(|e| NotStored::of(&e))?;
-                put(
-                    &*target.store,
-                    &format!("{}_metadata", target.prefix()),
-                    bytes,
-                )?;
-                match is_last {
-                    true => Begin::stopped(id, &target)
-                        .write(&storage)
-                        .map_err(|failure| match failure {
-                            Failure::Superseded { message } => NotStored::Superseded(message),
-                            other => NotStored::Failed(other.to_string()),
-                        }),
-                    false => Ok(()),
-                }
-            });
+        let writing = spawn_blocking(move || {
+            let is_last = snapshot.kind.is_last();
+            let metadata = document::metadata(&described, attempt, now, snapshot, enumerators);
+            let bytes = metadata.encode().map_err(|e| e.to_string())?;
+            let Some(target) = target else {
+                return put(&*storage.store, &storage.paths.metadata(id), bytes);
+            };
+            // It goes where nobody looks who runs the job.
+            storage.store.check_owner()?;
+            let path = format!("{}_metadata", target.prefix());
+            put(&*target.store, &path, bytes)?;
+            match is_last {
+                true => Ok(Begin::stopped(id, &target).write(&storage)?),
+                false => Ok(()),
+            }
+        });
         tokio::spawn(async move {
             // Whoever waits for the result gets one, come what may.
             let result = writing.await.unwrap_or_else(|e| Err(e.to_string().into()));
@@ -290,5 +290,5 @@ fn delete_savepoint(target: &SavepointTarget) {
 }
 
 fn put(store: &dyn SnapshotStore, path: &str, bytes: Vec<u8>) -> Result<(), NotStored> {
-    (store.put(path, vec![bytes])).map_err(|e| NotStored::of(&e))
+    Ok(store.put(path, vec![bytes])?)
 }

@@ -1,14 +1,16 @@
 //! Where a job begins, and what was there before: each row once, whatever the user had in mind.
 
-use std::sync::Mutex;
+use std::sync::{Condvar, Mutex};
 
 use weir_checkpoint::{
-    JobPaths, Metadata, ObjectInfo, ObjectWriter, StoreError, testing::MemoryStore,
+    JobPaths, Metadata, Refusal, StoreError,
+    testing::{Asked, Hooked, MemoryStore},
 };
-use weir_model::{Column, ColumnView, Name};
+use weir_model::{Column, ColumnView, Name, SavepointFormat};
 use weir_operator::{
     BadKey, Descriptor, KeySelector, Operator, OperatorFactory, SinkFactory, TaskInfo,
 };
+use weir_runtime::control::{JobCommand, SavepointTarget};
 
 use super::*;
 
@@ -122,6 +124,15 @@ fn a_start_that_is_refused_leaves_a_finished_job_finished() {
     assert!(failure(&job.run()).contains("on-existing"));
     job.restore = RestoreFrom::Latest;
     assert!(matches!(job.run().outcome, Ended::AlreadyFinished(_)));
+}
+
+/// The checkpoints that the attempts of a job began with.
+fn restored(job: &TestJob) -> Vec<u64> {
+    let id = |event: JobEvent| match event {
+        JobEvent::Restoring { id, .. } => Some(id.0),
+        _ => None,
+    };
+    job.events.all().into_iter().filter_map(id).collect()
 }
 
 /// A job that failed because what it had sealed could not be committed, and the checkpoint that
@@ -471,109 +482,6 @@ fn a_damaged_record_of_the_beginning_is_told_and_overruled() {
     assert_eq!(ledger.sorted(), counted(&splits));
 }
 
-/// A store whose first look at a state file fails.
-struct Stumbling {
-    store: Arc<MemoryStore>,
-    stumbled: AtomicBool,
-}
-
-impl SnapshotStore for Stumbling {
-    fn create<'a>(&'a self, path: &str) -> Result<Box<dyn ObjectWriter + 'a>, StoreError> {
-        self.store.create(path)
-    }
-
-    fn size(&self, path: &str) -> Result<u64, StoreError> {
-        self.store.size(path)
-    }
-
-    fn get(&self, path: &str) -> Result<Vec<u8>, StoreError> {
-        if path.ends_with("state") && !self.stumbled.swap(true, Ordering::Relaxed) {
-            return Err(StoreError::Failed {
-                operation: "read",
-                path: path.to_owned(),
-                message: "injected".into(),
-            });
-        }
-        self.store.get(path)
-    }
-
-    fn get_range(&self, path: &str, offset: u64, length: u64) -> Result<Vec<u8>, StoreError> {
-        self.store.get_range(path, offset, length)
-    }
-
-    fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {
-        self.store.list(prefix)
-    }
-
-    fn delete(&self, path: &str) -> Result<(), StoreError> {
-        self.store.delete(path)
-    }
-
-    fn describe(&self) -> String {
-        self.store.describe()
-    }
-}
-
-/// A store whose answer to the first metadata with rows is lost, and that cannot delete it then.
-struct Unheard {
-    store: Arc<MemoryStore>,
-    ledger: Ledger,
-    lost: Mutex<Option<String>>,
-}
-
-impl Unheard {
-    fn lose(&self, operation: &'static str, path: &str) -> Result<(), StoreError> {
-        Err(StoreError::Failed {
-            operation,
-            path: path.to_owned(),
-            message: "injected".into(),
-        })
-    }
-}
-
-impl SnapshotStore for Unheard {
-    fn create<'a>(&'a self, path: &str) -> Result<Box<dyn ObjectWriter + 'a>, StoreError> {
-        self.store.create(path)
-    }
-
-    fn put(&self, path: &str, chunks: Vec<Vec<u8>>) -> Result<(), StoreError> {
-        self.store.put(path, chunks)?;
-        let mut lost = self.lost.lock().unwrap();
-        if !path.ends_with("_metadata") || self.ledger.sealed() == 0 || lost.is_some() {
-            return Ok(());
-        }
-        *lost = Some(path.to_owned());
-        self.lose("write", path)
-    }
-
-    fn size(&self, path: &str) -> Result<u64, StoreError> {
-        self.store.size(path)
-    }
-
-    fn get(&self, path: &str) -> Result<Vec<u8>, StoreError> {
-        self.store.get(path)
-    }
-
-    fn get_range(&self, path: &str, offset: u64, length: u64) -> Result<Vec<u8>, StoreError> {
-        self.store.get_range(path, offset, length)
-    }
-
-    fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {
-        self.store.list(prefix)
-    }
-
-    fn delete(&self, path: &str) -> Result<(), StoreError> {
-        if self.lost.lock().unwrap().as_deref() == Some(path) {
-            return self.lose("delete", path);
-        }
-        self.store.delete(path)
-    }
-
-    fn describe(&self) -> String {
-        self.store.describe()
-    }
-}
-
 #[test]
 fn a_checkpoint_that_is_complete_without_an_answer_is_gone_on_from_in_the_same_process() {
     let splits = [rows(0, 50, 3)];
@@ -581,12 +489,21 @@ fn a_checkpoint_that_is_complete_without_an_answer_is_gone_on_from_in_the_same_p
     let valve = Valve::at(20);
     let mut job = counting(&splits, &valve, 1, &ledger);
     job.restart = RESTARTS;
-    let unheard = Arc::new(Unheard {
-        store: job.store.clone(),
-        ledger: ledger.clone(),
-        lost: Mutex::default(),
-    });
-    job.kept_in = Some(unheard.clone());
+    // The answer to the first metadata with rows is lost, and then they cannot be deleted.
+    let (lost, sink) = (Arc::new(Mutex::new(None::<String>)), ledger.clone());
+    let losing = lost.clone();
+    job.kept_in = Some(Hooked::new(&job.store, move |asked, path| {
+        let mut lost = losing.lock().unwrap();
+        let is_new = path.ends_with("_metadata") && sink.sealed() > 0 && lost.is_none();
+        match asked {
+            Asked::Written if is_new => {
+                *lost = Some(path.to_owned());
+                Err(Hooked::failure("write", path))
+            }
+            Asked::Delete if lost.as_deref() == Some(path) => Err(Hooked::failure("delete", path)),
+            _ => Ok(()),
+        }
+    }));
     let opened = valve.clone();
     job.events = Events::reacting(move |event| {
         if matches!(event, JobEvent::Restoring { .. }) {
@@ -594,13 +511,189 @@ fn a_checkpoint_that_is_complete_without_an_answer_is_gone_on_from_in_the_same_p
         }
     });
     assert_eq!(finishes(&job).restarts, 1);
-    let lost = unheard.lost.lock().unwrap().clone().unwrap();
-    let restored = job.events.all().into_iter().find_map(|event| match event {
-        JobEvent::Restoring { id, .. } => Some(id),
-        _ => None,
-    });
-    assert_eq!(restored.map(|id| id.0), Some(number(&lost)));
+    let lost = lost.lock().unwrap().clone().unwrap();
+    assert_eq!(restored(&job), [number(&lost)]);
     assert_eq!(ledger.sorted(), counted(&splits));
+}
+
+#[test]
+fn a_checkpoint_that_was_passed_over_is_not_gone_on_from_by_a_restart() {
+    let splits = [rows(0, 50, 3)];
+    let ledger = Ledger::default();
+    let first = with_two_checkpoints(&ledger, &splits);
+    let store = first.store.clone();
+    let damaged = latest(&first);
+    assert!(store.flip(&damaged, 99));
+    // It can be read again, for the machine is mended; its transactions are gone.
+    let mended = damaged.clone();
+    let failed = AtomicBool::new(false);
+    let counter = counter().failing_at(
+        move |_| {
+            let fails = !failed.swap(true, Ordering::SeqCst);
+            if fails {
+                assert!(store.flip(&mended, 99));
+            }
+            fails
+        },
+        || Failure::Guest {
+            message: "boom".into(),
+            row: None,
+        },
+    );
+    let source = MemorySource::of(&splits).reading(10);
+    let mut job = TestJob::new()
+        .source("rows", 1, source)
+        .operator("count", 1, "rows", TestJob::by_prefix(), counter)
+        .sink(
+            "out",
+            1,
+            "count",
+            Partitioning::Forward,
+            LedgerSink::new(&ledger),
+        );
+    job.store = first.store.clone();
+    job.checkpoints = Some(Config {
+        interval_ms: None,
+        retained: 5,
+        ..Config::default()
+    });
+    job.restart = RESTARTS;
+    assert_eq!(finishes(&job).restarts, 1);
+    let restored = restored(&job);
+    assert_eq!(restored.len(), 2, "{restored:?}");
+    assert_eq!(restored[0], restored[1]);
+    assert!(restored[0] < number(&damaged));
+    assert_eq!(ledger.sorted(), counted(&splits));
+}
+
+/// A store of a job that another process has taken over, as long as that is said.
+fn taken_over(job: &TestJob, is_taken: &Arc<AtomicBool>) -> Arc<Hooked> {
+    let is_taken = is_taken.clone();
+    Hooked::new(&job.store, move |asked, path| {
+        match asked == Asked::Owner && is_taken.load(Ordering::SeqCst) {
+            true => Err(StoreError::Refused {
+                operation: "use",
+                path: path.to_owned(),
+                refusal: Refusal::Superseded {
+                    by: "process 7".into(),
+                },
+            }),
+            false => Ok(()),
+        }
+    })
+}
+
+#[test]
+fn d28_who_is_superseded_recovers_no_sink() {
+    let splits = [rows(0, 50, 3)];
+    let ledger = Ledger::default();
+    let (mut job, _) = uncommitted(&ledger, &splits);
+    job.kept_in = Some(taken_over(&job, &Arc::new(AtomicBool::new(true))));
+    job.restart = RESTARTS;
+    let report = job.run();
+    let text = failure(&report);
+    assert!(
+        text.contains("another process has taken the job over (process 7)"),
+        "{text}"
+    );
+    assert_eq!(
+        (report.restarts, ledger.rows().len(), ledger.sealed()),
+        (0, 0, 1)
+    );
+}
+
+#[test]
+fn d28_who_is_superseded_stops_with_no_savepoint() {
+    let splits = [rows(0, 50, 3)];
+    let ledger = Ledger::default();
+    let mut job = counting(&splits, &Valve::at(20), 1, &ledger);
+    let is_taken = Arc::new(AtomicBool::new(false));
+    job.kept_in = Some(taken_over(&job, &is_taken));
+    job.checkpoints = Some(Config {
+        interval_ms: None,
+        ..Config::default()
+    });
+    let (saved, commands) = (Arc::new(MemoryStore::new()), job.commander());
+    let target = SavepointTarget {
+        store: saved.clone(),
+        folder: "sp".into(),
+        location: "mem/sp".into(),
+    };
+    job.events = Events::reacting(move |event| {
+        if all_run(event) {
+            is_taken.store(true, Ordering::SeqCst);
+            drop(commands.ask(|reply| JobCommand::Stop {
+                drain: false,
+                savepoint: Some((target.clone(), SavepointFormat::Canonical)),
+                reply,
+            }));
+        }
+    });
+    let text = failure(&job.run());
+    assert!(
+        text.contains("another process has taken the job over"),
+        "{text}"
+    );
+    assert_eq!(saved.paths(), Vec::<String>::new());
+    assert!(ledger.rows().is_empty());
+}
+
+#[test]
+fn an_older_checkpoint_that_completes_behind_a_stop_is_not_what_the_job_ends_with() {
+    let splits = [rows(0, 50, 3)];
+    let ledger = Ledger::default();
+    let mut job = counting(&splits, &Valve::at(20), 1, &ledger);
+    job.checkpoints = Some(Config {
+        interval_ms: None,
+        max_concurrent: 2,
+        ..Config::default()
+    });
+    let saved = Arc::new(MemoryStore::new());
+    let target = SavepointTarget {
+        store: saved.clone(),
+        folder: "sp".into(),
+        location: "mem/sp".into(),
+    };
+    // The metadata of a checkpoint wait until the stop that came behind it is complete.
+    let is_stopped = Arc::new((Mutex::new(false), Condvar::new()));
+    let (waits, stop) = (is_stopped.clone(), job.commander());
+    job.kept_in = Some(Hooked::new(&job.store, move |asked, path| {
+        if asked == Asked::Write && path.ends_with("_metadata") {
+            drop(stop.ask(|reply| JobCommand::Stop {
+                drain: false,
+                savepoint: Some((target.clone(), SavepointFormat::Canonical)),
+                reply,
+            }));
+            let stopped = waits.0.lock().unwrap();
+            drop(waits.1.wait_while(stopped, |stopped| !*stopped).unwrap());
+        }
+        Ok(())
+    }));
+    let commands = job.commander();
+    job.events = Events::reacting(move |event| match event {
+        JobEvent::Running { .. } => {
+            drop(commands.ask(|reply| JobCommand::Checkpoint { full: false, reply }));
+        }
+        JobEvent::Savepoint { .. } => {
+            *is_stopped.0.lock().unwrap() = true;
+            is_stopped.1.notify_all();
+        }
+        _ => {}
+    });
+    let report = job.run();
+    assert!(
+        matches!(report.outcome, Ended::Stopped(_)),
+        "{:?}",
+        report.outcome
+    );
+    let marks = |store: &MemoryStore| {
+        let paths = store.paths();
+        paths
+            .iter()
+            .filter(|path| path.ends_with("/_committed"))
+            .count()
+    };
+    assert_eq!((marks(&saved), marks(&job.store)), (1, 0));
 }
 
 #[test]
@@ -660,11 +753,17 @@ fn a_storage_that_fails_once_is_no_damaged_checkpoint() {
     valve.open_to(u64::MAX);
     let mut fork = counting(&splits, &valve, 1, &ledger);
     fork.restart = RESTARTS;
+    let stumbled = AtomicBool::new(false);
     fork.restore = RestoreFrom::Checkpoint(Foreign {
         folder: format!("test/chk-{}", number(&latest(&first))),
-        store: Arc::new(Stumbling {
-            store: first.store.clone(),
-            stumbled: AtomicBool::new(false),
+        store: Hooked::new(&first.store, move |asked, path| {
+            let is_first = asked == Asked::Read
+                && path.ends_with("state")
+                && !stumbled.swap(true, Ordering::Relaxed);
+            match is_first {
+                true => Err(Hooked::failure("read", path)),
+                false => Ok(()),
+            }
         }),
     });
     assert_eq!(finishes(&fork).restarts, 1);

@@ -4,7 +4,7 @@
 use std::sync::{Condvar, Mutex};
 
 use tokio::sync::oneshot::Receiver;
-use weir_checkpoint::{ObjectInfo, ObjectWriter, StoreError, testing::MemoryStore};
+use weir_checkpoint::testing::{Asked, Hooked};
 use weir_operator::{
     Descriptor, Discovery, Operator, OperatorFactory, SourceFactory, SourceReader, TaskInfo,
 };
@@ -194,48 +194,6 @@ fn the_failure_of_one_region_leaves_the_other_running() {
     assert_eq!(restored.count(), 1, "from its latest checkpoint");
 }
 
-/// Takes note of what is read.
-#[derive(Default)]
-struct Watched(MemoryStore, Mutex<Vec<String>>);
-
-impl Watched {
-    fn note(&self, path: &str) {
-        self.1.lock().unwrap().push(path.to_owned());
-    }
-}
-
-impl SnapshotStore for Watched {
-    fn create<'a>(&'a self, path: &str) -> Result<Box<dyn ObjectWriter + 'a>, StoreError> {
-        self.0.create(path)
-    }
-
-    fn get(&self, path: &str) -> Result<Vec<u8>, StoreError> {
-        self.note(path);
-        self.0.get(path)
-    }
-
-    fn get_range(&self, path: &str, offset: u64, length: u64) -> Result<Vec<u8>, StoreError> {
-        self.note(path);
-        self.0.get_range(path, offset, length)
-    }
-
-    fn size(&self, path: &str) -> Result<u64, StoreError> {
-        self.0.size(path)
-    }
-
-    fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {
-        self.0.list(prefix)
-    }
-
-    fn delete(&self, path: &str) -> Result<(), StoreError> {
-        self.0.delete(path)
-    }
-
-    fn describe(&self) -> String {
-        self.0.describe()
-    }
-}
-
 #[test]
 fn a_region_reads_only_what_it_has_in_the_checkpoint() {
     for incremental in [false, true] {
@@ -246,8 +204,14 @@ fn a_region_reads_only_what_it_has_in_the_checkpoint() {
         let map = failing(move |_| trip.swap(false, Ordering::Relaxed));
         let job = one.add(TestJob::new(), one.source(&valve), map);
         let mut job = two.add(job, two.source(&valve), failing(|_| false));
-        let store = Arc::new(Watched::default());
-        job.kept_in = Some(store.clone());
+        let read = Arc::new(Mutex::new(Vec::new()));
+        let noted = read.clone();
+        job.kept_in = Some(Hooked::new(&job.store, move |asked, path| {
+            if asked == Asked::Read {
+                noted.lock().unwrap().push(path.to_owned());
+            }
+            Ok(())
+        }));
         if let Some(config) = &mut job.checkpoints {
             config.incremental = incremental;
         }
@@ -261,72 +225,12 @@ fn a_region_reads_only_what_it_has_in_the_checkpoint() {
         one.check();
         two.check();
         assert_eq!((report.restarts, one.attempts(), two.attempts()), (1, 2, 1));
-        let read = store.1.lock().unwrap();
+        let read = read.lock().unwrap();
         let of = |graph: &str| {
             let here = |path: &&String| path.contains(&format!("/{graph}-count/"));
             read.iter().filter(here).count()
         };
         assert!(of("a") > 0 && of("b") == 0, "{read:?}");
-    }
-}
-
-/// A store that writes the first metadata with rows when the job is asked to stop and that of the
-/// stop comes as well, and this one when a region has failed.
-struct Crossing {
-    store: MemoryStore,
-    ledger: Ledger,
-    has_rows: AtomicBool,
-    stop_comes: Flag,
-    failed: Flag,
-    again: Box<dyn Fn() + Send + Sync>,
-    stop: Box<dyn Fn() + Send + Sync>,
-}
-
-impl SnapshotStore for Crossing {
-    fn create<'a>(&'a self, path: &str) -> Result<Box<dyn ObjectWriter + 'a>, StoreError> {
-        self.store.create(path)
-    }
-
-    fn put(&self, path: &str, chunks: Vec<Vec<u8>>) -> Result<(), StoreError> {
-        if !path.ends_with("_metadata") {
-            return self.store.put(path, chunks);
-        }
-        if self.has_rows.load(Ordering::SeqCst) {
-            self.stop_comes.raise();
-            self.failed.wait();
-        } else if self.ledger.sealed() > 0 {
-            self.has_rows.store(true, Ordering::SeqCst);
-            self.ledger.fail_commits(1);
-            (self.stop)();
-            self.stop_comes.wait();
-        } else {
-            (self.again)();
-        }
-        self.store.put(path, chunks)
-    }
-
-    fn get(&self, path: &str) -> Result<Vec<u8>, StoreError> {
-        self.store.get(path)
-    }
-
-    fn get_range(&self, path: &str, offset: u64, length: u64) -> Result<Vec<u8>, StoreError> {
-        self.store.get_range(path, offset, length)
-    }
-
-    fn size(&self, path: &str) -> Result<u64, StoreError> {
-        self.store.size(path)
-    }
-
-    fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {
-        self.store.list(prefix)
-    }
-
-    fn delete(&self, path: &str) -> Result<(), StoreError> {
-        self.store.delete(path)
-    }
-
-    fn describe(&self) -> String {
-        self.store.describe()
     }
 }
 
@@ -345,16 +249,26 @@ fn a_region_that_is_down_when_the_last_checkpoint_completes_does_not_read_on() {
     });
     let (stop, commands) = (job.stopper(), job.commander());
     let again = move || drop(commands.ask(|reply| JobCommand::Checkpoint { full: false, reply }));
-    let failed = Flag::default();
-    let (asked, raised) = (again.clone(), failed.clone());
-    job.kept_in = Some(Arc::new(Crossing {
-        store: MemoryStore::new(),
-        ledger: one.ledger.clone(),
-        has_rows: AtomicBool::new(false),
-        stop_comes: Flag::default(),
-        failed,
-        again: Box::new(again),
-        stop: Box::new(move || stop(true)),
+    let (failed, stop_comes, has_rows) = (Flag::default(), Flag::default(), AtomicBool::new(false));
+    let (asked, raised, ledger) = (again.clone(), failed.clone(), one.ledger.clone());
+    // The first metadata with rows are written when the job is asked to stop and those of the stop
+    // come as well, and these when a region has failed.
+    job.kept_in = Some(Hooked::new(&job.store, move |asked, path| {
+        if asked != Asked::Write || !path.ends_with("_metadata") {
+            return Ok(());
+        }
+        if has_rows.load(Ordering::SeqCst) {
+            stop_comes.raise();
+            failed.wait();
+        } else if ledger.sealed() > 0 {
+            has_rows.store(true, Ordering::SeqCst);
+            ledger.fail_commits(1);
+            stop(true);
+            stop_comes.wait();
+        } else {
+            again();
+        }
+        Ok(())
     }));
     job.events = Events::reacting(move |event| match event {
         JobEvent::Running { .. } => asked(),

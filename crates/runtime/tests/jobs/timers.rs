@@ -473,10 +473,7 @@ fn c39_a_drain_fires_all_timers_of_a_source_that_is_idle() {
 fn slow_timers(splits: &[Vec<String>], valve: &Valve, ledger: &Ledger) -> TestJob {
     let timers = setting(
         |cx, _, key| {
-            let began = std::time::Instant::now();
-            while began.elapsed() < std::time::Duration::from_micros(200) {
-                std::hint::spin_loop();
-            }
+            unaligned::spin(unaligned::EACH);
             Ok(cx.state.timers_set(EVENT, &[key], &[1_000_000])?)
         },
         |cx, due| Ok(told(cx, due)),
@@ -504,12 +501,7 @@ fn slow_timers(splits: &[Vec<String>], valve: &Valve, ledger: &Ledger) -> TestJo
             Partitioning::Rebalance,
             LedgerSink::new(&Ledger::default()),
         );
-    job.checkpoints = Some(Config {
-        interval_ms: Some(5),
-        unaligned: true,
-        aligned_timeout_ms: 0,
-        ..Config::default()
-    });
+    job.checkpoints = unaligned::unaligned(0);
     job
 }
 

@@ -14,16 +14,16 @@ fn slow(each: Duration) -> Closures {
     })
 }
 
-fn spin(long: Duration) {
+pub(super) fn spin(long: Duration) {
     let began = Instant::now();
     while began.elapsed() < long {
         std::hint::spin_loop();
     }
 }
 
-const EACH: Duration = Duration::from_micros(200);
+pub(super) const EACH: Duration = Duration::from_micros(200);
 
-fn unaligned(aligned_timeout_ms: u64) -> Option<Config> {
+pub(super) fn unaligned(aligned_timeout_ms: u64) -> Option<Config> {
     Some(Config {
         interval_ms: Some(5),
         unaligned: true,

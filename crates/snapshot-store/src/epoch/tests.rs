@@ -2,7 +2,7 @@
 
 use std::{sync::Barrier, thread};
 
-use weir_checkpoint::testing::{Fault, MemoryStore};
+use weir_checkpoint::testing::{Asked, Fault, Hooked, MemoryStore};
 use weir_model::{CheckpointId, Name};
 
 use super::*;
@@ -107,63 +107,19 @@ fn d28_of_two_that_come_at_once_one_is_refused() {
     }
 }
 
-/// A store where others do something before an object is created.
-struct Late {
-    store: Arc<MemoryStore>,
-    path: String,
-    others: Mutex<Option<Box<dyn FnOnce() + Send>>>,
-}
-
-impl SnapshotStore for Late {
-    fn create<'a>(&'a self, path: &str) -> Result<Box<dyn ObjectWriter + 'a>, StoreError> {
-        if path == self.path
-            && let Some(others) = self.others.lock().unwrap().take()
-        {
-            others();
+/// A store where others take the job and begin `attempts` before `epoch-<number>` is created.
+fn late(store: &Arc<MemoryStore>, number: u64, attempts: u32) -> Arc<Hooked> {
+    let (others, created) = (store.clone(), AtomicU64::new(0));
+    Hooked::new(store, move |asked, path| {
+        let is_it = asked == Asked::Write && path == job().epoch(number);
+        if is_it && created.fetch_add(1, Ordering::Relaxed) == 0 {
+            let lock = take(&others);
+            for _ in 0..attempts {
+                lock.next_attempt().unwrap();
+            }
         }
-        self.store.create(path)
-    }
-
-    fn get(&self, path: &str) -> Result<Vec<u8>, StoreError> {
-        self.store.get(path)
-    }
-
-    fn get_range(&self, path: &str, offset: u64, length: u64) -> Result<Vec<u8>, StoreError> {
-        self.store.get_range(path, offset, length)
-    }
-
-    fn size(&self, path: &str) -> Result<u64, StoreError> {
-        self.store.size(path)
-    }
-
-    fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {
-        self.store.list(prefix)
-    }
-
-    fn delete(&self, path: &str) -> Result<(), StoreError> {
-        self.store.delete(path)
-    }
-
-    fn describe(&self) -> String {
-        self.store.describe()
-    }
-}
-
-impl Late {
-    /// `others` take the job and begin `attempts` before `epoch-<number>` is created.
-    fn behind(store: &Arc<MemoryStore>, number: u64, attempts: u32) -> Arc<Self> {
-        let others = store.clone();
-        Arc::new(Self {
-            store: store.clone(),
-            path: job().epoch(number),
-            others: Mutex::new(Some(Box::new(move || {
-                let lock = take(&others);
-                for _ in 0..attempts {
-                    lock.next_attempt().unwrap();
-                }
-            }))),
-        })
-    }
+        Ok(())
+    })
 }
 
 #[test]
@@ -171,16 +127,14 @@ fn an_epoch_that_is_created_when_higher_ones_were_there_is_nobodys() {
     let store = Arc::new(MemoryStore::new());
     take(&store);
     // Others have come to 4 when 2 is created, which is free again.
-    let late = Late::behind(&store, 2, 3);
-    let refused = EpochLock::acquire(late, &job());
+    let refused = EpochLock::acquire(late(&store, 2, 3), &job());
     assert!(
         matches!(refused, Err(LockError::Held { .. })),
         "{refused:?}"
     );
     assert_eq!(store.paths(), [job().epoch(4)]);
     // The same to one that runs the job, and begins again.
-    let late = Late::behind(&store, 6, 3);
-    let lock = EpochLock::acquire(late, &job()).unwrap();
+    let lock = EpochLock::acquire(late(&store, 6, 3), &job()).unwrap();
     assert_eq!(lock.next_attempt().unwrap(), Attempt(5));
     let refused = lock.next_attempt();
     assert!(
