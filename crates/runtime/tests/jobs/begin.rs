@@ -1,6 +1,6 @@
 //! Where a job begins, and what was there before: each row once, whatever the user had in mind.
 
-use std::sync::{Condvar, Mutex};
+use std::sync::{Condvar, Mutex, OnceLock};
 
 use weir_checkpoint::{
     JobPaths, Metadata, Refusal, StoreError,
@@ -540,17 +540,7 @@ fn a_checkpoint_that_was_passed_over_is_not_gone_on_from_by_a_restart() {
             row: None,
         },
     );
-    let source = MemorySource::of(&splits).reading(10);
-    let mut job = TestJob::new()
-        .source("rows", 1, source)
-        .operator("count", 1, "rows", TestJob::by_prefix(), counter)
-        .sink(
-            "out",
-            1,
-            "count",
-            Partitioning::Forward,
-            LedgerSink::new(&ledger),
-        );
+    let mut job = counting_by(counter, &splits, &Valve::open(), 1, &ledger);
     job.store = first.store.clone();
     job.checkpoints = Some(Config {
         interval_ms: None,
@@ -700,13 +690,13 @@ fn an_older_checkpoint_that_completes_behind_a_stop_is_not_what_the_job_ends_wit
 fn a_stop_that_was_asked_for_is_carried_out_by_the_next_attempt() {
     let splits = [rows(0, 50, 3)];
     let ledger = Ledger::default();
-    let job = TestJob::new();
-    let (stop, seen) = (job.stopper(), AtomicU32::new(0));
+    let (stop, seen) = (Arc::new(OnceLock::new()), AtomicU32::new(0));
+    let stopper: Arc<OnceLock<Box<dyn Fn(bool) + Send + Sync>>> = stop.clone();
     let counter = counter().failing_at(
         move |_| {
             let fails = seen.fetch_add(1, Ordering::SeqCst) == 4;
             if fails {
-                stop(true);
+                stopper.get().unwrap()(true);
             }
             fails
         },
@@ -716,17 +706,8 @@ fn a_stop_that_was_asked_for_is_carried_out_by_the_next_attempt() {
         },
     );
     // Nothing but the stop ends it.
-    let source = MemorySource::of(&splits).behind(Valve::at(20));
-    let mut job = job
-        .source("rows", 1, source)
-        .operator("count", 1, "rows", TestJob::by_prefix(), counter)
-        .sink(
-            "out",
-            1,
-            "count",
-            Partitioning::Forward,
-            LedgerSink::new(&ledger),
-        );
+    let mut job = counting_by(counter, &splits, &Valve::at(20), 1, &ledger);
+    assert!(stop.set(Box::new(job.stopper())).is_ok());
     job.restart = RESTARTS;
     let report = job.run();
     assert_eq!(report.restarts, 1);

@@ -71,16 +71,21 @@ fn counted(splits: &[Vec<String>]) -> Vec<String> {
 
 /// source -> count by key -> sink, at a parallelism.
 fn counting(splits: &[Vec<String>], valve: &Valve, parallelism: u32, ledger: &Ledger) -> TestJob {
+    counting_by(counter(), splits, valve, parallelism, ledger)
+}
+
+/// The same with another counter.
+fn counting_by(
+    counter: Closures,
+    splits: &[Vec<String>],
+    valve: &Valve,
+    parallelism: u32,
+    ledger: &Ledger,
+) -> TestJob {
     let source = MemorySource::of(splits).reading(10).behind(valve.clone());
     TestJob::new()
         .source("rows", parallelism, source)
-        .operator(
-            "count",
-            parallelism,
-            "rows",
-            TestJob::by_prefix(),
-            counter(),
-        )
+        .operator("count", parallelism, "rows", TestJob::by_prefix(), counter)
         .sink(
             "out",
             parallelism,
