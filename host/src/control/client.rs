@@ -7,7 +7,7 @@ use std::{
 };
 
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{Method, Request, body::Bytes, client::conn::http1};
+use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{net::UnixStream, runtime::Builder, time::timeout};
@@ -29,6 +29,10 @@ const SEVERAL: &str = "W0012";
 /// The code of a socket that cannot be used.
 const NO_SOCKET: &str = "W0016";
 
+/// What to do about a job that does not answer.
+pub(crate) const HELD: &str = "a process that is held (`kill -STOP`) or cannot get on does not \
+                               answer: look at it with `ps`, and try again";
+
 /// A job that runs somewhere on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Job {
@@ -46,13 +50,24 @@ pub(crate) struct AskError {
     pub(crate) usage: bool,
 }
 
-/// All jobs with a socket in that folder: those of this user that run on this machine.
+/// The jobs with a socket in a folder: those of this user that run on this machine.
+#[derive(Debug, Default)]
+pub(crate) struct Running {
+    pub(crate) jobs: Vec<Job>,
+    /// Those that do not say what they are, such as a process that is held: which each is, and why.
+    pub(crate) silent: Vec<String>,
+}
+
+/// All jobs with a socket in that folder.
 ///
 /// # Errors
 /// Where the sockets cannot be looked at.
-pub(crate) fn running(folder: &Path) -> Result<Vec<Job>, AskError> {
+pub(crate) fn running(folder: &Path) -> Result<Running, AskError> {
     let sockets = folder::sockets(folder).map_err(unusable)?;
-    let mut jobs = Vec::new();
+    let Running {
+        mut jobs,
+        mut silent,
+    } = Running::default();
     for socket in sockets {
         let seen = folder::inode(&socket);
         match call::<Jobs>(&socket, Method::GET, "/v1/jobs", None, Some(PATIENCE)) {
@@ -65,12 +80,13 @@ pub(crate) fn running(folder: &Path) -> Result<Vec<Job>, AskError> {
                     folder::sweep(&socket, seen);
                 }
             }
-            // Another one is not hidden by it; asked by name, it would be told of.
-            Err(CallError::Broken(_) | CallError::Refused(_)) => {}
+            // Another one is not hidden by it.
+            Err(CallError::Broken(why)) => silent.push(why),
+            Err(CallError::Refused(_, problem)) => silent.push(problem.message),
         }
     }
     jobs.sort_by(|a, b| (&a.named.job, &a.named.dir).cmp(&(&b.named.job, &b.named.dir)));
-    Ok(jobs)
+    Ok(Running { jobs, silent })
 }
 
 /// Which of the jobs of one name; what is `None` says nothing.
@@ -87,7 +103,7 @@ pub(crate) struct Which<'a> {
 /// # Errors
 /// Where there is none, or there are several.
 pub(crate) fn find(folder: &Path, name: &str, which: Which<'_>) -> Result<Job, AskError> {
-    let all = running(folder)?;
+    let Running { jobs: all, silent } = running(folder)?;
     let Which { dir, pid } = which;
     let shown = |jobs: &[Job]| {
         let one = |job: &Job| {
@@ -124,6 +140,18 @@ pub(crate) fn find(folder: &Path, name: &str, which: Which<'_>) -> Result<Job, A
             true => "no job of yours is running on this machine".to_owned(),
             false => format!("running: {}", shown(&all)),
         };
+        if !silent.is_empty() {
+            return AskError {
+                code: NO_SOCKET.to_owned(),
+                message: format!(
+                    "no job `{name}` answers{place}{process}, but which job this is, is not \
+                     known: {}",
+                    silent.join("; ")
+                ),
+                help: Some(HELD.to_owned()),
+                usage: false,
+            };
+        }
         AskError {
             code: NOT_RUNNING.to_owned(),
             message: format!("no job `{name}` is running{place}{process}"),
@@ -146,8 +174,8 @@ pub(crate) fn ask<T: DeserializeOwned>(
     let path = format!("/v1/jobs/{}{below}", job.named.job);
     let body = body.map(ErasedBody::text);
     call(&job.socket, method, &path, body, None).map_err(|error| match error {
-        CallError::Refused(problem) => AskError {
-            usage: false,
+        CallError::Refused(status, problem) => AskError {
+            usage: status == StatusCode::BAD_REQUEST,
             code: problem.code,
             message: format!("{}: {}", job.named.job, problem.message),
             help: problem.help,
@@ -192,8 +220,8 @@ fn unusable(error: FolderError) -> AskError {
 enum CallError {
     /// Nobody listens there any more.
     Dead,
-    /// The answer was that something is wrong.
-    Refused(Problem),
+    /// The answer was that something is wrong, and what.
+    Refused(StatusCode, Problem),
     /// There was no answer, or none that makes sense.
     Broken(String),
 }
@@ -209,39 +237,52 @@ fn call<T: DeserializeOwned>(
     let broken = |error: &dyn std::fmt::Display| CallError::Broken(error.to_string());
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| broken(&error))?;
-    let exchange = exchange(socket, method, path, body);
-    let (is_done, answer) = runtime.block_on(async {
-        match patience {
+    let (status, answer) = runtime.block_on(async {
+        let stream = connect(socket).await?;
+        let owner = stream.peer_cred().ok().and_then(|owner| owner.pid());
+        let exchange = exchange(stream, method, path, body);
+        let answer = match patience {
             None => exchange.await,
             Some(patience) => match timeout(patience, exchange).await {
                 Ok(answer) => answer,
-                Err(_) => Err(CallError::Broken(format!("nothing within {patience:?}"))),
+                Err(_) => Err(format!("nothing within {patience:?}")),
             },
-        }
+        };
+        let whose = owner
+            .map(|pid| format!("process {pid}: "))
+            .unwrap_or_default();
+        answer.map_err(|why| CallError::Broken(format!("{whose}{why}")))
     })?;
-    if is_done {
+    if status.is_success() {
         return serde_json::from_slice(&answer).map_err(|error| broken(&error));
     }
     let problems = serde_json::from_slice::<Problems>(&answer);
     let problems = problems.map_err(|error| broken(&error))?;
     let first = problems.errors.into_iter().next();
-    Err(first.map_or_else(|| broken(&"an error without words"), CallError::Refused))
+    Err(first.map_or_else(
+        || broken(&"an error without words"),
+        |problem| CallError::Refused(status, problem),
+    ))
 }
 
-async fn exchange(
-    socket: &Path,
-    method: Method,
-    path: &str,
-    body: Option<String>,
-) -> Result<(bool, Bytes), CallError> {
-    let stream = UnixStream::connect(socket).await.map_err(|error| {
+async fn connect(socket: &Path) -> Result<UnixStream, CallError> {
+    UnixStream::connect(socket).await.map_err(|error| {
         let is_gone = folder::is_dead(&error) || error.kind() == io::ErrorKind::NotFound;
         match is_gone {
             true => CallError::Dead,
-            false => CallError::Broken(error.to_string()),
+            false => CallError::Broken(format!("{}: {error}", socket.display())),
         }
-    })?;
-    let broken = |error: hyper::Error| CallError::Broken(error.to_string());
+    })
+}
+
+/// The answer, or why there is none.
+async fn exchange(
+    stream: UnixStream,
+    method: Method,
+    path: &str,
+    body: Option<String>,
+) -> Result<(StatusCode, Bytes), String> {
+    let broken = |error: hyper::Error| error.to_string();
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(broken)?;
@@ -251,12 +292,12 @@ async fn exchange(
         .uri(path)
         .header(hyper::header::HOST, "localhost")
         .body(Full::new(Bytes::from(body.unwrap_or_default())))
-        .map_err(|error| CallError::Broken(error.to_string()))?;
+        .map_err(|error| error.to_string())?;
     let response = sender.send_request(request).await.map_err(broken)?;
-    let is_done = response.status().is_success();
+    let status = response.status();
     let body = Limited::new(response.into_body(), MAX_ANSWER)
         .collect()
         .await;
-    let body = body.map_err(|error| CallError::Broken(error.to_string()))?;
-    Ok((is_done, body.to_bytes()))
+    let body = body.map_err(|error| error.to_string())?;
+    Ok((status, body.to_bytes()))
 }

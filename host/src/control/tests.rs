@@ -154,8 +154,8 @@ fn what_is_asked_reaches_the_job_and_its_answer_comes_back() {
 fn c39_a_savepoint_without_a_target_is_refused_and_the_job_goes_on() {
     let running = Running::new();
     let folder = running.folder();
-    let (code, message) = wrong(&folder, Method::POST, "/savepoints", json!({}));
-    assert_eq!(code, "W0014", "{message}");
+    let refused = request(&folder, Method::POST, "/savepoints", json!({})).unwrap_err();
+    assert!(refused.usage && refused.code == "W0014", "{refused:?}");
     let (code, _) = wrong(&folder, Method::POST, "/stop", json!({ "savepoint": {} }));
     assert_eq!(code, "W0014");
     let body = json!({ "target": "relative" });
@@ -203,21 +203,13 @@ fn what_makes_no_sense_is_told() {
         );
     }
     let body = json!({ "interval_ms": 9 });
-    let (code, message) = wrong(&folder, Method::PATCH, "/checkpoints", body);
-    assert!(
-        code == "W0013" && message.contains("at least 10 ms"),
-        "{message}"
-    );
-    let (code, message) = wrong(
-        &folder,
-        Method::POST,
-        "/checkpoints",
-        json!({ "full": true }),
-    );
-    assert!(
-        code == "W0013" && message.contains("restarting"),
-        "{message}"
-    );
+    let refused = request(&folder, Method::PATCH, "/checkpoints", body).unwrap_err();
+    assert!(refused.usage && refused.code == "W0013", "{refused:?}");
+    assert!(refused.message.contains("at least 10 ms"), "{refused:?}");
+    let body = json!({ "full": true });
+    let refused = request(&folder, Method::POST, "/checkpoints", body).unwrap_err();
+    assert!(!refused.usage && refused.code == "W0013", "{refused:?}");
+    assert!(refused.message.contains("restarting"), "{refused:?}");
     // And the job is still there after bytes that are no HTTP, and after who says nothing.
     let socket = fs_entries(&folder).pop().unwrap();
     UnixStream::connect(&socket)
@@ -245,7 +237,7 @@ fn a_job_that_ends_meanwhile_answers_nobody_and_leaves_nothing() {
     assert_eq!(fs_entries(&folder).len(), 1);
     running.server.take();
     assert!(fs_entries(&folder).is_empty());
-    assert!(super::running(&folder).unwrap().is_empty());
+    assert!(super::running(&folder).unwrap().jobs.is_empty());
 }
 
 #[test]
@@ -259,7 +251,7 @@ fn jobs_of_one_name_are_told_apart_by_their_directories() {
         start(&folder, "a", Some("/y")),
         start(&folder, "b", None),
     ];
-    assert_eq!(super::running(&folder).unwrap().len(), 3);
+    assert_eq!(super::running(&folder).unwrap().jobs.len(), 3);
     let several = find(&folder, "a", Which::default()).unwrap_err();
     assert!(
         several.code == "W0012" && several.message.contains("/y"),
@@ -274,6 +266,26 @@ fn jobs_of_one_name_are_told_apart_by_their_directories() {
     assert_eq!(find(&folder, "a", at("/z")).unwrap_err().code, "W0011");
     let none = find(&folder, "c", Which::default()).unwrap_err();
     assert!(none.help.unwrap().contains("`b` without checkpoints"));
+}
+
+#[test]
+fn a_process_that_does_not_answer_is_not_told_as_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("weir");
+    let _server = start(&folder, "b", Some("/y"));
+    let path = super::folder::socket(&folder, "a", "/x");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    // Takes each call and ends it without a word.
+    thread::spawn(move || listener.incoming().for_each(drop));
+    let found = super::running(&folder).unwrap();
+    let process = format!("process {}: ", std::process::id());
+    assert_eq!((found.jobs.len(), found.silent.len()), (1, 1));
+    assert!(found.silent[0].starts_with(&process), "{found:?}");
+    find(&folder, "b", Which::default()).unwrap();
+    let none = find(&folder, "a", Which::default()).unwrap_err();
+    assert!(!none.usage && none.code == "W0016", "{none:?}");
+    assert!(none.message.contains(&process), "{none:?}");
+    assert!(path.exists());
 }
 
 #[test]
@@ -317,9 +329,9 @@ fn the_socket_of_a_dead_process_is_removed_and_taken_over() {
     super::folder::make(&folder).unwrap();
     let path = super::folder::socket(&folder, "a", "/x");
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-    assert!(super::running(&folder).unwrap().is_empty());
+    assert!(super::running(&folder).unwrap().jobs.is_empty());
     assert!(!path.exists());
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     let _server = start(&folder, "a", Some("/x"));
-    assert_eq!(super::running(&folder).unwrap().len(), 1);
+    assert_eq!(super::running(&folder).unwrap().jobs.len(), 1);
 }

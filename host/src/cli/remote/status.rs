@@ -8,10 +8,10 @@ use serde_json::json;
 
 use super::{JobName, print, told};
 use crate::{
-    cli::Shared,
-    control::{Job, Named, Status, ask, folder, running},
+    cli::{Output, Shared},
+    control::{HELD, Job, Named, Running, Status, ask, folder, running},
     exit::Exit,
-    render::{duration, grouped, size, utc},
+    render::{duration, grouped, say, size, utc},
 };
 
 /// Shows how a running job is; without a name, which jobs are running.
@@ -60,10 +60,16 @@ impl StatusVerb {
 }
 
 fn list(shared: &Shared) -> Exit {
-    let jobs = match running(&folder()) {
-        Ok(jobs) => jobs,
+    let Running { jobs, silent } = match running(&folder()) {
+        Ok(found) => found,
         Err(why) => return told(&why, shared),
     };
+    if shared.output == Output::Text && !silent.is_empty() {
+        silent
+            .iter()
+            .for_each(|why| say(&format!("warning: a job does not answer: {why}")));
+        say(&format!("  help: {HELD}"));
+    }
     let line = |job: &Job| {
         let Named { job, dir, pid } = &job.named;
         let same = |other: &&Job| (&other.named.job, &other.named.dir) == (job, dir);
@@ -79,7 +85,7 @@ fn list(shared: &Shared) -> Exit {
         false => jobs.iter().map(line).collect::<Vec<_>>().join("\n"),
     };
     let jobs: Vec<_> = jobs.iter().map(|job| &job.named).collect();
-    print(shared, &text, json!({ "jobs": jobs }))
+    print(shared, &text, json!({ "jobs": jobs, "silent": silent }))
 }
 
 // tidy: long function, one line of the output after the other
