@@ -350,11 +350,17 @@ fn sinks(job: &JobFile, wrong: &mut Vec<Diagnostic>) -> HashMap<Name, SinkDeploy
     sinks
 }
 
-/// A path without `.` and `..`, so that one folder has one spelling; links are not followed, for it
-/// may not exist yet.
+/// The one spelling of a folder: absolute, without `.` and `..`, and without the links in what is
+/// there of it. The rest of it will be made as it is written.
 fn plainly(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for part in path.components() {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut ancestors = path.ancestors();
+    let there = ancestors.find_map(|above| Some((above, above.canonicalize().ok()?)));
+    let (mut plain, rest) = match there {
+        Some((above, real)) => (real, path.strip_prefix(above).unwrap_or(Path::new(""))),
+        None => (PathBuf::new(), path.as_path()),
+    };
+    for part in rest.components() {
         match part {
             Component::CurDir => {}
             Component::ParentDir if plain.file_name().is_some() => {
@@ -454,13 +460,22 @@ mod tests {
 
     #[test]
     fn a_folder_has_one_spelling() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        std::fs::create_dir_all(root.join("there/inside")).unwrap();
+        std::os::unix::fs::symlink("there/inside", root.join("link")).unwrap();
         for (path, plain) in [
-            ("/a/./out", "/a/out"),
-            ("/a/b/../out/", "/a/out"),
-            ("../out", "../out"),
-            ("a/../../out", "../out"),
+            ("there/./out/", "there/out"),
+            ("there/b/../out", "there/out"),
+            ("link", "there/inside"),
+            ("link/new/out", "there/inside/new/out"),
+            // Where a link leads to is in its own folder.
+            ("link/../out", "there/out"),
         ] {
-            assert_eq!(plainly(Path::new(path)), Path::new(plain), "{path}");
+            assert_eq!(plainly(&root.join(path)), root.join(plain), "{path}");
         }
+        let here = std::env::current_dir().unwrap().canonicalize().unwrap();
+        assert_eq!(plainly(Path::new("a/../new")), here.join("new"));
+        assert_eq!(plainly(Path::new("/../a/../new")), Path::new("/new"));
     }
 }

@@ -14,8 +14,8 @@ use crate::{
     control::{self, Which},
     exit::Exit,
     render::{error, say, tell},
-    saved::{JobFolder, JobListing, Place, State, Told},
-    storage::{Folder, HELD, NO_CHECKPOINT, code_of},
+    saved::{JobFolder, JobListing, Listed, Place, Problem, State, Told},
+    storage::{Folder, HELD, NO_CHECKPOINT, NO_STORAGE, code_of},
 };
 
 /// Deletes checkpoints of a job that does not run.
@@ -89,6 +89,15 @@ impl Delete {
             Ok(listing) => listing,
             Err(failure) => return storage_failed(&folder.path, &failure, shared),
         };
+        if self.keep.is_some()
+            && let Some((id, problem)) = listing.checkpoints.iter().find_map(unreadable)
+        {
+            let message = format!("checkpoint {id}: `{}` {}", problem.file, problem.what);
+            let help = "nothing was deleted: whether it is one of those to keep is not known; try \
+                        again, or say by number which are to go";
+            error(shared, NO_STORAGE, &message, Some(help));
+            return Exit::Failed;
+        }
         let doomed = match self.doomed(&listing) {
             Ok(doomed) => doomed,
             Err(missing) => {
@@ -124,6 +133,14 @@ impl Delete {
         let kept: BTreeSet<_> = complete.rev().take(keep).map(|c| c.id).collect();
         let all = listing.checkpoints.iter().map(|listed| listed.id);
         Ok(all.filter(|id| !kept.contains(id)).collect())
+    }
+}
+
+/// A checkpoint that may be complete, and why that is not known.
+fn unreadable(listed: &Listed) -> Option<(CheckpointId, &Problem)> {
+    match &listed.state {
+        State::Unreadable(problem) => Some((listed.id, problem)),
+        State::Complete(_) | State::Incomplete | State::Damaged(_) => None,
     }
 }
 

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
-use weir_model::{KeyGroupRange, hash64};
+use weir_model::{KeyGroup, KeyGroupRange, hash64};
+use weir_state::StateDecl;
 
 use super::{
     NO_STATE, Trouble, content, operators, saved,
@@ -14,7 +15,7 @@ use crate::{
     cli::{Output, Shared},
     exit::Exit,
     render::tell,
-    saved::{KeyLook, bytes_of},
+    saved::{Entry, KeyLook, bytes_of, declared},
 };
 
 /// Shows what one key has in the states of an operator.
@@ -29,31 +30,46 @@ use crate::{
 pub(super) struct Get {
     /// The folder of a checkpoint or savepoint, or its `_metadata`.
     #[arg(value_name = "CHECKPOINT")]
-    path: PathBuf,
+    pub(super) path: PathBuf,
 
     /// The operator.
     #[arg(value_name = "OPERATOR")]
-    operator: String,
+    pub(super) operator: String,
 
     /// A part of the key; may be repeated.
     #[arg(long = "key", value_name = "PART", required_unless_present = "hex")]
-    parts: Vec<String>,
+    pub(super) parts: Vec<String>,
 
     /// The key as its bytes, in hexadecimal digits.
     #[arg(long, value_name = "BYTES", conflicts_with = "parts")]
-    hex: Option<String>,
+    pub(super) hex: Option<String>,
 
     /// Only this state.
     #[arg(long, value_name = "NAME")]
-    state: Option<String>,
+    pub(super) state: Option<String>,
 
     /// A component whose words say what values are.
     #[arg(long, value_name = "WASM")]
-    component: Option<PathBuf>,
+    pub(super) component: Option<PathBuf>,
 }
 
 impl Get {
     pub(super) fn run(self, shared: &Shared) -> Result<Exit, Trouble> {
+        let (group, rows) = self.rows(shared)?;
+        match shared.output {
+            Output::Json => {
+                tell(&json!({ "key_group": group.0, "rows": rows, "errors": [] }).to_string())
+            }
+            Output::Text => {
+                let lines: Vec<String> = rows.iter().map(Value::to_string).collect();
+                tell(&lines.join("\n"));
+            }
+        }
+        Ok(Exit::Done)
+    }
+
+    /// The key group of the key, and what it has.
+    pub(super) fn rows(&self, shared: &Shared) -> Result<(KeyGroup, Vec<Value>), Trouble> {
         let saved = saved(&self.path, shared)?;
         let damaged = |e| Trouble::damaged(&saved.path, &e);
         let wrong = |message: String| Trouble::usage(NO_STATE, message, None);
@@ -90,9 +106,13 @@ impl Get {
             self.state.as_ref().is_none_or(|named| named == name)
         };
         let entries = content.entries(range).map_err(damaged)?;
+        // What windows keep has their bounds behind the key.
+        let decls: Vec<StateDecl> = states.iter().map(declared).collect();
+        let is_of_key = |entry: &&Entry| decls[entry.state].key_of(&entry.key) == key;
         let found = entries
             .iter()
-            .filter(|entry| entry.key == key && wanted(entry.state));
+            .filter(is_of_key)
+            .filter(|entry| wanted(entry.state));
         let rows: Vec<Value> = found.map(|entry| shower.row(entry)).collect();
         if rows.is_empty() {
             let shown = looks.show(&key);
@@ -101,16 +121,7 @@ impl Get {
                         all keys";
             return Err(Trouble::usage(NO_STATE, message, Some(help.into())));
         }
-        match shared.output {
-            Output::Json => {
-                tell(&json!({ "key_group": group.0, "rows": rows, "errors": [] }).to_string())
-            }
-            Output::Text => {
-                let lines: Vec<String> = rows.iter().map(Value::to_string).collect();
-                tell(&lines.join("\n"));
-            }
-        }
-        Ok(Exit::Done)
+        Ok((group, rows))
     }
 
     fn key(&self, looks: KeyLook) -> Result<Vec<u8>, String> {

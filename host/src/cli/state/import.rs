@@ -415,6 +415,8 @@ impl Operator {
         let range = range.map_err(|e| failed(&e))?;
         let mut keyed = HeapBackend::new(self.states.clone(), range).map_err(|e| failed(&e))?;
         let mut unkeyed = SavedOperatorState::default();
+        // Of which states of the subtask there was a line; `None`: what the operator saved itself.
+        let mut seen = BTreeSet::new();
         let mut block = Vec::new();
         // What there must be of each state when each key is there once.
         let mut expected = vec![0u64; self.states.len()];
@@ -447,8 +449,18 @@ impl Operator {
                     state,
                     subtask: of,
                     held,
-                } if of == subtask.0 => self.set(state, &held, &mut unkeyed, line)?,
-                Said::Raw { subtask: of, raw } if of == subtask.0 => unkeyed.raw = raw,
+                } if of == subtask.0 => {
+                    if !seen.insert(Some(state)) {
+                        return Err(line.wrong("this state of this subtask was there before"));
+                    }
+                    self.set(state, &held, &mut unkeyed, line)?;
+                }
+                Said::Raw { subtask: of, raw } if of == subtask.0 => {
+                    if !seen.insert(None) {
+                        return Err(line.wrong("what this subtask saved was there before"));
+                    }
+                    unkeyed.raw = raw;
+                }
                 Said::Unkeyed { .. } | Said::Raw { .. } => {}
             }
             Ok(())

@@ -16,7 +16,7 @@ use weir_state::{
     TimerKind, When,
 };
 
-use super::{export::Export, import::Import, rekey::Rekey, *};
+use super::{export::Export, get::Get, import::Import, rekey::Rekey, *};
 use crate::{
     cli::Output,
     saved::{Content, Held, NewSavepoint, Verified, verify},
@@ -388,6 +388,61 @@ fn rows_are_shown_by_their_formats() {
     }
 }
 
+#[test]
+fn what_windows_keep_of_a_key_is_found_by_the_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("sp");
+    let mut metadata = metadata(8, false);
+    let operator = metadata.operators.get_mut(&name()).unwrap();
+    operator.states = vec![StateMeta {
+        name: StateDecl::WINDOW_ACCUMULATORS.into(),
+        kind: StateKind::Value.as_str().into(),
+        format: "i64-le".into(),
+        version: 1,
+    }];
+    let decls = [StateDecl {
+        name: StateDecl::WINDOW_ACCUMULATORS.into(),
+        kind: StateKind::Value,
+        format: "i64-le".into(),
+        version: 1,
+        prefetch: false,
+        ttl: None,
+    }];
+    let (max, two) = (metadata.max_parallelism, Parallelism::new(2).unwrap());
+    let mut new = NewSavepoint::begin(&local(&folder), metadata, &Stores::default()).unwrap();
+    for subtask in two.subtasks() {
+        let range = max.range_of(subtask, two).unwrap();
+        let mut backend = HeapBackend::new(decls.to_vec(), range).unwrap();
+        for (key, window) in [("UA", 0u8), ("UA", 1), ("DL", 0)] {
+            let key = [&[2], key.as_bytes()].concat();
+            let group = max.key_group_of(hash64(&key));
+            let mut block = Vec::new();
+            let held = Held::Cell(i64::from(window).to_le_bytes().to_vec());
+            held.write(&[&key[..], &[window; 16]].concat(), &mut block);
+            if range.contains(group) {
+                backend.load(StateIndex(0), group, &block).unwrap();
+            }
+        }
+        let unkeyed = SavedOperatorState::default();
+        new.add(&name(), subtask, &decls, &mut backend, unkeyed)
+            .unwrap();
+    }
+    new.finish(true).unwrap();
+    let get = |key: &str| Get {
+        path: folder.clone(),
+        operator: "count".into(),
+        parts: vec![key.into()],
+        hex: None,
+        state: None,
+        component: None,
+    };
+    let (_, rows) = get("UA").rows(&shared()).unwrap();
+    let values: Vec<_> = rows.iter().map(|row| row["value"].clone()).collect();
+    assert_eq!(values, [0, 1], "{rows:?}");
+    assert_eq!(get("DL").rows(&shared()).unwrap().1.len(), 1);
+    assert_eq!(get("U").rows(&shared()).unwrap_err().exit, Exit::Usage);
+}
+
 /// Lines that fit nothing, and what is said of them.
 const WRONG: &[(&str, &str)] = &[
     ("{", "this is no JSON"),
@@ -436,7 +491,8 @@ const WRONG: &[(&str, &str)] = &[
 fn lines_that_make_no_savepoint_are_told_and_nothing_is_written() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("sp");
-    write(&some(), 8, &folder);
+    let raw = vec![b"own".to_vec()];
+    write(&Made { raw, ..some() }, 8, &folder);
     let lines = exported(&folder);
     for (line, message) in WRONG {
         let mut lines = lines.clone();
@@ -451,19 +507,22 @@ fn lines_that_make_no_savepoint_are_told_and_nothing_is_written() {
         assert!(trouble.message.contains(&place), "{}", trouble.message);
         assert!(!dir.path().join("new").exists(), "{line}");
     }
-    // A key that is there twice is found when it is put where it belongs.
-    let again = lines
-        .iter()
-        .find(|line| line.contains("\"state\":\"sum\""))
-        .unwrap();
-    let twice = [lines.as_slice(), std::slice::from_ref(again)].concat();
-    let trouble = import(&twice, dir.path(), "twice").unwrap_err();
-    assert!(
-        trouble.message.contains("this key was there before"),
-        "{}",
-        trouble.message
-    );
-    assert!(!dir.path().join("twice/_metadata").exists());
+    // What is there twice is found when it is put where it belongs.
+    for (what, message) in [
+        ("\"state\":\"sum\"", "this key was there before"),
+        (
+            "\"state\":\"held\"",
+            "this state of this subtask was there before",
+        ),
+        ("\"raw\":", "what this subtask saved was there before"),
+    ] {
+        let again = lines.iter().find(|line| line.contains(what)).unwrap();
+        let twice = [lines.as_slice(), std::slice::from_ref(again)].concat();
+        let to = format!("twice-{}", message.len());
+        let trouble = import(&twice, dir.path(), &to).unwrap_err();
+        assert!(trouble.message.contains(message), "{}", trouble.message);
+        assert!(!dir.path().join(to).join("_metadata").exists());
+    }
     // Nothing is written over.
     import(&lines, dir.path(), "new").unwrap();
     let trouble = import(&lines, dir.path(), "new").unwrap_err();

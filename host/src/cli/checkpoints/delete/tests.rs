@@ -142,6 +142,24 @@ fn what_is_refused_deletes_nothing() {
 }
 
 #[test]
+fn nothing_goes_while_it_is_not_known_which_are_to_be_kept() {
+    let dir = directory(&[(1, &[1]), (2, &[1, 2]), (3, &[2, 3])]);
+    let job = dir.path().join("a");
+    let (file, aside) = (job.join("chk-3/_metadata"), job.join("aside"));
+    fs::rename(&file, &aside).unwrap();
+    // A link to itself: opening it fails, whoever does.
+    std::os::unix::fs::symlink("_metadata", &file).unwrap();
+    let before = files(dir.path());
+    for dry_run in [true, false] {
+        assert_eq!(delete(job.clone(), &[], Some(1), dry_run), Exit::Failed);
+        assert_eq!(files(dir.path()), before);
+    }
+    fs::rename(&aside, &file).unwrap();
+    assert_eq!(delete(job.clone(), &[], Some(1), false), Exit::Done);
+    assert!(job.join("chk-3/_metadata").exists() && !job.join("chk-2").exists());
+}
+
+#[test]
 fn a_shared_file_goes_with_the_last_checkpoint_that_names_it() {
     let dir = directory(&[(1, &[1]), (2, &[1, 2]), (3, &[2, 3])]);
     let job = dir.path().join("a");
