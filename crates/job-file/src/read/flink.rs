@@ -205,12 +205,16 @@ pub(super) fn translate(root: &mut Node, report: &mut Report) -> Vec<String> {
             ));
             continue;
         }
-        let Some(value) = value_of(one.kind, one.node) else {
-            notes.push(format!(
-                "`{}` does nothing: `checkpoint.dir` says it all",
-                one.name
-            ));
-            continue;
+        let value = match value_of(one.kind, one.node) {
+            Meant::Value(value) => value,
+            Meant::Nothing => {
+                notes.push(nothing(one.name));
+                continue;
+            }
+            Meant::Unknown(span) => {
+                unknown(one.name, span, report);
+                continue;
+            }
         };
         if one.name != one.ours {
             notes.push(format!("`{}` is `{}` here", one.name, one.ours));
@@ -220,11 +224,43 @@ pub(super) fn translate(root: &mut Node, report: &mut Report) -> Vec<String> {
     notes
 }
 
-/// The path and the value of ours that `--set` means by one of Flink's names.
-pub(super) fn of_argument(path: &str, value: &Node) -> Option<(&'static str, Node)> {
-    let (name, ours, kind) = find(path)?;
-    let value = value_of(*kind, value.clone())?;
-    (name != ours).then_some((*ours, value))
+/// The path and the value of ours that `--set` means by one of Flink's names; `Ok(None)` where it
+/// is none.
+///
+/// # Errors
+/// Where the value means nothing here, which is reported.
+pub(super) fn of_argument(
+    path: &str,
+    value: &Node,
+    report: &mut Report,
+) -> Result<Option<(&'static str, Node)>, ()> {
+    let Some((name, ours, kind)) = find(path) else {
+        return Ok(None);
+    };
+    match value_of(*kind, value.clone()) {
+        Meant::Value(value) => Ok((name != ours).then_some((*ours, value))),
+        Meant::Nothing => {
+            let error = report.error(code::SET, nothing(name));
+            error.at(value.span, "leave it out");
+            Err(())
+        }
+        Meant::Unknown(span) => {
+            unknown(name, span, report);
+            Err(())
+        }
+    }
+}
+
+/// That a key has a value that is what holds anyway.
+fn nothing(name: &str) -> String {
+    format!("`{name}` does nothing: `checkpoint.dir` says it all")
+}
+
+fn unknown(name: &str, span: Span, report: &mut Report) {
+    let error = report.error(code::BAD_VALUE, format!("`{name}` has no such value"));
+    error
+        .at(span, "must be `filesystem` or `jobmanager`")
+        .help("where checkpoints go is `checkpoint.dir`, or `execution.checkpointing.dir`");
 }
 
 fn take(before: &str, entries: &mut Vec<Entry>, taken: &mut Vec<Taken>) {
@@ -285,18 +321,28 @@ fn is_of_another(name: &str, strategy: Option<&str>) -> bool {
     of.is_some_and(|of| Some(of.replace('-', "").as_str()) != strategy)
 }
 
-/// The value as ours is written; `None` where it says nothing.
-fn value_of(kind: Kind, node: Node) -> Option<Node> {
+/// What a value is of ours.
+enum Meant {
+    Value(Node),
+    /// Nothing that would not hold without it.
+    Nothing,
+    /// What there is not.
+    Unknown(Span),
+}
+
+/// The value as ours is written.
+fn value_of(kind: Kind, node: Node) -> Meant {
     let value = match (kind, node.value) {
         (Time, Value::Int(ms)) => Value::Text(format!("{ms}ms")),
         (Time, Value::Text(text)) => {
             Value::Text(quantity::as_ours(&text, &DURATION).unwrap_or(text))
         }
         (Storage, Value::Text(word)) if word == "jobmanager" => Value::Text("memory:".to_owned()),
-        (Storage, Value::Text(word)) if word == "filesystem" => return None,
+        (Storage, Value::Text(word)) if word == "filesystem" => return Meant::Nothing,
+        (Storage, _) => return Meant::Unknown(node.span),
         (_, value) => value,
     };
-    Some(Node { value, ..node })
+    Meant::Value(Node { value, ..node })
 }
 
 /// Writes a value where a path of ours leads; one that is written already is told of.

@@ -54,12 +54,13 @@ pub(super) fn apply(argument: &str, document: usize, root: &mut Node, report: &m
     let Some(value) = yaml::parse(value, document, from + path.len() + 1, report) else {
         return;
     };
-    let (parts, value) = match flink::of_argument(path, &value) {
-        Some((ours, value)) => {
+    let (parts, value) = match flink::of_argument(path, &value, report) {
+        Ok(Some((ours, value))) => {
             let part = |key| Part::Key(key, whole(path.len()));
             (ours.split('.').map(part).collect(), value)
         }
-        None => (parts, value),
+        Ok(None) => (parts, value),
+        Err(()) => return,
     };
     let mut changed = root.clone();
     if put(&mut changed, &parts, value, report).is_some() {

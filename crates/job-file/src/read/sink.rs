@@ -162,14 +162,15 @@ const EXISTING: Words<OnExisting> = Words {
 };
 
 pub(super) const TIMEOUT: Key<Time> = Key::of("transaction-timeout", Time::FROM_ZERO)
-    .about("After this a transaction that could not be committed counts as lost.")
-    .without("none: it is tried again for as long as it takes")
+    .about("After this a transaction that cannot be committed because it is gone counts as lost.")
+    .without("none: the job does not go on without it")
     .example("1h");
 
 pub(super) const IGNORE: Key<Flag> = Key::of("ignore-commit-errors-after-timeout", Flag::ANY)
     .about(
-        "Whether the job goes on without what could not be committed after \
-         `transaction-timeout`, which it needs.",
+        "Whether the job goes on without a transaction that is gone or damaged after \
+         `transaction-timeout`, which it needs. Whatever else keeps it from being committed is \
+         tried again.",
     )
     .usual("false")
     .example("true");
@@ -319,7 +320,13 @@ fn file(fields: &Fields<'_>, around: &Around<'_>, report: &mut Report) -> Option
     let roll_bytes = fields.size(&ROLL_SIZE, report);
     let on_existing = fields.word(&ON_EXISTING, report);
     let extension = extension(fields, report);
-    let transactions = transactions(fields, report);
+    let transactions = match guarantee {
+        SinkGuarantee::ExactlyOnce => transactions(fields, report),
+        SinkGuarantee::AtLeastOnce => {
+            without_transactions(fields, report);
+            TwoPhaseOptions::default()
+        }
+    };
     let folder = fields.path(&PATH, around.origin, "give the path of a folder", report)?;
     Some(FileSink {
         folder,
@@ -329,6 +336,17 @@ fn file(fields: &Fields<'_>, around: &Around<'_>, report: &mut Report) -> Option
         on_existing: on_existing.unwrap_or_default(),
         transactions,
     })
+}
+
+fn without_transactions(fields: &Fields<'_>, report: &mut Report) {
+    let all: [&dyn AnyKey; 3] = [&TIMEOUT, &IGNORE, &RATIO];
+    for entry in all.into_iter().filter_map(|key| fields.entry(key)) {
+        let message = format!("`{}` does nothing here", entry.key);
+        let error = report.error(code::CONTRADICTION, message);
+        error
+            .at(entry.key_span, "there are no transactions to commit later")
+            .help("only a sink that is exactly-once has them");
+    }
 }
 
 fn extension(fields: &Fields<'_>, report: &mut Report) -> Option<String> {

@@ -162,6 +162,17 @@ fn a_path_is_keys_with_indices_behind_them() {
 }
 
 #[test]
+fn a_storage_of_flinks_that_is_not_in_memory_means_nothing() {
+    let name = "execution.checkpointing.storage";
+    let message = format!("`{name}` does nothing: `checkpoint.dir` says it all");
+    check_error("", &format!("{name}=filesystem"), &message);
+    for word in ["rocksdb", "1", "org.example.Storage"] {
+        let message = format!("`{name}` has no such value");
+        check_error("", &format!("{name}={word}"), &message);
+    }
+}
+
+#[test]
 fn a_path_without_end_is_refused() {
     let path = vec!["a"; 100_000].join(".");
     check_error("", &format!("{path}=1"), "a path of 100000 steps");
