@@ -95,6 +95,8 @@ pub struct TestJob {
     pub owner: String,
     /// What happens to results that are there.
     pub on_existing: OnExisting,
+    /// What happens to results that cannot be committed.
+    pub transactions: TwoPhaseOptions,
     /// Who is told.
     pub events: Events,
     /// Its processing time.
@@ -183,6 +185,7 @@ impl TestJob {
             claimed_in: None,
             owner: "job `test`".into(),
             on_existing: OnExisting::Refuse,
+            transactions: TwoPhaseOptions::default(),
             events: Events::default(),
             clock: Arc::new(SystemClock),
             unstoppable: false,
@@ -359,7 +362,7 @@ impl TestJob {
         let sink = |factory: &Arc<dyn SinkFactory>| SinkDeployment {
             factory: factory.clone(),
             on_existing: self.on_existing,
-            transactions: TwoPhaseOptions::default(),
+            transactions: self.transactions,
         };
         let deployment = Deployment {
             plan,

@@ -59,6 +59,14 @@ impl Ledger {
         self.lock().sealed.len()
     }
 
+    /// Loses so many of the transactions that are sealed and not committed, and gives their rows.
+    pub fn lose_sealed(&self, count: usize) -> Vec<String> {
+        let mut inner = self.lock();
+        let ids: Vec<String> = inner.sealed.keys().take(count).cloned().collect();
+        let lost = ids.iter().filter_map(|id| inner.sealed.remove(id));
+        lost.flat_map(|(_, rows)| rows).collect()
+    }
+
     /// Lets the next `count` commits fail.
     pub fn fail_commits(&self, count: u32) {
         self.lock().failing = count;
@@ -91,7 +99,7 @@ impl Ledger {
                 inner.committed.insert(id.to_owned(), rows);
                 Ok(true)
             }
-            None => Err(Failure::External {
+            None => Err(Failure::LostTransaction {
                 what: id.into(),
                 message: "is gone".into(),
             }),

@@ -131,7 +131,7 @@ pub(crate) struct AttemptDriver<'a> {
     pub(super) restored: Option<(CheckpointId, String)>,
     /// Where a region that fails begins again.
     pub(super) latest: Latest,
-    claim: Option<Claim>,
+    pub(super) claim: Option<Claim>,
     highest: CheckpointId,
     /// Completed checkpoints that the job owned when it began, until all tasks run.
     owned: Vec<CheckpointId>,

@@ -13,7 +13,7 @@ use weir_model::{Attempt, Name, ProcessingTime, SubtaskIndex};
 use weir_operator::{Failure, Recovered, Sealed};
 
 use super::{
-    Early,
+    Early, Whose,
     begin::outside,
     blocking,
     deploy::{self, Reach, Shared},
@@ -45,11 +45,11 @@ pub(crate) struct Recovery {
 }
 
 /// Commits what the restored checkpoint holds for the sinks of these chains, and removes what older
-/// attempts left open (D21). A `fork` commits nothing of somebody else.
+/// attempts left open (D21).
 pub(crate) async fn recover(
     shared: &Shared,
     vertices: &[usize],
-    fork: bool,
+    whose: Whose,
 ) -> Result<Recovery, Early> {
     let mut recovery = Recovery::default();
     check_owner(shared).await?;
@@ -57,8 +57,8 @@ pub(crate) async fn recover(
         let (sink, now) = (sink.clone(), shared.clock.now());
         let (restored, of) = (shared.restored.clone(), name.clone());
         let result = blocking(move || {
-            let sealed = restored.map_or(Ok(Vec::new()), |r| r.sealed(&of, fork))?;
-            recover_sink(&sink, sealed, now)
+            let sealed = restored.map_or(Ok(Vec::new()), |r| r.sealed(&of, whose))?;
+            recover_sink(&sink, sealed, whose, now)
         })
         .await;
         let (recovered, lost) = result
@@ -215,11 +215,12 @@ fn at(node: &Name, subtask: SubtaskIndex, attempt: Attempt, failure: Failure) ->
     }
 }
 
-/// Recovers one sink. Transactions that can no longer be committed are given up where its options
-/// allow that (D22); what is said of them comes back beside the result. Blocking.
+/// Commits what a checkpoint holds for a sink, but for what is gone and may be: that is told.
+/// Blocking.
 fn recover_sink(
     sink: &SinkDeployment,
     mut transactions: Vec<(Transaction, Vec<Sealed>)>,
+    whose: Whose,
     now: ProcessingTime,
 ) -> Result<(Recovered, Vec<String>), Failure> {
     let all = |transactions: &[(Transaction, Vec<Sealed>)]| -> Vec<Sealed> {
@@ -230,23 +231,39 @@ fn recover_sink(
         Ok(recovered) => return Ok((recovered, Vec::new())),
         Err(failure) => failure,
     };
-    let mut lost = Vec::new();
-    transactions.retain(|(transaction, sealed)| {
+    let (mut lost, mut committed) = (Vec::new(), 0);
+    for (transaction, sealed) in &mut transactions {
         let decision = sink.transactions.on_commit_error(now, transaction.started);
-        if decision == OnCommitError::Fail {
-            return true;
-        }
-        let Err(failure) = sink.factory.commit(sealed) else {
-            return true;
+        let why = match (decision, whose) {
+            (OnCommitError::Ignore, _) => "timed out and is lost",
+            (OnCommitError::Fail, Whose::Claimed) => {
+                "is gone: the job that it was claimed from has committed it, or it is lost"
+            }
+            (OnCommitError::Fail, Whose::Own | Whose::Fork) => continue,
         };
-        lost.push(format!(
-            "the transaction of checkpoint {} timed out and is lost: {failure}",
-            transaction.checkpoint
-        ));
-        false
-    });
+        // Whatever else goes wrong may be right again the next time, and then it is still there.
+        let mut gone = None;
+        sealed.retain(|one| match sink.factory.commit(std::slice::from_ref(one)) {
+            Err(failure @ Failure::LostTransaction { .. }) => {
+                gone = Some(failure);
+                false
+            }
+            Err(_) => true,
+            Ok(done) => {
+                committed += done.committed;
+                true
+            }
+        });
+        lost.extend(gone.map(|failure| {
+            let checkpoint = transaction.checkpoint;
+            format!("the transaction of checkpoint {checkpoint} {why}: {failure}")
+        }));
+    }
     if lost.is_empty() {
         return Err(failure);
     }
-    Ok((sink.factory.recover(&all(&transactions))?, lost))
+    let mut recovered = sink.factory.recover(&all(&transactions))?;
+    recovered.committed += committed;
+    recovered.already = recovered.already.saturating_sub(committed);
+    Ok((recovered, lost))
 }

@@ -180,6 +180,27 @@ enum Latest {
     Foreign(Foreign),
 }
 
+/// Whose checkpoint is restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// The job's own.
+    Own,
+    /// What was another's, and is the job's own now (D24).
+    Claimed,
+    /// Another's: the job was split off from it.
+    Fork,
+}
+
+impl Whose {
+    fn of(latest: Option<&Latest>, claim: Option<&Claim>) -> Self {
+        match (latest, claim) {
+            (Some(Latest::Foreign(_)), Some(_)) => Self::Claimed,
+            (Some(Latest::Foreign(_)), None) => Self::Fork,
+            (Some(Latest::Own(_) | Latest::Beginning) | None, _) => Self::Own,
+        }
+    }
+}
+
 impl Latest {
     /// A checkpoint is complete, perhaps after a newer one.
     fn or_newer(&self, completed: CheckpointId) -> Self {
@@ -404,8 +425,8 @@ impl Job {
             drifts: Drifts::default(),
         });
         let all: Vec<usize> = (0..self.deployment.plan.chains.len()).collect();
-        let fork = matches!(self.latest, Some(Latest::Foreign(_)));
-        let recovery = launch::recover(&shared, &all, fork).await?;
+        let whose = Whose::of(self.latest.as_ref(), self.claim.as_ref());
+        let recovery = launch::recover(&shared, &all, whose).await?;
         self.counts.recovered += recovery.committed;
         self.say(recovery.notes);
         // It died just behind its last checkpoint: what was left to do then is done now.

@@ -18,7 +18,7 @@ use weir_operator::Failure;
 
 use super::deploy::Shared;
 use super::{
-    Early, Latest,
+    Early, Latest, Whose,
     attempt::{AttemptDriver, End},
     blocking, is_hopeless,
     launch::{self, Launched, Recovery},
@@ -216,6 +216,7 @@ impl AttemptDriver<'_> {
                 attempt: self.attempt,
                 vertices,
                 latest: self.latest.clone(),
+                whose: Whose::of(Some(&self.latest), self.claim.as_ref()),
                 storage: self.shared.storage.clone(),
                 shared: self.shared.clone(),
                 handle: self.handle.clone(),
@@ -278,6 +279,7 @@ struct Again {
     attempt: weir_model::Attempt,
     vertices: Vec<usize>,
     latest: Latest,
+    whose: Whose,
     storage: Option<Storage>,
     shared: Arc<Shared>,
     handle: tokio::runtime::Handle,
@@ -295,8 +297,7 @@ impl Again {
     async fn make(&self) -> Result<Revived, Early> {
         let restored = self.restore().await?;
         let shared = Arc::new(self.shared.again(self.attempt, restored));
-        let fork = matches!(self.latest, Latest::Foreign(_));
-        let recovery = launch::recover(&shared, &self.vertices, fork).await?;
+        let recovery = launch::recover(&shared, &self.vertices, self.whose).await?;
         let notes = launch::lost(&shared, &self.vertices, true);
         let sources = launch::look(&shared, &self.vertices).await?;
         let launched = launch::make(&shared, &self.vertices, &sources, &self.handle).await?;

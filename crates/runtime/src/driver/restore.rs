@@ -21,6 +21,7 @@ use weir_state::{
 
 use self::files::{Files, reference_to};
 use super::{
+    Whose,
     fit::{self, Fit},
     migrate::Migration,
     sources::split,
@@ -305,12 +306,12 @@ impl Restored {
 
     /// What is to be committed of a sink. A fork commits nothing of the job that it was split off
     /// from, unless that job ended with this checkpoint and leaves it to its successor (D21).
-    fn transactions(&self, name: &Name, fork: bool) -> Vec<Transaction> {
+    fn transactions(&self, name: &Name, whose: Whose) -> Vec<Transaction> {
         let left = matches!(
             self.metadata.kind,
             CheckpointKind::Stop | CheckpointKind::Final
         );
-        if self.committed || (fork && !left) {
+        if self.committed || (whose == Whose::Fork && !left) {
             return Vec::new();
         }
         self.metadata.sinks.get(name).cloned().unwrap_or_default()
@@ -321,9 +322,9 @@ impl Restored {
     pub(crate) fn sealed(
         &self,
         name: &Name,
-        fork: bool,
+        whose: Whose,
     ) -> Result<Vec<(Transaction, Vec<Sealed>)>, Failure> {
-        let transactions = self.transactions(name, fork);
+        let transactions = self.transactions(name, whose);
         let mut logs = Logs::default();
         if !transactions.is_empty() {
             let saved = self.saved_operator_state(name);

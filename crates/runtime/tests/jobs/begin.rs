@@ -3,14 +3,17 @@
 use std::sync::{Condvar, Mutex, OnceLock};
 
 use weir_checkpoint::{
-    JobPaths, Metadata, Refusal, StoreError,
+    JobPaths, Metadata, Refusal, StoreError, TwoPhaseOptions,
     testing::{Asked, Hooked, MemoryStore},
 };
-use weir_model::{Column, ColumnView, Name, SavepointFormat};
+use weir_model::{Column, ColumnView, Name, ProcessingTime, SavepointFormat};
 use weir_operator::{
     BadKey, Descriptor, KeySelector, Operator, OperatorFactory, SinkFactory, TaskInfo,
 };
-use weir_runtime::control::{JobCommand, SavepointTarget};
+use weir_runtime::{
+    Clock,
+    control::{JobCommand, SavepointTarget},
+};
 
 use super::*;
 
@@ -158,6 +161,111 @@ fn a_checkpoint_of_its_own_is_no_fork_though_it_is_named_and_commits_what_it_hol
     assert_eq!(ledger.rows().len(), 10);
     finishes(&job);
     assert_eq!(ledger.sorted(), counted(&splits));
+}
+
+/// A clock that stands still.
+struct Still(i64);
+
+impl Clock for Still {
+    fn now(&self) -> ProcessingTime {
+        ProcessingTime(self.0)
+    }
+}
+
+fn was_told(job: &TestJob, what: &str) -> bool {
+    let told = |event: &JobEvent| matches!(event, JobEvent::Note(note) if note.contains(what));
+    job.events.all().iter().any(told)
+}
+
+/// A job whose results could not be committed for longer than they may take, and may be lost then.
+fn timed_out(ledger: &Ledger, splits: &[Vec<String>]) -> TestJob {
+    let (mut job, _) = uncommitted(ledger, splits);
+    job.transactions = TwoPhaseOptions::new(Some(1000), true, None).unwrap();
+    job.clock = Arc::new(Still(1 << 50));
+    job.restart = RESTARTS;
+    job
+}
+
+#[test]
+fn what_timed_out_and_is_gone_is_gone_on_without_if_it_may_be() {
+    let splits = [rows(0, 50, 3)];
+    let ledger = Ledger::default();
+    let job = timed_out(&ledger, &splits);
+    let gone = ledger.lose_sealed(1);
+    assert_eq!((gone.len(), finishes(&job).restarts), (10, 0));
+    assert!(was_told(&job, "timed out and is lost"));
+    // They are counted all the same.
+    let mut all = [ledger.rows(), gone].concat();
+    all.sort();
+    assert_eq!(all, counted(&splits));
+}
+
+#[test]
+fn what_timed_out_is_not_lost_where_it_cannot_be_committed_just_then() {
+    let splits = [rows(0, 50, 3)];
+    let ledger = Ledger::default();
+    let job = timed_out(&ledger, &splits);
+    // The recovery, and the look at what of it is lost.
+    ledger.fail_commits(2);
+    assert_eq!(finishes(&job).restarts, 1);
+    assert_eq!(ledger.sorted(), counted(&splits));
+}
+
+/// A job that begins at the checkpoint of another one, whose results were not committed.
+fn beginning_at(
+    (first, id): (TestJob, CheckpointId),
+    is_claimed: bool,
+    mut job: TestJob,
+) -> TestJob {
+    let foreign = Foreign {
+        store: first.store.clone(),
+        folder: format!("test/chk-{id}"),
+    };
+    job.claimed_in = Some(first.store);
+    job.restore = match is_claimed {
+        true => RestoreFrom::Claimed(foreign),
+        false => RestoreFrom::Checkpoint(foreign),
+    };
+    job
+}
+
+#[test]
+fn what_a_claimed_checkpoint_holds_is_committed_and_of_a_fork_it_is_not() {
+    for is_claimed in [true, false] {
+        let splits = [rows(0, 50, 3)];
+        let ledger = Ledger::default();
+        let other = uncommitted(&ledger, &splits);
+        let job = counting(&splits, &Valve::open(), 1, &ledger);
+        let mut job = beginning_at(other, is_claimed, job);
+        crash_at_once(&mut job);
+        let committed = if is_claimed { 10 } else { 0 };
+        assert_eq!(ledger.rows().len(), committed, "claimed: {is_claimed}");
+        if is_claimed {
+            job.restore = RestoreFrom::Latest;
+            finishes(&job);
+            assert_eq!(ledger.sorted(), counted(&splits));
+        }
+    }
+}
+
+#[test]
+fn what_is_gone_of_a_claimed_checkpoint_is_told_and_the_rest_is_committed() {
+    let splits = [rows(0, 50, 3), rows(1, 50, 3)];
+    let valve = Valve::at(10);
+    let ledger = Ledger::default();
+    let first = counting(&splits, &valve, 2, &ledger);
+    ledger.fail_commits(2);
+    assert!(failure(&first.run()).contains("injected"));
+    assert_eq!((ledger.rows().len(), ledger.sealed()), (0, 2));
+    let id = CheckpointId(number(&latest(&first)));
+    let gone = ledger.lose_sealed(1);
+    let job = counting(&splits, &Valve::open(), 2, &ledger);
+    let job = beginning_at((first, id), true, job);
+    finishes(&job);
+    assert!(was_told(&job, "has committed it, or it is lost"));
+    let mut all = [ledger.rows(), gone].concat();
+    all.sort();
+    assert_eq!(all, counted(&splits));
 }
 
 #[test]
@@ -686,12 +794,15 @@ fn an_older_checkpoint_that_completes_behind_a_stop_is_not_what_the_job_ends_wit
     assert_eq!((marks(&saved), marks(&job.store)), (1, 0));
 }
 
+/// Asks a job to stop.
+type Stopper = Box<dyn Fn(bool) + Send + Sync>;
+
 #[test]
 fn a_stop_that_was_asked_for_is_carried_out_by_the_next_attempt() {
     let splits = [rows(0, 50, 3)];
     let ledger = Ledger::default();
     let (stop, seen) = (Arc::new(OnceLock::new()), AtomicU32::new(0));
-    let stopper: Arc<OnceLock<Box<dyn Fn(bool) + Send + Sync>>> = stop.clone();
+    let stopper: Arc<OnceLock<Stopper>> = stop.clone();
     let counter = counter().failing_at(
         move |_| {
             let fails = seen.fetch_add(1, Ordering::SeqCst) == 4;

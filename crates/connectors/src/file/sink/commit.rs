@@ -115,20 +115,20 @@ pub(super) fn commit(
 fn link(folder: &Folder, sealed: &SealedFile, check: Check) -> Result<Linked, Failure> {
     let (temp, last) = (folder.join(&sealed.temp), folder.join(&sealed.final_name));
     let what = || format!("commit {} as {}", temp.display(), last.display());
-    let refuse = |message: String| Failure::External {
+    let lost = |message: String| Failure::LostTransaction {
         what: what(),
         message,
     };
     let disk = folder.disk();
     match differs(disk, &temp, sealed, check) {
         Ok(None) => {}
-        Ok(Some(how)) => return Err(refuse(format!("the first {how}"))),
+        Ok(Some(how)) => return Err(lost(format!("the first {how}"))),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             return match differs(disk, &last, sealed, Check::Contents) {
                 Ok(None) => Ok(Linked::Before),
-                Ok(Some(how)) => Err(refuse(format!("the first is gone and the second {how}"))),
+                Ok(Some(how)) => Err(lost(format!("the first is gone and the second {how}"))),
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                    Err(refuse("neither of them is there".into()))
+                    Err(lost("neither of them is there".into()))
                 }
                 Err(e) => Err(Failure::io(what(), &e)),
             };
@@ -148,7 +148,11 @@ fn link(folder: &Folder, sealed: &SealedFile, check: Check) -> Result<Linked, Fa
     };
     match there {
         None => Ok(Linked::Before),
-        Some(how) => Err(refuse(format!("the second is there already and {how}"))),
+        // What was sealed is still there, and can be committed once the other is out of its way.
+        Some(how) => Err(Failure::External {
+            what: what(),
+            message: format!("the second is there already and {how}"),
+        }),
     }
 }
 

@@ -308,6 +308,14 @@ fn files_of_others_are_never_touched() {
     assert_eq!(f.content().len(), foreign.len());
 }
 
+/// What is said of a commit of what is not there any more as it was sealed.
+fn lost(result: Result<Recovered, Failure>) -> String {
+    match result.unwrap_err() {
+        failure @ Failure::LostTransaction { .. } => failure.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn a_final_name_that_holds_something_else_is_an_error_naming_both() {
     let f = Fixture::new();
@@ -318,7 +326,9 @@ fn a_final_name_that_holds_something_else_is_an_error_naming_both() {
     for (content, how) in [("other\n", "has 6 bytes"), ("2\n", "has the checksum")] {
         fs::write(&last, content).unwrap();
         for result in [f.sink.commit(&held), f.sink.recover(&held)] {
-            let message = result.unwrap_err().to_string();
+            let failure = result.unwrap_err();
+            assert!(matches!(failure, Failure::External { .. }), "{failure:?}");
+            let message = failure.to_string();
             assert!(message.contains(".job-out-1-0-0.open"), "{message}");
             assert!(message.contains("part-00000001-000-000.jsonl"), "{message}");
             assert!(message.contains(how), "{message}");
@@ -328,7 +338,7 @@ fn a_final_name_that_holds_something_else_is_an_error_naming_both() {
     fs::write(&last, "1\n").unwrap();
     assert_eq!(f.sink.commit(&held).unwrap().already, 1);
     fs::remove_file(&last).unwrap();
-    let message = f.sink.commit(&held).unwrap_err().to_string();
+    let message = lost(f.sink.commit(&held));
     assert!(message.contains("neither of them is there"), "{message}");
 }
 
@@ -340,10 +350,10 @@ fn a_sealed_file_that_was_damaged_is_not_made_visible() {
     let held = seal(&mut *sink, 1);
     let open = f.folder().join(".job-out-1-0-0.open");
     fs::write(&open, "x\n").unwrap();
-    let message = f.sink.recover(&held).unwrap_err().to_string();
+    let message = lost(f.sink.recover(&held));
     assert!(message.contains("the first has the checksum"), "{message}");
     fs::write(&open, "").unwrap();
-    let message = f.sink.commit(&held).unwrap_err().to_string();
+    let message = lost(f.sink.commit(&held));
     assert!(
         message.contains("the first has 0 bytes, the sealed one had 2"),
         "{message}"
