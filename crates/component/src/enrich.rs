@@ -2,21 +2,28 @@
 //! its own. A component that has it is an operator whose calls wait.
 //!
 //! A call runs on a stack of its own: where the guest waits, the stack is left, and nothing holds a
-//! thread. Instances go back to a pool after calls that ended well, and opening one is part of the
-//! call that needs it.
+//! thread. Instances go back to a pool after calls that ended well. One is opened before the call
+//! that needs it, whose row has its time for itself; as many at once as have been opened, so that
+//! the first is not held up by those that come after it, and many come soon.
 //!
 //! INVARIANT: an instance is entered by one call at a time, and never again after a call that was
 //! dropped, trapped or broke the contract.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{self, Poll},
+};
 
+use futures::{StreamExt, stream::FuturesUnordered};
 use wasmtime::{
     Store, UpdateDeadline,
     component::{self as wasm, ComponentType, Lift, Lower, TypedFunc},
 };
+use weir_model::{EventTime, ProcessingTime};
 use weir_operator::{
-    AsyncCall, AsyncOperator, AsyncOperatorFactory, AsyncOptions, Called, Calling, Context,
-    Descriptor, Failure, NotCalled, Operator, OperatorFactory, TaskInfo,
+    AsyncCall, AsyncOperator, AsyncOperatorFactory, AsyncOptions, AsyncReady, Called, Calling,
+    Context, Descriptor, Failure, NotCalled, Operator, OperatorFactory, TaskInfo,
 };
 
 use crate::{
@@ -114,7 +121,7 @@ impl AsyncOperatorFactory for ComponentEnrich {
                 message: "the component was found to wait and does not".into(),
             });
         };
-        Ok(Box::new(Enriching(Arc::new(Pool {
+        let pool = Pool {
             pre,
             _component: self.component.clone(),
             outputs: 1 + self.descriptor().side_outputs.len() as u32,
@@ -123,12 +130,25 @@ impl AsyncOperatorFactory for ComponentEnrich {
             task: task.clone(),
             config: Arc::clone(config),
             idle: Mutex::default(),
-        }))))
+        };
+        Ok(Box::new(Enriching {
+            pool: Arc::new(pool),
+            openings: FuturesUnordered::new(),
+            opened: 0,
+        }))
     }
 }
 
 /// The instances of one subtask.
-struct Enriching(Arc<Pool>);
+struct Enriching {
+    pool: Arc<Pool>,
+    /// Instances that are being opened.
+    openings: FuturesUnordered<Opening>,
+    /// How many have been.
+    opened: usize,
+}
+
+type Opening = Pin<Box<dyn Future<Output = Result<Opened, Failure>> + Send>>;
 
 /// What its calls share.
 struct Pool {
@@ -156,25 +176,69 @@ struct Opened {
     enrich: TypedFunc<EnrichIn<'static>, EnrichOut>,
 }
 
+impl Enriching {
+    /// Begins to open another one.
+    fn open(&mut self, ready: AsyncReady) {
+        let pool = Arc::clone(&self.pool);
+        let cpu = Cpu::new(pool.limits.time_per_call);
+        self.openings.push(Box::pin(Counted {
+            cpu: cpu.clone(),
+            future: Box::pin(async move { pool.open(ready, &cpu).await }),
+        }));
+    }
+}
+
 impl AsyncOperator for Enriching {
+    fn poll_ready(
+        &mut self,
+        ready: AsyncReady,
+        cx: &mut task::Context<'_>,
+    ) -> Poll<Result<(), Failure>> {
+        loop {
+            if !self.pool.idle().instances.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            while self.openings.len() < ready.wanted.min(self.opened.max(1)) {
+                self.open(ready);
+            }
+            match self.openings.poll_next_unpin(cx) {
+                Poll::Ready(Some(opened)) => {
+                    self.pool.idle().instances.push(opened?);
+                    self.opened += 1;
+                }
+                // There is one at least.
+                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
     fn call(&mut self, call: AsyncCall) -> Calling {
-        let pool = Arc::clone(&self.0);
+        let pool = Arc::clone(&self.pool);
+        // Not when it is polled first: whoever asks meanwhile is to know that this one is taken.
+        let opened = pool.idle().instances.pop();
         let cpu = Cpu::new(pool.limits.time_per_call);
         Box::pin(Counted {
             cpu: cpu.clone(),
-            future: Box::pin(async move { pool.call(call, cpu).await }),
+            future: Box::pin(async move {
+                let opened = opened.ok_or_else(|| {
+                    let message = "a call is begun for which no instance is open".into();
+                    NotCalled::Broken(Failure::Internal { message })
+                })?;
+                pool.call(opened, call, cpu).await
+            }),
         })
     }
 }
 
 impl Pool {
-    async fn call(&self, call: AsyncCall, cpu: Cpu) -> Result<Called, NotCalled> {
-        let idle = self.idle().instances.pop();
-        let mut opened = match idle {
-            Some(opened) => opened,
-            None => self.open(&call, &cpu).await.map_err(NotCalled::Broken)?,
-        };
-        let context = self.context(&call).map_err(NotCalled::Broken)?;
+    async fn call(
+        &self,
+        mut opened: Opened,
+        call: AsyncCall,
+        cpu: Cpu,
+    ) -> Result<Called, NotCalled> {
+        let context = self.context(call.watermark, call.now);
+        let context = context.map_err(NotCalled::Broken)?;
         let guest = opened.store.data_mut();
         guest.cpu = Some(cpu);
         guest.enter(Phase::Enrich, Some(context));
@@ -220,7 +284,7 @@ impl Pool {
     }
 
     /// Makes an instance and opens it.
-    async fn open(&self, call: &AsyncCall, cpu: &Cpu) -> Result<Opened, Failure> {
+    async fn open(&self, ready: AsyncReady, cpu: &Cpu) -> Result<Opened, Failure> {
         let guest = Guest::new(Some(&self.task), &self.limits);
         let mut store = Store::new(self.pre.engine(), guest);
         store.limiter(|guest| &mut guest.memory);
@@ -243,7 +307,7 @@ impl Pool {
         store.data_mut().leave();
         let instance = made.map_err(|error| self.failure(Phase::Start, &store, &error))?;
         let (open, enrich) = self.functions(&mut store, &instance)?;
-        let context = self.context(call)?;
+        let context = self.context(ready.watermark, ready.now)?;
         store.data_mut().enter(Phase::Open, Some(context));
         let result = open.call_async(&mut store, ()).await;
         let guest = store.data_mut();
@@ -278,11 +342,11 @@ impl Pool {
     }
 
     /// What a call sees of the host: no state.
-    fn context(&self, call: &AsyncCall) -> Result<Box<Context>, Failure> {
+    fn context(&self, watermark: EventTime, now: ProcessingTime) -> Result<Box<Context>, Failure> {
         let mut context = stand_in(&self.task)?;
         context.config = Arc::clone(&self.config);
-        context.watermark = call.watermark;
-        context.processing_time = call.now;
+        context.watermark = watermark;
+        context.processing_time = now;
         Ok(context)
     }
 

@@ -5,7 +5,12 @@
 //! yet, which the engine keeps, saves and calls again with. So a call may be made more than once
 //! for a row, as far as the outside can see, while what comes of it counts once.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{self, Poll},
+    time::Duration,
+};
 
 use weir_model::{Batch, EventTime, Lineage, ProcessingTime};
 
@@ -197,9 +202,35 @@ pub enum NotCalled {
 /// A call under way. It does its work only while it is polled; dropped, it is given up.
 pub type Calling = Pin<Box<dyn Future<Output = Result<Called, NotCalled>> + Send>>;
 
+/// Calls that could be begun now.
+#[derive(Clone, Copy, Debug)]
+pub struct AsyncReady {
+    /// How many there are, at least one.
+    pub wanted: usize,
+    /// The watermark of the task.
+    pub watermark: EventTime,
+    /// The time by the clock.
+    pub now: ProcessingTime,
+}
+
 /// One parallel instance of an operator whose calls wait. They overlap.
 pub trait AsyncOperator: Send {
-    /// Begins a call. Must not block, and nothing of it happens before the first poll.
+    /// Whether a call can be begun. What it needs before is made meanwhile, and takes nothing of
+    /// the time that a row has. Asked before each call, and again when the waker was woken.
+    ///
+    /// # Errors
+    /// [`Failure`] where no call can ever be begun.
+    fn poll_ready(
+        &mut self,
+        ready: AsyncReady,
+        cx: &mut task::Context<'_>,
+    ) -> Poll<Result<(), Failure>> {
+        let _ = (ready, cx);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Begins a call, where that [can be](Self::poll_ready). Must not block, and nothing of it
+    /// happens before the first poll.
     fn call(&mut self, call: AsyncCall) -> Calling;
 }
 

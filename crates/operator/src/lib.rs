@@ -17,8 +17,8 @@ mod trigger;
 mod window;
 
 pub use asynchronous::{
-    AsyncCall, AsyncOperator, AsyncOperatorFactory, AsyncOptions, BatchRow, Called, Calling,
-    NotCalled, Order, Retry,
+    AsyncCall, AsyncOperator, AsyncOperatorFactory, AsyncOptions, AsyncReady, BatchRow, Called,
+    Calling, NotCalled, Order, Retry,
 };
 pub use context::{Context, Metric, Metrics, TaskInfo};
 pub use evolve::{Evolve, Part};

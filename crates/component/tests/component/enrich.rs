@@ -1,7 +1,7 @@
 //! Calls that wait: the guest `misbehaving-enrich`, compiled as any author's, against a server on
 //! loopback that answers when the test lets it.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -12,8 +12,8 @@ use weir_component::{ComponentEnrich, Limits, Outside};
 use weir_http_client::{GrantedClient, MAX_BODY};
 use weir_model::{Batch, EventTime, Keyed, ProcessingTime, hash64};
 use weir_operator::{
-    AsyncCall, AsyncOperator, AsyncOptions, BatchRow, Called, Failure, HttpOrigin, NotCalled,
-    OperatorFactory,
+    AsyncCall, AsyncOperator, AsyncOptions, AsyncReady, BatchRow, Called, Calling, Failure,
+    HttpOrigin, NotCalled, OperatorFactory,
 };
 use weir_state::StateDecl;
 
@@ -140,7 +140,7 @@ fn misbehaving(server: &Server) -> Box<dyn AsyncOperator> {
     operator_of("misbehaving-enrich", &[&server.origin], "{}")
 }
 
-pub(crate) fn call(row: &str) -> AsyncCall {
+fn call(row: &str) -> AsyncCall {
     let batch = Arc::new(Batch {
         values: [row.as_bytes()].into_iter().collect(),
         timestamps: vec![7],
@@ -169,8 +169,24 @@ fn rows(called: Result<Called, NotCalled>) -> Vec<String> {
     rows
 }
 
+/// Until a call can be begun, of so many that are wanted.
+async fn ready(operator: &mut dyn AsyncOperator, wanted: usize) -> Result<(), Failure> {
+    let ready = AsyncReady {
+        wanted,
+        watermark: EventTime(5),
+        now: ProcessingTime(1_000),
+    };
+    poll_fn(|cx| operator.poll_ready(ready, cx)).await
+}
+
+/// Begins a call as a task does.
+pub(crate) async fn begin(operator: &mut dyn AsyncOperator, row: &str) -> Calling {
+    ready(operator, 1).await.unwrap();
+    operator.call(call(row))
+}
+
 async fn ask(operator: &mut dyn AsyncOperator, row: &str) -> Vec<String> {
-    rows(operator.call(call(row)).await)
+    rows(begin(operator, row).await.await)
 }
 
 #[tokio::test]
@@ -178,9 +194,11 @@ async fn fifty_calls_wait_at_once_on_one_thread() {
     let server = Server::start().await;
     let mut operator = misbehaving(&server);
     let url = server.url("/held");
-    let calls: Vec<_> = (0..50)
-        .map(|n| tokio::spawn(operator.call(call(&format!("{url}/{n}")))))
-        .collect();
+    let mut calls = Vec::new();
+    for n in 0..50 {
+        let calling = begin(&mut *operator, &format!("{url}/{n}")).await;
+        calls.push(tokio::spawn(calling));
+    }
     server.asked(50).await;
     server.answers.send_replace(true);
     for (n, waiting) in calls.into_iter().enumerate() {
@@ -198,7 +216,7 @@ async fn an_instance_is_used_again_and_knows_configuration_and_time() {
     assert_eq!(ask(&mut *operator, "!config").await, [r#"{"a":1} at 1000"#]);
     assert_eq!(ask(&mut *operator, "!twice").await, ["one", "two"]);
     assert_eq!(ask(&mut *operator, "!rows").await, ["3"]);
-    let refused = operator.call(call("!refuse")).await;
+    let refused = begin(&mut *operator, "!refuse").await.await;
     assert!(matches!(refused, Err(NotCalled::Refused(why)) if why == "not this row"));
     assert_eq!(ask(&mut *operator, "!rows").await, ["5"]);
     drop(server);
@@ -207,7 +225,7 @@ async fn an_instance_is_used_again_and_knows_configuration_and_time() {
 #[tokio::test]
 async fn a_guest_that_computes_for_ever_ends_and_holds_nobody_up() {
     let mut operator = impatient(&[]);
-    let mut looping = operator.call(call("!loop"));
+    let mut looping = begin(&mut *operator, "!loop").await;
     // As in a task, all calls are one future: these have their turns while the other computes.
     for n in 1..4 {
         tokio::select! {
@@ -228,10 +246,10 @@ async fn a_guest_that_computes_for_ever_ends_and_holds_nobody_up() {
 async fn waiting_takes_nothing_of_the_time_of_a_call() {
     let server = Server::start().await;
     let mut operator = impatient(&[&server.origin]);
-    let waiting = tokio::spawn(operator.call(call(&server.url("/held"))));
+    let waiting = tokio::spawn(begin(&mut *operator, &server.url("/held")).await);
     server.asked(1).await;
     // Longer than the call may compute.
-    let Err(NotCalled::Lost(_)) = operator.call(call("!loop")).await else {
+    let Err(NotCalled::Lost(_)) = begin(&mut *operator, "!loop").await.await else {
         panic!("it came back");
     };
     server.answers.send_replace(true);
@@ -242,7 +260,8 @@ async fn waiting_takes_nothing_of_the_time_of_a_call() {
 async fn what_goes_wrong_concerns_its_row_alone() {
     let server = Server::start().await;
     let mut operator = misbehaving(&server);
-    let Err(NotCalled::Lost(Failure::Trap(trap))) = operator.call(call("!panic")).await else {
+    let Err(NotCalled::Lost(Failure::Trap(trap))) = begin(&mut *operator, "!panic").await.await
+    else {
         panic!("no trap");
     };
     assert!(trap.message.contains("as told"), "{trap}");
@@ -252,17 +271,19 @@ async fn what_goes_wrong_concerns_its_row_alone() {
         ["1"],
         "a fresh instance"
     );
-    let Err(NotCalled::Lost(Failure::Limit(limit))) = operator.call(call("!memory")).await else {
+    let Err(NotCalled::Lost(Failure::Limit(limit))) = begin(&mut *operator, "!memory").await.await
+    else {
         panic!("no limit");
     };
     assert_eq!(limit.key, "memory");
-    let Err(NotCalled::Lost(Failure::Limit(limit))) = operator.call(call("!flood")).await else {
+    let Err(NotCalled::Lost(Failure::Limit(limit))) = begin(&mut *operator, "!flood").await.await
+    else {
         panic!("no limit");
     };
     assert_eq!(limit.key, "output");
     let rows = ask(&mut *operator, "!rows").await;
     assert_eq!(rows, ["1"], "a fresh instance, whatever the limit");
-    let fatal = operator.call(call("!fatal")).await;
+    let fatal = begin(&mut *operator, "!fatal").await.await;
     assert!(
         matches!(&fatal, Err(NotCalled::Broken(Failure::Guest { message, row: None }))
             if message == "no row at all"),
@@ -274,17 +295,17 @@ async fn what_goes_wrong_concerns_its_row_alone() {
 async fn an_answer_says_whether_to_ask_again() {
     let server = Server::start().await;
     let mut operator = misbehaving(&server);
-    let failed = operator.call(call(&server.url("/500"))).await;
+    let failed = begin(&mut *operator, &server.url("/500")).await.await;
     assert!(
         matches!(&failed, Err(NotCalled::Failed(why)) if why == "status 500"),
         "{failed:?}"
     );
-    let large = operator.call(call(&server.url("/large"))).await;
+    let large = begin(&mut *operator, &server.url("/large")).await.await;
     assert!(
         matches!(&large, Err(NotCalled::Refused(why)) if why.contains("larger than 8388608 bytes")),
         "{large:?}"
     );
-    let denied = operator.call(call("http://localhost:1/")).await;
+    let denied = begin(&mut *operator, "http://localhost:1/").await.await;
     assert!(
         matches!(&denied, Err(NotCalled::Broken(Failure::Guest { message, .. }))
             if message.contains("`http://localhost:1` is not granted")),
@@ -296,7 +317,7 @@ async fn an_answer_says_whether_to_ask_again() {
 async fn a_call_that_is_dropped_is_given_up_and_its_instance_with_it() {
     let server = Server::start().await;
     let mut operator = misbehaving(&server);
-    let waiting = tokio::spawn(operator.call(call(&server.url("/held"))));
+    let waiting = tokio::spawn(begin(&mut *operator, &server.url("/held")).await);
     server.asked(1).await;
     waiting.abort();
     assert!(waiting.await.unwrap_err().is_cancelled());
@@ -307,9 +328,9 @@ async fn a_call_that_is_dropped_is_given_up_and_its_instance_with_it() {
 #[tokio::test]
 async fn what_refuses_to_open_fails_the_task_and_not_the_row() {
     let mut operator = operator_of("misbehaving-enrich", &[], "refuse-open");
-    let refused = operator.call(call("!rows")).await;
+    let refused = ready(&mut *operator, 1).await;
     assert!(
-        matches!(&refused, Err(NotCalled::Broken(Failure::Guest { message, .. }))
+        matches!(&refused, Err(Failure::Guest { message, .. })
             if message == "not with this configuration"),
         "{refused:?}"
     );

@@ -13,7 +13,7 @@ use weir_operator::{
 };
 
 use crate::{
-    enrich::call,
+    enrich::begin,
     support::{Hand, Host, OK, Running, data, engine, task, words_le},
 };
 
@@ -325,7 +325,7 @@ async fn a_call_that_waits_waits_for_the_clock() {
     let enrich = component.enriching(Limits::default(), AsyncOptions::default(), outside);
     let factory = enrich.waits().unwrap();
     let mut operator = factory.create(&task(0), &"null".into()).unwrap();
-    let called = operator.call(call("a")).await.unwrap();
+    let called = begin(&mut *operator, "a").await.await.unwrap();
     assert!(called.emitted.is_empty());
     let slept = slept.lock().unwrap();
     let hour = Duration::from_nanos(HOUR_NS);

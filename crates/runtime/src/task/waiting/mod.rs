@@ -94,14 +94,17 @@ impl Running {
         if self.task.chain.waiting().is_none() {
             return Ok(false); // this is asked of each task, between any two things that it does
         }
-        if self.stopping.is_some() {
-            // Its rows are in the checkpoint that the job stops with, and nothing may fail it now.
-            return Ok(false);
-        }
         let now = Now {
             monotonic: self.task.monotonic.now(),
             clock: self.task.chain.clock.now(),
         };
+        if self.stopping.is_some() {
+            // Its rows are in the checkpoint that the job stops with, and nothing may fail it now.
+            if let Some(waiting) = self.task.chain.waiting() {
+                waiting.hold(now);
+            }
+            return Ok(false);
+        }
         let meters = self.task.chain.nodes[0].meters.clone();
         let Some(waiting) = self.task.chain.waiting() else {
             return Ok(false);

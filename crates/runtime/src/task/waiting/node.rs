@@ -22,7 +22,8 @@ use futures::{
 use tokio::{sync::Notify, time::Instant};
 use weir_model::{Column, EventTime, Name, ProcessingTime};
 use weir_operator::{
-    AsyncCall, AsyncOperator, AsyncOptions, BatchRow, Called, Calling, Failure, Metrics, NotCalled,
+    AsyncCall, AsyncOperator, AsyncOptions, AsyncReady, BatchRow, Called, Calling, Failure,
+    Metrics, NotCalled,
 };
 use weir_state::{OperatorState, StateDecl, StateIndex};
 
@@ -55,6 +56,8 @@ pub(crate) struct WaitingNode {
     waker: Waker,
     pub(super) watermark: EventTime,
     pub(super) metrics: Metrics,
+    /// Since when nothing goes on, by the clock that tells what took too long.
+    held_since: Option<ProcessingTime>,
 }
 
 /// What becomes of a row.
@@ -127,6 +130,7 @@ impl WaitingNode {
             waker: Waker::noop().clone(),
             watermark: EventTime::MIN,
             metrics: Metrics::default(),
+            held_since: None,
         }
     }
 
@@ -169,6 +173,11 @@ impl WaitingNode {
         self.queue.is_full() || self.held > MAX_HELD
     }
 
+    /// Nothing goes on for a while: what calls wait for may come meanwhile, and is not too late.
+    pub(crate) fn hold(&mut self, now: Now) {
+        self.held_since.get_or_insert(now.monotonic);
+    }
+
     /// Lets calls do their work, begins those that are to be made, and gives up what took too long.
     /// Gives back whether there is more to do at once.
     ///
@@ -176,6 +185,9 @@ impl WaitingNode {
     /// What is not about a row.
     pub(crate) fn work(&mut self, now: Now) -> Result<bool, Failure> {
         let began = Instant::now();
+        if let Some(since) = self.held_since.take() {
+            self.queue.postpone(now.monotonic.since(since));
+        }
         let waker = self.waker.clone();
         let mut cx = Context::from_waker(&waker);
         loop {
@@ -195,7 +207,9 @@ impl WaitingNode {
                 }
             }
             let mut begun = false;
-            while let Some((number, row)) = self.queue.begin(now.monotonic) {
+            while self.is_ready(now, &mut cx)?
+                && let Some((number, row)) = self.queue.begin(now.monotonic)
+            {
                 let call = self.operator.call(AsyncCall {
                     row: row.clone(),
                     watermark: self.watermark,
@@ -210,6 +224,22 @@ impl WaitingNode {
             if !begun {
                 return Ok(false);
             }
+        }
+    }
+
+    /// Whether there is a call to begin that can be begun.
+    fn is_ready(&mut self, now: Now, cx: &mut Context<'_>) -> Result<bool, Failure> {
+        let ready = AsyncReady {
+            wanted: self.queue.wanted(),
+            watermark: self.watermark,
+            now: now.clock,
+        };
+        if ready.wanted == 0 {
+            return Ok(false);
+        }
+        match self.operator.poll_ready(ready, cx) {
+            Poll::Ready(result) => result.map(|()| true),
+            Poll::Pending => Ok(false),
         }
     }
 
@@ -250,3 +280,6 @@ fn ended_as(result: Result<Called, NotCalled>) -> Result<Ended<Settled>, Failure
         Err(NotCalled::Broken(failure)) => return Err(failure),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -151,6 +151,25 @@ impl<T, R> Queue<T, R> {
         self.unbegun < self.next
     }
 
+    /// How many calls could be begun now.
+    pub(crate) fn wanted(&self) -> usize {
+        let waits = usize::try_from(self.next - self.unbegun).unwrap_or(usize::MAX);
+        let free = self.options.capacity.saturating_sub(self.begun());
+        self.again.len() + waits.min(free)
+    }
+
+    /// Time stood still for so long: nothing takes longer for it, and nothing rests longer.
+    pub(crate) fn postpone(&mut self, by_ms: u64) {
+        let alarms = std::mem::take(&mut self.alarms).into_iter();
+        self.alarms = alarms.map(|(at, row)| (at.plus_ms(by_ms), row)).collect();
+        for slot in self.rows.values_mut() {
+            slot.deadline = slot.deadline.plus_ms(by_ms);
+            if let State::Rests { until } = &mut slot.state {
+                *until = until.plus_ms(by_ms);
+            }
+        }
+    }
+
     /// How many rows have been begun and have not left.
     pub(crate) fn begun(&self) -> usize {
         let waits = usize::try_from(self.next - self.unbegun).unwrap_or(usize::MAX);

@@ -150,6 +150,8 @@ enum Op {
     Row(Script),
     Mark,
     Pass(i64),
+    /// The same, and nothing is looked at meanwhile.
+    Hold(i64),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -267,6 +269,13 @@ impl Naive {
         while self.end_calls(now) | self.begin_calls(now) | self.let_leave(now) {}
     }
 
+    fn hold(&mut self, ms: i64) {
+        for row in self.rows() {
+            row.begun = row.begun.map(|begun| begun + ms);
+            row.rests_until = row.rests_until.map(|until| until + ms);
+        }
+    }
+
     fn end_calls(&mut self, now: i64) -> bool {
         let mut endings = self.endings;
         let mut rows = self.rows();
@@ -358,6 +367,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
             5 => script.prop_map(Op::Row),
             1 => Just(Op::Mark),
             3 => (0i64..12).prop_map(Op::Pass),
+            1 => (0i64..30).prop_map(Op::Hold),
         ],
         1..60,
     )
@@ -407,6 +417,12 @@ proptest! {
                         naive.settle(now);
                     }
                 }
+                Op::Hold(_) => {}
+            }
+            if let Op::Hold(ms) = op {
+                now += ms;
+                driven.queue.postpone(*ms as u64);
+                naive.hold(*ms);
             }
             driven.settle(now);
             naive.settle(now);
