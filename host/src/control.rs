@@ -15,7 +15,7 @@ use weir_job_file::JobFile;
 
 use crate::storage::Folder;
 
-pub(crate) use client::{AskError, HELD, Job, Running, Which, ask, find, running};
+pub(crate) use client::{AskError, HELD, Job, NOT_RUNNING, Running, Which, ask, find, running};
 pub(crate) use folder::path as folder;
 pub(crate) use protocol::{
     CheckpointAsked, Completed, Format, IntervalAsked, JobChange, Named, Saved, SavepointAsked,

@@ -93,7 +93,8 @@ impl TwoPhaseOptions {
     }
 
     /// What to do about the failed commit of a restored transaction. (One that fails in a running
-    /// job always fails the job, which then restores it.)
+    /// job always fails the job, which then restores it.) Whoever asks knows that it is gone: one
+    /// that cannot be committed just then is never given up.
     #[must_use]
     pub fn on_commit_error(&self, now: ProcessingTime, started: ProcessingTime) -> OnCommitError {
         match self.transaction_timeout_ms {

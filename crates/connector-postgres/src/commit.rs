@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use weir_model::SinkName;
-use weir_operator::{Failure, Recovered, Sealed};
+use weir_operator::{Failure, OnLost, Recovered, Sealed};
 
 use crate::{
     catalog,
@@ -119,15 +119,21 @@ impl Committer {
         }
     }
 
-    /// Commits all of `sealed`, in order.
-    pub(crate) fn commit(&self, sealed: &[Sealed]) -> Result<Recovered, Failure> {
+    /// Commits all of `sealed`, in order, but for what is gone and `lost` gives up.
+    pub(crate) fn commit(&self, sealed: &[Sealed], lost: OnLost<'_>) -> Result<Recovered, Failure> {
         let documents = sealed.iter().map(|one| Document::read(&one.committable));
         let documents = documents.collect::<Result<Vec<_>, _>>()?;
         let mut recovered = Recovered::default();
-        for (document, one) in documents.iter().zip(sealed) {
+        for (at, (document, one)) in documents.iter().zip(sealed).enumerate() {
             let done = match &document.by {
                 By::TwoPhaseCommit { gid } => {
-                    self.with(|link| self.commit_prepared(link, document, gid))?
+                    match self.with(|link| self.commit_prepared(link, document, gid)) {
+                        Err(failure @ Failure::LostTransaction { .. }) => {
+                            lost(at, failure)?;
+                            continue;
+                        }
+                        result => result?,
+                    }
                 }
                 By::WriteAheadLog {
                     rows,

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 use weir_model::CheckpointId;
 use weir_operator::{
-    Delivery, Existing, Failure, Recovered, Sealed, Sink, SinkFactory, SinkGuarantee, TaskInfo,
+    Delivery, Existing, Failure, OnLost, Recovered, Sealed, Sink, SinkFactory, SinkGuarantee,
+    TaskInfo,
 };
 
 use crate::{
@@ -157,15 +158,20 @@ impl SinkFactory for PostgresSink {
     }
 
     fn commit(&self, sealed: &[Sealed]) -> Result<Recovered, Failure> {
-        self.committer.commit(sealed)
+        self.committer
+            .commit(sealed, &mut |_, failure| Err(failure))
     }
 
     fn recover(&self, restored: &[Sealed]) -> Result<Recovered, Failure> {
+        self.recover_without(restored, &mut |_, failure| Err(failure))
+    }
+
+    fn recover_without(&self, restored: &[Sealed], lost: OnLost<'_>) -> Result<Recovered, Failure> {
         self.committer.with(|link| {
             self.committer.fence(link)?;
             Ok(self.prepare(link)?)
         })?;
-        let mut recovered = self.committer.commit(restored)?;
+        let mut recovered = self.committer.commit(restored, lost)?;
         let leftovers = |link: &mut Link| self.committer.remove_leftovers(link);
         recovered.removed = self.committer.with(leftovers)?;
         tracing::debug!(sink = %self.options.sink, ?recovered, "PostgreSQL sink recovered");

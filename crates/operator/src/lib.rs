@@ -28,7 +28,8 @@ pub use join::{JoinFunction, JoinFunctionFactory, Pairs};
 pub use operator::{Descriptor, Due, Emitted, Operator, OperatorFactory, Outcome, Poison};
 pub use selector::{BadKey, KeySelector};
 pub use sink::{
-    Committable, Delivery, Existing, PreCommit, Recovered, Sealed, Sink, SinkFactory, SinkGuarantee,
+    Committable, Delivery, Existing, OnLost, PreCommit, Recovered, Sealed, Sink, SinkFactory,
+    SinkGuarantee,
 };
 pub use source::{
     Discovery, Enumerator, ReadStatus, SavedSource, SourceFactory, SourceReader, SourceRows, Split,

@@ -70,6 +70,9 @@ impl Delivery {
     }
 }
 
+/// Decides about a restored transaction that is gone: `Ok` = the rest is recovered without it.
+pub type OnLost<'a> = &'a mut dyn FnMut(usize, Failure) -> Result<(), Failure>;
+
 /// What recovery did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
@@ -146,6 +149,17 @@ pub trait SinkFactory: Send + Sync {
     /// # Errors
     /// As [`commit`](Self::commit).
     fn recover(&self, restored: &[Sealed]) -> Result<Recovered, Failure>;
+
+    /// The same, where `lost` decides about what is gone, each as it comes to its turn: by its
+    /// place in `restored`, with the failure that it would otherwise be. By default nothing can be
+    /// gone.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit), and what `lost` says.
+    fn recover_without(&self, restored: &[Sealed], lost: OnLost<'_>) -> Result<Recovered, Failure> {
+        let _ = lost;
+        self.recover(restored)
+    }
 
     /// What lies committed there already, asked before a job starts anew (D23).
     ///

@@ -8,8 +8,8 @@ use std::{
 use serde_json::{Value, json};
 use weir_model::{CheckpointId, Rows};
 use weir_operator::{
-    Delivery, Existing, Failure, PreCommit, Recovered, Sealed, Sink, SinkFactory, SinkGuarantee,
-    TaskInfo,
+    Delivery, Existing, Failure, OnLost, PreCommit, Recovered, Sealed, Sink, SinkFactory,
+    SinkGuarantee, TaskInfo,
 };
 
 /// What the world sees of a sink: committed rows; and what was sealed and waits.
@@ -138,9 +138,9 @@ impl LedgerSink {
         self
     }
 
-    fn commit_all(&self, sealed: &[Sealed]) -> Result<Recovered, Failure> {
+    fn commit_all(&self, sealed: &[Sealed], lost: OnLost<'_>) -> Result<Recovered, Failure> {
         let mut recovered = Recovered::default();
-        for one in sealed {
+        for (at, one) in sealed.iter().enumerate() {
             let id = one.committable.get("id").and_then(Value::as_str).unwrap();
             let logged = one.log.as_ref().map(|log| {
                 let checkpoint = one.committable["checkpoint"].as_u64().unwrap();
@@ -148,10 +148,11 @@ impl LedgerSink {
                 let rows = text.lines().map(str::to_owned).collect();
                 (CheckpointId(checkpoint), rows)
             });
-            if self.ledger.commit(id, logged)? {
-                recovered.committed += 1;
-            } else {
-                recovered.already += 1;
+            match self.ledger.commit(id, logged) {
+                Ok(true) => recovered.committed += 1,
+                Ok(false) => recovered.already += 1,
+                Err(failure @ Failure::LostTransaction { .. }) => lost(at, failure)?,
+                Err(failure) => return Err(failure),
             }
         }
         Ok(recovered)
@@ -178,11 +179,15 @@ impl SinkFactory for LedgerSink {
     }
 
     fn commit(&self, sealed: &[Sealed]) -> Result<Recovered, Failure> {
-        self.commit_all(sealed)
+        self.commit_all(sealed, &mut |_, failure| Err(failure))
     }
 
     fn recover(&self, restored: &[Sealed]) -> Result<Recovered, Failure> {
-        let mut recovered = self.commit_all(restored)?;
+        self.recover_without(restored, &mut |_, failure| Err(failure))
+    }
+
+    fn recover_without(&self, restored: &[Sealed], lost: OnLost<'_>) -> Result<Recovered, Failure> {
+        let mut recovered = self.commit_all(restored, lost)?;
         let mut inner = self.ledger.lock();
         recovered.removed = inner.sealed.len() as u64;
         inner.sealed.clear();

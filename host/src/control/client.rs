@@ -23,7 +23,7 @@ const MAX_ANSWER: usize = 16 << 20;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The code of a job that is not running.
-const NOT_RUNNING: &str = "W0011";
+pub(crate) const NOT_RUNNING: &str = "W0011";
 /// The code of a name that several jobs have.
 const SEVERAL: &str = "W0012";
 /// The code of a socket that cannot be used.

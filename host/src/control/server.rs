@@ -385,8 +385,13 @@ fn not_so(method: &Method) -> (StatusCode, Problem) {
 }
 
 fn no_target(why: NoTarget) -> (StatusCode, Problem) {
-    let problem = problem(why.code(), why.to_string(), why.help());
-    (StatusCode::BAD_REQUEST, problem)
+    let status = match &why {
+        NoTarget::Unsaid | NoTarget::Elsewhere(_) | NoTarget::Address(_) | NoTarget::File(_) => {
+            StatusCode::BAD_REQUEST
+        }
+        NoTarget::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    (status, problem(why.code(), why.to_string(), why.help()))
 }
 
 /// A command that was not carried out; 409 = the job goes on and may do it another time.

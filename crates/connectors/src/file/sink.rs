@@ -15,7 +15,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use weir_model::{CheckpointId, JobName, SinkName};
 use weir_operator::{
-    Existing, Failure, Recovered, Sealed, Sink, SinkFactory, SinkGuarantee, TaskInfo,
+    Existing, Failure, OnLost, Recovered, Sealed, Sink, SinkFactory, SinkGuarantee, TaskInfo,
 };
 
 use self::{folder::Folder, names::OpenNames, writer::Writer};
@@ -130,13 +130,29 @@ impl SinkFactory for FileSink {
     }
 
     fn commit(&self, sealed: &[Sealed]) -> Result<Recovered, Failure> {
-        commit::commit(&self.folder, sealed, commit::Check::Length)
+        let lost = &mut |_, failure| Err(failure);
+        commit::commit(&self.folder, sealed, commit::Check::Length, lost)
     }
 
     fn recover(&self, restored: &[Sealed]) -> Result<Recovered, Failure> {
+        self.recover_without(restored, &mut |_, failure| Err(failure))
+    }
+
+    fn recover_without(
+        &self,
+        mut restored: &[Sealed],
+        lost: OnLost<'_>,
+    ) -> Result<Recovered, Failure> {
         self.check()?;
+        if !restored.is_empty() && !self.folder.is_there() {
+            // What was sealed may be where it was, on a disk that is not mounted just now.
+            for at in 0..restored.len() {
+                lost(at, self.folder.missing())?;
+            }
+            restored = &[];
+        }
         self.folder.create()?;
-        let mut recovered = commit::commit(&self.folder, restored, commit::Check::Contents)?;
+        let mut recovered = commit::commit(&self.folder, restored, commit::Check::Contents, lost)?;
         recovered.removed = self.folder.remove_leftovers(&self.names)?;
         self.folder.probe(&self.names)?;
         Ok(recovered)

@@ -215,55 +215,37 @@ fn at(node: &Name, subtask: SubtaskIndex, attempt: Attempt, failure: Failure) ->
     }
 }
 
-/// Commits what a checkpoint holds for a sink, but for what is gone and may be: that is told.
-/// Blocking.
+/// Commits what a checkpoint holds for a sink, in order, but for what is gone and may be (D22,
+/// D24): that is told. Blocking.
 fn recover_sink(
     sink: &SinkDeployment,
-    mut transactions: Vec<(Transaction, Vec<Sealed>)>,
+    transactions: Vec<(Transaction, Vec<Sealed>)>,
     whose: Whose,
     now: ProcessingTime,
 ) -> Result<(Recovered, Vec<String>), Failure> {
-    let all = |transactions: &[(Transaction, Vec<Sealed>)]| -> Vec<Sealed> {
-        let sealed = transactions.iter().flat_map(|(_, sealed)| sealed);
-        sealed.cloned().collect()
-    };
-    let failure = match sink.factory.recover(&all(&transactions)) {
-        Ok(recovered) => return Ok((recovered, Vec::new())),
-        Err(failure) => failure,
-    };
-    let (mut lost, mut committed) = (Vec::new(), 0);
-    for (transaction, sealed) in &mut transactions {
+    let (mut all, mut of, mut told) = (Vec::new(), Vec::new(), Vec::new());
+    for (transaction, sealed) in transactions {
         let decision = sink.transactions.on_commit_error(now, transaction.started);
-        let why = match (decision, whose) {
-            (OnCommitError::Ignore, _) => "timed out and is lost",
-            (OnCommitError::Fail, Whose::Claimed) => {
-                "is gone: the job that it was claimed from has committed it, or it is lost"
-            }
-            (OnCommitError::Fail, Whose::Own | Whose::Fork) => continue,
+        of.extend(sealed.iter().map(|_| (transaction.checkpoint, decision)));
+        all.extend(sealed);
+    }
+    let recovered = sink.factory.recover_without(&all, &mut |at, failure| {
+        let Some(&(checkpoint, decision)) = of.get(at) else {
+            return Err(failure);
         };
-        // Whatever else goes wrong may be right again the next time, and then it is still there.
-        let mut gone = None;
-        sealed.retain(|one| match sink.factory.commit(std::slice::from_ref(one)) {
-            Err(failure @ Failure::LostTransaction { .. }) => {
-                gone = Some(failure);
-                false
+        let is_lost = matches!(failure, Failure::LostTransaction { .. });
+        let why = match (decision, whose) {
+            (OnCommitError::Ignore, _) if is_lost => "timed out and is lost",
+            (_, Whose::Claimed) => {
+                "is not there: the job that it was claimed from has committed it, it was moved, or \
+                 it is lost"
             }
-            Err(_) => true,
-            Ok(done) => {
-                committed += done.committed;
-                true
-            }
-        });
-        lost.extend(gone.map(|failure| {
-            let checkpoint = transaction.checkpoint;
-            format!("the transaction of checkpoint {checkpoint} {why}: {failure}")
-        }));
-    }
-    if lost.is_empty() {
-        return Err(failure);
-    }
-    let mut recovered = sink.factory.recover(&all(&transactions))?;
-    recovered.committed += committed;
-    recovered.already = recovered.already.saturating_sub(committed);
-    Ok((recovered, lost))
+            (_, Whose::Own | Whose::Fork) => return Err(failure),
+        };
+        told.push(format!(
+            "what checkpoint {checkpoint} held {why}: {failure}"
+        ));
+        Ok(())
+    })?;
+    Ok((recovered, told))
 }

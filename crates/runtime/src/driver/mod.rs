@@ -194,7 +194,13 @@ enum Whose {
 impl Whose {
     fn of(latest: Option<&Latest>, claim: Option<&Claim>) -> Self {
         match (latest, claim) {
-            (Some(Latest::Foreign(_)), Some(_)) => Self::Claimed,
+            (Some(Latest::Foreign(latest)), Some(claim)) => {
+                match latest.place() == claim.foreign.place() {
+                    true => Self::Claimed,
+                    // A savepoint that the job ended with.
+                    false => Self::Fork,
+                }
+            }
             (Some(Latest::Foreign(_)), None) => Self::Fork,
             (Some(Latest::Own(_) | Latest::Beginning) | None, _) => Self::Own,
         }
@@ -639,8 +645,7 @@ fn is_hopeless(failure: &Failure) -> bool {
         | Failure::Existing { .. }
         | Failure::Superseded { .. }
         | Failure::Target { .. }
-        | Failure::NoEventTime { .. }
-        | Failure::LostTransaction { .. } => true,
+        | Failure::NoEventTime { .. } => true,
         Failure::Guest { .. }
         | Failure::Trap(_)
         | Failure::Limit(_)
@@ -651,6 +656,8 @@ fn is_hopeless(failure: &Failure) -> bool {
         | Failure::RefusedRow { .. }
         | Failure::LocalState { .. }
         | Failure::Unanswered { .. }
+        // Recovery may go on without it, and a file may be there again.
+        | Failure::LostTransaction { .. }
         | Failure::Internal { .. } => false,
     }
 }

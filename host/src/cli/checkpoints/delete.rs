@@ -94,7 +94,7 @@ impl Delete {
         {
             let message = format!("checkpoint {id}: `{}` {}", problem.file, problem.what);
             let help = "nothing was deleted: whether it is one of those to keep is not known; try \
-                        again, or say by number which are to go";
+                        again";
             error(shared, NO_STORAGE, &message, Some(help));
             return Exit::Failed;
         }
@@ -166,13 +166,22 @@ fn lock(
                 pid: None,
             };
             let running = control::find(&control::folder(), folder.job.as_str(), which);
-            if let Ok(running) = running {
-                let message = format!(
-                    "nothing was deleted: job `{}` is running, as process {}",
-                    folder.job, running.named.pid
-                );
-                error(shared, HELD, &message, Some("`weir stop` ends it"));
-                return Err(Exit::Failed);
+            match running {
+                Ok(running) => {
+                    let message = format!(
+                        "nothing was deleted: job `{}` is running, as process {}",
+                        folder.job, running.named.pid
+                    );
+                    error(shared, HELD, &message, Some("`weir stop` ends it"));
+                    return Err(Exit::Failed);
+                }
+                Err(none) if none.code == control::NOT_RUNNING => {}
+                // It may be one of several, or one that does not answer.
+                Err(why) => {
+                    let message = format!("nothing was deleted: {}", why.message);
+                    error(shared, &why.code, &message, why.help.as_deref());
+                    return Err(Exit::Failed);
+                }
             }
             // Whoever is superseded meanwhile deletes nothing more.
             EpochLock::acquire(store, paths).map(|lock| (None, lock.store()))

@@ -81,6 +81,7 @@ fn list(shared: &Shared) -> Exit {
         format!("{job:<16} {dir}{process}")
     };
     let text = match jobs.is_empty() {
+        true if !silent.is_empty() => "no job of yours answers on this machine".to_owned(),
         true => "no job of yours is running on this machine".to_owned(),
         false => jobs.iter().map(line).collect::<Vec<_>>().join("\n"),
     };

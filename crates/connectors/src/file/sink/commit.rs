@@ -6,7 +6,7 @@
 use std::{io, path::Path};
 
 use serde::{Deserialize, Serialize};
-use weir_operator::{Committable, Failure, Recovered, Sealed};
+use weir_operator::{Committable, Failure, OnLost, Recovered, Sealed};
 
 use super::{
     folder::Folder,
@@ -87,21 +87,24 @@ impl SealedFile {
     }
 }
 
-/// Gives all of `sealed` their final names.
+/// Gives all of `sealed` their final names, but for what is gone and `lost` gives up.
 pub(super) fn commit(
     folder: &Folder,
     sealed: &[Sealed],
     check: Check,
+    lost: OnLost<'_>,
 ) -> Result<Recovered, Failure> {
     let sealed = sealed
         .iter()
         .map(|one| SealedFile::read(&one.committable))
         .collect::<Result<Vec<_>, _>>()?;
     let mut recovered = Recovered::default();
-    for one in &sealed {
-        match link(folder, one, check)? {
-            Linked::Now => recovered.committed += 1,
-            Linked::Before => recovered.already += 1,
+    for (at, one) in sealed.iter().enumerate() {
+        match link(folder, one, check) {
+            Ok(Linked::Now) => recovered.committed += 1,
+            Ok(Linked::Before) => recovered.already += 1,
+            Err(failure @ Failure::LostTransaction { .. }) => lost(at, failure)?,
+            Err(failure) => return Err(failure),
         }
     }
     if !sealed.is_empty() {
@@ -120,20 +123,23 @@ fn link(folder: &Folder, sealed: &SealedFile, check: Check) -> Result<Linked, Fa
         message,
     };
     let disk = folder.disk();
-    match differs(disk, &temp, sealed, check) {
-        Ok(None) => {}
-        Ok(Some(how)) => return Err(lost(format!("the first {how}"))),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            return match differs(disk, &last, sealed, Check::Contents) {
-                Ok(None) => Ok(Linked::Before),
-                Ok(Some(how)) => Err(lost(format!("the first is gone and the second {how}"))),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                    Err(lost("neither of them is there".into()))
-                }
-                Err(e) => Err(Failure::io(what(), &e)),
-            };
-        }
+    let first = match differs(disk, &temp, sealed, check) {
+        Ok(None) => None,
+        Ok(Some(how)) => Some(format!("the first {how}")),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Some("the first is gone".to_owned()),
         Err(e) => return Err(Failure::io(what(), &e)),
+    };
+    if let Some(first) = first {
+        // Where it differs, another may have its name by now: attempts are counted anew in another
+        // checkpoint directory.
+        return match differs(disk, &last, sealed, Check::Contents) {
+            Ok(None) => Ok(Linked::Before),
+            Ok(Some(how)) => Err(lost(format!("{first}, and the second {how}"))),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                Err(lost(format!("{first}, and the second is not there")))
+            }
+            Err(e) => Err(Failure::io(what(), &e)),
+        };
     }
     if folder.link(&sealed.temp, &sealed.final_name)? {
         return Ok(Linked::Now);

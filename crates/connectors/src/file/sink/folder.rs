@@ -37,6 +37,21 @@ impl Folder {
         self.path.join(name)
     }
 
+    /// Whether there is such a folder.
+    pub(super) fn is_there(&self) -> bool {
+        self.disk.is_folder(&self.path)
+    }
+
+    /// That there is none where a checkpoint has something in it.
+    pub(super) fn missing(&self) -> Failure {
+        Failure::External {
+            what: format!("folder {}", self.shown()),
+            message: "it is not there, and the checkpoint holds results that are to be committed \
+                      in it: it was moved, or what it lies on is not mounted"
+                .to_owned(),
+        }
+    }
+
     /// What is no folder and stands where the folder, or one above it, is or would be.
     pub(super) fn blocked_by(&self) -> Option<&Path> {
         let mut above = self.path.ancestors();

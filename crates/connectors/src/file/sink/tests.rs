@@ -339,7 +339,65 @@ fn a_final_name_that_holds_something_else_is_an_error_naming_both() {
     assert_eq!(f.sink.commit(&held).unwrap().already, 1);
     fs::remove_file(&last).unwrap();
     let message = lost(f.sink.commit(&held));
-    assert!(message.contains("neither of them is there"), "{message}");
+    let both = "the first is gone, and the second is not there";
+    assert!(message.contains(both), "{message}");
+}
+
+#[test]
+fn what_is_gone_is_given_up_where_it_may_be_and_the_rest_is_committed() {
+    let f = Fixture::new();
+    let mut sink = f.writer(1, 0);
+    let mut held = Vec::new();
+    for (checkpoint, row) in [(1, "1"), (2, "2"), (3, "3")] {
+        write(&mut *sink, &[row]);
+        held.extend(seal(&mut *sink, checkpoint));
+    }
+    fs::remove_file(f.folder().join(".job-out-1-0-0.open")).unwrap();
+    // As long as it was, and something else.
+    fs::write(f.folder().join(".job-out-1-0-1.open"), "x\n").unwrap();
+    lost(f.sink.recover(&held));
+    assert!(f.visible().is_empty());
+    let mut gone = Vec::new();
+    let recovered = f.sink.recover_without(&held, &mut |at, failure| {
+        assert!(matches!(failure, Failure::LostTransaction { .. }));
+        gone.push(at);
+        Ok(())
+    });
+    assert_eq!((gone, recovered.unwrap().committed), (vec![0, 1], 1));
+    assert_eq!(f.visible().len(), 1);
+    assert_eq!(f.content().len(), 1, "nothing is left open");
+}
+
+#[test]
+fn another_file_that_has_an_open_name_by_now_does_not_hide_that_its_was_committed() {
+    let f = Fixture::new();
+    let mut sink = f.writer(1, 0);
+    write(&mut *sink, &["1"]);
+    let held = seal(&mut *sink, 1);
+    f.sink.commit(&held).unwrap();
+    fs::write(f.folder().join(".job-out-1-0-0.open"), "another\n").unwrap();
+    assert_eq!(f.sink.recover(&held).unwrap().already, 1);
+    assert_eq!(f.content().len(), 1);
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_no_loss() {
+    let f = Fixture::new();
+    let mut sink = f.writer(1, 0);
+    write(&mut *sink, &["1"]);
+    let held = seal(&mut *sink, 1);
+    let aside = f.folder().with_file_name("aside");
+    fs::rename(f.folder(), &aside).unwrap();
+    let failure = f.sink.recover(&held).unwrap_err();
+    assert!(matches!(failure, Failure::External { .. }), "{failure:?}");
+    assert!(failure.to_string().contains("not mounted"), "{failure}");
+    assert!(!f.folder().exists());
+    fs::rename(&aside, f.folder()).unwrap();
+    assert_eq!(f.sink.recover(&held).unwrap().committed, 1);
+    // Where it may be missing all the same, it is made.
+    fs::rename(f.folder(), &aside).unwrap();
+    f.sink.recover_without(&held, &mut |_, _| Ok(())).unwrap();
+    assert!(f.folder().exists() && f.visible().is_empty());
 }
 
 #[test]
