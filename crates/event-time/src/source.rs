@@ -127,6 +127,13 @@ impl SourceWatermarks {
         passed
     }
 
+    /// A split has no more now, behind the rows of it that came; others may have.
+    pub fn dry(&mut self, id: &str) {
+        if let Some(split) = self.splits.iter_mut().find(|split| split.id == id) {
+            split.say(&self.strategy);
+        }
+    }
+
     /// A read has ended; `is_dry` = no split has more now.
     pub fn read(&mut self, is_dry: bool) -> Passed {
         for split in &mut self.splits {
@@ -299,6 +306,18 @@ mod tests {
             SourceWatermarks::ROWS - 1,
             "what was said for another reason moves no mark"
         );
+    }
+
+    #[test]
+    fn a_split_that_is_dry_holds_nobody_back_while_another_has_more() {
+        let mut source = source(0, None, &["a", "b"]);
+        source.rows("a", &[20; SourceWatermarks::ROWS]);
+        source.rows("b", &[10]);
+        assert_eq!(source.read(false), Passed::default(), "b may have more");
+        source.dry("b");
+        assert_eq!(source.read(false), risen(9));
+        source.dry("c");
+        assert_eq!(source.read(false), Passed::default());
     }
 
     #[test]

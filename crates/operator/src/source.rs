@@ -39,6 +39,8 @@ pub struct SourceRows {
     /// Which rows are of which split, in order and up to the last row. May be empty where the
     /// reader has one split open.
     pub runs: Vec<SplitRun>,
+    /// The splits that have no more now, where others have: what is dry holds back nobody else.
+    pub dry: Vec<Arc<str>>,
     /// What the source says of event time behind them, where the host makes no watermarks of their
     /// times.
     pub said: Option<TimeSaid>,

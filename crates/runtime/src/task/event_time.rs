@@ -148,6 +148,7 @@ impl EventTimes {
         if let (Some(only), true) = (only, rows.runs.is_empty()) {
             was_idle |= self.marks.rows(only, &rows.timestamps);
         }
+        rows.dry.iter().for_each(|split| self.marks.dry(split));
         was_idle
     }
 

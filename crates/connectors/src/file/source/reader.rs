@@ -65,7 +65,12 @@ impl SourceReader for FileReader {
                     self.turn += 1;
                     return Ok(ReadStatus::More);
                 }
-                Progress::Dry => self.turn += 1,
+                Progress::Dry => {
+                    if several {
+                        rows.dry.push(Arc::clone(split.name()));
+                    }
+                    self.turn += 1;
+                }
                 Progress::Ended => {
                     let ended = self.splits.remove(self.turn);
                     return Ok(ReadStatus::SplitEnded(ended.id().to_owned()));

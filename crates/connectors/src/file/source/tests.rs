@@ -470,6 +470,29 @@ fn several_followed_files_have_their_turn() {
 }
 
 #[test]
+fn a_followed_file_that_is_dry_is_told_while_another_has_more() {
+    let dir = TempDir::new().unwrap();
+    write(&dir, "a", "1\n2\n3\n4\n");
+    write(&dir, "b", "5\n");
+    let mut options = options(dir.path(), "*", FileFormat::Lines);
+    options.follow = true;
+    let source = FileSource::new(options);
+    let mut reader = source.reader(&task()).unwrap();
+    for split in source.discover().unwrap().splits {
+        reader.add_split(split).unwrap();
+    }
+    let mut read = || {
+        let mut rows = SourceRows::default();
+        let status = reader.read(&mut rows, 2).unwrap();
+        let dry: Vec<String> = rows.dry.iter().map(|split| split.to_string()).collect();
+        (rows.values.len(), dry, status == ReadStatus::More)
+    };
+    assert_eq!(read(), (2, vec![], true));
+    // Its one row, and that it has no more, with the next row of the other.
+    assert_eq!(read(), (2, vec!["b".into()], true));
+}
+
+#[test]
 fn a_pattern_names_files_in_a_stable_order() {
     let dir = TempDir::new().unwrap();
     let base = dir.path().join("odd [name]");
