@@ -3,19 +3,28 @@
 //!
 //! A call runs on a stack of its own: where the guest waits, the stack is left, and nothing holds a
 //! thread. Instances go back to a pool after calls that ended well. One is opened before the call
-//! that needs it, whose row has its time for itself; as many at once as have been opened, so that
-//! the first is not held up by those that come after it, and many come soon.
+//! that needs it, whose row has its time for itself; as many at once as there are, so that the
+//! first is not held up by those that come after it, and many come soon. Opening has as long as a
+//! row.
 //!
 //! INVARIANT: an instance is entered by one call at a time, and never again after a call that was
 //! dropped, trapped or broke the contract.
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{self, Poll},
+    time::Duration,
 };
 
-use futures::{StreamExt, stream::FuturesUnordered};
+use futures::{
+    StreamExt,
+    future::{Either, select},
+    stream::FuturesUnordered,
+};
 use wasmtime::{
     Store, UpdateDeadline,
     component::{self as wasm, ComponentType, Lift, Lower, TypedFunc},
@@ -130,11 +139,12 @@ impl AsyncOperatorFactory for ComponentEnrich {
             task: task.clone(),
             config: Arc::clone(config),
             idle: Mutex::default(),
+            live: Arc::default(),
+            timeout: self.options.timeout,
         };
         Ok(Box::new(Enriching {
             pool: Arc::new(pool),
             openings: FuturesUnordered::new(),
-            opened: 0,
         }))
     }
 }
@@ -144,8 +154,6 @@ struct Enriching {
     pool: Arc<Pool>,
     /// Instances that are being opened.
     openings: FuturesUnordered<Opening>,
-    /// How many have been.
-    opened: usize,
 }
 
 type Opening = Pin<Box<dyn Future<Output = Result<Opened, Failure>> + Send>>;
@@ -161,6 +169,10 @@ struct Pool {
     task: TaskInfo,
     config: Arc<str>,
     idle: Mutex<Idle>,
+    /// How many instances there are, idle or called.
+    live: Arc<AtomicUsize>,
+    /// How long opening one may take.
+    timeout: Duration,
 }
 
 /// Instances that are open and do nothing.
@@ -174,6 +186,23 @@ struct Idle {
 struct Opened {
     store: Store<Guest>,
     enrich: TypedFunc<EnrichIn<'static>, EnrichOut>,
+    _live: Live,
+}
+
+/// Counts an instance as long as it is there.
+struct Live(Arc<AtomicUsize>);
+
+impl Live {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Enriching {
@@ -181,9 +210,23 @@ impl Enriching {
     fn open(&mut self, ready: AsyncReady) {
         let pool = Arc::clone(&self.pool);
         let cpu = Cpu::new(pool.limits.time_per_call);
-        self.openings.push(Box::pin(Counted {
+        let late = (self.pool.outside.sleep)(self.pool.timeout);
+        let timeout = self.pool.timeout;
+        let opening = Counted {
             cpu: cpu.clone(),
             future: Box::pin(async move { pool.open(ready, &cpu).await }),
+        };
+        self.openings.push(Box::pin(async move {
+            match select(opening, late).await {
+                Either::Left((opened, _)) => opened,
+                Either::Right(((), _)) => Err(Failure::External {
+                    what: "opening an instance of the component".into(),
+                    message: format!(
+                        "`open` waited for longer than `async.timeout` ({timeout:?}) for what it \
+                         asks outside"
+                    ),
+                }),
+            }
         }));
     }
 }
@@ -195,20 +238,19 @@ impl AsyncOperator for Enriching {
         cx: &mut task::Context<'_>,
     ) -> Poll<Result<(), Failure>> {
         loop {
-            if !self.pool.idle().instances.is_empty() {
+            // What is being opened gets on whether or not somebody waits for it: whom it speaks
+            // with does not wait for ever.
+            while let Poll::Ready(Some(opened)) = self.openings.poll_next_unpin(cx) {
+                self.pool.idle().instances.push(opened?);
+            }
+            if ready.wanted == 0 || !self.pool.idle().instances.is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            while self.openings.len() < ready.wanted.min(self.opened.max(1)) {
-                self.open(ready);
+            let live = self.pool.live.load(Ordering::Relaxed);
+            if self.openings.len() >= ready.wanted.min(live.max(1)) {
+                return Poll::Pending;
             }
-            match self.openings.poll_next_unpin(cx) {
-                Poll::Ready(Some(opened)) => {
-                    self.pool.idle().instances.push(opened?);
-                    self.opened += 1;
-                }
-                // There is one at least.
-                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
-            }
+            self.open(ready);
         }
     }
 
@@ -319,7 +361,11 @@ impl Pool {
             row: None,
         })?;
         self.idle().size.opened(store.data().memory.bytes());
-        Ok(Opened { store, enrich })
+        Ok(Opened {
+            store,
+            enrich,
+            _live: Live::new(&self.live),
+        })
     }
 
     fn functions(

@@ -205,7 +205,7 @@ pub type Calling = Pin<Box<dyn Future<Output = Result<Called, NotCalled>> + Send
 /// Calls that could be begun now.
 #[derive(Clone, Copy, Debug)]
 pub struct AsyncReady {
-    /// How many there are, at least one.
+    /// How many there are; none where it is only to get on with what it has begun.
     pub wanted: usize,
     /// The watermark of the task.
     pub watermark: EventTime,
@@ -216,7 +216,7 @@ pub struct AsyncReady {
 /// One parallel instance of an operator whose calls wait. They overlap.
 pub trait AsyncOperator: Send {
     /// Whether a call can be begun. What it needs before is made meanwhile, and takes nothing of
-    /// the time that a row has. Asked before each call, and again when the waker was woken.
+    /// the time that a row has. Asked before each call, and whenever the waker was woken.
     ///
     /// # Errors
     /// [`Failure`] where no call can ever be begun.

@@ -170,7 +170,7 @@ fn rows(called: Result<Called, NotCalled>) -> Vec<String> {
 }
 
 /// Until a call can be begun, of so many that are wanted.
-async fn ready(operator: &mut dyn AsyncOperator, wanted: usize) -> Result<(), Failure> {
+pub(crate) async fn ready(operator: &mut dyn AsyncOperator, wanted: usize) -> Result<(), Failure> {
     let ready = AsyncReady {
         wanted,
         watermark: EventTime(5),

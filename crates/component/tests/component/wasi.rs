@@ -13,7 +13,7 @@ use weir_operator::{
 };
 
 use crate::{
-    enrich::begin,
+    enrich::{begin, ready},
     support::{Hand, Host, OK, Running, data, engine, task, words_le},
 };
 
@@ -329,9 +329,42 @@ async fn a_call_that_waits_waits_for_the_clock() {
     assert!(called.emitted.is_empty());
     let slept = slept.lock().unwrap();
     let hour = Duration::from_nanos(HOUR_NS);
-    // What it took to get there has passed already.
-    assert!(slept.len() == 1 && slept[0] <= hour, "{slept:?}");
-    assert!(slept[0] > hour - Duration::from_secs(60), "{slept:?}");
+    // The first is how long it may take to open. What it took to get there has passed already.
+    assert_eq!((slept.len(), slept[0]), (2, AsyncOptions::TIMEOUT));
+    assert!(slept[1] <= hour, "{slept:?}");
+    assert!(slept[1] > hour - Duration::from_secs(60), "{slept:?}");
+}
+
+#[tokio::test]
+async fn what_waits_too_long_to_open_fails_the_task_and_not_for_ever() {
+    const DAY_NS: u64 = 24 * 3_600_000_000_000;
+    let wait = format!("(call $wasi-block (call $wasi-timer (i64.const {DAY_NS})))");
+    let enrich = format!(
+        "(func (export \"enrich\") (param i32 i32 i32 i64 i32 i32 i32) (result i32) i32.const {OK})"
+    );
+    let hand = Hand {
+        exports: include_str!("enrich.wat").into(),
+        open: format!("{wait} i32.const {OK}"),
+        ..hand("", &enrich)
+    };
+    let component = hand.load(&engine()).unwrap();
+    let outside = Outside {
+        http: Arc::new(NoClient),
+        // A day never ends here, and all that is shorter has.
+        sleep: Arc::new(|time| match time > Duration::from_hours(1) {
+            true => Box::pin(std::future::pending()),
+            false => Box::pin(std::future::ready(())),
+        }),
+    };
+    let enrich = component.enriching(Limits::default(), AsyncOptions::default(), outside);
+    let factory = enrich.waits().unwrap();
+    let mut operator = factory.create(&task(0), &"null".into()).unwrap();
+    let failure = ready(&mut *operator, 1).await.unwrap_err();
+    assert!(matches!(failure, Failure::External { .. }), "{failure}");
+    assert!(
+        failure.to_string().contains("`async.timeout` (10s)"),
+        "{failure}"
+    );
 }
 
 #[test]

@@ -22,7 +22,7 @@ use super::{
     sources::{self, Found, Ready},
 };
 use crate::{
-    deployment::{Deployment, SinkDeployment},
+    deployment::{Deployment, JobEvent, JobListener, SinkDeployment},
     meters::NodeMeters,
     report::{JobFailure, Place},
     task::Task,
@@ -40,8 +40,6 @@ pub(crate) struct Launched {
 pub(crate) struct Recovery {
     /// What was committed now.
     pub(crate) committed: u64,
-    /// What is to be told.
-    pub(crate) notes: Vec<String>,
 }
 
 /// Commits what the restored checkpoint holds for the sinks of these chains, and removes what older
@@ -50,24 +48,26 @@ pub(crate) async fn recover(
     shared: &Shared,
     vertices: &[usize],
     whose: Whose,
+    listener: &Arc<dyn JobListener>,
 ) -> Result<Recovery, Early> {
     let mut recovery = Recovery::default();
     check_owner(shared).await?;
     for (name, sink) in sinks(&shared.deployment, vertices) {
         let (sink, now) = (sink.clone(), shared.clock.now());
         let (restored, of) = (shared.restored.clone(), name.clone());
+        let listener = Arc::clone(listener);
         let result = blocking(move || {
             let sealed = restored.map_or(Ok(Vec::new()), |r| r.sealed(&of, whose))?;
-            recover_sink(&sink, sealed, whose, now)
+            // At once: whatever fails behind it, another attempt may not find it again.
+            let tell = |what: String| {
+                listener.event(&JobEvent::Note(format!("sink `{of}`: {what}")));
+            };
+            recover_sink(&sink, sealed, whose, now, &tell)
         })
         .await;
-        let (recovered, lost) = result
+        let recovered = result
             .map_err(|failure| Early::Failed(at(name, SubtaskIndex(0), shared.attempt, failure)))?;
         recovery.committed += recovered.committed;
-        let told = lost
-            .into_iter()
-            .map(|message| format!("sink `{name}`: {message}"));
-        recovery.notes.extend(told);
     }
     Ok(recovery)
 }
@@ -222,14 +222,15 @@ fn recover_sink(
     transactions: Vec<(Transaction, Vec<Sealed>)>,
     whose: Whose,
     now: ProcessingTime,
-) -> Result<(Recovered, Vec<String>), Failure> {
-    let (mut all, mut of, mut told) = (Vec::new(), Vec::new(), Vec::new());
+    tell: &dyn Fn(String),
+) -> Result<Recovered, Failure> {
+    let (mut all, mut of) = (Vec::new(), Vec::new());
     for (transaction, sealed) in transactions {
         let decision = sink.transactions.on_commit_error(now, transaction.started);
         of.extend(sealed.iter().map(|_| (transaction.checkpoint, decision)));
         all.extend(sealed);
     }
-    let recovered = sink.factory.recover_without(&all, &mut |at, failure| {
+    sink.factory.recover_without(&all, &mut |at, failure| {
         let Some(&(checkpoint, decision)) = of.get(at) else {
             return Err(failure);
         };
@@ -242,10 +243,9 @@ fn recover_sink(
             }
             (_, Whose::Own | Whose::Fork) => return Err(failure),
         };
-        told.push(format!(
+        tell(format!(
             "what checkpoint {checkpoint} held {why}: {failure}"
         ));
         Ok(())
-    })?;
-    Ok((recovered, told))
+    })
 }

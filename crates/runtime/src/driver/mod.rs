@@ -432,9 +432,9 @@ impl Job {
         });
         let all: Vec<usize> = (0..self.deployment.plan.chains.len()).collect();
         let whose = Whose::of(self.latest.as_ref(), self.claim.as_ref());
-        let recovery = launch::recover(&shared, &all, whose).await?;
+        let listener = &self.options.listener;
+        let recovery = launch::recover(&shared, &all, whose, listener).await?;
         self.counts.recovered += recovery.committed;
-        self.say(recovery.notes);
         // It died just behind its last checkpoint: what was left to do then is done now.
         if let Some(done) = self.stopped.clone() {
             return Err(Early::Stopped(done));

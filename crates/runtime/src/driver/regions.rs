@@ -255,7 +255,7 @@ impl AttemptDriver<'_> {
         } = revived;
         drop(shared);
         self.counts.recovered += recovery.committed;
-        for note in recovery.notes.into_iter().chain(notes) {
+        for note in notes {
             self.options.listener.event(&JobEvent::Note(note));
         }
         let plan = &self.shared.deployment.plan;
@@ -297,7 +297,7 @@ impl Again {
     async fn make(&self) -> Result<Revived, Early> {
         let restored = self.restore().await?;
         let shared = Arc::new(self.shared.again(self.attempt, restored));
-        let recovery = launch::recover(&shared, &self.vertices, self.whose).await?;
+        let recovery = launch::recover(&shared, &self.vertices, self.whose, &self.listener).await?;
         let notes = launch::lost(&shared, &self.vertices, true);
         let sources = launch::look(&shared, &self.vertices).await?;
         let launched = launch::make(&shared, &self.vertices, &sources, &self.handle).await?;

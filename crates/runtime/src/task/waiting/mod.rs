@@ -110,7 +110,7 @@ impl Running {
             return Ok(false);
         };
         let more = waiting.work(now);
-        meters.waiting.set(waiting.queue.begun() as u64);
+        meters.waiting.set(waiting.queue.under_way() as u64);
         more.map_err(|failure| NodeFailure {
             node: meters.name.clone(),
             failure,

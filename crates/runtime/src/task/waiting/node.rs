@@ -210,6 +210,8 @@ impl WaitingNode {
             while self.is_ready(now, &mut cx)?
                 && let Some((number, row)) = self.queue.begin(now.monotonic)
             {
+                // What comes after it has its time from then on.
+                let is_over = began.elapsed() > TURN;
                 let call = self.operator.call(AsyncCall {
                     row: row.clone(),
                     watermark: self.watermark,
@@ -220,6 +222,9 @@ impl WaitingNode {
                 let call = Numbered { number, call };
                 self.calls.push(Abortable::new(call, registration));
                 begun = true;
+                if is_over {
+                    return Ok(true);
+                }
             }
             if !begun {
                 return Ok(false);
@@ -234,11 +239,8 @@ impl WaitingNode {
             watermark: self.watermark,
             now: now.clock,
         };
-        if ready.wanted == 0 {
-            return Ok(false);
-        }
         match self.operator.poll_ready(ready, cx) {
-            Poll::Ready(result) => result.map(|()| true),
+            Poll::Ready(result) => result.map(|()| ready.wanted > 0),
             Poll::Pending => Ok(false),
         }
     }

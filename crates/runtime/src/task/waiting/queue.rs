@@ -158,6 +158,11 @@ impl<T, R> Queue<T, R> {
         self.again.len() + waits.min(free)
     }
 
+    /// How many rows are being called, or will be as soon as that can be.
+    pub(crate) fn under_way(&self) -> usize {
+        self.begun() + self.wanted() - self.again.len()
+    }
+
     /// Time stood still for so long: nothing takes longer for it, and nothing rests longer.
     pub(crate) fn postpone(&mut self, by_ms: u64) {
         let alarms = std::mem::take(&mut self.alarms).into_iter();
