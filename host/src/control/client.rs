@@ -144,8 +144,7 @@ pub(crate) fn find(folder: &Path, name: &str, which: Which<'_>) -> Result<Job, A
             return AskError {
                 code: NO_SOCKET.to_owned(),
                 message: format!(
-                    "no job `{name}` answers{place}{process}, but which job this is, is not \
-                     known: {}",
+                    "it is not known whether job `{name}` is running{place}{process}: {}",
                     silent.join("; ")
                 ),
                 help: Some(HELD.to_owned()),
