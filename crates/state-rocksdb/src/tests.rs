@@ -27,41 +27,50 @@ fn database(place: &tempfile::TempDir) -> RocksDb {
     })
 }
 
-#[test]
-fn the_rocksdb_backend_keeps_the_laws() {
-    keeps_the_laws(64 << 10, false);
+/// The laws on databases with so many bytes before them, in which writes wait or do not: in two
+/// tests, for each takes its time.
+macro_rules! keep_the_laws {
+    ($($name:ident, $at_random:ident: $front:expr, $write_back:expr, $shown_as:expr;)*) => {$(
+        #[test]
+        fn $name() {
+            on_databases($front, $write_back, |database| {
+                laws::check_slow_backend(|decls, range| {
+                    $shown_as(database.create("laws-0", decls, range).unwrap())
+                });
+            });
+        }
+
+        #[test]
+        fn $at_random() {
+            on_databases($front, $write_back, |database| {
+                laws::check_slow_backend_at_random(|decls, range| {
+                    $shown_as(database.create("laws-0", decls, range).unwrap())
+                });
+            });
+        }
+    )*};
 }
 
-#[test]
-fn values_that_wait_before_the_database_keep_the_laws() {
-    keeps_the_laws(32 << 20, true);
+keep_the_laws! {
+    the_rocksdb_backend_keeps_the_laws, the_rocksdb_backend_keeps_the_laws_at_random:
+        64 << 10, false, Box::new;
+    values_that_wait_before_the_database_keep_the_laws,
+    values_that_wait_before_the_database_keep_the_laws_at_random:
+        32 << 20, true, Box::new;
+    values_of_which_some_give_way_keep_the_laws,
+    values_of_which_some_give_way_keep_the_laws_at_random:
+        64 << 10, true, Box::new;
+    values_that_give_way_at_once_keep_the_laws,
+    values_that_give_way_at_once_keep_the_laws_at_random:
+        0, true, Box::new;
+    the_rocksdb_backend_keeps_the_laws_through_canonical_snapshots,
+    the_rocksdb_backend_keeps_the_laws_through_canonical_snapshots_at_random:
+        64 << 10, true, |backend| Box::new(Canonical(backend));
 }
 
-#[test]
-fn values_of_which_some_give_way_keep_the_laws() {
-    keeps_the_laws(64 << 10, true);
-}
-
-#[test]
-fn values_that_give_way_at_once_keep_the_laws() {
-    keeps_the_laws(0, true);
-}
-
-#[test]
-fn the_rocksdb_backend_keeps_the_laws_through_canonical_snapshots() {
+/// The operators of the laws have lists and maps, too, so what is before the database is said and
+/// not what it would be else.
+fn on_databases(front: usize, write_back: bool, check: impl FnOnce(&RocksDb)) {
     let place = place();
-    let database = database(&place).tuned(64 << 10, true);
-    laws::check_slow_backend(|decls, range| {
-        Box::new(Canonical(database.create("laws-0", decls, range).unwrap()))
-    });
-}
-
-/// Checks the laws with so many bytes before the database, in which writes wait or do not. The
-/// operators of the laws have lists and maps, too, so that is not what they would have else.
-fn keeps_the_laws(front: usize, write_back: bool) {
-    let place = place();
-    let database = database(&place).tuned(front, write_back);
-    laws::check_slow_backend(|decls, range| {
-        Box::new(database.create("laws-0", decls, range).unwrap())
-    });
+    check(&database(&place).tuned(front, write_back));
 }
