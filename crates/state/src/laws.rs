@@ -53,11 +53,10 @@ pub fn check_backend(make: impl Fn(Vec<StateDecl>, KeyGroupRange) -> Box<dyn Bac
     check_slow_backend(make);
 }
 
-/// All laws but those that random histories are held against, for a backend that takes its time to
-/// begin: [`check_slow_backend_at_random`] is the rest.
+/// All laws but those that random histories are held against, and those of a time to live, for a
+/// backend that takes its time to begin: [`check_slow_backend_at_random`] is the rest.
 pub fn check_slow_backend(make: impl Fn(Vec<StateDecl>, KeyGroupRange) -> Box<dyn Backend>) {
     increments::large_values_in_increments(&make);
-    check_ttl(&make);
     many_keys_and_large_values(&make);
     one_crowded_key_group(&make);
     a_refused_call_changes_nothing(&make);
@@ -66,7 +65,7 @@ pub fn check_slow_backend(make: impl Fn(Vec<StateDecl>, KeyGroupRange) -> Box<dy
     damaged_rows_are_refused(&make);
 }
 
-/// Random histories, fewer than [`check_backend`] has.
+/// Random histories, fewer than [`check_backend`] has, and what a time to live asks.
 pub fn check_slow_backend_at_random(
     make: impl Fn(Vec<StateDecl>, KeyGroupRange) -> Box<dyn Backend>,
 ) {
@@ -76,6 +75,7 @@ pub fn check_slow_backend_at_random(
 fn check_histories(cases: u32, make: Make<'_>) {
     random_histories(cases, make);
     increments::any_checkpoints(cases, make);
+    check_ttl(make);
 }
 
 /// Checks what a time to live asks of a backend: C13 to C16, and any calls against a model.
