@@ -51,7 +51,7 @@ pub(crate) struct AskError {
 }
 
 /// The jobs with a socket in a folder: those of this user that run on this machine.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) jobs: Vec<Job>,
     /// Those that do not say what they are, such as a process that is held: which each is, and why.
@@ -64,10 +64,7 @@ pub(crate) struct Running {
 /// Where the sockets cannot be looked at.
 pub(crate) fn running(folder: &Path) -> Result<Running, AskError> {
     let sockets = folder::sockets(folder).map_err(unusable)?;
-    let Running {
-        mut jobs,
-        mut silent,
-    } = Running::default();
+    let (mut jobs, mut silent) = (Vec::new(), Vec::new());
     for socket in sockets {
         let seen = folder::inode(&socket);
         match call::<Jobs>(&socket, Method::GET, "/v1/jobs", None, Some(PATIENCE)) {
