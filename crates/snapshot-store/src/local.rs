@@ -30,7 +30,7 @@ use self::{folder::Trouble, path::Checked};
 /// How many bytes of small chunks are written at once.
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// How often a put makes its folder again after a delete has taken it away for being empty.
+/// How often a folder is made again after a delete has taken it away for being empty.
 const FOLDER_TRIES: u32 = 100;
 
 /// A store in a local directory.
@@ -111,7 +111,15 @@ impl LocalStore {
         if !self.root.is_dir() {
             folder::make_durable(&self.root)?;
         }
-        fs::create_dir_all(path).map_err(|e| Trouble::new("create folder", path, e))
+        let mut tries = 0;
+        loop {
+            match fs::create_dir_all(path) {
+                Ok(()) => return Ok(()),
+                // A delete has taken one above, or this one, between two steps of it.
+                Err(e) if folder::is_taken(&e) && tries < FOLDER_TRIES => tries += 1,
+                Err(e) => return Err(Trouble::new("create folder", path, e)),
+            }
+        }
     }
 
     /// Puts the folder of an object on disk, and all above it up to the root.

@@ -73,6 +73,15 @@ pub(crate) fn is_absent(error: &io::Error) -> bool {
     )
 }
 
+/// Whether making a folder and those above it may have failed because another removed one of them
+/// meanwhile: it was gone when the next was made in it, or there first and then gone when looked at.
+pub(super) fn is_taken(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists
+    )
+}
+
 #[cfg(test)]
 thread_local! {
     /// The folders that this thread has put on disk: no test can look at the disk itself.

@@ -106,6 +106,39 @@ fn a_folder_that_empties_is_taken_from_no_put() {
 }
 
 #[test]
+fn folders_that_are_taken_while_they_are_made_are_made_again() {
+    let (_dir, store) = store();
+    let leaf = store.root().join("job/chk-1/a/b");
+    fs::create_dir_all(store.root()).unwrap();
+    let done = AtomicBool::new(false);
+    let failed = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                folder::remove_empty(&leaf, store.root());
+            }
+        });
+        let failed = (0..2000).find_map(|_| store.make_folder(&leaf).err());
+        done.store(true, Ordering::Relaxed);
+        failed
+    });
+    assert!(failed.is_none(), "{}", failed.unwrap());
+}
+
+#[test]
+fn a_file_where_a_folder_should_be_is_told() {
+    let (_dir, store) = store();
+    fs::create_dir_all(store.root().join("job")).unwrap();
+    fs::write(store.root().join("job/chk-1"), "a file").unwrap();
+    for path in ["job/chk-1/_metadata", "job/chk-1/a/state"] {
+        let result = store.put(path, vec![]);
+        assert!(
+            matches!(result, Err(StoreError::Failed { .. })),
+            "{result:?}"
+        );
+    }
+}
+
+#[test]
 fn what_a_killed_put_left_is_never_listed_and_goes_when_asked() {
     let (_dir, store) = store();
     store
