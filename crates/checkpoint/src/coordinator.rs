@@ -300,10 +300,8 @@ impl<A> Coordinator<A> {
             effects.push(Effect::NotifyComplete(id));
             self.subsume(now, id, &mut effects);
         }
-        if !pending.is_savepoint() {
-            self.retain(id, pending.kind(), &mut effects);
-        }
-        self.delete_excess(&mut effects);
+        // Behind a savepoint, too: a process that died may have left some, and the job may end.
+        self.retain(id, pending.kind(), &mut effects);
         if pending.kind().is_last() && self.runs() {
             self.refuse_all(FailureReason::CheckpointCoordinatorShutdown, &mut effects);
             self.phase = Phase::Closing;

@@ -37,6 +37,9 @@ pub(super) enum End {
     /// Its operators had finished for a stop that failed: all of it goes on from the latest
     /// checkpoint, and nothing has failed.
     Undrained,
+    /// Not only a region has to go on: the last checkpoint is complete, or it is not known which is
+    /// the latest.
+    Whole,
     Crashed,
 }
 
@@ -73,6 +76,8 @@ pub(super) struct Running<'a> {
     base: Option<CheckpointId>,
     storing: VecDeque<Metadata>,
     deletions: VecDeque<Deletion>,
+    /// Checkpoints whose metadata were not written, as far as is known, until they are deleted.
+    in_doubt: BTreeSet<CheckpointId>,
     registry: SharedRegistry,
     /// Sources that have rows to come.
     with_data: BTreeSet<TaskId>,
@@ -127,6 +132,7 @@ impl<'a> Running<'a> {
                 .map(|metadata| metadata.checkpoint),
             storing: VecDeque::new(),
             deletions: VecDeque::new(),
+            in_doubt: BTreeSet::new(),
             registry,
             with_data: BTreeSet::new(),
             last: None,
@@ -444,7 +450,12 @@ impl<'a> Running<'a> {
         }
         let effects = match result {
             Ok(()) => self.coordinator.stored(now, id),
-            Err(error) => self.coordinator.store_failed(now, id, error.to_string()),
+            Err(error) => {
+                if metadata.savepoint.is_none() || metadata.kind.is_last() {
+                    self.in_doubt.insert(id);
+                }
+                self.coordinator.store_failed(now, id, error.to_string())
+            }
         };
         self.carry_out(effects)
     }
@@ -458,8 +469,10 @@ impl<'a> Running<'a> {
             Deletion::Shared(files) => return self.delete_shared(files),
         };
         let may_fail = self.world.faults_left > 0;
+        // What does not answer rarely fails but once.
+        let often = if self.in_doubt.contains(&id) { 3 } else { 30 };
         let is_lost = |world: &mut World| {
-            let is_lost = may_fail && world.rng.one_in(30);
+            let is_lost = may_fail && world.rng.one_in(often);
             if is_lost {
                 note!(world, "a deletion of {id} is lost");
                 world.see(Seen::LostDeletion);
@@ -487,6 +500,7 @@ impl<'a> Running<'a> {
         {
             return Ok(());
         }
+        self.in_doubt.remove(&id);
         let gone = match storage.targets.contains_key(&id) {
             true => Vec::new(),
             false => self.registry.removed(id),

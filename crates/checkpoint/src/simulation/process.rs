@@ -82,7 +82,7 @@ pub(super) fn run(world: &mut World) -> Result<Exit, Broken> {
                 world.crash()?;
                 return Ok(Exit::Again);
             }
-            End::Undrained => continue,
+            End::Undrained | End::Whole => continue,
             End::Failed if restarts(world, &mut restart) => {}
             End::GivenUp | End::Failed => {
                 world.see(Seen::GivenUp);

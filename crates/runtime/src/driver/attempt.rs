@@ -48,9 +48,9 @@ pub(crate) enum End {
     GivenUp(JobFailure),
     /// Its operators had finished for a stop that failed: it goes on from its latest checkpoint.
     Undrained,
-    /// Its last checkpoint was completed while a region was down: the next attempt commits what
-    /// that holds, and ends.
-    Over,
+    /// A region cannot go on alone: the last checkpoint of the job was completed while it was down,
+    /// which the next attempt commits, and ends; or it is not known which is the latest.
+    Whole,
 }
 
 /// What the attempts of a job came to.
@@ -483,6 +483,9 @@ impl<'a> AttemptDriver<'a> {
         let effects = match stored.result {
             Ok(()) => self.coordinator.stored(now, stored.id),
             Err(NotStored::Failed(message)) => {
+                let kind = self.kinds.get(&stored.id);
+                let kind = kind.map_or(BarrierKind::Periodic, |(kind, _)| *kind);
+                self.persist.not_stored(stored.id, kind);
                 self.coordinator.store_failed(now, stored.id, message)
             }
             // However many failures are tolerated: nothing of this process counts any more.

@@ -303,8 +303,9 @@ impl Job {
                 Ok(End::Cancelled) | Err(Early::Cancelled) => return Outcome::Cancelled,
                 Ok(End::GivenUp(failure)) => return Outcome::Failed(failure),
                 // What its operators did when they finished belongs to no checkpoint; or what its
-                // last one holds is committed, and no task runs any more.
-                Ok(End::Undrained | End::Over) => continue,
+                // last one holds is committed, and no task runs any more; or it is looked again
+                // which checkpoint is the latest.
+                Ok(End::Undrained | End::Whole) => continue,
                 Ok(End::Failed(failure)) => {
                     let hopeless = is_hopeless(&failure.failure);
                     (failure, hopeless)

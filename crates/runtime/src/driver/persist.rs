@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use serde_json::Value;
@@ -14,7 +14,7 @@ use tokio::{
 use weir_checkpoint::{
     Completed, FileRef, Refusal, SharedRegistry, Snapshot, SnapshotStore, StoreError,
 };
-use weir_model::{Attempt, Barrier, CheckpointId, Name};
+use weir_model::{Attempt, Barrier, BarrierKind, CheckpointId, Name};
 use weir_operator::Failure;
 
 use super::{
@@ -85,6 +85,9 @@ pub(crate) struct Persist {
     registry: Arc<Mutex<SharedRegistry>>,
     /// What could not be deleted: tried again with the next deletion.
     undeleted: Arc<Mutex<BTreeSet<CheckpointId>>>,
+    /// Whose metadata were not written, as far as is known, until they are deleted: they may be
+    /// there all the same, and then whoever starts the job next begins with them.
+    in_doubt: Arc<Mutex<BTreeSet<CheckpointId>>>,
     /// The last deletion; the next waits for it.
     deleting: Option<JoinHandle<()>>,
 }
@@ -106,6 +109,7 @@ impl Persist {
             sizes: HashMap::new(),
             registry,
             undeleted: Arc::default(),
+            in_doubt: Arc::default(),
             deleting: None,
         }
     }
@@ -216,6 +220,21 @@ impl Persist {
         }
     }
 
+    /// The metadata of a checkpoint were not written, as far as is known. Of a savepoint with which
+    /// the job would have gone on nothing depends; of one that it would have stopped with, the word
+    /// that it did.
+    pub(crate) fn not_stored(&self, id: CheckpointId, kind: BarrierKind) {
+        if kind != BarrierKind::Periodic || self.targets.get(id).is_none() {
+            lock(&self.in_doubt).insert(id);
+        }
+    }
+
+    /// A checkpoint above this one which may be there or not.
+    pub(crate) fn in_doubt(&self, above: Option<CheckpointId>) -> Option<CheckpointId> {
+        let last = lock(&self.in_doubt).last().copied();
+        last.filter(|last| Some(*last) > above)
+    }
+
     /// Deletes everything of a checkpoint, its metadata first; and of those that could not be
     /// deleted before.
     pub(crate) fn delete(&mut self, id: CheckpointId) {
@@ -225,10 +244,17 @@ impl Persist {
             return;
         }
         let (registry, undeleted) = (self.registry.clone(), self.undeleted.clone());
+        let in_doubt = self.in_doubt.clone();
         self.later(move |storage| {
-            let mut undeleted = undeleted.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut undeleted = lock(&undeleted);
             undeleted.insert(id);
-            undeleted.retain(|id| storage.delete_checkpoint(*id, &registry).is_err());
+            undeleted.retain(|id| {
+                let deleted = storage.delete_checkpoint(*id, &registry);
+                if deleted.is_ok() {
+                    lock(&in_doubt).remove(id);
+                }
+                deleted.is_err()
+            });
         });
     }
 

@@ -189,8 +189,7 @@ impl AttemptDriver<'_> {
             return None;
         }
         for index in 0..self.regions.count() {
-            let region = &mut self.regions.0[index];
-            let is_due = match &region.state {
+            let is_due = match &self.regions.0[index].state {
                 State::Ending { left, not_before } => left.is_empty() && now >= *not_before,
                 State::Up | State::Reviving => false,
             };
@@ -198,9 +197,10 @@ impl AttemptDriver<'_> {
                 continue;
             }
             // It would read on behind where the job ends.
-            if self.is_over {
-                return Some(End::Over);
+            if self.is_over || self.is_in_doubt() {
+                return Some(End::Whole);
             }
+            let region = &mut self.regions.0[index];
             region.state = State::Reviving;
             region.began = Instant::now();
             let vertices = region.vertices.clone();
@@ -225,6 +225,24 @@ impl AttemptDriver<'_> {
             self.revivals.spawn(again.run());
         }
         None
+    }
+
+    /// Whether a checkpoint that was given up may be there and be the latest: what its sinks have
+    /// sealed would be taken for what older attempts left, by a region that begins with another.
+    fn is_in_doubt(&self) -> bool {
+        let latest = match &self.latest {
+            Latest::Own(id) => Some(*id),
+            Latest::Beginning | Latest::Foreign(_) => None,
+        };
+        let Some(id) = self.persist.in_doubt(latest) else {
+            return false;
+        };
+        let note = format!(
+            "it is not known whether checkpoint {id} was written: all operators start again, from \
+             what is there"
+        );
+        self.options.listener.event(&JobEvent::Note(note));
+        true
     }
 
     /// The tasks of a region were made anew, or could not be.

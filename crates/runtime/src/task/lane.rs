@@ -130,9 +130,9 @@ impl Storage {
     }
 }
 
-/// The registry is a value that no panic leaves half changed.
-pub(crate) fn lock(registry: &Mutex<SharedRegistry>) -> MutexGuard<'_, SharedRegistry> {
-    registry.lock().unwrap_or_else(PoisonError::into_inner)
+/// For values that no panic leaves half changed.
+pub(crate) fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a lane needs to know of its task.

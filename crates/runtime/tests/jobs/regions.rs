@@ -473,6 +473,60 @@ fn too_many_failed_checkpoints_restart_all_regions() {
     assert_eq!((report.restarts, one.attempts(), two.attempts()), (1, 2, 2));
 }
 
+#[test]
+fn a_region_does_not_begin_behind_a_checkpoint_that_may_be_there() {
+    // Whether the metadata that were said not to be written can be deleted.
+    for is_deleted in [false, true] {
+        let one = Graph::new("a", vec![rows(0, 200, 5)]);
+        let two = Graph::new("b", vec![rows(0, 200, 5)]);
+        let (valve, armed) = (Valve::at(50), Arc::new(AtomicBool::new(false)));
+        let trip = armed.clone();
+        let map = failing(move |_| trip.swap(false, Ordering::Relaxed));
+        let job = one.add(TestJob::new(), one.source(&valve), map);
+        let mut job = two.add(job, two.source(&valve), failing(|_| false));
+        let failed = Arc::new(Mutex::new(None));
+        let noted = failed.clone();
+        job.kept_in = Some(Hooked::new(&job.store, move |asked, path| {
+            let is_third = path.ends_with("chk-3/_metadata");
+            let opens = match asked {
+                Asked::Written if is_third => false,
+                Asked::Delete if is_third => true,
+                _ => return Ok(()),
+            };
+            let mut noted = noted.lock().unwrap();
+            if opens && noted.replace(valve.clone()).is_none() {
+                armed.store(true, Ordering::Relaxed);
+                valve.open_to(u64::MAX);
+            }
+            match opens && is_deleted {
+                true => Ok(()),
+                false => Err(Hooked::failure("write", path)),
+            }
+        }));
+        if let Some(config) = &mut job.checkpoints {
+            config.tolerable_failures = 1;
+        }
+        job.restart = RestartStrategy::FixedDelay {
+            attempts: None,
+            delay_ms: 50,
+        };
+        let report = job.run();
+        finished(&report);
+        one.check();
+        two.check();
+        assert!(failed.lock().unwrap().is_some());
+        let all = if is_deleted { 1 } else { 2 };
+        let made = (report.restarts, one.attempts(), two.attempts());
+        assert_eq!(made, (1, 2, all));
+        let events = job.events.all();
+        let begins = events.iter().find_map(|event| match event {
+            JobEvent::Restoring { id, .. } => Some(id.0),
+            _ => None,
+        });
+        assert_eq!(begins, Some(if is_deleted { 2 } else { 3 }));
+    }
+}
+
 type Answers = (
     Receiver<Result<SavepointDone, CommandError>>,
     Receiver<Result<JobStatus, CommandError>>,

@@ -73,8 +73,8 @@ pub(crate) fn is_absent(error: &io::Error) -> bool {
     )
 }
 
-/// Whether making a folder and those above it may have failed because another removed one of them
-/// meanwhile: it was gone when the next was made in it, or there first and then gone when looked at.
+/// Whether making a folder and those above it may have failed because one of them was removed
+/// meanwhile: it was gone when the next was made in it, or it was there and gone when looked at.
 pub(super) fn is_taken(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -192,6 +192,32 @@ fn a_stop_with_a_savepoint_commits_and_leaves_the_checkpoints_alone() {
 }
 
 #[test]
+fn what_a_process_left_beyond_those_that_are_kept_goes_with_a_savepoint_as_well() {
+    for kind in [CheckpointKind::Savepoint, CheckpointKind::Stop] {
+        let mut c = coordinator(config(1000));
+        c.started(at(0), [task(0), task(1)], [1, 2, 3].map(id), Some(id(3)));
+        let effects = c.request(
+            at(10),
+            Request {
+                savepoint: Some(SavepointFormat::Native),
+                ..Request::of(kind)
+            },
+        );
+        let taken = barriers(&effects)[0].checkpoint;
+        let effects = complete(&mut c, 20, taken.0);
+        let deleted: Vec<_> = effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::DeleteCheckpoint(id) => Some(id.0),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(deleted, [1, 2], "{kind:?}");
+        assert_eq!(c.latest_completed(), Some(id(3)));
+    }
+}
+
+#[test]
 fn the_failure_of_a_savepoint_does_not_count() {
     let mut c = coordinator(config(1000));
     c.request(at(10), savepoint());

@@ -73,6 +73,12 @@ impl Running<'_> {
         let Some(at) = self.down.iter().position(|down| now >= down.not_before) else {
             return Ok(None);
         };
+        // It would read on behind where the job ends; or what another checkpoint has sealed, which
+        // may be there, would be taken for what older attempts left.
+        let latest = self.latest.as_ref().map(|latest| latest.checkpoint);
+        if self.last.is_some() || self.in_doubt.last().copied() > latest {
+            return Ok(Some(End::Whole));
+        }
         let vertices = self.down[at].vertices.clone();
         self.let_go(&vertices)?;
         self.world.attempt = Attempt(self.world.attempt.0 + 1);
