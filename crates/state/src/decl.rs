@@ -157,7 +157,13 @@ impl StateDecl {
     /// window. A key group is that of the key alone.
     #[must_use]
     pub fn namespace(&self) -> usize {
-        match self.name.as_str() {
+        Self::namespace_of(&self.name)
+    }
+
+    /// The same of the state of that name.
+    #[must_use]
+    pub fn namespace_of(name: &str) -> usize {
+        match name {
             Self::WINDOW_ACCUMULATORS | Self::WINDOW_ROWS | Self::WINDOW_TRIGGERS => 16,
             _ => 0,
         }

@@ -16,7 +16,7 @@ use weir_state::{
     TimerKind, Ttl, When,
 };
 
-use super::{NO_ROWS, Trouble, export::VERSION, folder};
+use super::{NO_ROWS, Trouble, export::VERSION, folder, show::with_window};
 use crate::{
     cli::{Output, Shared},
     exit::Exit,
@@ -305,8 +305,9 @@ impl Line<'_> {
                 held,
             });
         }
-        let key = member("key").ok_or("it has no `key`")?;
-        let key = operator.keys.read(key)?;
+        let shown = member("key").ok_or("it has no `key`")?;
+        let key = operator.keys.read(shown)?;
+        let key = with_window(name, key, (shown, member("window")))?;
         Ok(Said::Keyed { state, key, held })
     }
 

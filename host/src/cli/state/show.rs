@@ -5,6 +5,7 @@
 //! {"operator":"count","state":"sum","key":["UA"],"value":17}
 //! {"operator":"count","state":"seen","key":["UA"],"elements":["a","b"]}
 //! {"operator":"count","state":"by-day","key":["UA"],"entries":[["mon",3],["tue",1]]}
+//! {"operator":"sums","state":"window.accumulators","key":["UA"],"window":[0,60000],"value":17}
 //! {"operator":"alert","state":"weir.timers","key":["UA"],"timers":[["event-time",1700000000000]]}
 //! {"operator":"rules","state":"rules","subtask":0,"entries":[["a","b"]]}
 //! {"operator":"batch","state":"held-back","subtask":1,"elements":["x"]}
@@ -16,17 +17,20 @@
 use serde_json::{Value, json};
 use weir_component::{Component, Engine, EngineOptions, Limits};
 use weir_model::Column;
-use weir_operator::{Evolve, OperatorFactory, Part};
-use weir_state::{SavedOperatorState, SavedState, StateIndex, StateKind, When};
+use weir_operator::{Evolve, OperatorFactory, Part, Window};
+use weir_state::{SavedOperatorState, SavedState, StateDecl, StateIndex, StateKind, When};
 
 use super::{NO_STATE, Trouble};
 use crate::{
     cli::Shared,
-    saved::{Entry, Held, KeyLook, Look, object},
+    saved::{Entry, Held, KeyLook, Look, hex, object},
 };
 
 /// The bytes of the time of last access before a value (D16).
 pub(super) const STAMP: usize = 8;
+
+/// What is shown of the window that is all of time.
+const GLOBAL: &str = "global";
 
 /// How the rows of an operator are shown.
 pub(in crate::cli) struct Shower<'a> {
@@ -98,8 +102,8 @@ impl Shower<'_> {
         let mut members = vec![
             ("operator", json!(self.operator)),
             ("state", json!(state.name)),
-            ("key", self.keys.show(&entry.key)),
         ];
+        members.extend(self.key(&state.name, &entry.key));
         members.extend(shown(state, &entry.value));
         let words = self
             .render
@@ -107,6 +111,22 @@ impl Shower<'_> {
             .and_then(|render| words(render, state, &entry.value));
         members.extend(words.map(|words| ("shown", words)));
         object(members)
+    }
+
+    /// What something is kept under in a state, as members of its row: a key, and the window behind
+    /// it where windows keep it.
+    fn key(&self, state: &str, kept: &[u8]) -> Vec<(&'static str, Value)> {
+        if StateDecl::namespace_of(state) == 0 {
+            return vec![("key", self.keys.show(kept))];
+        }
+        let split = kept.split_last_chunk::<{ Window::ENCODED }>();
+        match split.map(|(key, window)| (key, Window::decode(window))) {
+            Some((key, Ok(window))) => vec![
+                ("key", self.keys.show(key)),
+                ("window", shown_window(window)),
+            ],
+            Some((_, Err(_))) | None => vec![("key", hex(kept))],
+        }
     }
 
     /// The state without keys of a subtask.
@@ -141,6 +161,46 @@ impl Shower<'_> {
         }
         rows
     }
+}
+
+/// A window: where it begins and where it ends, in milliseconds since the Unix epoch.
+fn shown_window(window: Window) -> Value {
+    match window {
+        // Programs that read JSON have no whole numbers as large as its ends.
+        Window::GLOBAL => json!(GLOBAL),
+        Window { start, end } => json!([start, end]),
+    }
+}
+
+/// What windows keep something under, of a row that names the window or says all of it in bytes.
+pub(super) fn with_window(
+    state: &str,
+    mut key: Vec<u8>,
+    (shown, window): (&Value, Option<&Value>),
+) -> Result<Vec<u8>, String> {
+    let by_windows = StateDecl::namespace_of(state) > 0;
+    let wrong = || format!("`window` is a list of two times in milliseconds, or \"{GLOBAL}\"");
+    let window = match (by_windows, window) {
+        (false, None) => return Ok(key),
+        (false, Some(_)) => return Err(format!("state `{state}` is not kept by windows")),
+        (true, None) if shown.is_object() => return Ok(key),
+        (true, None) => return Err(format!("state `{state}` is kept by windows: {}", wrong())),
+        (true, Some(window)) => window,
+    };
+    let window = match window {
+        Value::String(text) if text == GLOBAL => Window::GLOBAL,
+        other => {
+            let pair = other.as_array().map(Vec::as_slice);
+            let times = match pair {
+                Some([start, end]) => start.as_i64().zip(end.as_i64()),
+                Some(_) | None => None,
+            };
+            let (start, end) = times.ok_or_else(wrong)?;
+            Window { start, end }
+        }
+    };
+    key.extend(window.encode());
+    Ok(key)
 }
 
 /// A value and the time of its last access, where it has one.

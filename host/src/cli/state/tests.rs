@@ -1,6 +1,7 @@
 //! Tests of the verbs on state: savepoints made by hand, exported, edited, imported, divided anew.
 
 mod native;
+mod windows;
 
 use std::{fs, path::Path};
 
@@ -388,61 +389,6 @@ fn rows_are_shown_by_their_formats() {
     }
 }
 
-#[test]
-fn what_windows_keep_of_a_key_is_found_by_the_key() {
-    let dir = tempfile::tempdir().unwrap();
-    let folder = dir.path().join("sp");
-    let mut metadata = metadata(8, false);
-    let operator = metadata.operators.get_mut(&name()).unwrap();
-    operator.states = vec![StateMeta {
-        name: StateDecl::WINDOW_ACCUMULATORS.into(),
-        kind: StateKind::Value.as_str().into(),
-        format: "i64-le".into(),
-        version: 1,
-    }];
-    let decls = [StateDecl {
-        name: StateDecl::WINDOW_ACCUMULATORS.into(),
-        kind: StateKind::Value,
-        format: "i64-le".into(),
-        version: 1,
-        prefetch: false,
-        ttl: None,
-    }];
-    let (max, two) = (metadata.max_parallelism, Parallelism::new(2).unwrap());
-    let mut new = NewSavepoint::begin(&local(&folder), metadata, &Stores::default()).unwrap();
-    for subtask in two.subtasks() {
-        let range = max.range_of(subtask, two).unwrap();
-        let mut backend = HeapBackend::new(decls.to_vec(), range).unwrap();
-        for (key, window) in [("UA", 0u8), ("UA", 1), ("DL", 0)] {
-            let key = [&[2], key.as_bytes()].concat();
-            let group = max.key_group_of(hash64(&key));
-            let mut block = Vec::new();
-            let held = Held::Cell(i64::from(window).to_le_bytes().to_vec());
-            held.write(&[&key[..], &[window; 16]].concat(), &mut block);
-            if range.contains(group) {
-                backend.load(StateIndex(0), group, &block).unwrap();
-            }
-        }
-        let unkeyed = SavedOperatorState::default();
-        new.add(&name(), subtask, &decls, &mut backend, unkeyed)
-            .unwrap();
-    }
-    new.finish(true).unwrap();
-    let get = |key: &str| Get {
-        path: folder.clone(),
-        operator: "count".into(),
-        parts: vec![key.into()],
-        hex: None,
-        state: None,
-        component: None,
-    };
-    let (_, rows) = get("UA").rows(&shared()).unwrap();
-    let values: Vec<_> = rows.iter().map(|row| row["value"].clone()).collect();
-    assert_eq!(values, [0, 1], "{rows:?}");
-    assert_eq!(get("DL").rows(&shared()).unwrap().1.len(), 1);
-    assert_eq!(get("U").rows(&shared()).unwrap_err().exit, Exit::Usage);
-}
-
 /// Lines that fit nothing, and what is said of them.
 const WRONG: &[(&str, &str)] = &[
     ("{", "this is no JSON"),
@@ -456,6 +402,10 @@ const WRONG: &[(&str, &str)] = &[
     (
         r#"{"operator":"count","state":"sum","key":["a"]}"#,
         "it has no `value`",
+    ),
+    (
+        r#"{"operator":"count","state":"sum","key":["a"],"window":[0,1],"value":1}"#,
+        "is not kept by windows",
     ),
     (
         r#"{"operator":"count","state":"sum","key":"a","value":1}"#,
