@@ -210,6 +210,27 @@ fn what_timed_out_is_not_lost_where_it_cannot_be_committed_just_then() {
     assert_eq!(ledger.sorted(), counted(&splits));
 }
 
+#[test]
+fn a_loss_that_a_running_job_finds_restarts_it() {
+    let splits = [rows(0, 50, 3)];
+    let ledger = Ledger::default();
+    let mut job = counting(&splits, &Valve::at(10), 2, &ledger);
+    job.restart = RESTARTS;
+    let (sealed, gone) = (ledger.clone(), AtomicU32::new(0));
+    job.kept_in = Some(Hooked::new(&job.store, move |asked, path| {
+        if asked == Asked::Written && path.ends_with("_metadata") && sealed.sealed() > 0 {
+            let is_first = gone.fetch_add(1, Ordering::Relaxed) == 0;
+            sealed.lose_sealed(usize::from(is_first));
+        }
+        Ok(())
+    }));
+    let report = job.run();
+    // It may be there again, but is not.
+    let text = failure(&report);
+    assert!(text.contains("is gone"), "{text}");
+    assert_eq!(report.restarts, 3);
+}
+
 /// A job that begins at the checkpoint of another one, whose results were not committed.
 fn beginning_at(
     (first, id): (TestJob, CheckpointId),
