@@ -22,8 +22,7 @@ pub(super) struct Tracker {
     newest: Option<CheckpointId>,
     /// Some channels delivered their barrier, and others have not.
     pub(super) open: BTreeMap<CheckpointId, Open>,
-    /// Given up by the coordinator before a barrier of them came; all newer than `newest`, and at
-    /// most `OPEN_MAX`.
+    /// Given up before a barrier of them came; all newer than `newest`, and at most `OPEN_MAX`.
     pub(super) aborted: BTreeSet<CheckpointId>,
     /// Those of `aborted` whose cancel marker came, and went on.
     answered: BTreeSet<CheckpointId>,
@@ -68,17 +67,19 @@ impl Tracker {
         self.complete().into_iter().collect()
     }
 
-    /// As in Flink, a marker gives up the older ones as well. Not so the echo of what the
-    /// coordinator said: that was about one checkpoint, and overtakes the barriers of older ones
-    /// that are under way before this task and have yet to come here.
+    /// As in Flink, a marker gives up the older ones as well that have begun here. Not so the echo
+    /// of what the coordinator said: that was about one checkpoint, and overtakes the barriers of
+    /// older ones that are under way before this task and have yet to come here. A task before this
+    /// one may have been told before it, so these may begin behind any marker: not left behind by
+    /// it, they would be waited for until they time out.
     pub(super) fn cancel(&mut self, id: CheckpointId) -> Vec<AlignEffect> {
         if self.is_new(id) {
-            if self.aborted.contains(&id) {
-                let is_first = self.answered.insert(id);
-                let answer = is_first.then_some(AlignEffect::ForwardCancel(id));
-                return answer.into_iter().collect();
+            if !self.answered.insert(id) {
+                return Vec::new();
             }
-            self.see(id);
+            if !self.give_up(id) {
+                return vec![AlignEffect::ForwardCancel(id)];
+            }
         } else if !self.open.contains_key(&id) {
             return Vec::new();
         }
@@ -107,15 +108,21 @@ impl Tracker {
         }
         // Without channels no barrier comes that would make it forgotten.
         if self.is_new(id) && !self.ended.is_empty() {
-            self.aborted.insert(id);
-            if self.aborted.len() > OPEN_MAX
-                && let Some(&oldest) = self.aborted.first()
-            {
-                // What is as old is left behind; nothing may ever begin where all are given up.
-                self.see(oldest);
-            }
+            self.give_up(id);
         }
         Vec::new()
+    }
+
+    /// Notes that one which has not begun here is given up; whether it was not before.
+    fn give_up(&mut self, id: CheckpointId) -> bool {
+        let is_first = self.aborted.insert(id);
+        if self.aborted.len() > OPEN_MAX
+            && let Some(&oldest) = self.aborted.first()
+        {
+            // What is as old is left behind; nothing may ever begin where all are given up.
+            self.see(oldest);
+        }
+        is_first
     }
 
     /// The newest of those under way.

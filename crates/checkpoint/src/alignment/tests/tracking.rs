@@ -196,6 +196,20 @@ fn the_echo_of_what_was_given_up_leaves_an_older_one_that_has_yet_to_begin() {
 }
 
 #[test]
+fn a_marker_leaves_an_older_one_that_has_yet_to_begin() {
+    // Somebody before this task was told by the coordinator before it, and the marker of 3 has
+    // overtaken the barriers of 1 and 2; that of 1 has come by one channel.
+    let mut task = tracking(2);
+    task.run("B1@0 C3@0");
+    let reason = FailureReason::CheckpointDeclinedOnCancellationBarrier;
+    assert_eq!(task.aborted, [(1, reason), (3, reason)]);
+    task.run("C3@1 B2@0 B2@1 B3@1 B4@0 B4@1");
+    assert_eq!(task.triggered, [2, 4]);
+    assert_eq!(task.aborted.len(), 2);
+    assert_eq!(task.forwarded, [1, 3]);
+}
+
+#[test]
 fn what_was_given_up_is_not_remembered_for_ever() {
     let mut source = tracking(0);
     let mut task = tracking(1);
