@@ -41,6 +41,8 @@ pub(crate) struct Call {
     next_key: Cell<Option<u32>>,
     keys: Cell<u32>,
     slots: RefCell<Vec<Slots>>,
+    /// The states whose values count as accessed when they are read: nothing else is read with them.
+    accessed: RefCell<Vec<u32>>,
 }
 
 /// How a handle is tied to the operator: set when it is declared.
@@ -142,7 +144,18 @@ impl Call {
             next_key: Cell::new(None),
             keys: Cell::new(0),
             slots: RefCell::new(Vec::new()),
+            accessed: RefCell::default(),
         })
+    }
+
+    /// Says which states are read for what is looked at alone.
+    pub(crate) fn read_alone(&self, states: Vec<u32>) {
+        self.accessed.replace(states);
+    }
+
+    /// Whether a read of the state is to ask for what is looked at alone.
+    pub(crate) fn is_read_alone(&self, state: u32) -> bool {
+        self.accessed.borrow().contains(&state)
     }
 
     /// Starts a call with so many distinct keys and the slots of prefetched states.

@@ -94,6 +94,17 @@ impl Declared {
         }
     }
 
+    /// The states whose values live longer for being read, or are given out once more when they have
+    /// expired.
+    pub(crate) fn accessed(&self) -> Vec<u32> {
+        let states = self.descriptor.states.iter().zip(0..);
+        let by_read = states.filter(|(state, _)| {
+            let ttl = state.ttl.as_ref();
+            ttl.is_some_and(|ttl| ttl.on_read || ttl.return_expired)
+        });
+        by_read.map(|(_, index)| index).collect()
+    }
+
     /// Whether the rows of an input go to all subtasks.
     pub(crate) fn is_broadcast(&self, input: u32) -> bool {
         input < MAX_INPUTS && self.broadcast_inputs >> input & 1 == 1
@@ -458,6 +469,9 @@ pub struct MapState<'d>(Option<&'d mut Declared>);
 impl CellState<'_> {
     /// Has the host send the values of all keys along with each batch. For state that nearly every
     /// row reads.
+    ///
+    /// With a time to live that reading puts off ([`TtlOptions::on_read`]), all keys of a batch count
+    /// as read.
     pub fn prefetch(mut self) -> Self {
         if let Some(decl) = last_state(&mut self.0) {
             decl.prefetch = true;

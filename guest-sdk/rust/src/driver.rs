@@ -175,6 +175,8 @@ pub trait Logic {
     fn sees_windows(&self) -> bool;
     /// Whether the rows of an input go to all subtasks.
     fn is_broadcast(&self, input: u32) -> bool;
+    /// The host does not keep what the last call did, and the operator lives on.
+    fn undo(&mut self);
     /// The names of the metrics that are declared.
     fn metrics(&self) -> Vec<String>;
 }
@@ -226,6 +228,7 @@ where
     operator.visit(Visit::Declare(&mut declared));
     declared.check();
     declared.check_handles(&short_type_name::<T>(), &made);
+    call.read_alone(declared.accessed());
     let side_outputs = declared.descriptor.side_outputs.len();
     Box::new(Driver {
         operator,
@@ -277,6 +280,7 @@ impl<O: Operator> Driver<O> {
             )));
         }
         self.call.begin(scope, batch.keys.ends.len() as u32, slots);
+        self.outputs.take_watermarks();
         let decoded = if self.declared.looks_ahead {
             self.look_ahead(input, batch)?
         } else {
@@ -323,6 +327,7 @@ impl<O: Operator> Driver<O> {
     fn run_keys(&mut self, tag: &[u8], batch: BatchRef<'_>, slots: Vec<Slots>) -> Result<Outcome> {
         let keys = batch.keys.ends.len() as u32;
         self.call.begin(Scope::Subtask, keys, slots);
+        self.outputs.take_watermarks();
         let mut poisoned = None;
         for index in 0..batch.values.ends.len() {
             let Some(key) = rows::key_of(batch, index)? else {
@@ -361,6 +366,7 @@ impl<O: Operator> Driver<O> {
     fn run_timers(&mut self, due: &Due, slots: Vec<Slots>) -> Result<Outcome> {
         let keys = due.keys.ends.len() as u32;
         self.call.begin(Scope::Subtask, keys, slots);
+        self.outputs.take_watermarks();
         let poisoned = self.fire(due)?;
         self.call.leave_rows();
         let slots = self.flush()?;
@@ -431,6 +437,7 @@ impl<O: Operator> Driver<O> {
     fn ask(&mut self, row: &OneRow) -> Result<Vec<Emitted>> {
         self.call.begin(Scope::Nothing, 0, Vec::new());
         self.call.enter_row(None);
+        self.outputs.refuse_watermarks();
         let mut ctx = Ctx {
             env: Env {
                 host: &*self.call.host,
@@ -450,7 +457,6 @@ impl<O: Operator> Driver<O> {
         self.operator.enrich(asked, &mut ctx)?;
         self.call.leave_rows();
         self.flush()?;
-        self.outputs.say_watermarks(&*self.call.host);
         let timestamps: Vec<i64> = row.timestamp.into_iter().collect();
         self.outputs.take(1, &timestamps, NOTHING_LENT)
     }
@@ -720,6 +726,11 @@ impl<O: Operator> Logic for Driver<O> {
 
     fn is_broadcast(&self, input: u32) -> bool {
         self.declared.is_broadcast(input)
+    }
+
+    fn undo(&mut self) {
+        self.call.fail();
+        self.outputs.clear();
     }
 
     fn metrics(&self) -> Vec<String> {

@@ -110,6 +110,8 @@ pub(crate) struct Outputs {
     /// Watermarks: which input row said it, behind how many rows of the main output, and up to
     /// when.
     watermarks: Vec<(u32, u32, i64)>,
+    /// Whether watermarks may be said in the call: between its rows, and not where it has none.
+    between_rows: bool,
 }
 
 /// The rows of one output.
@@ -225,7 +227,18 @@ impl Outputs {
                 .map(|_| Rows::with_room(0, 0, 0))
                 .collect(),
             watermarks: Vec::new(),
+            between_rows: true,
         }
+    }
+
+    /// The call is about something else than rows, timers or keys: it says no watermarks.
+    pub(crate) fn refuse_watermarks(&mut self) {
+        self.between_rows = false;
+    }
+
+    /// The call is about rows, timers or keys.
+    pub(crate) fn take_watermarks(&mut self) {
+        self.between_rows = true;
     }
 
     /// The output with that index, for a row that comes from input row `origin`, which is in hand.
@@ -249,7 +262,7 @@ impl Outputs {
 
     /// Input row `origin` says a watermark, behind what was emitted so far.
     pub(crate) fn watermark(&mut self, origin: Option<u32>, at: i64) -> Result<()> {
-        let Some(origin) = origin else {
+        let Some(origin) = origin.filter(|_| self.between_rows) else {
             return Err(Error::fatal(
                 "a watermark can be said only while a row, a timer or a key is in hand",
             ));

@@ -22,6 +22,7 @@ impl<O: Operator> Driver<O> {
         windows: &[Window],
         mut function: impl FnMut(&mut O, (Window, usize), &mut Ctx<O::Out>) -> Result<()>,
     ) -> Result<()> {
+        self.outputs.refuse_watermarks();
         for (index, &window) in windows.iter().enumerate() {
             let mut ctx = Ctx {
                 env: Env {
@@ -45,6 +46,7 @@ impl<O: Operator> Driver<O> {
         pairs: &AllPairs,
     ) -> Result<std::result::Result<Vec<Emitted>, Poison>> {
         self.call.begin_without_rows(Scope::Nothing);
+        self.outputs.refuse_watermarks();
         for index in 0..pairs.timestamps.len() {
             let mut ctx = Ctx {
                 env: Env {

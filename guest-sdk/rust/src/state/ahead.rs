@@ -3,14 +3,17 @@
 //! The keys of a batch are numbered as its rows first meet them, so who reads the state of one key
 //! most likely reads that of the keys behind it next. An operator that reads it for few rows must
 //! not be sent it for all, though: the window grows while the imports that are saved by it are
-//! worth more than what was sent and not looked at, and shrinks otherwise. It shapes the imports of
-//! a call, and nothing else.
+//! worth more than what was sent and not looked at, and shrinks otherwise. The first
+//! read is of one key, for nothing is known then of how large values are. It shapes the imports of a call, and nothing else:
+//! where a read is an access that counts, nothing is read ahead ([`Ahead::alone`]).
 
 use std::ops::Range;
 
-/// What the first read of an operator asks for.
+/// What the second read of an operator asks for.
 const FIRST: u32 = 8;
 const MOST: u32 = 256;
+/// The most bytes of a read of several keys, by the bytes of those before.
+const MOST_BYTES: u64 = 1 << 20;
 /// An import is worth so many keys that are looked up for nothing, as long as there is little under
 /// them: so many bytes are worth another key.
 const IMPORT_KEYS: u64 = 4;
@@ -39,12 +42,27 @@ impl Default for Ahead {
 impl Ahead {
     /// The keys to ask for, of `keys` in all, when `key` is wanted.
     pub(super) fn window(&mut self, key: u32, keys: u32) -> Range<u32> {
-        if self.asked > 0 && !self.was_worth_it() {
+        if self.asked == 0 {
+            return Self::alone(key);
+        }
+        if !self.was_worth_it() {
             self.window = (self.window / 2).max(1);
         } else if self.asked >= self.window {
             self.window = (self.window * 2).min(MOST);
         }
-        key..keys.min(key.saturating_add(self.window))
+        key..keys.min(key.saturating_add(self.window.min(self.fitting())))
+    }
+
+    /// The key alone: to read it is an access, which is of what is looked at and of nothing else.
+    pub(super) fn alone(key: u32) -> Range<u32> {
+        key..key.saturating_add(1)
+    }
+
+    /// How many keys as large as those of the last read may be asked for.
+    fn fitting(&self) -> u32 {
+        let (asked, bytes) = (u64::from(self.asked), self.bytes as u64);
+        let fitting = (MOST_BYTES * asked).checked_div(bytes);
+        fitting.map_or(MOST, |keys| keys.clamp(1, u64::from(MOST)) as u32)
     }
 
     /// Whether the last read has saved more than it cost.
@@ -91,23 +109,32 @@ mod tests {
     #[test]
     fn the_window_follows_what_is_looked_at() {
         let all = |asked| asked;
-        assert_eq!(sizes(7, all, 0), [8, 16, 32, 64, 128, 256, 256]);
-        assert_eq!(sizes(7, all, 10_000), [8, 16, 32, 64, 128, 256, 256]);
-        assert_eq!(sizes(7, |_| 1, 0), [8, 4, 2, 1, 2, 1, 2]);
+        assert_eq!(sizes(8, all, 0), [1, 8, 16, 32, 64, 128, 256, 256]);
+        assert_eq!(sizes(8, |_| 1, 0), [1, 8, 4, 2, 1, 2, 1, 2]);
+    }
+
+    #[test]
+    fn what_is_large_is_asked_for_in_small_numbers_from_the_first() {
+        let all = |asked| asked;
+        assert_eq!(sizes(7, all, 10_000), [1, 8, 16, 32, 64, 104, 104]);
+        assert_eq!(sizes(4, all, 10 << 20), [1, 1, 1, 1]);
     }
 
     #[test]
     fn much_is_not_sent_for_little() {
         let third = |asked: u32| asked.div_ceil(3);
-        assert_eq!(sizes(3, third, 24), [8, 16, 32]);
-        assert_eq!(sizes(3, third, 1000), [8, 4, 2]);
+        assert_eq!(sizes(4, third, 24), [1, 8, 16, 32]);
+        assert_eq!(sizes(4, third, 1000), [1, 8, 4, 2]);
         let tenth = |asked: u32| asked.div_ceil(10);
-        assert_eq!(sizes(3, tenth, 0), [8, 4, 2]);
+        assert_eq!(sizes(4, tenth, 0), [1, 8, 4, 2]);
     }
 
     #[test]
     fn small_batches_do_not_widen_the_window() {
         let mut ahead = Ahead::default();
+        assert_eq!(ahead.window(0, 2), 0..1);
+        ahead.asked(1, 0);
+        ahead.seen();
         for _ in 0..20 {
             assert_eq!(ahead.window(0, 2), 0..2);
             ahead.asked(2, 0);
@@ -120,6 +147,7 @@ mod tests {
     #[test]
     fn the_window_ends_with_the_keys() {
         let mut ahead = Ahead::default();
+        ahead.asked(1, 0);
         assert_eq!(ahead.window(3, 5), 3..5);
         assert_eq!(ahead.window(u32::MAX - 1, u32::MAX), u32::MAX - 1..u32::MAX);
     }

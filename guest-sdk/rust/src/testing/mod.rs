@@ -355,13 +355,14 @@ impl Harness {
             .into_iter()
             .map(|row| Input::row(row.as_ref()))
             .collect();
-        let output = self.batch(input, rows.clone())?;
+        let output = self.call(input, rows.clone())?;
         let asks = !self.memory.borrow().asked.is_empty();
         if rows.len() < 2 || !asks {
             return self.call_all_keys(output);
         }
         // To an operator that asks, the host gives such rows one by one.
         self.memory.borrow_mut().undo();
+        self.logic.undo();
         let mut all = Output {
             emitted: Vec::new(),
             ..output
@@ -369,7 +370,6 @@ impl Harness {
         all.poisoned = None;
         for (place, row) in rows.into_iter().enumerate() {
             let output = self.batch(input, [row])?;
-            let output = self.call_all_keys(output)?;
             all.emitted.extend(output.emitted);
             if let Some((_, message)) = output.poisoned {
                 all.poisoned = Some((place, message));
@@ -418,6 +418,16 @@ impl Harness {
     /// # Errors
     /// As [`rows`](Self::rows).
     pub fn batch(
+        &mut self,
+        input: u32,
+        rows: impl IntoIterator<Item = Input>,
+    ) -> Result<Output, String> {
+        let output = self.call(input, rows)?;
+        self.call_all_keys(output)
+    }
+
+    /// The call with the rows, and nothing of what it has asked for.
+    fn call(
         &mut self,
         input: u32,
         rows: impl IntoIterator<Item = Input>,

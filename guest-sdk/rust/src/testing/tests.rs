@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    Counter, Ctx, Describe, Error, KeyedDescribe, KeyedProcess, List, Map, Process, Result, Row,
-    SideOutput, TtlOptions, Value,
+    Broadcast, Counter, Ctx, Describe, Error, KeyedBroadcastProcess, KeyedDescribe, KeyedProcess,
+    List, Map, Process, Result, Row, SideOutput, TtlOptions, Value, Window, WindowAggregate,
 };
 
 /// Numbers the rows of a key, in state and in a field.
@@ -203,4 +203,138 @@ fn c13_c15_state_expires_as_on_a_host() {
     assert_eq!(at(250, "?").unwrap(), "  0");
     assert_eq!(harness.held("all"), 0);
     assert_eq!(harness.held("by-name"), 0);
+}
+
+/// Keeps rows while they are read, and reads them only for rows that ask.
+#[derive(Default)]
+struct Kept {
+    last: Value<String>,
+    all: List<String>,
+}
+
+impl KeyedProcess for Kept {
+    type In = String;
+    type Out = String;
+
+    fn describe(&mut self, d: &mut KeyedDescribe) {
+        let options = TtlOptions {
+            on_read: true,
+            return_expired: false,
+        };
+        let life = Duration::from_millis(100);
+        d.value("last", &mut self.last).ttl_with(life, options);
+        d.list("all", &mut self.all).ttl_with(life, options);
+    }
+
+    fn process(&mut self, row: Row<String>, ctx: &mut Ctx<String>) -> Result<()> {
+        match row.value {
+            "-" => Ok(()),
+            "?" => {
+                let last = self.last.get()?.cloned().unwrap_or_default();
+                let all = self.all.get()?.join("+");
+                ctx.emit(format_args!("{last} {all}"))
+            }
+            other => {
+                self.last.set(other.to_owned())?;
+                self.all.add(other.to_owned())
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_read_ahead_is_no_access() {
+    let mut harness = Harness::open::<Kept, _>("null").unwrap();
+    let mut at = |now: i64, rows: &[(&str, &str)]| {
+        harness.set_processing_time(now);
+        harness.keyed(rows.iter().copied()).unwrap().main()
+    };
+    at(0, &[("a", "x"), ("b", "y")]);
+    // As often as it takes until many keys would be read at once.
+    for _ in 0..3 {
+        let read = at(10, &[("a", "?"), ("b", "?")]);
+        assert_eq!(read, ["x x", "y y"]);
+    }
+    assert_eq!(at(90, &[("a", "?"), ("b", "-")]), ["x x"]);
+    assert_eq!(at(150, &[("a", "?"), ("b", "?")]), ["x x", " "]);
+}
+
+/// Numbers the rows of its broadcast input, and tells each key the number.
+#[derive(Default)]
+struct Numbered {
+    numbers: Broadcast<String, u64>,
+    seen: Value<u64>,
+}
+
+impl KeyedBroadcastProcess for Numbered {
+    type In = String;
+    type BroadcastIn = String;
+    type Out = String;
+
+    fn describe(&mut self, d: &mut KeyedDescribe) {
+        d.broadcast("numbers", &mut self.numbers);
+        d.value("seen", &mut self.seen);
+    }
+
+    fn process(&mut self, _row: Row<String>, _ctx: &mut Ctx<String>) -> Result<()> {
+        self.seen.set(1)
+    }
+
+    fn process_broadcast(&mut self, _row: Row<String>, _ctx: &mut Ctx<String>) -> Result<()> {
+        let number = self.numbers.get("n")?.copied().unwrap_or(0) + 1;
+        self.numbers.put("n", number)?;
+        self.seen.apply_to_keys(number.to_string())
+    }
+
+    fn on_key(&mut self, tag: &[u8], ctx: &mut Ctx<String>) -> Result<()> {
+        let key = ctx.key().part(0)?;
+        ctx.emit(format_args!("{key} {}", String::from_utf8_lossy(tag)))
+    }
+}
+
+#[test]
+fn rows_that_ask_for_all_keys_are_given_one_by_one_and_once() {
+    let mut harness = Harness::open::<Numbered, _>("null").unwrap();
+    harness.keyed([("k", "row")]).unwrap();
+    let told = harness.broadcast(["a", "b"]).unwrap();
+    assert_eq!(told.main(), ["k 1", "k 2"]);
+    let told = harness.batch(1, [Input::row("c")]).unwrap();
+    assert_eq!(told.main(), ["k 3"]);
+    assert_eq!(harness.broadcast(["d"]).unwrap().main(), ["k 4"]);
+}
+
+/// Says a watermark where windows give their results.
+#[derive(Default)]
+struct Hasty;
+
+impl WindowAggregate for Hasty {
+    type In = String;
+    type Accumulator = u64;
+    type Out = String;
+
+    fn add(&mut self, count: &mut u64, _row: &str) -> Result<()> {
+        *count += 1;
+        Ok(())
+    }
+
+    fn merge(&mut self, count: &mut u64, other: u64) -> Result<()> {
+        *count += other;
+        Ok(())
+    }
+
+    fn result(&mut self, window: Window, _count: u64, ctx: &mut Ctx<String>) -> Result<()> {
+        ctx.emit_watermark(window.end)
+    }
+}
+
+#[test]
+fn a_watermark_is_not_said_by_windows() {
+    let mut harness = Harness::open::<Hasty, _>("null").unwrap();
+    let minute = Window {
+        start: 0,
+        end: 60_000,
+    };
+    let refused = harness.window("a", minute, ["x"]).unwrap_err();
+    assert!(refused.contains("only while a row"), "{refused}");
+    assert!(harness.said_watermarks().is_empty());
 }
