@@ -22,7 +22,7 @@ use weir_state::{
 use crate::{
     database::{Access, Database},
     error::{damaged, disk, failed},
-    keys, options,
+    keys, lists, options,
     scratch::Folder,
     snapshot::{Names, TABLE},
     ttl::STAMP_BYTES,
@@ -371,15 +371,11 @@ impl Change {
         match shape {
             Shape::Cell | Shape::Map | Shape::Timers => self.one(value, out),
             Shape::List => {
-                let mut element = Vec::new();
-                let mut reader = Reader::new(value);
-                while !reader.is_empty() {
-                    element.clear();
-                    self.one(
-                        reader.bytes().ok_or_else(|| damaged("a list"))?,
-                        &mut element,
-                    )?;
-                    put_bytes(out, &element);
+                let mut changed = Vec::new();
+                for element in lists::elements(value) {
+                    changed.clear();
+                    self.one(element?, &mut changed)?;
+                    put_bytes(out, &changed);
                 }
                 Ok(())
             }

@@ -24,7 +24,7 @@ use crate::{
     Shared,
     database::{Access, Database},
     error::{damaged, disk, failed},
-    keys, options,
+    keys, lists, options,
     restore::Note,
     scratch::Folder,
     ttl::{Clock, Expired, Left},
@@ -255,10 +255,8 @@ impl<'a> Rows<'a> {
                 self.flush_if_full()?;
             }
             Shape::List => {
-                let mut elements = backends::Reader::new(value);
-                while !elements.is_empty() {
-                    let element = elements.bytes().ok_or_else(|| damaged("a list"))?;
-                    self.item(&[element])?;
+                for element in lists::elements(value) {
+                    self.item(&[element?])?;
                 }
             }
             Shape::Map | Shape::Timers => self.item(&[map_key, value])?,

@@ -41,7 +41,7 @@ pub(crate) struct Call {
     next_key: Cell<Option<u32>>,
     keys: Cell<u32>,
     slots: RefCell<Vec<Slots>>,
-    /// The states whose values count as accessed when they are read: nothing else is read with them.
+    /// The states whose values count as accessed when they are read: nothing is read with them.
     accessed: RefCell<Vec<u32>>,
 }
 

@@ -94,8 +94,8 @@ impl Declared {
         }
     }
 
-    /// The states whose values live longer for being read, or are given out once more when they have
-    /// expired.
+    /// The states whose values live longer for being read, or are given out once more when they
+    /// have expired.
     pub(crate) fn accessed(&self) -> Vec<u32> {
         let states = self.descriptor.states.iter().zip(0..);
         let by_read = states.filter(|(state, _)| {
@@ -470,8 +470,8 @@ impl CellState<'_> {
     /// Has the host send the values of all keys along with each batch. For state that nearly every
     /// row reads.
     ///
-    /// With a time to live that reading puts off ([`TtlOptions::on_read`]), all keys of a batch count
-    /// as read.
+    /// With a time to live that reading puts off ([`TtlOptions::on_read`]), all keys of a batch
+    /// count as read.
     pub fn prefetch(mut self) -> Self {
         if let Some(decl) = last_state(&mut self.0) {
             decl.prefetch = true;

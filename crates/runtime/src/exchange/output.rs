@@ -24,6 +24,9 @@ const MAX_AGE: Duration = Duration::from_millis(5);
 /// builder would cost more than the fixed cost of one more batch.
 const WHOLE_FROM: usize = 256;
 
+/// Up to how many bytes: what a batch may have, and as much again by which its rows grew.
+const WHOLE_BYTES: usize = 2 * Batch::MAX_BYTES;
+
 /// So many rows are worth a batch of their own, where another edge of their producer has filled
 /// one.
 const WORTH_A_BATCH: usize = 64;
@@ -163,6 +166,7 @@ impl EdgeOut {
         let is_hashed = matches!(self.partitioning, Partitioning::Hash(_));
         let whole = values.len() >= WHOLE_FROM
             && values.len() <= Batch::MAX_ROWS
+            && values.byte_len() <= WHOLE_BYTES
             && !(is_hashed && self.targets.len() > 1);
         if !whole {
             return self.push(rows);

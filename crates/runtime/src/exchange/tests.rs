@@ -209,6 +209,27 @@ fn batches_are_cut_where_they_are_full_by_rows_or_bytes() {
 }
 
 #[test]
+fn a_column_of_too_many_bytes_is_cut_however_it_comes() {
+    let row = "x".repeat(Batch::MAX_BYTES / 128);
+    let hash = || Partitioning::Hash(Arc::new(FirstByte));
+    for partitioning in [Partitioning::Forward, hash()] {
+        let mut edge = edge(partitioning, BadRows::Fail, 1);
+        for rows in [256, 1024] {
+            let rows = column(&vec![row.as_str(); rows]);
+            edge.out.push_owned(rows, vec![], vec![]).unwrap();
+        }
+        edge.out.hand_over_all();
+        let lengths = edge.received(0).into_iter().map(|element| match element {
+            Element::Batch(batch) => batch.len(),
+            other => panic!("{other:?}"),
+        });
+        // One that has grown to twice as much is taken as it is.
+        let lengths: Vec<_> = lengths.collect();
+        assert_eq!(lengths, [&[256][..], &[128; 8]].concat());
+    }
+}
+
+#[test]
 fn a_large_column_with_a_row_without_a_key_goes_without_it() {
     let mut edge = edge(Partitioning::Hash(Arc::new(FirstByte)), BadRows::Skip, 1);
     let mut rows = vec!["a"; 600];

@@ -129,6 +129,54 @@ fn list(backend: &mut RocksDbBackend, keys: &Keys) -> Vec<Vec<u8>> {
     out.elements.iter().map(<[u8]>::to_vec).collect()
 }
 
+/// Appends an element to the list of the first key, unread.
+fn append(backend: &mut RocksDbBackend, keys: &Keys, element: &[u8]) {
+    let lists = ListWrites {
+        keys: vec![0],
+        replace: vec![0],
+        lists: NestedColumn {
+            ends: vec![1],
+            elements: [element].into_iter().collect(),
+        },
+    };
+    let writes = Writes {
+        lists: vec![(LIST, lists)],
+        ..Writes::default()
+    };
+    backend.apply(&keys.batch(), &writes).unwrap();
+}
+
+#[test]
+fn a_list_that_grows_beyond_what_can_be_read_leaves_the_rest_alone() {
+    let place = place();
+    let database = database(&place);
+    let mut backend = database.create("op-0", decls(), all()).unwrap();
+    let (grown, other) = (Keys::numbered(0..1), Keys::numbered(1..2));
+    append(&mut backend, &other, b"other");
+    let element = vec![7; 200 << 10];
+    for n in 0..8_u64 {
+        append(&mut backend, &grown, &element);
+        // What lies in files is merged with what comes.
+        if n % 3 == 0 {
+            Saved::of(&mut backend, n + 1, SnapshotFormat::Native, None, 0);
+        }
+    }
+    let mut out = NestedColumn::default();
+    let which = Which::Some(&[0]);
+    let refused = backend.get_lists(LIST, &grown.batch(), which, &mut out);
+    assert!(
+        matches!(&refused, Err(Error::TooLarge { what, .. }) if what.contains("are lost")),
+        "{refused:?}"
+    );
+    // The database goes on, and so does the list once it was cleared.
+    Saved::of(&mut backend, 10, SnapshotFormat::Native, None, 0);
+    assert_eq!(list(&mut backend, &other), [b"other"]);
+    put_all(&mut backend, &grown, &[]);
+    append(&mut backend, &grown, b"new");
+    assert_eq!(list(&mut backend, &grown), [b"new"]);
+    Saved::of(&mut backend, 11, SnapshotFormat::Canonical, None, 0);
+}
+
 fn map(backend: &mut RocksDbBackend, keys: &Keys) -> Vec<Vec<u8>> {
     let mut out = EntriesColumn::default();
     backend

@@ -3,9 +3,10 @@
 //! The keys of a batch are numbered as its rows first meet them, so who reads the state of one key
 //! most likely reads that of the keys behind it next. An operator that reads it for few rows must
 //! not be sent it for all, though: the window grows while the imports that are saved by it are
-//! worth more than what was sent and not looked at, and shrinks otherwise. The first
-//! read is of one key, for nothing is known then of how large values are. It shapes the imports of a call, and nothing else:
-//! where a read is an access that counts, nothing is read ahead ([`Ahead::alone`]).
+//! worth more than what was sent and not looked at, and shrinks otherwise. The first read
+//! is of one key, for nothing is known then of how large values are. It shapes the imports of a
+//! call, and nothing else: where a read is an access that counts, nothing is read ahead
+//! ([`Ahead::alone`]).
 
 use std::ops::Range;
 
