@@ -1,7 +1,10 @@
 //! Merges the watermarks of all channels of a task (semantics 1.9, case C22).
 //!
 //! The watermark of a task is the least of its active, caught-up channels and never goes back. A
-//! channel that turns active again below it counts only once it has caught up.
+//! channel that turns active again below it counts only once it has caught up. One that has come to
+//! the end of all time is neither active nor idle: nothing comes by it any more, so it holds nothing
+//! back, and says nothing of how far the others are (Flink takes its end for the watermark of all
+//! where the others are idle: FLINK-38477).
 
 use weir_model::EventTime;
 
@@ -25,12 +28,13 @@ pub struct Watermarks {
 struct Channel {
     /// Nothing comes any more, and nobody waits for it.
     is_gone: bool,
+    /// It has come to the end of all time.
+    is_over: bool,
+    /// The last one before that.
     watermark: EventTime,
     idle: bool,
     /// Whether it has reached the output since it was last idle.
     aligned: bool,
-    /// Whether its last watermark came while it was idle: it says nothing more.
-    is_over: bool,
 }
 
 impl Watermarks {
@@ -38,10 +42,10 @@ impl Watermarks {
     pub fn new(channels: usize) -> Self {
         let channel = Channel {
             is_gone: false,
+            is_over: false,
             watermark: EventTime::MIN,
             idle: false,
             aligned: true,
-            is_over: false,
         };
         Self {
             channels: vec![channel; channels],
@@ -52,93 +56,96 @@ impl Watermarks {
 
     /// A watermark on a channel. One on an idle channel is ignored, but for the last: once all
     /// channels have come to it, all time is over, whoever was idle before.
-    pub fn watermark(&mut self, channel: usize, watermark: EventTime) -> Option<Change> {
+    pub fn watermark(&mut self, channel: usize, watermark: EventTime) -> Vec<Change> {
         let out = self.out;
         let channel = &mut self.channels[channel];
-        if channel.idle && watermark == EventTime::MAX {
+        if channel.is_over || channel.is_gone {
+            return Vec::new();
+        }
+        if watermark == EventTime::MAX {
             channel.is_over = true;
-            return self.end().map(Change::Watermark);
+            let held_back = !channel.idle && channel.watermark == out;
+            return self.fewer(held_back);
         }
         if channel.idle || watermark <= channel.watermark {
-            return None;
+            return Vec::new();
         }
         channel.watermark = watermark;
         channel.aligned |= watermark >= out;
-        self.rise(self.least()?).map(Change::Watermark)
+        let rises = self.least().and_then(|watermark| self.rise(watermark));
+        rises.into_iter().collect()
     }
 
-    /// A channel turns idle or active. When the last turns idle, the highest of all watermarks is
-    /// given out first.
+    /// A channel turns idle or active. When the last turns idle, and it was what held the others
+    /// back, the highest of all watermarks is given out first.
     pub fn idle(&mut self, channel: usize, idle: bool) -> Vec<Change> {
         let out = self.out;
         let channel = &mut self.channels[channel];
-        if channel.idle == idle {
+        if channel.is_over || channel.idle == idle {
             return Vec::new();
         }
         channel.idle = idle;
-        channel.is_over = false;
         channel.aligned = !idle && channel.watermark >= out;
-        let all_idle = self.all_idle();
-        let mut changes = Vec::new();
-        let next = if all_idle {
-            self.present().map(|c| c.watermark).max()
-        } else if idle {
-            self.least()
-        } else {
-            None
-        };
-        changes.extend(next.and_then(|w| self.rise(w)).map(Change::Watermark));
-        if self.idle != all_idle {
-            self.idle = all_idle;
-            changes.push(Change::Idle(all_idle));
+        let held_back = channel.watermark == out;
+        if idle {
+            return self.fewer(held_back);
         }
-        changes
+        self.turn(self.all_idle()).into_iter().collect()
     }
 
     /// A channel has ended before others that take its place: it counts no more.
     pub fn remove(&mut self, channel: usize) -> Vec<Change> {
         self.channels[channel].is_gone = true;
-        let all_idle = self.all_idle();
-        let rises = match all_idle {
-            true => self.end(),
-            false => self.least().and_then(|watermark| self.rise(watermark)),
-        };
-        let mut changes: Vec<_> = rises.map(Change::Watermark).into_iter().collect();
-        if self.idle != all_idle {
-            self.idle = all_idle;
-            changes.push(Change::Idle(all_idle));
+        self.fewer(false)
+    }
+
+    /// Fewer channels are active. `held_back`: the one that is not any more was as far as all.
+    fn fewer(&mut self, held_back: bool) -> Vec<Change> {
+        if self.present().next().is_some() && self.running().next().is_none() {
+            // The end of all time, also where all were idle.
+            return self.rise(EventTime::MAX).into_iter().collect();
         }
-        changes
+        let all_idle = self.all_idle();
+        let next = match all_idle {
+            true if held_back => self.present().map(|channel| channel.watermark).max(),
+            true => None,
+            false => self.least(),
+        };
+        let rises = next.and_then(|watermark| self.rise(watermark));
+        rises.into_iter().chain(self.turn(all_idle)).collect()
     }
 
     fn present(&self) -> impl Iterator<Item = &Channel> {
         self.channels.iter().filter(|channel| !channel.is_gone)
     }
 
+    /// Those by which something may come.
+    fn running(&self) -> impl Iterator<Item = &Channel> {
+        self.present().filter(|channel| !channel.is_over)
+    }
+
     fn all_idle(&self) -> bool {
-        self.present().all(|channel| channel.idle)
+        self.running().all(|channel| channel.idle)
     }
 
     fn least(&self) -> Option<EventTime> {
-        self.present()
+        self.running()
             .filter(|c| c.aligned && !c.idle)
             .map(|c| c.watermark)
             .min()
     }
 
-    /// The end of all time, if there is a channel and all have come to it.
-    fn end(&mut self) -> Option<EventTime> {
-        let is_over = |channel: &Channel| channel.is_over || channel.watermark == EventTime::MAX;
-        match self.present().next().is_some() && self.present().all(is_over) {
-            true => self.rise(EventTime::MAX),
-            false => None,
-        }
-    }
-
-    fn rise(&mut self, to: EventTime) -> Option<EventTime> {
+    fn rise(&mut self, to: EventTime) -> Option<Change> {
         (to > self.out).then(|| {
             self.out = to;
-            to
+            Change::Watermark(to)
+        })
+    }
+
+    fn turn(&mut self, idle: bool) -> Option<Change> {
+        (self.idle != idle).then(|| {
+            self.idle = idle;
+            Change::Idle(idle)
         })
     }
 }
@@ -148,11 +155,67 @@ mod tests {
     use super::*;
 
     fn at(w: &mut Watermarks, channel: usize, time: i64) -> Option<i64> {
-        w.watermark(channel, EventTime(time))
-            .map(|change| match change {
-                Change::Watermark(EventTime(time)) => time,
-                Change::Idle(_) => unreachable!("a watermark makes nothing idle"),
-            })
+        let changes = w.watermark(channel, EventTime(time));
+        let time = |change: &Change| match change {
+            Change::Watermark(EventTime(time)) => *time,
+            Change::Idle(_) => unreachable!("none but the last makes anything idle"),
+        };
+        assert!(changes.len() < 2, "{changes:?}");
+        changes.first().map(time)
+    }
+
+    fn rises(time: i64) -> Change {
+        Change::Watermark(EventTime(time))
+    }
+
+    #[test]
+    fn a_channel_that_is_over_says_nothing_of_those_that_are_idle() {
+        let end = EventTime::MAX;
+        let mut w = Watermarks::new(2);
+        assert_eq!(w.watermark(0, end), []);
+        assert_eq!(at(&mut w, 1, 50), Some(50));
+        assert_eq!(w.idle(1, true), [Change::Idle(true)]);
+        assert_eq!(w.idle(1, false), [Change::Idle(false)]);
+        assert_eq!(at(&mut w, 1, 60), Some(60));
+        assert_eq!(w.watermark(1, end), [Change::Watermark(end)]);
+
+        // The other way round; it had held the one back that is idle.
+        let mut w = Watermarks::new(2);
+        at(&mut w, 1, 50);
+        assert_eq!(w.idle(1, true), []);
+        assert_eq!(w.watermark(0, end), [rises(50), Change::Idle(true)]);
+        assert_eq!(w.watermark(0, end), []);
+        assert_eq!(w.idle(0, true), []);
+        assert_eq!(w.watermark(1, end), [Change::Watermark(end)]);
+
+        // What it had said before counts where all are idle.
+        let mut w = Watermarks::new(2);
+        at(&mut w, 0, 100);
+        assert_eq!(at(&mut w, 1, 50), Some(50));
+        assert_eq!(w.watermark(0, end), []);
+        assert_eq!(w.idle(1, true), [rises(100), Change::Idle(true)]);
+
+        // And with it gone.
+        let mut w = Watermarks::new(3);
+        w.watermark(0, end);
+        at(&mut w, 1, 7);
+        assert_eq!(w.remove(2), [rises(7)]);
+        assert_eq!(w.remove(1), [Change::Watermark(end)]);
+    }
+
+    #[test]
+    fn who_turns_idle_last_and_held_nothing_back_makes_nothing_rise() {
+        let mut w = Watermarks::new(3);
+        for (channel, time) in [(0, 80), (1, 60), (2, 30)] {
+            at(&mut w, channel, time);
+        }
+        assert_eq!(w.idle(2, true), [rises(60)]);
+        assert_eq!(w.idle(0, true), []);
+        assert_eq!(w.idle(2, false), [], "it has yet to catch up");
+        assert_eq!(w.idle(1, true), []);
+        assert_eq!(w.idle(2, true), [Change::Idle(true)]);
+        assert_eq!(w.idle(1, false), [Change::Idle(false)]);
+        assert_eq!(at(&mut w, 1, 70), Some(70));
     }
 
     #[test]
@@ -190,7 +253,11 @@ mod tests {
         assert_eq!(at(&mut w, 2, 50), Some(40));
         w.idle(1, true);
         w.idle(2, true);
-        assert_eq!(at(&mut w, 2, end), None, "one that is idle may speak again");
+        assert_eq!(
+            at(&mut w, 2, end),
+            None,
+            "one that is idle may come to more"
+        );
         assert_eq!(at(&mut w, 1, end), Some(end));
 
         let mut w = Watermarks::new(2);
