@@ -43,9 +43,11 @@ struct SplitTime {
     watermark: EventTime,
     /// Rows since it last said something for their number.
     rows: usize,
-    /// Of `waited_ms`, when its last row came.
+    /// Of `waited_ms`, when its last row came, or when it was let go on.
     since_ms: u64,
     is_idle: bool,
+    /// Nothing is read of it now, for it is ahead of others.
+    is_paused: bool,
 }
 
 impl SourceWatermarks {
@@ -76,7 +78,20 @@ impl SourceWatermarks {
             rows: 0,
             since_ms: self.waited_ms,
             is_idle: false,
+            is_paused: false,
         });
+    }
+
+    /// Says of each split, given its watermark, whether it is paused from now on. While it is, it
+    /// does not turn idle, however long that takes: nothing could have come (FLIP-471).
+    pub fn pause(&mut self, mut is_paused: impl FnMut(&str, EventTime) -> bool) {
+        for split in &mut self.splits {
+            let was_paused = split.is_paused;
+            split.is_paused = is_paused(&split.id, split.watermark);
+            if was_paused {
+                split.since_ms = self.waited_ms;
+            }
+        }
     }
 
     /// How many rows may be read until a split is to say its watermark.
@@ -134,17 +149,18 @@ impl SourceWatermarks {
         }
     }
 
-    /// A read has ended; `is_dry` = no split has more now.
+    /// A read has ended; `is_dry` = no split that is not paused has more now.
     pub fn read(&mut self, is_dry: bool) -> Passed {
         for split in &mut self.splits {
-            if is_dry || split.rows >= Self::ROWS {
+            if is_dry && !split.is_paused || split.rows >= Self::ROWS {
                 split.say(&self.strategy);
             }
             if split.rows >= Self::ROWS {
                 split.rows = 0;
             }
             let silent_ms = self.waited_ms - split.since_ms;
-            split.is_idle |= self.strategy.idle_after_ms.is_some_and(|ms| silent_ms > ms);
+            split.is_idle |=
+                !split.is_paused && self.strategy.idle_after_ms.is_some_and(|ms| silent_ms > ms);
         }
         self.pass()
     }
@@ -153,7 +169,8 @@ impl SourceWatermarks {
     #[must_use]
     pub fn idle_in_ms(&self) -> Option<u64> {
         let after_ms = self.strategy.idle_after_ms?;
-        let active = self.splits.iter().filter(|split| !split.is_idle);
+        let may_turn = |split: &&SplitTime| !split.is_idle && !split.is_paused;
+        let active = self.splits.iter().filter(may_turn);
         let left = active.map(|split| {
             let at_ms = split.since_ms.saturating_add(after_ms).saturating_add(1);
             at_ms.saturating_sub(self.waited_ms)
@@ -171,12 +188,6 @@ impl SourceWatermarks {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.is_idle
-    }
-
-    /// The watermarks of its splits.
-    pub fn splits(&self) -> impl Iterator<Item = (&str, EventTime)> {
-        let splits = self.splits.iter();
-        splits.map(|split| (split.id.as_str(), split.watermark))
     }
 
     fn pass(&mut self) -> Passed {
@@ -230,6 +241,32 @@ mod tests {
             watermark: Some(EventTime(to)),
             idle: false,
         }
+    }
+
+    #[test]
+    fn a_split_that_is_paused_is_neither_idle_nor_dry() {
+        let mut source = source(0, Some(10), &["a", "b"]);
+        source.rows("a", &[100]);
+        source.rows("b", &[0]);
+        assert_eq!(source.read(true), risen(-1));
+        source.pause(|id, _| id == "a");
+        for now in [6, 12, 18] {
+            source.reckon(ProcessingTime(now), true);
+            source.rows("b", &[1]);
+            source.read(false);
+        }
+        assert_eq!(source.idle_in_ms(), Some(11), "of b alone");
+        source.rows("a", &[150]);
+        source.rows("b", &[1000]);
+        assert_eq!(source.read(true), risen(99), "nobody knows what else a has");
+        // Its time begins anew when it is let go on.
+        source.reckon(ProcessingTime(20), true);
+        source.pause(|_, _| false);
+        source.reckon(ProcessingTime(29), true);
+        assert_eq!(source.read(true), risen(149));
+        source.rows("b", &[1001]);
+        source.reckon(ProcessingTime(31), true);
+        assert_eq!(source.read(true), risen(1000));
     }
 
     #[test]

@@ -2,9 +2,9 @@
 //!
 //! The watermark of a task is the least of its active, caught-up channels and never goes back. A
 //! channel that turns active again below it counts only once it has caught up. One that has come to
-//! the end of all time is neither active nor idle: nothing comes by it any more, so it holds nothing
-//! back, and says nothing of how far the others are (Flink takes its end for the watermark of all
-//! where the others are idle: FLINK-38477).
+//! the end of all time is neither active nor idle: nothing comes by it any more, so that it holds
+//! nothing back, and says nothing of how far the others are (Flink takes its end for the watermark
+//! of all where the others are idle: FLINK-38477).
 
 use weir_model::EventTime;
 

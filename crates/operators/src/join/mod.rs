@@ -110,7 +110,9 @@ impl Join {
             return Err(broken("rows without keys"));
         };
         if rows.timestamps.len() != rows.len() {
-            return Err(broken("rows without event time"));
+            return Err(Failure::NoEventTime {
+                what: "joins".into(),
+            });
         }
         let coming = Coming {
             side,

@@ -58,7 +58,8 @@ impl WindowOperator {
         let end = session.max_timestamp();
         let passed = match self.kind() {
             TimerKind::EventTime => plan.watermark.0,
-            TimerKind::ProcessingTime => plan.now.0,
+            // The millisecond that the clock shows is not over, but timers that are due are.
+            TimerKind::ProcessingTime => at.max(plan.now.0.saturating_sub(1)),
         };
         if at < session.start {
             // One that begins later has a timer of its own.

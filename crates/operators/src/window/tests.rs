@@ -716,6 +716,29 @@ fn a_window_that_stays_for_late_rows_gives_its_result_again_where_time_begins_an
 }
 
 #[test]
+fn a_session_by_the_clock_is_not_over_while_the_clock_shows_its_last_millisecond() {
+    let rules = Rules {
+        assigner: Assigner::Session { gap: 10 },
+        trigger: Trigger::ProcessingTime,
+        lateness: Lateness::default(),
+        evictor: None,
+        event_time: false,
+    };
+    let mut bench = Bench::new(rules, true);
+    for (clock, row) in [(0, 1), (1, 2)] {
+        bench.cx.processing_time = ProcessingTime(clock);
+        bench.rows(&[(1, 0, row)]);
+    }
+    // The timer of the first row is due; 10 is the last millisecond of the session by now.
+    bench.cx.processing_time = ProcessingTime(10);
+    assert!(bench.fire(TimerKind::ProcessingTime, 9, 10).is_empty());
+    bench.rows(&[(1, 0, 3)]);
+    bench.cx.processing_time = ProcessingTime(30);
+    let shown = bench.fire(TimerKind::ProcessingTime, 29, 10);
+    assert_eq!(shown, ["k1 [0, 20) 1,2,3,"]);
+}
+
+#[test]
 fn a_session_has_one_timer_while_it_grows_and_ends_when_no_row_came() {
     let rules = |allowed_ms| Rules {
         assigner: Assigner::Session { gap: 10 },

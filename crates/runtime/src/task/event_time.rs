@@ -123,11 +123,13 @@ impl EventTimes {
         };
         let limit = member.limit();
         let (mut can_read, mut can_pause) = (false, true);
-        for (id, watermark) in self.marks.splits() {
+        self.marks.pause(|id, watermark| {
             let is_ahead = watermark > limit;
             can_read |= !is_ahead;
-            can_pause &= reader.set_paused(id, is_ahead) || !is_ahead;
-        }
+            let is_paused = reader.set_paused(id, is_ahead);
+            can_pause &= is_paused || !is_ahead;
+            is_paused && is_ahead
+        });
         // Who cannot leave single splits alone waits as a whole; its least one counts.
         if !can_pause {
             can_read = self.marks.watermark() <= limit;
