@@ -191,3 +191,34 @@ fn nobody_waits_for_a_source_that_has_been_silent_for_long() {
         .run();
     assert!(matches!(report.outcome, Ended::Finished));
 }
+
+#[test]
+fn a_reader_without_a_split_does_not_end_time_for_one_that_is_silent() {
+    let valve = Valve::at(1);
+    let source = MemorySource::of(&[vec![1_000, 2_000, 3_000]])
+        .behind(valve.clone())
+        .timed(time_of);
+    let idle = WatermarkStrategy {
+        idle_after_ms: Some(1),
+        ..bounded(0)
+    };
+    let seen = Seen::default();
+    let mut job = TestJob::new()
+        .source("rows", 2, source)
+        .watermarks(idle)
+        .operator("watch", 1, "rows", Partitioning::Rebalance, watching(&seen));
+    // Checkpoints are some milliseconds apart: the source is idle by then.
+    job.events = at_checkpoint(5, move || valve.open_to(u64::MAX));
+    let sink = LedgerSink::new(&Ledger::default());
+    let report = job
+        .sink("out", 1, "watch", Partitioning::Forward, sink)
+        .run();
+    assert!(matches!(report.outcome, Ended::Finished));
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), 3);
+    assert!(
+        seen.iter()
+            .all(|&(time, watermark)| watermark < EventTime(time)),
+        "{seen:?}"
+    );
+}
