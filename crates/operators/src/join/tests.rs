@@ -697,6 +697,23 @@ fn a_call_that_gives_too_much_is_a_limit_and_keeps_nothing() {
     assert_eq!(subtask.kept(), before);
 }
 
+#[test]
+fn w0160_rows_without_event_time_are_told_for_what_they_are() {
+    let mut bench = Bench::new(Rule::Interval(Interval::new(0, 0).unwrap()));
+    let subtask = &mut bench.subtasks[0];
+    let keyed = Grouped::of([&b"k1"[..]].into_iter());
+    let values: Column = [&b"9"[..]].into_iter().collect();
+    let rows = Rows {
+        values: values.view(),
+        timestamps: &[],
+        keyed: Some(keyed.view()),
+    };
+    subtask.cx.state.begin(Some(keyed.view()));
+    let failed = subtask.operator.process(&mut subtask.cx, 0, rows);
+    let is_told = matches!(&failed, Err(Failure::NoEventTime { what }) if what == "joins");
+    assert!(is_told, "{failed:?}");
+}
+
 /// The rows of a key may be more than a column holds.
 #[test]
 fn of_rows_that_go_a_page_is_read_at_a_time_and_forgotten() {

@@ -4,7 +4,7 @@ mod files;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use weir_checkpoint::{
@@ -29,6 +29,7 @@ use super::{
 use crate::{
     deployment::{Deployment, JobEvent, JobListener},
     logs::Logs,
+    task::lock,
 };
 
 /// A checkpoint that an attempt begins with.
@@ -461,11 +462,6 @@ impl Restored {
         self.files.release();
         lock(&self.operator_states).clear();
     }
-}
-
-/// What is behind these locks is whole whoever has panicked.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The nodes of some chains.

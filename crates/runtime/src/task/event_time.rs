@@ -3,13 +3,15 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use tokio::sync::Notify;
 use weir_event_time::{Drift, DriftLimit, Passed, SourceWatermarks, Ticket, WatermarkStrategy};
 use weir_model::{EventTime, ProcessingTime};
 use weir_operator::{SourceReader, SourceRows};
+
+use super::lock;
 
 /// The groups of sources that stay near each other, of one job.
 #[derive(Clone, Default)]
@@ -52,11 +54,6 @@ impl Drifts {
             task: None,
         }
     }
-}
-
-/// A lock whose holder has panicked still guards what it did before.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Member {

@@ -5,10 +5,11 @@
 //! not be sent it for all, though: the window grows while the imports that are saved by it are
 //! worth more than what was sent and not looked at, and shrinks otherwise. The first read
 //! is of one key, for nothing is known then of how large values are. It shapes the imports of a
-//! call, and nothing else: where a read is an access that counts, nothing is read ahead
-//! ([`Ahead::alone`]).
+//! call, and nothing else: where a read is an access that counts, nothing is read ahead.
 
 use std::ops::Range;
+
+use crate::call::Binding;
 
 /// What the second read of an operator asks for.
 const FIRST: u32 = 8;
@@ -41,10 +42,19 @@ impl Default for Ahead {
 }
 
 impl Ahead {
+    /// The keys to ask for when `key` is wanted of a state. Where to read it is an access, that is
+    /// of what is looked at and of nothing else.
+    pub(super) fn keys(&mut self, binding: &Binding, key: u32) -> Range<u32> {
+        match binding.call.is_read_alone(binding.index) {
+            true => alone(key),
+            false => self.window(key, binding.call.keys()),
+        }
+    }
+
     /// The keys to ask for, of `keys` in all, when `key` is wanted.
-    pub(super) fn window(&mut self, key: u32, keys: u32) -> Range<u32> {
+    fn window(&mut self, key: u32, keys: u32) -> Range<u32> {
         if self.asked == 0 {
-            return Self::alone(key);
+            return alone(key);
         }
         if !self.was_worth_it() {
             self.window = (self.window / 2).max(1);
@@ -52,11 +62,6 @@ impl Ahead {
             self.window = (self.window * 2).min(MOST);
         }
         key..keys.min(key.saturating_add(self.window.min(self.fitting())))
-    }
-
-    /// The key alone: to read it is an access, which is of what is looked at and of nothing else.
-    pub(super) fn alone(key: u32) -> Range<u32> {
-        key..key.saturating_add(1)
     }
 
     /// How many keys as large as those of the last read may be asked for.
@@ -86,6 +91,10 @@ impl Ahead {
     pub(super) fn seen(&mut self) {
         self.seen += 1;
     }
+}
+
+fn alone(key: u32) -> Range<u32> {
+    key..key.saturating_add(1)
 }
 
 #[cfg(test)]

@@ -184,11 +184,7 @@ impl<T: StateCodec> Cells<T> {
     #[cold]
     fn ask(&mut self, key: usize) -> Result<()> {
         let binding = self.binding.as_ref().ok_or_else(undeclared)?;
-        let window = match binding.call.is_read_alone(binding.index) {
-            true => Ahead::alone(key as u32),
-            false => self.ahead.window(key as u32, binding.call.keys()),
-        };
-        let mut keys: Vec<u32> = window.collect();
+        let mut keys: Vec<u32> = self.ahead.keys(binding, key as u32).collect();
         keys.retain(|key| self.cells[*key as usize].status == Status::Stored);
         let values = binding.call.host.value_get(binding.index, &keys);
         for (row, other) in keys.iter().enumerate() {

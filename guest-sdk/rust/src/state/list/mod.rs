@@ -316,10 +316,7 @@ impl<T: StateCodec> List<T> {
             let slot = self.slots[*key as usize];
             slot.list.is_none() && slot.page == 0
         };
-        let window = match binding.call.is_read_alone(binding.index) {
-            true => Ahead::alone(key as u32),
-            false => self.ahead.window(key as u32, binding.call.keys()),
-        };
+        let window = self.ahead.keys(binding, key as u32);
         self.asked.clear();
         self.asked.extend(window.filter(is_unknown));
         let stored = binding.call.host.list_get(binding.index, &self.asked);
