@@ -50,6 +50,13 @@ impl<T: StateCodec> Encode for Binary<T> {
 }
 
 impl<T: StateCodec> EncodeAs<Binary<T>> for T {
+    const ROW_WIDTH: Option<usize> = T::WIDTH;
+
+    #[inline]
+    fn fill_row(&self, out: &mut [u8]) -> bool {
+        self.fill(out)
+    }
+
     #[inline]
     fn encode_as(&self, out: &mut Vec<u8>) -> Result<()> {
         self.encode(out)
@@ -57,6 +64,13 @@ impl<T: StateCodec> EncodeAs<Binary<T>> for T {
 }
 
 impl<T: StateCodec> EncodeAs<Binary<T>> for &T {
+    const ROW_WIDTH: Option<usize> = T::WIDTH;
+
+    #[inline]
+    fn fill_row(&self, out: &mut [u8]) -> bool {
+        self.fill(out)
+    }
+
     #[inline]
     fn encode_as(&self, out: &mut Vec<u8>) -> Result<()> {
         (*self).encode(out)

@@ -35,6 +35,8 @@ pub(crate) struct Call {
     row: Cell<u64>,
     /// Whether the row in hand is only looked at, before its turn.
     looking: Cell<bool>,
+    /// Whether all rows of the call are in hand.
+    batch: Cell<bool>,
     /// The key whose state can be used, or [`NO_KEY`].
     key: Cell<u32>,
     /// The key of a row that is not processed yet: only entries of its maps can be named.
@@ -65,6 +67,12 @@ impl Binding {
 
     #[cold]
     fn no_key(&self) -> Error {
+        if self.call.batch.get() {
+            return self.misused(
+                "`process_batch` can use no keyed state but values, by `Value::of_keys`; where it \
+                 returns `Batched::RowByRow`, `process` can use all",
+            );
+        }
         self.misused(match self.call.scope.get() {
             Scope::Broadcast => {
                 "a row of a broadcast input has no key, so keyed state cannot be used"
@@ -73,6 +81,14 @@ impl Binding {
                 "keyed state can be used only while a row is processed"
             }
         })
+    }
+
+    /// Checks that the state of all keys of a batch can be used.
+    pub(crate) fn batch(&self) -> Result<()> {
+        match self.call.batch.get() {
+            true => Ok(()),
+            false => Err(self.misused("`of_keys` can be used only in `process_batch`")),
+        }
     }
 
     /// Checks that state of the subtask can be used.
@@ -140,6 +156,7 @@ impl Call {
             scope: Cell::new(Scope::Nothing),
             row: Cell::new(0),
             looking: Cell::new(false),
+            batch: Cell::new(false),
             key: Cell::new(NO_KEY),
             next_key: Cell::new(None),
             keys: Cell::new(0),
@@ -194,10 +211,18 @@ impl Call {
         self.next_key.set(key);
     }
 
+    /// Takes all rows of the call in hand, until [`leave_rows`](Self::leave_rows): as one, that has
+    /// no key.
+    pub(crate) fn enter_batch(&self) {
+        self.enter_row(None);
+        self.batch.set(true);
+    }
+
     /// From here on no row, and no key, is in hand.
     pub(crate) fn leave_rows(&self) {
         self.enter_row(None);
         self.looking.set(false);
+        self.batch.set(false);
         self.next_key.set(None);
     }
 

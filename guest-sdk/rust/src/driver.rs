@@ -4,6 +4,8 @@
 mod results;
 mod rows;
 
+pub(crate) use rows::check_keys;
+
 use std::marker::PhantomData;
 use std::rc::Rc;
 
@@ -179,6 +181,8 @@ pub trait Logic {
     fn undo(&mut self);
     /// The names of the metrics that are declared.
     fn metrics(&self) -> Vec<String>;
+    /// From here on rows are processed one by one, though the operator may process batches.
+    fn row_by_row(&mut self);
 }
 
 /// A row of a call that has no other.
@@ -237,6 +241,7 @@ where
         call,
         declared,
         outputs: Outputs::new(side_outputs),
+        row_by_row: false,
     })
 }
 
@@ -252,6 +257,8 @@ struct Driver<O> {
     call: Rc<Call>,
     declared: Declared,
     outputs: Outputs,
+    /// Batches are not offered to the operator.
+    row_by_row: bool,
 }
 
 impl<O: Operator> Driver<O> {
@@ -281,16 +288,24 @@ impl<O: Operator> Driver<O> {
         }
         self.call.begin(scope, batch.keys.ends.len() as u32, slots);
         self.outputs.take_watermarks();
+        let poisoned = match self.process_whole(input, batch)? {
+            true => None,
+            false => self.process_each(input, batch)?,
+        };
+        self.call.leave_rows();
+        let slots = self.flush()?;
+        self.outputs.say_watermarks(&*self.call.host);
+        Ok((slots, poisoned))
+    }
+
+    /// Processes rows one by one, up to the first that fails; only a fatal error is an error.
+    fn process_each(&mut self, input: u32, batch: BatchRef<'_>) -> Result<Option<Poison>> {
         let decoded = if self.declared.looks_ahead {
             self.look_ahead(input, batch)?
         } else {
             Vec::new()
         };
-        let poisoned = self.process_rows(input, batch, decoded)?;
-        self.call.leave_rows();
-        let slots = self.flush()?;
-        self.outputs.say_watermarks(&*self.call.host);
-        Ok((slots, poisoned))
+        self.process_rows(input, batch, decoded)
     }
 
     /// Hands over what came of processing so many rows, these, with these event times.
@@ -735,6 +750,10 @@ impl<O: Operator> Logic for Driver<O> {
 
     fn metrics(&self) -> Vec<String> {
         self.declared.metrics()
+    }
+
+    fn row_by_row(&mut self) {
+        self.row_by_row = true;
     }
 }
 

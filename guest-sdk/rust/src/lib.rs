@@ -42,6 +42,8 @@
 //! - of two inputs: [`KeyedCoProcess`], [`CoProcess`]; with rules that go to all subtasks:
 //!   [`KeyedBroadcastProcess`], [`BroadcastProcess`]; of any number: [`inputs!`],
 //!   [`Describe::inputs`], [`Describe::broadcast_input`]
+//! - all rows of a call at once, where that matters: [`KeyedProcess::process_batch`],
+//!   [`Process::process_batch`], [`InputBatch`], [`BatchCtx`], [`KeyValues`]
 //! - rows: [`Row`], [`Decode`], [`Encode`], [`TextPart`], [`Csv`], [`Binary`], [`Key`],
 //!   [`object!`]; `Json` with the feature `json`
 //! - state of a key: [`Value`], [`List`], [`Map`], [`Reducing`], [`Aggregating`]; of the subtask:
@@ -84,6 +86,7 @@ pub mod aggregate_bindings;
 #[doc(hidden)]
 pub mod bindings;
 mod append;
+mod batch;
 mod binary;
 mod call;
 mod checkpointed;
@@ -236,6 +239,7 @@ mod window;
 #[doc(hidden)]
 pub mod window_function_bindings;
 
+pub use batch::{BatchCtx, BatchKeys, Batched, InputBatch};
 pub use binary::Binary;
 pub use checkpointed::{Checkpointed, Initialize, Snapshot};
 pub use codec::StateCodec;
@@ -260,8 +264,8 @@ pub use operator::{
 pub use output::{Output, SideOutput};
 pub use row::{Decode, Encode, EncodeAs, Row};
 pub use state::{
-    Aggregate, Aggregating, Broadcast, BroadcastEntries, Entries, Fold, List, Map, OperatorList,
-    Reducing, Value,
+    Aggregate, Aggregating, Broadcast, BroadcastEntries, Entries, Fold, KeyValues, List, Map,
+    OperatorList, Reducing, Value,
 };
 pub use text::TextPart;
 pub use timers::{Timer, TimerKind, Timers};

@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use crate::append::append_row;
+use crate::batch::{not_for_each, out_of_order};
 use crate::bindings::weir::operator::data::{BytesColumn, Emitted, Slots};
 use crate::call::{Binding, undeclared};
 use crate::column::{self, ColumnRef};
@@ -215,6 +216,22 @@ impl<'o, T> Output<'o, T> {
     }
 }
 
+/// Writes a value of fixed width that does not fill the place of its row by itself.
+#[cold]
+fn encode_into<T>(value: &impl EncodeAs<T>, row: &mut [u8]) -> Result<()> {
+    let mut bytes = Vec::with_capacity(row.len());
+    value.encode_as(&mut bytes)?;
+    if bytes.len() != row.len() {
+        return Err(Error::fatal(format_args!(
+            "a row of {} bytes is emitted as one of {}: the `WIDTH` of its type is wrong",
+            bytes.len(),
+            row.len()
+        )));
+    }
+    row.copy_from_slice(&bytes);
+    Ok(())
+}
+
 #[cold]
 fn keys_of_some() -> Error {
     Error::fatal("some of the rows emitted in a call have keys of their own, some have none")
@@ -257,6 +274,59 @@ impl Outputs {
             timestamp: None,
             key: None,
             types: PhantomData,
+        }
+    }
+
+    /// The output with that index, for a row that comes from this one of the call, which are these;
+    /// none before that may have been emitted for one behind it.
+    #[inline]
+    pub(crate) fn in_order<'o, T>(
+        &'o mut self,
+        index: Result<usize>,
+        row: usize,
+        rows: ColumnRef<'o>,
+    ) -> Output<'o, T> {
+        // A row that is malformed is found out when it is copied.
+        let hand = Hand {
+            rows,
+            row: column::row(rows, row).unwrap_or_default(),
+        };
+        let mut output = self.to(index, Some(row as u32), hand);
+        if let Ok(to) = &output.rows
+            && !(row < rows.ends.len() && to.is_in_order(row))
+        {
+            output.rows = Err(out_of_order(row, rows.ends.len()));
+        }
+        output
+    }
+
+    /// Emits this row of the call, which are these, to the main output.
+    #[inline]
+    pub(crate) fn pass(&mut self, row: usize, rows: ColumnRef<'_>) -> Result<()> {
+        match self.outputs.first_mut() {
+            Some(main) if row < rows.ends.len() && main.is_in_order(row) => {
+                if main.mixes_keys(false) {
+                    return Err(keys_of_some());
+                }
+                main.push_lent(row as u32, rows)
+            }
+            Some(_) => Err(out_of_order(row, rows.ends.len())),
+            None => Err(undeclared()),
+        }
+    }
+
+    /// Emits one row for each of the call, which are so many.
+    #[inline]
+    pub(crate) fn push_each<T, V: EncodeAs<T>>(
+        &mut self,
+        rows: usize,
+        values: impl Iterator<Item = Result<V>>,
+    ) -> Result<()> {
+        match self.outputs.first_mut() {
+            Some(main) if main.values.ends.is_empty() && main.lent.is_empty() => {
+                main.push_each(rows, values)
+            }
+            _ => Err(not_for_each(rows)),
         }
     }
 
@@ -419,6 +489,51 @@ impl Rows {
                 }))
             }
             lent => self.copy_lent(lent.rows()).map(|()| None),
+        }
+    }
+
+    /// Whether no row is there that comes from an input row behind this one.
+    #[inline]
+    fn is_in_order(&self, row: usize) -> bool {
+        let copied = match self.origin.last() {
+            Some(last) => *last as usize + 1,
+            None => self.straight,
+        };
+        copied.max(self.lent.end as usize) <= row + 1
+    }
+
+    /// Appends one row for each of so many input rows.
+    #[inline]
+    fn push_each<T, V: EncodeAs<T>>(
+        &mut self,
+        rows: usize,
+        mut values: impl Iterator<Item = Result<V>>,
+    ) -> Result<()> {
+        match V::ROW_WIDTH {
+            Some(width) if width > 0 => {
+                self.values.bytes.resize(rows * width, 0);
+                for row in self.values.bytes.chunks_exact_mut(width) {
+                    let value = values.next().ok_or_else(|| not_for_each(rows))??;
+                    if !value.fill_row(row) {
+                        encode_into(&value, row)?;
+                    }
+                }
+                column::end_of(rows * width)?;
+                let ends = (1..=rows).map(|row| (row * width) as u32);
+                self.values.ends.extend(ends);
+            }
+            _ => {
+                for _ in 0..rows {
+                    let value = values.next().ok_or_else(|| not_for_each(rows))??;
+                    value.encode_as(&mut self.values.bytes)?;
+                    column::end_row(&mut self.values)?;
+                }
+            }
+        }
+        self.straight = rows;
+        match values.next() {
+            Some(_) => Err(not_for_each(rows)),
+            None => Ok(()),
         }
     }
 

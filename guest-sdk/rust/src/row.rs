@@ -67,6 +67,19 @@ pub trait EncodeAs<T> {
     /// If the value has no written form.
     fn encode_as(&self, out: &mut Vec<u8>) -> Result<()>;
 
+    /// The number of bytes of each row, if it is always the same; then
+    /// [`fill_row`](Self::fill_row) is tried first.
+    #[doc(hidden)]
+    const ROW_WIDTH: Option<usize> = None;
+
+    /// Fills `out`, which has `ROW_WIDTH` bytes, with the row; whether it did.
+    #[doc(hidden)]
+    #[inline]
+    fn fill_row(&self, out: &mut [u8]) -> bool {
+        let _ = out;
+        false
+    }
+
     /// The row, if the value is bytes already, which may be those of a row in hand.
     #[doc(hidden)]
     #[inline]

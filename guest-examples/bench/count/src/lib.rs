@@ -1,6 +1,9 @@
 //! Counts the rows of each key and emits the key and its count. The key is a number.
 
-use weir_guest::{Binary, Ctx, KeyedDescribe, KeyedProcess, Result, Row, Value, operator};
+use weir_guest::{
+    BatchCtx, Batched, Binary, Ctx, InputBatch, KeyedDescribe, KeyedProcess, Result, Row, Value,
+    operator,
+};
 
 #[derive(Default)]
 struct Count {
@@ -19,6 +22,23 @@ impl KeyedProcess for Count {
         let count = self.count.get()?.copied().unwrap_or(0) + 1;
         self.count.set(count)?;
         ctx.emit((ctx.key().binary(0)?, count))
+    }
+
+    fn process_batch(
+        &mut self,
+        batch: &InputBatch<Self::In>,
+        ctx: &mut BatchCtx<Self::Out>,
+    ) -> Result<Batched> {
+        let keys = batch.keys()?;
+        let names: Vec<u64> = keys.iter().map(|key| key.binary(0)).collect::<Result<_>>()?;
+        let mut counts = self.count.of_keys()?;
+        ctx.emit_each(keys.of_rows().iter().map(|&key| {
+            let key = key as usize;
+            let count = counts.get(key).copied().unwrap_or(0) + 1;
+            counts.set(key, count);
+            Ok((names[key], count))
+        }))?;
+        Ok(Batched::Done)
     }
 }
 

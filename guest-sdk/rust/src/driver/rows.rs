@@ -3,9 +3,11 @@
 use std::marker::PhantomData;
 
 use super::Driver;
+use crate::batch::{BatchCtx, Batched, InputBatch};
 use crate::bindings::weir::operator::data::Poison;
 use crate::column::{self, BatchRef};
 use crate::ctx::{Ctx, Env, HandKey};
+use crate::describe::Visit;
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
 use crate::operator::Operator;
@@ -16,6 +18,35 @@ use crate::row::Row;
 type Decoded<'b, O> = Option<<<O as Operator>::In as Inputs>::View<'b>>;
 
 impl<O: Operator> Driver<O> {
+    /// Lets the operator process all rows at once; whether it has. If not, nothing is left of it;
+    /// only a fatal error is an error.
+    pub(super) fn process_whole(&mut self, input: u32, batch: BatchRef<'_>) -> Result<bool> {
+        if self.row_by_row {
+            return Ok(false);
+        }
+        self.call.enter_batch();
+        let mut ctx = BatchCtx {
+            env: Env {
+                host: &*self.call.host,
+            },
+            outputs: &mut self.outputs,
+            rows: batch.values,
+            types: PhantomData,
+        };
+        let of = InputBatch::new(batch, input);
+        match self.operator.process_batch(&of, &mut ctx) {
+            Ok(Batched::Done) => return Ok(true),
+            Ok(Batched::NotWritten) => {}
+            Err(error) if error.is_fatal() => return Err(error),
+            Ok(Batched::RowByRow) | Err(_) => {
+                self.operator.visit(Visit::Rollback);
+                self.outputs.clear();
+            }
+        }
+        self.call.leave_rows();
+        Ok(false)
+    }
+
     /// Lets the operator name map entries, and keeps what it decoded for that, unless it is as soon
     /// decoded again. A row that fails here fails again in its turn.
     pub(super) fn look_ahead<'b>(
@@ -122,7 +153,7 @@ pub(super) fn key_of(batch: BatchRef<'_>, row: usize) -> Result<Option<u32>> {
 }
 
 /// Checks the keys of all rows, of which [`HandKey`] reads some.
-pub(super) fn check_keys(batch: BatchRef<'_>) -> Result<()> {
+pub(crate) fn check_keys(batch: BatchRef<'_>) -> Result<()> {
     let (keys, rows) = (batch.keys.ends.len(), batch.values.ends.len());
     if keys == 0 {
         return Ok(());

@@ -4,6 +4,7 @@ mod broadcast;
 mod one;
 mod two;
 
+use crate::batch::{BatchCtx, Batched, InputBatch};
 use crate::column::ColumnRef;
 use crate::ctx::{Ctx, Env};
 use crate::describe::Visit;
@@ -37,6 +38,16 @@ pub trait Operator: 'static {
     /// Lets the author look at a row ahead of its turn, and gives it back.
     #[doc(hidden)]
     fn prefetch<'b>(&mut self, row: Row<'b, Self::In>) -> Row<'b, Self::In>;
+    /// Lets the author process all rows of a call at once.
+    #[doc(hidden)]
+    fn process_batch(
+        &mut self,
+        batch: &InputBatch<Self::In>,
+        ctx: &mut BatchCtx<Self::Out>,
+    ) -> Result<Batched> {
+        let _ = (batch, ctx);
+        Ok(Batched::NotWritten)
+    }
     #[doc(hidden)]
     fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<Self::Out>) -> Result<()>;
     #[doc(hidden)]

@@ -1,6 +1,7 @@
 //! Operators that have one function for all rows, whatever input they came in by.
 
 use super::{IntoOperator, Operator};
+use crate::batch::{BatchCtx, Batched, InputBatch};
 use crate::ctx::{Ctx, Env};
 use crate::describe::{Describe, KeyedDescribe, Visit};
 use crate::error::Result;
@@ -105,6 +106,80 @@ pub trait KeyedProcess: Default + 'static {
         Ok(())
     }
 
+    /// Processes all rows of a call at once, to the same effect as [`process`](Self::process) called
+    /// for each of them: for operators of which that is the largest part of what they take. What is
+    /// the same for all rows is done once, state is reached by the number of a key
+    /// ([`Value::of_keys`](crate::Value::of_keys)), and rows go out together
+    /// ([`BatchCtx::emit_each`]). Values are all the keyed state that can be used here.
+    ///
+    /// `process` stays: where this returns an error that is not fatal, or [`Batched::RowByRow`],
+    /// nothing of what it did counts, and the rows are processed one by one. So an error is still
+    /// about one row, and a batch that is better processed so can be. Fields of the operator are
+    /// not put back. [`Harness::row_by_row`](crate::testing::Harness::row_by_row) shows in a test
+    /// that both do the same.
+    ///
+    /// ```
+    /// use weir_guest::{
+    ///     BatchCtx, Batched, Binary, Ctx, InputBatch, KeyedDescribe, KeyedProcess, Result, Row, Value,
+    /// };
+    ///
+    /// /// Numbers the rows of each key, which is a number.
+    /// #[derive(Default)]
+    /// struct Count { count: Value<u64> }
+    ///
+    /// impl KeyedProcess for Count {
+    ///     type In = Vec<u8>;
+    ///     type Out = Binary<(u64, u64)>;
+    ///
+    ///     fn describe(&mut self, d: &mut KeyedDescribe) {
+    ///         d.value("count", &mut self.count).prefetch();
+    ///     }
+    ///
+    ///     fn process(&mut self, _row: Row<Self::In>, ctx: &mut Ctx<Self::Out>) -> Result<()> {
+    ///         let count = self.count.get()?.copied().unwrap_or(0) + 1;
+    ///         self.count.set(count)?;
+    ///         ctx.emit((ctx.key().binary(0)?, count))
+    ///     }
+    ///
+    ///     fn process_batch(
+    ///         &mut self,
+    ///         batch: &InputBatch<Self::In>,
+    ///         ctx: &mut BatchCtx<Self::Out>,
+    ///     ) -> Result<Batched> {
+    ///         let keys = batch.keys()?;
+    ///         let names: Vec<u64> = keys.iter().map(|key| key.binary(0)).collect::<Result<_>>()?;
+    ///         let mut counts = self.count.of_keys()?;
+    ///         ctx.emit_each(keys.of_rows().iter().map(|&key| {
+    ///             let key = key as usize;
+    ///             let count = counts.get(key).copied().unwrap_or(0) + 1;
+    ///             counts.set(key, count);
+    ///             Ok((names[key], count))
+    ///         }))?;
+    ///         Ok(Batched::Done)
+    ///     }
+    /// }
+    /// # use weir_guest::testing::Harness;
+    /// # for by_row in [false, true] {
+    /// #     let mut counts = Harness::open::<Count, _>("null").unwrap();
+    /// #     if by_row { counts.row_by_row(); }
+    /// #     let rows = [7_u64, 8, 7].map(|key| (key.to_le_bytes(), "row"));
+    /// #     let out = counts.keyed(rows).unwrap();
+    /// #     assert_eq!(out.binary::<(u64, u64)>().unwrap(), [(7, 1), (8, 1), (7, 2)]);
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// See above. An error made by [`Error::fatal`](crate::Error::fatal) fails the whole call.
+    #[inline]
+    fn process_batch(
+        &mut self,
+        batch: &InputBatch<Self::In>,
+        ctx: &mut BatchCtx<Self::Out>,
+    ) -> Result<Batched> {
+        let _ = (batch, ctx);
+        Ok(Batched::NotWritten)
+    }
+
     /// Processes a row.
     ///
     /// # Errors
@@ -184,6 +259,61 @@ pub trait Process: Default + 'static {
         Ok(())
     }
 
+    /// Processes all rows of a call at once, to the same effect as [`process`](Self::process) called
+    /// for each of them, which stays: see [`KeyedProcess::process_batch`].
+    ///
+    /// ```
+    /// use weir_guest::{BatchCtx, Batched, Ctx, InputBatch, Process, Result, Row};
+    ///
+    /// /// Passes on what is no comment.
+    /// #[derive(Default)]
+    /// struct Lines;
+    ///
+    /// impl Process for Lines {
+    ///     type In = Vec<u8>;
+    ///     type Out = Vec<u8>;
+    ///
+    ///     fn process(&mut self, row: Row<Vec<u8>>, ctx: &mut Ctx<Vec<u8>>) -> Result<()> {
+    ///         match row.starts_with(b"#") {
+    ///             true => Ok(()),
+    ///             false => ctx.emit(row.value),
+    ///         }
+    ///     }
+    ///
+    ///     fn process_batch(
+    ///         &mut self,
+    ///         batch: &InputBatch<Vec<u8>>,
+    ///         ctx: &mut BatchCtx<Vec<u8>>,
+    ///     ) -> Result<Batched> {
+    ///         for (number, row) in batch.rows().enumerate() {
+    ///             if !row?.starts_with(b"#") {
+    ///                 ctx.pass(number)?;
+    ///             }
+    ///         }
+    ///         Ok(Batched::Done)
+    ///     }
+    /// }
+    /// # use weir_guest::testing::Harness;
+    /// # for by_row in [false, true] {
+    /// #     let mut lines = Harness::open::<Lines, _>("null").unwrap();
+    /// #     if by_row { lines.row_by_row(); }
+    /// #     let out = lines.rows(["a", "#b", "", "c"]).unwrap();
+    /// #     assert_eq!(out.main(), ["a", "", "c"]);
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As there.
+    #[inline]
+    fn process_batch(
+        &mut self,
+        batch: &InputBatch<Self::In>,
+        ctx: &mut BatchCtx<Self::Out>,
+    ) -> Result<Batched> {
+        let _ = (batch, ctx);
+        Ok(Batched::NotWritten)
+    }
+
     /// Processes a row.
     ///
     /// # Errors
@@ -259,6 +389,15 @@ impl<T: KeyedProcess> Operator for Keyed<T> {
         row
     }
 
+    #[inline]
+    fn process_batch(
+        &mut self,
+        batch: &InputBatch<T::In>,
+        ctx: &mut BatchCtx<T::Out>,
+    ) -> Result<Batched> {
+        self.0.process_batch(batch, ctx)
+    }
+
     fn process(&mut self, row: Row<T::In>, ctx: &mut Ctx<T::Out>) -> Result<()> {
         self.0.process(row, ctx)
     }
@@ -293,6 +432,15 @@ impl<T: Process> Operator for Plain<T> {
 
     fn prefetch<'b>(&mut self, row: Row<'b, T::In>) -> Row<'b, T::In> {
         row
+    }
+
+    #[inline]
+    fn process_batch(
+        &mut self,
+        batch: &InputBatch<T::In>,
+        ctx: &mut BatchCtx<T::Out>,
+    ) -> Result<Batched> {
+        self.0.process_batch(batch, ctx)
     }
 
     fn process(&mut self, row: Row<T::In>, ctx: &mut Ctx<T::Out>) -> Result<()> {

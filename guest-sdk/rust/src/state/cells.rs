@@ -17,8 +17,10 @@ pub(crate) struct Cells<T> {
     call: u64,
     /// One per distinct key of the call.
     cells: Vec<Cell<T>>,
-    /// What came with the call, if the state is prefetched; slots may be returned then.
+    /// What the host holds for all keys of the call, if that is known.
     slots: Option<OptionalColumn>,
+    /// Whether it came with the call, as the state is prefetched: slots may be returned then.
+    is_prefetched: bool,
     ahead: Ahead,
     /// The row that has entered, and its key: it has no other.
     row: u64,
@@ -27,11 +29,21 @@ pub(crate) struct Cells<T> {
     before: Option<Cell<T>>,
 }
 
+/// The values of a state for all keys of a batch, by the numbers that
+/// [`BatchKeys`](crate::BatchKeys) gives them. Like a slice it panics where there is no key of that
+/// number. Made by [`Value::of_keys`](crate::Value::of_keys).
+pub struct KeyValues<'s, T> {
+    cells: &'s mut [Cell<T>],
+}
+
+/// In place of the key of a row: it has all.
+const ALL: usize = usize::MAX;
+
 /// No row has this number.
 const NO_ROW: u64 = u64::MAX;
 
 #[derive(Clone)]
-struct Cell<T> {
+pub(crate) struct Cell<T> {
     status: Status,
     value: Option<T>,
 }
@@ -55,6 +67,7 @@ impl<T> Default for Cells<T> {
             call: 0,
             cells: Vec::new(),
             slots: None,
+            is_prefetched: false,
             ahead: Ahead::default(),
             row: NO_ROW,
             key: 0,
@@ -111,6 +124,43 @@ impl<T: StateCodec> Cells<T> {
         Ok(&mut cell.value)
     }
 
+    /// The values of all keys of the batch in hand.
+    pub(crate) fn of_keys(&mut self) -> Result<KeyValues<'_, T>> {
+        let binding = self.binding.as_ref().ok_or_else(undeclared)?;
+        binding.batch()?;
+        if self.call != binding.call.number() {
+            self.enter_call();
+        }
+        let row = self
+            .binding
+            .as_ref()
+            .map_or(NO_ROW, |binding| binding.call.row());
+        (self.row, self.key, self.before) = (row, ALL, None);
+        self.look_at_all()?;
+        Ok(KeyValues {
+            cells: &mut self.cells,
+        })
+    }
+
+    /// Decodes what the host holds for each key of the call that was not looked at.
+    fn look_at_all(&mut self) -> Result<()> {
+        let is_known = |cell: &Cell<T>| matches!(cell.status, Status::Clean | Status::Dirty);
+        let known = self.cells.iter().take_while(|cell| is_known(cell)).count();
+        if known == self.cells.len() {
+            return Ok(());
+        }
+        if self.slots.is_none()
+            && let Some(binding) = &self.binding
+        {
+            let keys: Vec<u32> = (0..self.cells.len() as u32).collect();
+            self.slots = Some(binding.call.host.value_get(binding.index, &keys));
+        }
+        (known..self.cells.len()).try_for_each(|key| match self.cells[key].status {
+            Status::Clean | Status::Dirty => Ok(()),
+            Status::Stored | Status::Unseen => self.read(key),
+        })
+    }
+
     /// The index of the key in hand; what belongs to an earlier row or call is dropped first.
     #[inline]
     fn enter(&mut self) -> Result<usize> {
@@ -136,8 +186,18 @@ impl<T: StateCodec> Cells<T> {
         };
         self.call = binding.call.number();
         self.slots = binding.call.take_slots(binding.index);
+        self.is_prefetched = self.slots.is_some();
+        self.begin();
+    }
+
+    /// Nothing has been written in the call.
+    fn begin(&mut self) {
         self.cells.clear();
-        let keys = binding.call.keys() as usize;
+        let keys = self
+            .binding
+            .as_ref()
+            .map_or(0, |binding| binding.call.keys());
+        let keys = keys as usize;
         if let Some(slots) = &self.slots {
             self.cells.extend(decode_all(slots).take(keys));
         }
@@ -239,6 +299,34 @@ impl<T> Cell<T> {
     }
 }
 
+impl<T> KeyValues<'_, T> {
+    /// The value of a key, or nothing.
+    #[inline]
+    pub fn get(&self, key: usize) -> Option<&T> {
+        self.cells[key].value.as_ref()
+    }
+
+    /// The value of a key, to be changed in place; `None` clears it.
+    #[inline]
+    pub fn get_mut(&mut self, key: usize) -> &mut Option<T> {
+        let cell = &mut self.cells[key];
+        cell.status = Status::Dirty;
+        &mut cell.value
+    }
+
+    /// Sets the value of a key.
+    #[inline]
+    pub fn set(&mut self, key: usize, value: T) {
+        *self.get_mut(key) = Some(value);
+    }
+
+    /// Removes the value of a key.
+    #[inline]
+    pub fn clear(&mut self, key: usize) {
+        *self.get_mut(key) = None;
+    }
+}
+
 /// All values that came with a call, if each takes little: whether a row is the first of its key is
 /// hard to foretell, so nothing depends on it here. What cannot be decoded is left to who looks at
 /// it.
@@ -288,9 +376,12 @@ impl<T: StateCodec> Handle for Cells<T> {
             .binding
             .as_ref()
             .is_some_and(|binding| binding.call.row() == self.row)
-            && let Some(before) = self.before.take()
         {
-            self.cells[self.key] = before;
+            if self.key == ALL {
+                self.begin();
+            } else if let Some(before) = self.before.take() {
+                self.cells[self.key] = before;
+            }
         }
     }
 
@@ -308,7 +399,7 @@ impl<T: StateCodec> Handle for Cells<T> {
         let values = self.encode(dirty)?;
         // Slots would overwrite every key: returned only if every key was written, so that a value
         // that did not change is not part of the next incremental checkpoint.
-        if self.slots.is_some() && dirty == self.cells.len() {
+        if self.is_prefetched && dirty == self.cells.len() {
             slots.push(Slots {
                 state: binding.index,
                 values,

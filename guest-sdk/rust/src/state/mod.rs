@@ -23,6 +23,7 @@ use crate::error::Result;
 
 pub use aggregating::{Aggregate, Aggregating};
 pub use broadcast::{Broadcast, BroadcastEntries};
+pub use cells::KeyValues;
 pub use list::List;
 pub use map::{Entries, Map};
 pub use operator_list::OperatorList;

@@ -1,6 +1,6 @@
 //! Value state: at most one value per key.
 
-use super::cells::Cells;
+use super::cells::{Cells, KeyValues};
 use crate::codec::StateCodec;
 use crate::error::Result;
 use crate::handles::made_handle;
@@ -66,6 +66,17 @@ impl<T: StateCodec> Value<T> {
     /// See [`Value`].
     pub fn clear(&mut self) -> Result<()> {
         self.cells.set(None)
+    }
+
+    /// The values of all keys of the batch in hand. Only in
+    /// [`process_batch`](crate::KeyedProcess::process_batch). They are read all at once, which is an
+    /// access to each of them where a time to live counts reads.
+    ///
+    /// # Errors
+    /// Fatal anywhere else, and if what the host holds cannot be decoded.
+    #[inline]
+    pub fn of_keys(&mut self) -> Result<KeyValues<'_, T>> {
+        self.cells.of_keys()
     }
 
     /// Has [`on_key`](crate::KeyedBroadcastProcess::on_key) called for each key that has something

@@ -73,6 +73,7 @@ pub struct Harness {
     checkpoint: u64,
     /// What a trigger remembers of windows.
     triggers: triggers::Windows,
+    row_by_row: bool,
 }
 
 /// An input row.
@@ -130,9 +131,17 @@ impl Harness {
             descriptor,
             checkpoint: 0,
             triggers: triggers::Windows::default(),
+            row_by_row: false,
         };
         harness.begin_life(raw)?;
         Ok(harness)
+    }
+
+    /// From here on rows are processed one by one, by `process`, though the operator has a
+    /// [`process_batch`](crate::KeyedProcess::process_batch): what both give is to be the same.
+    pub fn row_by_row(&mut self) {
+        self.row_by_row = true;
+        self.logic.row_by_row();
     }
 
     fn begin_life(&mut self, raw: Option<Vec<Vec<u8>>>) -> Result<(), String> {
@@ -192,6 +201,9 @@ impl Harness {
     /// What the operator's `initialize` or `open` returned.
     pub fn restore(&mut self, saved: &Saved) -> Result<(), String> {
         self.logic = (self.make)(Box::new(MemoryHost(Rc::clone(&self.memory))));
+        if self.row_by_row {
+            self.logic.row_by_row();
+        }
         {
             let mut memory = self.memory.borrow_mut();
             memory.held = saved.held.clone();

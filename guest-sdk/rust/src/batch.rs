@@ -1,0 +1,222 @@
+//! A whole batch in the hands of an author: its rows, its keys and the way out.
+//!
+//! INVARIANT: a batch is processed as one row that has no key would be. So whatever it did can be
+//! taken back, and its rows be processed one by one, as if nothing had been.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+
+use crate::column::{self, BatchRef, ColumnRef};
+use crate::ctx::Env;
+use crate::driver::check_keys;
+use crate::error::{Error, Result};
+use crate::inputs::Inputs;
+use crate::key::Key;
+use crate::output::{Output, Outputs, SideOutput};
+use crate::row::{EncodeAs, Row};
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Batched {
+    /// All its rows are processed.
+    Done,
+    /// Nothing that was done with it counts: its rows are to be processed one by one.
+    RowByRow,
+    /// The operator has no function for batches.
+    #[doc(hidden)]
+    NotWritten,
+}
+
+/// The rows of one call of an operator, which came by one input. See
+/// [`KeyedProcess::process_batch`](crate::KeyedProcess::process_batch).
+pub struct InputBatch<'b, T> {
+    batch: BatchRef<'b>,
+    input: u32,
+    types: PhantomData<fn(T)>,
+}
+
+/// The distinct keys of a batch, numbered from 0 in the order in which its rows first have them.
+#[derive(Clone, Copy)]
+pub struct BatchKeys<'b> {
+    keys: ColumnRef<'b>,
+    of_rows: &'b [u32],
+}
+
+/// What `process_batch` is handed besides the rows. It can be used like [`Env`].
+pub struct BatchCtx<'c, Out> {
+    pub(crate) env: Env<'c>,
+    pub(crate) outputs: &'c mut Outputs,
+    pub(crate) rows: ColumnRef<'c>,
+    pub(crate) types: PhantomData<fn(Out)>,
+}
+
+impl<'b, T: Inputs> InputBatch<'b, T> {
+    pub(crate) fn new(batch: BatchRef<'b>, input: u32) -> Self {
+        Self {
+            batch,
+            input,
+            types: PhantomData,
+        }
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.batch.values.ends.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The input that they came in by, from 0.
+    pub fn input(&self) -> u32 {
+        self.input
+    }
+
+    /// The rows, in order. One that does not have the type of the input is an error, which
+    /// `process_batch` may return as it is: in its turn, `process` is told so.
+    #[inline]
+    pub fn rows(&self) -> impl Iterator<Item = Result<Row<'b, T>>> + use<'b, T> {
+        let Self { batch, input, .. } = *self;
+        column::rows(batch.values)
+            .enumerate()
+            .map(move |(index, row)| {
+                Ok(Row {
+                    value: T::decode_row(input, row?)?,
+                    timestamp: batch.timestamps.get(index).copied(),
+                    input,
+                })
+            })
+    }
+
+    /// The keys of the rows; none if the input is not keyed.
+    ///
+    /// # Errors
+    /// Fatal if the host has sent none for a row.
+    pub fn keys(&self) -> Result<BatchKeys<'b>> {
+        check_keys(self.batch)?;
+        let (keys, rows) = (self.batch.keys, self.len());
+        Ok(BatchKeys {
+            keys,
+            of_rows: match keys.ends.is_empty() {
+                true => &[],
+                false => self.batch.key_of_row.get(..rows).unwrap_or_default(),
+            },
+        })
+    }
+}
+
+impl<'b> BatchKeys<'b> {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.keys.ends.len()
+    }
+
+    /// Whether there is none: the input is not keyed.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All keys, in the order of their numbers.
+    #[inline]
+    pub fn iter(&self) -> impl Iterator<Item = Key<'b>> + use<'b> {
+        let keys = column::rows(self.keys);
+        // All were found to be right.
+        keys.map(|key| Key::from_encoded(key.unwrap_or_default()))
+    }
+
+    /// The number of the key of each row: as many as there are rows, each less than
+    /// [`len`](Self::len).
+    #[inline]
+    pub fn of_rows(&self) -> &'b [u32] {
+        self.of_rows
+    }
+}
+
+impl<Out> BatchCtx<'_, Out> {
+    /// Emits a row to the main output, which comes from row `row` of the batch and inherits its
+    /// event time. Rows of an output are emitted in the order of those that they come from.
+    ///
+    /// # Errors
+    /// If the value has no written form; fatal if there is no such row, or if it is before one that
+    /// a row was emitted for.
+    #[inline]
+    pub fn emit(&mut self, row: usize, value: impl EncodeAs<Out>) -> Result<()> {
+        self.main(row).emit(value)
+    }
+
+    /// The main output, for a row with options: `ctx.main(row).at(timestamp).emit(value)`.
+    #[inline]
+    pub fn main(&mut self, row: usize) -> Output<'_, Out> {
+        self.outputs.in_order(Ok(0), row, self.rows)
+    }
+
+    /// A side output: `ctx.to(&self.late, row).emit(value)`.
+    #[inline]
+    pub fn to<T>(&mut self, output: &SideOutput<T>, row: usize) -> Output<'_, T> {
+        self.outputs.in_order(output.index(), row, self.rows)
+    }
+
+    /// Emits row `row` of the batch to the main output as it came, whatever type its bytes have.
+    ///
+    /// # Errors
+    /// As [`emit`](Self::emit).
+    #[inline]
+    pub fn pass(&mut self, row: usize) -> Result<()> {
+        self.outputs.pass(row, self.rows)
+    }
+
+    /// Emits one row to the main output for each of the batch, in order, and is the only one that
+    /// does. It is the quickest way out, above all where a row has a fixed width.
+    ///
+    /// # Errors
+    /// What `values` gives first, or why one of them has no written form; fatal if they are not as
+    /// many as the rows of the batch, or if something was emitted there before.
+    #[inline]
+    pub fn emit_each<V: EncodeAs<Out>>(
+        &mut self,
+        values: impl IntoIterator<Item = Result<V>>,
+    ) -> Result<()> {
+        let rows = self.rows.ends.len();
+        self.outputs.push_each(rows, values.into_iter())
+    }
+}
+
+impl<'c, Out> Deref for BatchCtx<'c, Out> {
+    type Target = Env<'c>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.env
+    }
+}
+
+impl<T: Inputs> fmt::Debug for InputBatch<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("InputBatch");
+        shown.field("input", &self.input).field("rows", &self.len());
+        shown.finish()
+    }
+}
+
+/// A row of a batch is asked for that there is not, or too late.
+#[cold]
+pub(crate) fn out_of_order(row: usize, rows: usize) -> Error {
+    Error::fatal(format_args!(
+        "a row cannot be emitted for row {row} of {rows}: there is none, or one was emitted for a \
+         row behind it"
+    ))
+}
+
+#[cold]
+pub(crate) fn not_for_each(rows: usize) -> Error {
+    Error::fatal(format_args!(
+        "`emit_each` is to emit one row for each of the {rows} rows of the batch, and nothing else \
+         is to be emitted to the output"
+    ))
+}
+
+#[cfg(test)]
+mod tests;

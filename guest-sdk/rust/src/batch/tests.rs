@@ -1,0 +1,443 @@
+//! Batches and rows one by one come to the same, whatever fails; what is misused is told.
+
+use super::*;
+use crate::testing::{Harness, Input};
+use crate::{
+    Binary, Counter, Ctx, Describe, KeyedDescribe, KeyedProcess, Map, Process, StateCodec, Value,
+};
+
+/// Keeps the longest row of each key, in state that is prefetched or not and whose values have a
+/// width or not, and how often it was another. A row that ends with `!` is refused, and so is in a
+/// batch one of another type.
+#[derive(Default)]
+struct Longest<const PREFETCHED: bool> {
+    longest: Value<String>,
+    changes: Value<u64>,
+    rows: Counter,
+    short: crate::SideOutput<String>,
+}
+
+impl<const PREFETCHED: bool> KeyedProcess for Longest<PREFETCHED> {
+    type In = String;
+    type Out = String;
+
+    fn describe(&mut self, d: &mut KeyedDescribe) {
+        if PREFETCHED {
+            d.value("longest", &mut self.longest).prefetch();
+            d.value("changes", &mut self.changes).prefetch();
+        } else {
+            d.value("longest", &mut self.longest);
+            d.value("changes", &mut self.changes);
+        }
+        d.counter("rows", &mut self.rows);
+        d.side_output("short", &mut self.short);
+    }
+
+    fn process(&mut self, row: Row<String>, ctx: &mut Ctx<String>) -> Result<()> {
+        self.rows.add(1);
+        if row.value.is_empty() {
+            self.longest.clear()?;
+            return ctx.emit("cleared");
+        }
+        let longest = self.longest.get()?.map_or(0, String::len);
+        if row.value.len() <= longest {
+            return ctx.to(&self.short).emit(row.value);
+        }
+        self.longest.set(row.value.to_owned())?;
+        let changes = self.changes.get()?.copied().unwrap_or(0) + 1;
+        self.changes.set(changes)?;
+        if row.value.ends_with('!') {
+            return Err(Error::new("loud"));
+        }
+        ctx.main()
+            .at(7)
+            .emit(format_args!("{} {changes}", row.value))
+    }
+
+    fn process_batch(
+        &mut self,
+        batch: &InputBatch<String>,
+        ctx: &mut BatchCtx<String>,
+    ) -> Result<Batched> {
+        let keys = batch.keys()?;
+        assert_eq!(keys.len(), keys.iter().count());
+        let mut longest = self.longest.of_keys()?;
+        let mut changes = self.changes.of_keys()?;
+        for (number, row) in batch.rows().enumerate() {
+            self.rows.add(1);
+            let (row, key) = (row?, keys.of_rows()[number] as usize);
+            if row.value == "row by row" {
+                return Ok(Batched::RowByRow);
+            }
+            if row.value.is_empty() {
+                longest.clear(key);
+                ctx.emit(number, "cleared")?;
+            } else if row.value.len() <= longest.get(key).map_or(0, String::len) {
+                ctx.to(&self.short, number).emit(row.value)?;
+            } else {
+                longest.set(key, row.value.to_owned());
+                *changes.get_mut(key).get_or_insert(0) += 1;
+                if row.value.ends_with('!') {
+                    return Err(Error::new("loud"));
+                }
+                let count = changes.get(key).copied().unwrap_or(0);
+                let out = ctx.main(number).at(7);
+                out.emit(format_args!("{} {count}", row.value))?;
+            }
+        }
+        Ok(Batched::Done)
+    }
+}
+
+/// What is emitted, with its origins and times, and which row is refused.
+fn shown(out: &crate::testing::Output) -> String {
+    let emitted = out.emitted.iter().map(|of| {
+        let rows: Vec<_> = column::rows(&of.values).map(Result::unwrap).collect();
+        format!("{} {rows:?} {:?} {:?}", of.output, of.origin, of.timestamps)
+    });
+    let emitted: Vec<_> = emitted.collect();
+    format!("{emitted:?} {:?}", out.poisoned)
+}
+
+fn same_by_batch_and_by_row<const PREFETCHED: bool>() {
+    let words = [
+        "a",
+        "bb",
+        "",
+        "ccc",
+        "ccc!",
+        "\u{fffd}",
+        "row by row",
+        "dddd",
+        "!",
+    ];
+    let mut seed = 7_u64;
+    let mut below = |n: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (seed >> 33) as usize % n
+    };
+    let mut by_batch = Harness::open::<Longest<PREFETCHED>, _>("null").unwrap();
+    let mut by_row = Harness::open::<Longest<PREFETCHED>, _>("null").unwrap();
+    by_row.row_by_row();
+    let (mut refused, mut went) = (0, 0);
+    for _ in 0..600 {
+        let mut rows: Vec<Input> = (0..below(9))
+            .map(|_| {
+                let word = words[below(words.len())].as_bytes();
+                // One that is no text.
+                let word = if word == "\u{fffd}".as_bytes() {
+                    b"\xff"
+                } else {
+                    word
+                };
+                Input::row(word).key([[below(4) as u8]]).at(below(5) as i64)
+            })
+            .collect();
+        while !rows.is_empty() {
+            let outs = [&mut by_batch, &mut by_row].map(|harness| {
+                let out = harness.batch(0, rows.clone()).unwrap();
+                (shown(&out), out.poisoned, harness.metric("rows"))
+            });
+            assert_eq!(outs[0], outs[1]);
+            for state in ["longest", "changes"] {
+                assert_eq!(by_batch.held(state), by_row.held(state));
+            }
+            // The host goes on behind the row that is refused.
+            let behind = match &outs[0].1 {
+                Some((row, _)) => *row + 1,
+                None => rows.len(),
+            };
+            (refused, went) = (refused + usize::from(behind < rows.len()), went + behind);
+            rows.drain(..behind);
+        }
+    }
+    assert!(refused > 100 && went > 1000, "{refused} {went}");
+}
+
+#[test]
+fn batches_come_to_what_their_rows_come_to_one_by_one() {
+    same_by_batch_and_by_row::<false>();
+    same_by_batch_and_by_row::<true>();
+}
+
+#[test]
+fn only_what_was_changed_is_written() {
+    let row = |key: &str, row: &str| Input::row(row).key([key]);
+    let imports = |of: &Harness| {
+        let mut imports = of.imports();
+        imports.retain(|import| import.starts_with("value"));
+        imports
+    };
+    let mut longest = Harness::open::<Longest<true>, _>("null").unwrap();
+    // All keys of both states: they go back with the call.
+    longest.batch(0, [row("a", "x"), row("b", "x")]).unwrap();
+    assert!(imports(&longest).is_empty());
+    longest.batch(0, [row("a", "xy"), row("b", "x")]).unwrap();
+    assert_eq!(imports(&longest), ["value-put", "value-put"]);
+    longest.batch(0, [row("a", "x"), row("b", "x")]).unwrap();
+    assert!(imports(&longest).is_empty());
+    // What is not prefetched is asked for once, for all keys, and may not go back with the call.
+    let mut longest = Harness::open::<Longest<false>, _>("null").unwrap();
+    longest.batch(0, [row("a", "x"), row("b", "x")]).unwrap();
+    assert_eq!(
+        imports(&longest),
+        ["value-get", "value-get", "value-put", "value-put"]
+    );
+}
+
+/// What a [`Process`] does with a batch, which its configuration names.
+#[derive(Default)]
+struct Told(String);
+
+impl Process for Told {
+    type In = String;
+    type Out = String;
+
+    fn open(&mut self, env: Env) -> Result<()> {
+        self.0 = env.config();
+        Ok(())
+    }
+
+    fn process(&mut self, row: Row<String>, ctx: &mut Ctx<String>) -> Result<()> {
+        ctx.emit(row.value)
+    }
+
+    fn process_batch(
+        &mut self,
+        batch: &InputBatch<String>,
+        ctx: &mut BatchCtx<String>,
+    ) -> Result<Batched> {
+        let rows = batch.len();
+        let each = |rows: usize| (0..rows).map(|row| Ok(row.to_string()));
+        match self.0.as_str() {
+            "few" => ctx.emit_each(each(rows - 1))?,
+            "many" => ctx.emit_each(each(rows + 1))?,
+            "behind" => (0..2).rev().try_for_each(|row| ctx.emit(row, "x"))?,
+            "passed" => (0..2).rev().try_for_each(|row| ctx.pass(row))?,
+            "copied, passed" => {
+                ctx.emit(1, "x")?;
+                ctx.pass(0)?;
+            }
+            "beyond" => ctx.emit(rows, "x")?,
+            "passed beyond" => ctx.pass(rows)?,
+            "twice" => {
+                ctx.emit(0, "x")?;
+                ctx.emit_each(each(rows))?;
+            }
+            "again" => {
+                ctx.pass(0)?;
+                ctx.emit(0, "x")?;
+                ctx.emit(0, "y")?;
+                ctx.pass(2)?;
+            }
+            "failing" => {
+                ctx.pass(0)?;
+                let values = each(rows).chain([Err(Error::new("not this one"))]);
+                ctx.emit_each(values.skip(1))?;
+            }
+            _ => ctx.emit_each(each(rows))?,
+        }
+        Ok(Batched::Done)
+    }
+}
+
+#[test]
+fn rows_go_out_in_order_and_what_does_not_is_told() {
+    let told = |config: &str| {
+        let mut told = Harness::open::<Told, _>(config).unwrap();
+        told.rows(["a", "b", "c"]).map(|out| shown(&out))
+    };
+    let shown = |rows: &[&str], origin: &[u32]| {
+        let rows: Vec<_> = rows.iter().map(|row| row.as_bytes()).collect();
+        let one = format!("0 {rows:?} {origin:?} []");
+        format!("{:?} None", [one])
+    };
+    assert_eq!(told("each").unwrap(), shown(&["0", "1", "2"], &[]));
+    assert_eq!(
+        told("again").unwrap(),
+        shown(&["a", "x", "y", "c"], &[0, 0, 0, 2])
+    );
+    for config in ["few", "many", "twice"] {
+        let error = told(config).unwrap_err();
+        assert!(error.contains("one row for each of the 3 rows"), "{error}");
+    }
+    for config in [
+        "behind",
+        "passed",
+        "copied, passed",
+        "beyond",
+        "passed beyond",
+    ] {
+        let error = told(config).unwrap_err();
+        assert!(error.contains("cannot be emitted for row"), "{error}");
+    }
+    // A call that failed leaves nothing to the next.
+    let mut told = Harness::open::<Told, _>("failing").unwrap();
+    for _ in 0..2 {
+        assert!(told.rows(["a", "b"]).is_err());
+    }
+    told.row_by_row();
+    assert_eq!(told.rows(["a", "b"]).unwrap().main(), ["a", "b"]);
+}
+
+/// A number that says its width and does not fill its place by itself, and writes one byte more
+/// where it is 9.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Slow(u8);
+
+impl StateCodec for Slow {
+    const WIDTH: Option<usize> = Some(1);
+
+    fn format() -> String {
+        "slow".to_owned()
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) -> Result<()> {
+        out.push(self.0);
+        if self.0 == 9 {
+            out.push(0);
+        }
+        Ok(())
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self> {
+        bytes
+            .first()
+            .map(|byte| Self(*byte))
+            .ok_or_else(|| Error::new("empty"))
+    }
+}
+
+#[derive(Default)]
+struct Slowly;
+
+impl Process for Slowly {
+    type In = Binary<Slow>;
+    type Out = Binary<Slow>;
+
+    fn process(&mut self, row: Row<Binary<Slow>>, ctx: &mut Ctx<Binary<Slow>>) -> Result<()> {
+        ctx.emit(row.value)
+    }
+
+    fn process_batch(
+        &mut self,
+        batch: &InputBatch<Binary<Slow>>,
+        ctx: &mut BatchCtx<Binary<Slow>>,
+    ) -> Result<Batched> {
+        ctx.emit_each(batch.rows().map(|row| Ok(row?.value)))?;
+        Ok(Batched::Done)
+    }
+}
+
+#[test]
+fn values_that_do_not_fill_their_place_are_encoded() {
+    let mut slowly = Harness::open::<Slowly, _>("null").unwrap();
+    let out = slowly.rows([[1], [2]]).unwrap();
+    assert_eq!(out.binary::<Slow>().unwrap(), [Slow(1), Slow(2)]);
+    let error = slowly.rows([[1], [9]]).map(|out| shown(&out)).unwrap_err();
+    assert!(
+        error.contains("the `WIDTH` of its type is wrong"),
+        "{error}"
+    );
+}
+
+/// Uses what it may not, as its rows say.
+#[derive(Default)]
+struct Misuse {
+    value: Value<u64>,
+    map: Map<String, u64>,
+}
+
+impl KeyedProcess for Misuse {
+    type In = String;
+    type Out = String;
+
+    fn describe(&mut self, d: &mut KeyedDescribe) {
+        d.value("value", &mut self.value);
+        d.map("map", &mut self.map);
+    }
+
+    fn process(&mut self, _row: Row<String>, _ctx: &mut Ctx<String>) -> Result<()> {
+        self.value.of_keys().map(|_| ())
+    }
+
+    fn process_batch(
+        &mut self,
+        batch: &InputBatch<String>,
+        _ctx: &mut BatchCtx<String>,
+    ) -> Result<Batched> {
+        for row in batch.rows() {
+            match row?.value {
+                "value" => self.value.set(1)?,
+                "map" => self.map.put("x", 1)?,
+                _ => return Ok(Batched::RowByRow),
+            }
+        }
+        Ok(Batched::Done)
+    }
+}
+
+#[test]
+fn state_that_a_batch_cannot_use_is_named() {
+    let mut misuse = Harness::open::<Misuse, _>("null").unwrap();
+    for (row, part) in [
+        (
+            "value",
+            "state `value`: `process_batch` can use no keyed state",
+        ),
+        ("map", "state `map`: `process_batch` can use no keyed state"),
+        (
+            "row",
+            "state `value`: `of_keys` can be used only in `process_batch`",
+        ),
+    ] {
+        let error = misuse
+            .keyed([("k", row)])
+            .map(|out| shown(&out))
+            .unwrap_err();
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+/// Says how many keys a batch has.
+#[derive(Default)]
+struct Keys;
+
+impl Process for Keys {
+    type In = String;
+    type Out = String;
+
+    fn describe(&mut self, d: &mut Describe) {
+        d.inputs(2);
+    }
+
+    fn process(&mut self, _row: Row<String>, _ctx: &mut Ctx<String>) -> Result<()> {
+        Err(Error::new("not by row"))
+    }
+
+    fn process_batch(
+        &mut self,
+        batch: &InputBatch<String>,
+        ctx: &mut BatchCtx<String>,
+    ) -> Result<Batched> {
+        let keys = batch.keys()?;
+        let names: Vec<_> = keys.iter().map(|key| key.to_string()).collect();
+        let (input, is_empty) = (batch.input(), keys.is_empty());
+        ctx.emit(
+            0,
+            format_args!("{input} {names:?} {:?} {is_empty}", keys.of_rows()),
+        )?;
+        Ok(Batched::Done)
+    }
+}
+
+#[test]
+fn keys_are_numbered_and_there_may_be_none() {
+    let mut keys = Harness::open::<Keys, _>("null").unwrap();
+    let rows = ["b", "a", "b"].map(|key| Input::row("x").key([key]));
+    assert_eq!(
+        keys.batch(1, rows).unwrap().main(),
+        ["1 [\"b\", \"a\"] [0, 1, 0] false"]
+    );
+    assert_eq!(keys.rows(["x"]).unwrap().main(), ["0 [] [] true"]);
+}
