@@ -1,6 +1,6 @@
 //! Emits every row as it came.
 
-use weir_guest::{Ctx, Process, Result, Row, operator};
+use weir_guest::{BatchCtx, Batched, Ctx, InputBatch, Process, Result, Row, operator};
 
 #[derive(Default)]
 struct Passthrough;
@@ -11,6 +11,15 @@ impl Process for Passthrough {
 
     fn process(&mut self, row: Row<Vec<u8>>, ctx: &mut Ctx<Vec<u8>>) -> Result<()> {
         ctx.emit(row.value)
+    }
+
+    fn process_batch(
+        &mut self,
+        batch: &InputBatch<Self::In>,
+        ctx: &mut BatchCtx<Self::Out>,
+    ) -> Result<Batched> {
+        (0..batch.len()).try_for_each(|row| ctx.pass(row))?;
+        Ok(Batched::Done)
     }
 }
 

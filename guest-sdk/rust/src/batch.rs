@@ -7,13 +7,14 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
 
+use crate::codec::StateCodec;
 use crate::column::{self, BatchRef, ColumnRef};
 use crate::ctx::Env;
 use crate::driver::check_keys;
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
 use crate::key::Key;
-use crate::output::{Output, Outputs, SideOutput};
+use crate::output::{Hand, Output, Outputs, SideOutput};
 use crate::row::{EncodeAs, Row};
 
 /// What became of a batch.
@@ -128,6 +129,19 @@ impl<'b> BatchKeys<'b> {
         keys.map(|key| Key::from_encoded(key.unwrap_or_default()))
     }
 
+    /// What part `part` of each key says, in the order of their numbers, of keys that the job file
+    /// selects by `bytes:`.
+    ///
+    /// # Errors
+    /// As [`Key::binary`].
+    pub fn binary<V: StateCodec>(&self, part: usize) -> Result<Vec<V>> {
+        let mut parts = Vec::with_capacity(self.len());
+        for key in self.iter() {
+            parts.push(key.binary(part)?);
+        }
+        Ok(parts)
+    }
+
     /// The number of the key of each row: as many as there are rows, each less than
     /// [`len`](Self::len).
     #[inline]
@@ -136,28 +150,37 @@ impl<'b> BatchKeys<'b> {
     }
 }
 
-impl<Out> BatchCtx<'_, Out> {
+impl<'c, Out> BatchCtx<'c, Out> {
     /// Emits a row to the main output, which comes from row `row` of the batch and inherits its
     /// event time. Rows of an output are emitted in the order of those that they come from.
     ///
     /// # Errors
-    /// If the value has no written form; fatal if there is no such row, or if it is before one that
-    /// a row was emitted for.
+    /// If the value has no written form. At the end of the batch it is fatal if there is no such
+    /// row, or if it is before one that a row was emitted for.
     #[inline]
     pub fn emit(&mut self, row: usize, value: impl EncodeAs<Out>) -> Result<()> {
-        self.main(row).emit(value)
+        self.outputs.push(row, &value, self.rows)
     }
 
     /// The main output, for a row with options: `ctx.main(row).at(timestamp).emit(value)`.
-    #[inline]
     pub fn main(&mut self, row: usize) -> Output<'_, Out> {
-        self.outputs.in_order(Ok(0), row, self.rows)
+        let hand = self.hand(row);
+        self.outputs.to(Ok(0), Some(row as u32), hand)
     }
 
     /// A side output: `ctx.to(&self.late, row).emit(value)`.
-    #[inline]
     pub fn to<T>(&mut self, output: &SideOutput<T>, row: usize) -> Output<'_, T> {
-        self.outputs.in_order(output.index(), row, self.rows)
+        let hand = self.hand(row);
+        self.outputs.to(output.index(), Some(row as u32), hand)
+    }
+
+    /// A row of the batch, which may be emitted as it came. That there is none is found out when the
+    /// batch is done.
+    fn hand(&self, row: usize) -> Hand<'c> {
+        Hand {
+            rows: self.rows,
+            row: column::row(self.rows, row).unwrap_or_default(),
+        }
     }
 
     /// Emits row `row` of the batch to the main output as it came, whatever type its bytes have.
@@ -201,12 +224,12 @@ impl<T: Inputs> fmt::Debug for InputBatch<'_, T> {
     }
 }
 
-/// A row of a batch is asked for that there is not, or too late.
+/// A row was emitted for a row that there is not, or too late.
 #[cold]
-pub(crate) fn out_of_order(row: usize, rows: usize) -> Error {
+pub(crate) fn out_of_order(rows: usize) -> Error {
     Error::fatal(format_args!(
-        "a row cannot be emitted for row {row} of {rows}: there is none, or one was emitted for a \
-         row behind it"
+        "the rows of an output are to be emitted in the order of the rows of the batch that they \
+         come from, which has {rows}"
     ))
 }
 

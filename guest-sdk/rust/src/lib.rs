@@ -290,6 +290,8 @@ mod book {
     struct Inputs;
     #[doc = include_str!("../../../docs/operators/checkpointed.md")]
     struct OwnState;
+    #[doc = include_str!("../../../docs/operators/batches.md")]
+    struct Batches;
     #[doc = include_str!("../../../docs/operators/timers.md")]
     struct TimersOfKeys;
     #[doc = include_str!("../../../docs/operators/windows.md")]

@@ -277,41 +277,42 @@ impl Outputs {
         }
     }
 
-    /// The output with that index, for a row that comes from this one of the call, which are these;
-    /// none before that may have been emitted for one behind it.
-    #[inline]
-    pub(crate) fn in_order<'o, T>(
-        &'o mut self,
-        index: Result<usize>,
-        row: usize,
-        rows: ColumnRef<'o>,
-    ) -> Output<'o, T> {
-        // A row that is malformed is found out when it is copied.
-        let hand = Hand {
-            rows,
-            row: column::row(rows, row).unwrap_or_default(),
-        };
-        let mut output = self.to(index, Some(row as u32), hand);
-        if let Ok(to) = &output.rows
-            && !(row < rows.ends.len() && to.is_in_order(row))
-        {
-            output.rows = Err(out_of_order(row, rows.ends.len()));
-        }
-        output
-    }
-
     /// Emits this row of the call, which are these, to the main output.
     #[inline]
     pub(crate) fn pass(&mut self, row: usize, rows: ColumnRef<'_>) -> Result<()> {
         match self.outputs.first_mut() {
-            Some(main) if row < rows.ends.len() && main.is_in_order(row) => {
-                if main.mixes_keys(false) {
-                    return Err(keys_of_some());
-                }
+            Some(main) if row < rows.ends.len() && main.keys.ends.is_empty() => {
                 main.push_lent(row as u32, rows)
             }
-            Some(_) => Err(out_of_order(row, rows.ends.len())),
-            None => Err(undeclared()),
+            Some(_) if row < rows.ends.len() => Err(keys_of_some()),
+            _ => Err(out_of_order(rows.ends.len())),
+        }
+    }
+
+    /// Emits a row that has nothing of its own to the main output, which comes from this one of the
+    /// call, which are these. What fails here is to fail the call or to be cleared.
+    #[inline]
+    pub(crate) fn push<T>(
+        &mut self,
+        row: usize,
+        value: &impl EncodeAs<T>,
+        rows: ColumnRef<'_>,
+    ) -> Result<()> {
+        let main = self.outputs.first_mut().ok_or_else(undeclared)?;
+        if !main.lent.is_empty() || !main.keys.ends.is_empty() {
+            main.make_way(rows)?;
+        }
+        value.encode_as(&mut main.values.bytes)?;
+        main.comes_from(row as u32);
+        column::end_row(&mut main.values)
+    }
+
+    /// Checks that the rows of each output come from rows of the call, which are so many, and in
+    /// their order.
+    pub(crate) fn check_order(&self, rows: usize) -> Result<()> {
+        match self.outputs.iter().all(|output| output.is_in_order(rows)) {
+            true => Ok(()),
+            false => Err(out_of_order(rows)),
         }
     }
 
@@ -432,6 +433,16 @@ impl Rows {
         !self.values.ends.is_empty() && self.keys.ends.is_empty() == next_has_key
     }
 
+    /// Sees to it that a row without a key can be appended; `rows` are those of the call.
+    #[cold]
+    fn make_way(&mut self, rows: ColumnRef<'_>) -> Result<()> {
+        self.copy_lent(rows)?;
+        match self.mixes_keys(false) {
+            true => Err(keys_of_some()),
+            false => Ok(()),
+        }
+    }
+
     /// The next row is this one of the call as it is.
     #[inline]
     fn push_lent(&mut self, row: u32, rows: ColumnRef<'_>) -> Result<()> {
@@ -492,14 +503,16 @@ impl Rows {
         }
     }
 
-    /// Whether no row is there that comes from an input row behind this one.
-    #[inline]
-    fn is_in_order(&self, row: usize) -> bool {
-        let copied = match self.origin.last() {
-            Some(last) => *last as usize + 1,
-            None => self.straight,
-        };
-        copied.max(self.lent.end as usize) <= row + 1
+    /// Whether the rows come from input rows, which are so many, in their order.
+    fn is_in_order(&self, rows: usize) -> bool {
+        let straight = (self.straight as u32).checked_sub(1);
+        let first = straight.or(self.origin.first().copied());
+        let last = self.origin.last().copied().or(straight);
+        let lent = (!self.lent.is_empty()).then_some(self.lent.start);
+        let begins_behind = self.origin.first().is_none_or(|own| first <= Some(*own));
+        begins_behind
+            && self.origin.is_sorted()
+            && last.is_none_or(|last| (last as usize) < rows && lent.is_none_or(|own| last <= own))
     }
 
     /// Appends one row for each of so many input rows.

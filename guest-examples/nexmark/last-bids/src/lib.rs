@@ -2,7 +2,10 @@
 //! are `bidder,auction,price` and have their event time; of two at one time the higher is the
 //! later.
 
-use weir_guest::{Binary, Context, Ctx, KeyedDescribe, KeyedProcess, Result, Row, Value, operator};
+use weir_guest::{
+    BatchCtx, Batched, Binary, Context, Ctx, InputBatch, KeyedDescribe, KeyedProcess, Result, Row,
+    Value, operator,
+};
 
 #[derive(Default)]
 struct LastBids {
@@ -26,6 +29,25 @@ impl KeyedProcess for LastBids {
         }
         self.last.set((time, price))?;
         ctx.emit((bidder, auction, price, time))
+    }
+
+    fn process_batch(
+        &mut self,
+        batch: &InputBatch<Self::In>,
+        ctx: &mut BatchCtx<Self::Out>,
+    ) -> Result<Batched> {
+        let keys = batch.keys()?;
+        let mut last = self.last.of_keys()?;
+        for ((number, row), &key) in batch.rows().enumerate().zip(keys.of_rows()) {
+            let (row, key) = (row?, key as usize);
+            let [bidder, auction, price] = row.value;
+            let time = row.timestamp.context("a bid has event time")?;
+            if last.get(key).is_none_or(|last| *last < (time, price)) {
+                last.set(key, (time, price));
+                ctx.emit(number, (bidder, auction, price, time))?;
+            }
+        }
+        Ok(Batched::Done)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Query 13: bids, each with what a table of 10,000 rows says of its auction. The table is made
 //! when the operator is opened.
 
-use nexmark::Bids;
-use weir_guest::{Binary, Ctx, Env, Process, Result, Row, operator};
+use nexmark::{Bid, Bids};
+use weir_guest::{BatchCtx, Batched, Binary, Ctx, Env, InputBatch, Process, Result, Row, operator};
 
 const ROWS: u64 = 10_000;
 
@@ -22,11 +22,32 @@ impl Process for SideTable {
     }
 
     fn process(&mut self, row: Row<Bids>, ctx: &mut Ctx<Self::Out>) -> Result<()> {
-        let Some(bid) = row.value else { return Ok(()) };
-        match self.values.get((bid.auction() % ROWS) as usize) {
-            Some(value) => ctx.emit([bid.auction(), bid.bidder(), bid.price(), *value]),
+        match row.value.and_then(|bid| self.joined(&bid)) {
+            Some(joined) => ctx.emit(joined),
             None => Ok(()),
         }
+    }
+
+    fn process_batch(
+        &mut self,
+        batch: &InputBatch<Self::In>,
+        ctx: &mut BatchCtx<Self::Out>,
+    ) -> Result<Batched> {
+        for (number, row) in batch.rows().enumerate() {
+            if let Some(joined) = row?.value.and_then(|bid| self.joined(&bid)) {
+                ctx.emit(number, joined)?;
+            }
+        }
+        Ok(Batched::Done)
+    }
+}
+
+impl SideTable {
+    /// A bid with what the table says.
+    #[inline]
+    fn joined(&self, bid: &Bid<'_>) -> Option<[u64; 4]> {
+        let value = self.values.get((bid.auction() % ROWS) as usize)?;
+        Some([bid.auction(), bid.bidder(), bid.price(), *value])
     }
 }
 

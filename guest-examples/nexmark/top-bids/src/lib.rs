@@ -3,8 +3,8 @@
 //! of two with one price the earlier is the higher, then that of the lower bidder.
 
 use weir_guest::{
-    Binary, Context, Ctx, Error, KeyedDescribe, KeyedProcess, Result, Row, StateCodec, Value,
-    operator,
+    BatchCtx, Batched, Binary, Context, Ctx, Error, InputBatch, KeyedDescribe, KeyedProcess,
+    Result, Row, StateCodec, Value, operator,
 };
 
 const MOST: usize = 10;
@@ -35,10 +35,7 @@ impl KeyedProcess for TopBids {
     }
 
     fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<Self::Out>) -> Result<()> {
-        let [auction, price, bidder] = row.value;
-        let time = row.timestamp.context("a bid has event time")?;
-        // Times before 1970 come first.
-        let bid = [u64::MAX - price, (time ^ i64::MIN) as u64, bidder];
+        let ([auction, price, bidder], bid) = ranked(&row)?;
         // Most bids are not among the best, and change nothing.
         if self.best.get()?.is_some_and(|best| !best.admits(&bid)) {
             return Ok(());
@@ -46,6 +43,34 @@ impl KeyedProcess for TopBids {
         let rank = self.best.get_mut()?.get_or_insert_default().enter(bid);
         ctx.emit([auction, rank as u64, price, bidder])
     }
+
+    fn process_batch(
+        &mut self,
+        batch: &InputBatch<Self::In>,
+        ctx: &mut BatchCtx<Self::Out>,
+    ) -> Result<Batched> {
+        let keys = batch.keys()?;
+        let mut best = self.best.of_keys()?;
+        for ((number, row), &key) in batch.rows().enumerate().zip(keys.of_rows()) {
+            let ([auction, price, bidder], bid) = ranked(&row?)?;
+            let key = key as usize;
+            if best.get(key).is_none_or(|best| best.admits(&bid)) {
+                let rank = best.get_mut(key).get_or_insert_default().enter(bid);
+                ctx.emit(number, [auction, rank as u64, price, bidder])?;
+            }
+        }
+        Ok(Batched::Done)
+    }
+}
+
+/// What a row says, and the bid as it is ranked.
+#[inline]
+fn ranked(row: &Row<'_, Binary<[u64; 3]>>) -> Result<([u64; 3], Ranked)> {
+    let [_, price, bidder] = row.value;
+    let time = row.timestamp.context("a bid has event time")?;
+    // Times before 1970 come first.
+    let bid = [u64::MAX - price, (time ^ i64::MIN) as u64, bidder];
+    Ok((row.value, bid))
 }
 
 impl Best {

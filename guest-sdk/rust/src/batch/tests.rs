@@ -269,7 +269,10 @@ fn rows_go_out_in_order_and_what_does_not_is_told() {
         "passed beyond",
     ] {
         let error = told(config).unwrap_err();
-        assert!(error.contains("cannot be emitted for row"), "{error}");
+        assert!(
+            error.contains("in the order of the rows of the batch"),
+            "{error}"
+        );
     }
     // A call that failed leaves nothing to the next.
     let mut told = Harness::open::<Told, _>("failing").unwrap();
@@ -339,6 +342,37 @@ fn values_that_do_not_fill_their_place_are_encoded() {
         error.contains("the `WIDTH` of its type is wrong"),
         "{error}"
     );
+}
+
+/// Keeps the last number of each key, which does not fill its place.
+#[derive(Default)]
+struct Last {
+    last: Value<Slow>,
+}
+
+impl KeyedProcess for Last {
+    type In = Binary<Slow>;
+    type Out = Binary<Slow>;
+
+    fn describe(&mut self, d: &mut KeyedDescribe) {
+        d.value("last", &mut self.last).prefetch();
+    }
+
+    fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<Self::Out>) -> Result<()> {
+        if let Some(last) = self.last.get()? {
+            ctx.emit(*last)?;
+        }
+        self.last.set(row.value)
+    }
+}
+
+#[test]
+fn values_of_state_that_do_not_fill_their_place_are_encoded() {
+    let mut last = Harness::open::<Last, _>("null").unwrap();
+    let out = last.keyed([("a", [1]), ("b", [2])]).unwrap();
+    assert!(out.emitted.is_empty());
+    let out = last.keyed([("b", [4]), ("a", [3])]).unwrap();
+    assert_eq!(out.binary::<Slow>().unwrap(), [Slow(2), Slow(1)]);
 }
 
 /// Uses what it may not, as its rows say.

@@ -35,7 +35,12 @@ impl<O: Operator> Driver<O> {
         };
         let of = InputBatch::new(batch, input);
         match self.operator.process_batch(&of, &mut ctx) {
-            Ok(Batched::Done) => return Ok(true),
+            Ok(Batched::Done) => {
+                return self
+                    .outputs
+                    .check_order(batch.values.ends.len())
+                    .map(|()| true);
+            }
             Ok(Batched::NotWritten) => {}
             Err(error) if error.is_fatal() => return Err(error),
             Ok(Batched::RowByRow) | Err(_) => {
@@ -158,8 +163,10 @@ pub(crate) fn check_keys(batch: BatchRef<'_>) -> Result<()> {
     if keys == 0 {
         return Ok(());
     }
-    let highest = batch.key_of_row.iter().max().copied().unwrap_or(0);
-    if batch.key_of_row.len() < rows || highest as usize >= keys {
+    // No branch, and nothing that each row waits for from the one before.
+    let of_rows = batch.key_of_row.iter();
+    let are_there = of_rows.fold(true, |all, key| all & ((*key as usize) < keys));
+    if batch.key_of_row.len() < rows || !are_there {
         return Err(Error::fatal(format_args!(
             "malformed batch from the host: {keys} keys and not one for each of {rows} rows"
         )));

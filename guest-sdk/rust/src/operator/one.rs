@@ -147,7 +147,7 @@ pub trait KeyedProcess: Default + 'static {
     ///         ctx: &mut BatchCtx<Self::Out>,
     ///     ) -> Result<Batched> {
     ///         let keys = batch.keys()?;
-    ///         let names: Vec<u64> = keys.iter().map(|key| key.binary(0)).collect::<Result<_>>()?;
+    ///         let names = keys.binary::<u64>(0)?;
     ///         let mut counts = self.count.of_keys()?;
     ///         ctx.emit_each(keys.of_rows().iter().map(|&key| {
     ///             let key = key as usize;

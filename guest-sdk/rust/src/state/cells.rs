@@ -4,7 +4,7 @@ use std::mem;
 
 use super::Handle;
 use super::ahead::Ahead;
-use crate::bindings::weir::operator::data::{OptionalColumn, Slots};
+use crate::bindings::weir::operator::data::{BytesColumn, OptionalColumn, Slots};
 use crate::call::{Binding, undeclared};
 use crate::codec::StateCodec;
 use crate::column;
@@ -277,12 +277,39 @@ impl<T: StateCodec> Cells<T> {
 
     /// The values to write back, so many.
     fn encode(&self, count: usize) -> Result<OptionalColumn> {
+        if count == self.cells.len()
+            && let Some(all) = self.encode_even()
+        {
+            return Ok(all);
+        }
         let width = T::WIDTH.unwrap_or_default();
         let mut values = column::optional_with_room(count, count * width);
         for cell in self.cells.iter().filter(|cell| cell.is_dirty()) {
             column::push_optional(&mut values, cell.value.as_ref())?;
         }
         Ok(values)
+    }
+}
+
+impl<T: StateCodec> Cells<T> {
+    /// All values, if each is there and takes the same few bytes: nothing is asked of each then but
+    /// these.
+    fn encode_even(&self) -> Option<OptionalColumn> {
+        let width = T::WIDTH.filter(|width| (1..=64).contains(width))?;
+        let count = self.cells.len();
+        let mut bytes = vec![0; count * width];
+        let mut are_filled = true;
+        for (cell, place) in self.cells.iter().zip(bytes.chunks_exact_mut(width)) {
+            let value = cell.value.as_ref();
+            are_filled &= value.is_some_and(|value| value.fill(place));
+        }
+        are_filled.then(|| OptionalColumn {
+            present: vec![1; count],
+            column: BytesColumn {
+                bytes,
+                ends: (1..=count).map(|row| (row * width) as u32).collect(),
+            },
+        })
     }
 }
 
