@@ -174,8 +174,8 @@ impl<'c, Out> BatchCtx<'c, Out> {
         self.outputs.to(output.index(), Some(row as u32), hand)
     }
 
-    /// A row of the batch, which may be emitted as it came. That there is none is found out when the
-    /// batch is done.
+    /// A row of the batch, which may be emitted as it came. That there is none is found out when
+    /// the batch is done.
     fn hand(&self, row: usize) -> Hand<'c> {
         Hand {
             rows: self.rows,

@@ -106,8 +106,8 @@ pub trait KeyedProcess: Default + 'static {
         Ok(())
     }
 
-    /// Processes all rows of a call at once, to the same effect as [`process`](Self::process) called
-    /// for each of them: for operators of which that is the largest part of what they take. What is
+    /// Processes all rows of a call at once, to the same effect as [`process`](Self::process)
+    /// called for each of them: for operators of which that is the largest part of what they take. What is
     /// the same for all rows is done once, state is reached by the number of a key
     /// ([`Value::of_keys`](crate::Value::of_keys)), and rows go out together
     /// ([`BatchCtx::emit_each`]). Values are all the keyed state that can be used here.
@@ -120,7 +120,8 @@ pub trait KeyedProcess: Default + 'static {
     ///
     /// ```
     /// use weir_guest::{
-    ///     BatchCtx, Batched, Binary, Ctx, InputBatch, KeyedDescribe, KeyedProcess, Result, Row, Value,
+    ///     BatchCtx, Batched, Binary, Ctx, InputBatch, KeyedDescribe, KeyedProcess, Result, Row,
+    ///     Value,
     /// };
     ///
     /// /// Numbers the rows of each key, which is a number.
@@ -259,8 +260,8 @@ pub trait Process: Default + 'static {
         Ok(())
     }
 
-    /// Processes all rows of a call at once, to the same effect as [`process`](Self::process) called
-    /// for each of them, which stays: see [`KeyedProcess::process_batch`].
+    /// Processes all rows of a call at once, to the same effect as [`process`](Self::process)
+    /// called for each of them, which stays: see [`KeyedProcess::process_batch`].
     ///
     /// ```
     /// use weir_guest::{BatchCtx, Batched, Ctx, InputBatch, Process, Result, Row};

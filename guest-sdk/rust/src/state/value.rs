@@ -69,8 +69,8 @@ impl<T: StateCodec> Value<T> {
     }
 
     /// The values of all keys of the batch in hand. Only in
-    /// [`process_batch`](crate::KeyedProcess::process_batch). They are read all at once, which is an
-    /// access to each of them where a time to live counts reads.
+    /// [`process_batch`](crate::KeyedProcess::process_batch). They are read all at once, which is
+    /// an access to each of them where a time to live counts reads.
     ///
     /// # Errors
     /// Fatal anywhere else, and if what the host holds cannot be decoded.
