@@ -14,7 +14,7 @@ use crate::driver::check_keys;
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
 use crate::key::Key;
-use crate::output::{Hand, Output, Outputs, SideOutput};
+use crate::output::{Hand, Output, Outputs, SideOutput, number};
 use crate::row::{EncodeAs, Row};
 
 /// What became of a batch.
@@ -165,21 +165,24 @@ impl<'c, Out> BatchCtx<'c, Out> {
     /// The main output, for a row with options: `ctx.main(row).at(timestamp).emit(value)`.
     pub fn main(&mut self, row: usize) -> Output<'_, Out> {
         let hand = self.hand(row);
-        self.outputs.to(Ok(0), Some(row as u32), hand)
+        self.outputs.to(Ok(0), Some(number(row)), hand)
     }
 
     /// A side output: `ctx.to(&self.late, row).emit(value)`.
     pub fn to<T>(&mut self, output: &SideOutput<T>, row: usize) -> Output<'_, T> {
         let hand = self.hand(row);
-        self.outputs.to(output.index(), Some(row as u32), hand)
+        self.outputs.to(output.index(), Some(number(row)), hand)
     }
 
     /// A row of the batch, which may be emitted as it came. That there is none is found out when
     /// the batch is done.
     fn hand(&self, row: usize) -> Hand<'c> {
-        Hand {
-            rows: self.rows,
-            row: column::row(self.rows, row).unwrap_or_default(),
+        match column::row(self.rows, row) {
+            Ok(bytes) => Hand {
+                rows: self.rows,
+                row: bytes,
+            },
+            Err(_) => Hand::EMPTY,
         }
     }
 
@@ -192,8 +195,8 @@ impl<'c, Out> BatchCtx<'c, Out> {
         self.outputs.pass(row, self.rows)
     }
 
-    /// Emits one row to the main output for each of the batch, in order, and is the only one that
-    /// does. It is the quickest way out, above all where a row has a fixed width.
+    /// Emits one row to the main output for each of the batch, in order. It is the quickest way
+    /// out, above all where a row has a fixed width. Where it fails, none of them is emitted.
     ///
     /// # Errors
     /// What `values` gives first, or why one of them has no written form; fatal if they are not as

@@ -216,6 +216,12 @@ impl<'o, T> Output<'o, T> {
     }
 }
 
+/// The number of a row as the contract has it; one that is too high is that of no row.
+#[inline]
+pub(crate) fn number(row: usize) -> u32 {
+    u32::try_from(row).unwrap_or(u32::MAX)
+}
+
 /// Writes a value of fixed width that does not fill the place of its row by itself.
 #[cold]
 fn encode_into<T>(value: &impl EncodeAs<T>, row: &mut [u8]) -> Result<()> {
@@ -290,7 +296,7 @@ impl Outputs {
     }
 
     /// Emits a row that has nothing of its own to the main output, which comes from this one of the
-    /// call, which are these. What fails here is to fail the call or to be cleared.
+    /// call, which are these.
     #[inline]
     pub(crate) fn push<T>(
         &mut self,
@@ -302,8 +308,12 @@ impl Outputs {
         if !main.lent.is_empty() || !main.keys.ends.is_empty() {
             main.make_way(rows)?;
         }
-        value.encode_as(&mut main.values.bytes)?;
-        main.comes_from(row as u32);
+        let start = main.values.bytes.len();
+        if let Err(error) = value.encode_as(&mut main.values.bytes) {
+            main.values.bytes.truncate(start);
+            return Err(error);
+        }
+        main.comes_from(number(row));
         column::end_row(&mut main.values)
     }
 
@@ -325,7 +335,11 @@ impl Outputs {
     ) -> Result<()> {
         match self.outputs.first_mut() {
             Some(main) if main.values.ends.is_empty() && main.lent.is_empty() => {
-                main.push_each(rows, values)
+                let pushed = main.push_each(rows, values);
+                if pushed.is_err() {
+                    main.truncate(0);
+                }
+                pushed
             }
             _ => Err(not_for_each(rows)),
         }
@@ -513,6 +527,7 @@ impl Rows {
         begins_behind
             && self.origin.is_sorted()
             && last.is_none_or(|last| (last as usize) < rows && lent.is_none_or(|own| last <= own))
+            && self.lent.end as usize <= rows
     }
 
     /// Appends one row for each of so many input rows.

@@ -219,6 +219,15 @@ impl Process for Told {
                 ctx.pass(0)?;
             }
             "beyond" => ctx.emit(rows, "x")?,
+            "empty beyond" => ctx.main(rows).emit("")?,
+            "far beyond" => ctx.main(u32::MAX as usize).emit("")?,
+            "handled" => {
+                // A value that fails when a part of it is written, and what its author does then.
+                assert!(ctx.emit(0, Broken).is_err());
+                let values = [Ok("a".to_owned()), Err(Error::new("no more"))];
+                assert!(ctx.emit_each(values).is_err());
+                ctx.emit(1, "x")?;
+            }
             "passed beyond" => ctx.pass(rows)?,
             "twice" => {
                 ctx.emit(0, "x")?;
@@ -231,9 +240,8 @@ impl Process for Told {
                 ctx.pass(2)?;
             }
             "failing" => {
-                ctx.pass(0)?;
-                let values = each(rows).chain([Err(Error::new("not this one"))]);
-                ctx.emit_each(values.skip(1))?;
+                let values = each(1).chain([Err(Error::new("not this one"))]);
+                ctx.emit_each(values)?;
             }
             _ => ctx.emit_each(each(rows))?,
         }
@@ -262,6 +270,8 @@ fn rows_go_out_in_order_and_what_does_not_is_told() {
         assert!(error.contains("one row for each of the 3 rows"), "{error}");
     }
     for config in [
+        "empty beyond",
+        "far beyond",
         "behind",
         "passed",
         "copied, passed",
@@ -274,13 +284,21 @@ fn rows_go_out_in_order_and_what_does_not_is_told() {
             "{error}"
         );
     }
-    // A call that failed leaves nothing to the next.
-    let mut told = Harness::open::<Told, _>("failing").unwrap();
-    for _ in 0..2 {
-        assert!(told.rows(["a", "b"]).is_err());
+    assert_eq!(told("handled").unwrap(), shown(&["x"], &[1]));
+    let mut one = Harness::open::<Told, _>("empty beyond").unwrap();
+    assert!(one.rows(["a"]).is_err());
+    // Where it is no fatal error, it is for each row to say.
+    assert_eq!(told("failing").unwrap(), shown(&["a", "b", "c"], &[]));
+}
+
+/// A row that fails when a part of it is written.
+struct Broken;
+
+impl crate::EncodeAs<String> for Broken {
+    fn encode_as(&self, out: &mut Vec<u8>) -> Result<()> {
+        out.extend_from_slice(b"bro");
+        Err(Error::new("broken"))
     }
-    told.row_by_row();
-    assert_eq!(told.rows(["a", "b"]).unwrap().main(), ["a", "b"]);
 }
 
 /// A number that says its width and does not fill its place by itself, and writes one byte more
@@ -403,6 +421,10 @@ impl KeyedProcess for Misuse {
         for row in batch.rows() {
             match row?.value {
                 "value" => self.value.set(1)?,
+                "value behind all" => {
+                    self.value.of_keys()?.set(0, 7);
+                    self.value.set(1)?;
+                }
                 "map" => self.map.put("x", 1)?,
                 _ => return Ok(Batched::RowByRow),
             }
@@ -474,4 +496,116 @@ fn keys_are_numbered_and_there_may_be_none() {
         ["1 [\"b\", \"a\"] [0, 1, 0] false"]
     );
     assert_eq!(keys.rows(["x"]).unwrap().main(), ["0 [] [] true"]);
+}
+
+/// Adds up numbers by batch; a row of input 1, which is a broadcast input, is told.
+#[derive(Default)]
+struct Sums {
+    sum: Value<u64>,
+    other: Value<String>,
+}
+
+impl KeyedProcess for Sums {
+    type In = String;
+    type Out = String;
+
+    fn describe(&mut self, d: &mut KeyedDescribe) {
+        d.value("sum", &mut self.sum).ttl_with(
+            std::time::Duration::from_secs(60),
+            crate::TtlOptions {
+                return_expired: true,
+                ..Default::default()
+            },
+        );
+        d.value("other", &mut self.other);
+        d.inputs(2);
+        d.broadcast_input(1);
+    }
+
+    fn process(&mut self, row: Row<String>, ctx: &mut Ctx<String>) -> Result<()> {
+        match row.value {
+            "by row" => self.other.set("x".to_owned())?,
+            "told" => return ctx.emit("told"),
+            _ => {}
+        }
+        let sum = self.sum.get()?.copied().unwrap_or(0) + 1;
+        self.sum.set(sum)?;
+        ctx.emit(format_args!("{sum} by row"))
+    }
+
+    fn process_batch(
+        &mut self,
+        batch: &InputBatch<String>,
+        ctx: &mut BatchCtx<String>,
+    ) -> Result<Batched> {
+        assert_eq!(batch.input(), 0);
+        self.other.of_keys()?;
+        let mut sum = self.sum.of_keys()?;
+        sum.set(0, 1000);
+        ctx.emit_each((0..batch.len()).map(|_| Ok("by batch")))?;
+        Ok(Batched::Done)
+    }
+}
+
+#[test]
+fn what_a_batch_cannot_have_is_left_to_its_rows() {
+    // To read such a state is an access, and a row of a broadcast input has no key.
+    let mut sums = Harness::open::<Sums, _>("null").unwrap();
+    let out = sums.keyed([("a", "x"), ("a", "x")]).unwrap();
+    assert_eq!(out.main(), ["1 by row", "2 by row"]);
+    assert_eq!(sums.broadcast(["told"]).unwrap().main(), ["told"]);
+}
+
+/// Replaces a number, or reads it.
+#[derive(Default)]
+struct Numbers {
+    text: Value<String>,
+    number: Value<u64>,
+}
+
+impl KeyedProcess for Numbers {
+    type In = String;
+    type Out = String;
+
+    fn describe(&mut self, d: &mut KeyedDescribe) {
+        d.value("text", &mut self.text);
+        d.value("number", &mut self.number);
+    }
+
+    fn process(&mut self, row: Row<String>, ctx: &mut Ctx<String>) -> Result<()> {
+        match row.value {
+            "text" => self.text.set("no number".to_owned())?,
+            "read" => drop(self.number.get()?),
+            _ => self.number.set(1)?,
+        }
+        ctx.emit("by row")
+    }
+
+    fn process_batch(
+        &mut self,
+        batch: &InputBatch<String>,
+        ctx: &mut BatchCtx<String>,
+    ) -> Result<Batched> {
+        if batch
+            .rows()
+            .any(|row| row.is_ok_and(|row| row.value == "text"))
+        {
+            return Ok(Batched::RowByRow);
+        }
+        let mut numbers = self.number.of_keys()?;
+        numbers.set(0, 1);
+        ctx.emit_each((0..batch.len()).map(|_| Ok("by batch")))?;
+        Ok(Batched::Done)
+    }
+}
+
+#[test]
+fn what_cannot_be_decoded_hurts_only_the_row_that_reads_it() {
+    let mut numbers = Harness::open::<Numbers, _>("null").unwrap();
+    numbers.keyed([("a", "text")]).unwrap();
+    numbers.copy_state("text", "number");
+    let error = numbers.keyed([("a", "read")]).map(|out| shown(&out));
+    assert!(error.unwrap_err().contains("state `number` cannot be read"));
+    assert_eq!(numbers.keyed([("a", "set")]).unwrap().main(), ["by row"]);
+    assert_eq!(numbers.keyed([("a", "set")]).unwrap().main(), ["by batch"]);
 }

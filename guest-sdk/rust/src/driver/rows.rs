@@ -21,7 +21,8 @@ impl<O: Operator> Driver<O> {
     /// Lets the operator process all rows at once; whether it has. If not, nothing is left of it;
     /// only a fatal error is an error.
     pub(super) fn process_whole(&mut self, input: u32, batch: BatchRef<'_>) -> Result<bool> {
-        if self.row_by_row {
+        // Rows of a broadcast input are few, and have no key.
+        if self.row_by_row || self.declared.is_broadcast(input) {
             return Ok(false);
         }
         self.call.enter_batch();

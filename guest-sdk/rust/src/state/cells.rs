@@ -8,7 +8,7 @@ use crate::bindings::weir::operator::data::{BytesColumn, OptionalColumn, Slots};
 use crate::call::{Binding, undeclared};
 use crate::codec::StateCodec;
 use crate::column;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The values of a state for the keys of the call in hand.
 pub(crate) struct Cells<T> {
@@ -27,6 +27,8 @@ pub(crate) struct Cells<T> {
     key: usize,
     /// What its first write has replaced, if it has written: that of its key.
     before: Option<Cell<T>>,
+    /// The last batch that was in hand as one row, with all its keys.
+    batch: u64,
 }
 
 /// The values of a state for all keys of a batch, by the numbers that
@@ -35,9 +37,6 @@ pub(crate) struct Cells<T> {
 pub struct KeyValues<'s, T> {
     cells: &'s mut [Cell<T>],
 }
-
-/// In place of the key of a row: it has all.
-const ALL: usize = usize::MAX;
 
 /// No row has this number.
 const NO_ROW: u64 = u64::MAX;
@@ -72,6 +71,7 @@ impl<T> Default for Cells<T> {
             row: NO_ROW,
             key: 0,
             before: None,
+            batch: NO_ROW,
         }
     }
 }
@@ -131,34 +131,38 @@ impl<T: StateCodec> Cells<T> {
         if self.call != binding.call.number() {
             self.enter_call();
         }
-        let row = self
-            .binding
-            .as_ref()
-            .map_or(NO_ROW, |binding| binding.call.row());
-        (self.row, self.key, self.before) = (row, ALL, None);
+        // Not as the row in hand: a single value cannot be used by it.
+        self.batch = self.binding.as_ref().map_or(NO_ROW, |of| of.call.row());
         self.look_at_all()?;
         Ok(KeyValues {
             cells: &mut self.cells,
         })
     }
 
-    /// Decodes what the host holds for each key of the call that was not looked at.
+    /// Decodes what the host holds for each key of the call that was not looked at. What should not
+    /// be read for all keys, or cannot, is left to the rows one by one, by an error that is not
+    /// fatal: each of them may use less.
     fn look_at_all(&mut self) -> Result<()> {
         let is_known = |cell: &Cell<T>| matches!(cell.status, Status::Clean | Status::Dirty);
-        let known = self.cells.iter().take_while(|cell| is_known(cell)).count();
-        if known == self.cells.len() {
+        if self.cells.iter().all(is_known) {
             return Ok(());
         }
         if self.slots.is_none()
             && let Some(binding) = &self.binding
         {
+            if binding.call.is_read_alone(binding.index) {
+                return Err(Error::new("to read the state is an access"));
+            }
             let keys: Vec<u32> = (0..self.cells.len() as u32).collect();
             self.slots = Some(binding.call.host.value_get(binding.index, &keys));
         }
-        (known..self.cells.len()).try_for_each(|key| match self.cells[key].status {
-            Status::Clean | Status::Dirty => Ok(()),
-            Status::Stored | Status::Unseen => self.read(key),
-        })
+        for key in 0..self.cells.len() {
+            if !is_known(&self.cells[key]) {
+                self.read(key)
+                    .map_err(|error| Error::new(error.into_message()))?;
+            }
+        }
+        Ok(())
     }
 
     /// The index of the key in hand; what belongs to an earlier row or call is dropped first.
@@ -399,16 +403,15 @@ impl<T: StateCodec> Handle for Cells<T> {
     }
 
     fn rollback(&mut self) {
-        if self
-            .binding
-            .as_ref()
-            .is_some_and(|binding| binding.call.row() == self.row)
+        let Some(row) = self.binding.as_ref().map(|binding| binding.call.row()) else {
+            return;
+        };
+        if row == self.batch {
+            self.begin();
+        } else if row == self.row
+            && let Some(before) = self.before.take()
         {
-            if self.key == ALL {
-                self.begin();
-            } else if let Some(before) = self.before.take() {
-                self.cells[self.key] = before;
-            }
+            self.cells[self.key] = before;
         }
     }
 

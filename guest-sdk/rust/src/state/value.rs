@@ -16,7 +16,8 @@ use crate::handles::made_handle;
 /// }
 /// ```
 ///
-/// All its functions fail, fatally, outside of `process`, and where the operator's `describe` does
+/// All its functions fail, fatally, outside of `process` ([`of_keys`](Value::of_keys): of
+/// `process_batch`), and where the operator's `describe` does
 /// not declare the handle. Values are written at the end of the call; one that has no written form
 /// fails the call.
 pub struct Value<T> {
@@ -69,11 +70,12 @@ impl<T: StateCodec> Value<T> {
     }
 
     /// The values of all keys of the batch in hand. Only in
-    /// [`process_batch`](crate::KeyedProcess::process_batch). They are read all at once, which is
-    /// an access to each of them where a time to live counts reads.
+    /// [`process_batch`](crate::KeyedProcess::process_batch).
     ///
     /// # Errors
-    /// Fatal anywhere else, and if what the host holds cannot be decoded.
+    /// Fatal anywhere else. Not fatal, so that the rows are processed one by one, if what the host
+    /// holds cannot be decoded; and of state that is not prefetched if to read it is an access, by
+    /// `on_read` or `return_expired` of its [time to live](crate::TtlOptions).
     #[inline]
     pub fn of_keys(&mut self) -> Result<KeyValues<'_, T>> {
         self.cells.of_keys()
