@@ -527,7 +527,6 @@ impl Rows {
         begins_behind
             && self.origin.is_sorted()
             && last.is_none_or(|last| (last as usize) < rows && lent.is_none_or(|own| last <= own))
-            && self.lent.end as usize <= rows
     }
 
     /// Appends one row for each of so many input rows.

@@ -222,10 +222,11 @@ impl Process for Told {
             "empty beyond" => ctx.main(rows).emit("")?,
             "far beyond" => ctx.main(u32::MAX as usize).emit("")?,
             "handled" => {
-                // A value that fails when a part of it is written, and what its author does then.
-                assert!(ctx.emit(0, Broken).is_err());
+                // Values of which one fails, or fails when a part of it is written, and what the
+                // author does then.
                 let values = [Ok("a".to_owned()), Err(Error::new("no more"))];
                 assert!(ctx.emit_each(values).is_err());
+                assert!(ctx.emit(0, Broken).is_err());
                 ctx.emit(1, "x")?;
             }
             "passed beyond" => ctx.pass(rows)?,
@@ -439,6 +440,10 @@ fn state_that_a_batch_cannot_use_is_named() {
     for (row, part) in [
         (
             "value",
+            "state `value`: `process_batch` can use no keyed state",
+        ),
+        (
+            "value behind all",
             "state `value`: `process_batch` can use no keyed state",
         ),
         ("map", "state `map`: `process_batch` can use no keyed state"),
