@@ -32,14 +32,19 @@ mod tests {
 
     #[test]
     fn rows_stay_as_they_are() {
-        let mut passthrough = Harness::open::<Passthrough, _>("null").unwrap();
-        let out = passthrough.rows(["a", "", "b"]).unwrap();
-        assert_eq!(out.main(), ["a", "", "b"]);
-        // Row by row: nothing needs to be said about where each came from.
-        assert!(out.emitted[0].origin.is_empty());
-        assert_eq!(
-            passthrough.rows([b"\xff"]).unwrap().emitted[0].values.bytes,
-            b"\xff"
-        );
+        for by_row in [false, true] {
+            let mut passthrough = Harness::open::<Passthrough, _>("null").unwrap();
+            if by_row {
+                passthrough.row_by_row();
+            }
+            let out = passthrough.rows(["a", "", "b"]).unwrap();
+            assert_eq!(out.main(), ["a", "", "b"]);
+            // Row by row: nothing needs to be said about where each came from.
+            assert!(out.emitted[0].origin.is_empty());
+            assert_eq!(
+                passthrough.rows([b"\xff"]).unwrap().emitted[0].values.bytes,
+                b"\xff"
+            );
+        }
     }
 }

@@ -51,14 +51,19 @@ mod tests {
 
     #[test]
     fn each_key_has_a_count_of_its_own() {
-        let mut counts = Harness::open::<Count, _>("null").unwrap();
-        let rows = [7_u64, 8, 7].map(|key| (key.to_le_bytes(), "row"));
-        let out = counts.keyed(rows).unwrap();
-        assert_eq!(
-            out.binary::<(u64, u64)>().unwrap(),
-            [(7, 1), (8, 1), (7, 2)]
-        );
-        // Counts come with the batch and go back with its result.
-        assert!(counts.imports().is_empty());
+        for by_row in [false, true] {
+            let mut counts = Harness::open::<Count, _>("null").unwrap();
+            if by_row {
+                counts.row_by_row();
+            }
+            let rows = [7_u64, 8, 7].map(|key| (key.to_le_bytes(), "row"));
+            let out = counts.keyed(rows).unwrap();
+            assert_eq!(
+                out.binary::<(u64, u64)>().unwrap(),
+                [(7, 1), (8, 1), (7, 2)]
+            );
+            // Counts come with the batch and go back with its result.
+            assert!(counts.imports().is_empty());
+        }
     }
 }

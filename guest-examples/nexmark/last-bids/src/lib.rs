@@ -61,26 +61,31 @@ mod tests {
 
     #[test]
     fn a_bid_that_is_the_last_one_is_told() {
-        let mut bids = Harness::open::<LastBids, _>("null").unwrap();
-        let both = rows::row(&[7, 42], &[]);
-        let bid = |price, at| {
-            let row = rows::row(&[7, 42, price], &[]);
-            Input::row(row).key([&both]).at(at)
-        };
-        let rows = [
-            bid(300, 5),
-            bid(200, 5),
-            bid(400, 5),
-            bid(400, 5),
-            bid(900, 4),
-            bid(100, 6),
-        ];
-        let out = bids.batch(0, rows).unwrap();
-        let told = [(7, 42, 300, 5), (7, 42, 400, 5), (7, 42, 100, 6)];
-        assert_eq!(rows::told::<(u64, u64, u64, i64)>(&out).unwrap(), told);
-        bids.restart().unwrap();
-        assert!(bids.batch(0, [bid(100, 6)]).unwrap().main().is_empty());
-        // State came with the rows and went back with their results.
-        assert!(bids.imports().is_empty());
+        for by_row in [false, true] {
+            let mut bids = Harness::open::<LastBids, _>("null").unwrap();
+            if by_row {
+                bids.row_by_row();
+            }
+            let both = rows::row(&[7, 42], &[]);
+            let bid = |price, at| {
+                let row = rows::row(&[7, 42, price], &[]);
+                Input::row(row).key([&both]).at(at)
+            };
+            let rows = [
+                bid(300, 5),
+                bid(200, 5),
+                bid(400, 5),
+                bid(400, 5),
+                bid(900, 4),
+                bid(100, 6),
+            ];
+            let out = bids.batch(0, rows).unwrap();
+            let told = [(7, 42, 300, 5), (7, 42, 400, 5), (7, 42, 100, 6)];
+            assert_eq!(rows::told::<(u64, u64, u64, i64)>(&out).unwrap(), told);
+            bids.restart().unwrap();
+            assert!(bids.batch(0, [bid(100, 6)]).unwrap().main().is_empty());
+            // State came with the rows and went back with their results.
+            assert!(bids.imports().is_empty());
+        }
     }
 }

@@ -68,12 +68,17 @@ mod tests {
 
     #[test]
     fn a_bid_comes_with_the_value_of_its_auction() {
-        let mut table = Harness::open::<SideTable, _>("null").unwrap();
-        let bid = |auction| rows::event(b'B', &[auction, 1001, 700, 17], &["", "", ""]);
-        let auction = rows::event(b'A', &[1], &["x"]);
-        let out = table.rows([bid(20_000), auction, bid(10_001)]).unwrap();
-        let one = mix(1) & 0xffff;
-        let told = [[20_000, 1001, 700, 0], [10_001, 1001, 700, one]];
-        assert_eq!(rows::told::<[u64; 4]>(&out).unwrap(), told);
+        for by_row in [false, true] {
+            let mut table = Harness::open::<SideTable, _>("null").unwrap();
+            if by_row {
+                table.row_by_row();
+            }
+            let bid = |auction| rows::event(b'B', &[auction, 1001, 700, 17], &["", "", ""]);
+            let auction = rows::event(b'A', &[1], &["x"]);
+            let out = table.rows([bid(20_000), auction, bid(10_001)]).unwrap();
+            let one = mix(1) & 0xffff;
+            let told = [[20_000, 1001, 700, 0], [10_001, 1001, 700, one]];
+            assert_eq!(rows::told::<[u64; 4]>(&out).unwrap(), told);
+        }
     }
 }

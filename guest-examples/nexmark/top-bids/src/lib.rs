@@ -143,21 +143,26 @@ mod tests {
 
     #[test]
     fn only_what_enters_the_ten_is_told() {
-        let mut bids = Harness::open::<TopBids, _>("null").unwrap();
-        let first = (1..=10).map(|price| bid(price * 100, 1, 5));
-        let told: Vec<_> = (1..=10).map(|price| [42, 1, price * 100, 1]).collect();
-        let out = bids.batch(0, first).unwrap();
-        assert_eq!(rows::told::<[u64; 4]>(&out).unwrap(), told);
-        bids.restart().unwrap();
-        // The lowest of the ten is 100, and then 200.
-        let rows = [
-            bid(99, 2, 6),
-            bid(550, 2, 6),
-            bid(150, 3, 7),
-            bid(200, 3, 5),
-        ];
-        let out = bids.batch(0, rows).unwrap();
-        assert_eq!(rows::told::<[u64; 4]>(&out).unwrap(), [[42, 6, 550, 2]]);
+        for by_row in [false, true] {
+            let mut bids = Harness::open::<TopBids, _>("null").unwrap();
+            if by_row {
+                bids.row_by_row();
+            }
+            let first = (1..=10).map(|price| bid(price * 100, 1, 5));
+            let told: Vec<_> = (1..=10).map(|price| [42, 1, price * 100, 1]).collect();
+            let out = bids.batch(0, first).unwrap();
+            assert_eq!(rows::told::<[u64; 4]>(&out).unwrap(), told);
+            bids.restart().unwrap();
+            // The lowest of the ten is 100, and then 200.
+            let rows = [
+                bid(99, 2, 6),
+                bid(550, 2, 6),
+                bid(150, 3, 7),
+                bid(200, 3, 5),
+            ];
+            let out = bids.batch(0, rows).unwrap();
+            assert_eq!(rows::told::<[u64; 4]>(&out).unwrap(), [[42, 6, 550, 2]]);
+        }
     }
 
     #[test]

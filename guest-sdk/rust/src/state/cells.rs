@@ -293,9 +293,7 @@ impl<T: StateCodec> Cells<T> {
         }
         Ok(values)
     }
-}
 
-impl<T: StateCodec> Cells<T> {
     /// All values, if each is there and takes the same few bytes: nothing is asked of each then but
     /// these.
     fn encode_even(&self) -> Option<OptionalColumn> {
