@@ -82,9 +82,14 @@ pub fn run(deployment: Deployment, mut options: JobOptions) -> Result<Report, Fa
     let commands = std::mem::replace(&mut options.commands, mpsc::unbounded_channel().1);
     let job = Job::new(deployment, options, &data);
     let report = control.block_on(job.run(Desk::new(commands)));
-    data.shutdown_background();
+    data.shutdown_timeout(ENDING);
     Ok(report)
 }
+
+/// How long threads of a job may take to end behind it. They hold what its parts hold: files,
+/// connections and memory, which whoever asked for the job may want again at once. Only what
+/// blocks in a call of the system takes longer, and is left to end by itself.
+const ENDING: Duration = Duration::from_secs(1);
 
 /// What a checkpoint would mean for a job.
 #[derive(Clone, Debug)]
