@@ -69,8 +69,9 @@ impl Binding {
     fn no_key(&self) -> Error {
         if self.call.batch.get() {
             return self.misused(
-                "`process_batch` can use no keyed state but values, by `Value::of_keys`; where it \
-                 returns `Batched::RowByRow`, `process` can use all",
+                "`process_batch` can use no keyed state but values, by `Value::of_keys`, and entries \
+                 of maps, by `Map::of_entries`; where it returns `Batched::RowByRow`, `process` can \
+                 use all",
             );
         }
         self.misused(match self.call.scope.get() {
@@ -83,11 +84,13 @@ impl Binding {
         })
     }
 
-    /// Checks that the state of all keys of a batch can be used.
-    pub(crate) fn batch(&self) -> Result<()> {
+    /// Checks that the state of all keys of a batch can be used, by the function of that name.
+    pub(crate) fn batch(&self, function: &str) -> Result<()> {
         match self.call.batch.get() {
             true => Ok(()),
-            false => Err(self.misused("`of_keys` can be used only in `process_batch`")),
+            false => {
+                Err(self.misused(&format!("`{function}` can be used only in `process_batch`")))
+            }
         }
     }
 
@@ -265,6 +268,12 @@ impl Call {
         let found = slots.iter().position(|slots| slots.state == state)?;
         Some(slots.swap_remove(found).values)
     }
+}
+
+/// Why a state of a batch is left to its rows: each of them may look at less.
+#[cold]
+pub(crate) fn read_is_access() -> Error {
+    Error::new("to read the state is an access")
 }
 
 /// What using a handle gives that `describe` never named.

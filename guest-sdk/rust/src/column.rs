@@ -141,6 +141,40 @@ pub(crate) fn optional<'a>(
     }
 }
 
+/// All rows of a column whose rows may be absent, decoded, of a type whose values take a few bytes
+/// each, always the same; none of other types. Whether a row is there is hard to foretell, so
+/// nothing depends on it here. `None` for what cannot be decoded.
+#[inline]
+pub(crate) fn small_values<T: StateCodec>(
+    column: &OptionalColumn,
+) -> impl Iterator<Item = Option<Option<T>>> {
+    let nothing = nothing_small::<T>();
+    let count = nothing.map_or(0, |_| column.present.len());
+    let nothing = nothing.unwrap_or_default();
+    let all = column.present.iter().zip(rows(&column.column)).take(count);
+    all.map(|(present, row)| {
+        let is_there = *present != 0;
+        let bytes = match row {
+            Ok(row) if is_there => row,
+            Ok(_) => nothing,
+            Err(_) => return None,
+        };
+        let value = T::decode(bytes).ok()?;
+        Some(is_there.then_some(value))
+    })
+}
+
+/// Whether values of a type take a few bytes each, always the same.
+pub(crate) fn is_small<T: StateCodec>() -> bool {
+    nothing_small::<T>().is_some()
+}
+
+/// So many zeros as a value of a small type has bytes.
+fn nothing_small<T: StateCodec>() -> Option<&'static [u8]> {
+    const NOTHING: [u8; 64] = [0; 64];
+    const { &NOTHING }.get(..T::WIDTH?)
+}
+
 #[cold]
 fn malformed(column: ColumnRef<'_>, row: usize) -> Error {
     Error::fatal(format_args!(

@@ -43,7 +43,8 @@
 //!   [`KeyedBroadcastProcess`], [`BroadcastProcess`]; of any number: [`inputs!`],
 //!   [`Describe::inputs`], [`Describe::broadcast_input`]
 //! - all rows of a call at once, where that matters: [`KeyedProcess::process_batch`],
-//!   [`Process::process_batch`], [`InputBatch`], [`BatchCtx`], [`KeyValues`]
+//!   [`Process::process_batch`], [`InputBatch`], [`BatchCtx`], [`KeyValues`],
+//!   [`MapEntries`]
 //! - rows: [`Row`], [`Decode`], [`Encode`], [`TextPart`], [`Csv`], [`Binary`], [`Key`],
 //!   [`object!`]; `Json` with the feature `json`
 //! - state of a key: [`Value`], [`List`], [`Map`], [`Reducing`], [`Aggregating`]; of the subtask:
@@ -265,7 +266,7 @@ pub use output::{Output, SideOutput};
 pub use row::{Decode, Encode, EncodeAs, Row};
 pub use state::{
     Aggregate, Aggregating, Broadcast, BroadcastEntries, Entries, Fold, KeyValues, List, Map,
-    OperatorList, Reducing, Value,
+    MapEntries, OperatorList, Reducing, Value,
 };
 pub use text::TextPart;
 pub use timers::{Timer, TimerKind, Timers};

@@ -1,6 +1,9 @@
 //! Lets the first row of each key and value pass, as key and value. Rows are key, value and time.
 
-use weir_guest::{Binary, Ctx, KeyedDescribe, KeyedProcess, Map, Result, Row, operator};
+use weir_guest::{
+    BatchCtx, Batched, Binary, Ctx, InputBatch, KeyedDescribe, KeyedProcess, Map, Result, Row,
+    operator,
+};
 
 #[derive(Default)]
 struct Dedupe {
@@ -28,6 +31,25 @@ impl KeyedProcess for Dedupe {
         self.seen.put(value, ())?;
         ctx.emit((key, value))
     }
+
+    fn process_batch(
+        &mut self,
+        batch: &InputBatch<Self::In>,
+        ctx: &mut BatchCtx<Self::Out>,
+    ) -> Result<Batched> {
+        let keys = batch.keys()?;
+        let named = batch.rows().zip(keys.of_rows());
+        let named = named.map(|(row, &key)| Ok((key, row?.value.1)));
+        let mut seen = self.seen.of_entries(named)?;
+        for (number, row) in batch.rows().enumerate() {
+            let (key, value, _) = row?.value;
+            if !seen.contains(number) {
+                seen.put(number, ());
+                ctx.emit(number, (key, value))?;
+            }
+        }
+        Ok(Batched::Done)
+    }
 }
 
 operator!(Dedupe);
@@ -39,14 +61,19 @@ mod tests {
 
     #[test]
     fn a_value_passes_the_first_time_for_each_key() {
-        let mut firsts = Harness::open::<Dedupe, _>("null").unwrap();
-        let rows = [(7_u64, 1_u64), (7, 2), (7, 1), (8, 1)];
-        let rows = rows.map(|(key, value)| (key.to_le_bytes(), binary((key, value, 0_u64))));
-        let out = firsts.keyed(rows).unwrap();
-        assert_eq!(
-            out.binary::<(u64, u64)>().unwrap(),
-            [(7, 1), (7, 2), (8, 1)]
-        );
-        assert_eq!(firsts.imports(), ["map-get", "map-put"]);
+        for by_row in [false, true] {
+            let mut firsts = Harness::open::<Dedupe, _>("null").unwrap();
+            if by_row {
+                firsts.row_by_row();
+            }
+            let rows = [(7_u64, 1_u64), (7, 2), (7, 1), (8, 1)];
+            let rows = rows.map(|(key, value)| (key.to_le_bytes(), binary((key, value, 0_u64))));
+            let out = firsts.keyed(rows).unwrap();
+            assert_eq!(
+                out.binary::<(u64, u64)>().unwrap(),
+                [(7, 1), (7, 2), (8, 1)]
+            );
+            assert_eq!(firsts.imports(), ["map-get", "map-put"]);
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Batches and rows one by one come to the same, whatever fails; what is misused is told.
 
+mod entries;
+
 use super::*;
 use crate::testing::{Harness, Input};
 use crate::{

@@ -5,7 +5,7 @@ use std::mem;
 use super::Handle;
 use super::ahead::Ahead;
 use crate::bindings::weir::operator::data::{BytesColumn, OptionalColumn, Slots};
-use crate::call::{Binding, undeclared};
+use crate::call::{self, Binding, undeclared};
 use crate::codec::StateCodec;
 use crate::column;
 use crate::error::{Error, Result};
@@ -127,7 +127,7 @@ impl<T: StateCodec> Cells<T> {
     /// The values of all keys of the batch in hand.
     pub(crate) fn of_keys(&mut self) -> Result<KeyValues<'_, T>> {
         let binding = self.binding.as_ref().ok_or_else(undeclared)?;
-        binding.batch()?;
+        binding.batch("of_keys")?;
         if self.call != binding.call.number() {
             self.enter_call();
         }
@@ -151,7 +151,7 @@ impl<T: StateCodec> Cells<T> {
             && let Some(binding) = &self.binding
         {
             if binding.call.is_read_alone(binding.index) {
-                return Err(Error::new("to read the state is an access"));
+                return Err(call::read_is_access());
             }
             let keys: Vec<u32> = (0..self.cells.len() as u32).collect();
             self.slots = Some(binding.call.host.value_get(binding.index, &keys));
@@ -356,32 +356,15 @@ impl<T> KeyValues<'_, T> {
     }
 }
 
-/// All values that came with a call, if each takes little: whether a row is the first of its key is
-/// hard to foretell, so nothing depends on it here. What cannot be decoded is left to who looks at
-/// it.
+/// All values that came with a call, if each takes little. What cannot be decoded is left to who
+/// looks at it.
 fn decode_all<T: StateCodec>(slots: &OptionalColumn) -> impl Iterator<Item = Cell<T>> {
-    const NOTHING: [u8; 64] = [0; 64];
-    let nothing = T::WIDTH.and_then(|width| NOTHING.get(..width));
-    let rows = slots.present.iter().zip(column::rows(&slots.column));
-    let count = match nothing {
-        Some(_) => slots.present.len(),
-        None => 0,
-    };
-    let nothing = nothing.unwrap_or_default();
-    rows.take(count).map(|(present, row)| {
-        let is_there = *present != 0;
-        let bytes = match row {
-            Ok(row) if is_there => row,
-            Ok(_) => nothing,
-            Err(_) => return Cell::stored(),
-        };
-        match T::decode(bytes) {
-            Ok(value) => Cell {
-                status: Status::Clean,
-                value: is_there.then_some(value),
-            },
-            Err(_) => Cell::stored(),
-        }
+    column::small_values(slots).map(|value| match value {
+        Some(value) => Cell {
+            status: Status::Clean,
+            value,
+        },
+        None => Cell::stored(),
     })
 }
 

@@ -25,7 +25,7 @@ pub use aggregating::{Aggregate, Aggregating};
 pub use broadcast::{Broadcast, BroadcastEntries};
 pub use cells::KeyValues;
 pub use list::List;
-pub use map::{Entries, Map};
+pub use map::{Entries, Map, MapEntries};
 pub use operator_list::OperatorList;
 pub use reducing::{Fold, Reducing};
 pub use value::Value;

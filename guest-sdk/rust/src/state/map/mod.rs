@@ -3,6 +3,7 @@
 //! A look-up asks the host once per entry and call, together with all entries that were named by
 //! `prefetch`. Writes go to the host in one column at the end of the call.
 
+mod batch;
 mod entries;
 mod table;
 
@@ -16,9 +17,10 @@ use crate::codec::StateCodec;
 use crate::column;
 use crate::error::Result;
 use crate::handles::made_handle;
-use crate::map_key::{AsMapKey, MapKey};
+use crate::map_key::{AsMapKey, MapKey, ShortKey};
 use table::{Content, Status, Table};
 
+pub use batch::MapEntries;
 pub use entries::Entries;
 
 /// A map per key. A field of the operator, declared in `describe`.
@@ -57,8 +59,14 @@ pub struct Map<K, V> {
     cleared: Vec<bool>,
     row: u64,
     journal: Vec<Undo<V>>,
+    /// The last batch that was in hand as one row, and the place of each entry that it named.
+    batch: u64,
+    named: Vec<u32>,
     types: PhantomData<K>,
 }
+
+/// No row has this number.
+const NO_ROW: u64 = u64::MAX;
 
 enum Undo<V> {
     Entry(usize, Content<V>),
@@ -77,6 +85,8 @@ impl<K, V> Default for Map<K, V> {
             cleared: Vec::new(),
             row: 0,
             journal: Vec::new(),
+            batch: NO_ROW,
+            named: Vec::new(),
             types: PhantomData,
         }
     }
@@ -258,37 +268,66 @@ impl<K: MapKey, V: StateCodec> Map<K, V> {
                 && !self.cleared[self.table.key(*index) as usize]
         };
         if asked == 0 && (0..self.table.len()).all(|index| is_wanted(&index)) {
-            let binding = self.binding.as_ref().ok_or_else(undeclared)?;
-            let (keys, map_keys) = self.table.columns();
-            let values = binding.call.host.map_get(binding.index, keys, map_keys);
-            return self.learn(&values, 0..self.table.len(), entry);
+            let values = self.ask_all()?;
+            self.learn_all(&values);
+            return self.check(&values, entry, entry);
         }
         let again = (entry < asked).then_some(entry);
         let named = (asked..self.table.len()).filter(is_wanted);
         let wanted: Vec<usize> = named.chain(again).collect();
         let values = self.ask(&wanted)?;
-        self.learn(&values, wanted.into_iter(), entry)
+        self.learn(&values, wanted.iter().copied());
+        let row = wanted.iter().position(|wanted| *wanted == entry);
+        row.map_or(Ok(()), |row| self.check(&values, row, entry))
     }
 
-    /// Takes in what the host said of some entries, of which one is wanted now.
-    fn learn(
-        &mut self,
-        values: &OptionalColumn,
-        asked: impl Iterator<Item = usize>,
-        wanted: usize,
-    ) -> Result<()> {
-        let binding = self.binding.as_ref().ok_or_else(undeclared)?;
+    /// Takes in what the host said of some entries. One that cannot be decoded stays as it is: it
+    /// is an error only for who looks at it.
+    fn learn(&mut self, values: &OptionalColumn, asked: impl Iterator<Item = usize>) {
+        let status = Status::Clean;
         for (row, entry) in asked.enumerate() {
-            let value = column::optional(values, row)?.map(V::decode).transpose();
-            let status = Status::Clean;
-            match value {
-                Ok(value) => self.table.contents[entry] = Content { status, value },
-                Err(error) if entry == wanted => return Err(binding.corrupt(error)),
-                // It is an error only for who looks at it.
-                Err(_) => {}
+            if let Ok(value) = decode(values, row) {
+                self.table.contents[entry] = Content { status, value };
             }
         }
-        Ok(())
+    }
+
+    /// The same of all entries.
+    #[inline(never)]
+    fn learn_all(&mut self, values: &OptionalColumn) {
+        if !column::is_small::<V>() {
+            return self.learn(values, 0..self.table.len());
+        }
+        let (mut contents, status) = (self.table.contents.iter_mut(), Status::Clean);
+        column::small_values(values).for_each(|value| {
+            if let Some((content, value)) = contents.next().zip(value) {
+                *content = Content { status, value };
+            }
+        });
+    }
+
+    /// Checks that an entry is known, of which a row of what the host said is.
+    #[inline]
+    fn check(&self, values: &OptionalColumn, row: usize, entry: usize) -> Result<()> {
+        match self.table.contents[entry].status {
+            Status::Stored => self.unknown(values, row),
+            Status::Clean | Status::Dirty => Ok(()),
+        }
+    }
+
+    /// Why what the host said of an entry does not say what it is.
+    #[cold]
+    fn unknown(&self, values: &OptionalColumn, row: usize) -> Result<()> {
+        let binding = self.binding.as_ref().ok_or_else(undeclared)?;
+        let value = decode::<V>(values, row);
+        value.map(|_| ()).map_err(|error| binding.corrupt(error))
+    }
+
+    /// Asks the host for all entries.
+    fn ask_all(&self) -> Result<OptionalColumn> {
+        let binding = self.binding.as_ref().ok_or_else(undeclared)?;
+        let (keys, map_keys) = self.table.columns();
+        Ok(binding.call.host.map_get(binding.index, keys, map_keys))
     }
 
     fn ask(&self, entries: &[usize]) -> Result<OptionalColumn> {
@@ -342,12 +381,20 @@ impl<K: MapKey, V: StateCodec> Map<K, V> {
     }
 }
 
+/// The value in a row of what the host sent.
+fn decode<V: StateCodec>(values: &OptionalColumn, row: usize) -> Result<Option<V>> {
+    column::optional(values, row)?.map(V::decode).transpose()
+}
+
 impl<K: MapKey, V: StateCodec> Handle for Map<K, V> {
     fn bind(&mut self, binding: Binding) -> bool {
         self.binding.replace(binding).is_none()
     }
 
     fn rollback(&mut self) {
+        if self.is_of_batch() {
+            return self.begin_call();
+        }
         if self
             .binding
             .as_ref()
@@ -382,9 +429,10 @@ impl<K: MapKey, V: StateCodec> Handle for Map<K, V> {
         }
         let entries = self.table.contents.iter().enumerate();
         let dirty = entries.filter(|(_, content)| content.status == Status::Dirty);
-        let mut keys = Vec::new();
-        let mut map_keys = column::with_room(0, 0);
-        let mut values = column::optional_with_room(0, 0);
+        let count = dirty.clone().count();
+        let mut keys = Vec::with_capacity(count);
+        let mut map_keys = column::with_room(count, count * ShortKey::MOST);
+        let mut values = column::optional_with_room(count, count * V::WIDTH.unwrap_or_default());
         for (index, content) in dirty {
             keys.push(self.table.key(index));
             column::push(&mut map_keys, self.table.map_key(index))?;

@@ -136,6 +136,115 @@ impl<V> Table<V> {
         Ok(())
     }
 
+    /// Meets entries one after the other, each of a key, and adds where each is to `places`.
+    ///
+    /// # Errors
+    /// What `sought` gives first; as `find`.
+    pub(super) fn meet_all<K>(
+        &mut self,
+        sought: impl Iterator<Item = Result<(u32, impl AsMapKey<K>)>>,
+        places: &mut Vec<u32>,
+    ) -> Result<()> {
+        let most = sought.size_hint().0;
+        let mut short = Vec::with_capacity(most);
+        places.reserve(most);
+        for entry in sought {
+            let (key, map_key) = entry?;
+            match map_key.short_key() {
+                Some(of) => short.push((key, Sought::of_short(of))),
+                None => {
+                    self.meet_short(&short, places)?;
+                    short.clear();
+                    places.push(self.find(key, &map_key)? as u32);
+                }
+            }
+        }
+        self.meet_short(&short, places)
+    }
+
+    /// Meets entries with short map keys. While no key has many, in passes: nothing but chains is
+    /// looked at in the first.
+    fn meet_short(&mut self, sought: &[(u32, Sought)], places: &mut Vec<u32>) -> Result<()> {
+        let old = self.links.len();
+        let looked = match self.buckets.is_empty() {
+            true => self.chain(sought, places),
+            false => 0,
+        };
+        self.write_map_keys(old)?;
+        let new = self.links.len();
+        self.contents.resize_with(new, Content::stored);
+        for (key, sought) in sought.get(looked..).unwrap_or_default() {
+            let found = match self.look(*key, *sought, self.map_keys.bytes.len()) {
+                Some(found) => found,
+                None => {
+                    sought.as_short().append(&mut self.map_keys.bytes);
+                    self.add(*key, *sought)?
+                }
+            };
+            places.push(found as u32);
+        }
+        Ok(())
+    }
+
+    /// Looks for entries along the chains of their keys and puts new ones there, up to one whose
+    /// chain is long; how many it was done for. What else there is of an entry is left to be added.
+    #[inline(never)]
+    fn chain(&mut self, sought: &[(u32, Sought)], places: &mut Vec<u32>) -> usize {
+        let (links, keys, last) = (&mut self.links, &mut self.keys, &mut self.last);
+        links.reserve(sought.len());
+        keys.reserve(sought.len());
+        places.reserve(sought.len());
+        for (looked, (key, Sought { word, length })) in sought.iter().enumerate() {
+            let last = &mut last[*key as usize];
+            let mut entry = *last;
+            let mut passed = 0;
+            // Nothing stands before the first place: there a chain ends.
+            while let Some(link) = links.get((entry as usize).wrapping_sub(1))
+                && (link.word != *word || link.length != *length)
+            {
+                entry = link.before;
+                passed += 1;
+            }
+            if entry == 0 {
+                if passed >= CHAIN_MOST {
+                    return looked;
+                }
+                let (word, length, before) = (*word, *length, *last);
+                links.push(Link {
+                    word,
+                    length,
+                    before,
+                });
+                keys.push(*key);
+                entry = links.len() as u32;
+                *last = entry;
+            }
+            places.push(entry - 1);
+        }
+        sought.len()
+    }
+
+    /// Writes the map keys, which are short, of the entries from `first` on.
+    #[inline(never)]
+    fn write_map_keys(&mut self, first: usize) -> Result<()> {
+        let links = self.links.get(first..).unwrap_or_default();
+        let BytesColumn { bytes, ends } = &mut self.map_keys;
+        let start = bytes.len();
+        bytes.resize(start + links.len() * ShortKey::MOST, 0);
+        let mut length = start;
+        ends.reserve(links.len());
+        for link in links {
+            // The next one is written over what is too much.
+            if let Some(place) = bytes.get_mut(length..).and_then(<[u8]>::first_chunk_mut) {
+                *place = link.word.to_le_bytes();
+            }
+            length += link.length as usize;
+            ends.push(length as u32);
+        }
+        bytes.truncate(length);
+        column::end_of(length).map(|_| ())
+    }
+
     /// As `find`, of a map key that has to be written only if it is new.
     #[inline]
     fn find_short(&mut self, key: u32, map_key: ShortKey) -> Result<usize> {
@@ -223,10 +332,7 @@ impl<V> Table<V> {
             before,
         });
         self.keys.push(key);
-        self.contents.push(Content {
-            status: Status::Stored,
-            value: None,
-        });
+        self.contents.push(Content::stored());
         if !self.buckets.is_empty() {
             if self.buckets.len() < self.links.len() * 2 {
                 self.fill_buckets();
@@ -300,7 +406,24 @@ impl<V> Table<V> {
     }
 }
 
+impl<V> Content<V> {
+    fn stored() -> Self {
+        Self {
+            status: Status::Stored,
+            value: None,
+        }
+    }
+}
+
 impl Sought {
+    /// The bytes of a map key of which it says all.
+    fn as_short(self) -> ShortKey {
+        ShortKey {
+            bytes: self.word.to_le_bytes(),
+            length: self.length as usize,
+        }
+    }
+
     #[inline]
     fn of_short(map_key: ShortKey) -> Self {
         Self {
@@ -339,6 +462,10 @@ mod tests {
     use super::*;
 
     fn find(table: &mut Table<()>, key: u32, map_key: &[u8]) -> usize {
+        find_of(table, key, map_key)
+    }
+
+    fn find_of<V>(table: &mut Table<V>, key: u32, map_key: &[u8]) -> usize {
         let found = table.find::<Vec<u8>>(key, &map_key);
         found.unwrap()
     }
@@ -394,6 +521,69 @@ mod tests {
                 assert_eq!(table.len(), model.len());
             }
         }
+    }
+
+    /// The same of many at once, short ones and others.
+    #[test]
+    fn entries_that_are_met_many_at_once_are_those_of_a_plain_map() {
+        let mut random = 7_u64;
+        let mut below = |n: u64| {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (random >> 33) % n
+        };
+        for (keys, numbers) in [(1, 5), (1, 900), (300, 3), (7, 11), (40, 1000)] {
+            let mut table = Table::<u8>::default();
+            for round in 0..60 {
+                if round % 20 == 0 {
+                    table.begin(keys);
+                }
+                let old: Vec<_> = (0..table.len())
+                    .map(|place| key_of(&table, place))
+                    .collect();
+                let mut model: std::collections::HashMap<_, _> = old.into_iter().zip(0..).collect();
+                let met = (0..below(200)).map(|_| (below(keys.into()) as u32, below(numbers)));
+                let met: Vec<_> = met.collect();
+                let mut places = Vec::new();
+                let kind = below(3);
+                let bytes = |number: u64| match kind {
+                    0 => format!("a map key {number}").into_bytes(),
+                    // As a word they are the same, but for their length.
+                    1 => (number << 32).to_be_bytes().to_vec(),
+                    _ => (number as u32).to_be_bytes().to_vec(),
+                };
+                let named = met.iter().copied();
+                match kind {
+                    0 => {
+                        let named = named.map(|(key, number)| Ok((key, bytes(number))));
+                        table.meet_all::<Vec<u8>>(named, &mut places).unwrap();
+                    }
+                    1 => {
+                        let named = named.map(|(key, number)| Ok((key, number << 32)));
+                        table.meet_all::<u64>(named, &mut places).unwrap();
+                    }
+                    _ => {
+                        let named = named.map(|(key, number)| Ok((key, number as u32)));
+                        table.meet_all::<u32>(named, &mut places).unwrap();
+                    }
+                }
+                assert_eq!(places.len(), met.len());
+                for ((key, number), place) in met.into_iter().zip(places) {
+                    let (entry, place) = ((key, bytes(number)), place as usize);
+                    let next = model.len();
+                    assert_eq!(place, *model.entry(entry.clone()).or_insert(next));
+                    assert_eq!(key_of(&table, place), entry);
+                    assert_eq!(find_of(&mut table, entry.0, &entry.1), place);
+                }
+                assert_eq!(table.len(), model.len());
+                assert_eq!(table.contents.len(), model.len());
+            }
+        }
+    }
+
+    fn key_of(table: &Table<u8>, place: usize) -> (u32, Vec<u8>) {
+        (table.key(place), table.map_key(place).to_vec())
     }
 
     #[test]
