@@ -159,14 +159,23 @@ pub(crate) fn small_values<T: StateCodec>(
             Ok(_) => nothing,
             Err(_) => return None,
         };
-        let value = T::decode(bytes).ok()?;
-        Some(is_there.then_some(value))
+        match T::decode(bytes) {
+            Ok(value) => Some(is_there.then_some(value)),
+            // A type may have no value of zeros: that says nothing.
+            Err(_) => (!is_there).then_some(None),
+        }
     })
 }
 
 /// Whether values of a type take a few bytes each, always the same.
 pub(crate) fn is_small<T: StateCodec>() -> bool {
     nothing_small::<T>().is_some()
+}
+
+/// How many bytes a value of a small type has; none of other types, of which it is not known how
+/// many are there.
+pub(crate) fn small_width<T: StateCodec>() -> usize {
+    nothing_small::<T>().map_or(0, <[u8]>::len)
 }
 
 /// So many zeros as a value of a small type has bytes.

@@ -286,8 +286,7 @@ impl<T: StateCodec> Cells<T> {
         {
             return Ok(all);
         }
-        let width = T::WIDTH.unwrap_or_default();
-        let mut values = column::optional_with_room(count, count * width);
+        let mut values = column::optional_with_room(count, count * column::small_width::<T>());
         for cell in self.cells.iter().filter(|cell| cell.is_dirty()) {
             column::push_optional(&mut values, cell.value.as_ref())?;
         }

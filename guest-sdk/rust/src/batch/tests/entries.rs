@@ -3,8 +3,8 @@
 use super::shown;
 use crate::testing::{Harness, Input};
 use crate::{
-    BatchCtx, Batched, Binary, Ctx, Error, InputBatch, KeyedDescribe, KeyedProcess, Map, Result,
-    Row, TtlOptions, column,
+    BatchCtx, Batched, Binary, Counter, Ctx, Error, InputBatch, KeyedDescribe, KeyedProcess, Map,
+    Result, Row, StateCodec, TtlOptions, column,
 };
 
 /// A number, and what is to be done with its entries.
@@ -13,6 +13,8 @@ type Said = Binary<(u64, u32)>;
 const FORGET: u32 = 1;
 const REFUSE: u32 = 2;
 const BY_ROW: u32 = 3;
+/// Entries are named up to an error, which is let go.
+const ERR: u32 = 4;
 
 fn said(key: u8, number: u64, deed: u32) -> Input {
     let mut row = number.to_le_bytes().to_vec();
@@ -26,6 +28,7 @@ fn said(key: u8, number: u64, deed: u32) -> Input {
 struct Counts {
     numbers: Map<u64, u32>,
     texts: Map<String, String>,
+    batches: Counter,
 }
 
 fn text(number: u64) -> String {
@@ -39,6 +42,7 @@ impl KeyedProcess for Counts {
     fn describe(&mut self, d: &mut KeyedDescribe) {
         d.map("numbers", &mut self.numbers).prefetch();
         d.map("texts", &mut self.texts);
+        d.counter("batches", &mut self.batches);
     }
 
     fn process(&mut self, row: Row<Said>, ctx: &mut Ctx<String>) -> Result<()> {
@@ -69,12 +73,18 @@ impl KeyedProcess for Counts {
         let keys = batch.keys()?;
         let named = || rows.iter().zip(keys.of_rows());
         let by_number = named().map(|(row, &key)| Ok((key, row.0)));
+        // Some are learned first, and so the others apart from them.
+        self.numbers.of_entries(by_number.clone().take(1))?;
         let mut numbers = self.numbers.of_entries(by_number)?;
         // In two parts, of which the second finds what the first has written.
         let half = rows.len() / 2;
         for part in [0..half, half..rows.len()] {
             let by_text = named().map(|(row, &key)| Ok((key, text(row.0))));
             let by_text = by_text.skip(part.start).take(part.len());
+            if rows[part.clone()].iter().any(|(_, deed)| *deed == ERR) {
+                let failing = by_text.clone().chain([Err(Error::new("not named"))]);
+                assert!(self.texts.of_entries(failing).is_err());
+            }
             let mut texts = self.texts.of_entries(by_text)?;
             for (entry, number) in part.enumerate() {
                 let (said, deed) = rows[number];
@@ -96,6 +106,7 @@ impl KeyedProcess for Counts {
                 }
             }
         }
+        self.batches.add(1);
         Ok(Batched::Done)
     }
 }
@@ -110,7 +121,7 @@ fn entries_by_batch_come_to_what_they_come_to_row_by_row() {
     let mut by_batch = Harness::open::<Counts, _>("null").unwrap();
     let mut by_row = Harness::open::<Counts, _>("null").unwrap();
     by_row.row_by_row();
-    let (mut refused, mut went) = (0, 0);
+    let (mut refused, mut went, mut long) = (0, 0, 0);
     for round in 0..400 {
         // Some batches have few keys with many entries, which are found by a table.
         let (rows, keys, numbers) = match round % 4 {
@@ -124,14 +135,17 @@ fn entries_by_batch_come_to_what_they_come_to_row_by_row() {
                     0 => REFUSE,
                     1 => BY_ROW,
                     2..8 => FORGET,
+                    8..10 => ERR,
                     _ => 0,
                 };
                 said(below(keys) as u8, below(numbers), deed)
             })
             .collect();
         while !rows.is_empty() {
-            let outs =
-                [&mut by_batch, &mut by_row].map(|harness| harness.batch(0, rows.clone()).unwrap());
+            let batches = by_batch.metric("batches");
+            let outs = [&mut by_batch, &mut by_row].map(|of| of.batch(0, rows.clone()).unwrap());
+            let was_whole = by_batch.metric("batches") != batches;
+            long += usize::from(was_whole && rows.len() > 30);
             assert_eq!(shown(&outs[0]), shown(&outs[1]));
             for state in ["numbers", "texts"] {
                 assert_eq!(by_batch.held(state), by_row.held(state));
@@ -144,7 +158,16 @@ fn entries_by_batch_come_to_what_they_come_to_row_by_row() {
             rows.drain(..behind);
         }
     }
-    assert!(refused > 50 && went > 5000, "{refused} {went}");
+    assert!(
+        refused > 50 && went > 5000 && long > 10,
+        "{refused} {went} {long}"
+    );
+    assert!(by_batch.metric("batches") > Some(200.0));
+    assert!(
+        by_row
+            .metric("batches")
+            .is_none_or(|batches| batches == 0.0)
+    );
 }
 
 #[test]
@@ -157,10 +180,13 @@ fn the_host_is_asked_once_and_told_what_was_changed() {
         out.main(),
         ["7 None None", "8 None None", "7 None None", last]
     );
-    // The texts were asked for in two parts, and what was met before not again.
+    // Both were asked for in two parts, and what was met before not again.
     let (get, put) = ("map-get", "map-put");
-    assert_eq!(counts.imports(), [get, get, get, put, put]);
-    assert_eq!(counts.read(), 3 + 2 + 1);
+    assert_eq!(
+        counts.imports(),
+        [get, get, get, get, put, put, "counter-add"]
+    );
+    assert_eq!(counts.read(), 1 + 2 + 2 + 1);
     assert_eq!((counts.held("numbers"), counts.held("texts")), (3, 3));
 }
 
@@ -175,6 +201,8 @@ struct Seen<const WAY: u8> {
 const ACCESS: u8 = 1;
 /// Entries are asked for of a key that there is not.
 const OTHER_KEY: u8 = 2;
+/// Entries are asked for twice, whatever becomes of the first.
+const TWICE: u8 = 3;
 
 const PUT_OTHER: u32 = 1;
 const GET_AS_BATCH: u32 = 2;
@@ -216,7 +244,13 @@ impl<const WAY: u8> KeyedProcess for Seen<WAY> {
             return Ok(Batched::RowByRow);
         }
         let key = if WAY == OTHER_KEY { 9 } else { 0 };
-        let named = batch.rows().map(|row| Ok((key, row?.value.0)));
+        let numbers: Vec<_> = batch.rows().map(|row| row.map(|row| row.value.0)).collect();
+        let numbers: Vec<_> = numbers.into_iter().collect::<Result<_>>()?;
+        let named = numbers.iter().map(|number| Ok((key, *number)));
+        if WAY == TWICE {
+            let first = self.seen.of_entries(named.clone());
+            assert!(first.is_err());
+        }
         let mut seen = self.seen.of_entries(named)?;
         let new = (0..batch.len()).filter(|row| !seen.contains(*row)).count();
         (0..batch.len()).for_each(|row| seen.put(row, 1));
@@ -242,6 +276,15 @@ fn entries_that_cannot_be_decoded_hurt_only_the_row_that_reads_them() {
     seen.copy_state("other", "seen");
     let error = told(&mut seen, 7, GET).unwrap_err();
     assert!(error.contains("state `seen` cannot be read"), "{error}");
+}
+
+#[test]
+fn entries_that_cannot_be_decoded_are_not_taken_for_none() {
+    let mut seen = Harness::open::<Seen<TWICE>, _>("null").unwrap();
+    told(&mut seen, 7, PUT_OTHER).unwrap();
+    seen.copy_state("other", "seen");
+    assert_eq!(told(&mut seen, 7, 0).unwrap(), ["by row"]);
+    assert_eq!(seen.imports(), ["map-put", "map-get", "map-get", "map-put"]);
 }
 
 #[test]
@@ -280,6 +323,34 @@ fn small_values_are_there_or_not_or_wrong() {
     let small: Vec<_> = column::small_values::<u32>(&values).collect();
     assert_eq!(small, [Some(Some(7)), Some(None), None]);
     assert_eq!(column::small_values::<String>(&values).count(), 0);
+    // A type may have no value of zeros.
+    assert_eq!(
+        column::small_values::<Seven>(&values).collect::<Vec<_>>(),
+        [Some(Some(Seven)), Some(None), None]
+    );
     assert!(column::is_small::<()>() && column::is_small::<[u64; 8]>());
     assert!(!column::is_small::<[u64; 9]>() && !column::is_small::<String>());
+}
+
+#[derive(Debug, PartialEq)]
+struct Seven;
+
+impl StateCodec for Seven {
+    const WIDTH: Option<usize> = Some(4);
+
+    fn format() -> String {
+        "seven".to_owned()
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) -> Result<()> {
+        out.extend([7, 0, 0, 0]);
+        Ok(())
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self> {
+        match bytes {
+            [7, 0, 0, 0] => Ok(Self),
+            _ => Err(Error::new("not seven")),
+        }
+    }
 }

@@ -50,7 +50,7 @@ impl<K: MapKey, V: StateCodec> Map<K, V> {
 
     /// Learns all entries that were met since the host was asked last.
     fn read_named(&mut self) -> Result<()> {
-        let asked = std::mem::replace(&mut self.asked, self.table.len());
+        let asked = self.asked;
         let entries = asked..self.table.len();
         if entries.is_empty() {
             return Ok(());
@@ -69,14 +69,16 @@ impl<K: MapKey, V: StateCodec> Map<K, V> {
         };
         let contents = self.table.contents.get(entries.clone());
         let is_known = |content: &Content<V>| content.status != Status::Stored;
-        if contents.is_some_and(|contents| contents.iter().all(is_known)) {
-            return Ok(());
+        if !contents.is_some_and(|contents| contents.iter().all(is_known)) {
+            // What cannot be decoded may be of a row that does not look at it in its turn.
+            let mut entries = entries.enumerate();
+            entries
+                .try_for_each(|(row, entry)| self.check(&values, row, entry))
+                .map_err(|error| Error::new(error.into_message()))?;
         }
-        // What cannot be decoded may be of a row that does not look at it in its turn.
-        let mut entries = entries.enumerate();
-        entries
-            .try_for_each(|(row, entry)| self.check(&values, row, entry))
-            .map_err(|error| Error::new(error.into_message()))
+        // Only now: who goes on behind an error asks for them again.
+        self.asked = self.table.len();
+        Ok(())
     }
 
     /// Whether the batch in hand is what the entries are of: it is no row that has a journal.

@@ -432,7 +432,7 @@ impl<K: MapKey, V: StateCodec> Handle for Map<K, V> {
         let count = dirty.clone().count();
         let mut keys = Vec::with_capacity(count);
         let mut map_keys = column::with_room(count, count * ShortKey::MOST);
-        let mut values = column::optional_with_room(count, count * V::WIDTH.unwrap_or_default());
+        let mut values = column::optional_with_room(count, count * column::small_width::<V>());
         for (index, content) in dirty {
             keys.push(self.table.key(index));
             column::push(&mut map_keys, self.table.map_key(index))?;

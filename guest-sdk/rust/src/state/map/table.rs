@@ -170,9 +170,9 @@ impl<V> Table<V> {
             true => self.chain(sought, places),
             false => 0,
         };
-        self.write_map_keys(old)?;
         let new = self.links.len();
         self.contents.resize_with(new, Content::stored);
+        self.write_map_keys(old)?;
         for (key, sought) in sought.get(looked..).unwrap_or_default() {
             let found = match self.look(*key, *sought, self.map_keys.bytes.len()) {
                 Some(found) => found,
