@@ -12,7 +12,9 @@ mod projection;
 
 use nexmark::{AUCTION, BID, PERSON, no_event};
 use serde::Deserialize;
-use weir_guest::{Ctx, Describe, Env, Process, Result, Row, SideOutput, operator};
+use weir_guest::{
+    BatchCtx, Batched, Ctx, Describe, Env, InputBatch, Process, Result, Row, SideOutput, operator,
+};
 
 use projection::Projection;
 
@@ -81,6 +83,45 @@ impl Process for Events {
             None => Ok(()),
         }
     }
+
+    fn process_batch(
+        &mut self,
+        batch: &InputBatch<Vec<u8>>,
+        ctx: &mut BatchCtx<Vec<u8>>,
+    ) -> Result<Batched> {
+        let bids = self.wanted.bids.as_ref();
+        for (number, row) in batch.rows().enumerate() {
+            let row = row?.value;
+            // Nearly all are bids.
+            if row.first() == Some(&BID.letter) {
+                if let Some(bids) = bids
+                    && let Some(projected) = bids.of(row)?
+                {
+                    ctx.emit(number, projected)?;
+                }
+            } else {
+                self.rare(number, row, ctx)?;
+            }
+        }
+        Ok(Batched::Done)
+    }
+}
+
+impl Events {
+    /// Processes an event of a batch that is no bid.
+    #[inline(never)]
+    fn rare(&self, number: usize, row: &[u8], ctx: &mut BatchCtx<Vec<u8>>) -> Result<()> {
+        let (wanted, output) = match row.first() {
+            Some(&kind) if kind == AUCTION.letter => (&self.wanted.auctions, &self.auctions),
+            Some(&kind) if kind == PERSON.letter => (&self.wanted.persons, &self.persons),
+            _ => return Err(no_event(row)),
+        };
+        let Some(wanted) = wanted else { return Ok(()) };
+        match wanted.of(row)? {
+            Some(projected) => ctx.to(output, number).emit(projected),
+            None => Ok(()),
+        }
+    }
 }
 
 operator!(Events);
@@ -90,6 +131,17 @@ mod tests {
     use super::*;
     use nexmark::rows;
     use weir_guest::testing::Harness;
+
+    /// Opened for batches, and for rows one by one.
+    fn both_ways(config: &str) -> [Harness; 2] {
+        [false, true].map(|by_row| {
+            let mut guest = Harness::open::<Events, _>(config).unwrap();
+            if by_row {
+                guest.row_by_row();
+            }
+            guest
+        })
+    }
 
     fn events() -> [Vec<u8>; 4] {
         let ada = ["Ada Dunn", "a@b.com", "1 2 3 4", "Boise", "ID", "x"];
@@ -113,53 +165,65 @@ mod tests {
     fn each_kind_has_the_fields_that_are_wanted_in_their_order() {
         let config = r#"{"bids":["bidder","auction","price","url"],"auctions":["seller","id"],
             "persons":["name","id","city","state"]}"#;
-        let mut guest = Harness::open::<Events, _>(config).unwrap();
-        let out = guest.rows(events()).unwrap();
-        assert_eq!(rows::main(&out), [rows::row(&[1001, 1002, 700], &["u"])]);
-        let auctions = [1002, 1003].map(|id| rows::row(&[1000, id], &[]));
-        assert_eq!(rows::of(&out, 1), auctions);
-        let person = rows::row(&[1000], &["Ada Dunn", "Boise", "ID"]);
-        assert_eq!(rows::of(&out, 2), [person]);
+        for mut guest in both_ways(config) {
+            let out = guest.rows(events()).unwrap();
+            assert_eq!(rows::main(&out), [rows::row(&[1001, 1002, 700], &["u"])]);
+            let auctions = [1002, 1003].map(|id| rows::row(&[1000, id], &[]));
+            assert_eq!(rows::of(&out, 1), auctions);
+            let person = rows::row(&[1000], &["Ada Dunn", "Boise", "ID"]);
+            assert_eq!(rows::of(&out, 2), [person]);
+        }
     }
 
     #[test]
     fn only_some_categories_and_states_are_wanted() {
         let config = r#"{"auctions":["id","reserve"],"categories":[10,12],
             "persons":["id"],"states":["OR"]}"#;
-        let mut guest = Harness::open::<Events, _>(config).unwrap();
-        let out = guest.rows(events()).unwrap();
-        assert!(rows::main(&out).is_empty());
-        assert_eq!(rows::of(&out, 1), [rows::row(&[1002, 200], &[])]);
-        assert!(rows::of(&out, 2).is_empty());
-        let mut guest = Harness::open::<Events, _>(r#"{"persons":["id"],"states":["ID"]}"#);
-        let out = guest.as_mut().unwrap().rows(events()).unwrap();
-        assert_eq!(rows::of(&out, 2), [rows::row(&[1000], &[])]);
+        for mut guest in both_ways(config) {
+            let out = guest.rows(events()).unwrap();
+            assert!(rows::main(&out).is_empty());
+            assert_eq!(rows::of(&out, 1), [rows::row(&[1002, 200], &[])]);
+            assert!(rows::of(&out, 2).is_empty());
+        }
+        for mut guest in both_ways(r#"{"persons":["id"],"states":["ID"]}"#) {
+            let out = guest.rows(events()).unwrap();
+            assert_eq!(rows::of(&out, 2), [rows::row(&[1000], &[])]);
+        }
     }
 
     #[test]
     fn all_fields_are_the_row_as_it_came_but_for_its_kind() {
         let config = r#"{"bids":["auction","bidder","price","time","channel","url","extra"]}"#;
-        let mut guest = Harness::open::<Events, _>(config).unwrap();
-        let out = guest.rows(events()).unwrap();
-        assert_eq!(rows::main(&out), [&events()[3][1..]]);
+        for mut guest in both_ways(config) {
+            let out = guest.rows(events()).unwrap();
+            assert_eq!(rows::main(&out), [&events()[3][1..]]);
+        }
     }
 
     #[test]
     fn texts_in_another_order_are_measured() {
         let config = r#"{"persons":["extra","state","name","time"]}"#;
-        let mut guest = Harness::open::<Events, _>(config).unwrap();
-        let out = guest.rows(events()).unwrap();
-        let person = rows::row(&[17], &["x", "ID", "Ada Dunn"]);
-        assert_eq!(rows::of(&out, 2), [person]);
+        for mut guest in both_ways(config) {
+            let out = guest.rows(events()).unwrap();
+            let person = rows::row(&[17], &["x", "ID", "Ada Dunn"]);
+            assert_eq!(rows::of(&out, 2), [person]);
+        }
     }
 
     #[test]
     fn what_is_no_event_or_cut_short_is_refused() {
-        let mut guest = Harness::open::<Events, _>(r#"{"bids":["price","extra"]}"#).unwrap();
         let bid = &events()[3];
-        // The last text is not measured, as the row ends with it.
-        for row in [&b""[..], b"C1", &bid[..32], &bid[..34], &bid[..40]] {
-            assert!(guest.rows([row]).unwrap().poisoned.is_some(), "{row:?}");
+        for mut guest in both_ways(r#"{"bids":["price","extra"]}"#) {
+            // The last text is not measured, as the row ends with it.
+            for row in [&b""[..], b"C1", &bid[..32], &bid[..34], &bid[..40]] {
+                let out = guest.rows([bid, row]).unwrap();
+                assert_eq!(
+                    out.poisoned.as_ref().map(|(row, _)| *row),
+                    Some(1),
+                    "{row:?}"
+                );
+                assert_eq!(rows::main(&out).len(), 1);
+            }
         }
     }
 
