@@ -69,9 +69,9 @@ impl Binding {
     fn no_key(&self) -> Error {
         if self.call.batch.get() {
             return self.misused(
-                "`process_batch` can use no keyed state but values, by `Value::of_keys`, and entries \
-                 of maps, by `Map::of_entries`; where it returns `Batched::RowByRow`, `process` can \
-                 use all",
+                "`process_batch` can use no keyed state but values and lists of all keys, by \
+                 `of_keys`, and entries of maps, by `Map::of_entries`; where it returns \
+                 `Batched::RowByRow`, `process` can use all",
             );
         }
         self.misused(match self.call.scope.get() {

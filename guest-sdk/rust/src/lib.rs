@@ -44,7 +44,7 @@
 //!   [`Describe::inputs`], [`Describe::broadcast_input`]
 //! - all rows of a call at once, where that matters: [`KeyedProcess::process_batch`],
 //!   [`Process::process_batch`], [`InputBatch`], [`BatchCtx`], [`KeyValues`],
-//!   [`MapEntries`]
+//!   [`KeyLists`], [`MapEntries`]
 //! - rows: [`Row`], [`Decode`], [`Encode`], [`TextPart`], [`Csv`], [`Binary`], [`Key`],
 //!   [`object!`]; `Json` with the feature `json`
 //! - state of a key: [`Value`], [`List`], [`Map`], [`Reducing`], [`Aggregating`]; of the subtask:
@@ -265,8 +265,8 @@ pub use operator::{
 pub use output::{Output, SideOutput};
 pub use row::{Decode, Encode, EncodeAs, Row};
 pub use state::{
-    Aggregate, Aggregating, Broadcast, BroadcastEntries, Entries, Fold, KeyValues, List, Map,
-    MapEntries, OperatorList, Reducing, Value,
+    Aggregate, Aggregating, Broadcast, BroadcastEntries, Entries, Fold, KeyLists, KeyValues, List,
+    Map, MapEntries, OperatorList, Reducing, Value,
 };
 pub use text::TextPart;
 pub use timers::{Timer, TimerKind, Timers};

@@ -1,7 +1,10 @@
 //! Collects three values of each key, then emits the key and their sum and begins anew. How many
 //! there are is kept apart: adding to the list does not read it. Rows are key, value and time.
 
-use weir_guest::{Binary, Ctx, KeyedDescribe, KeyedProcess, List, Result, Row, Value, operator};
+use weir_guest::{
+    BatchCtx, Batched, Binary, Ctx, InputBatch, KeyedDescribe, KeyedProcess, List, Result, Row,
+    Value, operator,
+};
 
 /// How many values make a sum.
 const FULL: u32 = 3;
@@ -33,6 +36,31 @@ impl KeyedProcess for Threes {
         self.size.clear()?;
         ctx.emit((key, sum))
     }
+
+    fn process_batch(
+        &mut self,
+        batch: &InputBatch<Self::In>,
+        ctx: &mut BatchCtx<Self::Out>,
+    ) -> Result<Batched> {
+        let keys = batch.keys()?;
+        let mut values = self.values.of_keys()?;
+        let mut sizes = self.size.of_keys()?;
+        for ((number, row), &key) in batch.rows().enumerate().zip(keys.of_rows()) {
+            let (of, value, _) = row?.value;
+            let key = key as usize;
+            values.add(key, value)?;
+            let size = sizes.get(key).copied().unwrap_or(0) + 1;
+            if size < FULL {
+                sizes.set(key, size);
+                continue;
+            }
+            let sum: u64 = values.get(key)?.iter().sum();
+            values.clear(key);
+            sizes.clear(key);
+            ctx.emit(number, (of, sum))?;
+        }
+        Ok(Batched::Done)
+    }
 }
 
 operator!(Threes);
@@ -44,15 +72,21 @@ mod tests {
 
     #[test]
     fn each_third_value_of_a_key_completes_a_sum() {
-        let mut threes = Harness::open::<Threes, _>("null").unwrap();
-        let mut sums = |rows: &[(u64, u64)]| {
-            let row = |&(key, value): &(u64, u64)| (key.to_le_bytes(), binary((key, value, 0_u64)));
-            let out = threes.keyed(rows.iter().map(row)).unwrap();
-            let held = (threes.held("values"), threes.held("size"));
-            (out.binary::<(u64, u64)>().unwrap(), held)
-        };
-        assert_eq!(sums(&[(7, 1), (8, 9), (7, 2)]), (vec![], (3, 2)));
-        assert_eq!(sums(&[(7, 3), (7, 4)]).0, [(7, 6)]);
-        assert_eq!(sums(&[(7, 5), (7, 6)]), (vec![(7, 15)], (1, 1)));
+        for by_row in [false, true] {
+            let mut threes = Harness::open::<Threes, _>("null").unwrap();
+            if by_row {
+                threes.row_by_row();
+            }
+            let mut sums = |rows: &[(u64, u64)]| {
+                let row =
+                    |&(key, value): &(u64, u64)| (key.to_le_bytes(), binary((key, value, 0_u64)));
+                let out = threes.keyed(rows.iter().map(row)).unwrap();
+                let held = (threes.held("values"), threes.held("size"));
+                (out.binary::<(u64, u64)>().unwrap(), held)
+            };
+            assert_eq!(sums(&[(7, 1), (8, 9), (7, 2)]), (vec![], (3, 2)));
+            assert_eq!(sums(&[(7, 3), (7, 4)]).0, [(7, 6)]);
+            assert_eq!(sums(&[(7, 5), (7, 6)]), (vec![(7, 15)], (1, 1)));
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Batches and rows one by one come to the same, whatever fails; what is misused is told.
 
 mod entries;
+mod lists;
 
 use super::*;
 use crate::testing::{Harness, Input};

@@ -24,7 +24,7 @@ use crate::error::Result;
 pub use aggregating::{Aggregate, Aggregating};
 pub use broadcast::{Broadcast, BroadcastEntries};
 pub use cells::KeyValues;
-pub use list::List;
+pub use list::{KeyLists, List};
 pub use map::{Entries, Map, MapEntries};
 pub use operator_list::OperatorList;
 pub use reducing::{Fold, Reducing};

@@ -9,6 +9,7 @@
 //! not replaced; from then on all of it is in `lists`, and what was added before counts no more.
 
 mod added;
+mod batch;
 
 use std::mem;
 use std::ops::Range;
@@ -23,6 +24,8 @@ use crate::error::{Error, Result};
 use crate::handles::made_handle;
 use crate::host::NestedColumn;
 use added::Added;
+
+pub use batch::KeyLists;
 
 /// A list that has more memory than so many bytes gives it back at the end of the call.
 const KEPT_BYTES: usize = 256;
@@ -66,7 +69,12 @@ pub struct List<T> {
     asked: Vec<u32>,
     row: u64,
     journal: Vec<(u32, Undo)>,
+    /// The last batch that was in hand as one row.
+    batch: u64,
 }
+
+/// No row has this number.
+const NO_ROW: u64 = u64::MAX;
 
 /// What the call knows of the list of a key.
 #[derive(Clone, Copy)]
@@ -169,6 +177,7 @@ impl<T> Default for List<T> {
             asked: Vec::new(),
             row: 0,
             journal: Vec::new(),
+            batch: NO_ROW,
         }
     }
 }
@@ -180,6 +189,11 @@ impl<T: StateCodec> List<T> {
     /// Fatal if what the host holds cannot be decoded.
     pub fn get(&mut self) -> Result<&[T]> {
         let key = self.enter()?;
+        self.of_key(key)
+    }
+
+    #[inline]
+    fn of_key(&mut self, key: usize) -> Result<&[T]> {
         let list = match self.slots[key].list {
             Some(list) => list,
             None => self.look(key)?,
@@ -194,6 +208,13 @@ impl<T: StateCodec> List<T> {
     #[inline]
     pub fn add(&mut self, value: T) -> Result<()> {
         let key = self.enter()?;
+        self.add_to(key, value)?;
+        self.remember(key, Undo::Add);
+        Ok(())
+    }
+
+    #[inline]
+    fn add_to(&mut self, key: usize, value: T) -> Result<()> {
         let slot = &mut self.slots[key];
         if !slot.is_replaced {
             self.added.push(key as u32, &mut slot.last_added, &value)?;
@@ -201,7 +222,6 @@ impl<T: StateCodec> List<T> {
         if let Some(list) = slot.list {
             self.lists[list as usize].push(value);
         }
-        self.remember(key, Undo::Add);
         Ok(())
     }
 
@@ -226,6 +246,14 @@ impl<T: StateCodec> List<T> {
     /// The list of the key in hand from here on, which is empty.
     fn replace(&mut self) -> Result<&mut Vec<T>> {
         let key = self.enter()?;
+        let (list, before) = self.replace_at(key);
+        self.remember(key, Undo::Replace(before));
+        Ok(&mut self.lists[list as usize])
+    }
+
+    /// Has the list of a key be replaced, by one that is empty: which it is, and what was known of
+    /// the key before.
+    fn replace_at(&mut self, key: usize) -> (u32, Slot) {
         let list = self.take_list();
         let new = Slot {
             list: Some(list),
@@ -236,8 +264,7 @@ impl<T: StateCodec> List<T> {
         if !before.is_replaced {
             self.replaced.push(key as u32);
         }
-        self.remember(key, Undo::Replace(before));
-        Ok(&mut self.lists[list as usize])
+        (list, before)
     }
 
     /// A list that is empty.
@@ -351,15 +378,20 @@ impl<T: StateCodec> List<T> {
 
     /// The rows before cannot fail any more: what they have replaced is not wanted.
     fn forget_replaced(&mut self) {
-        for (_, undo) in self.journal.drain(..) {
+        while let Some((_, undo)) = self.journal.pop() {
             if let Undo::Replace(Slot {
                 list: Some(list), ..
             }) = undo
             {
-                forget(&mut self.lists[list as usize]);
-                self.free.push(list);
+                self.forget_list(list);
             }
         }
+    }
+
+    /// One of the lists is in use no more.
+    fn forget_list(&mut self, list: u32) {
+        forget(&mut self.lists[list as usize]);
+        self.free.push(list);
     }
 
     /// Hands over the lists that are replaced.
@@ -400,6 +432,9 @@ impl<T: StateCodec> Handle for List<T> {
     }
 
     fn rollback(&mut self) {
+        if self.is_of_batch() {
+            return self.enter_call();
+        }
         if self
             .binding
             .as_ref()

@@ -1,0 +1,93 @@
+//! The lists of all keys of a batch.
+
+use super::{List, NO_ROW};
+use crate::call::{self, undeclared};
+use crate::codec::StateCodec;
+use crate::error::{Error, Result};
+
+/// The lists of a state for all keys of a batch, by the numbers that
+/// [`BatchKeys`](crate::BatchKeys) gives them. Like a slice it panics where there is no key of that
+/// number. Made by [`List::of_keys`](crate::List::of_keys).
+pub struct KeyLists<'s, T> {
+    list: &'s mut List<T>,
+}
+
+impl<T: StateCodec> List<T> {
+    /// The lists of all keys of the batch in hand. Nothing is read for it: the host is asked for a
+    /// list, and for some that will be wanted next, where one is looked at. Only in
+    /// [`process_batch`](crate::KeyedProcess::process_batch).
+    ///
+    /// # Errors
+    /// Fatal anywhere else. Not fatal, so that the rows are processed one by one, if to read the
+    /// state is an access, by `on_read` or `return_expired` of its
+    /// [time to live](crate::TtlOptions).
+    pub fn of_keys(&mut self) -> Result<KeyLists<'_, T>> {
+        let binding = self.binding.as_ref().ok_or_else(undeclared)?;
+        binding.batch("of_keys")?;
+        if binding.call.is_read_alone(binding.index) {
+            return Err(call::read_is_access());
+        }
+        let (row, number) = (binding.call.row(), binding.call.number());
+        if self.call != number {
+            self.enter_call();
+        }
+        self.batch = row;
+        Ok(KeyLists { list: self })
+    }
+
+    /// Whether what was done was done for the batch in hand, as a whole.
+    pub(super) fn is_of_batch(&self) -> bool {
+        let binding = self.binding.as_ref();
+        self.batch != NO_ROW && binding.is_some_and(|of| of.call.row() == self.batch)
+    }
+}
+
+impl<T: StateCodec> KeyLists<'_, T> {
+    /// The list of a key; empty if there is none.
+    ///
+    /// # Errors
+    /// Not fatal, if what the host holds cannot be decoded.
+    #[inline]
+    pub fn get(&mut self, key: usize) -> Result<&[T]> {
+        self.list
+            .of_key(key)
+            .map_err(|error| Error::new(error.into_message()))
+    }
+
+    /// Appends to the list of a key, unread.
+    ///
+    /// # Errors
+    /// If the value has no written form.
+    #[inline]
+    pub fn add(&mut self, key: usize, value: T) -> Result<()> {
+        self.list.add_to(key, value)
+    }
+
+    /// Replaces the list of a key; an empty one clears it.
+    pub fn set(&mut self, key: usize, values: Vec<T>) {
+        let list = self.replace(key);
+        self.list.lists[list as usize] = values;
+    }
+
+    /// Removes the list of a key.
+    #[inline]
+    pub fn clear(&mut self, key: usize) {
+        self.replace(key);
+    }
+
+    /// Which of the lists is that of a key from here on: one that is empty.
+    #[inline]
+    fn replace(&mut self, key: usize) -> u32 {
+        let slot = self.list.slots[key];
+        if let Some(list) = slot.list.filter(|_| slot.is_replaced) {
+            self.list.lists[list as usize].clear();
+            return list;
+        }
+        let (list, before) = self.list.replace_at(key);
+        // No row of its own can fail, which would want it back.
+        if let Some(before) = before.list {
+            self.list.forget_list(before);
+        }
+        list
+    }
+}
