@@ -158,7 +158,7 @@ fn lists_by_batch_come_to_what_they_come_to_row_by_row() {
                 let deed = match below(5) {
                     0 | 1 => ADD,
                     2 => TELL,
-                    _ => match below(u64::from(UNWRITTEN)) as u32 {
+                    _ => match below(u64::from(UNWRITTEN) + 1) as u32 {
                         deed @ REFUSE.. if below(5) > 0 => deed - REFUSE,
                         deed => deed,
                     },
@@ -200,6 +200,11 @@ fn what_has_no_written_form_is_refused_with_its_row() {
         let out = kept.batch(0, rows).unwrap();
         assert_eq!(out.poisoned.unwrap().0, 1);
         assert_eq!((kept.held("numbers"), kept.held("texts")), (1, 1));
+        // Of lists that are replaced as well, which are written when the call ends.
+        let rows = [said(1, 5, SET), said(1, 8, UNWRITTEN)];
+        let out = kept.batch(0, rows).unwrap();
+        assert_eq!(out.poisoned.unwrap().0, 1);
+        assert_eq!((kept.held("numbers"), kept.held("texts")), (2, 3));
     }
 }
 

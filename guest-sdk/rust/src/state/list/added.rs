@@ -51,6 +51,14 @@ impl Added {
         Ok(())
     }
 
+    /// Checks that a value has a written form.
+    pub(super) fn check<T: StateCodec>(&mut self, value: &T) -> Result<()> {
+        let start = self.values.bytes.len();
+        let written = value.encode(&mut self.values.bytes);
+        self.values.bytes.truncate(start);
+        written
+    }
+
     /// Takes the element that was added last away, which is the last one of its key.
     pub(super) fn pop(&mut self, last: &mut u32) {
         *last = self.before.pop().unwrap_or_default();

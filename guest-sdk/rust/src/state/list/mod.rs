@@ -216,8 +216,10 @@ impl<T: StateCodec> List<T> {
     #[inline]
     fn add_to(&mut self, key: usize, value: T) -> Result<()> {
         let slot = &mut self.slots[key];
-        if !slot.is_replaced {
-            self.added.push(key as u32, &mut slot.last_added, &value)?;
+        match slot.is_replaced {
+            false => self.added.push(key as u32, &mut slot.last_added, &value)?,
+            // It is written when the call ends, and then no row is in hand that it could be told.
+            true => self.added.check(&value)?,
         }
         if let Some(list) = slot.list {
             self.lists[list as usize].push(value);
