@@ -144,11 +144,14 @@ fn a_thousand_deployments_leave_nothing_behind() {
         let outcome = deploy(folder.path(), cache.path(), number, rows);
         assert_eq!(matches!(outcome, Outcome::Finished), ends, "{outcome:?}");
         let held = Held::now();
-        // Nothing is open any more as soon as a job has ended.
+        // Nothing is open any more as soon as a job has ended. Tests in other threads of the
+        // process have files of their own; in nextest there are none.
         if number == 0 {
             files = held.files;
         }
-        assert_eq!(held.files, files, "after deployment {number}");
+        if std::env::var_os("NEXTEST").is_some() {
+            assert_eq!(held.files, files, "after deployment {number}");
+        }
         if number == 250 {
             before = Some(held);
         }

@@ -87,9 +87,10 @@ pub fn run(deployment: Deployment, mut options: JobOptions) -> Result<Report, Fa
 }
 
 /// How long threads of a job may take to end behind it. They hold what its parts hold: files,
-/// connections and memory, which whoever asked for the job may want again at once. Only what
-/// blocks in a call of the system takes longer, and is left to end by itself.
-const ENDING: Duration = Duration::from_secs(1);
+/// connections and memory, which whoever asked for the job may want again at once. Only a thread
+/// that cannot be interrupted takes longer (in a call of the system, or while it prepares a part
+/// of a job that failed before it began), and is left to end by itself.
+const ENDING: Duration = Duration::from_secs(5);
 
 /// What a checkpoint would mean for a job.
 #[derive(Clone, Debug)]

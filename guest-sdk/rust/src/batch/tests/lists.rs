@@ -235,6 +235,8 @@ struct Used<const ON_READ: bool> {
 const PUT_TEXT: u32 = 1;
 const AS_BATCH: u32 = 2;
 const GET: u32 = 3;
+/// Not for a row: its list is looked at by batch, replaced whatever became of that, and again.
+const REPLACE: u32 = 4;
 
 impl<const ON_READ: bool> KeyedProcess for Used<ON_READ> {
     type In = Said;
@@ -268,10 +270,25 @@ impl<const ON_READ: bool> KeyedProcess for Used<ON_READ> {
         batch: &InputBatch<Said>,
         ctx: &mut BatchCtx<String>,
     ) -> Result<Batched> {
-        if batch.rows().any(|row| row.is_ok_and(|row| row.value.1 > 0)) {
-            return Ok(Batched::RowByRow);
+        let deed = batch
+            .rows()
+            .next()
+            .and_then(Result::ok)
+            .map_or(0, |row| row.value.1);
+        let mut numbers = match deed {
+            0 | REPLACE => self.numbers.of_keys()?,
+            _ => return Ok(Batched::RowByRow),
+        };
+        if deed == REPLACE {
+            let failed = numbers.get(0).is_err();
+            numbers.add(0, 3)?;
+            for round in 0..50 {
+                numbers.clear(0);
+                numbers.add(0, round)?;
+            }
+            ctx.emit(0, format_args!("{failed} {:?}", numbers.get(0)?))?;
+            return Ok(Batched::Done);
         }
-        let mut numbers = self.numbers.of_keys()?;
         let sum: u64 = numbers.get(0)?.iter().sum();
         numbers.add(0, 1)?;
         ctx.emit(0, format_args!("{sum} by batch"))?;
@@ -295,6 +312,10 @@ fn lists_that_cannot_be_decoded_hurt_only_the_row_that_reads_them() {
     assert_eq!(used(&mut lists, 0).unwrap(), ["by row"]);
     let error = used(&mut lists, GET).unwrap_err();
     assert!(error.contains("state `numbers` cannot be read"), "{error}");
+    // Who lets the error go replaces what cannot be read.
+    assert_eq!(used(&mut lists, REPLACE).unwrap(), ["true [49]"]);
+    assert_eq!(used(&mut lists, REPLACE).unwrap(), ["false [49]"]);
+    assert_eq!(used(&mut lists, 0).unwrap(), ["49 by batch"]);
 }
 
 #[test]

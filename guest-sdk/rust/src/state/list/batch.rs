@@ -63,7 +63,8 @@ impl<T: StateCodec> KeyLists<'_, T> {
         self.list.add_to(key, value)
     }
 
-    /// Replaces the list of a key; an empty one clears it.
+    /// Replaces the list of a key; an empty one clears it. It is written when the call ends, which
+    /// fails if a value has no written form.
     pub fn set(&mut self, key: usize, values: Vec<T>) {
         let list = self.replace(key);
         self.list.lists[list as usize] = values;
