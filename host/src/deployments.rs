@@ -165,6 +165,7 @@ fn a_thousand_deployments_leave_nothing_behind() {
         after.threads <= before.threads,
         "{before:?}, then {after:?}"
     );
+    assert!(after.files <= before.files, "{before:?}, then {after:?}");
 }
 
 #[test]

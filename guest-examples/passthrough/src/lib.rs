@@ -39,6 +39,7 @@ mod tests {
             }
             let out = passthrough.rows(["a", "", "b"]).unwrap();
             assert_eq!(out.main(), ["a", "", "b"]);
+            assert_eq!(passthrough.was_whole(), !by_row);
             // Row by row: nothing needs to be said about where each came from.
             assert!(out.emitted[0].origin.is_empty());
             assert_eq!(

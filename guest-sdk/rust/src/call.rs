@@ -67,7 +67,7 @@ impl Binding {
 
     #[cold]
     fn no_key(&self) -> Error {
-        if self.call.batch.get() {
+        if self.is_batch() {
             return self.misused(
                 "`process_batch` can use no keyed state but values and lists of all keys, by \
                  `of_keys`, and entries of maps, by `Map::of_entries`; where it returns \
@@ -86,12 +86,18 @@ impl Binding {
 
     /// Checks that the state of all keys of a batch can be used, by the function of that name.
     pub(crate) fn batch(&self, function: &str) -> Result<()> {
-        match self.call.batch.get() {
+        match self.is_batch() {
             true => Ok(()),
             false => {
                 Err(self.misused(&format!("`{function}` can be used only in `process_batch`")))
             }
         }
+    }
+
+    /// Whether all rows of the call are in hand, as one: whatever a handle has done in the call is
+    /// of them then.
+    pub(crate) fn is_batch(&self) -> bool {
+        self.call.batch.get()
     }
 
     /// Checks that state of the subtask can be used.

@@ -183,6 +183,8 @@ pub trait Logic {
     fn metrics(&self) -> Vec<String>;
     /// From here on rows are processed one by one, though the operator may process batches.
     fn row_by_row(&mut self);
+    /// Whether the operator has processed the rows of the last call that had some at once.
+    fn was_whole(&self) -> bool;
 }
 
 /// A row of a call that has no other.
@@ -242,6 +244,7 @@ where
         declared,
         outputs: Outputs::new(side_outputs),
         row_by_row: false,
+        was_whole: false,
     })
 }
 
@@ -259,6 +262,7 @@ struct Driver<O> {
     outputs: Outputs,
     /// Batches are not offered to the operator.
     row_by_row: bool,
+    was_whole: bool,
 }
 
 impl<O: Operator> Driver<O> {
@@ -288,7 +292,8 @@ impl<O: Operator> Driver<O> {
         }
         self.call.begin(scope, batch.keys.ends.len() as u32, slots);
         self.outputs.take_watermarks();
-        let poisoned = match self.process_whole(input, batch)? {
+        self.was_whole = self.process_whole(input, batch)?;
+        let poisoned = match self.was_whole {
             true => None,
             false => self.process_each(input, batch)?,
         };
@@ -754,6 +759,10 @@ impl<O: Operator> Logic for Driver<O> {
 
     fn row_by_row(&mut self) {
         self.row_by_row = true;
+    }
+
+    fn was_whole(&self) -> bool {
+        self.was_whole
     }
 }
 

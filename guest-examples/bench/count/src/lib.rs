@@ -62,6 +62,7 @@ mod tests {
                 out.binary::<(u64, u64)>().unwrap(),
                 [(7, 1), (8, 1), (7, 2)]
             );
+            assert_eq!(counts.was_whole(), !by_row);
             // Counts come with the batch and go back with its result.
             assert!(counts.imports().is_empty());
         }

@@ -73,6 +73,7 @@ mod tests {
                 out.binary::<(u64, u64)>().unwrap(),
                 [(7, 1), (7, 2), (8, 1)]
             );
+            assert_eq!(firsts.was_whole(), !by_row);
             assert_eq!(firsts.imports(), ["map-get", "map-put"]);
         }
     }

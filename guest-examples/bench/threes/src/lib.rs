@@ -87,6 +87,7 @@ mod tests {
             assert_eq!(sums(&[(7, 1), (8, 9), (7, 2)]), (vec![], (3, 2)));
             assert_eq!(sums(&[(7, 3), (7, 4)]).0, [(7, 6)]);
             assert_eq!(sums(&[(7, 5), (7, 6)]), (vec![(7, 15)], (1, 1)));
+            assert_eq!(threes.was_whole(), !by_row);
         }
     }
 }

@@ -194,10 +194,13 @@ mod tests {
     #[test]
     fn all_fields_are_the_row_as_it_came_but_for_its_kind() {
         let config = r#"{"bids":["auction","bidder","price","time","channel","url","extra"]}"#;
+        let mut were_whole = Vec::new();
         for mut guest in both_ways(config) {
             let out = guest.rows(events()).unwrap();
             assert_eq!(rows::main(&out), [&events()[3][1..]]);
+            were_whole.push(guest.was_whole());
         }
+        assert_eq!(were_whole, [true, false]);
     }
 
     #[test]

@@ -84,6 +84,7 @@ mod tests {
             assert_eq!(rows::told::<(u64, u64, u64, i64)>(&out).unwrap(), told);
             bids.restart().unwrap();
             assert!(bids.batch(0, [bid(100, 6)]).unwrap().main().is_empty());
+            assert_eq!(bids.was_whole(), !by_row);
             // State came with the rows and went back with their results.
             assert!(bids.imports().is_empty());
         }

@@ -79,6 +79,7 @@ mod tests {
             let one = mix(1) & 0xffff;
             let told = [[20_000, 1001, 700, 0], [10_001, 1001, 700, one]];
             assert_eq!(rows::told::<[u64; 4]>(&out).unwrap(), told);
+            assert_eq!(table.was_whole(), !by_row);
         }
     }
 }

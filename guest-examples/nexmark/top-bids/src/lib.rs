@@ -162,6 +162,7 @@ mod tests {
             ];
             let out = bids.batch(0, rows).unwrap();
             assert_eq!(rows::told::<[u64; 4]>(&out).unwrap(), [[42, 6, 550, 2]]);
+            assert_eq!(bids.was_whole(), !by_row);
         }
     }
 

@@ -92,6 +92,15 @@ impl<const PREFETCHED: bool> KeyedProcess for Longest<PREFETCHED> {
     }
 }
 
+/// A number, and what is to be done with what is kept of it.
+type Said = Binary<(u64, u32)>;
+
+fn said(key: u8, number: u64, deed: u32) -> Input {
+    let mut row = number.to_le_bytes().to_vec();
+    row.extend(deed.to_le_bytes());
+    Input::row(row).key([[key]])
+}
+
 /// What is emitted, with its origins and times, and which row is refused.
 fn shown(out: &crate::testing::Output) -> String {
     let emitted = out.emitted.iter().map(|of| {

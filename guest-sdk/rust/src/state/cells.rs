@@ -27,8 +27,6 @@ pub(crate) struct Cells<T> {
     key: usize,
     /// What its first write has replaced, if it has written: that of its key.
     before: Option<Cell<T>>,
-    /// The last batch that was in hand as one row, with all its keys.
-    batch: u64,
 }
 
 /// The values of a state for all keys of a batch, by the numbers that
@@ -71,7 +69,6 @@ impl<T> Default for Cells<T> {
             row: NO_ROW,
             key: 0,
             before: None,
-            batch: NO_ROW,
         }
     }
 }
@@ -131,8 +128,6 @@ impl<T: StateCodec> Cells<T> {
         if self.call != binding.call.number() {
             self.enter_call();
         }
-        // Not as the row in hand: a single value cannot be used by it.
-        self.batch = self.binding.as_ref().map_or(NO_ROW, |of| of.call.row());
         self.look_at_all()?;
         Ok(KeyValues {
             cells: &mut self.cells,
@@ -383,12 +378,12 @@ impl<T: StateCodec> Handle for Cells<T> {
     }
 
     fn rollback(&mut self) {
-        let Some(row) = self.binding.as_ref().map(|binding| binding.call.row()) else {
+        let Some(binding) = &self.binding else {
             return;
         };
-        if row == self.batch {
+        if binding.is_batch() {
             self.begin();
-        } else if row == self.row
+        } else if binding.call.row() == self.row
             && let Some(before) = self.before.take()
         {
             self.cells[self.key] = before;

@@ -17,9 +17,8 @@ use crate::handles::made_handle;
 /// ```
 ///
 /// All its functions fail, fatally, outside of `process` ([`of_keys`](Value::of_keys): of
-/// `process_batch`), and where the operator's `describe` does
-/// not declare the handle. Values are written at the end of the call; one that has no written form
-/// fails the call.
+/// `process_batch`), and where the operator's `describe` does not declare the handle. Values are
+/// written at the end of the call; one that has no written form fails the call.
 pub struct Value<T> {
     pub(crate) cells: Cells<T>,
 }

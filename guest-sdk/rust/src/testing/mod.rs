@@ -144,6 +144,12 @@ impl Harness {
         self.logic.row_by_row();
     }
 
+    /// Whether `process_batch` has processed the rows of the last call, and not `process`, which
+    /// comes to the same: a batch that is always left to its rows shows nowhere else.
+    pub fn was_whole(&self) -> bool {
+        self.logic.was_whole()
+    }
+
     fn begin_life(&mut self, raw: Option<Vec<Vec<u8>>>) -> Result<(), String> {
         let (restored, raw) = (raw.is_some(), raw.unwrap_or_default());
         self.call_without_rows(|logic| logic.initialize(restored, raw))?;

@@ -1,26 +1,17 @@
 //! Entries of maps by batch come to what they come to row by row.
 
-use super::shown;
+use super::{Said, said, shown};
 use crate::testing::{Harness, Input};
 use crate::{
-    BatchCtx, Batched, Binary, Counter, Ctx, Error, InputBatch, KeyedDescribe, KeyedProcess, Map,
-    Result, Row, StateCodec, TtlOptions, column,
+    BatchCtx, Batched, Counter, Ctx, Error, InputBatch, KeyedDescribe, KeyedProcess, Map, Result,
+    Row, StateCodec, TtlOptions, column,
 };
-
-/// A number, and what is to be done with its entries.
-type Said = Binary<(u64, u32)>;
 
 const FORGET: u32 = 1;
 const REFUSE: u32 = 2;
 const BY_ROW: u32 = 3;
 /// Entries are named up to an error, which is let go.
 const ERR: u32 = 4;
-
-fn said(key: u8, number: u64, deed: u32) -> Input {
-    let mut row = number.to_le_bytes().to_vec();
-    row.extend(deed.to_le_bytes());
-    Input::row(row).key([[key]])
-}
 
 /// Counts how often each number was said of a key, by the number and by a text of it, which may be
 /// long, and tells what was there before.

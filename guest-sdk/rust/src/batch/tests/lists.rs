@@ -1,14 +1,11 @@
 //! Lists by batch come to what they come to row by row.
 
-use super::shown;
+use super::{Said, said, shown};
 use crate::testing::{Harness, Input};
 use crate::{
-    BatchCtx, Batched, Binary, Counter, Ctx, Error, InputBatch, KeyedDescribe, KeyedProcess, List,
-    Result, Row, StateCodec, TtlOptions,
+    BatchCtx, Batched, Counter, Ctx, Error, InputBatch, KeyedDescribe, KeyedProcess, List, Result,
+    Row, StateCodec, TtlOptions,
 };
-
-/// A number, and what is to be done with it.
-type Said = Binary<(u64, u32)>;
 
 const ADD: u32 = 0;
 const TELL: u32 = 1;
@@ -132,12 +129,6 @@ impl KeyedProcess for Kept {
         self.batches.add(1);
         Ok(Batched::Done)
     }
-}
-
-fn said(key: u8, number: u64, deed: u32) -> Input {
-    let mut row = number.to_le_bytes().to_vec();
-    row.extend(deed.to_le_bytes());
-    Input::row(row).key([[key]])
 }
 
 #[test]

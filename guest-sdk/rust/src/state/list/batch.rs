@@ -1,6 +1,6 @@
 //! The lists of all keys of a batch.
 
-use super::{List, NO_ROW};
+use super::List;
 use crate::call::{self, undeclared};
 use crate::codec::StateCodec;
 use crate::error::{Error, Result};
@@ -27,18 +27,10 @@ impl<T: StateCodec> List<T> {
         if binding.call.is_read_alone(binding.index) {
             return Err(call::read_is_access());
         }
-        let (row, number) = (binding.call.row(), binding.call.number());
-        if self.call != number {
+        if self.call != binding.call.number() {
             self.enter_call();
         }
-        self.batch = row;
         Ok(KeyLists { list: self })
-    }
-
-    /// Whether what was done was done for the batch in hand, as a whole.
-    pub(super) fn is_of_batch(&self) -> bool {
-        let binding = self.binding.as_ref();
-        self.batch != NO_ROW && binding.is_some_and(|of| of.call.row() == self.batch)
     }
 }
 

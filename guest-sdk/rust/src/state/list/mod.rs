@@ -69,12 +69,7 @@ pub struct List<T> {
     asked: Vec<u32>,
     row: u64,
     journal: Vec<(u32, Undo)>,
-    /// The last batch that was in hand as one row.
-    batch: u64,
 }
-
-/// No row has this number.
-const NO_ROW: u64 = u64::MAX;
 
 /// What the call knows of the list of a key.
 #[derive(Clone, Copy)]
@@ -177,7 +172,6 @@ impl<T> Default for List<T> {
             asked: Vec::new(),
             row: 0,
             journal: Vec::new(),
-            batch: NO_ROW,
         }
     }
 }
@@ -434,14 +428,13 @@ impl<T: StateCodec> Handle for List<T> {
     }
 
     fn rollback(&mut self) {
-        if self.is_of_batch() {
+        let Some(binding) = &self.binding else {
+            return;
+        };
+        if binding.is_batch() {
             return self.enter_call();
         }
-        if self
-            .binding
-            .as_ref()
-            .is_none_or(|binding| binding.call.row() != self.row)
-        {
+        if binding.call.row() != self.row {
             return;
         }
         while let Some((key, undo)) = self.journal.pop() {

@@ -1,6 +1,6 @@
 //! Entries of a map that the rows of a batch look up, learned at once.
 
-use super::{Map, NO_ROW, Status, table::Content};
+use super::{Map, Status, table::Content};
 use crate::call::{self, undeclared};
 use crate::codec::StateCodec;
 use crate::error::{Error, Result};
@@ -36,9 +36,7 @@ impl<K: MapKey, V: StateCodec> Map<K, V> {
         if binding.call.is_read_alone(binding.index) {
             return Err(call::read_is_access());
         }
-        let row = binding.call.row();
         self.begin();
-        self.batch = row;
         self.named.clear();
         self.table.meet_all(named.into_iter(), &mut self.named)?;
         self.read_named()?;
@@ -79,16 +77,6 @@ impl<K: MapKey, V: StateCodec> Map<K, V> {
         // Only now: who goes on behind an error asks for them again.
         self.asked = self.table.len();
         Ok(())
-    }
-
-    /// Whether the batch in hand is what the entries are of: it is no row that has a journal.
-    pub(super) fn is_of_batch(&self) -> bool {
-        let row = |of: &super::Binding| of.call.row();
-        self.batch != NO_ROW
-            && self
-                .binding
-                .as_ref()
-                .is_some_and(|of| row(of) == self.batch)
     }
 }
 

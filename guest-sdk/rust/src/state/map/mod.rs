@@ -59,14 +59,10 @@ pub struct Map<K, V> {
     cleared: Vec<bool>,
     row: u64,
     journal: Vec<Undo<V>>,
-    /// The last batch that was in hand as one row, and the place of each entry that it named.
-    batch: u64,
+    /// The place of each entry that a batch named last.
     named: Vec<u32>,
     types: PhantomData<K>,
 }
-
-/// No row has this number.
-const NO_ROW: u64 = u64::MAX;
 
 enum Undo<V> {
     Entry(usize, Content<V>),
@@ -85,7 +81,6 @@ impl<K, V> Default for Map<K, V> {
             cleared: Vec::new(),
             row: 0,
             journal: Vec::new(),
-            batch: NO_ROW,
             named: Vec::new(),
             types: PhantomData,
         }
@@ -392,14 +387,13 @@ impl<K: MapKey, V: StateCodec> Handle for Map<K, V> {
     }
 
     fn rollback(&mut self) {
-        if self.is_of_batch() {
+        let Some(binding) = &self.binding else {
+            return;
+        };
+        if binding.is_batch() {
             return self.begin_call();
         }
-        if self
-            .binding
-            .as_ref()
-            .is_none_or(|binding| binding.call.row() != self.row)
-        {
+        if binding.call.row() != self.row {
             return;
         }
         while let Some(undo) = self.journal.pop() {

@@ -174,14 +174,7 @@ impl<V> Table<V> {
         self.contents.resize_with(new, Content::stored);
         self.write_map_keys(old)?;
         for (key, sought) in sought.get(looked..).unwrap_or_default() {
-            let found = match self.look(*key, *sought, self.map_keys.bytes.len()) {
-                Some(found) => found,
-                None => {
-                    sought.as_short().append(&mut self.map_keys.bytes);
-                    self.add(*key, *sought)?
-                }
-            };
-            places.push(found as u32);
+            places.push(self.find_short(*key, sought.as_short())? as u32);
         }
         Ok(())
     }
