@@ -62,6 +62,11 @@ impl<'b, T: Inputs> InputBatch<'b, T> {
         }
     }
 
+    /// The same rows as those of one input alone, of the types that this one has.
+    pub(crate) fn of_input<U: Inputs>(&self) -> InputBatch<'b, U> {
+        InputBatch::new(self.batch, self.input)
+    }
+
     /// How many rows there are.
     pub fn len(&self) -> usize {
         self.batch.values.ends.len()

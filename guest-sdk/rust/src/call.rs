@@ -69,8 +69,8 @@ impl Binding {
     fn no_key(&self) -> Error {
         if self.is_batch() {
             return self.misused(
-                "`process_batch` can use no keyed state but values and lists of all keys, by \
-                 `of_keys`, and entries of maps, by `Map::of_entries`; where it returns \
+                "`process_batch` can use no keyed state but values, lists and timers of all keys, \
+                 by `of_keys`, and entries of maps, by `Map::of_entries`; where it returns \
                  `Batched::RowByRow`, `process` can use all",
             );
         }

@@ -44,7 +44,7 @@
 //!   [`Describe::inputs`], [`Describe::broadcast_input`]
 //! - all rows of a call at once, where that matters: [`KeyedProcess::process_batch`],
 //!   [`Process::process_batch`], [`InputBatch`], [`BatchCtx`], [`KeyValues`],
-//!   [`KeyLists`], [`MapEntries`]
+//!   [`KeyLists`], [`KeyTimers`], [`MapEntries`]
 //! - rows: [`Row`], [`Decode`], [`Encode`], [`TextPart`], [`Csv`], [`Binary`], [`Key`],
 //!   [`object!`]; `Json` with the feature `json`
 //! - state of a key: [`Value`], [`List`], [`Map`], [`Reducing`], [`Aggregating`]; of the subtask:
@@ -269,7 +269,7 @@ pub use state::{
     Map, MapEntries, OperatorList, Reducing, Value,
 };
 pub use text::TextPart;
-pub use timers::{Timer, TimerKind, Timers};
+pub use timers::{KeyTimers, Timer, TimerKind, Timers};
 pub use window::{
     Trigger, TriggerCtx, Verdict, Window, WindowAggregate, WindowFunction, WindowRows,
 };

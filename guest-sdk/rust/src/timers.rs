@@ -90,6 +90,12 @@ struct Change {
     set: bool,
 }
 
+/// The timers of all keys of a batch, by the numbers that [`BatchKeys`](crate::BatchKeys) gives
+/// them. Like a slice it panics where there is no key of that number. Made by [`Timers::of_keys`].
+pub struct KeyTimers<'t> {
+    timers: &'t mut Timers,
+}
+
 /// Timers that are due, as they cross the boundary.
 pub struct Due {
     /// By which time they go.
@@ -139,14 +145,35 @@ impl Timers {
         self.change(TimerKind::ProcessingTime, at, false)
     }
 
+    /// The timers of all keys of the batch in hand. Only in
+    /// [`process_batch`](crate::KeyedProcess::process_batch).
+    ///
+    /// # Errors
+    /// Fatal anywhere else, or if the timers are not declared.
+    pub fn of_keys(&mut self) -> Result<KeyTimers<'_>> {
+        let binding = self.binding.as_ref().ok_or_else(undeclared)?;
+        if !binding.is_batch() {
+            return Err(Error::fatal(
+                "timers: `of_keys` can be used only in `process_batch`",
+            ));
+        }
+        self.enter_row()?;
+        Ok(KeyTimers { timers: self })
+    }
+
     fn change(&mut self, kind: TimerKind, at: i64, set: bool) -> Result<()> {
         let binding = self.binding.as_ref().ok_or_else(undeclared)?;
-        let key = binding.call.key_in_hand().ok_or_else(|| {
-            Error::fatal(
-                "timers belong to keys: they can be set and deleted only while a row or a timer of \
-                 one is processed",
-            )
-        })?;
+        let Some(key) = binding.call.key_in_hand() else {
+            return Err(no_key(binding.is_batch()));
+        };
+        self.enter_row()?;
+        self.change_of(Change { kind, key, at, set });
+        Ok(())
+    }
+
+    /// Begins anew where the call is another one, and keeps what a row that fails takes back.
+    fn enter_row(&mut self) -> Result<()> {
+        let binding = self.binding.as_ref().ok_or_else(undeclared)?;
         if self.call != binding.call.number() {
             self.call = binding.call.number();
             self.changes.clear();
@@ -158,17 +185,51 @@ impl Timers {
             self.row = binding.call.row();
             self.before = self.changes.len();
         }
-        let change = Change { kind, key, at, set };
-        let last = &mut self.last[key as usize];
+        Ok(())
+    }
+
+    fn change_of(&mut self, change: Change) {
+        let last = &mut self.last[change.key as usize];
         // A key often sets the same timer again and again.
         let is_said = (*last as usize).checked_sub(1);
         if is_said.and_then(|last| self.changes.get(last)) == Some(&change) {
-            return Ok(());
+            return;
         }
         self.changes.push(change);
         *last = self.changes.len() as u32;
-        self.deletes |= !set;
-        Ok(())
+        self.deletes |= !change.set;
+    }
+}
+
+impl KeyTimers<'_> {
+    /// Sets a timer for a key, see [`Timers::set_event`].
+    #[inline]
+    pub fn set_event(&mut self, key: usize, at: i64) {
+        self.change(key, TimerKind::EventTime, at, true);
+    }
+
+    /// Sets a timer for a key, see [`Timers::set_processing`].
+    #[inline]
+    pub fn set_processing(&mut self, key: usize, at: i64) {
+        self.change(key, TimerKind::ProcessingTime, at, true);
+    }
+
+    /// Deletes a timer of a key. If it is not set, this does nothing.
+    #[inline]
+    pub fn delete_event(&mut self, key: usize, at: i64) {
+        self.change(key, TimerKind::EventTime, at, false);
+    }
+
+    /// Deletes a timer of a key. If it is not set, this does nothing.
+    #[inline]
+    pub fn delete_processing(&mut self, key: usize, at: i64) {
+        self.change(key, TimerKind::ProcessingTime, at, false);
+    }
+
+    #[inline]
+    fn change(&mut self, key: usize, kind: TimerKind, at: i64, set: bool) {
+        let key = key as u32;
+        self.timers.change_of(Change { kind, key, at, set });
     }
 }
 
@@ -235,6 +296,20 @@ impl Handle for Timers {
         self.changes.clear();
         Ok(())
     }
+}
+
+/// Timers are used as those of the key in hand, and there is none.
+#[cold]
+fn no_key(is_batch: bool) -> Error {
+    Error::fatal(match is_batch {
+        true => {
+            "timers belong to keys: in `process_batch` they are set and deleted by `Timers::of_keys`"
+        }
+        false => {
+            "timers belong to keys: they can be set and deleted only while a row or a timer of one \
+             is processed"
+        }
+    })
 }
 
 /// A timer fires, and the operator does nothing about it.

@@ -3,7 +3,8 @@
 //! and -1.
 
 use weir_guest::{
-    Binary, Broadcast, BroadcastProcess, Ctx, Describe, Error, Result, Row, operator,
+    BatchCtx, Batched, Binary, Broadcast, BroadcastProcess, Ctx, Describe, Error, InputBatch,
+    Result, Row, operator,
 };
 
 /// How many rules there are.
@@ -12,6 +13,14 @@ const RULES: u64 = 1_000;
 #[derive(Default)]
 struct Lookup {
     rules: Broadcast<u64, i64>,
+}
+
+impl Lookup {
+    fn rule(&mut self, value: u64) -> Result<i64> {
+        let number = value % RULES;
+        let rule = self.rules.get(number)?.copied();
+        rule.ok_or_else(|| Error::new(format!("there is no rule {number}")))
+    }
 }
 
 impl BroadcastProcess for Lookup {
@@ -25,10 +34,19 @@ impl BroadcastProcess for Lookup {
 
     fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<Self::Out>) -> Result<()> {
         let (key, value, _) = row.value;
-        let number = value % RULES;
-        let rule = self.rules.get(number)?.copied();
-        let rule = rule.ok_or_else(|| Error::new(format!("there is no rule {number}")))?;
-        ctx.emit((key, rule))
+        ctx.emit((key, self.rule(value)?))
+    }
+
+    fn process_batch(
+        &mut self,
+        batch: &InputBatch<Self::In>,
+        ctx: &mut BatchCtx<Self::Out>,
+    ) -> Result<Batched> {
+        ctx.emit_each(batch.rows().map(|row| {
+            let (key, value, _) = row?.value;
+            Ok((key, self.rule(value)?))
+        }))?;
+        Ok(Batched::Done)
     }
 
     fn process_broadcast(
@@ -51,15 +69,21 @@ mod tests {
 
     #[test]
     fn rows_look_up_rules_that_have_come() {
-        let mut lookup = Harness::open::<Lookup, _>("null").unwrap();
-        let rules = [(1_u64, 50_i64), (2, 60)].map(binary);
-        let out = lookup.broadcast(rules).unwrap();
-        assert_eq!(out.binary::<(u64, i64)>().unwrap(), [(1, -1), (2, -1)]);
-        let rows = [(7_u64, 1002_u64, 0_u64), (8, 1, 0)].map(binary);
-        let out = lookup.rows(rows).unwrap();
-        assert_eq!(out.binary::<(u64, i64)>().unwrap(), [(7, 60), (8, 50)]);
-        let out = lookup.rows([binary((7_u64, 3_u64, 0_u64))]).unwrap();
-        let (row, why) = out.poisoned.unwrap();
-        assert_eq!((row, why.as_str()), (0, "there is no rule 3"));
+        for by_row in [false, true] {
+            let mut lookup = Harness::open::<Lookup, _>("null").unwrap();
+            if by_row {
+                lookup.row_by_row();
+            }
+            let rules = [(1_u64, 50_i64), (2, 60)].map(binary);
+            let out = lookup.broadcast(rules).unwrap();
+            assert_eq!(out.binary::<(u64, i64)>().unwrap(), [(1, -1), (2, -1)]);
+            let rows = [(7_u64, 1002_u64, 0_u64), (8, 1, 0)].map(binary);
+            let out = lookup.rows(rows).unwrap();
+            assert_eq!(out.binary::<(u64, i64)>().unwrap(), [(7, 60), (8, 50)]);
+            assert_eq!(lookup.was_whole(), !by_row);
+            let out = lookup.rows([binary((7_u64, 3_u64, 0_u64))]).unwrap();
+            let (row, why) = out.poisoned.unwrap();
+            assert_eq!((row, why.as_str()), (0, "there is no rule 3"));
+        }
     }
 }

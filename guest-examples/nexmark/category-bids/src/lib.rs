@@ -2,7 +2,10 @@
 //! one category; a bid, `auction,bidder,price`, may come before its auction. Both are kept for
 //! ever. What comes out is `auction,bidder,price,seller,reserve`.
 
-use weir_guest::{Binary, Ctx, KeyedCoProcess, KeyedDescribe, List, Result, Row, Value, operator};
+use weir_guest::{
+    BatchCtx, Batched, Binary, Ctx, InputBatch, KeyedCoProcess, KeyedDescribe, List, Result, Row,
+    Value, operator,
+};
 
 #[derive(Default)]
 struct CategoryBids {
@@ -37,6 +40,24 @@ impl KeyedCoProcess for CategoryBids {
         }
         self.bids.add((bidder, price))
     }
+
+    fn process_second_batch(
+        &mut self,
+        batch: &InputBatch<Self::Second>,
+        ctx: &mut BatchCtx<Self::Out>,
+    ) -> Result<Batched> {
+        let keys = batch.keys()?;
+        let auctions = self.auction.of_keys()?;
+        let mut bids = self.bids.of_keys()?;
+        for ((number, row), &key) in batch.rows().enumerate().zip(keys.of_rows()) {
+            let ([id, bidder, price], key) = (row?.value, key as usize);
+            if let Some((seller, reserve)) = auctions.get(key).copied() {
+                ctx.emit(number, [id, bidder, price, seller, reserve])?;
+            }
+            bids.add(key, (bidder, price))?;
+        }
+        Ok(Batched::Done)
+    }
 }
 
 operator!(CategoryBids);
@@ -49,18 +70,24 @@ mod tests {
 
     #[test]
     fn a_bid_finds_its_auction_and_an_auction_its_bids() {
-        let mut bids = Harness::open::<CategoryBids, _>("null").unwrap();
-        let row = |of: [u64; 3]| Input::row(rows::row(&of, &[])).key([of[0].to_le_bytes()]);
-        let early = bids.batch(1, [row([42, 9, 300]), row([43, 9, 400])]);
-        assert!(early.unwrap().main().is_empty());
-        let out = bids.batch(0, [row([42, 1000, 250])]).unwrap();
-        let told = rows::told::<[u64; 5]>(&out).unwrap();
-        assert_eq!(told, [[42, 9, 300, 1000, 250]]);
-        bids.restart().unwrap();
-        let out = bids.batch(1, [row([42, 9, 500]), row([43, 9, 600])]);
-        let told = rows::told::<[u64; 5]>(&out.unwrap()).unwrap();
-        assert_eq!(told, [[42, 9, 500, 1000, 250]]);
-        // What a bid joins comes with the batch; bids are added unread.
-        assert_eq!(bids.imports(), ["list-add", "list-get", "list-add"]);
+        for by_row in [false, true] {
+            let mut bids = Harness::open::<CategoryBids, _>("null").unwrap();
+            if by_row {
+                bids.row_by_row();
+            }
+            let row = |of: [u64; 3]| Input::row(rows::row(&of, &[])).key([of[0].to_le_bytes()]);
+            let early = bids.batch(1, [row([42, 9, 300]), row([43, 9, 400])]);
+            assert!(early.unwrap().main().is_empty());
+            let out = bids.batch(0, [row([42, 1000, 250])]).unwrap();
+            let told = rows::told::<[u64; 5]>(&out).unwrap();
+            assert_eq!(told, [[42, 9, 300, 1000, 250]]);
+            bids.restart().unwrap();
+            let out = bids.batch(1, [row([42, 9, 500]), row([43, 9, 600])]);
+            let told = rows::told::<[u64; 5]>(&out.unwrap()).unwrap();
+            assert_eq!(told, [[42, 9, 500, 1000, 250]]);
+            // What a bid joins comes with the batch; bids are added unread.
+            assert_eq!(bids.imports(), ["list-add", "list-get", "list-add"]);
+            assert_eq!(bids.was_whole(), !by_row);
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod entries;
 mod lists;
+mod two;
 
 use super::*;
 use crate::testing::{Harness, Input};

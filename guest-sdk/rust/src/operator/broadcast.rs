@@ -1,6 +1,7 @@
 //! Operators with a second input whose rows go to all subtasks, and state that those rows write.
 
 use super::{IntoOperator, Operator, no_on_key};
+use crate::batch::{BatchCtx, Batched, InputBatch};
 use crate::ctx::{Ctx, Env};
 use crate::describe::{Describe, KeyedDescribe, Visit};
 use crate::error::Result;
@@ -86,6 +87,22 @@ pub trait KeyedBroadcastProcess: Default + 'static {
     fn prefetch(&mut self, row: &Row<Self::In>) -> Result<()> {
         let _ = row;
         Ok(())
+    }
+
+    /// Processes all rows of a call by the keyed input at once, as
+    /// [`KeyedProcess::process_batch`](crate::KeyedProcess::process_batch) does. Broadcast state is looked up as in
+    /// `process`; rows that go to all subtasks come one by one.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline]
+    fn process_batch(
+        &mut self,
+        batch: &InputBatch<Self::In>,
+        ctx: &mut BatchCtx<Self::Out>,
+    ) -> Result<Batched> {
+        let _ = (batch, ctx);
+        Ok(Batched::NotWritten)
     }
 
     /// Processes a row of the keyed input.
@@ -255,6 +272,22 @@ pub trait BroadcastProcess: Default + 'static {
         Ok(())
     }
 
+    /// Processes all rows of a call by the first input at once, as
+    /// [`Process::process_batch`](crate::Process::process_batch) does. Broadcast state is looked up as in
+    /// `process`; rows that go to all subtasks come one by one.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline]
+    fn process_batch(
+        &mut self,
+        batch: &InputBatch<Self::In>,
+        ctx: &mut BatchCtx<Self::Out>,
+    ) -> Result<Batched> {
+        let _ = (batch, ctx);
+        Ok(Batched::NotWritten)
+    }
+
     /// Processes a row of the first input.
     ///
     /// # Errors
@@ -334,6 +367,16 @@ impl<T: KeyedBroadcastProcess> Operator for KeyedWithBroadcast<T> {
         }
     }
 
+    #[inline]
+    fn process_batch(
+        &mut self,
+        batch: &InputBatch<Self::In>,
+        ctx: &mut BatchCtx<T::Out>,
+    ) -> Result<Batched> {
+        // The driver offers none of the broadcast input.
+        self.0.process_batch(&batch.of_input(), ctx)
+    }
+
     fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<T::Out>) -> Result<()> {
         match row.split() {
             Either::First(row) => self.0.process(row, ctx),
@@ -388,6 +431,16 @@ impl<T: BroadcastProcess> Operator for PlainWithBroadcast<T> {
 
     fn prefetch<'b>(&mut self, row: Row<'b, Self::In>) -> Row<'b, Self::In> {
         row
+    }
+
+    #[inline]
+    fn process_batch(
+        &mut self,
+        batch: &InputBatch<Self::In>,
+        ctx: &mut BatchCtx<T::Out>,
+    ) -> Result<Batched> {
+        // The driver offers none of the broadcast input.
+        self.0.process_batch(&batch.of_input(), ctx)
     }
 
     fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<T::Out>) -> Result<()> {

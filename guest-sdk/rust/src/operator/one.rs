@@ -109,8 +109,9 @@ pub trait KeyedProcess: Default + 'static {
     /// Processes all rows of a call at once, to the same effect as [`process`](Self::process)
     /// called for each of them: for operators of which that is the largest part of what they take.
     /// What is the same for all rows is done once, state is reached by the number of a key
-    /// ([`Value::of_keys`](crate::Value::of_keys), [`List::of_keys`](crate::List::of_keys)) or of
-    /// an entry ([`Map::of_entries`](crate::Map::of_entries)), and rows go out together
+    /// ([`Value::of_keys`](crate::Value::of_keys), [`List::of_keys`](crate::List::of_keys),
+    /// [`Timers::of_keys`](crate::Timers::of_keys)) or of an entry
+    /// ([`Map::of_entries`](crate::Map::of_entries)), and rows go out together
     /// ([`BatchCtx::emit_each`]). That is all the keyed state that can be used here.
     ///
     /// `process` stays: where this returns an error that is not fatal, or [`Batched::RowByRow`],

@@ -1,10 +1,11 @@
 //! Operators with two inputs of different types, and a function for each.
 
 use super::{IntoOperator, Operator};
+use crate::batch::{BatchCtx, Batched, InputBatch};
 use crate::ctx::{Ctx, Env};
 use crate::describe::{Describe, KeyedDescribe, Visit};
 use crate::error::Result;
-use crate::inputs::{Either, Two};
+use crate::inputs::{Either, Two, no_input};
 use crate::row::{Decode, Encode, Row};
 use crate::timers::{Timer, no_on_timer};
 
@@ -84,6 +85,38 @@ pub trait KeyedCoProcess: Default + 'static {
     fn prefetch_second(&mut self, row: &Row<Self::Second>) -> Result<()> {
         let _ = row;
         Ok(())
+    }
+
+    /// Processes all rows of a call by the first input at once, as
+    /// [`KeyedProcess::process_batch`](crate::KeyedProcess::process_batch) does; one of the two inputs may have it
+    /// alone.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline]
+    fn process_first_batch(
+        &mut self,
+        batch: &InputBatch<Self::First>,
+        ctx: &mut BatchCtx<Self::Out>,
+    ) -> Result<Batched> {
+        let _ = (batch, ctx);
+        Ok(Batched::NotWritten)
+    }
+
+    /// Processes all rows of a call by the second input at once, as
+    /// [`KeyedProcess::process_batch`](crate::KeyedProcess::process_batch) does; one of the two inputs may have it
+    /// alone.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline]
+    fn process_second_batch(
+        &mut self,
+        batch: &InputBatch<Self::Second>,
+        ctx: &mut BatchCtx<Self::Out>,
+    ) -> Result<Batched> {
+        let _ = (batch, ctx);
+        Ok(Batched::NotWritten)
     }
 
     /// Processes a row of the first input.
@@ -180,6 +213,38 @@ pub trait CoProcess: Default + 'static {
         Ok(())
     }
 
+    /// Processes all rows of a call by the first input at once, as
+    /// [`Process::process_batch`](crate::Process::process_batch) does; one of the two inputs may have it
+    /// alone.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline]
+    fn process_first_batch(
+        &mut self,
+        batch: &InputBatch<Self::First>,
+        ctx: &mut BatchCtx<Self::Out>,
+    ) -> Result<Batched> {
+        let _ = (batch, ctx);
+        Ok(Batched::NotWritten)
+    }
+
+    /// Processes all rows of a call by the second input at once, as
+    /// [`Process::process_batch`](crate::Process::process_batch) does; one of the two inputs may have it
+    /// alone.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline]
+    fn process_second_batch(
+        &mut self,
+        batch: &InputBatch<Self::Second>,
+        ctx: &mut BatchCtx<Self::Out>,
+    ) -> Result<Batched> {
+        let _ = (batch, ctx);
+        Ok(Batched::NotWritten)
+    }
+
     /// Processes a row of the first input.
     ///
     /// # Errors
@@ -269,6 +334,19 @@ impl<T: KeyedCoProcess> Operator for KeyedCo<T> {
         }
     }
 
+    #[inline]
+    fn process_batch(
+        &mut self,
+        batch: &InputBatch<Self::In>,
+        ctx: &mut BatchCtx<T::Out>,
+    ) -> Result<Batched> {
+        match batch.input() {
+            0 => self.0.process_first_batch(&batch.of_input(), ctx),
+            1 => self.0.process_second_batch(&batch.of_input(), ctx),
+            input => Err(no_input(input, 2)),
+        }
+    }
+
     fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<T::Out>) -> Result<()> {
         match row.split() {
             Either::First(row) => self.0.process_first(row, ctx),
@@ -306,6 +384,19 @@ impl<T: CoProcess> Operator for PlainCo<T> {
 
     fn prefetch<'b>(&mut self, row: Row<'b, Self::In>) -> Row<'b, Self::In> {
         row
+    }
+
+    #[inline]
+    fn process_batch(
+        &mut self,
+        batch: &InputBatch<Self::In>,
+        ctx: &mut BatchCtx<T::Out>,
+    ) -> Result<Batched> {
+        match batch.input() {
+            0 => self.0.process_first_batch(&batch.of_input(), ctx),
+            1 => self.0.process_second_batch(&batch.of_input(), ctx),
+            input => Err(no_input(input, 2)),
+        }
     }
 
     fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<T::Out>) -> Result<()> {
