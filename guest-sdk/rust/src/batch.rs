@@ -45,7 +45,7 @@ pub struct BatchKeys<'b> {
     of_rows: &'b [u32],
 }
 
-/// What `process_batch` is handed besides the rows. It can be used like [`Env`].
+/// What a function for batches is handed besides the rows. It can be used like [`Env`].
 pub struct BatchCtx<'c, Out> {
     pub(crate) env: Env<'c>,
     pub(crate) outputs: &'c mut Outputs,
@@ -83,7 +83,7 @@ impl<'b, T: Inputs> InputBatch<'b, T> {
     }
 
     /// The rows, in order. One that does not have the type of the input is an error, which
-    /// `process_batch` may return as it is: in its turn, `process` is told so.
+    /// the function for batches may return as it is: in its turn, the one for rows is told so.
     #[inline]
     pub fn rows(&self) -> impl Iterator<Item = Result<Row<'b, T>>> + use<'b, T> {
         let Self { batch, input, .. } = *self;

@@ -22,6 +22,10 @@ pub(crate) enum Scope {
     Broadcast,
 }
 
+/// Where what is used by the number of a key belongs.
+pub(crate) const ONLY_IN_BATCHES: &str = "can be used only in a function for batches: \
+     `process_batch`, or of two inputs `process_first_batch` and `process_second_batch`";
+
 /// In place of the index of a key: none is in hand. No call has so many.
 const NO_KEY: u32 = u32::MAX;
 
@@ -69,9 +73,9 @@ impl Binding {
     fn no_key(&self) -> Error {
         if self.is_batch() {
             return self.misused(
-                "`process_batch` can use no keyed state but values, lists and timers of all keys, \
-                 by `of_keys`, and entries of maps, by `Map::of_entries`; where it returns \
-                 `Batched::RowByRow`, `process` can use all",
+                "a function for batches can use no keyed state but values, lists and timers of all \
+                 keys, by `of_keys`, and entries of maps, by `Map::of_entries`; where it returns \
+                 `Batched::RowByRow`, the one for rows can use all",
             );
         }
         self.misused(match self.call.scope.get() {
@@ -88,9 +92,7 @@ impl Binding {
     pub(crate) fn batch(&self, function: &str) -> Result<()> {
         match self.is_batch() {
             true => Ok(()),
-            false => {
-                Err(self.misused(&format!("`{function}` can be used only in `process_batch`")))
-            }
+            false => Err(self.misused(&format!("`{function}` {ONLY_IN_BATCHES}"))),
         }
     }
 

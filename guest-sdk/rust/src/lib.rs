@@ -43,8 +43,8 @@
 //!   [`KeyedBroadcastProcess`], [`BroadcastProcess`]; of any number: [`inputs!`],
 //!   [`Describe::inputs`], [`Describe::broadcast_input`]
 //! - all rows of a call at once, where that matters: [`KeyedProcess::process_batch`],
-//!   [`Process::process_batch`], [`InputBatch`], [`BatchCtx`], [`KeyValues`],
-//!   [`KeyLists`], [`KeyTimers`], [`MapEntries`]
+//!   [`KeyedCoProcess::process_first_batch`] and its like of the others; [`InputBatch`],
+//!   [`BatchCtx`], [`KeyValues`], [`KeyLists`], [`KeyTimers`], [`MapEntries`]
 //! - rows: [`Row`], [`Decode`], [`Encode`], [`TextPart`], [`Csv`], [`Binary`], [`Key`],
 //!   [`object!`]; `Json` with the feature `json`
 //! - state of a key: [`Value`], [`List`], [`Map`], [`Reducing`], [`Aggregating`]; of the subtask:

@@ -1,8 +1,8 @@
-//! Timers of a key: set and deleted while one of its rows or timers is in hand, handed over once a
-//! call.
+//! Timers of a key: set and deleted while one of its rows or timers is in hand, or of all keys
+//! while a batch is; handed over once a call.
 
 use crate::bindings::weir::operator::data::{BytesColumn, Slots};
-use crate::call::{Binding, undeclared};
+use crate::call::{Binding, ONLY_IN_BATCHES, undeclared};
 use crate::error::{Error, Result};
 use crate::handles::made_handle;
 use crate::state::Handle;
@@ -145,7 +145,7 @@ impl Timers {
         self.change(TimerKind::ProcessingTime, at, false)
     }
 
-    /// The timers of all keys of the batch in hand. Only in
+    /// The timers of all keys of the batch in hand. Only in functions for batches, such as
     /// [`process_batch`](crate::KeyedProcess::process_batch).
     ///
     /// # Errors
@@ -153,11 +153,11 @@ impl Timers {
     pub fn of_keys(&mut self) -> Result<KeyTimers<'_>> {
         let binding = self.binding.as_ref().ok_or_else(undeclared)?;
         if !binding.is_batch() {
-            return Err(Error::fatal(
-                "timers: `of_keys` can be used only in `process_batch`",
-            ));
+            return Err(Error::fatal(format_args!(
+                "timers: `of_keys` {ONLY_IN_BATCHES}"
+            )));
         }
-        self.enter_row()?;
+        self.enter()?;
         Ok(KeyTimers { timers: self })
     }
 
@@ -166,13 +166,13 @@ impl Timers {
         let Some(key) = binding.call.key_in_hand() else {
             return Err(no_key(binding.is_batch()));
         };
-        self.enter_row()?;
+        self.enter()?;
         self.change_of(Change { kind, key, at, set });
         Ok(())
     }
 
     /// Begins anew where the call is another one, and keeps what a row that fails takes back.
-    fn enter_row(&mut self) -> Result<()> {
+    fn enter(&mut self) -> Result<()> {
         let binding = self.binding.as_ref().ok_or_else(undeclared)?;
         if self.call != binding.call.number() {
             self.call = binding.call.number();
@@ -303,7 +303,8 @@ impl Handle for Timers {
 fn no_key(is_batch: bool) -> Error {
     Error::fatal(match is_batch {
         true => {
-            "timers belong to keys: in `process_batch` they are set and deleted by `Timers::of_keys`"
+            "timers belong to keys: in a function for batches they are set and deleted by \
+             `Timers::of_keys`"
         }
         false => {
             "timers belong to keys: they can be set and deleted only while a row or a timer of one \

@@ -87,7 +87,14 @@ mod tests {
             assert_eq!(told, [[42, 9, 500, 1000, 250]]);
             // What a bid joins comes with the batch; bids are added unread.
             assert_eq!(bids.imports(), ["list-add", "list-get", "list-add"]);
+            // Of two keys that alternate, the second one first.
+            let out = bids.batch(1, [row([43, 9, 1]), row([42, 9, 2]), row([43, 9, 3])]);
+            let told = rows::told::<[u64; 5]>(&out.unwrap()).unwrap();
+            assert_eq!(told, [[42, 9, 2, 1000, 250]]);
             assert_eq!(bids.was_whole(), !by_row);
+            let out = bids.batch(0, [row([43, 1001, 251])]).unwrap();
+            let told = rows::told::<[u64; 5]>(&out).unwrap();
+            assert!(told.iter().map(|bid| bid[2]).eq([400, 600, 1, 3]));
         }
     }
 }

@@ -453,16 +453,19 @@ fn state_that_a_batch_cannot_use_is_named() {
     for (row, part) in [
         (
             "value",
-            "state `value`: `process_batch` can use no keyed state",
+            "state `value`: a function for batches can use no keyed state",
         ),
         (
             "value behind all",
-            "state `value`: `process_batch` can use no keyed state",
+            "state `value`: a function for batches can use no keyed state",
         ),
-        ("map", "state `map`: `process_batch` can use no keyed state"),
+        (
+            "map",
+            "state `map`: a function for batches can use no keyed state",
+        ),
         (
             "row",
-            "state `value`: `of_keys` can be used only in `process_batch`",
+            "state `value`: `of_keys` can be used only in a function for batches",
         ),
     ] {
         let error = misuse

@@ -5,7 +5,7 @@ use crate::batch::{BatchCtx, Batched, InputBatch};
 use crate::ctx::{Ctx, Env};
 use crate::describe::{Describe, KeyedDescribe, Visit};
 use crate::error::Result;
-use crate::inputs::{Either, Two};
+use crate::inputs::{Either, Two, no_input};
 use crate::row::{Decode, Encode, Row};
 use crate::timers::{Timer, no_on_timer};
 
@@ -89,9 +89,9 @@ pub trait KeyedBroadcastProcess: Default + 'static {
         Ok(())
     }
 
-    /// Processes all rows of a call by the keyed input at once, as
-    /// [`KeyedProcess::process_batch`](crate::KeyedProcess::process_batch) does. Broadcast state is looked up as in
-    /// `process`; rows that go to all subtasks come one by one.
+    /// Processes all rows of a call by the keyed input at once, see
+    /// [`KeyedProcess::process_batch`](crate::KeyedProcess::process_batch). Broadcast state is
+    /// looked up as in `process`. Rows that go to all subtasks are processed one by one.
     ///
     /// # Errors
     /// As there.
@@ -272,9 +272,9 @@ pub trait BroadcastProcess: Default + 'static {
         Ok(())
     }
 
-    /// Processes all rows of a call by the first input at once, as
-    /// [`Process::process_batch`](crate::Process::process_batch) does. Broadcast state is looked up as in
-    /// `process`; rows that go to all subtasks come one by one.
+    /// Processes all rows of a call by the first input at once, see
+    /// [`Process::process_batch`](crate::Process::process_batch). Broadcast state is looked up as
+    /// in `process`. Rows that go to all subtasks are processed one by one.
     ///
     /// # Errors
     /// As there.
@@ -373,8 +373,11 @@ impl<T: KeyedBroadcastProcess> Operator for KeyedWithBroadcast<T> {
         batch: &InputBatch<Self::In>,
         ctx: &mut BatchCtx<T::Out>,
     ) -> Result<Batched> {
-        // The driver offers none of the broadcast input.
-        self.0.process_batch(&batch.of_input(), ctx)
+        match batch.input() {
+            0 => self.0.process_batch(&batch.of_input(), ctx),
+            // The driver offers none of the broadcast input.
+            input => Err(no_input(input, 2)),
+        }
     }
 
     fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<T::Out>) -> Result<()> {
@@ -439,8 +442,11 @@ impl<T: BroadcastProcess> Operator for PlainWithBroadcast<T> {
         batch: &InputBatch<Self::In>,
         ctx: &mut BatchCtx<T::Out>,
     ) -> Result<Batched> {
-        // The driver offers none of the broadcast input.
-        self.0.process_batch(&batch.of_input(), ctx)
+        match batch.input() {
+            0 => self.0.process_batch(&batch.of_input(), ctx),
+            // The driver offers none of the broadcast input.
+            input => Err(no_input(input, 2)),
+        }
     }
 
     fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<T::Out>) -> Result<()> {

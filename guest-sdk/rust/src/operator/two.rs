@@ -87,9 +87,9 @@ pub trait KeyedCoProcess: Default + 'static {
         Ok(())
     }
 
-    /// Processes all rows of a call by the first input at once, as
-    /// [`KeyedProcess::process_batch`](crate::KeyedProcess::process_batch) does; one of the two inputs may have it
-    /// alone.
+    /// Processes all rows of a call by the first input at once, see
+    /// [`KeyedProcess::process_batch`](crate::KeyedProcess::process_batch). One of the two inputs
+    /// may have such a function alone.
     ///
     /// # Errors
     /// As there.
@@ -103,9 +103,9 @@ pub trait KeyedCoProcess: Default + 'static {
         Ok(Batched::NotWritten)
     }
 
-    /// Processes all rows of a call by the second input at once, as
-    /// [`KeyedProcess::process_batch`](crate::KeyedProcess::process_batch) does; one of the two inputs may have it
-    /// alone.
+    /// Processes all rows of a call by the second input at once, see
+    /// [`KeyedProcess::process_batch`](crate::KeyedProcess::process_batch). One of the two inputs
+    /// may have such a function alone.
     ///
     /// # Errors
     /// As there.
@@ -213,9 +213,9 @@ pub trait CoProcess: Default + 'static {
         Ok(())
     }
 
-    /// Processes all rows of a call by the first input at once, as
-    /// [`Process::process_batch`](crate::Process::process_batch) does; one of the two inputs may have it
-    /// alone.
+    /// Processes all rows of a call by the first input at once, see
+    /// [`Process::process_batch`](crate::Process::process_batch). One of the two inputs may have
+    /// such a function alone.
     ///
     /// # Errors
     /// As there.
@@ -229,9 +229,9 @@ pub trait CoProcess: Default + 'static {
         Ok(Batched::NotWritten)
     }
 
-    /// Processes all rows of a call by the second input at once, as
-    /// [`Process::process_batch`](crate::Process::process_batch) does; one of the two inputs may have it
-    /// alone.
+    /// Processes all rows of a call by the second input at once, see
+    /// [`Process::process_batch`](crate::Process::process_batch). One of the two inputs may have
+    /// such a function alone.
     ///
     /// # Errors
     /// As there.

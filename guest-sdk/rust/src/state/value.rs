@@ -17,8 +17,8 @@ use crate::handles::made_handle;
 /// ```
 ///
 /// All its functions fail, fatally, outside of `process` ([`of_keys`](Value::of_keys): of
-/// `process_batch`), and where the operator's `describe` does not declare the handle. Values are
-/// written at the end of the call; one that has no written form fails the call.
+/// functions for batches), and where the operator's `describe` does not declare the handle. Values
+/// are written at the end of the call; one that has no written form fails the call.
 pub struct Value<T> {
     pub(crate) cells: Cells<T>,
 }
@@ -69,7 +69,7 @@ impl<T: StateCodec> Value<T> {
     }
 
     /// The values of all keys of the batch in hand. Only in
-    /// [`process_batch`](crate::KeyedProcess::process_batch).
+    /// functions for batches, such as [`process_batch`](crate::KeyedProcess::process_batch).
     ///
     /// # Errors
     /// Fatal anywhere else. Not fatal, so that the rows are processed one by one, if what the host

@@ -144,8 +144,9 @@ impl Harness {
         self.logic.row_by_row();
     }
 
-    /// Whether `process_batch` has processed the rows of the last call, and not `process`, which
-    /// comes to the same: a batch that is always left to its rows shows nowhere else.
+    /// Whether `process_batch`, or its like of one of two inputs, has processed the rows of the
+    /// last call, and not `process`, which comes to the same: a batch that is always left to its
+    /// rows shows nowhere else.
     pub fn was_whole(&self) -> bool {
         self.logic.was_whole()
     }

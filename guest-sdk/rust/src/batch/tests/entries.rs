@@ -290,7 +290,7 @@ fn where_a_read_is_an_access_rows_go_one_by_one() {
 fn entries_can_be_had_only_in_a_batch() {
     let mut seen = Harness::open::<Seen<0>, _>("null").unwrap();
     let error = told(&mut seen, 7, GET_AS_BATCH).unwrap_err();
-    let part = "state `seen`: `of_entries` can be used only in `process_batch`";
+    let part = "state `seen`: `of_entries` can be used only in a function for batches";
     assert!(error.contains(part), "{error}");
 }
 

@@ -321,6 +321,6 @@ fn where_a_read_of_a_list_is_an_access_rows_go_one_by_one() {
 fn lists_of_all_keys_can_be_had_only_in_a_batch() {
     let mut lists = Harness::open::<Used<false>, _>("null").unwrap();
     let error = used(&mut lists, AS_BATCH).unwrap_err();
-    let part = "state `numbers`: `of_keys` can be used only in `process_batch`";
+    let part = "state `numbers`: `of_keys` can be used only in a function for batches";
     assert!(error.contains(part), "{error}");
 }

@@ -14,6 +14,7 @@ const SET_PROCESSING: u32 = 2;
 const DELETE_PROCESSING: u32 = 3;
 const REFUSE: u32 = 4;
 const BY_ROW: u32 = 5;
+const FATAL: u32 = 6;
 
 /// Rows of the first input say which timers are set and deleted; those of the second, texts, are
 /// told with what the first one said last.
@@ -55,6 +56,7 @@ impl KeyedCoProcess for Both {
         batch: &InputBatch<Said>,
         _ctx: &mut BatchCtx<String>,
     ) -> Result<Batched> {
+        assert_eq!(batch.input(), 0);
         let keys = batch.keys()?;
         let mut last = self.last.of_keys()?;
         let mut timers = self.timers.of_keys()?;
@@ -70,6 +72,10 @@ impl KeyedCoProcess for Both {
                 REFUSE => {
                     timers.set_event(key, at);
                     bail!("refused");
+                }
+                FATAL => {
+                    timers.set_event(key, at);
+                    return Err(Error::fatal("no more"));
                 }
                 _ => {
                     // None of this counts.
@@ -168,6 +174,16 @@ fn two_inputs_and_timers_by_batch_come_to_what_they_come_to_row_by_row() {
 }
 
 #[test]
+fn of_a_call_that_fails_no_timer_is_left() {
+    let mut both = Harness::open::<Both, _>("null").unwrap();
+    let rows = [said(1, 5, SET_EVENT), said(2, 6, FATAL)];
+    assert!(both.batch(0, rows).is_err());
+    both.batch(0, [said(3, 7, SET_EVENT)]).unwrap();
+    let at: Vec<i64> = both.timers().iter().map(|(_, at, _)| *at).collect();
+    assert_eq!(at, [7]);
+}
+
+#[test]
 fn timers_by_batch_are_handed_over_once() {
     let mut both = Harness::open::<Both, _>("null").unwrap();
     let rows = [(1, 5), (2, 5), (1, 5), (1, 6)].map(|(key, at)| said(key, at, SET_EVENT));
@@ -222,7 +238,7 @@ impl KeyedCoProcess for Misused {
 #[test]
 fn timers_that_are_used_in_the_wrong_place_say_what_to_use() {
     for (input, part) in [
-        (0, "`of_keys` can be used only in `process_batch`"),
+        (0, "`of_keys` can be used only in a function for batches"),
         (1, "set and deleted by `Timers::of_keys`"),
     ] {
         let mut misused = Harness::open::<Misused, _>("null").unwrap();
@@ -232,11 +248,12 @@ fn timers_that_are_used_in_the_wrong_place_say_what_to_use() {
     }
 }
 
-/// Rows are texts of one input and numbers of the other; only the first has a function for batches.
+/// Rows are texts of one input and numbers of the other; one of them has a function for batches
+/// that takes its rows.
 #[derive(Default)]
-struct Plain;
+struct Plain<const BATCHED: u32>;
 
-impl CoProcess for Plain {
+impl<const BATCHED: u32> CoProcess for Plain<BATCHED> {
     type First = String;
     type Second = u64;
     type Out = String;
@@ -250,6 +267,9 @@ impl CoProcess for Plain {
         batch: &InputBatch<String>,
         ctx: &mut BatchCtx<String>,
     ) -> Result<Batched> {
+        if BATCHED != batch.input() {
+            return Ok(Batched::RowByRow);
+        }
         (0..batch.len()).try_for_each(|row| ctx.pass(row))?;
         Ok(Batched::Done)
     }
@@ -257,17 +277,34 @@ impl CoProcess for Plain {
     fn process_second(&mut self, row: Row<u64>, ctx: &mut Ctx<String>) -> Result<()> {
         ctx.emit(format_args!("number {}", row.value))
     }
+
+    fn process_second_batch(
+        &mut self,
+        batch: &InputBatch<u64>,
+        ctx: &mut BatchCtx<String>,
+    ) -> Result<Batched> {
+        if BATCHED != batch.input() {
+            return Ok(Batched::RowByRow);
+        }
+        let numbers = batch.rows().map(|row| Ok(format!("number {}", row?.value)));
+        ctx.emit_each(numbers)?;
+        Ok(Batched::Done)
+    }
 }
 
 #[test]
 fn one_of_two_inputs_may_go_by_batch() {
-    let mut plain = Harness::open::<Plain, _>("null").unwrap();
-    let out = plain.batch(0, ["a", "b"].map(Input::row)).unwrap();
-    assert_eq!(out.main(), ["a", "b"]);
-    assert!(plain.was_whole());
-    let out = plain.batch(1, ["7"].map(Input::row)).unwrap();
-    assert_eq!(out.main(), ["number 7"]);
-    assert!(!plain.was_whole());
+    for (batched, mut plain) in [
+        (0, Harness::open::<Plain<0>, _>("null").unwrap()),
+        (1, Harness::open::<Plain<1>, _>("null").unwrap()),
+    ] {
+        let out = plain.batch(0, ["a", "b"].map(Input::row)).unwrap();
+        assert_eq!(out.main(), ["a", "b"]);
+        assert_eq!(plain.was_whole(), batched == 0);
+        let out = plain.batch(1, ["7", "8"].map(Input::row)).unwrap();
+        assert_eq!(out.main(), ["number 7", "number 8"]);
+        assert_eq!(plain.was_whole(), batched == 1);
+    }
 }
 
 /// Looks words up in what the rows of the second input have said, `word=meaning`.
@@ -297,6 +334,7 @@ impl BroadcastProcess for Meanings {
         batch: &InputBatch<String>,
         ctx: &mut BatchCtx<String>,
     ) -> Result<Batched> {
+        assert_eq!(batch.input(), 0);
         for (number, row) in batch.rows().enumerate() {
             match self.meanings.get(row?.value)? {
                 Some(meaning) => ctx.emit(number, meaning)?,
@@ -316,16 +354,25 @@ impl BroadcastProcess for Meanings {
 
 #[test]
 fn broadcast_state_is_looked_up_by_batch_and_written_row_by_row() {
-    let mut meanings = Harness::open::<Meanings, _>("null").unwrap();
-    meanings.broadcast(["a=1", "b=2"]).unwrap();
-    assert!(!meanings.was_whole());
-    let out = meanings.rows(["a", "b", "a"]).unwrap();
-    assert_eq!(out.main(), ["1", "2", "1"]);
-    assert!(meanings.was_whole());
-    let out = meanings.rows(["a", "c", "b"]).unwrap();
-    assert_eq!(out.poisoned, Some((1, "no meaning".to_owned())));
-    assert_eq!(out.main(), ["1"]);
-    assert!(!meanings.was_whole());
+    let mut both = [(); 2].map(|()| Harness::open::<Meanings, _>("null").unwrap());
+    both[1].row_by_row();
+    for meanings in &mut both {
+        meanings.broadcast(["a=1", "b=2"]).unwrap();
+        assert!(!meanings.was_whole());
+    }
+    let found = both.each_mut().map(|of| of.rows(["a", "b", "a"]).unwrap());
+    assert_eq!(found[0].main(), ["1", "2", "1"]);
+    assert_eq!(shown(&found[0]), shown(&found[1]));
+    assert!(both[0].was_whole() && !both[1].was_whole());
+    let missed = both.each_mut().map(|of| of.rows(["a", "c", "b"]).unwrap());
+    assert_eq!(missed[0].poisoned, Some((1, "no meaning".to_owned())));
+    assert_eq!(shown(&missed[0]), shown(&missed[1]));
+    assert!(!both[0].was_whole());
+    // There is no third input, by batch either.
+    for meanings in &mut both {
+        let error = meanings.batch(2, [Input::row("a")]).unwrap_err();
+        assert!(error.contains("input 2 of 2"), "{error}");
+    }
 }
 
 /// Numbers the rows of each key, from what the rows of the second input say on.
@@ -345,8 +392,14 @@ impl KeyedBroadcastProcess for Numbered {
         d.value("rows", &mut self.rows).prefetch();
     }
 
-    fn process(&mut self, _row: Row<String>, _ctx: &mut Ctx<String>) -> Result<()> {
-        bail!("not by row")
+    fn process(&mut self, row: Row<String>, ctx: &mut Ctx<String>) -> Result<()> {
+        let from = self.from.get(0_u32)?.copied().unwrap_or(0);
+        let number = self.rows.get()?.copied().unwrap_or(from);
+        self.rows.set(number + 1)?;
+        match row.value {
+            "!" => Err(Error::new("refused")),
+            _ => ctx.emit(number.to_string()),
+        }
     }
 
     fn process_batch(
@@ -357,10 +410,13 @@ impl KeyedBroadcastProcess for Numbered {
         let keys = batch.keys()?;
         let from = self.from.get(0_u32)?.copied().unwrap_or(0);
         let mut rows = self.rows.of_keys()?;
-        ctx.emit_each(keys.of_rows().iter().map(|&key| {
+        ctx.emit_each(batch.rows().zip(keys.of_rows()).map(|(row, &key)| {
             let number = rows.get(key as usize).copied().unwrap_or(from);
             rows.set(key as usize, number + 1);
-            Ok(number.to_string())
+            match row?.value {
+                "!" => Err(Error::new("refused")),
+                _ => Ok(number.to_string()),
+            }
         }))?;
         Ok(Batched::Done)
     }
@@ -372,10 +428,21 @@ impl KeyedBroadcastProcess for Numbered {
 
 #[test]
 fn keyed_rows_meet_rules_and_their_state_by_batch() {
-    let mut numbered = Harness::open::<Numbered, _>("null").unwrap();
-    let out = numbered.keyed([("a", ""), ("b", ""), ("a", "")]).unwrap();
-    assert_eq!(out.main(), ["0", "0", "1"]);
-    numbered.broadcast(["5"]).unwrap();
-    let out = numbered.keyed([("a", ""), ("c", "")]).unwrap();
-    assert_eq!(out.main(), ["2", "5"]);
+    for by_row in [false, true] {
+        let mut numbered = Harness::open::<Numbered, _>("null").unwrap();
+        if by_row {
+            numbered.row_by_row();
+        }
+        let out = numbered.keyed([("a", ""), ("b", ""), ("a", "")]).unwrap();
+        assert_eq!(out.main(), ["0", "0", "1"]);
+        assert_eq!(numbered.was_whole(), !by_row);
+        numbered.broadcast(["5"]).unwrap();
+        let out = numbered.keyed([("a", ""), ("c", "")]).unwrap();
+        assert_eq!(out.main(), ["2", "5"]);
+        // What the batch did up to the row that fails is done once, by the rows before it.
+        let out = numbered.keyed([("a", ""), ("a", "!")]).unwrap();
+        assert_eq!(out.main(), ["3"]);
+        assert_eq!(out.poisoned, Some((1, "refused".to_owned())));
+        assert_eq!(numbered.keyed([("a", "")]).unwrap().main(), ["4"]);
+    }
 }

@@ -15,7 +15,7 @@ pub struct KeyLists<'s, T> {
 impl<T: StateCodec> List<T> {
     /// The lists of all keys of the batch in hand. Nothing is read for it: the host is asked for a
     /// list, and for some that will be wanted next, where one is looked at. Only in
-    /// [`process_batch`](crate::KeyedProcess::process_batch).
+    /// functions for batches, such as [`process_batch`](crate::KeyedProcess::process_batch).
     ///
     /// # Errors
     /// Fatal anywhere else. Not fatal, so that the rows are processed one by one, if to read the

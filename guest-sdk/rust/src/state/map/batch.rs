@@ -18,7 +18,8 @@ pub struct MapEntries<'s, V> {
 impl<K: MapKey, V: StateCodec> Map<K, V> {
     /// The entries under some map keys, each with the number of the key whose map it is in, as
     /// [`BatchKeys::of_rows`](crate::BatchKeys::of_rows) has it. The host is asked for all that the
-    /// call has not met, once. Only in [`process_batch`](crate::KeyedProcess::process_batch).
+    /// call has not met, once. Only in functions for batches, such as
+    /// [`process_batch`](crate::KeyedProcess::process_batch).
     ///
     /// # Errors
     /// What `named` gives first. Fatal anywhere else. Not fatal, so that the rows are processed one
