@@ -12,10 +12,10 @@ use crate::column::{self, BatchRef, ColumnRef};
 use crate::ctx::Env;
 use crate::driver::check_keys;
 use crate::error::{Error, Result};
-use crate::inputs::Inputs;
+use crate::inputs::{Either, Inputs, Two, no_input};
 use crate::key::Key;
 use crate::output::{Hand, Output, Outputs, SideOutput, number};
-use crate::row::{EncodeAs, Row};
+use crate::row::{Decode, EncodeAs, Row};
 
 /// What became of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,11 +60,6 @@ impl<'b, T: Inputs> InputBatch<'b, T> {
             input,
             types: PhantomData,
         }
-    }
-
-    /// The same rows as those of one input alone, of the types that this one has.
-    pub(crate) fn of_input<U: Inputs>(&self) -> InputBatch<'b, U> {
-        InputBatch::new(self.batch, self.input)
     }
 
     /// How many rows there are.
@@ -112,6 +107,19 @@ impl<'b, T: Inputs> InputBatch<'b, T> {
                 false => self.batch.key_of_row.get(..rows).unwrap_or_default(),
             },
         })
+    }
+}
+
+impl<'b, A: Decode, B: Decode> InputBatch<'b, Two<A, B>> {
+    /// The batch as one of the input that it came in by; fatal if there is no such input.
+    #[inline]
+    pub(crate) fn split(&self) -> Result<Either<InputBatch<'b, A>, InputBatch<'b, B>>> {
+        let Self { batch, input, .. } = *self;
+        match input {
+            0 => Ok(Either::First(InputBatch::new(batch, input))),
+            1 => Ok(Either::Second(InputBatch::new(batch, input))),
+            _ => Err(no_input(input, 2)),
+        }
     }
 }
 

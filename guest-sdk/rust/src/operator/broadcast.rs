@@ -5,7 +5,7 @@ use crate::batch::{BatchCtx, Batched, InputBatch};
 use crate::ctx::{Ctx, Env};
 use crate::describe::{Describe, KeyedDescribe, Visit};
 use crate::error::Result;
-use crate::inputs::{Either, Two, no_input};
+use crate::inputs::{Either, Two};
 use crate::row::{Decode, Encode, Row};
 use crate::timers::{Timer, no_on_timer};
 
@@ -373,10 +373,9 @@ impl<T: KeyedBroadcastProcess> Operator for KeyedWithBroadcast<T> {
         batch: &InputBatch<Self::In>,
         ctx: &mut BatchCtx<T::Out>,
     ) -> Result<Batched> {
-        match batch.input() {
-            0 => self.0.process_batch(&batch.of_input(), ctx),
-            // The driver offers none of the broadcast input.
-            input => Err(no_input(input, 2)),
+        match batch.split()? {
+            Either::First(batch) => self.0.process_batch(&batch, ctx),
+            Either::Second(_) => Ok(Batched::NotWritten),
         }
     }
 
@@ -442,10 +441,9 @@ impl<T: BroadcastProcess> Operator for PlainWithBroadcast<T> {
         batch: &InputBatch<Self::In>,
         ctx: &mut BatchCtx<T::Out>,
     ) -> Result<Batched> {
-        match batch.input() {
-            0 => self.0.process_batch(&batch.of_input(), ctx),
-            // The driver offers none of the broadcast input.
-            input => Err(no_input(input, 2)),
+        match batch.split()? {
+            Either::First(batch) => self.0.process_batch(&batch, ctx),
+            Either::Second(_) => Ok(Batched::NotWritten),
         }
     }
 

@@ -5,7 +5,7 @@ use crate::batch::{BatchCtx, Batched, InputBatch};
 use crate::ctx::{Ctx, Env};
 use crate::describe::{Describe, KeyedDescribe, Visit};
 use crate::error::Result;
-use crate::inputs::{Either, Two, no_input};
+use crate::inputs::{Either, Two};
 use crate::row::{Decode, Encode, Row};
 use crate::timers::{Timer, no_on_timer};
 
@@ -340,10 +340,9 @@ impl<T: KeyedCoProcess> Operator for KeyedCo<T> {
         batch: &InputBatch<Self::In>,
         ctx: &mut BatchCtx<T::Out>,
     ) -> Result<Batched> {
-        match batch.input() {
-            0 => self.0.process_first_batch(&batch.of_input(), ctx),
-            1 => self.0.process_second_batch(&batch.of_input(), ctx),
-            input => Err(no_input(input, 2)),
+        match batch.split()? {
+            Either::First(batch) => self.0.process_first_batch(&batch, ctx),
+            Either::Second(batch) => self.0.process_second_batch(&batch, ctx),
         }
     }
 
@@ -392,10 +391,9 @@ impl<T: CoProcess> Operator for PlainCo<T> {
         batch: &InputBatch<Self::In>,
         ctx: &mut BatchCtx<T::Out>,
     ) -> Result<Batched> {
-        match batch.input() {
-            0 => self.0.process_first_batch(&batch.of_input(), ctx),
-            1 => self.0.process_second_batch(&batch.of_input(), ctx),
-            input => Err(no_input(input, 2)),
+        match batch.split()? {
+            Either::First(batch) => self.0.process_first_batch(&batch, ctx),
+            Either::Second(batch) => self.0.process_second_batch(&batch, ctx),
         }
     }
 
