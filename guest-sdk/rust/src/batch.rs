@@ -222,6 +222,21 @@ impl<'c, Out> BatchCtx<'c, Out> {
         let rows = self.rows.ends.len();
         self.outputs.push_each(rows, values.into_iter())
     }
+
+    /// Emits one row to the main output for each of the batch, in order, or none where a value is
+    /// `None`: the quickest way to choose rows and what of them is passed on, above all where what
+    /// is emitted has a fixed width. Where it fails, none of them is emitted.
+    ///
+    /// # Errors
+    /// As [`emit_each`](Self::emit_each): there are as many values as rows.
+    #[inline]
+    pub fn emit_some<V: EncodeAs<Out>>(
+        &mut self,
+        values: impl IntoIterator<Item = Result<Option<V>>>,
+    ) -> Result<()> {
+        let rows = self.rows.ends.len();
+        self.outputs.push_some(rows, values.into_iter())
+    }
 }
 
 impl<'c, Out> Deref for BatchCtx<'c, Out> {
@@ -252,8 +267,8 @@ pub(crate) fn out_of_order(rows: usize) -> Error {
 #[cold]
 pub(crate) fn not_for_each(rows: usize) -> Error {
     Error::fatal(format_args!(
-        "`emit_each` is to emit one row for each of the {rows} rows of the batch, and nothing else \
-         is to be emitted to the output"
+        "`emit_each` and `emit_some` are to be given a value for each of the {rows} rows of the \
+         batch, and nothing else is to be emitted to the output"
     ))
 }
 

@@ -1,7 +1,7 @@
 //! The rows a call emits: one growing column per output, with the input row that each came from.
 
 use std::marker::PhantomData;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use crate::append::append_row;
 use crate::batch::{not_for_each, out_of_order};
@@ -132,6 +132,10 @@ struct Rows {
     /// The keys of all rows, or of none.
     keys: BytesColumn,
 }
+
+/// Of rows as wide as these, room is made for one from each input row before it is known which give
+/// one.
+const NARROW: RangeInclusive<usize> = 1..=64;
 
 impl<T> Default for SideOutput<T> {
     fn default() -> Self {
@@ -336,6 +340,25 @@ impl Outputs {
         match self.outputs.first_mut() {
             Some(main) if main.values.ends.is_empty() && main.lent.is_empty() => {
                 let pushed = main.push_each(rows, values);
+                if pushed.is_err() {
+                    main.truncate(0);
+                }
+                pushed
+            }
+            _ => Err(not_for_each(rows)),
+        }
+    }
+
+    /// Emits one row, or none, for each of the call, which are so many.
+    #[inline]
+    pub(crate) fn push_some<T, V: EncodeAs<T>>(
+        &mut self,
+        rows: usize,
+        values: impl Iterator<Item = Result<Option<V>>>,
+    ) -> Result<()> {
+        match self.outputs.first_mut() {
+            Some(main) if main.values.ends.is_empty() && main.lent.is_empty() => {
+                let pushed = main.push_some(rows, values);
                 if pushed.is_err() {
                     main.truncate(0);
                 }
@@ -562,6 +585,59 @@ impl Rows {
             Some(_) => Err(not_for_each(rows)),
             None => Ok(()),
         }
+    }
+
+    /// Appends one row, or none, for each of so many input rows.
+    #[inline]
+    fn push_some<T, V: EncodeAs<T>>(
+        &mut self,
+        rows: usize,
+        mut values: impl Iterator<Item = Result<Option<V>>>,
+    ) -> Result<()> {
+        let Some(width) = V::ROW_WIDTH.filter(|width| NARROW.contains(width)) else {
+            for row in 0..rows {
+                if let Some(value) = values.next().ok_or_else(|| not_for_each(rows))?? {
+                    value.encode_as(&mut self.values.bytes)?;
+                    self.comes_from(number(row));
+                    column::end_row(&mut self.values)?;
+                }
+            }
+            return match values.next() {
+                Some(_) => Err(not_for_each(rows)),
+                None => Ok(()),
+            };
+        };
+        // As if each gave one: the rest is taken back.
+        self.values.bytes.resize(rows * width, 0);
+        self.origin.resize(rows, 0);
+        let mut count = 0;
+        let mut places = self.values.bytes.chunks_exact_mut(width);
+        let mut origins = self.origin.iter_mut();
+        for row in 0..rows {
+            if let Some(value) = values.next().ok_or_else(|| not_for_each(rows))??
+                && let (Some(place), Some(origin)) = (places.next(), origins.next())
+            {
+                if !value.fill_row(place) {
+                    encode_into(&value, place)?;
+                }
+                *origin = number(row);
+                count += 1;
+            }
+        }
+        if values.next().is_some() {
+            return Err(not_for_each(rows));
+        }
+        column::end_of(count * width)?;
+        self.values.bytes.truncate(count * width);
+        let ends = (1..=count).map(|row| (row * width) as u32);
+        self.values.ends.extend(ends);
+        if count == rows {
+            self.origin.clear();
+            self.straight = rows;
+        } else {
+            self.origin.truncate(count);
+        }
+        Ok(())
     }
 
     /// The next row comes from this input row.

@@ -59,7 +59,7 @@ pub trait Encode: 'static {
 
 /// What can be emitted where the output has type `T`: a `T`, a `&T`, and what is written alike; for
 /// `String` that is `&str`, `Cow<str>`, `format_args!(…)` and a tuple of [parts](crate::TextPart),
-/// for `Vec<u8>` it is `&[u8]`.
+/// for `Vec<u8>` it is `&[u8]` and `[u8; WIDTH]`.
 pub trait EncodeAs<T> {
     /// Appends the row.
     ///
@@ -210,6 +210,27 @@ impl EncodeAs<String> for Cow<'_, str> {
 impl EncodeAs<String> for fmt::Arguments<'_> {
     fn encode_as(&self, out: &mut Vec<u8>) -> Result<()> {
         Ok(fmt::write(&mut Text(out), *self)?)
+    }
+}
+
+impl<const WIDTH: usize> EncodeAs<Vec<u8>> for [u8; WIDTH] {
+    const ROW_WIDTH: Option<usize> = Some(WIDTH);
+
+    #[inline]
+    fn fill_row(&self, out: &mut [u8]) -> bool {
+        match out.as_mut_array() {
+            Some(row) => {
+                *row = *self;
+                true
+            }
+            None => false,
+        }
+    }
+
+    #[inline]
+    fn encode_as(&self, out: &mut Vec<u8>) -> Result<()> {
+        out.extend_from_slice(self);
+        Ok(())
     }
 }
 

@@ -13,10 +13,11 @@ mod projection;
 use nexmark::{AUCTION, BID, PERSON, no_event};
 use serde::Deserialize;
 use weir_guest::{
-    BatchCtx, Batched, Ctx, Describe, Env, InputBatch, Process, Result, Row, SideOutput, operator,
+    BatchCtx, Batched, Ctx, Describe, EncodeAs, Env, InputBatch, Process, Result, Row, SideOutput,
+    operator,
 };
 
-use projection::Projection;
+use projection::{Projection, number_at};
 
 #[derive(Default)]
 struct Events {
@@ -89,25 +90,74 @@ impl Process for Events {
         batch: &InputBatch<Vec<u8>>,
         ctx: &mut BatchCtx<Vec<u8>>,
     ) -> Result<Batched> {
-        let bids = self.wanted.bids.as_ref();
-        for (number, row) in batch.rows().enumerate() {
-            let row = row?.value;
-            // Nearly all are bids.
-            if row.first() == Some(&BID.letter) {
-                if let Some(bids) = bids
-                    && let Some(projected) = bids.of(row)?
-                {
-                    ctx.emit(number, projected)?;
+        // Nearly all are bids, and of nearly all bids it is the same bytes that are wanted.
+        let Some(bids) = &self.wanted.bids else {
+            for (number, row) in batch.rows().enumerate() {
+                let row = row?.value;
+                if row.first() != Some(&BID.letter) {
+                    self.rare(number, row, ctx)?;
                 }
-            } else {
-                self.rare(number, row, ctx)?;
             }
+            return Ok(Batched::Done);
+        };
+        if let Some(from) = bids.rest() {
+            return self.bids(batch, ctx, |bid| {
+                let rest = bid.get(from..).filter(|_| bid.len() >= BID.texts_at());
+                rest.map(Some).ok_or_else(|| no_event(bid))
+            });
         }
-        Ok(Batched::Done)
+        match *bids.numbers() {
+            [one] => self.bids(batch, ctx, |bid| numbers_at::<1, 8>(bid, [one])),
+            [one, two] => self.bids(batch, ctx, |bid| numbers_at::<2, 16>(bid, [one, two])),
+            [one, two, three] => self.bids(batch, ctx, |bid| {
+                numbers_at::<3, 24>(bid, [one, two, three])
+            }),
+            _ => self.bids(batch, ctx, |bid| bids.of(bid)),
+        }
     }
 }
 
+/// These numbers of a bid, each of which begins at such a byte.
+#[inline(always)]
+fn numbers_at<const NUMBERS: usize, const BYTES: usize>(
+    bid: &[u8],
+    at: [usize; NUMBERS],
+) -> Result<Option<[u8; BYTES]>> {
+    if bid.len() < BID.texts_at() {
+        return Err(no_event(bid));
+    }
+    let mut numbers = [0; BYTES];
+    for (place, at) in numbers.as_chunks_mut().0.iter_mut().zip(at) {
+        *place = *number_at(bid, at)?;
+    }
+    Ok(Some(numbers))
+}
+
 impl Events {
+    /// Processes a batch, of whose bids this is wanted.
+    #[inline(always)]
+    fn bids<'b, T: EncodeAs<Vec<u8>>>(
+        &self,
+        batch: &InputBatch<'b, Vec<u8>>,
+        ctx: &mut BatchCtx<Vec<u8>>,
+        wanted: impl Fn(&'b [u8]) -> Result<Option<T>>,
+    ) -> Result<Batched> {
+        let mut others = Vec::with_capacity(batch.len() / 8);
+        ctx.emit_some(batch.rows().enumerate().map(|(number, row)| {
+            let row = row?.value;
+            if row.first() == Some(&BID.letter) {
+                wanted(row)
+            } else {
+                others.push((number, row));
+                Ok(None)
+            }
+        }))?;
+        for (number, row) in others {
+            self.rare(number, row, ctx)?;
+        }
+        Ok(Batched::Done)
+    }
+
     /// Processes an event of a batch that is no bid.
     #[inline(never)]
     fn rare(&self, number: usize, row: &[u8], ctx: &mut BatchCtx<Vec<u8>>) -> Result<()> {
@@ -204,6 +254,33 @@ mod tests {
     }
 
     #[test]
+    fn some_numbers_and_nothing_else_are_taken_from_where_they_are() {
+        let numbers = [
+            ("auction", 1002),
+            ("bidder", 1001),
+            ("price", 700),
+            ("time", 17),
+        ];
+        for order in [[0, 1, 2, 3], [3, 1, 0, 2], [2, 3, 1, 0]] {
+            for count in 1..=4 {
+                let wanted = order[..count].iter().map(|&at| numbers[at]);
+                let names: Vec<_> = wanted.clone().map(|(name, _)| name).collect();
+                let fields: Vec<_> = wanted.map(|(_, number)| number).collect();
+                let config = format!(r#"{{"bids":{names:?},"persons":["id"]}}"#);
+                let mut were_whole = Vec::new();
+                for mut guest in both_ways(&config) {
+                    let out = guest.rows(events()).unwrap();
+                    assert_eq!(rows::main(&out), [rows::row(&fields, &[])]);
+                    assert_eq!(rows::of(&out, 2), [rows::row(&[1000], &[])]);
+                    assert_eq!(out.emitted[0].origin, [3]);
+                    were_whole.push(guest.was_whole());
+                }
+                assert_eq!(were_whole, [true, false]);
+            }
+        }
+    }
+
+    #[test]
     fn texts_in_another_order_are_measured() {
         let config = r#"{"persons":["extra","state","name","time"]}"#;
         for mut guest in both_ways(config) {
@@ -216,9 +293,21 @@ mod tests {
     #[test]
     fn what_is_no_event_or_cut_short_is_refused() {
         let bid = &events()[3];
-        for mut guest in both_ways(r#"{"bids":["price","extra"]}"#) {
-            // The last text is not measured, as the row ends with it.
-            for row in [&b""[..], b"C1", &bid[..32], &bid[..34], &bid[..40]] {
+        let short = [&b""[..], b"C1", b"B", &bid[..32]];
+        // The last text is not measured, as the row ends with it.
+        let ends_early = [&bid[..34], &bid[..40]];
+        let all = r#"{"bids":["auction","bidder","price","time","channel","url","extra"]}"#;
+        let cases = [
+            (r#"{"bids":["price","extra"]}"#, &ends_early[..]),
+            (r#"{"bids":["price"]}"#, &[]),
+            (r#"{"bids":["bidder","auction"]}"#, &[]),
+            (all, &[]),
+        ];
+        let guests = cases
+            .into_iter()
+            .flat_map(|(config, more)| both_ways(config).map(|guest| (guest, more)));
+        for (mut guest, more) in guests {
+            for row in short.iter().chain(more).copied() {
                 let out = guest.rows([bid, row]).unwrap();
                 assert_eq!(
                     out.poisoned.as_ref().map(|(row, _)| *row),

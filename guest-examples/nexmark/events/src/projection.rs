@@ -89,6 +89,27 @@ impl Projection {
         }))
     }
 
+    /// Where the wanted fields begin if they are all that the row ends with; nothing where they are
+    /// not, or not all rows are wanted.
+    pub(crate) fn rest(&self) -> Option<usize> {
+        match (self.only.as_ref(), &self.numbers[..], &self.runs[..]) {
+            (None, [], [run]) => match (run.from, run.to) {
+                (Bound::Byte(from), Bound::End) => Some(from),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Where the wanted fields begin if they are numbers and nothing else; nothing where they are
+    /// not, or not all rows are wanted.
+    pub(crate) fn numbers(&self) -> &[usize] {
+        match (&self.only, self.runs.is_empty()) {
+            (None, true) => &self.numbers,
+            _ => &[],
+        }
+    }
+
     /// Rows are wanted only if this number is one of these; all where there are none.
     pub(crate) fn only_numbers(mut self, name: &str, wanted: Vec<u64>) -> Self {
         let index = place(self.kind.numbers, name).filter(|_| !wanted.is_empty());
@@ -148,6 +169,13 @@ impl Projection {
     }
 }
 
+/// The number of an event that begins at this byte.
+#[inline(always)]
+pub(crate) fn number_at(row: &[u8], at: usize) -> Result<&[u8; 8]> {
+    let number = row.get(at..).and_then(<[u8]>::first_chunk);
+    number.ok_or_else(|| no_event(row))
+}
+
 fn place(names: &[&str], wanted: &str) -> Option<usize> {
     names.iter().position(|name| *name == wanted)
 }
@@ -164,8 +192,7 @@ impl EncodeAs<Vec<u8>> for Projected<'_> {
     #[inline(always)]
     fn encode_as(&self, out: &mut Vec<u8>) -> Result<()> {
         for at in &self.of.numbers {
-            let number = self.row.get(*at..).and_then(<[u8]>::first_chunk::<8>);
-            out.extend_from_slice(number.ok_or_else(|| no_event(self.row))?);
+            out.extend_from_slice(number_at(self.row, *at)?);
         }
         let at = |bound| match bound {
             Bound::Byte(at) => at,
