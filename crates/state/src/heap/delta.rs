@@ -6,13 +6,19 @@
 //!
 //! INVARIANT: the base with its deltas is what is in the frozen pages, but for what has expired.
 
+use std::cell::Cell;
+
 use weir_model::{KeyGroup, KeyGroupRange};
 
 use super::{
     Shape, list, map,
     page::Page,
     removals::Removed,
-    snapshot::{Alive, Block, Cut, Elements, Sorted, records, write_full},
+    segment::{At, Segment},
+    snapshot::{
+        Alive, Block, Cut, Elements, Sorted, collect, one_ahead, records, some_ahead, sort,
+        write_full,
+    },
 };
 use crate::{
     Chain, Error, SnapshotSink, StateIndex,
@@ -61,12 +67,18 @@ impl Rule {
         if !changed {
             return Self::Keep;
         }
-        let room = (chain.base_bytes / 2).saturating_sub(chain.delta_bytes);
+        let room = room(chain);
         if chain.files >= MAX_FILES || room == 0 {
             return Self::Full;
         }
         Self::Delta { room }
     }
+}
+
+/// So many bytes the changes of a key group with this chain may take: together with those before
+/// them no more than the half of what they are changes of.
+fn room(chain: Chain) -> u64 {
+    (chain.base_bytes / 2).saturating_sub(chain.delta_bytes)
 }
 
 /// Blocks of changes, each with its number of rows.
@@ -80,6 +92,17 @@ enum Plan {
     /// Changes on top of what is kept.
     Delta(Changes),
     Full,
+    /// In full, since the changes have turned out to take more than they may.
+    Over,
+}
+
+/// What is there of a key group, as far as it was looked at.
+#[derive(Clone, Default)]
+struct Seen {
+    there: bool,
+    changed: bool,
+    /// What has changed takes at least as many bytes.
+    bytes: u64,
 }
 
 impl Increment<'_> {
@@ -92,24 +115,39 @@ impl Increment<'_> {
     ) -> Result<(), Error> {
         let all = || (groups.start.0..=groups.end.0).map(KeyGroup);
         let chains: Vec<Chain> = all().map(|group| sink.chain(self.state, group)).collect();
-        let mut there = vec![false; chains.len()];
         let at = |group: u16| usize::from(group - groups.start.0);
-        if chains.iter().any(|chain| chain.files == 0) {
-            for segment in page.segments() {
-                let groups = segment.records().map(|record| segment.group(record));
-                groups.for_each(|group| there[at(group)] = true);
-            }
+        let (seen, mut sorted) = self.look(page, &chains, at);
+        let rules: Vec<Rule> = all()
+            .zip(chains.iter().zip(&seen))
+            .map(|(group, (chain, seen))| self.rule(group, *chain, seen))
+            .collect();
+        // What has changed of some groups and all that others have, sorted once.
+        let is_full = |group: u16| matches!(rules[at(group)], Rule::Full);
+        if rules.iter().any(|rule| matches!(rule, Rule::Full)) {
+            sorted.retain(|record| !is_full(record.group));
+            collect(
+                page,
+                |segment, record| is_full(segment.group(record)),
+                &mut sorted,
+            );
         }
-        let changed = records(page, |segment, record| {
-            segment.epoch() > self.base && segment.changed_since(record, self.base, self.epoch)
-        });
-        let mut plans = Vec::with_capacity(chains.len());
-        for (group, chain) in all().zip(&chains) {
-            plans.push(self.plan(group, *chain, there[at(group.0)], &changed)?);
+        sort(&mut sorted);
+        let mut plans = Vec::with_capacity(rules.len());
+        for (group, rule) in all().zip(&rules) {
+            plans.push(match rule {
+                Rule::Nothing => Plan::Nothing,
+                Rule::Keep => Plan::Keep,
+                Rule::Full => Plan::Full,
+                Rule::Delta { room } => {
+                    let changed = of_group(&sorted, group);
+                    let delta = self.delta(group, changed, self.removed_of(group), *room)?;
+                    delta.map_or(Plan::Over, Plan::Delta)
+                }
+            });
         }
-        let is_full = |group: u16| matches!(plans[at(group)], Plan::Full);
-        let full = match plans.iter().any(|plan| matches!(plan, Plan::Full)) {
-            true => records(page, |segment, record| is_full(segment.group(record))),
+        let is_over = |group: u16| matches!(plans[at(group)], Plan::Over);
+        let over = match plans.iter().any(|plan| matches!(plan, Plan::Over)) {
+            true => records(page, |segment, record| is_over(segment.group(record))),
             false => Vec::new(),
         };
         for (group, plan) in all().zip(&plans) {
@@ -122,41 +160,86 @@ impl Increment<'_> {
                         sink.delta(self.state, group, *rows, bytes)?;
                     }
                 }
-                Plan::Full => {
-                    let mut write =
-                        |group, rows, bytes: &[u8]| sink.block(self.state, group, rows, bytes);
-                    let mut block = Block::new(&mut write);
-                    for record in of_group(&full, group) {
-                        write_full(self.shape, self.alive, record, &mut block)?;
-                    }
-                    block.flush()?;
-                }
+                Plan::Full => self.write_full(of_group(&sorted, group), sink)?,
+                Plan::Over => self.write_full(of_group(&over, group), sink)?,
             }
         }
         Ok(())
     }
 
-    fn plan(
+    /// Writes all records of a key group.
+    fn write_full(&self, records: &[Sorted<'_>], sink: &mut dyn SnapshotSink) -> Result<(), Error> {
+        let mut write = |group, rows, bytes: &[u8]| sink.block(self.state, group, rows, bytes);
+        let mut block = Block::new(&mut write);
+        for record in some_ahead(records) {
+            write_full(self.shape, self.alive, record, &mut block)?;
+        }
+        block.flush()
+    }
+
+    fn has_changed(&self, segment: &Segment, record: At) -> bool {
+        segment.epoch() > self.base && segment.changed_since(record, self.base, self.epoch)
+    }
+
+    /// What there is of key groups that have these chains, and what has changed of those of which
+    /// that may be all that is written, in no order.
+    fn look<'a>(
         &self,
-        group: KeyGroup,
-        chain: Chain,
-        there: bool,
-        changed: &[Sorted<'_>],
-    ) -> Result<Plan, Error> {
-        let changed = of_group(changed, group);
+        page: &'a Page,
+        chains: &[Chain],
+        at: impl Fn(u16) -> usize,
+    ) -> (Vec<Seen>, Vec<Sorted<'a>>) {
+        let mut seen = vec![Seen::default(); chains.len()];
+        let mut changed = Vec::new();
+        // Of most groups it is known that something is there.
+        let all = chains.iter().any(|chain| chain.files == 0);
+        let segments = page.segments();
+        for segment in one_ahead(segments.filter(|segment| all || segment.epoch() > self.base)) {
+            for record in segment.records() {
+                let has_changed = self.has_changed(segment, record);
+                if !has_changed && !all {
+                    continue;
+                }
+                let group = at(segment.group(record));
+                let seen = &mut seen[group];
+                seen.there = true;
+                if has_changed {
+                    seen.changed = true;
+                    seen.bytes += self.least(segment, record);
+                    if seen.bytes <= room(chains[group]) {
+                        changed.push(Sorted::of(segment, record));
+                    }
+                }
+            }
+        }
+        (seen, changed)
+    }
+
+    /// A delta has so many bytes of a record, or more.
+    fn least(&self, segment: &Segment, record: At) -> u64 {
+        match (self.shape, self.alive.ttl) {
+            // Key and value behind their lengths, that there is no namespace, and what has changed.
+            (Shape::Cell, None) => {
+                (segment.key(record).len() + segment.value(record).len() + 4) as u64
+            }
+            _ => 0,
+        }
+    }
+
+    /// What is to be written of a key group.
+    fn rule(&self, group: KeyGroup, chain: Chain, seen: &Seen) -> Rule {
+        let is_changed = seen.changed || !self.removed_of(group).is_empty();
+        match Rule::of(chain, seen.there, is_changed) {
+            // Known without a try.
+            Rule::Delta { room } if seen.bytes > room => Rule::Full,
+            rule => rule,
+        }
+    }
+
+    fn removed_of(&self, group: KeyGroup) -> &[Removed<'_>] {
         let from = self.removed.partition_point(|r| r.group < group.0);
         let to = self.removed.partition_point(|r| r.group <= group.0);
-        let removed = &self.removed[from..to];
-        let is_changed = !(changed.is_empty() && removed.is_empty());
-        Ok(match Rule::of(chain, there, is_changed) {
-            Rule::Nothing => Plan::Nothing,
-            Rule::Keep => Plan::Keep,
-            Rule::Delta { room } => {
-                let delta = self.delta(group, changed, removed, room)?;
-                delta.map_or(Plan::Full, Plan::Delta)
-            }
-            Rule::Full => Plan::Full,
-        })
+        &self.removed[from..to]
     }
 
     /// The changes of a key group; `None` where they take more than `room` bytes.
@@ -168,17 +251,20 @@ impl Increment<'_> {
         room: u64,
     ) -> Result<Option<Changes>, Error> {
         let mut blocks: Changes = Vec::new();
-        let mut bytes = 0;
+        let bytes = Cell::new(0);
         let mut keep = |_, rows, block: &[u8]| {
-            bytes += block.len() as u64;
-            if bytes <= room {
+            bytes.set(bytes.get() + block.len() as u64);
+            if bytes.get() <= room {
                 blocks.push((rows, block.to_vec()));
             }
             Ok(())
         };
         let mut block = Block::new(&mut keep);
         let mut removed = removed.iter().peekable();
-        for record in changed {
+        for record in some_ahead(changed) {
+            if bytes.get() + block.bytes.len() as u64 > room {
+                return Ok(None);
+            }
             let key = record.key();
             while let Some(gone) = removed.next_if(|gone| gone.key < key) {
                 remove(&mut block, group, gone)?;
@@ -193,7 +279,7 @@ impl Increment<'_> {
             remove(&mut block, group, gone)?;
         }
         block.flush()?;
-        Ok((bytes <= room).then_some(blocks))
+        Ok((bytes.get() <= room).then_some(blocks))
     }
 
     /// Writes what has become of a record, of whose map these entries were removed.

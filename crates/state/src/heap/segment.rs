@@ -51,6 +51,8 @@ const TOUCHED: usize = 47;
 /// Of a new record no more lines than these are asked for: the processor sees by itself that the
 /// others are written one after the other.
 const MOST_LINES: usize = 6;
+/// How long a line of the cache is.
+const LINE: usize = 64;
 /// Where all records are read, those of so many buckets ahead are asked for.
 const BUCKETS_AHEAD: usize = 2;
 /// Where records are longer than this on average, so is their third line: most of those that are
@@ -264,6 +266,23 @@ impl Segment {
         let cells = self.index.iter().flat_map(Bucket::cells);
         let records = cells.map(|cell| At(cell.at));
         records.filter(|&at| self.has_value(at))
+    }
+
+    /// Asks for all that there is: who goes through its records next waits for none of them.
+    pub(super) fn ask_for_all(&self) {
+        for bucket in &self.index {
+            ask_for(std::ptr::from_ref(bucket).cast());
+        }
+        for line in self.arena.chunks(LINE) {
+            ask_for(line.as_ptr());
+        }
+    }
+
+    /// Asks for a record, which most often is in a line or two.
+    #[inline]
+    pub(super) fn ask_for_record(&self, at: At) {
+        near(&self.arena, at.byte());
+        near(&self.arena, at.byte() + TOUCHED);
     }
 
     /// Inserts or replaces a value; gives back whether it is new.

@@ -16,6 +16,11 @@ use crate::{
 /// A block is handed over when it has this many bytes. One list or map of any size is cut, too.
 pub const BLOCK_BYTES: usize = 256 * 1024;
 
+/// So few records are sorted by comparing them.
+const MANY: usize = 64;
+/// A record is asked for when so many others are to be written before it.
+const RECORDS_AHEAD: usize = 16;
+
 /// What was in a heap backend when it was taken.
 pub(super) struct HeapSnapshot {
     pub(super) states: Vec<StateSnapshot>,
@@ -102,8 +107,8 @@ impl Snapshot for HeapSnapshot {
                 let mut write =
                     |group, rows, bytes: &[u8]| sink.block(state_index, group, rows, bytes);
                 let mut block = Block::new(&mut write);
-                for record in records(&page, |_, _| true) {
-                    write_full(shape, alive, &record, &mut block)?;
+                for record in some_ahead(&records(&page, |_, _| true)) {
+                    write_full(shape, alive, record, &mut block)?;
                 }
                 block.flush()?;
             }
@@ -156,6 +161,7 @@ impl<'a> Block<'a> {
 }
 
 /// A record with what it is sorted by: most comparisons need no look at the key itself.
+#[derive(Clone, Copy)]
 pub(super) struct Sorted<'a> {
     pub(super) group: u16,
     prefix: u64,
@@ -164,6 +170,15 @@ pub(super) struct Sorted<'a> {
 }
 
 impl<'a> Sorted<'a> {
+    pub(super) fn of(segment: &'a Segment, at: At) -> Self {
+        Self {
+            group: segment.group(at),
+            prefix: prefix_of(segment.key(at)),
+            segment,
+            at,
+        }
+    }
+
     pub(super) fn key(&self) -> &'a [u8] {
         self.segment.key(self.at)
     }
@@ -177,18 +192,95 @@ impl<'a> Sorted<'a> {
 
 /// The records of a page that are `wanted`, in order.
 pub(super) fn records(page: &Page, wanted: impl Fn(&Segment, At) -> bool) -> Vec<Sorted<'_>> {
-    let mut records: Vec<Sorted<'_>> = Vec::new();
-    for segment in page.segments() {
-        let found = segment.records().filter(|&at| wanted(segment, at));
-        records.extend(found.map(|at| Sorted {
-            group: segment.group(at),
-            prefix: prefix_of(segment.key(at)),
-            segment,
-            at,
-        }));
-    }
-    records.sort_unstable_by(Sorted::cmp);
+    let mut records = Vec::new();
+    collect(page, wanted, &mut records);
+    sort(&mut records);
     records
+}
+
+/// Puts records in order.
+pub(super) fn sort(records: &mut [Sorted<'_>]) {
+    // A page mostly has one key group.
+    if !records.is_sorted_by_key(|record| record.group) {
+        records.sort_unstable_by_key(|record| record.group);
+    }
+    for of_group in records.chunk_by_mut(|a, b| a.group == b.group) {
+        sort_group(of_group);
+    }
+}
+
+/// Puts records of one key group in order: each is put where its prefix says that it about is, if
+/// they are spread evenly, and then those that have come to the same place are sorted.
+fn sort_group(records: &mut [Sorted<'_>]) {
+    let prefixes = records.iter().map(|record| record.prefix);
+    let (least, most) = prefixes.fold((u64::MAX, 0), |(least, most), prefix| {
+        (least.min(prefix), most.max(prefix))
+    });
+    if records.len() < MANY || least == most {
+        records.sort_unstable_by(Sorted::cmp);
+        return;
+    }
+    // As many places as there are records, or twice as many.
+    let bits = u64::BITS - (most - least).leading_zeros();
+    let shift = bits.saturating_sub(records.len().ilog2() + 1);
+    let place_of = |record: &Sorted<'_>| ((record.prefix - least) >> shift) as usize;
+    let mut ends = vec![0; ((most - least) >> shift) as usize + 1];
+    records
+        .iter()
+        .for_each(|record| ends[place_of(record)] += 1);
+    let mut end = 0;
+    for place in &mut ends {
+        end += *place;
+        *place = end;
+    }
+    let unsorted = records.to_vec();
+    // What is the end of a place becomes its beginning.
+    for record in unsorted {
+        let end = &mut ends[place_of(&record)];
+        *end -= 1;
+        records[*end] = record;
+    }
+    let begins = ends;
+    let mut from = 0;
+    for &to in begins.iter().skip(1).chain([&records.len()]) {
+        if to - from > 1 {
+            records[from..to].sort_unstable_by(Sorted::cmp);
+        }
+        from = to;
+    }
+}
+
+/// Segments, each asked for while the one before it is gone through.
+pub(super) fn one_ahead<'a>(
+    segments: impl Iterator<Item = &'a Segment>,
+) -> impl Iterator<Item = &'a Segment> {
+    let mut segments = segments.inspect(|segment| segment.ask_for_all());
+    let mut next = segments.next();
+    std::iter::from_fn(move || std::mem::replace(&mut next, segments.next()))
+}
+
+/// Records in order, each asked for some before its turn.
+pub(super) fn some_ahead<'b, 'a>(
+    records: &'b [Sorted<'a>],
+) -> impl Iterator<Item = &'b Sorted<'a>> {
+    records.iter().enumerate().map(|(number, record)| {
+        if let Some(next) = records.get(number + RECORDS_AHEAD) {
+            next.segment.ask_for_record(next.at);
+        }
+        record
+    })
+}
+
+/// Appends the records of a page that are `wanted`, in no order.
+pub(super) fn collect<'a>(
+    page: &'a Page,
+    wanted: impl Fn(&Segment, At) -> bool,
+    records: &mut Vec<Sorted<'a>>,
+) {
+    for segment in one_ahead(page.segments()) {
+        let found = segment.records().filter(|&at| wanted(segment, at));
+        records.extend(found.map(|at| Sorted::of(segment, at)));
+    }
 }
 
 /// Writes what is alive of a record in full.

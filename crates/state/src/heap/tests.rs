@@ -5,6 +5,7 @@ mod chunks;
 mod collisions;
 mod increments;
 mod memory;
+mod order;
 mod ttl;
 
 use crate::{HeapBackend, StateDecl, StateKind, laws};
