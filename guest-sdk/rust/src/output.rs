@@ -614,9 +614,10 @@ impl Rows {
         let mut places = self.values.bytes.chunks_exact_mut(width);
         let mut origins = self.origin.iter_mut();
         for row in 0..rows {
-            if let Some(value) = values.next().ok_or_else(|| not_for_each(rows))??
-                && let (Some(place), Some(origin)) = (places.next(), origins.next())
-            {
+            if let Some(value) = values.next().ok_or_else(|| not_for_each(rows))?? {
+                let (Some(place), Some(origin)) = (places.next(), origins.next()) else {
+                    return Err(not_for_each(rows));
+                };
                 if !value.fill_row(place) {
                     encode_into(&value, place)?;
                 }

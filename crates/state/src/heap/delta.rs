@@ -67,18 +67,12 @@ impl Rule {
         if !changed {
             return Self::Keep;
         }
-        let room = room(chain);
+        let room = (chain.base_bytes / 2).saturating_sub(chain.delta_bytes);
         if chain.files >= MAX_FILES || room == 0 {
             return Self::Full;
         }
         Self::Delta { room }
     }
-}
-
-/// So many bytes the changes of a key group with this chain may take: together with those before
-/// them no more than the half of what they are changes of.
-fn room(chain: Chain) -> u64 {
-    (chain.base_bytes / 2).saturating_sub(chain.delta_bytes)
 }
 
 /// Blocks of changes, each with its number of rows.
@@ -191,6 +185,14 @@ impl Increment<'_> {
     ) -> (Vec<Seen>, Vec<Sorted<'a>>) {
         let mut seen = vec![Seen::default(); chains.len()];
         let mut changed = Vec::new();
+        // Of some groups it is known by their chains that all is written, whatever has changed.
+        let rooms: Vec<Option<u64>> = chains
+            .iter()
+            .map(|chain| match Rule::of(*chain, true, true) {
+                Rule::Delta { room } => Some(room),
+                Rule::Nothing | Rule::Keep | Rule::Full => None,
+            })
+            .collect();
         // Of most groups it is known that something is there.
         let all = chains.iter().any(|chain| chain.files == 0);
         let segments = page.segments();
@@ -206,7 +208,7 @@ impl Increment<'_> {
                 if has_changed {
                     seen.changed = true;
                     seen.bytes += self.least(segment, record);
-                    if seen.bytes <= room(chains[group]) {
+                    if rooms[group].is_some_and(|room| seen.bytes <= room) {
                         changed.push(Sorted::of(segment, record));
                     }
                 }
@@ -222,7 +224,9 @@ impl Increment<'_> {
             (Shape::Cell, None) => {
                 (segment.key(record).len() + segment.value(record).len() + 4) as u64
             }
-            _ => 0,
+            // That it has expired is told without its value.
+            (Shape::Cell, Some(_)) => (segment.key(record).len() + 3) as u64,
+            (Shape::List | Shape::Map | Shape::Timers | Shape::Foreign, _) => 0,
         }
     }
 

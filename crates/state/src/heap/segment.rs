@@ -268,13 +268,16 @@ impl Segment {
         records.filter(|&at| self.has_value(at))
     }
 
-    /// Asks for all that there is: who goes through its records next waits for none of them.
+    /// Asks for its records, of which the heads are looked at next. Where they are long most of it
+    /// would come for nothing.
     pub(super) fn ask_for_all(&self) {
         for bucket in &self.index {
             ask_for(std::ptr::from_ref(bucket).cast());
         }
-        for line in self.arena.chunks(LINE) {
-            ask_for(line.as_ptr());
+        if self.arena.len() <= self.live as usize * WIDE {
+            for line in self.arena.chunks(LINE) {
+                ask_for(line.as_ptr());
+            }
         }
     }
 

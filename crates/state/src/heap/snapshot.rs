@@ -16,7 +16,7 @@ use crate::{
 /// A block is handed over when it has this many bytes. One list or map of any size is cut, too.
 pub const BLOCK_BYTES: usize = 256 * 1024;
 
-/// So few records are sorted by comparing them.
+/// Fewer records are sorted by comparing them.
 const MANY: usize = 64;
 /// A record is asked for when so many others are to be written before it.
 const RECORDS_AHEAD: usize = 16;
@@ -200,7 +200,7 @@ pub(super) fn records(page: &Page, wanted: impl Fn(&Segment, At) -> bool) -> Vec
 
 /// Puts records in order.
 pub(super) fn sort(records: &mut [Sorted<'_>]) {
-    // A page mostly has one key group.
+    // A page has one key group, or a few.
     if !records.is_sorted_by_key(|record| record.group) {
         records.sort_unstable_by_key(|record| record.group);
     }
@@ -220,7 +220,8 @@ fn sort_group(records: &mut [Sorted<'_>]) {
         records.sort_unstable_by(Sorted::cmp);
         return;
     }
-    // As many places as there are records, or twice as many.
+    // Half as many places as there are records at least, and twice as many at most; fewer where
+    // there are not so many prefixes.
     let bits = u64::BITS - (most - least).leading_zeros();
     let shift = bits.saturating_sub(records.len().ilog2() + 1);
     let place_of = |record: &Sorted<'_>| ((record.prefix - least) >> shift) as usize;

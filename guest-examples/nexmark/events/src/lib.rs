@@ -123,6 +123,7 @@ fn numbers_at<const NUMBERS: usize, const BYTES: usize>(
     bid: &[u8],
     at: [usize; NUMBERS],
 ) -> Result<Option<[u8; BYTES]>> {
+    const { assert!(BYTES == 8 * NUMBERS) };
     if bid.len() < BID.texts_at() {
         return Err(no_event(bid));
     }

@@ -20,6 +20,7 @@ fn max() -> MaxParallelism {
 
 /// A backend of one state, and the checkpoints that were taken of it.
 struct Taken {
+    max: MaxParallelism,
     backend: HeapBackend,
     last: u64,
     index: Option<(CheckpointId, Arc<BaseIndex>)>,
@@ -27,6 +28,11 @@ struct Taken {
 
 impl Taken {
     fn new(kind: StateKind) -> Self {
+        Self::of_groups(kind, max())
+    }
+
+    /// With so many key groups.
+    fn of_groups(kind: StateKind, max: MaxParallelism) -> Self {
         let decl = StateDecl {
             name: "state".into(),
             kind,
@@ -35,8 +41,9 @@ impl Taken {
             prefetch: false,
             ttl: None,
         };
-        let range: KeyGroupRange = max().range_of(SubtaskIndex(0), Parallelism::ONE).unwrap();
+        let range: KeyGroupRange = max.range_of(SubtaskIndex(0), Parallelism::ONE).unwrap();
         Self {
+            max,
             backend: HeapBackend::new(vec![decl], range).unwrap(),
             last: 0,
             index: None,
@@ -50,7 +57,7 @@ impl Taken {
             let names: Vec<String> = some.iter().map(|n| format!("customer-{n}")).collect();
             let keys: Column = names.iter().map(|name| name.as_bytes()).collect();
             let hashes: Vec<u64> = keys.iter().map(hash64).collect();
-            let groups: Vec<_> = hashes.iter().map(|&h| max().key_group_of(h)).collect();
+            let groups: Vec<_> = hashes.iter().map(|&h| self.max.key_group_of(h)).collect();
             let batch = KeyBatch {
                 keys: keys.view(),
                 hashes: &hashes,
@@ -138,6 +145,52 @@ fn chains_are_written_anew_when_deltas_are_many_or_large() {
     taken.put(0..KEYS / 10, 99);
     let file = taken.checkpoint();
     assert_eq!(file.references, [], "all that was there has changed");
+}
+
+/// Changes of the 25 keys from 10 on, each of 11 bytes and with a value of 6 at first: how long the
+/// new value of each is that has one, or that it is removed.
+fn is_delta(changes: &[Option<usize>]) -> bool {
+    let mut taken = Taken::of_groups(StateKind::Value, MaxParallelism::new(1).unwrap());
+    let put = |lengths: Vec<Option<usize>>| {
+        move |_: &[u32]| {
+            let mut values = OptionalColumn::new();
+            for length in &lengths {
+                values.push(length.map(|length| vec![b'v'; length]).as_deref());
+            }
+            let keys = (0..lengths.len() as u32).collect();
+            Writes {
+                values: vec![(StateIndex(0), ValueWrites { keys, values })],
+                ..Writes::default()
+            }
+        }
+    };
+    taken.write(10..35, put(vec![Some(6); 25]));
+    taken.checkpoint();
+    taken.write(10..10 + changes.len() as u32, put(changes.to_vec()));
+    let file = taken.checkpoint();
+    !file.references.is_empty()
+}
+
+#[test]
+fn changes_are_a_delta_up_to_the_half_of_what_is_there_and_not_a_byte_more() {
+    // A row in full is 20 bytes: three lengths, of which one is 0, key and value. One of changes
+    // says in a byte more what they are, and one that is removed has no value: of 250 bytes each.
+    let exactly = [
+        vec![Some(10); 10],
+        vec![Some(0), Some(219)],
+        vec![Some(9), Some(9), Some(186)],
+        [vec![None], vec![Some(10); 8], vec![Some(21)]].concat(),
+    ];
+    for mut changes in exactly {
+        assert!(is_delta(&changes), "{changes:?}");
+        for more in (0..changes.len()).rev() {
+            if let Some(length) = &mut changes[more] {
+                *length += 1;
+                assert!(!is_delta(&changes), "{changes:?}");
+                changes[more] = changes[more].map(|length| length - 1);
+            }
+        }
+    }
 }
 
 #[test]

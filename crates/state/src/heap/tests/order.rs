@@ -27,6 +27,13 @@ fn keys() -> Vec<Vec<Vec<u8>>> {
         (0..=255).map(|n| vec![n; usize::from(n % 4)]).collect(),
         (0..200).map(|n: u8| vec![n]).collect(),
         one_far,
+        // Dense ones, of which there are no more prefixes than places.
+        (0..700_u64).map(|n| n.to_be_bytes().to_vec()).collect(),
+        (0..128_u64).map(|n| n.to_be_bytes().to_vec()).collect(),
+        // Some that differ only in how long they are, of which the rest is taken for zeros.
+        (0..=255_u8)
+            .flat_map(|n| (0..4).map(move |zeros| [vec![n; 3], vec![0; zeros]].concat()))
+            .collect(),
         vec![Vec::new()],
         Vec::new(),
     ]
