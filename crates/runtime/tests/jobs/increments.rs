@@ -75,8 +75,11 @@ fn d12_failures_and_checkpoints_that_fail_leave_increments_whole() {
     for fault in [Fault::Refuse, Fault::LoseReply, Fault::Tear] {
         let splits = [many_keys(0)];
         let ledger = Ledger::default();
-        let valve = Valve::at(u64::MAX);
+        // The input ends when both have come about: a fault behind the last checkpoint is another's.
+        let valve = Valve::at(3050);
+        let opened = valve.clone();
         let mut job = incremental(counting(&splits, &valve, 2, &ledger));
+        job.events = at_checkpoint(20, move || opened.open_to(u64::MAX));
         job.restart = RESTARTS;
         if let Some(config) = &mut job.checkpoints {
             config.tolerable_failures = 3;
