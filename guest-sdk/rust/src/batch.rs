@@ -229,6 +229,43 @@ impl<'c, Out> BatchCtx<'c, Out> {
     ///
     /// # Errors
     /// As [`emit_each`](Self::emit_each): there are as many values as rows.
+    ///
+    /// ```
+    /// use weir_guest::{BatchCtx, Batched, Binary, Ctx, InputBatch, Process, Result, Row};
+    ///
+    /// /// The halves of even numbers.
+    /// #[derive(Default)]
+    /// struct Halves;
+    ///
+    /// impl Process for Halves {
+    ///     type In = Binary<u64>;
+    ///     type Out = Binary<u64>;
+    ///
+    ///     fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<Self::Out>) -> Result<()> {
+    ///         if row.value % 2 == 0 {
+    ///             ctx.emit(row.value / 2)?;
+    ///         }
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn process_batch(
+    ///         &mut self,
+    ///         batch: &InputBatch<Self::In>,
+    ///         ctx: &mut BatchCtx<Self::Out>,
+    ///     ) -> Result<Batched> {
+    ///         ctx.emit_some(batch.rows().map(|row| {
+    ///             let number = row?.value;
+    ///             Ok((number % 2 == 0).then_some(number / 2))
+    ///         }))?;
+    ///         Ok(Batched::Done)
+    ///     }
+    /// }
+    /// # use weir_guest::testing::Harness;
+    /// # let mut halves = Harness::open::<Halves, _>("null").unwrap();
+    /// # let out = halves.rows([6, 7, 8].map(u64::to_le_bytes)).unwrap();
+    /// # assert_eq!(out.binary::<u64>().unwrap(), [3, 4]);
+    /// # assert!(halves.was_whole());
+    /// ```
     #[inline]
     pub fn emit_some<V: EncodeAs<Out>>(
         &mut self,

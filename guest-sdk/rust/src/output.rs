@@ -594,51 +594,50 @@ impl Rows {
         rows: usize,
         mut values: impl Iterator<Item = Result<Option<V>>>,
     ) -> Result<()> {
-        let Some(width) = V::ROW_WIDTH.filter(|width| NARROW.contains(width)) else {
-            for row in 0..rows {
-                if let Some(value) = values.next().ok_or_else(|| not_for_each(rows))?? {
-                    value.encode_as(&mut self.values.bytes)?;
-                    self.comes_from(number(row));
-                    column::end_row(&mut self.values)?;
+        match V::ROW_WIDTH {
+            Some(width) if NARROW.contains(&width) => {
+                // As if each gave one: the rest is taken back.
+                self.values.bytes.resize(rows * width, 0);
+                self.origin.resize(rows, 0);
+                let mut places = self.values.bytes.chunks_exact_mut(width);
+                let mut origins = self.origin.iter_mut();
+                let mut count = 0;
+                for row in 0..rows {
+                    if let Some(value) = values.next().ok_or_else(|| not_for_each(rows))?? {
+                        let (Some(place), Some(origin)) = (places.next(), origins.next()) else {
+                            return Err(not_for_each(rows));
+                        };
+                        if !value.fill_row(place) {
+                            encode_into(&value, place)?;
+                        }
+                        *origin = number(row);
+                        count += 1;
+                    }
+                }
+                column::end_of(count * width)?;
+                self.values.bytes.truncate(count * width);
+                let ends = (1..=count).map(|row| (row * width) as u32);
+                self.values.ends.extend(ends);
+                self.origin.truncate(count);
+                if count == rows {
+                    self.origin.clear();
+                    self.straight = rows;
                 }
             }
-            return match values.next() {
-                Some(_) => Err(not_for_each(rows)),
-                None => Ok(()),
-            };
-        };
-        // As if each gave one: the rest is taken back.
-        self.values.bytes.resize(rows * width, 0);
-        self.origin.resize(rows, 0);
-        let mut count = 0;
-        let mut places = self.values.bytes.chunks_exact_mut(width);
-        let mut origins = self.origin.iter_mut();
-        for row in 0..rows {
-            if let Some(value) = values.next().ok_or_else(|| not_for_each(rows))?? {
-                let (Some(place), Some(origin)) = (places.next(), origins.next()) else {
-                    return Err(not_for_each(rows));
-                };
-                if !value.fill_row(place) {
-                    encode_into(&value, place)?;
+            _ => {
+                for row in 0..rows {
+                    if let Some(value) = values.next().ok_or_else(|| not_for_each(rows))?? {
+                        value.encode_as(&mut self.values.bytes)?;
+                        self.comes_from(number(row));
+                        column::end_row(&mut self.values)?;
+                    }
                 }
-                *origin = number(row);
-                count += 1;
             }
         }
-        if values.next().is_some() {
-            return Err(not_for_each(rows));
+        match values.next() {
+            Some(_) => Err(not_for_each(rows)),
+            None => Ok(()),
         }
-        column::end_of(count * width)?;
-        self.values.bytes.truncate(count * width);
-        let ends = (1..=count).map(|row| (row * width) as u32);
-        self.values.ends.extend(ends);
-        if count == rows {
-            self.origin.clear();
-            self.straight = rows;
-        } else {
-            self.origin.truncate(count);
-        }
-        Ok(())
     }
 
     /// The next row comes from this input row.

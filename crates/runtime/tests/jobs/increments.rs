@@ -75,7 +75,8 @@ fn d12_failures_and_checkpoints_that_fail_leave_increments_whole() {
     for fault in [Fault::Refuse, Fault::LoseReply, Fault::Tear] {
         let splits = [many_keys(0)];
         let ledger = Ledger::default();
-        // The input ends when both have come about: a fault behind the last checkpoint is another's.
+        // The input ends behind more checkpoints than the faults need: none is to strike the end of
+        // the job, which no later checkpoint makes good.
         let valve = Valve::at(3050);
         let opened = valve.clone();
         let mut job = incremental(counting(&splits, &valve, 2, &ledger));

@@ -165,18 +165,33 @@ impl Segment {
     pub(super) fn touch(&self, at: At) {
         near(&self.arena, at.byte());
         near(&self.arena, at.byte() + TOUCHED);
-        if self.arena.len() > self.live as usize * WIDE {
-            near(&self.arena, at.byte() + TOUCHED + 64);
+        if self.has_long() {
+            near(&self.arena, at.byte() + TOUCHED + LINE);
         }
+    }
+
+    /// Brings the index near, and all records where they are short: of long ones only the heads are
+    /// looked at by who goes through all.
+    pub(super) fn touch_all(&self) {
+        (0..self.index.len()).for_each(|bucket| near(&self.index, bucket));
+        if !self.has_long() {
+            let lines = (0..self.arena.len()).step_by(LINE);
+            lines.for_each(|byte| near(&self.arena, byte));
+        }
+    }
+
+    /// Whether records are long on average.
+    fn has_long(&self) -> bool {
+        self.arena.len() > self.live as usize * WIDE
     }
 
     /// Brings the lines near into which a new record goes, whose key and value have so many bytes.
     #[inline]
     pub(super) fn touch_end(&self, bytes: usize) {
         let end = self.arena.as_ptr().wrapping_add(self.arena.len());
-        let lines = (bytes + record::HEADER).div_ceil(64) + 1;
+        let lines = (bytes + record::HEADER).div_ceil(LINE) + 1;
         for line in 0..lines.min(MOST_LINES) {
-            ask_for(end.wrapping_add(line * 64));
+            ask_for(end.wrapping_add(line * LINE));
         }
     }
 
@@ -266,26 +281,6 @@ impl Segment {
         let cells = self.index.iter().flat_map(Bucket::cells);
         let records = cells.map(|cell| At(cell.at));
         records.filter(|&at| self.has_value(at))
-    }
-
-    /// Asks for its records, of which the heads are looked at next. Where they are long most of it
-    /// would come for nothing.
-    pub(super) fn ask_for_all(&self) {
-        for bucket in &self.index {
-            ask_for(std::ptr::from_ref(bucket).cast());
-        }
-        if self.arena.len() <= self.live as usize * WIDE {
-            for line in self.arena.chunks(LINE) {
-                ask_for(line.as_ptr());
-            }
-        }
-    }
-
-    /// Asks for a record, which most often is in a line or two.
-    #[inline]
-    pub(super) fn ask_for_record(&self, at: At) {
-        near(&self.arena, at.byte());
-        near(&self.arena, at.byte() + TOUCHED);
     }
 
     /// Inserts or replaces a value; gives back whether it is new.

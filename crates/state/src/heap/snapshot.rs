@@ -18,7 +18,7 @@ pub const BLOCK_BYTES: usize = 256 * 1024;
 
 /// Fewer records are sorted by comparing them.
 const MANY: usize = 64;
-/// A record is asked for when so many others are to be written before it.
+/// A record is touched when so many others are to be written before it.
 const RECORDS_AHEAD: usize = 16;
 
 /// What was in a heap backend when it was taken.
@@ -251,22 +251,22 @@ fn sort_group(records: &mut [Sorted<'_>]) {
     }
 }
 
-/// Segments, each asked for while the one before it is gone through.
+/// Segments, each touched while the one before it is gone through.
 pub(super) fn one_ahead<'a>(
     segments: impl Iterator<Item = &'a Segment>,
 ) -> impl Iterator<Item = &'a Segment> {
-    let mut segments = segments.inspect(|segment| segment.ask_for_all());
+    let mut segments = segments.inspect(|segment| segment.touch_all());
     let mut next = segments.next();
     std::iter::from_fn(move || std::mem::replace(&mut next, segments.next()))
 }
 
-/// Records in order, each asked for some before its turn.
+/// Records in order, each touched some before its turn.
 pub(super) fn some_ahead<'b, 'a>(
     records: &'b [Sorted<'a>],
 ) -> impl Iterator<Item = &'b Sorted<'a>> {
     records.iter().enumerate().map(|(number, record)| {
         if let Some(next) = records.get(number + RECORDS_AHEAD) {
-            next.segment.ask_for_record(next.at);
+            next.segment.touch(next.at);
         }
         record
     })
