@@ -30,7 +30,7 @@ const NONE: u32 = u32::MAX;
 pub(super) struct Cell {
     /// The upper half of the hash; its low bits say in which bucket the cell should be.
     pub(super) tag: u32,
-    /// Where the record lies in the arena, in units of 8 bytes; `u32::MAX` = nowhere.
+    /// Where the record lies in the arena, in units of a record; `u32::MAX` = nowhere.
     pub(super) at: u32,
 }
 

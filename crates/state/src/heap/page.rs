@@ -10,11 +10,17 @@
 
 use std::{mem, sync::Arc};
 
-use super::segment::{At, Segment};
+use super::{
+    record::HASH_BITS,
+    segment::{At, Segment},
+};
 
 /// No segment shares more bits of its keys' hashes than this; it grows instead. Reached at 25
 /// million entries a page, or by keys with equal hashes.
 const MAX_DEPTH: u8 = 16;
+
+// A segment is split, and what it has found, by what records have of their hashes.
+const _: () = assert!(MAX_DEPTH as u32 <= HASH_BITS);
 
 /// See the module.
 #[derive(Debug)]

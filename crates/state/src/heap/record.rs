@@ -1,8 +1,13 @@
 //! A record in the arena of a segment: what a key is, how long its value is and may become.
 //!
-//! Layout, little endian: `low half of the hash u32, key length u32, value length u32, key group
-//! u16, capacity class u8, mark u8, key, value, padding to a multiple of 8`. The upper half of the
-//! hash is in the cell that points here. The mark is the low byte of the epoch of the last change,
+//! Layout, little endian: `low bits of the hash u16, key group u16, capacity class u8, mark u8, key
+//! length u8, value length u8, key, value, padding to a multiple of 4`. Most records are that short,
+//! and of a state with many keys as many as may be are to lie in the cache. One whose key or room
+//! for a value does not fit these lengths is *long*: it has [`LONG`] for the length of its key, and
+//! then `key length u32, value length u32` before its key.
+//!
+//! Of the lower half of the hash there are as many bits as a directory ever looks at; the upper
+//! half is in the cell that points here. The mark is the low byte of the epoch of the last change,
 //! see [`changed_since`](super::epoch::changed_since). A record may have *no value*: then it has
 //! been removed, and waits in its place for the next value of its key.
 //!
@@ -12,11 +17,102 @@ use std::ops::Range;
 
 use weir_model::same_key;
 
-/// The bytes before the key.
-pub(super) const HEADER: usize = 16;
+/// What the place of a record is a multiple of.
+pub(super) const UNIT: usize = 4;
 
-/// In place of the length of a value: there is none. No value is so long, see `limits`.
-const NO_VALUE: u32 = u32::MAX;
+/// How many bits of the hash a record has.
+pub(super) const HASH_BITS: u32 = u16::BITS;
+
+/// The bytes before the key of a record that is not long.
+pub(super) const HEADER: usize = 8;
+/// The bytes before the key of a long one.
+const LONG_HEADER: usize = 16;
+
+/// Where in a record what is said of it stands.
+const GROUP: usize = 2;
+const CLASS: usize = 4;
+const MARK: usize = 5;
+const KEY_LEN: usize = 6;
+const VALUE_LEN: usize = 7;
+/// The same of a long one.
+const LONG_KEY_LEN: usize = 8;
+const LONG_VALUE_LEN: usize = 12;
+
+/// In place of the length of a key: the record is long.
+const LONG: u8 = u8::MAX;
+
+/// In place of the length of a value: there is none. No value is so long, see `limits`. Its low
+/// byte says the same in a record that is not long.
+const NO_VALUE: usize = u32::MAX as usize;
+
+/// What the header of a record says of what is behind it.
+#[derive(Clone, Copy)]
+struct Head {
+    /// Bytes before the key.
+    len: usize,
+    key_len: usize,
+    value_len: usize,
+}
+
+impl Head {
+    #[inline]
+    fn of(record: &[u8]) -> Self {
+        let head = &record[..HEADER];
+        if head[KEY_LEN] == LONG {
+            return Self::of_long(record);
+        }
+        Self {
+            len: HEADER,
+            key_len: usize::from(head[KEY_LEN]),
+            value_len: match head[VALUE_LEN] {
+                u8::MAX => NO_VALUE,
+                len => usize::from(len),
+            },
+        }
+    }
+
+    fn of_long(record: &[u8]) -> Self {
+        let head = &record[..LONG_HEADER];
+        Self {
+            len: LONG_HEADER,
+            key_len: u32_at(head, LONG_KEY_LEN),
+            value_len: u32_at(head, LONG_VALUE_LEN),
+        }
+    }
+
+    /// That of a record with such a key and room for such a value.
+    fn with(key_len: usize, value_len: usize, capacity: usize) -> Self {
+        let is_long = key_len >= usize::from(LONG) || capacity >= usize::from(u8::MAX);
+        Self {
+            len: if is_long { LONG_HEADER } else { HEADER },
+            key_len,
+            value_len,
+        }
+    }
+
+    /// Where the value begins.
+    #[inline]
+    fn value(self) -> usize {
+        self.len + self.key_len
+    }
+
+    /// Appends it, with what else a header says; both lengths fit it.
+    fn push(self, arena: &mut Vec<u8>, (hash, group, class, mark): (u16, u16, u8, u8)) {
+        let mut head = [0; LONG_HEADER];
+        head[..GROUP].copy_from_slice(&hash.to_le_bytes());
+        head[GROUP..CLASS].copy_from_slice(&group.to_le_bytes());
+        [head[CLASS], head[MARK]] = [class, mark];
+        if self.len == HEADER {
+            [head[KEY_LEN], head[VALUE_LEN]] = [self.key_len as u8, self.value_len as u8];
+        } else {
+            head[KEY_LEN] = LONG;
+            head[LONG_KEY_LEN..LONG_VALUE_LEN]
+                .copy_from_slice(&(self.key_len as u32).to_le_bytes());
+            head[LONG_VALUE_LEN..].copy_from_slice(&(self.value_len as u32).to_le_bytes());
+        }
+        arena.extend_from_slice(&head[..self.len]);
+    }
+}
 
 /// Appends a record for a new key, with this hash, key group and mark, and with room for a value of
 /// `room` bytes.
@@ -28,28 +124,30 @@ pub(super) fn push(
     room: usize,
 ) {
     let class = class_of(room.max(value.len()));
-    let end = arena.len() + padded(HEADER + key.len() + capacity_of(class));
-    let mut head = [0; HEADER];
-    head[..4].copy_from_slice(&(hash as u32).to_le_bytes());
-    head[4..8].copy_from_slice(&(key.len() as u32).to_le_bytes());
-    head[8..12].copy_from_slice(&(value.len() as u32).to_le_bytes());
-    head[12..14].copy_from_slice(&group.to_le_bytes());
-    head[14..].copy_from_slice(&[class, mark]);
+    let capacity = capacity_of(class);
+    let head = Head::with(key.len(), value.len(), capacity);
+    let end = arena.len() + padded(head.value() + capacity);
     arena.reserve(end - arena.len());
-    arena.extend_from_slice(&head);
+    head.push(arena, (hash as u16, group, class, mark));
     arena.extend_from_slice(key);
     arena.extend_from_slice(value);
     arena.resize(end, 0);
 }
 
-/// Copies the record at `from` to the end of the same arena, with room for a value of `room` bytes.
+/// Copies the record at `from`, which has a value, to the end of the same arena, with room for a
+/// value of `room` bytes.
 pub(super) fn copy_to_end(arena: &mut Vec<u8>, from: usize, room: usize) {
-    let (key_len, value_len) = (key_len(arena, from), value_len(arena, from));
-    let class = class_of(room.max(value_len));
-    let to = arena.len();
-    arena.extend_from_within(from..from + HEADER + key_len + value_len);
-    arena[to + 14] = class;
-    arena.resize(to + padded(HEADER + key_len + capacity_of(class)), 0);
+    let old = Head::of(&arena[from..]);
+    let class = class_of(room.max(old.value_len));
+    let capacity = capacity_of(class);
+    let head = Head::with(old.key_len, old.value_len, capacity);
+    let end = arena.len() + padded(head.value() + capacity);
+    arena.reserve(end - arena.len());
+    let hash = u16::from_le_bytes([arena[from], arena[from + 1]]);
+    let said = (hash, group(arena, from), class, mark(arena, from));
+    head.push(arena, said);
+    arena.extend_from_within(from + old.len..from + old.value() + old.value_len);
+    arena.resize(end, 0);
 }
 
 /// Copies the record at `from` to the end of another arena, as it is.
@@ -59,22 +157,25 @@ pub(super) fn copy(arena: &[u8], from: usize, to: &mut Vec<u8>) {
 
 /// Bytes of the record, its header and padding included.
 pub(super) fn size(arena: &[u8], at: usize) -> usize {
-    padded(HEADER + key_len(arena, at) + capacity(arena, at))
+    padded(Head::of(&arena[at..]).value() + capacity(arena, at))
 }
 
 #[inline]
 pub(super) fn key(arena: &[u8], at: usize) -> &[u8] {
-    &arena[at + HEADER..][..key_len(arena, at)]
+    let record = &arena[at..];
+    let head = Head::of(record);
+    &record[head.len..][..head.key_len]
 }
 
 /// Both in one; without a value where there is none.
 #[inline]
 pub(super) fn key_and_value(arena: &[u8], at: usize) -> (&[u8], Option<&[u8]>) {
-    let (head, rest) = arena[at..].split_at(HEADER);
-    let (key, rest) = rest.split_at(u32_at(head, 4));
+    let record = &arena[at..];
+    let head = Head::of(record);
+    let (key, rest) = record[head.len..].split_at(head.key_len);
     // That there is none is not left to the end of the arena, which may be further than that.
-    match u32_at(head, 8) {
-        len if len == NO_VALUE as usize => (key, None),
+    match head.value_len {
+        NO_VALUE => (key, None),
         len => (key, rest.get(..len)),
     }
 }
@@ -82,13 +183,13 @@ pub(super) fn key_and_value(arena: &[u8], at: usize) -> (&[u8], Option<&[u8]>) {
 /// Whether the record has a value.
 #[inline]
 pub(super) fn has_value(arena: &[u8], at: usize) -> bool {
-    value_len(arena, at) != NO_VALUE as usize
+    Head::of(&arena[at..]).value_len != NO_VALUE
 }
 
 /// Takes the value from a record.
 #[inline]
 pub(super) fn remove_value(arena: &mut [u8], at: usize) {
-    arena[at + 8..at + 12].copy_from_slice(&NO_VALUE.to_le_bytes());
+    set_value_len(&mut arena[at..], NO_VALUE);
 }
 
 /// Replaces the value in an epoch with this mark, if the record is of `key` and the value fits;
@@ -101,23 +202,24 @@ pub(super) fn replace(
     key: &[u8],
     value: &[u8],
 ) -> Option<bool> {
-    let (head, rest) = arena[at..].split_at_mut(HEADER);
-    let (own, rest) = rest.split_at_mut(u32_at(head, 4));
-    if !same_key(own, key) || !has_room(capacity_of(head[14]), value.len()) {
+    let record = &mut arena[at..];
+    let old = Head::of(record);
+    let (head, rest) = record.split_at_mut(old.len);
+    let (own, rest) = rest.split_at_mut(old.key_len);
+    if !same_key(own, key) || !has_room(capacity_of(head[CLASS]), value.len()) {
         return None;
     }
-    let is_new = head[8..12] == NO_VALUE.to_le_bytes();
     match (value.as_array::<8>(), rest.first_chunk_mut::<8>()) {
         (Some(number), Some(room)) => *room = *number,
         _ => rest[..value.len()].copy_from_slice(value),
     }
-    head[8..12].copy_from_slice(&(value.len() as u32).to_le_bytes());
-    head[15] = mark;
-    Some(is_new)
+    set_value_len(head, value.len());
+    head[MARK] = mark;
+    Some(old.value_len == NO_VALUE)
 }
 
 /// The value of the record, if there is one at this offset, it is of `key`, and its value has `V`
-/// bytes. Any offset may be given.
+/// bytes. Any offset may be given. A record that is long has none of these.
 #[inline]
 pub(super) fn even_value<'a, const K: usize, const V: usize>(
     arena: &'a [u8],
@@ -147,7 +249,7 @@ pub(super) fn replace_even<const K: usize, const V: usize>(
         && is_same(own, key)
     {
         *room = *value;
-        head[15] = mark;
+        head[MARK] = mark;
         return true;
     }
     false
@@ -162,45 +264,45 @@ fn is_same<const K: usize>(left: &[u8; K], right: &[u8; K]) -> bool {
     }
 }
 
-/// How long key and value are.
+/// How long key and value are, where the record is not long: else no key is so long.
 #[inline]
 fn lengths(head: &[u8; HEADER]) -> [usize; 2] {
-    [u32_at(head, 4), u32_at(head, 8)]
+    [head[KEY_LEN], head[VALUE_LEN]].map(usize::from)
 }
 
 #[inline]
 pub(super) fn value(arena: &[u8], at: usize) -> &[u8] {
-    let head = &arena[at..at + HEADER];
-    let start = at + HEADER + u32_at(head, 4);
-    &arena[start..start + u32_at(head, 8)]
+    let record = &arena[at..];
+    let head = Head::of(record);
+    &record[head.value()..][..head.value_len]
 }
 
-/// The lower half of the hash of the key.
-pub(super) fn low_hash(arena: &[u8], at: usize) -> u32 {
-    u32_at(&arena[at..at + HEADER], 0) as u32
+/// The lowest [`HASH_BITS`] bits of the hash of the key.
+pub(super) fn low_hash(arena: &[u8], at: usize) -> u64 {
+    u64::from(u16::from_le_bytes([arena[at], arena[at + 1]]))
 }
 
 /// The key group of the key.
 pub(super) fn group(arena: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes([arena[at + 12], arena[at + 13]])
+    u16::from_le_bytes([arena[at + GROUP], arena[at + GROUP + 1]])
 }
 
 /// The low byte of the epoch of the last change.
 #[inline]
 pub(super) fn mark(arena: &[u8], at: usize) -> u8 {
-    arena[at + 15]
+    arena[at + MARK]
 }
 
 /// Says in which epoch the value was changed.
 #[inline]
 pub(super) fn set_mark(arena: &mut [u8], at: usize, mark: u8) {
-    arena[at + 15] = mark;
+    arena[at + MARK] = mark;
 }
 
 /// The longest value that fits.
 #[inline]
 pub(super) fn capacity(arena: &[u8], at: usize) -> usize {
-    capacity_of(arena[at + 14])
+    capacity_of(arena[at + CLASS])
 }
 
 /// Whether a value of `len` bytes may be written in place: it fits, and does not leave most of a
@@ -218,23 +320,25 @@ fn has_room(capacity: usize, len: usize) -> bool {
 /// Replaces the value; it fits.
 #[inline]
 pub(super) fn set_value(arena: &mut [u8], at: usize, value: &[u8]) {
-    let start = at + HEADER + key_len(arena, at);
-    arena[start..start + value.len()].copy_from_slice(value);
-    arena[at + 8..at + 12].copy_from_slice(&(value.len() as u32).to_le_bytes());
+    let record = &mut arena[at..];
+    let start = Head::of(record).value();
+    record[start..start + value.len()].copy_from_slice(value);
+    set_value_len(record, value.len());
 }
 
 /// Replaces a part of the value; it fits.
 #[inline]
 pub(super) fn splice_value(arena: &mut [u8], at: usize, part: Range<usize>, bytes: &[u8]) {
-    let (start, len) = (at + HEADER + key_len(arena, at), value_len(arena, at));
+    let record = &mut arena[at..];
+    let head = Head::of(record);
+    let (start, len) = (head.value(), head.value_len);
     let from = start + part.start;
     if part.len() != bytes.len() {
         let behind = start + part.end..start + len;
-        arena.copy_within(behind, from + bytes.len());
-        let len = (len - part.len() + bytes.len()) as u32;
-        arena[at + 8..at + 12].copy_from_slice(&len.to_le_bytes());
+        record.copy_within(behind, from + bytes.len());
+        set_value_len(record, len - part.len() + bytes.len());
     }
-    arena[from..from + bytes.len()].copy_from_slice(bytes);
+    record[from..from + bytes.len()].copy_from_slice(bytes);
 }
 
 /// Appends to the value in an epoch with this mark, if the record is of `key`, has a value that
@@ -249,12 +353,14 @@ pub(super) fn append(
     (first, most): (u8, usize),
     bytes: &[u8],
 ) -> bool {
-    let (head, rest) = arena[at..].split_at_mut(HEADER);
-    let (own, rest) = rest.split_at_mut(u32_at(head, 4));
-    let len = u32_at(head, 8);
+    let record = &mut arena[at..];
+    let old = Head::of(record);
+    let (head, rest) = record.split_at_mut(old.len);
+    let (own, rest) = rest.split_at_mut(old.key_len);
+    let len = old.value_len;
     // Where there is no value, this is longer than anything has room for.
     let end = len + bytes.len();
-    let has_room = end <= capacity_of(head[14]).min(most);
+    let has_room = end <= capacity_of(head[CLASS]).min(most);
     if !has_room || rest.first() != Some(&first) || !same_key(own, key) {
         return false;
     }
@@ -264,19 +370,29 @@ pub(super) fn append(
         (Some(number), Some(room)) => *room = *number,
         _ => room.copy_from_slice(bytes),
     }
-    head[8..12].copy_from_slice(&(end as u32).to_le_bytes());
-    head[15] = mark;
+    set_value_len(head, end);
+    head[MARK] = mark;
     true
 }
 
 /// Appends to the value; it fits.
 #[inline]
 pub(super) fn append_value(arena: &mut [u8], at: usize, bytes: &[u8]) {
-    let len = value_len(arena, at);
-    let start = at + HEADER + key_len(arena, at) + len;
-    arena[start..start + bytes.len()].copy_from_slice(bytes);
-    let len = (len + bytes.len()) as u32;
-    arena[at + 8..at + 12].copy_from_slice(&len.to_le_bytes());
+    let record = &mut arena[at..];
+    let head = Head::of(record);
+    let end = head.value() + head.value_len;
+    record[end..end + bytes.len()].copy_from_slice(bytes);
+    set_value_len(record, head.value_len + bytes.len());
+}
+
+/// Says how long the value is; it fits, or is [`NO_VALUE`].
+#[inline]
+fn set_value_len(record: &mut [u8], len: usize) {
+    if record[KEY_LEN] == LONG {
+        record[LONG_VALUE_LEN..LONG_HEADER].copy_from_slice(&(len as u32).to_le_bytes());
+    } else {
+        record[VALUE_LEN] = len as u8;
+    }
 }
 
 /// The first 8 bytes of a key as a number that is ordered as they are.
@@ -291,23 +407,13 @@ pub(super) fn prefix_of(key: &[u8]) -> u64 {
 }
 
 #[inline]
-fn key_len(arena: &[u8], at: usize) -> usize {
-    u32_at(&arena[at..at + HEADER], 4)
-}
-
-#[inline]
-fn value_len(arena: &[u8], at: usize) -> usize {
-    u32_at(&arena[at..at + HEADER], 8)
-}
-
-#[inline]
 fn u32_at(head: &[u8], at: usize) -> usize {
     u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]) as usize
 }
 
 #[inline]
 fn padded(len: usize) -> usize {
-    (len + 7) & !7
+    len.next_multiple_of(UNIT)
 }
 
 /// The smallest capacity class that holds `len` bytes. Classes are `(8 + m) << e` with three bits
@@ -327,7 +433,116 @@ fn capacity_of(class: u8) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*, sample::select};
+
     use super::*;
+
+    /// How long keys and values are: about where records become long, too.
+    fn lengths_of() -> impl Strategy<Value = usize> {
+        select(vec![
+            0, 1, 3, 8, 9, 16, 200, 239, 240, 241, 253, 254, 255, 256, 257, 600,
+        ])
+    }
+
+    proptest! {
+        #[test]
+        fn records_short_and_long_keep_what_is_written(
+            (key_len, value_len) in (lengths_of(), lengths_of()),
+            steps in vec((0..5_u8, lengths_of()), 0..20),
+        ) {
+            let key_of = |len: usize| -> Vec<u8> { (0..len).map(|byte| byte as u8).collect() };
+            let (name, mut expected) = (key_of(key_len), Some(vec![1; value_len]));
+            let mut arena = Vec::new();
+            push(&mut arena, (u64::MAX, 1, 1), b"before", b"as it was", 20);
+            let mut at = arena.len();
+            push(&mut arena, (0x1_2345, 513, 0), &name, &vec![1; value_len], value_len);
+            for (mark, (step, len)) in (1_u8..).zip(steps) {
+                let behind = arena.len();
+                push(&mut arena, (7, 3, 1), b"behind", b"as well", 7);
+                let bytes = vec![mark; len];
+                match (step, &mut expected) {
+                    (0, _) => {
+                        let fits = fits(&arena, at, len);
+                        let before = replace(&mut arena, at, mark, &name, &bytes);
+                        prop_assert_eq!(before, fits.then_some(expected.is_none()));
+                        if fits {
+                            expected = Some(bytes);
+                        }
+                    }
+                    (1, _) => {
+                        remove_value(&mut arena, at);
+                        expected = None;
+                    }
+                    (2, Some(value)) => {
+                        if value.len() + len > capacity(&arena, at) {
+                            let to = arena.len();
+                            copy_to_end(&mut arena, at, (value.len() + len) * 2);
+                            at = to;
+                        }
+                        append_value(&mut arena, at, &bytes);
+                        value.extend(bytes);
+                    }
+                    (3, Some(value)) => {
+                        let first = value.first().copied().unwrap_or(mark);
+                        let most = capacity(&arena, at);
+                        let is_done = append(&mut arena, at, mark, &name, (first, most), &bytes);
+                        let has_room = value.len() + len <= most;
+                        // Of a value without bytes the first is what happens to be there.
+                        prop_assert!(value.is_empty() || is_done == has_room);
+                        if is_done {
+                            value.extend(bytes);
+                        }
+                    }
+                    (4, Some(value)) => {
+                        let part = value.len() / 3..value.len() / 2;
+                        if value.len() - part.len() + len <= capacity(&arena, at) {
+                            splice_value(&mut arena, at, part.clone(), &bytes);
+                            value.splice(part, bytes);
+                        }
+                    }
+                    _ => {}
+                }
+                set_mark(&mut arena, at, mark);
+                let found = (key_and_value(&arena, at), key(&arena, at), has_value(&arena, at));
+                let value = expected.as_deref();
+                prop_assert_eq!(found, ((&name[..], value), &name[..], value.is_some()));
+                let said = (low_hash(&arena, at), group(&arena, at), self::mark(&arena, at));
+                prop_assert_eq!(said, (0x2345, 513, mark));
+                for (other, name, value) in [(0, "before", "as it was"), (behind, "behind", "as well")] {
+                    let found = key_and_value(&arena, other);
+                    prop_assert_eq!(found, (name.as_bytes(), Some(value.as_bytes())));
+                }
+                let mut copied = b"1234".to_vec();
+                copy(&arena, at, &mut copied);
+                prop_assert_eq!(copied.len(), 4 + size(&arena, at));
+                prop_assert_eq!(key_and_value(&copied, 4), (&name[..], value));
+                prop_assert_eq!(capacity(&copied, 4), capacity(&arena, at));
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_of_a_number_under_a_number_has_28_bytes() {
+        let mut arena = Vec::new();
+        push(&mut arena, (7, 3, 1), &[8; 9], &[1; 8], 8);
+        assert_eq!((arena.len(), size(&arena, 0)), (28, 28));
+        assert_eq!(even_value::<9, 8>(&arena, 0, &[8; 9]), Some(&[1; 8]));
+        assert_eq!(even_value::<9, 4>(&arena, 0, &[8; 9]), None);
+        assert_eq!(even_value::<9, 8>(&arena, 0, &[9; 9]), None);
+        assert!(replace_even::<9, 8>(&mut arena, 0, 2, &[8; 9], &[2; 8]));
+        assert_eq!((value(&arena, 0), mark(&arena, 0)), (&[2; 8][..], 2));
+        remove_value(&mut arena, 0);
+        assert_eq!(even_value::<9, 8>(&arena, 0, &[8; 9]), None);
+        assert!(!replace_even::<9, 8>(&mut arena, 0, 3, &[8; 9], &[3; 8]));
+        // One with much room is long, and is left to what looks at any record.
+        let long = arena.len();
+        push(&mut arena, (7, 3, 1), &[8; 9], &[1; 8], 250);
+        assert_eq!(even_value::<9, 8>(&arena, long, &[8; 9]), None);
+        assert_eq!(
+            key_and_value(&arena, long),
+            (&[8; 9][..], Some(&[1; 8][..]))
+        );
+    }
 
     #[test]
     fn a_class_holds_what_it_was_chosen_for_and_little_more() {
@@ -347,8 +562,8 @@ mod tests {
         push(&mut arena, head, b"key", b"value", 5);
         let second = arena.len();
         push(&mut arena, (7, 3, 1), b"", b"", 0);
-        assert_eq!(second % 8, 0);
-        assert_eq!((low_hash(&arena, 0), group(&arena, 0)), (0x9abc_def0, 513));
+        assert_eq!(second, 20);
+        assert_eq!((low_hash(&arena, 0), group(&arena, 0)), (0xdef0, 513));
         assert_eq!(
             (key(&arena, 0), value(&arena, 0)),
             (&b"key"[..], &b"value"[..])

@@ -9,9 +9,12 @@
 //!
 //! INVARIANT: every record that has a value has exactly one cell, in the bucket that its tag says,
 //! or in one behind it if all before that are full, and so have `removed` records without one;
-//! these count as garbage, not as entries; records begin at multiples of 8; no mark of a record is
+//! these count as garbage, not as entries; records begin at multiples of [`record::UNIT`], and none
+//! has more bytes than `reach` says, where that is not the most that it says; no mark of a record is
 //! of a later epoch than the segment's; in a *tagged* segment each value begins with [`INLINE`] or,
 //! with the number of its entry in `bigs`, with [`BIG`].
+
+mod touch;
 
 use std::{ops::Range, sync::Arc};
 
@@ -21,7 +24,6 @@ use super::{
     big::Big,
     bucket::{self, Bucket, Cell},
     epoch::changed_since,
-    near::{ask_for, near},
     record,
 };
 
@@ -45,19 +47,8 @@ const MIN_INDEX: usize = 8;
 /// A value that grows gets room for as much again, and for so many bytes at most.
 const MAX_ROOM: usize = 32;
 
-/// How far from its beginning a record is touched once more: header, key and value of most end in
-/// the second line at the latest.
-const TOUCHED: usize = 47;
-/// Of a new record no more lines than these are asked for: the processor sees by itself that the
-/// others are written one after the other.
-const MOST_LINES: usize = 6;
-/// How long a line of the cache is.
-const LINE: usize = 64;
 /// Where all records are read, those of so many buckets ahead are asked for.
 const BUCKETS_AHEAD: usize = 2;
-/// Where records are longer than this on average, so is their third line: most of those that are
-/// long are searched or copied as a whole.
-const WIDE: usize = 112;
 
 /// A record of a segment: valid until the next change of that segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +59,7 @@ impl At {
     pub(super) const NONE: Self = Self(u32::MAX);
 
     fn byte(self) -> usize {
-        self.0 as usize * 8
+        self.0 as usize * record::UNIT
     }
 }
 
@@ -88,6 +79,8 @@ pub(super) struct Segment {
     /// How many low bits of the hash all keys of this segment share.
     depth: u8,
     tagged: bool,
+    /// How far from its beginning the last byte of the longest record is, or [`touch::MOST_REACH`].
+    reach: u8,
 }
 
 impl Segment {
@@ -150,48 +143,6 @@ impl Segment {
                 return At::NONE;
             }
             number = (number + 1) & mask;
-        }
-    }
-
-    /// Brings the bucket near in which the cell for `hash` is most likely, see [`near`].
-    #[inline]
-    pub(super) fn touch_cell(&self, hash: u64) {
-        let mask = self.index.len().wrapping_sub(1);
-        near(&self.index, tag_of(hash) as usize & mask);
-    }
-
-    /// Brings the lines of a record near, see [`near`].
-    #[inline]
-    pub(super) fn touch(&self, at: At) {
-        near(&self.arena, at.byte());
-        near(&self.arena, at.byte() + TOUCHED);
-        if self.has_long() {
-            near(&self.arena, at.byte() + TOUCHED + LINE);
-        }
-    }
-
-    /// Brings the index near, and all records where they are short: of long ones only the heads are
-    /// looked at by who goes through all.
-    pub(super) fn touch_all(&self) {
-        (0..self.index.len()).for_each(|bucket| near(&self.index, bucket));
-        if !self.has_long() {
-            let lines = (0..self.arena.len()).step_by(LINE);
-            lines.for_each(|byte| near(&self.arena, byte));
-        }
-    }
-
-    /// Whether records are long on average.
-    fn has_long(&self) -> bool {
-        self.arena.len() > self.live as usize * WIDE
-    }
-
-    /// Brings the lines near into which a new record goes, whose key and value have so many bytes.
-    #[inline]
-    pub(super) fn touch_end(&self, bytes: usize) {
-        let end = self.arena.as_ptr().wrapping_add(self.arena.len());
-        let lines = (bytes + record::HEADER).div_ceil(LINE) + 1;
-        for line in 0..lines.min(MOST_LINES) {
-            ask_for(end.wrapping_add(line * LINE));
         }
     }
 
@@ -264,8 +215,8 @@ impl Segment {
         big
     }
 
-    /// What is in a place of the index, with the hash of its key: [`At::NONE`] where it is empty,
-    /// `None` behind the last.
+    /// What is in a place of the index, with as much of the hash of its key as a table looks at:
+    /// [`At::NONE`] where it is empty, `None` behind the last.
     pub(super) fn at_place(&self, place: usize) -> Option<(At, u64)> {
         let cell = self.index.get(place / bucket::CELLS)?.cell(place);
         let at = At(cell.at);
@@ -273,7 +224,7 @@ impl Segment {
             return Some((At::NONE, 0));
         }
         let low = record::low_hash(&self.arena, at.byte());
-        Some((at, u64::from(cell.tag) << 32 | u64::from(low)))
+        Some((at, u64::from(cell.tag) << 32 | low))
     }
 
     /// All records that have a value, in no order.
@@ -502,7 +453,7 @@ impl Segment {
     /// Moves the entries whose hash has bit `depth` to a new segment. Records are copied as they
     /// are, with the room that they have to grow.
     pub(super) fn split(&mut self) -> Self {
-        let bit = 1u32 << self.depth;
+        let bit = 1u64 << self.depth;
         let mut halves = [self.new_half(), self.new_half()];
         for (number, bucket) in self.index.iter().enumerate() {
             if let Some(next) = self.index.get(number + BUCKETS_AHEAD) {
@@ -555,6 +506,7 @@ impl Segment {
             depth: self.depth + 1,
             epoch: self.epoch,
             tagged: self.tagged,
+            reach: self.reach,
             ..Self::default()
         }
     }
@@ -619,6 +571,7 @@ impl Segment {
         }
         let at = self.next_at();
         record::push(&mut self.arena, (hash, group, mark), key, value, room);
+        self.note_reach(At(at));
         self.place(Cell {
             tag: tag_of(hash),
             at,
@@ -650,6 +603,7 @@ impl Segment {
         let at = self.next_at();
         self.index[cell / bucket::CELLS].set_at(cell, at);
         record::copy_to_end(&mut self.arena, old, room);
+        self.note_reach(At(at));
     }
 
     /// Lets go of what a tagged value refers to.
@@ -771,17 +725,17 @@ fn tag_of(hash: u64) -> u32 {
     (hash >> 32) as u32
 }
 
-/// An offset in an arena in units of 8 bytes. Segments split long before; only keys with equal
-/// hashes stay together, and 32 GiB of those are an attack that must end the task, not mix up rows.
+/// An offset in an arena in units of a record. Segments split long before; only keys with equal
+/// hashes stay together, and 16 GiB of those are an attack that must end the task, not mix up rows.
 #[expect(
     clippy::expect_used,
-    reason = "an arena of 32 GiB breaks every limit before this one"
+    reason = "an arena of 16 GiB breaks every limit before this one"
 )]
 fn units(byte: usize) -> u32 {
-    u32::try_from(byte / 8)
+    u32::try_from(byte / record::UNIT)
         .ok()
         .filter(|&at| at != u32::MAX)
-        .expect("an arena holds less than 32 GiB")
+        .expect("an arena holds less than 16 GiB")
 }
 
 fn big_value(id: usize) -> [u8; 5] {
