@@ -192,6 +192,15 @@ impl Chunk {
         self.discard(slot);
     }
 
+    /// Removes the first entries; there are as many.
+    pub(super) fn remove_first(&mut self, count: usize) {
+        self.heads.drain(..count);
+        let slots = self.slots.drain(..count);
+        let bytes = slots.map(|slot| (slot.key_len + slot.capacity) as usize);
+        self.garbage += bytes.sum::<usize>();
+        self.compact_if_due();
+    }
+
     /// Appends the entries of `other`, whose keys are all larger, without its garbage.
     pub(super) fn append(&mut self, other: &Self) {
         if let Some(last) = other.last() {
@@ -304,9 +313,14 @@ impl Chunk {
         part
     }
 
-    /// Counts the bytes of a slot that is no more as garbage, and drops that once it is the half.
+    /// Counts the bytes of a slot that is no more as garbage.
     fn discard(&mut self, slot: Slot) {
         self.garbage += (slot.key_len + slot.capacity) as usize;
+        self.compact_if_due();
+    }
+
+    /// Drops all garbage once it is the half.
+    fn compact_if_due(&mut self) {
         if self.garbage * 2 > self.bytes.len() {
             *self = self.part(0..self.slots.len());
         }

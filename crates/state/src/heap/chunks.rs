@@ -61,6 +61,11 @@ impl MapChunks {
         Some(chunk.value(chunk.search(&key).ok()?))
     }
 
+    /// The first of the map keys.
+    pub(crate) fn first_key(&self) -> Option<&[u8]> {
+        self.chunks.front()?.chunk.first()
+    }
+
     /// The last of the map keys.
     pub(crate) fn last_key(&self) -> Option<&[u8]> {
         self.chunks.back()?.chunk.last()
@@ -133,6 +138,26 @@ impl MapChunks {
             Arc::make_mut(&mut self.chunks[i].chunk).append(&next.chunk);
         }
         true
+    }
+
+    /// Removes the first entries as long as `is_next` says so of their keys, one after the other;
+    /// gives back how many it removed.
+    pub(crate) fn remove_first(&mut self, mut is_next: impl FnMut(&[u8]) -> bool) -> usize {
+        let before = self.entries;
+        while let Some(part) = self.chunks.front_mut() {
+            let keys = part.chunk.iter_from(0).map(|(key, _)| key);
+            let count = keys.take_while(|key| is_next(key)).count();
+            self.entries -= count as u64;
+            if count < part.chunk.len() {
+                if count > 0 {
+                    Arc::make_mut(&mut part.chunk).remove_first(count);
+                    part.renew();
+                }
+                break;
+            }
+            self.chunks.pop_front();
+        }
+        (before - self.entries) as usize
     }
 
     /// The entries in order, after `after` (exclusive).

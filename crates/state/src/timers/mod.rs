@@ -153,6 +153,13 @@ impl TimerWrites {
         self.when.is_empty()
     }
 
+    /// What is done at a position: when, the index of the key, and whether it is set.
+    #[must_use]
+    pub fn get(&self, position: usize) -> Option<(When, usize, bool)> {
+        let (when, key) = (self.when.get(position)?, self.keys.get(position)?);
+        Some((*when, *key as usize, *self.set.get(position)? != 0))
+    }
+
     /// What is done: when, the index of the key, and whether it is set.
     pub fn iter(&self) -> impl Iterator<Item = (When, usize, bool)> {
         let each = self.when.iter().zip(&self.keys).zip(&self.set);

@@ -78,6 +78,29 @@ impl TimerQueue {
         there
     }
 
+    /// Deletes the first timers of a kind as long as they are those that `next` gives, one after
+    /// the other; gives back how many it deleted.
+    pub fn remove_first<'a>(
+        &mut self,
+        kind: TimerKind,
+        next: impl Iterator<Item = (i64, KeyGroup, &'a [u8])>,
+    ) -> usize {
+        let mut next = next.peekable();
+        let mut is_next = |entry: &[u8]| {
+            let timer = PendingTimer::of(entry);
+            let is = |&(at, group, key): &_| timer == Some(PendingTimer { at, group, key });
+            next.next_if(is).is_some()
+        };
+        // Looked at first, so that nothing is copied for nothing.
+        let first = self.of(kind).first_key();
+        if first.is_none_or(|entry| !is_next(entry)) {
+            return 0;
+        }
+        let mut is_first = true;
+        let mut is_next = |entry: &[u8]| std::mem::take(&mut is_first) || is_next(entry);
+        self.of_mut(kind).remove_first(&mut is_next)
+    }
+
     /// When the first timer of a kind is due.
     #[must_use]
     pub fn next(&self, kind: TimerKind) -> Option<i64> {

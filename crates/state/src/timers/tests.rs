@@ -57,6 +57,8 @@ enum Step {
     Set(TimerKind, i64, u8),
     Delete(TimerKind, i64, u8),
     Fire(TimerKind, i64),
+    /// Delete the first so many at once, as if the one at this place were not due.
+    First(TimerKind, usize, usize),
     Freeze,
 }
 
@@ -67,6 +69,8 @@ fn step() -> impl Strategy<Value = Step> {
         12 => (kind(), at(), any::<u8>()).prop_map(|(kind, at, key)| Step::Set(kind, at, key)),
         4 => (kind(), at(), any::<u8>()).prop_map(|(kind, at, key)| Step::Delete(kind, at, key)),
         1 => (kind(), -20..300i64).prop_map(|(kind, until)| Step::Fire(kind, until)),
+        1 => (kind(), 0..300usize, 0..300usize)
+            .prop_map(|(kind, count, missing)| Step::First(kind, count, missing)),
         1 => Just(Step::Freeze),
     ]
 }
@@ -92,6 +96,15 @@ proptest! {
                     let due: Vec<_> = due.map(|(_, at, key)| (*at, key.clone())).collect();
                     prop_assert_eq!(fire(&mut queue, kind, until), due);
                     model.retain(|(of, at, _)| *of != kind || *at > until);
+                }
+                Step::First(kind, count, missing) => {
+                    let of_kind = |timer: &&(TimerKind, i64, Vec<u8>)| timer.0 == kind;
+                    let first: Vec<_> = model.iter().filter(of_kind).take(count).cloned().collect();
+                    let next = first.iter().zip(0..).filter(|&(_, at)| at != missing);
+                    let next = next.map(|((_, at, key), _)| (*at, KeyGroup(0), &key[..]));
+                    let removed = queue.remove_first(kind, next);
+                    prop_assert_eq!(removed, first.len().min(missing));
+                    first[..removed].iter().for_each(|timer| assert!(model.remove(timer)));
                 }
                 Step::Freeze => frozen.push((queue.clone(), model.clone())),
             }
