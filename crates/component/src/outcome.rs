@@ -4,6 +4,8 @@
 //! [`Operator`](weir_operator::Operator): columns fit, outputs and origins exist, limits hold. A
 //! breach names function and field.
 
+use std::fmt;
+
 use weir_model::{Column, ColumnError, OptionalColumn};
 use weir_operator::{Emitted, Failure, Limit, Outcome, Poison};
 use weir_state::StateIndex;
@@ -34,6 +36,29 @@ pub(crate) struct Check<'a> {
     /// The distinct keys of the call.
     pub(crate) keys: usize,
     pub(crate) limits: &'a Limits,
+}
+
+/// The name of a part of what a guest returned: put together only for a message.
+#[derive(Clone, Copy)]
+enum Field {
+    Named(&'static str),
+    /// A field of what is emitted, with its number.
+    Emitted(usize, &'static str),
+    /// Slots, with their number.
+    Slots(usize),
+    /// The values of these.
+    SlotValues(usize),
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(name) => f.write_str(name),
+            Self::Emitted(index, name) => write!(f, "emitted[{index}].{name}"),
+            Self::Slots(index) => write!(f, "slots[{index}]"),
+            Self::SlotValues(index) => write!(f, "slots[{index}].values"),
+        }
+    }
 }
 
 /// Checks what `snapshot` returned: the state that the component has written down itself.
@@ -139,8 +164,9 @@ impl Check<'_> {
     /// # Errors
     /// [`Failure::Contract`] or [`Failure::Limit`].
     pub(crate) fn accumulators(&self, column: data::BytesColumn) -> Result<Column, Failure> {
-        let column = self.column("accumulators", column)?;
-        self.row_sizes("accumulators", &column)?;
+        let field = Field::Named("accumulators");
+        let column = self.column(field, column)?;
+        self.row_sizes(field, &column)?;
         if column.byte_len() > self.limits.output_bytes {
             let value = bytes_in_words(self.limits.output_bytes);
             let what = format!("returned {} bytes of accumulators", column.byte_len());
@@ -150,20 +176,20 @@ impl Check<'_> {
     }
 
     fn one(&self, index: usize, emitted: data::Emitted) -> Result<Emitted, Failure> {
-        let field = |name: &str| format!("emitted[{index}].{name}");
+        let field = |name| Field::Emitted(index, name);
         if emitted.output >= self.outputs {
             let what = format!(
                 "{}, the component declares {}",
                 emitted.output,
                 counted(self.outputs as usize, "output", "outputs")
             );
-            return Err(self.wrong(&field("output"), &what));
+            return Err(self.wrong(field("output"), &what));
         }
-        let column = |name, column| self.column(&field(name), column);
+        let column = |name, column| self.column(field(name), column);
         let values = column("values", emitted.values)?;
         let keys = column("keys", emitted.keys)?;
-        self.row_sizes(&field("values"), &values)?;
-        self.row_sizes(&field("keys"), &keys)?;
+        self.row_sizes(field("values"), &values)?;
+        self.row_sizes(field("keys"), &keys)?;
         let lengths = [
             ("keys", keys.len()),
             ("timestamps", emitted.timestamps.len()),
@@ -175,10 +201,10 @@ impl Check<'_> {
                     counted(len, "entry", "entries"),
                     counted(values.len(), "row", "rows")
                 );
-                return Err(self.wrong(&field(name), &what));
+                return Err(self.wrong(field(name), &what));
             }
         }
-        self.origin(&field("origin"), &emitted.origin, values.len())?;
+        self.origin(field("origin"), &emitted.origin, values.len())?;
         Ok(Emitted {
             output: emitted.output,
             values,
@@ -189,7 +215,7 @@ impl Check<'_> {
     }
 
     /// Each row inherits from a row of the call. Empty = row `i` from row `i`.
-    fn origin(&self, field: &str, origin: &[u32], emitted: usize) -> Result<(), Failure> {
+    fn origin(&self, field: Field, origin: &[u32], emitted: usize) -> Result<(), Failure> {
         let Some(rows) = self.rows else {
             if origin.is_empty() {
                 return Ok(());
@@ -233,28 +259,28 @@ impl Check<'_> {
         let mut bytes = 0;
         for (index, slots) in slots.into_iter().enumerate() {
             let state = StateIndex(slots.state);
-            let field = format!("slots[{index}]");
+            let field = Field::Slots(index);
             if slots.state as usize >= self.states {
                 let what = format!(
                     "state {}, the component declares {}",
                     slots.state,
                     counted(self.states, "state", "states")
                 );
-                return Err(self.wrong(&field, &what));
+                return Err(self.wrong(field, &what));
             }
             if checked.iter().any(|(other, _)| *other == state) {
                 let what = format!("state {} a second time", slots.state);
-                return Err(self.wrong(&field, &what));
+                return Err(self.wrong(field, &what));
             }
             let values = host::optional_in(slots.values)
-                .map_err(|error| self.wrong(&format!("{field}.values"), &error.to_string()))?;
+                .map_err(|error| self.wrong(Field::SlotValues(index), &error.to_string()))?;
             if values.len() != self.keys {
                 let what = format!(
                     "{} for {}",
                     counted(values.len(), "value", "values"),
                     counted(self.keys, "key", "keys")
                 );
-                return Err(self.wrong(&format!("{field}.values"), &what));
+                return Err(self.wrong(Field::SlotValues(index), &what));
             }
             bytes += values.column().byte_len();
             checked.push((state, values));
@@ -271,7 +297,7 @@ impl Check<'_> {
                 poison.row,
                 counted(rows, "row", "rows")
             );
-            return Err(self.wrong("poisoned.row", &what));
+            return Err(self.wrong(Field::Named("poisoned.row"), &what));
         }
         Ok(Poison {
             row: poison.row,
@@ -279,11 +305,11 @@ impl Check<'_> {
         })
     }
 
-    fn column(&self, field: &str, column: data::BytesColumn) -> Result<Column, Failure> {
+    fn column(&self, field: Field, column: data::BytesColumn) -> Result<Column, Failure> {
         host::column_in(column).map_err(|error: ColumnError| self.wrong(field, &error.to_string()))
     }
 
-    fn row_sizes(&self, field: &str, column: &Column) -> Result<(), Failure> {
+    fn row_sizes(&self, field: Field, column: &Column) -> Result<(), Failure> {
         // Nearly always the whole column is smaller than one row may be.
         if column.byte_len() <= Limits::ROW {
             return Ok(());
@@ -299,7 +325,7 @@ impl Check<'_> {
         }
     }
 
-    fn wrong(&self, field: &str, what: &str) -> Failure {
+    fn wrong(&self, field: Field, what: &str) -> Failure {
         Failure::Contract {
             message: format!("{} returned a wrong `{field}`: {what}", self.phase),
         }

@@ -1,10 +1,10 @@
 //! A record in the arena of a segment: what a key is, how long its value is and may become.
 //!
 //! Layout, little endian: `low bits of the hash u16, key group u16, capacity class u8, mark u8, key
-//! length u8, value length u8, key, value, padding to a multiple of 4`. Most records are that short,
-//! and of a state with many keys as many as may be are to lie in the cache. One whose key or room
-//! for a value does not fit these lengths is *long*: it has [`LONG`] for the length of its key, and
-//! then `key length u32, value length u32` before its key.
+//! length u8, value length u8, key, value, padding to a multiple of 4`. Most records are so short:
+//! of a state with many keys the more of them lie in the cache. One whose key or room for a value
+//! does not fit these lengths is *long*: it has [`LONG`] for the length of its key, and then `key
+//! length u32, value length u32` before its key.
 //!
 //! Of the lower half of the hash there are as many bits as a directory ever looks at; the upper
 //! half is in the cell that points here. The mark is the low byte of the epoch of the last change,
@@ -503,22 +503,37 @@ mod tests {
                     _ => {}
                 }
                 set_mark(&mut arena, at, mark);
-                let found = (key_and_value(&arena, at), key(&arena, at), has_value(&arena, at));
-                let value = expected.as_deref();
-                prop_assert_eq!(found, ((&name[..], value), &name[..], value.is_some()));
-                let said = (low_hash(&arena, at), group(&arena, at), self::mark(&arena, at));
-                prop_assert_eq!(said, (0x2345, 513, mark));
-                for (other, name, value) in [(0, "before", "as it was"), (behind, "behind", "as well")] {
-                    let found = key_and_value(&arena, other);
-                    prop_assert_eq!(found, (name.as_bytes(), Some(value.as_bytes())));
-                }
-                let mut copied = b"1234".to_vec();
-                copy(&arena, at, &mut copied);
-                prop_assert_eq!(copied.len(), 4 + size(&arena, at));
-                prop_assert_eq!(key_and_value(&copied, 4), (&name[..], value));
-                prop_assert_eq!(capacity(&copied, 4), capacity(&arena, at));
+                check(&arena, (at, behind), &name, expected.as_deref(), mark)?;
             }
         }
+    }
+
+    /// The record at `at` is this one, whole and copied, and its neighbours are as before.
+    fn check(
+        arena: &[u8],
+        (at, behind): (usize, usize),
+        name: &[u8],
+        expected: Option<&[u8]>,
+        mark: u8,
+    ) -> Result<(), TestCaseError> {
+        let found = (
+            key_and_value(arena, at),
+            key(arena, at),
+            has_value(arena, at),
+        );
+        prop_assert_eq!(found, ((name, expected), name, expected.is_some()));
+        let said = (low_hash(arena, at), group(arena, at), self::mark(arena, at));
+        prop_assert_eq!(said, (0x2345, 513, mark));
+        for (other, name, value) in [(0, "before", "as it was"), (behind, "behind", "as well")] {
+            let found = key_and_value(arena, other);
+            prop_assert_eq!(found, (name.as_bytes(), Some(value.as_bytes())));
+        }
+        let mut copied = b"1234".to_vec();
+        copy(arena, at, &mut copied);
+        prop_assert_eq!(copied.len(), 4 + size(arena, at));
+        prop_assert_eq!(key_and_value(&copied, 4), (name, expected));
+        prop_assert_eq!(capacity(&copied, 4), capacity(arena, at));
+        Ok(())
     }
 
     #[test]

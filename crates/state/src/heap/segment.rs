@@ -9,9 +9,9 @@
 //!
 //! INVARIANT: every record that has a value has exactly one cell, in the bucket that its tag says,
 //! or in one behind it if all before that are full, and so have `removed` records without one;
-//! these count as garbage, not as entries; records begin at multiples of [`record::UNIT`], and none
-//! has more bytes than `reach` says, where that is not the most that it says; no mark of a record is
-//! of a later epoch than the segment's; in a *tagged* segment each value begins with [`INLINE`] or,
+//! these count as garbage, not as entries; records begin at multiples of [`record::UNIT`]; `reach`
+//! is that of the longest record, or the most that it says; no mark of a record is of a later epoch
+//! than the segment's; in a *tagged* segment each value begins with [`INLINE`] or,
 //! with the number of its entry in `bigs`, with [`BIG`].
 
 mod touch;
