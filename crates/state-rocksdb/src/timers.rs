@@ -106,19 +106,22 @@ impl Ahead {
 
     /// What a call did is in the database.
     pub(crate) fn written(&mut self, batch: &KeyBatch<'_>, writes: &TimerWrites) {
+        let mut deleted = writes.deleted(batch);
+        deleted.retain(|&(kind, timer)| self.held(kind).through.covers(timer));
+        let mut bytes = [0, 0];
+        self.queue.remove_all(&mut deleted, |kind, timer| {
+            bytes[usize::from(kind == TimerKind::ProcessingTime)] += timer.key.len();
+        });
+        self.event.bytes -= bytes[0];
+        self.processing.bytes -= bytes[1];
         for (when, key, set) in writes.iter() {
             let timer = PendingTimer {
                 at: when.at,
                 group: batch.groups[key],
                 key: batch.keys.get(key),
             };
-            if !self.held(when.kind).through.covers(timer) {
-                continue;
-            }
-            if set {
+            if set && self.held(when.kind).through.covers(timer) {
                 self.add(when.kind, timer);
-            } else if self.queue.remove(when, timer.group, timer.key) {
-                self.held(when.kind).bytes -= timer.key.len();
             }
         }
         for kind in TimerKind::ALL {

@@ -201,6 +201,11 @@ impl Chunk {
         self.compact_if_due();
     }
 
+    /// A copy without the first entries; there are more than that.
+    pub(super) fn without_first(&self, count: usize) -> Self {
+        self.part(count..self.slots.len())
+    }
+
     /// Appends the entries of `other`, whose keys are all larger, without its garbage.
     pub(super) fn append(&mut self, other: &Self) {
         if let Some(last) = other.last() {

@@ -150,7 +150,10 @@ impl MapChunks {
             self.entries -= count as u64;
             if count < part.chunk.len() {
                 if count > 0 {
-                    Arc::make_mut(&mut part.chunk).remove_first(count);
+                    match Arc::get_mut(&mut part.chunk) {
+                        Some(chunk) => chunk.remove_first(count),
+                        None => part.chunk = Arc::new(part.chunk.without_first(count)),
+                    }
                     part.renew();
                 }
                 break;

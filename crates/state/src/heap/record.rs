@@ -314,7 +314,7 @@ pub(super) fn fits(arena: &[u8], at: usize, len: usize) -> bool {
 
 #[inline]
 fn has_room(capacity: usize, len: usize) -> bool {
-    len <= capacity && (capacity <= 256 || len * 4 >= capacity)
+    len <= capacity && (capacity < 256 || len * 4 >= capacity)
 }
 
 /// Replaces the value; it fits.
@@ -388,6 +388,7 @@ pub(super) fn append_value(arena: &mut [u8], at: usize, bytes: &[u8]) {
 /// Says how long the value is; it fits, or is [`NO_VALUE`].
 #[inline]
 fn set_value_len(record: &mut [u8], len: usize) {
+    debug_assert!(len == NO_VALUE || record[KEY_LEN] == LONG || len < usize::from(u8::MAX));
     if record[KEY_LEN] == LONG {
         record[LONG_VALUE_LEN..LONG_HEADER].copy_from_slice(&(len as u32).to_le_bytes());
     } else {

@@ -9,10 +9,10 @@
 //!
 //! INVARIANT: every record that has a value has exactly one cell, in the bucket that its tag says,
 //! or in one behind it if all before that are full, and so have `removed` records without one;
-//! these count as garbage, not as entries; records begin at multiples of [`record::UNIT`]; `reach`
-//! is that of the longest record, or the most that it says; no mark of a record is of a later epoch
-//! than the segment's; in a *tagged* segment each value begins with [`INLINE`] or,
-//! with the number of its entry in `bigs`, with [`BIG`].
+//! these count as garbage, not as entries; records begin at multiples of [`record::UNIT`]; none
+//! goes further than `reach`, where that is not the most that it says; no mark of a record is of a
+//! later epoch than the segment's; in a *tagged* segment each value begins with [`INLINE`] or, with
+//! the number of its entry in `bigs`, with [`BIG`].
 
 mod touch;
 
@@ -79,7 +79,8 @@ pub(super) struct Segment {
     /// How many low bits of the hash all keys of this segment share.
     depth: u8,
     tagged: bool,
-    /// How far from its beginning the last byte of the longest record is, or [`touch::MOST_REACH`].
+    /// How far from its beginning the last byte of the longest record is that there was, or
+    /// [`touch::MOST_REACH`].
     reach: u8,
 }
 

@@ -44,31 +44,17 @@ pub(super) fn apply(
     epoch: u64,
 ) -> i64 {
     let mut change = 0;
-    let each =
-        |(when, key, set): (When, usize, bool)| (when, keys.groups[key], keys.keys.get(key), set);
-    let mut at = 0;
-    while let Some((when, group, key, set)) = writes.get(at).map(each) {
+    let mut deleted = writes.deleted(keys);
+    queue.remove_all(&mut deleted, |kind, timer| {
+        let when = When { kind, at: timer.at };
+        removals.push(timer.group.0, &when.encode(), Some(timer.key));
+        change -= 1;
+    });
+    for (when, key, set) in writes.iter() {
         if set {
-            change += i64::from(queue.add(when, group, key, epoch));
-            at += 1;
-            continue;
+            let is_new = queue.add(when, keys.groups[key], keys.keys.get(key), epoch);
+            change += i64::from(is_new);
         }
-        // Those that have fired are the first of all, and in order.
-        let next = (at..).map_while(|position| writes.get(position).map(each));
-        let next = next.take_while(|(other, .., set)| !set && other.kind == when.kind);
-        let fired = queue.remove_first(
-            when.kind,
-            next.map(|(when, group, key, _)| (when.at, group, key)),
-        );
-        let end = at + fired.max(1);
-        let is_there = fired > 0 || queue.remove(when, group, key);
-        if is_there {
-            for (when, group, key, _) in (at..end).filter_map(|p| writes.get(p).map(each)) {
-                removals.push(group.0, &when.encode(), Some(key));
-                change -= 1;
-            }
-        }
-        at = end;
     }
     change
 }

@@ -17,6 +17,8 @@ use std::fmt;
 
 use weir_model::Column;
 
+use crate::KeyBatch;
+
 pub use queue::{PendingTimer, TimerQueue};
 
 /// Which time a timer goes by.
@@ -153,16 +155,25 @@ impl TimerWrites {
         self.when.is_empty()
     }
 
-    /// What is done at a position: when, the index of the key, and whether it is set.
-    #[must_use]
-    pub fn get(&self, position: usize) -> Option<(When, usize, bool)> {
-        let (when, key) = (self.when.get(position)?, self.keys.get(position)?);
-        Some((*when, *key as usize, *self.set.get(position)? != 0))
-    }
-
     /// What is done: when, the index of the key, and whether it is set.
     pub fn iter(&self) -> impl Iterator<Item = (When, usize, bool)> {
         let each = self.when.iter().zip(&self.keys).zip(&self.set);
         each.map(|((&when, &key), &set)| (when, key as usize, set != 0))
+    }
+
+    /// The timers that are deleted, of keys that these are. As nothing is done to a timer twice,
+    /// they may be deleted before any is set.
+    #[must_use]
+    pub fn deleted<'k>(&self, keys: &KeyBatch<'k>) -> Vec<(TimerKind, PendingTimer<'k>)> {
+        let deleted = self.iter().filter(|(.., set)| !set);
+        let timers = deleted.map(|(when, key, _)| {
+            let timer = PendingTimer {
+                at: when.at,
+                group: keys.groups[key],
+                key: keys.keys.get(key),
+            };
+            (when.kind, timer)
+        });
+        timers.collect()
     }
 }

@@ -78,18 +78,44 @@ impl TimerQueue {
         there
     }
 
+    /// Deletes some timers, whose order it may change, and tells `gone` which of them were set.
+    /// Those that have fired are the first of all, and come off together: one by one, each would
+    /// move what is behind it.
+    pub fn remove_all<'k>(
+        &mut self,
+        timers: &mut [(TimerKind, PendingTimer<'k>)],
+        mut gone: impl FnMut(TimerKind, PendingTimer<'k>),
+    ) {
+        let order =
+            |&(kind, timer): &(_, PendingTimer<'k>)| (kind, timer.at, timer.group, timer.key);
+        if !timers.is_sorted_by_key(order) {
+            timers.sort_unstable_by_key(order);
+        }
+        let mut rest = &*timers;
+        while let Some(&(kind, timer)) = rest.first() {
+            let next = rest.iter().take_while(|(of, _)| *of == kind);
+            let first = self.remove_first(kind, next.map(|&(_, timer)| timer));
+            let when = When { kind, at: timer.at };
+            let is_there = first > 0 || self.remove(when, timer.group, timer.key);
+            let (done, behind) = rest.split_at(first.max(1));
+            if is_there {
+                done.iter().for_each(|&(kind, timer)| gone(kind, timer));
+            }
+            rest = behind;
+        }
+    }
+
     /// Deletes the first timers of a kind as long as they are those that `next` gives, one after
     /// the other; gives back how many it deleted.
-    pub fn remove_first<'a>(
+    pub(crate) fn remove_first<'k>(
         &mut self,
         kind: TimerKind,
-        next: impl Iterator<Item = (i64, KeyGroup, &'a [u8])>,
+        next: impl Iterator<Item = PendingTimer<'k>>,
     ) -> usize {
         let mut next = next.peekable();
         let mut is_next = |entry: &[u8]| {
             let timer = PendingTimer::of(entry);
-            let is = |&(at, group, key): &_| timer == Some(PendingTimer { at, group, key });
-            next.next_if(is).is_some()
+            next.next_if(|next| Some(*next) == timer).is_some()
         };
         // Looked at first, so that nothing is copied for nothing.
         let first = self.of(kind).first_key();

@@ -59,6 +59,8 @@ enum Step {
     Fire(TimerKind, i64),
     /// Delete the first so many at once, as if the one at this place were not due.
     First(TimerKind, usize, usize),
+    /// Delete each so many-th, from one on, and one that is not set, in an order of their own.
+    Some(TimerKind, usize, usize),
     Freeze,
 }
 
@@ -69,10 +71,20 @@ fn step() -> impl Strategy<Value = Step> {
         12 => (kind(), at(), any::<u8>()).prop_map(|(kind, at, key)| Step::Set(kind, at, key)),
         4 => (kind(), at(), any::<u8>()).prop_map(|(kind, at, key)| Step::Delete(kind, at, key)),
         1 => (kind(), -20..300i64).prop_map(|(kind, until)| Step::Fire(kind, until)),
-        1 => (kind(), 0..300usize, 0..300usize)
+        1 => (kind(), 0..40usize, 0..80usize)
             .prop_map(|(kind, count, missing)| Step::First(kind, count, missing)),
+        1 => (kind(), 0..9usize, 0..9usize)
+            .prop_map(|(kind, step, from)| Step::Some(kind, step + 1, from)),
         1 => Just(Step::Freeze),
     ]
+}
+
+fn pending(at: i64, key: &[u8]) -> PendingTimer<'_> {
+    PendingTimer {
+        at,
+        group: KeyGroup(0),
+        key,
+    }
 }
 
 proptest! {
@@ -101,10 +113,25 @@ proptest! {
                     let of_kind = |timer: &&(TimerKind, i64, Vec<u8>)| timer.0 == kind;
                     let first: Vec<_> = model.iter().filter(of_kind).take(count).cloned().collect();
                     let next = first.iter().zip(0..).filter(|&(_, at)| at != missing);
-                    let next = next.map(|((_, at, key), _)| (*at, KeyGroup(0), &key[..]));
+                    let next = next.map(|((_, at, key), _)| pending(*at, key));
                     let removed = queue.remove_first(kind, next);
                     prop_assert_eq!(removed, first.len().min(missing));
                     first[..removed].iter().for_each(|timer| assert!(model.remove(timer)));
+                }
+                Step::Some(kind, step, from) => {
+                    let of_kind = |timer: &&(TimerKind, i64, Vec<u8>)| timer.0 == kind;
+                    let all = model.iter().filter(of_kind).cloned();
+                    let some: Vec<_> = all.skip(from).step_by(step).collect();
+                    let mut timers: Vec<_> =
+                        some.iter().map(|(kind, at, key)| (*kind, pending(*at, key))).collect();
+                    timers.push((kind, pending(5, b"nobody's")));
+                    timers.reverse();
+                    let mut gone = BTreeSet::new();
+                    queue.remove_all(&mut timers, |kind, timer| {
+                        assert!(gone.insert((kind, timer.at, timer.key.to_vec())));
+                    });
+                    prop_assert!(gone.iter().eq(&some));
+                    some.iter().for_each(|timer| assert!(model.remove(timer)));
                 }
                 Step::Freeze => frozen.push((queue.clone(), model.clone())),
             }

@@ -5,8 +5,8 @@ use crate::heap::near::{ask_for, near};
 
 /// How long a line of the cache is.
 const LINE: usize = 64;
-/// A record is asked for as far as the longest one of its segment goes, and no further than this:
-/// there are key and value of most, and those of nearly all that are not long on average.
+/// A record is asked for as far as the longest one goes that its segment has had, and no further
+/// than this, where records are not long on average: there are key and value of most.
 pub(super) const MOST_REACH: u8 = LINE as u8 - 1;
 /// Of a new record no more lines than these are asked for: the processor sees by itself that the
 /// others are written one after the other.

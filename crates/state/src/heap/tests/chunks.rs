@@ -6,24 +6,27 @@ use proptest::{collection::vec, prelude::*};
 
 use crate::heap::chunks::MapChunks;
 
-/// Does something to every `step`-th of `count` map keys from `first` on.
+/// Does something to every `step`-th of `count` map keys from `from` on.
 #[derive(Clone, Debug)]
 struct Sweep {
-    first: u16,
+    from: u16,
     step: u16,
     count: u16,
     /// The length of the values that are put; `None` removes.
     put: Option<u16>,
     /// Whether to keep a copy, as a snapshot does, before.
     freeze: bool,
+    /// How many of the first entries are removed together, after.
+    first: usize,
 }
 
 fn sweep() -> impl Strategy<Value = Sweep> {
     let len = prop_oneof![4 => 0..20u16, 1 => 200..400u16, 1 => Just(17_000)];
     let put = proptest::option::weighted(0.6, len);
-    (0..500u16, 1..6u16, 1..300u16, put, any::<bool>()).prop_map(
-        |(first, step, count, put, freeze)| Sweep {
-            first,
+    let first = prop_oneof![2 => Just(0), 1 => 0..400usize];
+    (0..500u16, 1..6u16, 1..300u16, put, any::<bool>(), first).prop_map(
+        |(from, step, count, put, freeze, first)| Sweep {
+            from,
             step,
             // A few long values are enough.
             count: if put == Some(17_000) {
@@ -33,6 +36,7 @@ fn sweep() -> impl Strategy<Value = Sweep> {
             },
             put,
             freeze,
+            first,
         },
     )
 }
@@ -76,11 +80,11 @@ proptest! {
         let mut map = MapChunks::default();
         let mut model = BTreeMap::new();
         let mut frozen = Vec::new();
-        for Sweep { first, step, count, put, freeze } in sweeps {
+        for Sweep { from, step, count, put, freeze, first } in sweeps {
             if freeze {
                 frozen.push((map.clone(), model.clone()));
             }
-            for n in (first..).step_by(step.into()).take(count.into()) {
+            for n in (from..).step_by(step.into()).take(count.into()) {
                 let key = key_of(n);
                 match put {
                     Some(len) => {
@@ -91,6 +95,11 @@ proptest! {
                     None => prop_assert_eq!(map.remove(&key), model.remove(&key).is_some()),
                 }
             }
+            let keys: Vec<_> = model.keys().take(first).cloned().collect();
+            let mut next = keys.iter();
+            let removed = map.remove_first(|key| next.next().is_some_and(|next| next == key));
+            prop_assert_eq!(removed, keys.len());
+            keys.iter().for_each(|key| drop(model.remove(key)));
             check(&map, &model);
         }
         for (map, model) in frozen {
