@@ -2,7 +2,7 @@
 //! Times are those of the processor, so that it matters little what else the machine does.
 //!
 //! ```text
-//! cargo run --release -p weir-operators --example windows [sessions]
+//! cargo run --release -p weir-operators --example windows [sessions|kept]
 //! ```
 
 #![expect(
@@ -39,6 +39,8 @@ struct Case {
     /// By how many milliseconds they are out of order.
     disorder: u64,
     keys: Keys,
+    /// Whether windows keep their rows, and fold none.
+    keeps: bool,
 }
 
 /// Which keys rows have.
@@ -57,8 +59,10 @@ struct Call {
     timestamps: Vec<i64>,
 }
 
-/// Adds up numbers of eight bytes.
-struct Sum;
+/// Adds up numbers of eight bytes, as they come or out of all rows.
+struct Sum {
+    keeps: bool,
+}
 
 /// What the processor has done for this thread.
 fn spent() -> Duration {
@@ -75,6 +79,7 @@ fn main() {
         per_ms: 100,
         disorder: 1_024,
         keys: Keys::Of(keys),
+        keeps: false,
     };
     let new = |name, assigner| Case {
         name,
@@ -83,6 +88,12 @@ fn main() {
         per_ms: 92,
         disorder: 1,
         keys: Keys::New(6),
+        keeps: false,
+    };
+    let kept = |name, case| Case {
+        name,
+        keeps: true,
+        ..case
     };
     let sliding = Assigner::Sliding {
         size: 10_000,
@@ -99,6 +110,8 @@ fn main() {
             "sessions of 1 s, new keys",
             Assigner::Session { gap: 1_000 },
         ),
+        kept("tumbling 10 s, kept", many(4_096, 1_000)),
+        kept("tumbling 10 s, kept", many(1_024, 100_000)),
     ];
     let only = std::env::args().nth(1).unwrap_or_default();
     for case in cases.iter().filter(|case| case.name.contains(&only)) {
@@ -120,8 +133,9 @@ fn measure(case: &Case) -> f64 {
         evictor: None,
         event_time: true,
     };
-    let mut cx = context(&rules);
-    let mut windows = WindowOperator::new(WindowOptions { rules, late: None }, Box::new(Sum));
+    let mut cx = context(&rules, !case.keeps);
+    let sum = Sum { keeps: case.keeps };
+    let mut windows = WindowOperator::new(WindowOptions { rules, late: None }, Box::new(sum));
     windows.open(&mut cx).unwrap();
     let mut calls: Vec<Call> = (0..MADE).map(|number| call(case, number)).collect();
     let took = (MADE * case.rows / case.per_ms) as i64;
@@ -228,10 +242,10 @@ fn call(case: &Case, number: usize) -> Call {
     }
 }
 
-fn context(rules: &Rules) -> Box<Context> {
+fn context(rules: &Rules, aggregates: bool) -> Box<Context> {
     let max = MaxParallelism::new(128).unwrap();
     let range = max.range_of(SubtaskIndex(0), Parallelism::ONE).unwrap();
-    let states = WindowStates::of(rules, true).declared(rules);
+    let states = WindowStates::of(rules, aggregates).declared(rules);
     let backend = HeapBackend::new(states, range).unwrap();
     Box::new(Context {
         task: TaskInfo {
@@ -256,7 +270,7 @@ fn context(rules: &Rules) -> Box<Context> {
 
 impl WindowFunction for Sum {
     fn aggregates(&self) -> bool {
-        true
+        !self.keeps
     }
 
     fn open(&mut self, _: &mut Box<Context>) -> Result<(), Failure> {
@@ -309,11 +323,21 @@ impl WindowFunction for Sum {
         _: &mut Box<Context>,
         fired: FiredWindows<'_>,
     ) -> Result<Vec<Emitted>, Failure> {
-        let Contents::Accumulators(sums) = fired.contents else {
-            return Ok(Vec::new());
-        };
-        let mut values = Column::with_capacity(sums.len(), sums.len() * 8);
-        values.extend_from(sums);
+        let windows = fired.windows.len();
+        let mut values = Column::with_capacity(windows, windows * 8);
+        match fired.contents {
+            Contents::Accumulators(sums) => values.extend_from(sums),
+            Contents::Rows {
+                values: rows, ends, ..
+            } => {
+                let mut from = 0;
+                for &to in ends {
+                    let sum: u64 = (from..to as usize).map(|at| number(rows.get(at))).sum();
+                    values.push(&sum.to_le_bytes());
+                    from = to as usize;
+                }
+            }
+        }
         Ok(vec![Emitted {
             values,
             ..Emitted::default()

@@ -7,6 +7,8 @@ use weir_operator::{Context, Failure};
 use weir_state::Error;
 use weir_window::{TriggerState, Window};
 
+use super::execute::Steps;
+
 /// Something that is done with what a window holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
@@ -34,7 +36,6 @@ pub(super) struct Slot {
     pub(super) trigger: TriggerState,
     /// The trigger as it was kept.
     pub(super) kept: TriggerState,
-    pub(super) steps: Vec<Step>,
     /// Whether its timers were set in this call.
     pub(super) is_timed: bool,
 }
@@ -64,6 +65,8 @@ pub(super) struct Call {
     pub(super) fired: u32,
     /// While nothing but rows came, each to one window: the window of each. They are no steps then.
     of_row: Option<Vec<u32>>,
+    /// What is done with which window, in order.
+    steps: Vec<(u32, Step)>,
 }
 
 /// No window.
@@ -156,7 +159,6 @@ impl Call {
             is_new,
             trigger: TriggerState::default(),
             kept: TriggerState::default(),
-            steps: Vec::new(),
             is_timed: false,
         });
         self.keys += 1;
@@ -196,7 +198,7 @@ impl Call {
         if self.of_row.as_ref().is_some_and(|of| of.len() == rows) {
             return Ok(self.of_row.take());
         }
-        self.lay_out()?;
+        self.lay_out();
         Ok(None)
     }
 
@@ -214,17 +216,24 @@ impl Call {
 
     /// Something is done with a window.
     pub(super) fn push(&mut self, slot: u32, step: Step) -> Result<(), Failure> {
-        self.lay_out()?;
-        self.at(slot)?.steps.push(step);
+        self.lay_out();
+        self.at(slot)?;
+        self.steps.push((slot, step));
         Ok(())
     }
 
     /// Makes the rows so far steps of their windows.
-    fn lay_out(&mut self) -> Result<(), Failure> {
-        for (row, slot) in (0..).zip(self.of_row.take().unwrap_or_default()) {
-            self.at(slot)?.steps.push(Step::Add(row));
+    fn lay_out(&mut self) {
+        if let Some(of_row) = self.of_row.take() {
+            let adds = (0..).zip(of_row);
+            self.steps
+                .extend(adds.map(|(row, slot)| (slot, Step::Add(row))));
         }
-        Ok(())
+    }
+
+    /// What is to be done with each window.
+    pub(super) fn steps(&self) -> Steps {
+        Steps::of(self.slots.len(), &self.steps)
     }
 
     /// Another window gives its result.

@@ -8,7 +8,7 @@
 use weir_model::Column;
 use weir_operator::Failure;
 
-use super::call::{Slot, Step};
+use super::call::Step;
 
 /// The results of a call that are to be: windows, and what they hold.
 #[derive(Default)]
@@ -37,19 +37,52 @@ pub(super) fn refused(failure: Failure, row_of: impl Fn(usize) -> Option<u32>) -
     }
 }
 
-/// How far a window has come.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Cursor(usize);
+/// The steps of each window in order, and how far each has come.
+#[derive(Default)]
+pub(super) struct Steps {
+    /// Those of one window after the other.
+    all: Vec<Step>,
+    /// Where those of each window end.
+    ends: Vec<u32>,
+    /// Which is the next one of each.
+    next: Vec<u32>,
+}
 
-impl Cursor {
+impl Steps {
+    /// The steps of so many windows, each with the number of its window.
+    pub(super) fn of(windows: usize, steps: &[(u32, Step)]) -> Self {
+        // How many each window has; then where each begins, which moves to where it ends.
+        let mut ends = vec![0_u32; windows];
+        steps.iter().for_each(|(of, _)| ends[*of as usize] += 1);
+        let mut from = 0;
+        for end in &mut ends {
+            from += std::mem::replace(end, from);
+        }
+        let next = ends.clone();
+        let mut all = vec![Step::Purge; steps.len()];
+        for (of, step) in steps {
+            let at = &mut ends[*of as usize];
+            all[*at as usize] = *step;
+            *at += 1;
+        }
+        Self { all, ends, next }
+    }
+
+    /// All that are left of a window.
+    pub(super) fn left(&self, window: usize) -> &[Step] {
+        let bounds = self.next.get(window).zip(self.ends.get(window));
+        let left = bounds.and_then(|(from, to)| self.all.get(*from as usize..*to as usize));
+        left.unwrap_or_default()
+    }
+
     /// The next step of a window.
-    pub(super) fn step(self, slot: &Slot) -> Option<Step> {
-        slot.steps.get(self.0).copied()
+    pub(super) fn step(&self, window: usize) -> Option<Step> {
+        self.left(window).first().copied()
     }
 
     /// It has been taken.
-    pub(super) fn pass(&mut self) {
-        self.0 += 1;
+    pub(super) fn pass(&mut self, window: usize) {
+        self.next[window] += 1;
     }
 }
 

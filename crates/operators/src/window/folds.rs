@@ -7,7 +7,7 @@ use weir_state::Which;
 use super::{
     WindowStates, broken,
     call::{Slot, Step},
-    execute::{Cursor, Results, refused},
+    execute::{Results, Steps, refused},
     plan::Plan,
 };
 
@@ -18,7 +18,7 @@ struct Folds<'a> {
     arena: Column,
     held: Vec<Option<u32>>,
     is_changed: Vec<bool>,
-    cursors: Vec<Cursor>,
+    steps: Steps,
     results: Results,
 }
 
@@ -39,7 +39,7 @@ pub(super) fn execute(
         arena: Column::new(),
         held: vec![None; slots.len()],
         is_changed: vec![false; slots.len()],
-        cursors: vec![Cursor::default(); slots.len()],
+        steps: plan.call.steps(),
         results: Results::default(),
     };
     folds.load(cx)?;
@@ -100,8 +100,8 @@ impl Folds<'_> {
     fn load(&mut self, cx: &mut Context) -> Result<(), Failure> {
         // One that is taken over may have no steps of its own.
         let mut wanted: Vec<bool> = Vec::with_capacity(self.slots.len());
-        wanted.extend(self.slots.iter().map(|slot| !slot.steps.is_empty()));
-        for step in self.slots.iter().flat_map(|slot| &slot.steps) {
+        wanted.extend((0..self.slots.len()).map(|at| self.steps.step(at).is_some()));
+        for step in (0..self.slots.len()).flat_map(|at| self.steps.left(at)) {
             if let Step::Take(other) = step
                 && let Some(other) = wanted.get_mut(*other as usize)
             {
@@ -137,16 +137,15 @@ impl Folds<'_> {
     ) -> Result<bool, Failure> {
         let (mut which, mut of_row, mut added) = (Vec::new(), Vec::new(), Column::new());
         let mut numbers = Vec::new();
-        for (at, slot) in self.slots.iter().enumerate() {
-            let cursor = &mut self.cursors[at];
-            if let Some(Step::Add(_)) = cursor.step(slot) {
+        for at in 0..self.slots.len() {
+            if let Some(Step::Add(_)) = self.steps.step(at) {
                 which.push(at);
             }
-            while let Some(Step::Add(row)) = cursor.step(slot) {
+            while let Some(Step::Add(row)) = self.steps.step(at) {
                 of_row.push(which.len() as u32 - 1);
                 added.push(rows.values.get(row as usize));
                 numbers.push(row);
-                cursor.pass();
+                self.steps.pass(at);
             }
         }
         let mut is_on = !which.is_empty();
@@ -167,13 +166,12 @@ impl Folds<'_> {
     /// Does the steps of a window up to its next row, or to one it has to wait for; gives back
     /// whether it did any.
     fn head(&mut self, at: usize, merges: &mut Vec<(usize, Vec<u32>)>) -> bool {
-        let slots = self.slots;
-        let Some(slot) = slots.get(at) else {
+        let Some(slot) = self.slots.get(at) else {
             return false;
         };
         let mut is_on = false;
         let mut taken: Vec<u32> = Vec::new();
-        while let Some(step) = self.cursors[at].step(slot) {
+        while let Some(step) = self.steps.step(at) {
             match step {
                 Step::Add(_) => break,
                 // What was taken has to be one with it first.
@@ -189,9 +187,7 @@ impl Folds<'_> {
                 }
                 Step::Take(other) => {
                     let from = other as usize;
-                    let waits = slots
-                        .get(from)
-                        .is_some_and(|slot| self.cursors[from].step(slot).is_some());
+                    let waits = self.steps.step(from).is_some();
                     if waits || merges.iter().any(|(into, _)| *into == from) {
                         break;
                     }
@@ -201,7 +197,7 @@ impl Folds<'_> {
                     }
                 }
             }
-            self.cursors[at].pass();
+            self.steps.pass(at);
             is_on = true;
         }
         if !taken.is_empty() {

@@ -11,38 +11,64 @@ use weir_window::Rules;
 use super::{
     WindowStates, broken,
     call::{Slot, Step},
-    execute::{Cursor, Results},
+    execute::{Results, Steps},
     plan::Plan,
 };
+
+/// No element.
+const NONE: u32 = u32::MAX;
+
+/// The elements of a window: the first and the last of a chain, [`NONE`] where it is empty.
+#[derive(Clone, Copy)]
+struct Held {
+    first: u32,
+    last: u32,
+}
+
+impl Held {
+    const EMPTY: Self = Self {
+        first: NONE,
+        last: NONE,
+    };
+}
 
 /// What the windows of a call hold while it goes on.
 struct Lists<'a> {
     slots: &'a [Slot],
     rules: &'a Rules,
-    /// All elements; those of windows are rows of it.
+    /// All elements, first those that were kept. Each is in one window at most.
     arena: Column,
-    held: Vec<Vec<u32>>,
-    /// Whether what was kept is in `held`: else only what has come is.
-    is_whole: Vec<bool>,
-    cursors: Vec<Cursor>,
+    kept: u32,
+    /// Of each the one behind it in its window.
+    next: Vec<u32>,
+    held: Vec<Held>,
+    /// Whether what a window holds is to be written anew, and not only what has come.
+    is_set: Vec<bool>,
+    steps: Steps,
     results: Results,
 }
 
-/// Does what was planned.
+/// Does what was planned; `of_row` = each row is added to that window, and nothing else.
 pub(super) fn execute(
     cx: &mut Context,
     rules: &Rules,
     rows: Rows<'_>,
-    plan: &Plan<'_>,
+    (plan, of_row): (&Plan<'_>, Option<Vec<u32>>),
 ) -> Result<Results, Failure> {
     let slots = plan.call.slots();
+    if let Some(of_row) = of_row {
+        plain(cx, rows, (slots, of_row))?;
+        return Ok(Results::default());
+    }
     let mut lists = Lists {
         slots,
         rules,
         arena: Column::new(),
-        held: vec![Vec::new(); slots.len()],
-        is_whole: slots.iter().map(|slot| slot.is_new).collect(),
-        cursors: vec![Cursor::default(); slots.len()],
+        kept: 0,
+        next: Vec::new(),
+        held: vec![Held::EMPTY; slots.len()],
+        is_set: vec![false; slots.len()],
+        steps: plan.call.steps(),
         results: Results::default(),
     };
     lists.load(cx)?;
@@ -57,6 +83,32 @@ pub(super) fn execute(
     lists.results.values = lists.arena;
     lists.results.sort();
     Ok(lists.results)
+}
+
+/// Each row is in one window, and nothing else happens: rows go as they came.
+fn plain(
+    cx: &mut Context,
+    rows: Rows<'_>,
+    (slots, mut of_row): (&[Slot], Vec<u32>),
+) -> Result<(), Failure> {
+    if of_row.is_empty() {
+        return Ok(());
+    }
+    for of in &mut of_row {
+        *of = slots[*of as usize].place;
+    }
+    let bytes = rows.values.contents().len() + rows.len() * size_of::<i64>();
+    let mut adds = Column::with_capacity(rows.len(), bytes);
+    for (row, value) in rows.values.iter().enumerate() {
+        element(time_of(rows, row), value, &mut adds);
+    }
+    cx.state
+        .list_add(WindowStates::CONTENT, &of_row, adds.view())?;
+    Ok(())
+}
+
+fn time_of(rows: Rows<'_>, row: usize) -> i64 {
+    rows.timestamps.get(row).copied().unwrap_or(i64::MIN)
 }
 
 fn element(time: i64, row: &[u8], out: &mut Column) {
@@ -74,71 +126,107 @@ pub(super) fn parts(element: &[u8]) -> Result<(i64, &[u8]), Failure> {
 }
 
 impl Lists<'_> {
-    /// Loads what results are made of, what goes to another window, and what is to be rid of.
+    /// Loads what results are made of, and what goes to another window.
     fn load(&mut self, cx: &mut Context) -> Result<(), Failure> {
-        let mut wanted: Vec<bool> = vec![false; self.slots.len()];
-        for (at, slot) in self.slots.iter().enumerate() {
-            for step in &slot.steps {
+        let mut is_wanted = vec![false; self.slots.len()];
+        for at in 0..self.slots.len() {
+            // What is purged first is not looked at, nor by who takes over the window: it waits
+            // until that has come to its end.
+            let mut is_gone = false;
+            for step in self.steps.left(at) {
                 match *step {
                     Step::Add(_) => {}
-                    Step::Fire(_) | Step::Purge => wanted[at] = true,
+                    Step::Fire(_) => {
+                        is_wanted[at] |= !is_gone;
+                        self.is_set[at] |= self.rules.evictor.is_some();
+                    }
+                    Step::Purge => {
+                        is_gone = true;
+                        self.is_set[at] = true;
+                    }
                     Step::Take(other) => {
-                        wanted[at] = true;
-                        if let Some(other) = wanted.get_mut(other as usize) {
-                            *other = true;
-                        }
+                        let other = other as usize;
+                        is_wanted[at] |= !is_gone;
+                        self.is_set[at] = true;
+                        is_wanted[other] = true;
+                        self.is_set[other] = true;
                     }
                 }
             }
         }
-        let wanted = wanted.iter().enumerate().filter(|(_, wanted)| **wanted);
-        let which: Vec<usize> = wanted
-            .map(|(at, _)| at)
-            .filter(|&at| !self.is_whole[at])
-            .collect();
-        let places: Vec<u32> = which.iter().map(|&at| self.slots[at].place).collect();
+        let (mut which, mut places) = (Vec::new(), Vec::new());
+        for (at, slot) in self.slots.iter().enumerate() {
+            if is_wanted[at] && !slot.is_new {
+                which.push(at);
+                places.push(slot.place);
+            }
+        }
         let mut kept = NestedColumn::default();
         let places = Which::Some(&places);
         cx.state
             .list_get(WindowStates::CONTENT, places, &mut kept)?;
-        let mut from = 0;
-        for (at, &to) in which.into_iter().zip(&kept.ends) {
-            self.held[at].extend(from..to);
-            self.is_whole[at] = true;
-            from = to;
+        self.next = (1..=kept.elements.len() as u32).collect();
+        let mut first = 0;
+        for (at, &end) in which.into_iter().zip(&kept.ends) {
+            if first < end {
+                let last = end - 1;
+                self.held[at] = Held { first, last };
+                self.next[last as usize] = NONE;
+            }
+            first = end;
         }
+        self.kept = kept.elements.len() as u32;
         self.arena = kept.elements;
         Ok(())
     }
 
+    /// The elements from one on.
+    fn chain(&self, first: u32) -> impl Iterator<Item = u32> {
+        let known = |at: u32| Some(at).filter(|at| *at != NONE);
+        std::iter::successors(known(first), move |at| known(self.next[*at as usize]))
+    }
+
+    /// A chain goes behind what a window holds.
+    fn append(&mut self, at: usize, chain: Held) {
+        let held = &mut self.held[at];
+        if held.first == NONE {
+            *held = chain;
+        } else if chain.first != NONE {
+            self.next[held.last as usize] = chain.first;
+            held.last = chain.last;
+        }
+    }
+
     /// Does the steps of a window up to one it has to wait for; gives back whether it did any.
     fn go(&mut self, at: usize, rows: Rows<'_>) -> Result<bool, Failure> {
-        let slots = self.slots;
-        let Some(slot) = slots.get(at) else {
-            return Ok(false);
-        };
         let mut is_on = false;
-        while let Some(step) = self.cursors[at].step(slot) {
+        while let Some(step) = self.steps.step(at) {
             match step {
                 Step::Add(row) => {
-                    let time = rows.timestamps.get(row as usize).copied();
-                    self.held[at].push(self.arena.len() as u32);
-                    let value = rows.values.get(row as usize);
-                    element(time.unwrap_or(i64::MIN), value, &mut self.arena);
+                    let added = self.arena.len() as u32;
+                    let row = row as usize;
+                    element(time_of(rows, row), rows.values.get(row), &mut self.arena);
+                    self.next.push(NONE);
+                    self.append(
+                        at,
+                        Held {
+                            first: added,
+                            last: added,
+                        },
+                    );
                 }
                 Step::Fire(number) => self.fire(at, number)?,
-                Step::Purge => self.held[at].clear(),
+                Step::Purge => self.held[at] = Held::EMPTY,
                 Step::Take(other) => {
-                    let from = other as usize;
-                    let other = slots.get(from);
-                    if other.is_some_and(|slot| self.cursors[from].step(slot).is_some()) {
+                    let other = other as usize;
+                    if self.steps.step(other).is_some() {
                         break;
                     }
-                    let taken = std::mem::take(&mut self.held[from]);
-                    self.held[at].extend(taken);
+                    let taken = std::mem::replace(&mut self.held[other], Held::EMPTY);
+                    self.append(at, taken);
                 }
             }
-            self.cursors[at].pass();
+            self.steps.pass(at);
             is_on = true;
         }
         Ok(is_on)
@@ -146,26 +234,44 @@ impl Lists<'_> {
 
     /// A window gives its result, unless it is empty.
     fn fire(&mut self, at: usize, number: u32) -> Result<(), Failure> {
-        if self.held[at].is_empty() {
+        let first = self.held[at].first;
+        if first == NONE {
             return Ok(());
         }
-        let mut seen = self.held[at].clone();
+        let mut elements = std::mem::take(&mut self.results.elements);
+        let from = elements.len();
+        elements.extend(self.chain(first));
         if let Some((evictor, after)) = self.rules.evictor {
-            let times = seen.iter().map(|&row| parts(self.arena.get(row as usize)));
-            let times: Vec<i64> = times
-                .map(|parts| Ok(parts?.0))
-                .collect::<Result<_, Failure>>()?;
-            let mut keeps = evictor.keeps(&times);
-            self.held[at].retain(|_| keeps.next().unwrap_or(true));
+            let seen = elements[from..].iter();
+            let times = seen.map(|&row| Ok(parts(self.arena.get(row as usize))?.0));
+            let times: Vec<i64> = times.collect::<Result<_, Failure>>()?;
+            self.held[at] = Held::EMPTY;
+            let keeps = evictor.keeps(&times);
+            let mut stays = from;
+            for (seen, keeps) in (from..elements.len()).zip(keeps) {
+                let element = elements[seen];
+                if keeps {
+                    self.next[element as usize] = NONE;
+                    self.append(
+                        at,
+                        Held {
+                            first: element,
+                            last: element,
+                        },
+                    );
+                }
+                if keeps && !after {
+                    elements[stays] = element;
+                    stays += 1;
+                }
+            }
             if !after {
-                seen.clone_from(&self.held[at]);
+                elements.truncate(stays);
             }
         }
-        let results = &mut self.results;
-        let from = results.elements.len() as u32;
-        results.elements.append(&mut seen);
-        let to = results.elements.len() as u32;
-        results.all.push((number, self.slots[at].key, from..to));
+        let part = from as u32..elements.len() as u32;
+        self.results.elements = elements;
+        self.results.all.push((number, self.slots[at].key, part));
         Ok(())
     }
 
@@ -173,25 +279,17 @@ impl Lists<'_> {
         let (mut add_keys, mut adds) = (Vec::new(), Column::new());
         let (mut set_keys, mut sets) = (Vec::new(), NestedColumn::default());
         for (at, slot) in self.slots.iter().enumerate() {
-            let only_adds = slot.steps.iter().all(|step| matches!(step, Step::Add(_)));
-            let is_taken = self.is_whole[at] && !slot.is_new;
-            if slot.steps.is_empty() && !is_taken {
-                continue;
-            }
-            let held = self.held[at].iter();
-            let held = held.map(|&row| self.arena.get(row as usize));
-            if only_adds && !is_taken {
-                for element in held {
+            let held = self.chain(self.held[at].first);
+            if self.is_set[at] {
+                set_keys.push(slot.place);
+                held.for_each(|row| sets.elements.push(self.arena.get(row as usize)));
+                sets.ends.push(sets.elements.len() as u32);
+            } else {
+                for row in held.filter(|row| *row >= self.kept) {
                     add_keys.push(slot.place);
-                    adds.push(element);
+                    adds.push(self.arena.get(row as usize));
                 }
-                continue;
             }
-            set_keys.push(slot.place);
-            for element in held {
-                sets.elements.push(element);
-            }
-            sets.ends.push(sets.elements.len() as u32);
         }
         let content = WindowStates::CONTENT;
         if !add_keys.is_empty() {

@@ -347,7 +347,7 @@ impl WindowOperator {
         let of_row = plan.call.plain(rows.len())?;
         match self.states.aggregates {
             true => folds::execute(cx, &mut *self.function, rows, (plan, of_row)),
-            false => lists::execute(cx, &self.options.rules, rows, plan),
+            false => lists::execute(cx, &self.options.rules, rows, (plan, of_row)),
         }
     }
 

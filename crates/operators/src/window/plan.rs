@@ -107,9 +107,7 @@ impl WindowOperator {
     /// What is to be done with the rows of a call.
     pub(super) fn plan<'a>(&self, cx: &mut Context, rows: Rows<'a>) -> Result<Plan<'a>, Failure> {
         let mut plan = self.begin_rows(cx, rows)?;
-        if self.states.aggregates {
-            plan.call.expect(rows.len());
-        }
+        plan.call.expect(rows.len());
         match self.options.rules.assigner.merges() {
             true => self.plan_sessions(cx, rows, &mut plan)?,
             false => self.plan_windows(cx, rows, &mut plan)?,
@@ -302,6 +300,11 @@ impl WindowOperator {
         plan.call.add_row(row, slot)?;
         let one = plan.call.at(slot)?;
         let (key, window) = (one.key, one.window);
+        let is_open = !rules.event_time || window.max_timestamp() > plan.watermark;
+        if one.is_timed && is_open && rules.trigger.is_plain(rules.event_time) {
+            // All that it waits for is its end, which is known already.
+            return Ok(());
+        }
         let changes = &mut plan.changes;
         let verdict = rules
             .trigger
