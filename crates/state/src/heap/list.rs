@@ -269,7 +269,7 @@ pub(super) fn apply(
 }
 
 /// Appends elements, given as [`INLINE`] and their encoding, to the list of a key, which was looked
-/// for at this position, if that is short and there is room where it is, or where the last list of
+/// for at this position, if that is long, or there is room where it is, or where the last list of
 /// the key was; gives back by how much the number of lists changes.
 fn append_in_place(
     table: &mut Table,
@@ -280,6 +280,13 @@ fn append_in_place(
 ) -> i64 {
     let written = table.write_in_place(group, probed, position, |segment, at| {
         if segment.append_at(at, key, &tagged[1..], 1 + MAX_INLINE) {
+            return Some(0);
+        }
+        let epoch = segment.epoch();
+        if segment.value_of(at, key).flatten().is_some()
+            && let Some(Big::List(list)) = segment.big_mut(at)
+        {
+            list.append(&tagged[1..], epoch);
             return Some(0);
         }
         let is_list = (2..=1 + MAX_INLINE).contains(&tagged.len());
