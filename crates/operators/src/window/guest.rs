@@ -54,9 +54,7 @@ impl WindowOperator {
         rows: Rows<'a>,
     ) -> Result<Plan<'a>, Failure> {
         let mut plan = self.begin_rows(cx, rows)?;
-        if self.states.aggregates {
-            plan.call.expect(rows.len());
-        }
+        plan.call.expect(rows.len());
         let placed = self.place_rows(rows, &mut plan);
         if placed.is_empty() {
             return Ok(plan);

@@ -130,8 +130,7 @@ impl Lists<'_> {
     fn load(&mut self, cx: &mut Context) -> Result<(), Failure> {
         let mut is_wanted = vec![false; self.slots.len()];
         for at in 0..self.slots.len() {
-            // What is purged first is not looked at, nor by who takes over the window: it waits
-            // until that has come to its end.
+            // What is purged first is not looked at.
             let mut is_gone = false;
             for step in self.steps.left(at) {
                 match *step {
@@ -149,7 +148,7 @@ impl Lists<'_> {
                         is_wanted[at] |= !is_gone;
                         self.is_set[at] = true;
                         is_wanted[other] = true;
-                        self.is_set[other] = true;
+                        self.is_set[other] |= !self.slots[other].is_new;
                     }
                 }
             }

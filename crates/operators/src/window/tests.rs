@@ -303,6 +303,24 @@ impl Bench {
         shown
     }
 
+    /// Nothing is left, of windows that are all over by now.
+    fn check_empty(&mut self, rules: &Rules) -> Result<(), String> {
+        let is_over = match rules.assigner {
+            Assigner::Global => false,
+            Assigner::Calendar(_) => rules.event_time,
+            Assigner::Tumbling { .. } | Assigner::Sliding { .. } | Assigner::Session { .. } => true,
+        };
+        let backend = self.cx.state.backend_mut();
+        let names: Vec<String> = backend.states().iter().map(|of| of.name.clone()).collect();
+        for (state, name) in (0..).zip(names) {
+            let left = backend.entries(StateIndex(state));
+            if is_over && left > 0 {
+                return Err(format!("{left} entries of {name} are left"));
+            }
+        }
+        Ok(())
+    }
+
     fn watermark(&mut self, to: EventTime, limit: usize) -> Vec<String> {
         self.cx.watermark = to.max(self.cx.watermark);
         self.fire(TimerKind::EventTime, self.cx.watermark.0, limit)
@@ -447,7 +465,7 @@ fn compare_with(
     if bench.late != late {
         return Err(format!("late: {:?} and not {late:?}", bench.late));
     }
-    Ok(())
+    bench.check_empty(rules)
 }
 
 fn assigner() -> impl Strategy<Value = Assigner> {

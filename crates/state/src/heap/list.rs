@@ -283,9 +283,11 @@ fn append_in_place(
             return Some(0);
         }
         let epoch = segment.epoch();
-        if segment.value_of(at, key).flatten().is_some()
-            && let Some(Big::List(list)) = segment.big_mut(at)
-        {
+        let has_value = segment.value_of(at, key).map(|value| value.is_some());
+        if has_value == Some(true) {
+            let Some(Big::List(list)) = segment.big_mut(at) else {
+                return None;
+            };
             list.append(&tagged[1..], epoch);
             return Some(0);
         }

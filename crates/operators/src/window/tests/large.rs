@@ -35,6 +35,47 @@ proptest! {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    /// What they hold becomes too much for a record of the table, and goes on growing.
+    #[test]
+    fn windows_that_keep_many_rows_are_as_the_reference_has_them(
+        assigner in prop_oneof![
+            Just(Assigner::Global),
+            Just(Assigner::Tumbling { size: 100, offset: 0 }),
+            Just(Assigner::Sliding { size: 100, slide: 60, offset: 0 }),
+            Just(Assigner::Session { gap: 5 }),
+        ],
+        trigger in prop_oneof![
+            (20_u64..90).prop_map(Trigger::Count),
+            Just(Trigger::EventTime),
+            (10_i64..40).prop_map(Trigger::ContinuousEventTime),
+        ],
+        purging: bool,
+        lateness in prop_oneof![Just(0), 0_u64..60],
+        calls in proptest::collection::vec(
+            (proptest::collection::vec((0_u8..2, -20_i64..120), 20..160), -20_i64..110),
+            2..6,
+        ),
+        limit in 1_usize..20,
+    ) {
+        let rules = Rules {
+            assigner,
+            trigger: if purging { Trigger::Purging(Box::new(trigger)) } else { trigger },
+            lateness: Lateness { allowed_ms: lateness },
+            evictor: None,
+            event_time: true,
+        };
+        let calls = calls.into_iter();
+        let events: Vec<Event> = calls
+            .flat_map(|(rows, watermark)| [Event::Rows(rows), Event::Watermark(watermark)])
+            .collect();
+        let compared = compare(&rules, false, &events, limit);
+        prop_assert!(compared.is_ok(), "{}", compared.unwrap_err());
+    }
+}
+
+proptest! {
     #[test]
     fn a_row_that_an_aggregate_refuses_is_in_no_window_and_those_before_it_are(
         assigner in assigner(),
