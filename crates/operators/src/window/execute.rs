@@ -38,7 +38,6 @@ pub(super) fn refused(failure: Failure, row_of: impl Fn(usize) -> Option<u32>) -
 }
 
 /// The steps of each window in order, and how far each has come.
-#[derive(Default)]
 pub(super) struct Steps {
     /// Those of one window after the other.
     all: Vec<Step>,

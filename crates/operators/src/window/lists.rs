@@ -2,6 +2,9 @@
 //!
 //! An element of a list is the time of a row, eight bytes in little endian, and the row. A row
 //! without an event time has the least one.
+//!
+//! INVARIANT: a window that is over has left nothing behind. What comes for one that begins is
+//! added to what is kept under its name, without a look at it.
 
 use weir_model::{Column, Rows};
 use weir_operator::{Context, Failure};
@@ -30,6 +33,14 @@ impl Held {
         first: NONE,
         last: NONE,
     };
+
+    /// Just this one.
+    fn one(element: u32) -> Self {
+        Self {
+            first: element,
+            last: element,
+        }
+    }
 }
 
 /// What the windows of a call hold while it goes on.
@@ -206,13 +217,7 @@ impl Lists<'_> {
                     let row = row as usize;
                     element(time_of(rows, row), rows.values.get(row), &mut self.arena);
                     self.next.push(NONE);
-                    self.append(
-                        at,
-                        Held {
-                            first: added,
-                            last: added,
-                        },
-                    );
+                    self.append(at, Held::one(added));
                 }
                 Step::Fire(number) => self.fire(at, number)?,
                 Step::Purge => self.held[at] = Held::EMPTY,
@@ -251,13 +256,7 @@ impl Lists<'_> {
                 let element = elements[seen];
                 if keeps {
                     self.next[element as usize] = NONE;
-                    self.append(
-                        at,
-                        Held {
-                            first: element,
-                            last: element,
-                        },
-                    );
+                    self.append(at, Held::one(element));
                 }
                 if keeps && !after {
                     elements[stays] = element;

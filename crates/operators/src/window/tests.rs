@@ -310,11 +310,14 @@ impl Bench {
             Assigner::Calendar(_) => rules.event_time,
             Assigner::Tumbling { .. } | Assigner::Sliding { .. } | Assigner::Session { .. } => true,
         };
+        if !is_over {
+            return Ok(());
+        }
         let backend = self.cx.state.backend_mut();
         let names: Vec<String> = backend.states().iter().map(|of| of.name.clone()).collect();
         for (state, name) in (0..).zip(names) {
             let left = backend.entries(StateIndex(state));
-            if is_over && left > 0 {
+            if left > 0 {
                 return Err(format!("{left} entries of {name} are left"));
             }
         }
