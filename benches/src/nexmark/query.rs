@@ -86,9 +86,10 @@ impl Query {
     /// What its rows are.
     #[must_use]
     pub fn shape(self) -> Shape {
-        use Field::{Number, Text};
+        use Field::{Kind, Number, Text};
         Shape::new(match self {
-            Self::Q0 | Self::Q1 => &[Number, Number, Number, Text, Text, Number, Text],
+            Self::Q0 => &[Kind, Number, Number, Number, Text, Text, Number, Text],
+            Self::Q1 => &[Number, Number, Number, Text, Text, Number, Text],
             Self::Q3 => &[Text, Text, Text, Number],
             Self::Q2 | Self::Q12 => &[Number; 2],
             Self::Q5 | Self::Q8 | Self::Q11 => &[Number; 3],

@@ -1,5 +1,6 @@
 //! Rows as the queries give them: their numbers, 8 bytes each, and then their texts, each behind
-//! its length; and what their fields add to the sum by which engines are compared.
+//! its length, or an event as it was, with its kind before all that; and what their fields add to
+//! the sum by which engines are compared.
 
 use super::generator::LENGTH_BYTES;
 use crate::peer::check::{fold, text};
@@ -7,6 +8,8 @@ use crate::peer::check::{fold, text};
 /// What a field is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
+    /// The byte before all others, which says what an event is, and counts nothing.
+    Kind,
     /// A number of 8 bytes, the lowest first.
     Number,
     /// A text behind its length.
@@ -28,9 +31,14 @@ impl Shape {
     /// where the row is not of this shape.
     #[must_use]
     pub fn fields(self, row: &[u8]) -> Option<Vec<u64>> {
-        let numbers = self.0.iter().filter(|field| **field == Field::Number);
+        let (fields, row) = match self.0 {
+            [Field::Kind, fields @ ..] => (fields, row.get(1..)?),
+            fields => (fields, row),
+        };
+        let numbers = fields.iter().filter(|field| **field == Field::Number);
         let (mut numbers, mut texts) = row.split_at_checked(8 * numbers.count())?;
-        let counts = self.0.iter().map(|field| match field {
+        let counts = fields.iter().map(|field| match field {
+            Field::Kind => None,
             Field::Number => {
                 let (number, rest) = numbers.split_first_chunk()?;
                 numbers = rest;
@@ -79,6 +87,16 @@ mod tests {
         assert_eq!(row, b"\x07\0\0\0\0\0\0\0\x02\0ab\0\0");
         assert_eq!(SHAPE.fields(&row), Some(vec![text("ab"), 7, text("")]));
         assert_eq!(SHAPE.fold(&row), Some(fold([text("ab"), 7, 0])));
+    }
+
+    #[test]
+    fn a_kind_stands_before_all_and_does_not_count() {
+        let shape = Shape::new(&[Field::Kind, Field::Number, Field::Text]);
+        let mut row = vec![b'B'];
+        write_row(&[7], &["ab"], &mut row);
+        assert_eq!(shape.fields(&row), Some(vec![7, text("ab")]));
+        assert_eq!(shape.fields(&row[1..]), None);
+        assert_eq!(shape.fields(b""), None);
     }
 
     #[test]

@@ -21,8 +21,8 @@ pub(super) struct AsTheyAre;
 impl Work for AsTheyAre {
     #[inline]
     fn row(&mut self, row: &mut [u8], _time: i64, out: &mut impl Out) {
-        if let [BID, fields @ ..] = row {
-            out.row(fields);
+        if let [BID, ..] = row {
+            out.row(row);
         }
     }
 }

@@ -6,7 +6,8 @@
 //! config: { bids: [auction, price], auctions: [id, seller], categories: [10] }
 //! ```
 //!
-//! Fields are copied as they are, numbers first, then texts.
+//! Fields are copied as they are, numbers first, then texts. `["*"]` is the event as it came, its
+//! kind included: it is passed on and not copied.
 
 mod projection;
 
@@ -101,6 +102,9 @@ impl Process for Events {
             return Ok(Batched::Done);
         };
         if let Some(from) = bids.rest() {
+            if from == 0 {
+                return self.as_they_came(batch, ctx);
+            }
             return self.bids(batch, ctx, |bid| {
                 let rest = bid.get(from..).filter(|_| bid.len() >= BID.texts_at());
                 rest.map(Some).ok_or_else(|| no_event(bid))
@@ -155,6 +159,25 @@ impl Events {
         }))?;
         for (number, row) in others {
             self.rare(number, row, ctx)?;
+        }
+        Ok(Batched::Done)
+    }
+
+    /// Processes a batch whose bids are passed on.
+    fn as_they_came(
+        &self,
+        batch: &InputBatch<Vec<u8>>,
+        ctx: &mut BatchCtx<Vec<u8>>,
+    ) -> Result<Batched> {
+        for (number, row) in batch.rows().enumerate() {
+            let row = row?.value;
+            if row.first() != Some(&BID.letter) {
+                self.rare(number, row, ctx)?;
+            } else if row.len() < BID.texts_at() {
+                return Err(no_event(row));
+            } else {
+                ctx.pass(number)?;
+            }
         }
         Ok(Batched::Done)
     }
@@ -255,6 +278,23 @@ mod tests {
     }
 
     #[test]
+    fn a_star_is_the_event_as_it_came() {
+        let config = r#"{"bids":["*"],"persons":["id"],"auctions":["*"],"categories":[11]}"#;
+        let mut were_whole = Vec::new();
+        for mut guest in both_ways(config) {
+            let out = guest.rows(events()).unwrap();
+            assert_eq!(rows::main(&out), [events()[3].clone()]);
+            assert_eq!(rows::of(&out, 1), [events()[2].clone()]);
+            assert_eq!(rows::of(&out, 2), [rows::row(&[1000], &[])]);
+            assert_eq!(out.emitted[0].origin, [3]);
+            were_whole.push(guest.was_whole());
+        }
+        assert_eq!(were_whole, [true, false]);
+        let beside = Harness::open::<Events, _>(r#"{"bids":["*","price"]}"#).map(|_| ());
+        assert!(beside.unwrap_err().contains("no field `*`"));
+    }
+
+    #[test]
     fn some_numbers_and_nothing_else_are_taken_from_where_they_are() {
         let numbers = [
             ("auction", 1002),
@@ -303,6 +343,7 @@ mod tests {
             (r#"{"bids":["price"]}"#, &[]),
             (r#"{"bids":["bidder","auction"]}"#, &[]),
             (all, &[]),
+            (r#"{"bids":["*"]}"#, &[]),
         ];
         let guests = cases
             .into_iter()

@@ -7,6 +7,8 @@ use weir_guest::{EncodeAs, Error, Result};
 const TEXTS: usize = 6;
 /// How many bytes say how long a text is.
 const LENGTH_BYTES: usize = 2;
+/// Stands for the row as it came, its kind included.
+const WHOLE: &str = "*";
 
 /// Some fields of one kind of event: numbers and then texts, each in the order in which they are
 /// named.
@@ -57,7 +59,10 @@ impl Projection {
         let mut numbers = Vec::new();
         let mut runs: Vec<Run> = Vec::new();
         for name in wanted {
-            if let Some(index) = place(kind.numbers, name) {
+            if wanted.len() == 1 && name == WHOLE {
+                let (from, to) = (Bound::Byte(0), Bound::End);
+                runs.push(Run { from, to });
+            } else if let Some(index) = place(kind.numbers, name) {
                 numbers.push(kind.number_at(index));
             } else if let Some(index) = place(kind.texts, name) {
                 let (from, to) = (text_at(kind, index), text_at(kind, index + 1));
