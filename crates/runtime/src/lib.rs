@@ -11,6 +11,7 @@ mod driver;
 mod exchange;
 mod letters;
 mod logs;
+mod memory;
 mod messages;
 mod meters;
 mod report;
@@ -23,5 +24,6 @@ pub use deployment::{
     SinkDeployment,
 };
 pub use driver::{Begin, BeginFrom, Examined, examine, finished, run};
+pub use memory::grow_in_large_pages;
 pub use meters::{Meter, NodeMeters};
 pub use report::{JobFailure, Outcome, Place, Report};

@@ -62,6 +62,7 @@ use self::{
 use crate::{
     clock::Monotonic,
     exchange::Gate,
+    memory,
     messages::{Ack, Control, Event, FromTask, TaskFailure},
 };
 
@@ -251,6 +252,7 @@ impl Running {
             }
             match self.step()? {
                 Step::Worked => {
+                    memory::step();
                     if turn.elapsed() > TURN {
                         tokio::task::yield_now().await;
                         turn = Instant::now();
