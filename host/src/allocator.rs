@@ -5,22 +5,51 @@
 //! soon as 128 KiB of it are free, which is less than one batch: so the next one begins with page
 //! faults. Other allocators keep such memory by themselves.
 //!
-//! What is kept is also what lets the runtime have memory that grows in large pages.
+//! Memory that grows has large pages, for which the runtime needs more to be kept: only then is it,
+//! as a small job is to stay small.
 
-/// From how many free bytes on the end of a thread's memory goes back to the system.
+/// From how many free bytes on the end of a thread's memory goes back to the system; and of how many
+/// bytes buffers are mapped, and go back when they are freed. glibc would take the largest that was
+/// freed so far, and with a bound for what is kept none but 128 KiB.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-const KEPT_BYTES: libc::c_int = 32 << 20;
-/// Buffers of so many bytes are mapped, and go back when they are freed. glibc would take the
-/// largest that was freed so far, and with a bound for what is kept none but 128 KiB.
+struct Kept {
+    freed: libc::c_int,
+    mapped: libc::c_int,
+}
+
+/// What is kept from the beginning.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-const MAPPED_BYTES: libc::c_int = 32 << 20;
+const FEW: Kept = Kept {
+    freed: 8 << 20,
+    mapped: 4 << 20,
+};
+/// What is kept once memory has grown.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const MORE: Kept = Kept {
+    freed: 32 << 20,
+    mapped: 32 << 20,
+};
 
 /// Keeps some megabytes of freed memory at hand for each thread, where the allocator would not, and
 /// lets threads whose memory grows have large pages, where the system gives them to who asks. To be
 /// called when the process begins. Who has set the allocator's own variables is obeyed.
 pub fn keep_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    set(|name| std::env::var_os(name).is_some());
+    if !is_asked(|name| std::env::var_os(name).is_some()) {
+        set(&FEW);
+        weir_runtime::grow_in_large_pages(|| set(&MORE));
+    }
+}
+
+/// Whether somebody else says what is kept.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn is_asked(is_set: impl Fn(&str) -> bool) -> bool {
+    let variables = [
+        "MALLOC_TRIM_THRESHOLD_",
+        "MALLOC_MMAP_THRESHOLD_",
+        "GLIBC_TUNABLES",
+    ];
+    variables.into_iter().any(is_set)
 }
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -28,19 +57,10 @@ pub fn keep_freed_memory() {
     unsafe_code,
     reason = "a setting of the C library, which nothing else gives"
 )]
-fn set(is_asked: impl Fn(&str) -> bool) {
-    let asked = [
-        "MALLOC_TRIM_THRESHOLD_",
-        "MALLOC_MMAP_THRESHOLD_",
-        "GLIBC_TUNABLES",
-    ];
-    if asked.into_iter().any(is_asked) {
-        return;
-    }
+fn set(kept: &Kept) {
     // SAFETY: both take a number and no pointer, and lock what they change.
     unsafe {
-        libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT_BYTES);
-        libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED_BYTES);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, kept.freed);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, kept.mapped);
     }
-    weir_runtime::grow_in_large_pages();
 }

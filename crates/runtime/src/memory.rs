@@ -53,7 +53,7 @@ mod system {
     use std::{
         cell::Cell,
         mem::MaybeUninit,
-        sync::atomic::{AtomicBool, Ordering},
+        sync::{Once, OnceLock},
     };
 
     use super::Growth;
@@ -66,7 +66,8 @@ mod system {
     /// The size of a large page on most processors. Of another one the system does what it can.
     const LARGE_PAGE: usize = 2 << 20;
 
-    static IS_ON: AtomicBool = AtomicBool::new(false);
+    static PREPARE: OnceLock<fn()> = OnceLock::new();
+    static PREPARED: Once = Once::new();
 
     thread_local! {
         static GROWTH: Cell<Growth> = const { Cell::new(Growth::START) };
@@ -74,23 +75,28 @@ mod system {
         static MADE: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
     }
 
-    /// From now on threads of tasks get large pages as their memory grows. The allocator must keep
-    /// 32 MiB that are freed at the end of a thread's memory, and take 16 at once from there.
-    pub fn grow_in_large_pages() {
-        IS_ON.store(true, Ordering::Relaxed);
+    /// From now on threads of tasks get large pages as their memory grows. When the first one needs
+    /// them `prepare` is called, once: it has to see to it that the allocator keeps 32 MiB that are
+    /// freed at the end of a thread's memory, and takes 16 at once from there.
+    pub fn grow_in_large_pages(prepare: fn()) {
+        // Whoever was first has prepared for all.
+        let _ = PREPARE.set(prepare);
     }
 
     /// A task has done a step.
     pub(crate) fn step() {
-        if !IS_ON.load(Ordering::Relaxed) {
+        let Some(prepare) = PREPARE.get() else {
             return;
-        }
+        };
         GROWTH.with(|growth| {
             let mut now = growth.get();
             let is_due = now.step(faults);
             growth.set(now);
-            if is_due && !has_room() {
-                make_room();
+            if is_due {
+                PREPARED.call_once(prepare);
+                if !has_room() {
+                    make_room();
+                }
             }
         });
     }
@@ -179,7 +185,7 @@ mod system {
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 mod system {
     /// Nothing is done about pages here.
-    pub fn grow_in_large_pages() {}
+    pub fn grow_in_large_pages(_prepare: fn()) {}
 
     /// A task has done a step.
     pub(crate) fn step() {}
