@@ -8,8 +8,8 @@
 //! Memory that grows has large pages, for which the runtime needs more to be kept: only then is it,
 //! as a small job is to stay small.
 
-/// From how many free bytes on the end of a thread's memory goes back to the system; and of how
-/// many bytes buffers are mapped, and go back when they are freed. glibc would take the largest that
+/// From how many free bytes on the end of a thread's memory goes back to the system, and from how
+/// many on a buffer is mapped, which goes back when it is freed. glibc would take the largest that
 /// was freed so far, and with a bound for what is kept none but 128 KiB.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 struct Kept {
