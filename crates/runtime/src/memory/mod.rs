@@ -1,0 +1,23 @@
+//! Large pages for memory that grows.
+//!
+//! A page that is touched for the first time costs a fault: in a virtual machine some microseconds
+//! for 4 KiB, as much as a hundred rows. State that grows pays it again and again, as the allocator
+//! of glibc takes a few more pages each time. A thread whose tasks have touched many is therefore
+//! made to have room for some megabytes more at once, and the system asked for large pages there:
+//! one fault for 2 MiB. Room that nobody touches takes no memory.
+
+#[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
+mod glibc;
+
+#[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
+pub use glibc::grow_in_large_pages;
+#[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
+pub(crate) use glibc::step;
+
+/// Other allocators see to it themselves, or cannot be made to: nothing is done.
+#[cfg(not(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64")))]
+pub fn grow_in_large_pages(_prepare: fn()) {}
+
+/// A task has done a step.
+#[cfg(not(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64")))]
+pub(crate) fn step() {}
