@@ -224,6 +224,26 @@ mod tests {
         }
     }
 
+    /// Whether the system was asked for large pages at this address.
+    fn is_asked_for(at: usize) -> bool {
+        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let mut is_here = false;
+        maps.lines().any(|line| {
+            if let Some(flags) = line.strip_prefix("VmFlags:") {
+                return is_here && flags.split(' ').any(|flag| flag == "hg");
+            }
+            let range = line
+                .split(' ')
+                .next()
+                .and_then(|range| range.split_once('-'));
+            let hex = |number| usize::from_str_radix(number, 16).ok();
+            if let Some((Some(from), Some(to))) = range.map(|(from, to)| (hex(from), hex(to))) {
+                is_here = (from..to).contains(&at);
+            }
+            false
+        })
+    }
+
     #[test]
     fn what_a_thread_asks_for_comes_out_of_the_room_that_was_made() {
         grow_in_large_pages(prepare);
@@ -240,6 +260,11 @@ mod tests {
                 let at = bytes.as_ptr().addr();
                 rooms.iter().any(|&(from, to)| (from..to).contains(&at))
             };
+            // Nothing is asked for of a system without large pages.
+            let has_large = std::fs::exists("/sys/kernel/mm/transparent_hugepage").unwrap();
+            let asked_for = |&&(from, to): &&(usize, usize)| is_asked_for(from.midpoint(to));
+            let asked = rooms.iter().filter(asked_for).count();
+            assert!(!has_large || asked >= 6, "{asked} of {rooms:?}");
             (all.iter().filter(inside).count(), rooms.len())
         };
         let (inside, rooms) = thread::spawn(grows).join().unwrap();
