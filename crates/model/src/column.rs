@@ -88,16 +88,22 @@ impl Column {
     /// # Errors
     /// [`ColumnError`] where the ends fall or do not cover the bytes.
     pub fn from_parts(bytes: Vec<u8>, ends: Vec<u32>) -> Result<Self, ColumnError> {
-        let mut before = 0;
-        for (row, &end) in ends.iter().enumerate() {
-            if end < before {
-                return Err(ColumnError::Falling { row, end, before });
-            }
-            before = end;
+        // All are looked at: to stop at the first would take a branch for each.
+        let pairs = ends.iter().zip(ends.get(1..).unwrap_or_default());
+        let falls = pairs.fold(false, |any, (before, end)| any | (end < before));
+        if falls {
+            let fallen = ends.windows(2).position(|pair| pair[1] < pair[0]);
+            let row = fallen.map_or(0, |before| before + 1);
+            return Err(ColumnError::Falling {
+                row,
+                end: ends[row],
+                before: ends[row.saturating_sub(1)],
+            });
         }
-        if before as usize != bytes.len() {
+        let end = ends.last().copied().unwrap_or(0);
+        if end as usize != bytes.len() {
             return Err(ColumnError::Length {
-                end: before,
+                end,
                 len: bytes.len(),
             });
         }
@@ -155,10 +161,11 @@ impl Column {
     /// Appends a row.
     #[inline]
     pub fn push(&mut self, row: &[u8]) {
-        // Numbers are the most frequent values: they are copied in line and not by a call.
-        match row.first_chunk::<8>() {
+        // A number or two are the most frequent values: they are copied in line and not by a call.
+        match (row.as_array::<8>(), row.as_array::<16>()) {
             // From a copy: what else would be done from there is done by one call for both.
-            Some(&number) if row.len() == 8 => self.bytes.extend_from_slice(&number),
+            (Some(&number), _) => self.bytes.extend_from_slice(&number),
+            (_, Some(&pair)) => self.bytes.extend_from_slice(&pair),
             _ => self.bytes.extend_from_slice(row),
         }
         self.ends.push(end_of(self.bytes.len()));

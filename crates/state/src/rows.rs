@@ -15,7 +15,11 @@ pub fn put_uvarint(out: &mut Vec<u8>, mut n: u64) {
 #[inline]
 pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_uvarint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
+    // Elements of lists are often a pair of numbers: copied in line and not by a call.
+    match bytes.as_array::<16>() {
+        Some(pair) => out.extend_from_slice(pair),
+        None => out.extend_from_slice(bytes),
+    }
 }
 
 /// What is left to read of some encoded rows.

@@ -72,31 +72,31 @@ impl ListChunks {
     /// Appends a run of encoded elements, in an epoch.
     fn append(&mut self, run: &[u8], epoch: u64) {
         self.bytes += run.len();
-        let mut from = 0;
         let mut reader = Reader::new(run);
-        while !reader.is_empty() {
-            // What we encoded can be decoded; were it not, the rest goes to the chunk as it is.
-            let end = match reader.bytes() {
-                Some(_) => run.len() - reader.len(),
-                None => run.len(),
-            };
-            let full = self
-                .chunks
-                .last()
-                .is_none_or(|c| c.run.len() >= CHUNK_BYTES);
-            if full {
+        let mut from = 0;
+        while from < run.len() {
+            let is_full = |chunk: &Arc<Chunk>| chunk.run.len() >= CHUNK_BYTES;
+            if self.chunks.last().is_none_or(is_full) {
                 self.chunks.push(Arc::default());
             }
-            if let Some(chunk) = self.chunks.last_mut() {
-                let chunk = Arc::make_mut(chunk);
-                chunk.run.extend_from_slice(&run[from..end]);
-                chunk.elements += 1;
-                chunk.epoch = epoch;
+            let Some(chunk) = self.chunks.last_mut() else {
+                return;
+            };
+            let chunk = Arc::make_mut(chunk);
+            // As many as the chunk takes, and one at least.
+            let (mut end, mut elements) = (from, 0);
+            while end < run.len() && chunk.run.len() + (end - from) < CHUNK_BYTES {
+                // What we encoded can be decoded; were it not, the rest goes to the chunk as it is.
+                end = match reader.bytes() {
+                    Some(_) => run.len() - reader.len(),
+                    None => run.len(),
+                };
+                elements += 1;
             }
-            self.elements += 1;
-            if end == run.len() {
-                break;
-            }
+            chunk.run.extend_from_slice(&run[from..end]);
+            chunk.elements += elements;
+            chunk.epoch = epoch;
+            self.elements += elements as usize;
             from = end;
         }
     }
@@ -181,8 +181,9 @@ pub(super) fn check(
 ) -> Result<(), Error> {
     let all = 0..writes.lists.elements.len();
     let short = (1 + MAX_INLINE) * (1 + limits::ROW_BYTES);
-    if !table.has_long && most_bytes(writes, &all) + short <= limits::MAX_COLUMN_BYTES {
-        // Not even a short list to which all were appended.
+    let longest = table.longest_list.max(short);
+    if most_bytes(writes, &all) + longest <= limits::MAX_COLUMN_BYTES {
+        // Not even the longest list to which all were appended.
         return Ok(());
     }
     table.each(keys, Which::Some(&writes.keys), probed, |row, record| {
@@ -229,6 +230,10 @@ pub(super) fn apply(
         table.look_for_next(keys, &writes.keys, row, probed);
         let elements = elements_of(writes, row);
         let (group, key) = (keys.groups[key as usize], keys.keys.get(key as usize));
+        if probed.place(row).is_new() && !elements.is_empty() {
+            // There is nothing to which they could be appended.
+            continue;
+        }
         change += match (writes.replace[row] != 0, elements.is_empty()) {
             (false, _) => {
                 let tagged = encode(writes, elements, &mut number, scratch);
@@ -278,6 +283,7 @@ fn append_in_place(
     position: usize,
     (key, tagged): (&[u8], &[u8]),
 ) -> i64 {
+    let mut longest = 0;
     let written = table.write_in_place(group, probed, position, |segment, at| {
         if segment.append_at(at, key, &tagged[1..], 1 + MAX_INLINE) {
             return Some(0);
@@ -289,11 +295,13 @@ fn append_in_place(
                 return None;
             };
             list.append(&tagged[1..], epoch);
+            longest = list.column_bytes();
             return Some(0);
         }
         let is_list = (2..=1 + MAX_INLINE).contains(&tagged.len());
         (is_list && segment.restore_at(at, key, tagged)).then_some(1)
     });
+    table.longest_list = table.longest_list.max(longest);
     written.unwrap_or(0)
 }
 
@@ -350,6 +358,8 @@ pub(super) fn write(
         Some(at) => {
             if let Some(Big::List(list)) = segment.big_mut(at) {
                 list.append(run, epoch);
+                let bytes = list.column_bytes();
+                table.longest_list = table.longest_list.max(bytes);
                 return 0;
             }
             let old = segment.value(at).get(1..).unwrap_or_default();
@@ -359,8 +369,9 @@ pub(super) fn write(
                 let mut list = ListChunks::default();
                 list.append(old, epoch);
                 list.append(run, epoch);
+                let bytes = list.column_bytes();
                 segment.put_big(hash, group.0, key, Big::List(list));
-                table.has_long = true;
+                table.longest_list = table.longest_list.max(bytes);
             }
             false
         }
@@ -369,8 +380,9 @@ pub(super) fn write(
         None => {
             let mut list = ListChunks::default();
             list.append(run, epoch);
+            let bytes = list.column_bytes();
             let new = segment.put_big(hash, group.0, key, Big::List(list));
-            table.has_long = true;
+            table.longest_list = table.longest_list.max(bytes);
             new
         }
     };

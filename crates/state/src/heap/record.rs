@@ -96,8 +96,9 @@ impl Head {
         self.len + self.key_len
     }
 
-    /// Appends it, with what else a header says; both lengths fit it.
-    fn push(self, arena: &mut Vec<u8>, (hash, group, class, mark): (u16, u16, u8, u8)) {
+    /// It as bytes, with what else a header says; both lengths fit it. The first `len` count.
+    #[inline]
+    fn bytes(self, (hash, group, class, mark): (u16, u16, u8, u8)) -> [u8; LONG_HEADER] {
         let mut head = [0; LONG_HEADER];
         head[..GROUP].copy_from_slice(&hash.to_le_bytes());
         head[GROUP..CLASS].copy_from_slice(&group.to_le_bytes());
@@ -110,7 +111,7 @@ impl Head {
                 .copy_from_slice(&(self.key_len as u32).to_le_bytes());
             head[LONG_VALUE_LEN..].copy_from_slice(&(self.value_len as u32).to_le_bytes());
         }
-        arena.extend_from_slice(&head[..self.len]);
+        head
     }
 }
 
@@ -128,7 +129,7 @@ pub(super) fn push(
     let head = Head::with(key.len(), value.len(), capacity);
     let end = arena.len() + padded(head.value() + capacity);
     arena.reserve(end - arena.len());
-    head.push(arena, (hash as u16, group, class, mark));
+    arena.extend_from_slice(&head.bytes((hash as u16, group, class, mark))[..head.len]);
     arena.extend_from_slice(key);
     arena.extend_from_slice(value);
     arena.resize(end, 0);
@@ -138,16 +139,39 @@ pub(super) fn push(
 /// value of `room` bytes.
 pub(super) fn copy_to_end(arena: &mut Vec<u8>, from: usize, room: usize) {
     let old = Head::of(&arena[from..]);
+    let (head, bytes, size) = with_room(arena, from, old, room);
+    let end = arena.len() + size;
+    arena.reserve(size);
+    arena.extend_from_slice(&bytes[..head.len]);
+    arena.extend_from_within(from + old.len..from + old.value() + old.value_len);
+    arena.resize(end, 0);
+}
+
+/// Gives the record at `at`, which has a value and is the last of its arena, room for one of `room`
+/// bytes, where it is. It had less.
+pub(super) fn grow_last(arena: &mut Vec<u8>, at: usize, room: usize) {
+    let old = Head::of(&arena[at..]);
+    let (head, bytes, size) = with_room(arena, at, old, room);
+    arena.resize(at + size, 0);
+    if head.len != old.len {
+        // It has become long.
+        arena.copy_within(
+            at + old.len..at + old.value() + old.value_len,
+            at + head.len,
+        );
+    }
+    arena[at..at + head.len].copy_from_slice(&bytes[..head.len]);
+}
+
+/// The header of the record at `at`, whose own is `old`, if it had room for a value of `room`
+/// bytes: what it says, its bytes, and how many the record would have.
+fn with_room(arena: &[u8], at: usize, old: Head, room: usize) -> (Head, [u8; LONG_HEADER], usize) {
     let class = class_of(room.max(old.value_len));
     let capacity = capacity_of(class);
     let head = Head::with(old.key_len, old.value_len, capacity);
-    let end = arena.len() + padded(head.value() + capacity);
-    arena.reserve(end - arena.len());
-    let hash = u16::from_le_bytes([arena[from], arena[from + 1]]);
-    let said = (hash, group(arena, from), class, mark(arena, from));
-    head.push(arena, said);
-    arena.extend_from_within(from + old.len..from + old.value() + old.value_len);
-    arena.resize(end, 0);
+    let hash = u16::from_le_bytes([arena[at], arena[at + 1]]);
+    let bytes = head.bytes((hash, group(arena, at), class, mark(arena, at)));
+    (head, bytes, padded(head.value() + capacity))
 }
 
 /// Copies the record at `from` to the end of another arena, as it is.
@@ -454,7 +478,7 @@ mod tests {
         #[test]
         fn records_short_and_long_keep_what_is_written(
             (key_len, value_len) in (lengths_of(), lengths_of()),
-            steps in vec((0..5_u8, lengths_of()), 0..20),
+            steps in vec((0..6_u8, lengths_of()), 0..20),
         ) {
             let key_of = |len: usize| -> Vec<u8> { (0..len).map(|byte| byte as u8).collect() };
             let (name, mut expected) = (key_of(key_len), Some(vec![1; value_len]));
@@ -505,6 +529,15 @@ mod tests {
                             splice_value(&mut arena, at, part.clone(), &bytes);
                             value.splice(part, bytes);
                         }
+                    }
+                    (5, Some(value)) => {
+                        let to = arena.len();
+                        copy_to_end(&mut arena, at, value.len());
+                        at = to;
+                        let room = capacity(&arena, at) + 1 + len;
+                        grow_last(&mut arena, at, room);
+                        prop_assert_eq!(capacity(&arena, at), capacity_of(class_of(room)));
+                        prop_assert_eq!(arena.len(), at + size(&arena, at));
                     }
                     _ => {}
                 }

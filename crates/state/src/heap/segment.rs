@@ -5,7 +5,7 @@
 //! key, value`. A look-up costs one cache miss in each. A value that fits the capacity of its
 //! record is replaced in place; a record that is given up is garbage until more than half of the
 //! arena is. One whose value is removed keeps its cell until then: most keys that had a value get
-//! another, which goes there.
+//! another, which goes there. The last record of the arena grows where it is.
 //!
 //! INVARIANT: every record that has a value has exactly one cell, in the bucket that its tag says,
 //! or in one behind it if all before that are full, and so have `removed` records without one;
@@ -64,7 +64,7 @@ impl At {
 }
 
 /// See the module.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Segment {
     index: Vec<Bucket>,
     arena: Vec<u8>,
@@ -82,6 +82,23 @@ pub(super) struct Segment {
     /// How far from its beginning the last byte of the longest record is that there was, or
     /// [`touch::MOST_REACH`].
     reach: u8,
+}
+
+/// A copy has room to grow as the original has: most that are copied after a snapshot are so to be
+/// written to.
+impl Clone for Segment {
+    fn clone(&self) -> Self {
+        let room = with_slack(self.arena.len()).min(self.arena.capacity());
+        let mut arena = Vec::with_capacity(room);
+        arena.extend_from_slice(&self.arena);
+        let (index, bigs) = (self.index.clone(), self.bigs.clone());
+        Self {
+            index,
+            arena,
+            bigs,
+            ..*self
+        }
+    }
 }
 
 impl Segment {
@@ -432,8 +449,8 @@ impl Segment {
         let len = self.value(self.at(cell)).len();
         let needed = len + bytes.len();
         if needed > record::capacity(&self.arena, self.at(cell).byte()) {
-            // Doubling makes a row of appends cost linear time.
-            self.relocate(cell, needed * 2);
+            // A half more each time it moves makes a row of appends cost linear time.
+            self.give_room(cell, needed + needed.min(MAX_ROOM), needed + needed / 2);
         }
         let at = self.at(cell);
         record::append_value(&mut self.arena, at.byte(), bytes);
@@ -589,7 +606,7 @@ impl Segment {
             record::set_mark(&mut self.arena, at, self.epoch as u8);
         } else {
             record::set_value(&mut self.arena, at, &[]);
-            self.relocate(cell, room);
+            self.give_room(cell, room, room);
             let at = self.at(cell).byte();
             record::set_value(&mut self.arena, at, value);
             record::set_mark(&mut self.arena, at, self.epoch as u8);
@@ -597,13 +614,23 @@ impl Segment {
         }
     }
 
-    /// Moves the record of `cell` to the end of the arena, with room for a value of `room` bytes.
-    fn relocate(&mut self, cell: usize, room: usize) {
+    /// Gives the record of `cell`, which has a value, room for one of `room` bytes where it is, if
+    /// it is the last one and does not become smaller: keys that are new get most of what they have
+    /// in the next calls, before there is a newer one. Else moves it to the end of the arena, with
+    /// room for `moved` bytes.
+    fn give_room(&mut self, cell: usize, room: usize, moved: usize) {
         let old = self.at(cell).byte();
-        self.garbage += record::size(&self.arena, old);
+        let size = record::size(&self.arena, old);
+        let is_last = old + size == self.arena.len();
+        if is_last && room > record::capacity(&self.arena, old) {
+            record::grow_last(&mut self.arena, old, room);
+            self.note_reach(self.at(cell));
+            return;
+        }
+        self.garbage += size;
         let at = self.next_at();
         self.index[cell / bucket::CELLS].set_at(cell, at);
-        record::copy_to_end(&mut self.arena, old, room);
+        record::copy_to_end(&mut self.arena, old, moved);
         self.note_reach(At(at));
     }
 
@@ -687,7 +714,8 @@ impl Segment {
 
     /// Drops all garbage.
     fn compact(&mut self) {
-        let mut arena = Vec::with_capacity(self.arena.len() - self.garbage);
+        // Half of it has just been written anew, and what comes next goes on like that.
+        let mut arena = Vec::with_capacity(with_slack(self.arena.len() - self.garbage));
         if self.removed > 0 {
             // Their cells become free, and others may move up.
             let empty = vec![Bucket::EMPTY; self.index.len()];
@@ -714,6 +742,11 @@ impl Segment {
     fn next_at(&self) -> u32 {
         units(self.arena.len())
     }
+}
+
+/// The room that so many bytes of records get where more will most likely come.
+fn with_slack(bytes: usize) -> usize {
+    bytes + bytes / 4
 }
 
 /// How much room a value gets that will most likely grow.

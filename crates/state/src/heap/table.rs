@@ -193,8 +193,8 @@ pub(super) struct Table {
     layered: bool,
     /// How often records may have been moved.
     moves: u64,
-    /// Whether some list may be kept outside the arena.
-    pub(super) has_long: bool,
+    /// No list that is kept outside the arena takes more in a column, or has.
+    pub(super) longest_list: usize,
     pub(super) removals: Removals,
 }
 
@@ -215,7 +215,7 @@ impl Table {
             pages: (0..pages).map(|_| Page::new(tagged, epoch)).collect(),
             layered: false,
             moves: 0,
-            has_long: false,
+            longest_list: 0,
             removals: Removals::default(),
         }
     }

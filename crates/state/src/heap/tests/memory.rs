@@ -227,3 +227,39 @@ fn a_half_of_what_was_split_has_room_until_it_is_split_again() {
         }
     }
 }
+
+#[test]
+fn what_grows_behind_all_others_stays_where_it_is() {
+    use super::super::segment::Segment;
+
+    let mut segment = Segment::new(true);
+    let keys = [&b"first"[..], b"last"];
+    let hash = |key: usize| (key as u64) << 32;
+    for (number, key) in keys.into_iter().enumerate() {
+        segment.put_growing(hash(number), 3, key, &[0]);
+    }
+    let place = |segment: &Segment, number: usize| segment.find(hash(number), keys[number]);
+    let before = place(&segment, 1);
+    let mut values = [vec![0], vec![0]];
+    // Beyond the length up to which a record says it in a byte, and each time by more than the
+    // room that there is.
+    for length in [40, 80, 300, 700] {
+        segment.append(hash(1), keys[1], &vec![7; length]);
+        values[1].extend(vec![7; length]);
+        assert_eq!(place(&segment, 1), before, "{length}");
+    }
+    let first = place(&segment, 0);
+    segment.append(hash(0), keys[0], &[8; 90]);
+    values[0].extend([8; 90]);
+    assert_ne!(place(&segment, 0), first, "there is one behind it");
+    for (number, value) in values.iter().enumerate() {
+        let at = place(&segment, number).unwrap();
+        assert_eq!(segment.value(at), value);
+    }
+    // What becomes much smaller gives back what it had.
+    segment.append(hash(0), keys[0], &[8; 60_000]);
+    let before = segment.buffers();
+    segment.put(hash(0), 3, keys[0], &[0, 1, 2]);
+    assert!(segment.buffers() < before / 10);
+    assert_eq!(segment.value(place(&segment, 0).unwrap()), [0, 1, 2]);
+}
