@@ -148,7 +148,7 @@ impl<S: Stream> SourceReader for Reader<S> {
             return Ok(ReadStatus::SplitEnded(part.to_string()));
         }
         let row_bytes = self.stream.row_bytes().max(1);
-        let most = max_rows.min((Batch::MAX_BYTES / row_bytes).max(1)) as u64;
+        let most = max_rows.min(Batch::MAX_BYTES.div_ceil(row_bytes)) as u64;
         let count = most.min(left);
         rows.values = Column::with_capacity(count as usize, count as usize * row_bytes);
         if self.stream.has_times() {

@@ -88,9 +88,9 @@ impl BatchBuilder {
 
     /// The batch, and an empty builder of about the same size.
     pub(crate) fn take(&mut self) -> Batch {
-        let rows = self.values.len();
-        let bytes = self.values.byte_len();
-        let room = Column::with_capacity(rows.min(Batch::MAX_ROWS), bytes.min(Batch::MAX_BYTES));
+        let rows = with_slack(self.values.len().min(Batch::MAX_ROWS));
+        let bytes = with_slack(self.values.byte_len().min(Batch::MAX_BYTES));
+        let room = Column::with_capacity(rows, bytes);
         let values = std::mem::replace(&mut self.values, room);
         let timestamps = take_leaving_room(&mut self.timestamps);
         self.take_with(values, timestamps)
@@ -109,6 +109,12 @@ impl BatchBuilder {
 
 /// The next batch most likely needs as much: it does not grow to that step by step.
 pub(super) fn take_leaving_room<T>(buffer: &mut Vec<T>) -> Vec<T> {
-    let room = Vec::with_capacity(buffer.len());
+    let room = Vec::with_capacity(with_slack(buffer.len()));
     std::mem::replace(buffer, room)
+}
+
+/// Room for a little more: a batch is as large as the last one give or take some rows, and a full
+/// one has the row that has reached the limit. One byte too few doubles the buffer, and copies it.
+fn with_slack(room: usize) -> usize {
+    room + room / 16
 }

@@ -20,9 +20,11 @@ use crate::{
 
 /// How old the oldest row of a builder may get before it is handed over (D7).
 const MAX_AGE: Duration = Duration::from_millis(5);
-/// From how many rows on a column that arrives whole is handed over as it is: copying it into a
-/// builder would cost more than the fixed cost of one more batch.
-const WHOLE_FROM: usize = 256;
+/// From how many rows on, or bytes, a column that arrives whole is handed over as it is: to copy it
+/// into a builder would cost more than one more batch does. Half a batch of short rows is cheap to
+/// copy, and its keys come again in the other half: whoever keeps state looks at them once.
+const WHOLE_FROM: usize = Batch::MAX_ROWS / 2;
+const WHOLE_FROM_BYTES: usize = 64 * 1024;
 
 /// Up to how many bytes: what a batch may have, and as much again by which its rows grew.
 const WHOLE_BYTES: usize = 2 * Batch::MAX_BYTES;
@@ -164,7 +166,8 @@ impl EdgeOut {
             lineage: &lineage,
         };
         let is_hashed = matches!(self.partitioning, Partitioning::Hash(_));
-        let whole = values.len() >= WHOLE_FROM
+        let is_large = values.len() >= WHOLE_FROM || values.byte_len() >= WHOLE_FROM_BYTES;
+        let whole = is_large
             && values.len() <= Batch::MAX_ROWS
             && values.byte_len() <= WHOLE_BYTES
             && !(is_hashed && self.targets.len() > 1);
@@ -394,6 +397,10 @@ impl EdgeOut {
     }
 
     fn hand_over_at(&mut self, at: usize) {
+        if self.targets.len() == 1 {
+            // What comes behind them has not waited.
+            self.waiting = None;
+        }
         if self.targets[at].builder.is_empty() {
             return;
         }

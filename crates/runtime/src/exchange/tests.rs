@@ -140,11 +140,13 @@ proptest! {
     #[test]
     fn rows_of_a_key_go_in_order_to_the_subtask_of_its_key_group(
         rows in prop::collection::vec("[a-j][0-9]", 0..900),
+        times in prop::sample::select(vec![1_usize, 2, 8]),
         consumers in 1u32..5,
-        // From 256 rows on a column goes as it is where there is one consumer.
-        pieces in 1usize..600,
+        // From 2,048 rows on a column goes as it is where there is one consumer.
+        pieces in prop_oneof![1usize..600, 1000usize..5000],
         owned: bool,
     ) {
+        let rows = vec![rows; times].concat();
         let mut edge = edge(Partitioning::Hash(Arc::new(FirstByte)), BadRows::Fail, consumers);
         for piece in rows.chunks(pieces) {
             let piece: Vec<&str> = piece.iter().map(String::as_str).collect();
@@ -232,7 +234,7 @@ fn a_column_of_too_many_bytes_is_cut_however_it_comes() {
 #[test]
 fn a_large_column_with_a_row_without_a_key_goes_without_it() {
     let mut edge = edge(Partitioning::Hash(Arc::new(FirstByte)), BadRows::Skip, 1);
-    let mut rows = vec!["a"; 600];
+    let mut rows = vec!["a"; 2400];
     rows[300] = "";
     edge.out.push_owned(column(&rows), vec![], vec![]).unwrap();
     rows[300] = "b";
@@ -240,7 +242,7 @@ fn a_large_column_with_a_row_without_a_key_goes_without_it() {
     edge.out.hand_over_all();
     assert_eq!(edge.consumer.skipped.get(), 1);
     let rows = edge.rows(0);
-    assert_eq!((rows.len(), rows[599 + 300].as_str()), (1_199, "b"));
+    assert_eq!((rows.len(), rows[2399 + 300].as_str()), (4_799, "b"));
 }
 
 #[test]
@@ -268,10 +270,10 @@ fn rebalance_deals_batches_round_robin_and_global_sends_all_to_the_first() {
     let mut large = edge(Partitioning::Rebalance, BadRows::Fail, 2);
     for _ in 0..2 {
         large.push(&["1"; 3]).unwrap();
-        let owned = column(&["2"; 600]);
+        let owned = column(&["2"; 2400]);
         large.out.push_owned(owned, vec![], vec![]).unwrap();
     }
-    assert_eq!((large.rows(0).len(), large.rows(1).len()), (6, 1_200));
+    assert_eq!((large.rows(0).len(), large.rows(1).len()), (6, 4_800));
     let mut global = edge(Partitioning::Global, BadRows::Fail, 2);
     global.push(&["1", "2"]).unwrap();
     global.out.send_all(&barrier());
@@ -306,7 +308,7 @@ fn a_large_column_is_handed_over_as_it_is_and_in_order() {
     ] {
         let mut edge = edge(partitioning, BadRows::Fail, 1);
         edge.push(&["first"]).unwrap();
-        let large: Vec<String> = (0..1000).map(|i| i.to_string()).collect();
+        let large: Vec<String> = (0..3000).map(|i| i.to_string()).collect();
         let large: Column = large.iter().map(|r| r.as_bytes()).collect();
         let bytes = large.bytes().as_ptr();
         edge.out.push_owned(large, vec![], vec![]).unwrap();
@@ -321,9 +323,42 @@ fn a_large_column_is_handed_over_as_it_is_and_in_order() {
             rows.extend(batch.values.iter().map(<[u8]>::to_vec));
         }
         assert!(is_same, "it was copied");
-        assert_eq!(rows.len(), 1002);
+        assert_eq!(rows.len(), 3002);
         assert_eq!((&rows[0][..], &rows[1][..]), (&b"first"[..], &b"0"[..]));
         assert_eq!(rows.last().unwrap(), b"last");
+    }
+}
+
+#[test]
+fn columns_of_few_bytes_are_collected() {
+    let received = |edge: &mut Edge| -> Vec<usize> {
+        let elements = edge.received(0).into_iter();
+        let lengths = elements.map(|element| match element {
+            Element::Batch(batch) => batch.len(),
+            other => panic!("{other:?}"),
+        });
+        lengths.collect()
+    };
+    let long = "1".repeat(100);
+    for is_hashed in [false, true] {
+        let cases = [
+            ("1", vec![], vec![3000]),
+            (long.as_str(), vec![1000; 3], vec![]),
+        ];
+        for (row, at_once, behind) in cases {
+            let partitioning = match is_hashed {
+                true => Partitioning::Hash(Arc::new(FirstByte)),
+                false => Partitioning::Forward,
+            };
+            let mut edge = edge(partitioning, BadRows::Fail, 1);
+            for _ in 0..3 {
+                let rows = column(&vec![row; 1000]);
+                edge.out.push_owned(rows, vec![], vec![]).unwrap();
+            }
+            assert_eq!(received(&mut edge), at_once);
+            edge.out.hand_over_all();
+            assert_eq!(received(&mut edge), behind);
+        }
     }
 }
 

@@ -339,9 +339,12 @@ impl Running {
             return Ok(Step::Wait(None));
         }
         if let Some(step) = self.come()? {
+            // Timers go on for long, and emit.
+            self.task.chain.hand_over_old(Instant::now());
             return Ok(step);
         }
         if self.tick()? == Flow::On {
+            self.task.chain.hand_over_old(Instant::now());
             return Ok(Step::Worked);
         }
         if self.let_leave()? {
@@ -399,9 +402,8 @@ impl Running {
         in_hand.next += count;
         if in_hand.next < in_hand.batch.len() {
             self.in_hand = Some(in_hand);
-        } else {
-            self.task.chain.hand_over_old(ended);
         }
+        self.task.chain.hand_over_old(ended);
         Ok(())
     }
 

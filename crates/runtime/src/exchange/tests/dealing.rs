@@ -174,7 +174,7 @@ proptest! {
     #[test]
     fn what_is_dealt_out_in_passes_is_what_would_be_row_by_row(
         pieces in prop::collection::vec(piece(), 1..6),
-        // Where there is one, columns go as they are.
+        // Where there is one, large columns go as they are.
         consumers in 2u32..6,
         // One that is no power of two as well.
         max in prop::sample::select(vec![128_u32, 100]),
