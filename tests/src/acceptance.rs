@@ -15,6 +15,8 @@
 mod capabilities;
 mod case;
 mod documents;
+#[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
+mod large_pages;
 mod matrix;
 mod script;
 mod step;
@@ -67,6 +69,10 @@ fn trials() -> Result<Vec<Trial>> {
     }
     let first = || documents::check_first_operator().map_err(|e| Failed::from(format!("{e:#}")));
     trials.push(Trial::test("document: the first operator", first));
+    #[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
+    trials.push(Trial::test("large pages", || {
+        large_pages::run().map_err(|e| Failed::from(format!("{e:#}")))
+    }));
     trials.extend(transcripts()?);
     trials.extend(capabilities());
     Ok(trials)

@@ -7,17 +7,11 @@
 //! one fault for 2 MiB. Room that nobody touches takes no memory.
 
 #[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
-mod glibc;
-
-#[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
-pub use glibc::grow_in_large_pages;
-#[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
-pub(crate) use glibc::step;
-
-/// Other allocators see to it themselves, or cannot be made to: nothing is done.
+#[path = "glibc.rs"]
+mod allocator;
 #[cfg(not(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64")))]
-pub fn grow_in_large_pages(_prepare: fn()) {}
+#[path = "other.rs"]
+mod allocator;
 
-/// A task has done a step.
-#[cfg(not(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64")))]
-pub(crate) fn step() {}
+pub use allocator::grow_in_large_pages;
+pub(crate) use allocator::step;
