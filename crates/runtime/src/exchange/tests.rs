@@ -2,10 +2,10 @@
 
 mod dealing;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use proptest::prelude::*;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use weir_graph::Partitioning;
 use weir_model::{
     Barrier, Batch, CheckpointId, Column, ColumnView, Element, EventTime, MaxParallelism, Name,
@@ -327,6 +327,23 @@ fn a_large_column_is_handed_over_as_it_is_and_in_order() {
         assert_eq!((&rows[0][..], &rows[1][..]), (&b"first"[..], &b"0"[..]));
         assert_eq!(rows.last().unwrap(), b"last");
     }
+}
+
+#[test]
+fn what_comes_behind_a_full_batch_has_not_waited() {
+    let old = Duration::from_millis(5);
+    let mut edge = edge(Partitioning::Forward, BadRows::Fail, 1);
+    edge.push(&["first"]).unwrap();
+    let then = Instant::now();
+    while Instant::now() <= then {
+        std::hint::spin_loop();
+    }
+    edge.push(&["row"; Batch::MAX_ROWS]).unwrap();
+    assert_eq!(edge.rows(0).len(), Batch::MAX_ROWS);
+    edge.out.hand_over_old(then + old);
+    assert!(edge.received(0).is_empty(), "the first one is gone");
+    edge.out.hand_over_old(Instant::now() + old);
+    assert_eq!(edge.rows(0), ["row"]);
 }
 
 #[test]
