@@ -485,11 +485,17 @@ fn a_region_does_not_begin_behind_a_checkpoint_that_may_be_there() {
         let job = one.add(TestJob::new(), one.source(&valve), map);
         let mut job = two.add(job, two.source(&valve), failing(|_| false));
         let failed = Arc::new(Mutex::new(None));
-        let noted = failed.clone();
+        let (noted, made) = (failed.clone(), one.made.clone());
         job.kept_in = Some(Hooked::new(&job.store, move |asked, path| {
             let is_third = path.ends_with("chk-3/_metadata");
+            let is_early = ["chk-1/", "chk-2/"].iter().any(|id| path.contains(id));
+            let is_later = path.ends_with("_metadata") && !is_third && !is_early;
             let opens = match asked {
                 Asked::Written if is_third => false,
+                // No other is complete before the failure is seen, however late that is.
+                Asked::Written if is_later && made.load(Ordering::Relaxed) < 3 => {
+                    return Err(Hooked::failure("write", path));
+                }
                 Asked::Delete if is_third => true,
                 _ => return Ok(()),
             };
@@ -504,7 +510,7 @@ fn a_region_does_not_begin_behind_a_checkpoint_that_may_be_there() {
             }
         }));
         if let Some(config) = &mut job.checkpoints {
-            config.tolerable_failures = 1;
+            config.tolerable_failures = u32::MAX;
         }
         job.restart = RestartStrategy::FixedDelay {
             attempts: None,
