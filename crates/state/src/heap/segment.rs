@@ -260,7 +260,7 @@ impl Segment {
 
     /// The same of an inline value that will most likely grow.
     pub(super) fn put_growing(&mut self, hash: u64, group: u16, key: &[u8], value: &[u8]) -> bool {
-        self.put_with_room(hash, group, key, value, room_to_grow(value))
+        self.put_with_room(hash, group, key, value, room_to_grow(value.len()))
     }
 
     /// The same with room for a value of `room` bytes, where the record has to be made or moved.
@@ -301,7 +301,7 @@ impl Segment {
     pub(super) fn put_new_growing(&mut self, hash: u64, group: u16, key: &[u8], value: &[u8]) {
         debug_assert_eq!(self.find_cell(tag_of(hash), key), None, "it has a record");
         let mark = self.epoch as u8;
-        self.insert_with_room(hash, group, mark, key, value, room_to_grow(value));
+        self.insert_with_room(hash, group, mark, key, value, room_to_grow(value.len()));
     }
 
     /// Inserts a value that was last changed in the epoch of this mark, where the key has none;
@@ -450,7 +450,7 @@ impl Segment {
         let needed = len + bytes.len();
         if needed > record::capacity(&self.arena, self.at(cell).byte()) {
             // A half more each time it moves makes a row of appends cost linear time.
-            self.give_room(cell, needed + needed.min(MAX_ROOM), needed + needed / 2);
+            self.give_room(cell, room_to_grow(needed), needed + needed / 2);
         }
         let at = self.at(cell);
         record::append_value(&mut self.arena, at.byte(), bytes);
@@ -749,9 +749,9 @@ fn with_slack(bytes: usize) -> usize {
     bytes + bytes / 4
 }
 
-/// How much room a value gets that will most likely grow.
-fn room_to_grow(value: &[u8]) -> usize {
-    value.len() + value.len().min(MAX_ROOM)
+/// How much room a value of so many bytes gets that will most likely grow.
+fn room_to_grow(len: usize) -> usize {
+    len + len.min(MAX_ROOM)
 }
 
 #[inline]
