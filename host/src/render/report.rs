@@ -156,6 +156,7 @@ pub(crate) fn text_report(plan: &Plan, report: &Report, components: &Components)
             )
         }
     });
+    let taken = taken_by_sinks(&report.outcome);
     let sums = sums(report);
     for node in plan.chains.iter().flat_map(|chain| &chain.nodes) {
         let sum = sums.get(node.name.as_str()).copied().unwrap_or_default();
@@ -164,7 +165,7 @@ pub(crate) fn text_report(plan: &Plan, report: &Report, components: &Components)
             NodeKind::Operator { .. } => {
                 format!("{} in, {} out", rows_of(sum.rows_in), grouped(sum.rows_out))
             }
-            NodeKind::Sink => format!("{} written", rows_of(sum.rows_in)),
+            NodeKind::Sink => format!("{} {taken}", rows_of(sum.rows_in)),
         };
         let skipped = match sum.skipped {
             0 => String::new(),
@@ -191,6 +192,15 @@ pub(crate) fn text_report(plan: &Plan, report: &Report, components: &Components)
         ));
     }
     lines.join("\n")
+}
+
+/// What has become of the rows that sinks were given. Where no checkpoint ends a run, those behind
+/// the last one may have come to nothing: a sink that commits has not committed them.
+fn taken_by_sinks(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Finished | Outcome::AlreadyFinished(_) | Outcome::Stopped(_) => "written",
+        Outcome::Cancelled | Outcome::Failed(_) => "taken in",
+    }
 }
 
 fn rows_of(count: u64) -> String {
