@@ -553,37 +553,47 @@ impl Rows {
     }
 
     /// Appends one row for each of so many input rows.
+    ///
+    /// As in [`push_some`](Self::push_some), values are made in one place: then what makes them is
+    /// compiled into the loop, where each would be handed over by address.
     #[inline]
     fn push_each<T, V: EncodeAs<T>>(
         &mut self,
         rows: usize,
-        mut values: impl Iterator<Item = Result<V>>,
+        values: impl Iterator<Item = Result<V>>,
     ) -> Result<()> {
+        let mut count = 0;
         match V::ROW_WIDTH {
             Some(width) if width > 0 => {
                 self.values.bytes.resize(rows * width, 0);
-                for row in self.values.bytes.chunks_exact_mut(width) {
-                    let value = values.next().ok_or_else(|| not_for_each(rows))??;
-                    if !value.fill_row(row) {
-                        encode_into(&value, row)?;
+                let mut places = self.values.bytes.chunks_exact_mut(width);
+                for value in values {
+                    let place = places.next().ok_or_else(|| not_for_each(rows))?;
+                    let value = value?;
+                    if !value.fill_row(place) {
+                        encode_into(&value, place)?;
                     }
+                    count += 1;
                 }
                 column::end_of(rows * width)?;
                 let ends = (1..=rows).map(|row| (row * width) as u32);
                 self.values.ends.extend(ends);
             }
             _ => {
-                for _ in 0..rows {
-                    let value = values.next().ok_or_else(|| not_for_each(rows))??;
-                    value.encode_as(&mut self.values.bytes)?;
+                for value in values {
+                    if count == rows {
+                        return Err(not_for_each(rows));
+                    }
+                    value?.encode_as(&mut self.values.bytes)?;
                     column::end_row(&mut self.values)?;
+                    count += 1;
                 }
             }
         }
         self.straight = rows;
-        match values.next() {
-            Some(_) => Err(not_for_each(rows)),
-            None => Ok(()),
+        match count == rows {
+            true => Ok(()),
+            false => Err(not_for_each(rows)),
         }
     }
 
@@ -592,8 +602,9 @@ impl Rows {
     fn push_some<T, V: EncodeAs<T>>(
         &mut self,
         rows: usize,
-        mut values: impl Iterator<Item = Result<Option<V>>>,
+        values: impl Iterator<Item = Result<Option<V>>>,
     ) -> Result<()> {
+        let mut row = 0;
         match V::ROW_WIDTH {
             Some(width) if NARROW.contains(&width) => {
                 // As if each gave one: the rest is taken back.
@@ -602,8 +613,11 @@ impl Rows {
                 let mut places = self.values.bytes.chunks_exact_mut(width);
                 let mut origins = self.origin.iter_mut();
                 let mut count = 0;
-                for row in 0..rows {
-                    if let Some(value) = values.next().ok_or_else(|| not_for_each(rows))?? {
+                for value in values {
+                    if row == rows {
+                        return Err(not_for_each(rows));
+                    }
+                    if let Some(value) = value? {
                         let (Some(place), Some(origin)) = (places.next(), origins.next()) else {
                             return Err(not_for_each(rows));
                         };
@@ -613,6 +627,7 @@ impl Rows {
                         *origin = number(row);
                         count += 1;
                     }
+                    row += 1;
                 }
                 column::end_of(count * width)?;
                 self.values.bytes.truncate(count * width);
@@ -625,18 +640,22 @@ impl Rows {
                 }
             }
             _ => {
-                for row in 0..rows {
-                    if let Some(value) = values.next().ok_or_else(|| not_for_each(rows))?? {
+                for value in values {
+                    if row == rows {
+                        return Err(not_for_each(rows));
+                    }
+                    if let Some(value) = value? {
                         value.encode_as(&mut self.values.bytes)?;
                         self.comes_from(number(row));
                         column::end_row(&mut self.values)?;
                     }
+                    row += 1;
                 }
             }
         }
-        match values.next() {
-            Some(_) => Err(not_for_each(rows)),
-            None => Ok(()),
+        match row == rows {
+            true => Ok(()),
+            false => Err(not_for_each(rows)),
         }
     }
 

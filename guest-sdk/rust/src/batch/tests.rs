@@ -5,6 +5,8 @@ mod lists;
 mod some;
 mod two;
 
+use std::iter;
+
 use super::*;
 use crate::testing::{Harness, Input};
 use crate::{
@@ -228,6 +230,10 @@ impl Process for Told {
         match self.0.as_str() {
             "few" => ctx.emit_each(each(rows - 1))?,
             "many" => ctx.emit_each(each(rows + 1))?,
+            "endless" => ctx.emit_each(iter::repeat_with(|| Ok("x")))?,
+            "endless none" => ctx.emit_some(iter::repeat_with(|| Ok(None::<&str>)))?,
+            "some, few" => ctx.emit_some(each(rows - 1).map(|row| row.map(Some)))?,
+            "some, many" => ctx.emit_some(each(rows + 1).map(|row| row.map(Some)))?,
             "behind" => (0..2).rev().try_for_each(|row| ctx.emit(row, "x"))?,
             "passed" => (0..2).rev().try_for_each(|row| ctx.pass(row))?,
             "copied, passed" => {
@@ -282,7 +288,15 @@ fn rows_go_out_in_order_and_what_does_not_is_told() {
         told("again").unwrap(),
         shown(&["a", "x", "y", "c"], &[0, 0, 0, 2])
     );
-    for config in ["few", "many", "twice"] {
+    for config in [
+        "few",
+        "many",
+        "twice",
+        "endless",
+        "endless none",
+        "some, few",
+        "some, many",
+    ] {
         let error = told(config).unwrap_err();
         assert!(error.contains("a value for each of the 3 rows"), "{error}");
     }
@@ -632,4 +646,72 @@ fn what_cannot_be_decoded_hurts_only_the_row_that_reads_it() {
     assert!(error.unwrap_err().contains("state `number` cannot be read"));
     assert_eq!(numbers.keyed([("a", "set")]).unwrap().main(), ["by row"]);
     assert_eq!(numbers.keyed([("a", "set")]).unwrap().main(), ["by batch"]);
+}
+
+/// Tells the number that is kept of a key, and keeps that of the row, or nothing where it is odd.
+#[derive(Default)]
+struct Kept {
+    number: Value<u32>,
+}
+
+impl KeyedProcess for Kept {
+    type In = Binary<u32>;
+    type Out = String;
+
+    fn describe(&mut self, d: &mut KeyedDescribe) {
+        d.value("number", &mut self.number).prefetch();
+    }
+
+    fn process(&mut self, row: Row<Self::In>, ctx: &mut Ctx<String>) -> Result<()> {
+        ctx.emit(format_args!("{:?}", self.number.get()?))?;
+        match row.value % 2 {
+            0 => self.number.set(row.value),
+            _ => self.number.clear(),
+        }
+    }
+
+    fn process_batch(
+        &mut self,
+        batch: &InputBatch<Self::In>,
+        ctx: &mut BatchCtx<String>,
+    ) -> Result<Batched> {
+        let keys = batch.keys()?;
+        let mut numbers = self.number.of_keys()?;
+        for ((number, row), &key) in batch.rows().enumerate().zip(keys.of_rows()) {
+            let (row, key) = (row?.value, key as usize);
+            ctx.emit(number, format_args!("{:?}", numbers.get(key)))?;
+            match row % 2 {
+                0 => numbers.set(key, row),
+                _ => numbers.clear(key),
+            }
+        }
+        Ok(Batched::Done)
+    }
+}
+
+#[test]
+fn numbers_of_which_some_go_are_written_with_the_call() {
+    for by_row in [false, true] {
+        let mut kept = Harness::open::<Kept, _>("null").unwrap();
+        if by_row {
+            kept.row_by_row();
+        }
+        let mut told = |numbers: [u32; 5]| {
+            let rows = numbers.into_iter().zip("abcde".chars());
+            let rows = rows.map(|(row, key)| Input::row(row.to_le_bytes()).key([key.to_string()]));
+            let out = kept.batch(0, rows).unwrap();
+            assert_eq!(kept.was_whole(), !by_row);
+            (out.main().join(" "), kept.held("number"))
+        };
+        let none = "None None None None None".to_owned();
+        assert_eq!(told([1, 2, 3, 4, 5]), (none, 2));
+        let all = "None Some(2) None Some(4) None".to_owned();
+        assert_eq!(told([6, 8, 10, 11, 13]), (all, 3));
+        let all = "Some(6) Some(8) Some(10) None None".to_owned();
+        assert_eq!(told([2, 4, 6, 8, 10]), (all, 5));
+        let all = "Some(2) Some(4) Some(6) Some(8) Some(10)".to_owned();
+        assert_eq!(told([1, 3, 5, 7, 9]), (all, 0));
+        // They go back with the call, and are not put by a call of their own.
+        assert!(!kept.imports().contains(&"value-put"));
+    }
 }

@@ -36,6 +36,9 @@ pub struct KeyValues<'s, T> {
     cells: &'s mut [Cell<T>],
 }
 
+/// So many values are written before it is asked whether all of them were there.
+const ROUND: usize = 64;
+
 /// No row has this number.
 const NO_ROW: u64 = u64::MAX;
 
@@ -277,7 +280,7 @@ impl<T: StateCodec> Cells<T> {
     /// The values to write back, so many.
     fn encode(&self, count: usize) -> Result<OptionalColumn> {
         if count == self.cells.len()
-            && let Some(all) = self.encode_even()
+            && let Some(all) = self.encode_even().or_else(|| self.encode_some_even())
         {
             return Ok(all);
         }
@@ -295,17 +298,47 @@ impl<T: StateCodec> Cells<T> {
         let count = self.cells.len();
         let mut bytes = vec![0; count * width];
         let mut are_filled = true;
-        for (cell, place) in self.cells.iter().zip(bytes.chunks_exact_mut(width)) {
-            let value = cell.value.as_ref();
-            are_filled &= value.is_some_and(|value| value.fill(place));
+        let rounds = self
+            .cells
+            .chunks(ROUND)
+            .zip(bytes.chunks_mut(ROUND * width));
+        for (cells, places) in rounds {
+            for (cell, place) in cells.iter().zip(places.chunks_exact_mut(width)) {
+                let value = cell.value.as_ref();
+                are_filled &= value.is_some_and(|value| value.fill(place));
+            }
+            if !are_filled {
+                return None;
+            }
         }
-        are_filled.then(|| OptionalColumn {
+        let ends = (1..=count).map(|row| (row * width) as u32).collect();
+        Some(OptionalColumn {
             present: vec![1; count],
-            column: BytesColumn {
-                bytes,
-                ends: (1..=count).map(|row| (row * width) as u32).collect(),
-            },
+            column: BytesColumn { bytes, ends },
         })
+    }
+
+    /// The same where some are not there.
+    fn encode_some_even(&self) -> Option<OptionalColumn> {
+        let width = T::WIDTH.filter(|width| (1..=64).contains(width))?;
+        let count = self.cells.len();
+        let mut bytes = vec![0; count * width];
+        let (mut present, mut ends) = (vec![0; count], vec![0; count]);
+        let mut places = bytes.chunks_exact_mut(width);
+        let mut end = 0;
+        for ((cell, is_there), row_end) in self.cells.iter().zip(&mut present).zip(&mut ends) {
+            if let Some(value) = &cell.value {
+                if !value.fill(places.next()?) {
+                    return None;
+                }
+                *is_there = 1;
+                end += width;
+            }
+            *row_end = end as u32;
+        }
+        bytes.truncate(end);
+        let column = BytesColumn { bytes, ends };
+        Some(OptionalColumn { present, column })
     }
 }
 
