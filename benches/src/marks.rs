@@ -127,7 +127,7 @@ impl Kept {
         let mut values = OptionalColumn::new();
         let number = self.checkpoints.to_le_bytes();
         hashes.iter().for_each(|_| values.push(Some(&number)));
-        self.state.put_slots(COUNT, &values)?;
+        self.state.put_slots(COUNT, &mut values)?;
         self.state.commit()?;
         Ok(())
     }

@@ -172,7 +172,7 @@ impl Operator for Count {
         for count in &self.counts {
             self.written.push(Some(&count.to_le_bytes()));
         }
-        cx.state.put_slots(COUNT, &self.written)?;
+        cx.state.put_slots(COUNT, &mut self.written)?;
         Ok(one(values))
     }
 

@@ -124,12 +124,12 @@ fn take_in(
     returned: Returned,
 ) -> Result<Outcome, Failure> {
     for slots in returned.slots {
-        let values = optional_taken(slots.values).map_err(|error| wrong("slots", error))?;
+        let mut values = optional_taken(slots.values).map_err(|error| wrong("slots", error))?;
         if values.len() != keys {
             let found = format!("{} values for {keys} keys", values.len());
             return Err(wrong("slots", found));
         }
-        cx.state.put_slots(StateIndex(slots.state), &values)?;
+        cx.state.put_slots(StateIndex(slots.state), &mut values)?;
     }
     let poisoned = returned.poisoned.map(|poison| Poison {
         row: poison.row,

@@ -304,8 +304,8 @@ impl ComponentOperator {
             ..self.check(phase)
         };
         let Checked { outcome, slots } = check.outcome(outcome)?;
-        for (state, values) in slots {
-            let put = cx.state.put_slots(state, &values);
+        for (state, mut values) in slots {
+            let put = cx.state.put_slots(state, &mut values);
             put.map_err(|error| Failure::Contract {
                 message: format!("{phase} returned wrong `slots`: {error}"),
             })?;

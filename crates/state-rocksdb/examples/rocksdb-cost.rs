@@ -96,7 +96,7 @@ fn main() -> Result<(), Failure> {
                 let n = n.map_or(0, u64::from_le_bytes) + 1;
                 next.push(Some(&n.to_le_bytes()));
             }
-            state.put_slots(COUNT, &next)?;
+            state.put_slots(COUNT, &mut next)?;
             let step = seconds()?;
             state.commit()?;
             writing += seconds()? - step;

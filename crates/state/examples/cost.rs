@@ -193,7 +193,7 @@ fn count(state: &mut KeyedState, keys: &Keys) -> Result<Duration, Failure> {
         counted.push(Some(&new.to_le_bytes()));
     }
     let start = Instant::now();
-    state.put_slots(VALUE, &counted)?;
+    state.put_slots(VALUE, &mut counted)?;
     state.commit()?;
     Ok(get + start.elapsed())
 }
@@ -216,7 +216,7 @@ fn new_keys(keys: u64) -> Result<(), Failure> {
                 batch.hashes.iter().for_each(|_| new.push(Some(&value)));
                 state.begin(Some(batch.view()));
                 state.value_get(VALUE, Which::All, &mut slots)?;
-                state.put_slots(VALUE, &new)?;
+                state.put_slots(VALUE, &mut new)?;
                 state.commit()?;
             }
             costs.push(millis(start) * 1e6 / keys as f64);
@@ -382,7 +382,7 @@ fn sizes(keys: u64) -> Result<(), Failure> {
             new.push((size < FULL).then_some(&size.to_le_bytes()[..]));
         }
         let start = Instant::now();
-        state.put_slots(VALUE, &new)?;
+        state.put_slots(VALUE, &mut new)?;
         state.commit()?;
         times.push((get + start.elapsed()).as_nanos() as f64 / batch.hashes.len() as f64);
     }

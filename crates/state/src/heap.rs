@@ -22,6 +22,7 @@ mod record;
 mod removals;
 mod segment;
 mod snapshot;
+mod some;
 mod table;
 #[cfg(test)]
 mod tests;

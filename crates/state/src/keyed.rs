@@ -271,12 +271,16 @@ impl KeyedState {
     }
 
     /// Takes the slots that the guest returned for a state: the value of every key in order, absent
-    /// = clear.
+    /// = clear. They may be taken, and an empty column left in their place.
     ///
     /// # Errors
     /// [`Error::SlotsAndPut`] where the call also wrote to the state, else as
     /// [`value_put`](Self::value_put).
-    pub fn put_slots(&mut self, state: StateIndex, values: &OptionalColumn) -> Result<(), Error> {
+    pub fn put_slots(
+        &mut self,
+        state: StateIndex,
+        values: &mut OptionalColumn,
+    ) -> Result<(), Error> {
         let (access, cells) = self.cells(state)?;
         check_lengths("slots of keys", values.len(), access.keys.keys.len())?;
         cells.put_slots(&access, values)

@@ -24,7 +24,7 @@ pub(super) fn run(keys: u32, count: u32) -> Result<(), Failure> {
             let count = value.ok_or("a key is gone")?.try_into()?;
             written.push(Some(&(u64::from_le_bytes(count) + 1).to_le_bytes()));
         }
-        state.put_slots(COUNT, &written)?;
+        state.put_slots(COUNT, &mut written)?;
         state.commit()?;
     }
     Ok(())

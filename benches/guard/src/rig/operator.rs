@@ -101,7 +101,7 @@ pub fn fill(state: &mut KeyedState, keys: u32) -> Result<(), Failure> {
             hashes: &hashes,
             key_of_row: &[],
         }));
-        state.put_slots(COUNT, &zeros)?;
+        state.put_slots(COUNT, &mut zeros)?;
         state.commit()?;
     }
     Ok(())
@@ -150,7 +150,7 @@ impl Count {
         for count in &self.counts {
             self.written.push(Some(&count.to_le_bytes()));
         }
-        cx.state.put_slots(COUNT, &self.written)?;
+        cx.state.put_slots(COUNT, &mut self.written)?;
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ use weir_model::OptionalColumn;
 
 use super::{
     segment::At,
+    some::SomeRows,
     table::{AT_ONCE, Places, Segments, Table},
 };
 use crate::{Error, KeyBatch, ValueWrites, Which, limits};
@@ -105,9 +106,10 @@ fn get_round<const K: usize, const V: usize>(
         let Some((segment, name)) = segment.zip(name) else {
             return Ok(false);
         };
-        match segment.even_value(place.at, name) {
-            Some(found) => (*value, *is_there) = (*found, true),
-            // It was removed; or this is another key's, or a value of another length.
+        match segment.even_or_none(place.at, name) {
+            Some((found, has_one)) => (*value, *is_there) = (*found, has_one),
+            // It was removed, and is long or at the end of the arena; or this is another key's, or
+            // a value of another length.
             None if segment.value_of(place.at, name) == Some(None) => {}
             None => return Ok(false),
         }
@@ -156,31 +158,20 @@ impl Table {
         rows: Range<usize>,
     ) -> (usize, i64) {
         let even = writes.values.column().known_even::<V>();
-        let even = even.filter(|_| are_even);
+        let Some(values) = even.filter(|_| are_even) else {
+            return self.replace_some::<K, V>((keys, writes), (places, are_of_all), rows);
+        };
         let (mut done, mut change) = (0, 0);
-        let values = writes.values.column().view().slice(rows.start, rows.end);
-        for (row, value) in rows.zip(values.iter()) {
+        for row in rows {
             let key = writes.keys[row] as usize;
             let place = &mut places[if are_of_all { key } else { row }];
             let Some(name) = keys.keys.get(key).as_array::<K>() else {
                 continue;
             };
-            let group = keys.groups[key];
-            let value = match even {
-                Some(all) => &all[row],
-                None if writes.values.present()[row] == 0 => {
-                    change -= i64::from(self.remove_in_place(group, name, place));
-                    done += usize::from(place.is_written());
-                    continue;
-                }
-                None => match value.as_array() {
-                    Some(value) => value,
-                    None => continue,
-                },
-            };
-            let Some(segment) = self.own_segment_of(group, *place) else {
+            let Some(segment) = self.own_segment_of(keys.groups[key], *place) else {
                 continue;
             };
+            let value = &values[row];
             if !segment.replace_even(place.at, name, value) {
                 // It may have been removed, and its record have room.
                 match segment.replace_at(place.at, name, value) {
@@ -190,6 +181,50 @@ impl Table {
             }
             place.set_written();
             done += 1;
+        }
+        (done, change)
+    }
+
+    /// The same of values of which some are not there, or are of other lengths. Most of them are
+    /// numbers that come and go: which ones go is found out without a branch, and which ones come.
+    fn replace_some<const K: usize, const V: usize>(
+        &mut self,
+        (keys, writes): (&KeyBatch<'_>, &ValueWrites),
+        (places, are_of_all): (&mut Places, bool),
+        rows: Range<usize>,
+    ) -> (usize, i64) {
+        let (mut stay, mut go) = (SomeRows::<AT_ONCE>::new(), SomeRows::<AT_ONCE>::new());
+        for row in rows {
+            let is_there = writes.values.present()[row] != 0;
+            stay.add(row, is_there);
+            go.add(row, !is_there);
+        }
+        let place_of = |row: usize, key: usize| if are_of_all { key } else { row };
+        let (mut done, mut change) = (0, 0);
+        for row in go.rows() {
+            let key = writes.keys[row] as usize;
+            let place = &mut places[place_of(row, key)];
+            let removed = self.remove_in_place(keys.groups[key], keys.keys.get(key), place);
+            change -= i64::from(removed);
+            done += usize::from(place.is_written());
+        }
+        let values = writes.values.column();
+        for row in stay.rows() {
+            let key = writes.keys[row] as usize;
+            let place = &mut places[place_of(row, key)];
+            let name = keys.keys.get(key).as_array::<K>();
+            let value = values.get(row).as_array::<V>();
+            let Some((name, value)) = name.zip(value) else {
+                continue;
+            };
+            let Some(segment) = self.own_segment_of(keys.groups[key], *place) else {
+                continue;
+            };
+            if let Some(is_new) = segment.put_even(place.at, name, value) {
+                change += i64::from(is_new);
+                place.set_written();
+                done += 1;
+            }
         }
         (done, change)
     }

@@ -10,7 +10,8 @@ use weir_model::KeyGroup;
 use super::{
     big::Big,
     segment::{At, INLINE, Segment},
-    table::{NEW_AHEAD, Probed, Table},
+    some::SomeRows,
+    table::{NEW_AHEAD, Probed, SOME, Table},
 };
 use crate::{
     Error, KeyBatch, ListWrites, NestedColumn, Which, limits,
@@ -216,7 +217,8 @@ fn most_bytes(writes: &ListWrites, elements: &Range<usize>) -> usize {
 /// Applies writes that were checked; gives back by how much the number of lists changes.
 ///
 /// What can be appended where its list is, or was, and what is cleared comes first: that moves no
-/// record, so what was found before is still there.
+/// record, so what was found before is still there. Which lists are cleared nobody can foretell, so
+/// that is found out without a branch.
 pub(super) fn apply(
     table: &mut Table,
     keys: &KeyBatch<'_>,
@@ -226,23 +228,31 @@ pub(super) fn apply(
 ) -> i64 {
     let (mut change, mut number) = (0, [0; ENCODED_NUMBER]);
     let mut left = writes.keys.len();
-    for (row, &key) in writes.keys.iter().enumerate() {
-        table.look_for_next(keys, &writes.keys, row, probed);
-        let elements = elements_of(writes, row);
-        let (group, key) = (keys.groups[key as usize], keys.keys.get(key as usize));
-        if probed.place(row).is_new() && !elements.is_empty() {
-            // There is nothing to which they could be appended.
-            continue;
+    let (mut append, mut clear) = (SomeRows::<SOME>::new(), SomeRows::<SOME>::new());
+    let rows = writes.keys.len();
+    for first in (0..rows).step_by(SOME) {
+        table.look_for_next(keys, &writes.keys, first, probed);
+        append.clear();
+        clear.clear();
+        for row in first..(first + SOME).min(rows) {
+            let is_empty = elements_of(writes, row).is_empty();
+            let replaces = writes.replace[row] != 0;
+            clear.add(row, replaces & is_empty);
+            // To what is new nothing can be appended.
+            append.add(row, !replaces & (is_empty | !probed.place(row).is_new()));
         }
-        change += match (writes.replace[row] != 0, elements.is_empty()) {
-            (false, _) => {
-                let tagged = encode(writes, elements, &mut number, scratch);
-                append_in_place(table, group, probed, row, (key, tagged))
-            }
-            (true, true) => -i64::from(table.remove_in_place(group, key, probed.place_mut(row))),
-            (true, false) => 0,
-        };
-        left -= usize::from(probed.is_written(row));
+        for row in clear.rows() {
+            let (group, key) = group_and_key(keys, writes.keys[row]);
+            let cleared = table.remove_in_place(group, key, probed.place_mut(row));
+            change -= i64::from(cleared);
+            left -= usize::from(probed.is_written(row));
+        }
+        for row in append.rows() {
+            let (group, key) = group_and_key(keys, writes.keys[row]);
+            let tagged = encode(writes, elements_of(writes, row), &mut number, scratch);
+            change += append_in_place(table, group, probed, row, (key, tagged));
+            left -= usize::from(probed.is_written(row));
+        }
     }
     if left == 0 {
         return change;
@@ -285,6 +295,12 @@ fn append_in_place(
 ) -> i64 {
     let mut longest = 0;
     let written = table.write_in_place(group, probed, position, |segment, at| {
+        // Most are a number.
+        if let Some([_, element @ ..]) = tagged.as_array::<ENCODED_NUMBER>()
+            && let Some(is_new) = segment.append_even(at, key, element, 1 + MAX_INLINE)
+        {
+            return Some(i64::from(is_new));
+        }
         if segment.append_at(at, key, &tagged[1..], 1 + MAX_INLINE) {
             return Some(0);
         }
@@ -303,6 +319,12 @@ fn append_in_place(
     });
     table.longest_list = table.longest_list.max(longest);
     written.unwrap_or(0)
+}
+
+/// The key group of a key, and the key.
+#[inline]
+fn group_and_key<'a>(keys: &KeyBatch<'a>, key: u32) -> (KeyGroup, &'a [u8]) {
+    (keys.groups[key as usize], keys.keys.get(key as usize))
 }
 
 /// [`INLINE`] and these elements: in `short`, without a call, where it is just a number, else in

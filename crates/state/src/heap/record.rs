@@ -13,7 +13,7 @@
 //!
 //! INVARIANT: offsets given to these functions are those of records of the same arena.
 
-use std::ops::Range;
+use std::{hint::select_unpredictable, ops::Range};
 
 use weir_model::same_key;
 
@@ -247,21 +247,28 @@ pub(super) fn replace(
     Some(old.value_len == NO_VALUE)
 }
 
-/// The value of the record, if there is one at this offset, it is of `key`, and its value has `V`
-/// bytes. Any offset may be given. A record that is long has none of these.
+/// `V` bytes, and whether they are the value of the record, which has none else: if there is one at
+/// this offset, it is of `key`, and has no value of another length. Any offset may be given. A
+/// record that is long is none of these, nor need be one without a value at the end of the arena.
+///
+/// Of keys that come and go nobody can foretell which have a value: nothing here depends on it.
 #[inline]
-pub(super) fn even_value<'a, const K: usize, const V: usize>(
+pub(super) fn even_or_none<'a, const K: usize, const V: usize>(
     arena: &'a [u8],
     at: usize,
     key: &[u8; K],
-) -> Option<&'a [u8; V]> {
+) -> Option<(&'a [u8; V], bool)> {
     let (head, rest) = arena.get(at..)?.split_first_chunk::<HEADER>()?;
     let (own, rest) = rest.split_first_chunk::<K>()?;
     let value = rest.first_chunk::<V>()?;
-    (lengths(head) == [K, V] && is_same(own, key)).then_some(value)
+    let has_one = usize::from(head[VALUE_LEN]) == V;
+    let is_even = has_one | (head[VALUE_LEN] == u8::MAX);
+    let is_of = (usize::from(head[KEY_LEN]) == K) & is_even && is_same(own, key);
+    is_of.then_some((value, has_one))
 }
 
-/// Replaces the value in an epoch with this mark, if [`even_value`] finds one; gives back whether.
+/// Replaces the value in an epoch with this mark, if [`even_or_none`] finds one; gives back whether
+/// it did.
 #[inline]
 pub(super) fn replace_even<const K: usize, const V: usize>(
     arena: &mut [u8],
@@ -282,6 +289,33 @@ pub(super) fn replace_even<const K: usize, const V: usize>(
         return true;
     }
     false
+}
+
+/// The same, also where the record has no value and room for one; gives back how many bytes of the
+/// arena are garbage no more, which are some if it had none.
+#[inline]
+pub(super) fn put_even<const K: usize, const V: usize>(
+    arena: &mut [u8],
+    at: usize,
+    mark: u8,
+    key: &[u8; K],
+    value: &[u8; V],
+) -> Option<usize> {
+    let record = arena.get_mut(at..)?;
+    let (head, rest) = record.split_first_chunk_mut::<HEADER>()?;
+    let (own, rest) = rest.split_first_chunk_mut::<K>()?;
+    let room = rest.first_chunk_mut::<V>()?;
+    // Of keys that come and go nobody can foretell which it is, so both ways are computed.
+    let capacity = capacity_of(head[CLASS]);
+    let has_none = head[VALUE_LEN] == u8::MAX;
+    let fits = (usize::from(head[VALUE_LEN]) == V) | (has_none & has_room(capacity, V));
+    if usize::from(head[KEY_LEN]) != K || !fits || !is_same(own, key) {
+        return None;
+    }
+    *room = *value;
+    head[VALUE_LEN] = V as u8;
+    head[MARK] = mark;
+    Some(padded(HEADER + K + capacity) * usize::from(has_none))
 }
 
 /// Arrays that are longer the compiler compares by a call.
@@ -404,6 +438,42 @@ pub(super) fn append(
     true
 }
 
+/// Appends so many bytes to a value that begins with `first`, or puts them behind that where there
+/// is no value, as [`append`] does otherwise: of a record that is not long, if this becomes no
+/// longer than `most` bytes and has room. Gives back how many bytes of the arena are garbage no
+/// more, which are some if there was none.
+#[inline]
+pub(super) fn append_even<const N: usize>(
+    arena: &mut [u8],
+    at: usize,
+    mark: u8,
+    key: &[u8],
+    (first, most): (u8, usize),
+    bytes: &[u8; N],
+) -> Option<usize> {
+    let record = arena.get_mut(at..)?;
+    let (head, rest) = record.split_first_chunk_mut::<HEADER>()?;
+    if head[KEY_LEN] == LONG {
+        return None;
+    }
+    let key_len = usize::from(head[KEY_LEN]);
+    let (own, rest) = rest.split_at_mut_checked(key_len)?;
+    // Of keys that come and go nobody can foretell which it is, so both ways are computed.
+    let has_none = head[VALUE_LEN] == u8::MAX;
+    let start = select_unpredictable(has_none, 1, usize::from(head[VALUE_LEN]));
+    let (end, capacity) = (start + N, capacity_of(head[CLASS]));
+    let begins = rest.first_mut()?;
+    let is_of = has_none | (*begins == first);
+    if end > capacity.min(most) || !is_of || !same_key(own, key) {
+        return None;
+    }
+    *begins = first;
+    *rest.get_mut(start..)?.first_chunk_mut()? = *bytes;
+    head[VALUE_LEN] = end as u8;
+    head[MARK] = mark;
+    Some(padded(HEADER + key_len + capacity) * usize::from(has_none))
+}
+
 /// Appends to the value; it fits.
 #[inline]
 pub(super) fn append_value(arena: &mut [u8], at: usize, bytes: &[u8]) {
@@ -478,7 +548,7 @@ mod tests {
         #[test]
         fn records_short_and_long_keep_what_is_written(
             (key_len, value_len) in (lengths_of(), lengths_of()),
-            steps in vec((0..6_u8, lengths_of()), 0..20),
+            steps in vec((0..7_u8, lengths_of()), 0..20),
         ) {
             let key_of = |len: usize| -> Vec<u8> { (0..len).map(|byte| byte as u8).collect() };
             let (name, mut expected) = (key_of(key_len), Some(vec![1; value_len]));
@@ -487,9 +557,8 @@ mod tests {
             let mut at = arena.len();
             push(&mut arena, (0x1_2345, 513, 0), &name, &vec![1; value_len], value_len);
             for (mark, (step, len)) in (1_u8..).zip(steps) {
-                let behind = arena.len();
+                let (behind, bytes) = (arena.len(), vec![mark; len]);
                 push(&mut arena, (7, 3, 1), b"behind", b"as well", 7);
-                let bytes = vec![mark; len];
                 match (step, &mut expected) {
                     (0, _) => {
                         let fits = fits(&arena, at, len);
@@ -505,9 +574,8 @@ mod tests {
                     }
                     (2, Some(value)) => {
                         if value.len() + len > capacity(&arena, at) {
-                            let to = arena.len();
-                            copy_to_end(&mut arena, at, (value.len() + len) * 2);
-                            at = to;
+                            let from = std::mem::replace(&mut at, arena.len());
+                            copy_to_end(&mut arena, from, (value.len() + len) * 2);
                         }
                         append_value(&mut arena, at, &bytes);
                         value.extend(bytes);
@@ -531,13 +599,16 @@ mod tests {
                         }
                     }
                     (5, Some(value)) => {
-                        let to = arena.len();
-                        copy_to_end(&mut arena, at, value.len());
-                        at = to;
+                        let from = std::mem::replace(&mut at, arena.len());
+                        copy_to_end(&mut arena, from, value.len());
                         let room = capacity(&arena, at) + 1 + len;
                         grow_last(&mut arena, at, room);
                         prop_assert_eq!(capacity(&arena, at), capacity_of(class_of(room)));
                         prop_assert_eq!(arena.len(), at + size(&arena, at));
+                    }
+                    (6, old) => {
+                        let new = appended(&mut arena, at, mark, &name, old.as_deref())?;
+                        *old = new.or_else(|| old.take());
                     }
                     _ => {}
                 }
@@ -545,6 +616,34 @@ mod tests {
                 check(&arena, (at, behind), &name, expected.as_deref(), mark)?;
             }
         }
+    }
+
+    /// What becomes of a value, if there is one, when nine bytes are appended.
+    fn appended(
+        arena: &mut [u8],
+        at: usize,
+        mark: u8,
+        name: &[u8],
+        expected: Option<&[u8]>,
+    ) -> Result<Option<Vec<u8>>, TestCaseError> {
+        let first = expected.and_then(|value| value.first().copied());
+        let first = first.unwrap_or(mark);
+        let most = capacity(arena, at);
+        let garbage = append_even(arena, at, mark, name, (first, most), &[mark; 9]);
+        let new = [first];
+        let begun = expected.unwrap_or(&new);
+        let is_short = arena[at + KEY_LEN] != LONG;
+        // Of a value without bytes the first is what happens to be there.
+        if !begun.is_empty() {
+            let restored = if expected.is_none() {
+                size(arena, at)
+            } else {
+                0
+            };
+            let has_room = begun.len() + 9 <= most;
+            prop_assert_eq!(garbage, (has_room && is_short).then_some(restored));
+        }
+        Ok(garbage.map(|_| [begun, &[mark; 9]].concat()))
     }
 
     /// The record at `at` is this one, whole and copied, and its neighbours are as before.
@@ -580,18 +679,37 @@ mod tests {
         let mut arena = Vec::new();
         push(&mut arena, (7, 3, 1), &[8; 9], &[1; 8], 8);
         assert_eq!((arena.len(), size(&arena, 0)), (28, 28));
-        assert_eq!(even_value::<9, 8>(&arena, 0, &[8; 9]), Some(&[1; 8]));
-        assert_eq!(even_value::<9, 4>(&arena, 0, &[8; 9]), None);
-        assert_eq!(even_value::<9, 8>(&arena, 0, &[9; 9]), None);
+        let found = |arena: &[u8], at| {
+            let found = even_or_none::<9, 8>(arena, at, &[8; 9]);
+            found.map(|(value, has_one)| (*value, has_one))
+        };
+        assert_eq!(found(&arena, 0), Some(([1; 8], true)));
+        assert_eq!(even_or_none::<9, 4>(&arena, 0, &[8; 9]), None);
+        assert_eq!(even_or_none::<9, 8>(&arena, 0, &[9; 9]), None);
         assert!(replace_even::<9, 8>(&mut arena, 0, 2, &[8; 9], &[2; 8]));
         assert_eq!((value(&arena, 0), mark(&arena, 0)), (&[2; 8][..], 2));
+        assert_eq!(
+            put_even::<9, 8>(&mut arena, 0, 3, &[8; 9], &[3; 8]),
+            Some(0)
+        );
         remove_value(&mut arena, 0);
-        assert_eq!(even_value::<9, 8>(&arena, 0, &[8; 9]), None);
-        assert!(!replace_even::<9, 8>(&mut arena, 0, 3, &[8; 9], &[3; 8]));
+        assert_eq!(found(&arena, 0), Some(([3; 8], false)));
+        assert!(!replace_even::<9, 8>(&mut arena, 0, 4, &[8; 9], &[4; 8]));
+        assert_eq!(put_even::<9, 8>(&mut arena, 0, 4, &[9; 9], &[4; 8]), None);
+        assert_eq!(put_even::<9, 16>(&mut arena, 0, 4, &[8; 9], &[4; 16]), None);
+        assert_eq!(
+            put_even::<9, 4>(&mut arena, 0, 4, &[8; 9], &[4; 4]),
+            Some(28)
+        );
+        assert_eq!((value(&arena, 0), mark(&arena, 0)), (&[4; 4][..], 4));
         // One with much room is long, and is left to what looks at any record.
         let long = arena.len();
         push(&mut arena, (7, 3, 1), &[8; 9], &[1; 8], 250);
-        assert_eq!(even_value::<9, 8>(&arena, long, &[8; 9]), None);
+        assert_eq!(found(&arena, long), None);
+        assert_eq!(
+            put_even::<9, 8>(&mut arena, long, 5, &[8; 9], &[5; 8]),
+            None
+        );
         assert_eq!(
             key_and_value(&arena, long),
             (&[8; 9][..], Some(&[1; 8][..]))

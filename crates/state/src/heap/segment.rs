@@ -14,6 +14,7 @@
 //! later epoch than the segment's; in a *tagged* segment each value begins with [`INLINE`] or, with
 //! the number of its entry in `bigs`, with [`BIG`].
 
+mod split;
 mod touch;
 
 use std::{ops::Range, sync::Arc};
@@ -46,9 +47,8 @@ const MIN_INDEX: usize = 8;
 
 /// A value that grows gets room for as much again, and for so many bytes at most.
 const MAX_ROOM: usize = 32;
-
-/// Where all records are read, those of so many buckets ahead are asked for.
-const BUCKETS_AHEAD: usize = 2;
+/// A value that has grown out of its room gets half as much again, and so many bytes more at most.
+const MAX_GROWN_ROOM: usize = 256;
 
 /// A record of a segment: valid until the next change of that segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,14 +171,15 @@ impl Segment {
         same_key(own, key).then_some(value)
     }
 
-    /// The same, if the record is there and has a value of `V` bytes.
+    /// The same of a record that has a value of `V` bytes or none: so many bytes, and whether they
+    /// are its value. Of one that has none it may not be known.
     #[inline]
-    pub(super) fn even_value<const K: usize, const V: usize>(
+    pub(super) fn even_or_none<const K: usize, const V: usize>(
         &self,
         at: At,
         key: &[u8; K],
-    ) -> Option<&[u8; V]> {
-        record::even_value(&self.arena, at.byte(), key)
+    ) -> Option<(&[u8; V], bool)> {
+        record::even_or_none(&self.arena, at.byte(), key)
     }
 
     /// The length of the value of a record, if both are there.
@@ -263,7 +264,8 @@ impl Segment {
         self.put_with_room(hash, group, key, value, room_to_grow(value.len()))
     }
 
-    /// The same with room for a value of `room` bytes, where the record has to be made or moved.
+    /// The same with room for a value of `room` bytes, where the record has to be made or moved, or
+    /// for more if the value has grown.
     #[inline]
     fn put_with_room(
         &mut self,
@@ -355,6 +357,23 @@ impl Segment {
         !self.tagged && record::replace_even(&mut self.arena, at.byte(), mark, key, value)
     }
 
+    /// The same, also where there is room and no value; gives back whether it did: `Some` of
+    /// whether it is new.
+    #[inline]
+    pub(super) fn put_even<const K: usize, const V: usize>(
+        &mut self,
+        at: At,
+        key: &[u8; K],
+        value: &[u8; V],
+    ) -> Option<bool> {
+        if self.tagged {
+            return None;
+        }
+        let mark = self.epoch as u8;
+        let garbage = record::put_even(&mut self.arena, at.byte(), mark, key, value)?;
+        Some(self.note_restored(garbage))
+    }
+
     /// Removes the value of a record, if it is that of `key`, and moves nothing; gives back whether
     /// there was one. [`tidy`](Self::tidy) must be called before long if it
     /// [is untidy](Self::is_untidy) then.
@@ -441,6 +460,22 @@ impl Segment {
         record::append(&mut self.arena, at.byte(), mark, key, limits, bytes)
     }
 
+    /// The same of so many bytes, also where the key had a value and has none; gives back whether
+    /// it did: `Some` of whether it is new. Some that [`append_at`](Self::append_at) appends this
+    /// does not.
+    #[inline]
+    pub(super) fn append_even<const N: usize>(
+        &mut self,
+        at: At,
+        key: &[u8],
+        bytes: &[u8; N],
+        most: usize,
+    ) -> Option<bool> {
+        let (mark, limits) = (self.epoch as u8, (INLINE, most));
+        let garbage = record::append_even(&mut self.arena, at.byte(), mark, key, limits, bytes)?;
+        Some(self.note_restored(garbage))
+    }
+
     /// Appends `bytes` to the inline value of a record.
     pub(super) fn append(&mut self, hash: u64, key: &[u8], bytes: &[u8]) {
         let Some(cell) = self.find_cell(tag_of(hash), key) else {
@@ -466,67 +501,6 @@ impl Segment {
         let there = self.remove_at(self.at(cell), key);
         self.tidy();
         there
-    }
-
-    /// Moves the entries whose hash has bit `depth` to a new segment. Records are copied as they
-    /// are, with the room that they have to grow.
-    pub(super) fn split(&mut self) -> Self {
-        let bit = 1u64 << self.depth;
-        let mut halves = [self.new_half(), self.new_half()];
-        for (number, bucket) in self.index.iter().enumerate() {
-            if let Some(next) = self.index.get(number + BUCKETS_AHEAD) {
-                next.cells().for_each(|cell| self.touch(At(cell.at)));
-            }
-            for cell in bucket.cells() {
-                let at = At(cell.at);
-                if !self.has_value(at) {
-                    continue;
-                }
-                let low = record::low_hash(&self.arena, at.byte());
-                halves[usize::from(low & bit != 0)].take(self, cell);
-            }
-        }
-        for half in &mut halves {
-            if half.live == 0 {
-                // Nothing comes to it for now: most hashes have the other bit.
-                (half.index, half.arena) = (Vec::new(), Vec::new());
-            }
-        }
-        let [low, high] = halves;
-        *self = low;
-        high
-    }
-
-    /// Takes in the record of a cell of another segment, which has a value.
-    #[inline]
-    fn take(&mut self, from: &Self, cell: Cell) {
-        let to = self.next_at();
-        record::copy(&from.arena, At(cell.at).byte(), &mut self.arena);
-        if from.tagged
-            && let Some(id) = big_id(from.value(At(cell.at)))
-        {
-            let value = big_value(self.bigs.len());
-            self.bigs.push(from.bigs.get(id).cloned().flatten());
-            record::set_value(&mut self.arena, At(to).byte(), &value);
-        }
-        self.place(Cell { at: to, ..cell });
-        self.live += 1;
-    }
-
-    /// An empty segment for a half of the entries, with room for as many as there are now: it will
-    /// be split in its turn when it has these, and need not grow before.
-    fn new_half(&self) -> Self {
-        let buckets = (self.live as usize * 4).div_ceil(bucket::CELLS * 3);
-        let live = (self.arena.len() - self.garbage).min(MAX_BYTES);
-        Self {
-            index: vec![Bucket::EMPTY; buckets.next_power_of_two()],
-            arena: Vec::with_capacity(live + live / 16),
-            depth: self.depth + 1,
-            epoch: self.epoch,
-            tagged: self.tagged,
-            reach: self.reach,
-            ..Self::default()
-        }
     }
 
     /// The bytes of its buffers.
@@ -597,7 +571,8 @@ impl Segment {
         self.live += 1;
     }
 
-    /// Writes another value to the record of `cell`, with room for `room` bytes if it has to move.
+    /// Writes another value to the record of `cell`, with room for `room` bytes if it has to move,
+    /// or for more if the value has grown.
     #[inline]
     fn replace(&mut self, cell: usize, value: &[u8], room: usize) {
         let at = self.at(cell).byte();
@@ -605,8 +580,9 @@ impl Segment {
             record::set_value(&mut self.arena, at, value);
             record::set_mark(&mut self.arena, at, self.epoch as u8);
         } else {
+            let old = record::value(&self.arena, at).len();
             record::set_value(&mut self.arena, at, &[]);
-            self.give_room(cell, room, room);
+            self.give_room(cell, room, room.max(room_if_grown(old, value.len())));
             let at = self.at(cell).byte();
             record::set_value(&mut self.arena, at, value);
             record::set_mark(&mut self.arena, at, self.epoch as u8);
@@ -661,6 +637,17 @@ impl Segment {
         self.garbage -= record::size(&self.arena, at.byte());
         self.live += 1;
         self.removed -= 1;
+    }
+
+    /// A record was written to, of which so many bytes were garbage: if some were, it had no value;
+    /// gives back whether that was so. Without a branch, which nobody could foretell.
+    #[inline]
+    fn note_restored(&mut self, garbage: usize) -> bool {
+        let had_none = garbage > 0;
+        self.garbage -= garbage;
+        self.live += u32::from(had_none);
+        self.removed -= u32::from(had_none);
+        had_none
     }
 
     /// Makes room in the index: that of removed records, where these are the half. Fewer would be
@@ -752,6 +739,17 @@ fn with_slack(bytes: usize) -> usize {
 /// How much room a value of so many bytes gets that will most likely grow.
 fn room_to_grow(len: usize) -> usize {
     len + len.min(MAX_ROOM)
+}
+
+/// How much room a value gets that was of `old` bytes and has to move, being of `len`: if it has
+/// grown it will most likely do so again.
+fn room_if_grown(old: usize, len: usize) -> usize {
+    let has_grown = (1..len).contains(&old);
+    len + if has_grown {
+        (len / 2).min(MAX_GROWN_ROOM)
+    } else {
+        0
+    }
 }
 
 #[inline]

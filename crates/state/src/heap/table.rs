@@ -26,7 +26,7 @@ pub(super) const AT_ONCE: usize = 64;
 
 /// So many keys that are written to are looked for at once: their records are near still when they
 /// are written.
-const SOME: usize = 256;
+pub(super) const SOME: usize = 256;
 
 /// The caches next to most cores have room for about this many bytes of a table: looking at them
 /// takes less time than asking for them.

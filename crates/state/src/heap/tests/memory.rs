@@ -263,3 +263,24 @@ fn what_grows_behind_all_others_stays_where_it_is() {
     assert!(segment.buffers() < before / 10);
     assert_eq!(segment.value(place(&segment, 0).unwrap()), [0, 1, 2]);
 }
+
+#[test]
+fn a_value_that_has_grown_has_room_to_grow_again() {
+    use super::super::segment::Segment;
+
+    let mut segment = Segment::new(false);
+    let (hash, key) = (1 << 32, b"grows");
+    let mut before = None;
+    let mut moves = 0;
+    for number in 1..=10_u8 {
+        let value = vec![number; 24 * usize::from(number)];
+        assert_eq!(segment.put(hash, 3, key, &value), number == 1);
+        let at = segment.find(hash, key);
+        assert_eq!(at.map(|at| segment.value(at)), Some(&value[..]));
+        moves += usize::from(before.is_some_and(|before| Some(before) != at));
+        before = at;
+        // So that it is not the last one, which grows where it is.
+        segment.put(u64::from(number) << 40, 3, &[number], b"behind");
+    }
+    assert_eq!(moves, 3);
+}

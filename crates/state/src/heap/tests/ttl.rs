@@ -152,7 +152,7 @@ fn slots_that_are_returned_are_accesses_whether_or_not_they_have_changed() {
         assert_eq!(slots.get(0).is_some(), now > 0);
         slots.clear();
         slots.push(Some(b"v"));
-        state.put_slots(StateIndex(0), &slots).unwrap();
+        state.put_slots(StateIndex(0), &mut slots.clone()).unwrap();
         state.commit().unwrap();
     }
 }

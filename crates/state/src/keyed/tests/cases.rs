@@ -35,7 +35,7 @@ fn c08_snapshots_are_isolated_from_later_writes() {
     let first = state.snapshot(&request()).unwrap();
     begin(&mut state, &keys);
     state
-        .put_slots(VALUE, &optional(&[Some("u1"), Some("u2"), Some("u3")]))
+        .put_slots(VALUE, &mut optional(&[Some("u1"), Some("u2"), Some("u3")]))
         .unwrap();
     state.commit().unwrap();
     let first = file_of(&mut state, first);
@@ -56,7 +56,7 @@ fn c08_clearing_one_of_twenty_keys_leaves_nineteen_entries() {
     let keys: Vec<&str> = names.iter().map(String::as_str).collect();
     begin(&mut state, &keys);
     let all: Vec<Option<&str>> = keys.iter().map(|&key| Some(key)).collect();
-    state.put_slots(VALUE, &optional(&all)).unwrap();
+    state.put_slots(VALUE, &mut optional(&all)).unwrap();
     state.commit().unwrap();
     assert_eq!(state.backend_mut().entries(VALUE), 20);
     begin(&mut state, &keys);
@@ -141,7 +141,7 @@ fn c12_keyed_state_without_a_key() {
     assert_eq!(state.value_get(VALUE, Which::All, &mut out), named("value"));
     assert_eq!(state.list_add(LIST, &[], column(&[]).view()), named("list"));
     assert_eq!(state.map_clear(MAP, &[]), named("map"));
-    assert_eq!(state.put_slots(VALUE, &out), named("value"));
+    assert_eq!(state.put_slots(VALUE, &mut out.clone()), named("value"));
     state.commit().unwrap();
 }
 

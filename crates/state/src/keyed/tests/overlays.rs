@@ -155,12 +155,12 @@ fn slots_that_did_not_change_are_not_written() {
     let mut state = keyed_state();
     begin(&mut state, &["a", "b", "c"]);
     let slots = optional(&[Some("1"), None, Some("3")]);
-    state.put_slots(VALUE, &slots).unwrap();
+    state.put_slots(VALUE, &mut slots.clone()).unwrap();
     state.commit().unwrap();
     begin(&mut state, &["a", "b", "c"]);
     assert_eq!(values(&mut state), texts(&slots));
     let slots = optional(&[Some("1"), Some("2"), None]);
-    state.put_slots(VALUE, &slots).unwrap();
+    state.put_slots(VALUE, &mut slots.clone()).unwrap();
     assert_eq!(values(&mut state), texts(&slots));
     state.commit().unwrap();
     begin(&mut state, &["a", "b", "c"]);
@@ -177,10 +177,10 @@ fn slots_and_puts_do_not_mix() {
         name: "value".into(),
     });
     let slots = optional(&[Some("2")]);
-    assert_eq!(state.put_slots(VALUE, &slots), refused);
+    assert_eq!(state.put_slots(VALUE, &mut slots.clone()), refused);
     assert_eq!(values(&mut state), some(&["1"]));
     begin(&mut state, &["a"]);
-    state.put_slots(VALUE, &slots).unwrap();
+    state.put_slots(VALUE, &mut slots.clone()).unwrap();
     assert_eq!(state.value_put(VALUE, Which::All, &slots), refused);
 }
 
@@ -195,7 +195,7 @@ fn columns_that_do_not_fit_are_refused_and_change_nothing() {
     let two_keys = column(&["m", "n"]);
     mismatch(state.value_put(VALUE, Which::All, &one));
     mismatch(state.value_put(VALUE, Which::Some(&[]), &one));
-    mismatch(state.put_slots(VALUE, &one));
+    mismatch(state.put_slots(VALUE, &mut one.clone()));
     mismatch(state.list_add(LIST, &[0], two_keys.view()));
     mismatch(state.list_set(LIST, Which::All, &nested(&[&["x"]])));
     mismatch(state.map_put(MAP, Which::All, two_keys.view(), &one));
@@ -412,7 +412,7 @@ fn perform(state: &mut KeyedState, access: &Access, model: &mut Model) {
         }
         Access::Slots(slots) => {
             let slots: Vec<_> = slots.iter().map(Option::as_deref).collect();
-            state.put_slots(VALUE, &optional(&slots))
+            state.put_slots(VALUE, &mut optional(&slots))
         }
         Access::Add(adds) => {
             let keys: Vec<u32> = adds.iter().map(|add| add.0).collect();
