@@ -648,6 +648,59 @@ fn what_cannot_be_decoded_hurts_only_the_row_that_reads_it() {
     assert_eq!(numbers.keyed([("a", "set")]).unwrap().main(), ["by batch"]);
 }
 
+/// Emits numbers, which have a fixed width: not as many as there are rows.
+#[derive(Default)]
+struct Miscounted(String);
+
+impl Process for Miscounted {
+    type In = String;
+    type Out = Binary<u64>;
+
+    fn open(&mut self, env: Env) -> Result<()> {
+        self.0 = env.config();
+        Ok(())
+    }
+
+    fn process(&mut self, _row: Row<String>, ctx: &mut Ctx<Binary<u64>>) -> Result<()> {
+        ctx.emit(0)
+    }
+
+    fn process_batch(
+        &mut self,
+        batch: &InputBatch<String>,
+        ctx: &mut BatchCtx<Binary<u64>>,
+    ) -> Result<Batched> {
+        let rows = batch.len() as u64;
+        match self.0.as_str() {
+            "few" => ctx.emit_each((1..rows).map(Ok))?,
+            "many" => ctx.emit_each((0..=rows).map(Ok))?,
+            "endless" => ctx.emit_each(iter::repeat_with(|| Ok(7)))?,
+            "some, few" => ctx.emit_some((1..rows).map(|number| Ok(Some(number))))?,
+            "some, many" => ctx.emit_some((0..=rows).map(|number| Ok(Some(number))))?,
+            "some, endless" => ctx.emit_some(iter::repeat_with(|| Ok(Some(7))))?,
+            _ => ctx.emit_some(iter::repeat_with(|| Ok(None::<u64>)))?,
+        }
+        Ok(Batched::Done)
+    }
+}
+
+#[test]
+fn numbers_that_are_not_as_many_as_the_rows_are_refused() {
+    for config in [
+        "few",
+        "many",
+        "endless",
+        "some, few",
+        "some, many",
+        "some, endless",
+        "none, endless",
+    ] {
+        let mut told = Harness::open::<Miscounted, _>(config).unwrap();
+        let error = told.rows(["a", "b", "c"]).map(|_| ()).unwrap_err();
+        assert!(error.contains("a value for each of the 3 rows"), "{error}");
+    }
+}
+
 /// Tells the number that is kept of a key, and keeps that of the row, or nothing where it is odd.
 #[derive(Default)]
 struct Kept {
