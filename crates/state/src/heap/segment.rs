@@ -634,9 +634,7 @@ impl Segment {
 
     /// A record that had no value has one again.
     fn count_restored(&mut self, at: At) {
-        self.garbage -= record::size(&self.arena, at.byte());
-        self.live += 1;
-        self.removed -= 1;
+        self.note_restored(record::size(&self.arena, at.byte()));
     }
 
     /// A record was written to, of which so many bytes were garbage: if some were, it had no value;
