@@ -50,6 +50,8 @@ macro_rules! of_widths {
     };
 }
 
+pub(super) use of_widths;
+
 impl Widths {
     /// Those of the first key that is written, and of the first value.
     pub(super) fn of_writes(keys: &KeyBatch<'_>, writes: &ValueWrites) -> Option<Self> {

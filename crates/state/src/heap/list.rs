@@ -3,6 +3,8 @@
 //!
 //! INVARIANT: a list that is there has at least one element.
 
+mod even;
+
 use std::{ops::Range, sync::Arc};
 
 use weir_model::KeyGroup;
@@ -150,14 +152,19 @@ pub(super) fn get(
     probed: &mut Probed,
     out: &mut NestedColumn,
 ) -> Result<(), Error> {
-    table.each(keys, which, probed, |_, record| {
-        if let Some((segment, at, list)) = record {
-            match list {
-                [INLINE, run @ ..] => push_run(run, out)?,
-                _ => runs(segment, at).try_for_each(|run| push_run(run, out))?,
-            }
+    table.rounds(keys, which, probed, |some, places, segments| {
+        if even::get(keys, (which, some.start), (places, segments), out)? {
+            return Ok(());
         }
-        out.ends.push(out.elements.len() as u32);
+        for (position, place) in some.zip(places) {
+            if let Some((segment, at, list)) = table.record_of(keys, which.get(position), place) {
+                match list {
+                    [INLINE, run @ ..] => push_run(run, out)?,
+                    _ => runs(segment, at).try_for_each(|run| push_run(run, out))?,
+                }
+            }
+            out.ends.push(out.elements.len() as u32);
+        }
         Ok(())
     })
 }
@@ -229,7 +236,7 @@ pub(super) fn apply(
     let (mut change, mut number) = (0, [0; ENCODED_NUMBER]);
     let mut left = writes.keys.len();
     let (mut append, mut clear) = (SomeRows::<SOME>::new(), SomeRows::<SOME>::new());
-    let rows = writes.keys.len();
+    let (rows, widths) = (writes.keys.len(), even::Widths::of(keys, writes));
     for first in (0..rows).step_by(SOME) {
         table.look_for_next(keys, &writes.keys, first, probed);
         append.clear();
@@ -247,16 +254,37 @@ pub(super) fn apply(
             change -= i64::from(cleared);
             left -= usize::from(probed.is_written(row));
         }
+        let (done, more) = even::append(table, (keys, writes), widths, append.rows(), probed);
+        change += more;
+        left -= done;
+        if done == append.len() {
+            continue;
+        }
         for row in append.rows() {
+            if probed.is_written(row) {
+                continue;
+            }
             let (group, key) = group_and_key(keys, writes.keys[row]);
             let tagged = encode(writes, elements_of(writes, row), &mut number, scratch);
             change += append_in_place(table, group, probed, row, (key, tagged));
             left -= usize::from(probed.is_written(row));
         }
     }
-    if left == 0 {
-        return change;
+    if left > 0 {
+        change += write_others(table, (keys, writes), probed, (&mut number, scratch));
     }
+    change
+}
+
+/// Writes what is not written yet, and may move records; gives back by how much the number of lists
+/// changes.
+fn write_others(
+    table: &mut Table,
+    (keys, writes): (&KeyBatch<'_>, &ListWrites),
+    probed: &Probed,
+    (number, scratch): (&mut [u8; ENCODED_NUMBER], &mut Vec<u8>),
+) -> i64 {
+    let mut change = 0;
     for (row, &key) in writes.keys.iter().enumerate() {
         if probed.is_written(row) {
             continue;
@@ -269,7 +297,7 @@ pub(super) fn apply(
         let key = key as usize;
         let (group, hash, bytes) = (keys.groups[key], keys.hashes[key], keys.keys.get(key));
         let replace = writes.replace[row] != 0;
-        let tagged = encode(writes, elements_of(writes, row), &mut number, scratch);
+        let tagged = encode(writes, elements_of(writes, row), number, scratch);
         let is_inline = (2..=1 + MAX_INLINE).contains(&tagged.len());
         change += if probed.place(row).is_new() && is_inline {
             let segment = table.segment_mut(group, hash);

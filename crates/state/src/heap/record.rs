@@ -267,6 +267,22 @@ pub(super) fn even_or_none<'a, const K: usize, const V: usize>(
     is_of.then_some((value, has_one))
 }
 
+/// What is behind the key of a record up to the end of the arena, and how long its value is, which
+/// is 0 where there is none: if there is one at this offset, it is of `key`, and not long. Any
+/// offset may be given.
+#[inline]
+pub(super) fn some_or_none<'a, const K: usize>(
+    arena: &'a [u8],
+    at: usize,
+    key: &[u8; K],
+) -> Option<(&'a [u8], usize)> {
+    let (head, rest) = arena.get(at..)?.split_first_chunk::<HEADER>()?;
+    let (own, rest) = rest.split_first_chunk::<K>()?;
+    let is_of = (usize::from(head[KEY_LEN]) == K) && is_same(own, key);
+    let len = head[VALUE_LEN];
+    is_of.then_some((rest, usize::from(if len == u8::MAX { 0 } else { len })))
+}
+
 /// Replaces the value in an epoch with this mark, if [`even_or_none`] finds one; gives back whether
 /// it did.
 #[inline]
@@ -472,6 +488,37 @@ pub(super) fn append_even<const N: usize>(
     head[VALUE_LEN] = end as u8;
     head[MARK] = mark;
     Some(padded(HEADER + key_len + capacity) * usize::from(has_none))
+}
+
+/// The same of a number, behind its length, of a key of `K` bytes.
+#[inline]
+pub(super) fn append_number<const K: usize, const N: usize>(
+    arena: &mut [u8],
+    at: usize,
+    mark: u8,
+    key: &[u8; K],
+    (first, most): (u8, usize),
+    number: &[u8; N],
+) -> Option<usize> {
+    let record = arena.get_mut(at..)?;
+    let (head, rest) = record.split_first_chunk_mut::<HEADER>()?;
+    let (own, rest) = rest.split_first_chunk_mut::<K>()?;
+    let begins = rest.first_mut()?;
+    // Of keys that come and go nobody can foretell which it is, so both ways are computed.
+    let has_none = head[VALUE_LEN] == u8::MAX;
+    let start = select_unpredictable(has_none, 1, usize::from(head[VALUE_LEN]));
+    let (end, capacity) = (start + 1 + N, capacity_of(head[CLASS]));
+    let is_of = (usize::from(head[KEY_LEN]) == K) & (has_none | (*begins == first));
+    if !is_of | (end > capacity.min(most)) || !is_same(own, key) {
+        return None;
+    }
+    *begins = first;
+    let (len, room) = rest.get_mut(start..)?.split_first_mut()?;
+    *room.first_chunk_mut()? = *number;
+    *len = N as u8;
+    head[VALUE_LEN] = end as u8;
+    head[MARK] = mark;
+    Some(padded(HEADER + K + capacity) * usize::from(has_none))
 }
 
 /// Appends to the value; it fits.

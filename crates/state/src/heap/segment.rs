@@ -14,6 +14,7 @@
 //! later epoch than the segment's; in a *tagged* segment each value begins with [`INLINE`] or, with
 //! the number of its entry in `bigs`, with [`BIG`].
 
+mod append;
 mod split;
 mod touch;
 
@@ -450,47 +451,6 @@ impl Segment {
             record::set_mark(&mut self.arena, at.byte(), self.epoch as u8);
         }
         fits
-    }
-
-    /// Appends `bytes` to the value of `key` where it is, if it is there and inline, does not
-    /// become longer than `most`, and there is room; gives back whether that was so.
-    #[inline]
-    pub(super) fn append_at(&mut self, at: At, key: &[u8], bytes: &[u8], most: usize) -> bool {
-        let (mark, limits) = (self.epoch as u8, (INLINE, most));
-        record::append(&mut self.arena, at.byte(), mark, key, limits, bytes)
-    }
-
-    /// The same of so many bytes, also where the key had a value and has none; gives back whether
-    /// it did: `Some` of whether it is new. Some that [`append_at`](Self::append_at) appends this
-    /// does not.
-    #[inline]
-    pub(super) fn append_even<const N: usize>(
-        &mut self,
-        at: At,
-        key: &[u8],
-        bytes: &[u8; N],
-        most: usize,
-    ) -> Option<bool> {
-        let (mark, limits) = (self.epoch as u8, (INLINE, most));
-        let garbage = record::append_even(&mut self.arena, at.byte(), mark, key, limits, bytes)?;
-        Some(self.note_restored(garbage))
-    }
-
-    /// Appends `bytes` to the inline value of a record.
-    pub(super) fn append(&mut self, hash: u64, key: &[u8], bytes: &[u8]) {
-        let Some(cell) = self.find_cell(tag_of(hash), key) else {
-            return;
-        };
-        let len = self.value(self.at(cell)).len();
-        let needed = len + bytes.len();
-        if needed > record::capacity(&self.arena, self.at(cell).byte()) {
-            // A half more each time it moves makes a row of appends cost linear time.
-            self.give_room(cell, room_to_grow(needed), needed + needed / 2);
-        }
-        let at = self.at(cell);
-        record::append_value(&mut self.arena, at.byte(), bytes);
-        record::set_mark(&mut self.arena, at.byte(), self.epoch as u8);
-        self.compact_if_due();
     }
 
     /// Removes an entry; gives back whether it was there.

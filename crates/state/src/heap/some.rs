@@ -30,6 +30,11 @@ impl<const N: usize> SomeRows<N> {
         self.count = 0;
     }
 
+    /// How many were added.
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
     /// Those that were added.
     pub(super) fn rows(&self) -> impl Iterator<Item = usize> {
         self.rows[..self.count].iter().map(|&row| row as usize)

@@ -170,14 +170,71 @@ impl Probed {
 
     /// Whether it is of all these keys, or just of those that are `written`, in this order.
     fn known(&self, keys: &KeyBatch<'_>, written: &[u32], moves: u64) -> Known {
+        let groups = self.groups.iter().zip(keys.groups);
         let is_of = self.moves == moves
             && !self.hashes.is_empty()
             && self.hashes == keys.hashes
-            && self.groups == keys.groups;
+            && self.groups.len() == keys.groups.len()
+            // Many at once, which the comparison of slices does of plain numbers only.
+            && groups.fold(true, |same, (own, group)| same & (own == group));
         match is_of {
             true if self.some.is_empty() => Known::All,
             true if self.some == written => Known::Written,
             _ => Known::No,
+        }
+    }
+}
+
+/// Keys that are looked for together: what is needed of them, side by side.
+struct Round<'t> {
+    hashes: [u64; AT_ONCE],
+    groups: [KeyGroup; AT_ONCE],
+    segments: [Option<&'t Segment>; AT_ONCE],
+    count: usize,
+}
+
+impl<'t> Round<'t> {
+    fn new() -> Self {
+        Self {
+            hashes: [0; AT_ONCE],
+            groups: [KeyGroup(0); AT_ONCE],
+            segments: [None; AT_ONCE],
+            count: 0,
+        }
+    }
+
+    /// Begins anew with the keys at these positions, of no more than [`AT_ONCE`].
+    #[inline]
+    fn begin(&mut self, keys: &KeyBatch<'_>, which: Which<'_>, some: Range<usize>) {
+        self.count = some.len();
+        match which {
+            Which::All => {
+                self.hashes[..self.count].copy_from_slice(&keys.hashes[some.clone()]);
+                self.groups[..self.count].copy_from_slice(&keys.groups[some]);
+            }
+            Which::Some(which) => {
+                let own = self.hashes.iter_mut().zip(&mut self.groups);
+                for ((hash, group), &key) in own.zip(&which[some]) {
+                    *hash = keys.hashes[key as usize];
+                    *group = keys.groups[key as usize];
+                }
+            }
+        }
+    }
+
+    fn segments(&self) -> &Segments<'t> {
+        &self.segments[..self.count]
+    }
+
+    /// Finds the first candidates of the keys in their segments, and gives each segment to `next`
+    /// with it.
+    #[inline]
+    fn find_candidates(&self, places: &mut Places, next: impl Fn(&Segment, At)) {
+        for ((place, segment), &hash) in places.iter_mut().zip(self.segments()).zip(&self.hashes) {
+            if let Some(segment) = *segment {
+                place.at = segment.candidate(hash);
+                next(segment, place.at);
+            }
         }
     }
 }
@@ -349,6 +406,19 @@ impl Table {
         })
     }
 
+    /// Gives the places of a column of keys, some at a time with their positions and segments, when
+    /// their records are near: of no more than [`AT_ONCE`].
+    pub(super) fn rounds<'t, E>(
+        &'t self,
+        keys: &KeyBatch<'_>,
+        which: Which<'_>,
+        probed: &mut Probed,
+        found: impl FnMut(Range<usize>, &mut Places, &Segments<'t>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        probed.clear();
+        self.probe(keys, which, &mut probed.probes, found)
+    }
+
     /// Looks for the records of keys that are written to, one position after the other: if that of
     /// the key at this position is not known yet, for the next ones together. They are near then to
     /// be asked for by [`record`](Self::record), and written to. No record may move meanwhile.
@@ -390,8 +460,9 @@ impl Table {
         self.record_of(keys, key, &mut probed.probes[position])
     }
 
+    /// The record of a key that may be at this place, and its value, if it has one.
     #[inline]
-    fn record_of(
+    pub(super) fn record_of(
         &self,
         keys: &KeyBatch<'_>,
         key: usize,
@@ -652,13 +723,13 @@ impl Table {
         if count > FEW_KEYS && !self.is_near() {
             return self.probe_far(keys, which, probes, found);
         }
-        let mut segments = [None; AT_ONCE];
+        let mut looked_for = Round::new();
         for (round, places) in probes.chunks_mut(AT_ONCE).enumerate() {
-            let first = round * AT_ONCE;
-            let segments = &mut segments[..places.len()];
-            self.find_segments(keys, (which, first), places, segments, |_, _| ());
-            find_candidates(keys, (which, first), places, segments, |_, _| ());
-            found(first..first + places.len(), places, segments)?;
+            let some = round * AT_ONCE..round * AT_ONCE + places.len();
+            looked_for.begin(keys, which, some.clone());
+            self.find_segments(&mut looked_for, places, |_, _| ());
+            looked_for.find_candidates(places, |_, _| ());
+            found(some, places, looked_for.segments())?;
         }
         Ok(())
     }
@@ -687,48 +758,38 @@ impl Table {
             let from = (round * AT_ONCE).min(count);
             from..(from + AT_ONCE).min(count)
         };
-        // Those of three rounds: one is asked for, one looked at, one given out.
-        let mut segments = [[None; AT_ONCE]; 3];
+        // One is asked for, one looked at, one given out.
+        let mut rounds = [Round::new(), Round::new(), Round::new()];
         for step in 0..count.div_ceil(AT_ONCE) + 2 {
             let some = round(step);
-            let these = &mut segments[step % 3][..some.len()];
-            let places = &mut probes[some.clone()];
-            self.find_segments(
-                keys,
-                (which, some.start),
-                places,
-                these,
-                Segment::touch_cell,
-            );
+            let asked_for = &mut rounds[step % 3];
+            asked_for.begin(keys, which, some.clone());
+            self.find_segments(asked_for, &mut probes[some], Segment::touch_cell);
             if let Some(step) = step.checked_sub(1) {
-                let some = round(step);
-                let these = &segments[step % 3][..some.len()];
-                let places = &mut probes[some.clone()];
-                find_candidates(keys, (which, some.start), places, these, Segment::touch);
+                rounds[step % 3].find_candidates(&mut probes[round(step)], Segment::touch);
             }
             if let Some(step) = step.checked_sub(2) {
                 let some = round(step);
-                let these = &segments[step % 3][..some.len()];
-                found(some.clone(), &mut probes[some], these)?;
+                let places = &mut probes[some.clone()];
+                found(some, places, rounds[step % 3].segments())?;
             }
         }
         Ok(())
     }
 
-    /// Finds the segments in which keys may be, from a position of the column on, and gives each to
-    /// `next` with the hash of its key.
+    /// Finds the segments in which the keys of a round may be, and gives each to `next` with the
+    /// hash of its key.
     #[inline]
     fn find_segments<'t>(
         &'t self,
-        keys: &KeyBatch<'_>,
-        (which, first): (Which<'_>, usize),
+        round: &mut Round<'t>,
         places: &mut Places,
-        segments: &mut [Option<&'t Segment>],
         next: impl Fn(&Segment, u64),
     ) {
-        for ((place, segment), position) in places.iter_mut().zip(segments).zip(first..) {
-            let key = which.get(position);
-            let (group, hash) = (keys.groups[key], keys.hashes[key]);
+        let keys = round.hashes.iter().zip(&round.groups);
+        for ((place, segment), (&hash, &group)) in
+            places.iter_mut().zip(&mut round.segments).zip(keys)
+        {
             let page = &self.pages[self.page_of(group)];
             place.number = page.number(hash);
             *segment = page.segment(place.number);
@@ -742,23 +803,6 @@ impl Table {
     #[inline]
     pub(super) fn page_of(&self, group: KeyGroup) -> usize {
         usize::from(group.0 - self.range.start.0) >> self.shift
-    }
-}
-
-/// Finds the first candidates of keys in their segments, and gives each segment to `next` with it.
-#[inline]
-fn find_candidates(
-    keys: &KeyBatch<'_>,
-    (which, first): (Which<'_>, usize),
-    places: &mut Places,
-    segments: &Segments<'_>,
-    next: impl Fn(&Segment, At),
-) {
-    for ((place, segment), position) in places.iter_mut().zip(segments).zip(first..) {
-        if let Some(segment) = *segment {
-            place.at = segment.candidate(keys.hashes[which.get(position)]);
-            next(segment, place.at);
-        }
     }
 }
 
