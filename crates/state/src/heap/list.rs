@@ -153,10 +153,8 @@ pub(super) fn get(
     out: &mut NestedColumn,
 ) -> Result<(), Error> {
     table.rounds(keys, which, probed, |some, places, segments| {
-        if even::get(keys, (which, some.start), (places, segments), out)? {
-            return Ok(());
-        }
-        for (position, place) in some.zip(places) {
+        let done = even::get(keys, (which, some.start), (places, segments), out)?;
+        for (position, place) in some.zip(places).skip(done) {
             if let Some((segment, at, list)) = table.record_of(keys, which.get(position), place) {
                 match list {
                     [INLINE, run @ ..] => push_run(run, out)?,

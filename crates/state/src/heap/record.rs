@@ -676,6 +676,18 @@ mod tests {
         let first = expected.and_then(|value| value.first().copied());
         let first = first.unwrap_or(mark);
         let most = capacity(arena, at);
+        if let Some(name) = name.as_array::<9>() {
+            // A number behind its length, where both are known.
+            let (mut one, mut other) = (arena.to_vec(), arena.to_vec());
+            let number = [mark; 8];
+            let element = [8, mark, mark, mark, mark, mark, mark, mark, mark];
+            let done = append_number(&mut one, at, mark, name, (first, most), &number);
+            let expected = append_even(&mut other, at, mark, name, (first, most), &element);
+            prop_assert_eq!(done, expected);
+            prop_assert_eq!(one, other);
+            let is_other = append_number(arena, at, mark, b"not there", (first, most), &number);
+            prop_assert_eq!(is_other, None);
+        }
         let garbage = append_even(arena, at, mark, name, (first, most), &[mark; 9]);
         let new = [first];
         let begun = expected.unwrap_or(&new);

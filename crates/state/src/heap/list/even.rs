@@ -17,8 +17,8 @@ use crate::{
 /// So many elements of a list are copied before it is asked how many there are: nobody can foretell
 /// it of lists that come and go.
 const FIRST: usize = 2;
-/// There is room for so many elements of each list of a round.
-const ROOM: usize = 4;
+/// There is room for so many elements of the lists of a round.
+const ROOM: usize = 4 * AT_ONCE;
 
 /// The bytes of each key and of each element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,29 +34,27 @@ impl Widths {
 }
 
 /// Appends the lists of the next keys, from `position` on, whose places these are, and their
-/// segments: of no more than are looked at in one round, and either all or none; says which.
+/// segments, of no more than are looked at in one round: as far as they are lists of numbers, and
+/// of few in all. Gives back how many are done.
 pub(super) fn get(
     keys: &KeyBatch<'_>,
     (which, position): (Which<'_>, usize),
     (places, segments): (&Places, &Segments<'_>),
     out: &mut NestedColumn,
-) -> Result<bool, Error> {
+) -> Result<usize, Error> {
     let mut each = places.iter().zip(segments).zip(position..);
     let first = each.find_map(|((place, segment), position)| {
         let segment = segment.filter(|segment| segment.value_len(place.at).is_some())?;
         let element = *segment.value(place.at).get(1)?;
-        Some((
-            keys.keys.get(which.get(position)).len(),
-            usize::from(element),
-        ))
+        Some((keys.keys.get(which.get(position)).len(), element.into()))
     });
     let Some((key, element)) = first else {
-        return Ok(false);
+        return Ok(0);
     };
     of_widths!(
         (key, element),
         get_round(keys, (which, position), (places, segments), out),
-        else Ok(false)
+        else Ok(0)
     )
 }
 
@@ -65,40 +63,35 @@ fn get_round<const K: usize, const N: usize>(
     (which, position): (Which<'_>, usize),
     (places, segments): (&Places, &Segments<'_>),
     out: &mut NestedColumn,
-) -> Result<bool, Error> {
-    let (before, mut ends) = (out.elements.len(), [0; AT_ONCE]);
-    let mut is_done = true;
-    let extended = out
-        .elements
-        .extend_even(AT_ONCE * ROOM, |all: &mut [[u8; N]]| {
-            let mut end = before;
-            let found = places.iter().zip(segments).zip(&mut ends);
-            for (((place, segment), list_end), position) in found.zip(position..) {
-                let name = keys.keys.get(which.get(position)).as_array::<K>();
-                let copied = match (segment, name) {
-                    _ if place.at == At::NONE => Some(0),
-                    (Some(segment), Some(name)) => segment
-                        .inline_or_none(place.at, name)
-                        .zip(all.get_mut(end..))
-                        .and_then(|((list, len), room)| copy(list, len, room)),
-                    _ => None,
-                };
-                let Some(copied) = copied else {
-                    is_done = false;
-                    return before;
-                };
-                end += copied;
-                *list_end = end as u32;
-            }
-            end
-        });
-    if extended.is_none() || !is_done {
-        return Ok(false);
+) -> Result<usize, Error> {
+    let (mut done, mut ends) = (0, [0; AT_ONCE]);
+    let mut end = out.elements.len();
+    let extended = out.elements.extend_even(ROOM, |all: &mut [[u8; N]]| {
+        let found = places.iter().zip(segments).zip(&mut ends);
+        for (((place, segment), list_end), position) in found.zip(position..) {
+            let name = keys.keys.get(which.get(position)).as_array::<K>();
+            let copied = match (segment, name) {
+                _ if place.at == At::NONE => Some(0),
+                (Some(segment), Some(name)) => segment
+                    .inline_or_none(place.at, name)
+                    .zip(all.get_mut(end..))
+                    .and_then(|((list, len), room)| copy(list, len, room)),
+                _ => None,
+            };
+            let Some(copied) = copied else { break };
+            end += copied;
+            *list_end = end as u32;
+            done += 1;
+        }
+        end
+    });
+    if extended.is_none() {
+        return Ok(0);
     }
-    out.ends.extend_from_slice(&ends[..places.len()]);
+    out.ends.extend_from_slice(&ends[..done]);
     let (bytes, elements) = (out.elements.byte_len(), out.elements.len());
     limits::check_column("the column of lists", bytes, elements)?;
-    Ok(true)
+    Ok(done)
 }
 
 /// Copies the elements of a list, given as its inline form, which has so many bytes of these; gives
