@@ -45,6 +45,15 @@ impl KeyedProcess for Threes {
         let keys = batch.keys()?;
         let mut values = self.values.of_keys()?;
         let mut sizes = self.size.of_keys()?;
+        // Only lists that become full are looked at.
+        let mut added = vec![0; keys.len()];
+        keys.of_rows()
+            .iter()
+            .for_each(|&key| added[key as usize] += 1);
+        let size_of = |key| sizes.get(key).copied().unwrap_or(0);
+        let becomes_full = |&key: &u32| size_of(key as usize) + added[key as usize] >= FULL;
+        let full: Vec<u32> = (0..keys.len() as u32).filter(becomes_full).collect();
+        values.fetch(&full)?;
         for ((number, row), &key) in batch.rows().enumerate().zip(keys.of_rows()) {
             let (of, value, _) = row?.value;
             let key = key as usize;
@@ -70,6 +79,14 @@ mod tests {
     use super::*;
     use weir_guest::testing::{Harness, binary};
 
+    type Rows<'r> = &'r [(u64, u64)];
+
+    fn sums(threes: &mut Harness, rows: Rows<'_>) -> Vec<(u64, u64)> {
+        let row = |&(key, value): &(u64, u64)| (key.to_le_bytes(), binary((key, value, 0_u64)));
+        let out = threes.keyed(rows.iter().map(row)).unwrap();
+        out.binary::<(u64, u64)>().unwrap()
+    }
+
     #[test]
     fn each_third_value_of_a_key_completes_a_sum() {
         for by_row in [false, true] {
@@ -77,17 +94,29 @@ mod tests {
             if by_row {
                 threes.row_by_row();
             }
-            let mut sums = |rows: &[(u64, u64)]| {
-                let row =
-                    |&(key, value): &(u64, u64)| (key.to_le_bytes(), binary((key, value, 0_u64)));
-                let out = threes.keyed(rows.iter().map(row)).unwrap();
-                let held = (threes.held("values"), threes.held("size"));
-                (out.binary::<(u64, u64)>().unwrap(), held)
+            let mut sums = |rows: Rows<'_>| {
+                let sums = sums(&mut threes, rows);
+                (sums, (threes.held("values"), threes.held("size")))
             };
             assert_eq!(sums(&[(7, 1), (8, 9), (7, 2)]), (vec![], (3, 2)));
             assert_eq!(sums(&[(7, 3), (7, 4)]).0, [(7, 6)]);
             assert_eq!(sums(&[(7, 5), (7, 6)]), (vec![(7, 15)], (1, 1)));
             assert_eq!(threes.was_whole(), !by_row);
         }
+    }
+
+    #[test]
+    fn lists_that_do_not_become_full_are_not_read() {
+        let mut threes = Harness::open::<Threes, _>("null").unwrap();
+        sums(&mut threes, &[(7, 1), (8, 2), (9, 3), (9, 4)]);
+        assert_eq!(threes.imports(), ["list-add"]);
+        sums(&mut threes, &[(8, 1), (7, 1)]);
+        assert_eq!(threes.imports(), ["list-add"]);
+        // One that is full with its first row here, and one with its second.
+        sums(&mut threes, &[(7, 1), (9, 2), (9, 5)]);
+        threes.imports();
+        let rows = [(10, 1), (8, 1), (9, 6), (7, 2), (9, 7), (7, 3)];
+        assert_eq!(sums(&mut threes, &rows), [(8, 4), (9, 18)]);
+        assert_eq!(threes.imports(), ["list-get", "list-set", "list-add"]);
     }
 }

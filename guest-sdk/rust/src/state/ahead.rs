@@ -24,7 +24,7 @@ const KEY_BYTES: u64 = 64;
 /// The window of one state.
 pub(super) struct Ahead {
     window: u32,
-    /// The keys of the last read, how many of them were looked at since, and the bytes that came.
+    /// The keys of the last read, how many were looked at since, and the bytes that came.
     asked: u32,
     seen: u32,
     bytes: usize,
@@ -64,6 +64,14 @@ impl Ahead {
         key..keys.min(key.saturating_add(self.window.min(self.fitting())))
     }
 
+    /// How many keys may be asked for that will all be looked at.
+    pub(super) fn at_once(&self) -> usize {
+        match self.asked {
+            0 => 1,
+            _ => self.fitting() as usize,
+        }
+    }
+
     /// How many keys as large as those of the last read may be asked for.
     fn fitting(&self) -> u32 {
         let (asked, bytes) = (u64::from(self.asked), self.bytes as u64);
@@ -93,7 +101,7 @@ impl Ahead {
     }
 }
 
-fn alone(key: u32) -> Range<u32> {
+pub(super) fn alone(key: u32) -> Range<u32> {
     key..key.saturating_add(1)
 }
 

@@ -35,6 +35,32 @@ impl<T: StateCodec> List<T> {
 }
 
 impl<T: StateCodec> KeyLists<'_, T> {
+    /// Asks the host for the lists of these keys together, because they will be looked at. What
+    /// [`get`](Self::get) gives is the same without it: then the host is asked where a list is
+    /// looked at, and for some that come next, which may be for nothing. With it no list is read
+    /// that is not named or looked at, and of those that are not named each is asked for on its
+    /// own. What was read stays in memory until the call ends.
+    ///
+    /// ```
+    /// # use weir_guest::{BatchKeys, KeyLists, KeyValues, Result};
+    /// /// Reads the lists that are full with the next number of their key.
+    /// fn fetch_full(
+    ///     lists: &mut KeyLists<'_, u64>,
+    ///     sizes: &KeyValues<'_, u32>,
+    ///     keys: BatchKeys<'_>,
+    /// ) -> Result<()> {
+    ///     let is_full = |&key: &u32| sizes.get(key as usize) == Some(&2);
+    ///     let full: Vec<u32> = (0..keys.len() as u32).filter(is_full).collect();
+    ///     lists.fetch(&full)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// Fatal if what the host sends is malformed.
+    pub fn fetch(&mut self, keys: &[u32]) -> Result<()> {
+        self.list.fetch(keys)
+    }
+
     /// The list of a key; empty if there is none.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use std::mem;
 use std::ops::Range;
 
 use super::Handle;
-use super::ahead::Ahead;
+use super::ahead::{self, Ahead};
 use crate::bindings::weir::operator::data::{BytesColumn, Slots};
 use crate::call::{Binding, undeclared};
 use crate::codec::StateCodec;
@@ -65,6 +65,8 @@ pub struct List<T> {
     /// What the host has sent in the call.
     pages: Vec<Page>,
     ahead: Ahead,
+    /// Whether the call has said which lists it will look at: no others are read ahead.
+    is_told: bool,
     /// The keys that the last import was for.
     asked: Vec<u32>,
     row: u64,
@@ -169,6 +171,7 @@ impl<T> Default for List<T> {
             replaced: Vec::new(),
             pages: Vec::new(),
             ahead: Ahead::default(),
+            is_told: false,
             asked: Vec::new(),
             row: 0,
             journal: Vec::new(),
@@ -306,6 +309,7 @@ impl<T: StateCodec> List<T> {
         self.free.clear();
         self.replaced.clear();
         self.pages.clear();
+        self.is_told = false;
         self.journal.clear();
     }
 
@@ -335,21 +339,51 @@ impl<T: StateCodec> List<T> {
     #[cold]
     fn read(&mut self, key: usize) -> Result<()> {
         let binding = self.binding.as_ref().ok_or_else(undeclared)?;
-        let is_unknown = |key: &u32| {
-            let slot = self.slots[*key as usize];
-            slot.list.is_none() && slot.page == 0
+        let window = match self.is_told && binding.is_batch() {
+            true => ahead::alone(key as u32),
+            false => self.ahead.keys(binding, key as u32),
         };
-        let window = self.ahead.keys(binding, key as u32);
+        self.ask(window)
+    }
+
+    /// Asks the host for the lists of keys that will be looked at.
+    fn fetch(&mut self, mut keys: &[u32]) -> Result<()> {
+        self.is_told = true;
+        while !keys.is_empty() {
+            let (some, rest) = keys.split_at(self.ahead.at_once().min(keys.len()));
+            self.ask(some.iter().copied())?;
+            keys = rest;
+        }
+        Ok(())
+    }
+
+    /// Asks the host for the lists of those of these keys of which nothing is known.
+    fn ask(&mut self, keys: impl Iterator<Item = u32>) -> Result<()> {
+        let binding = self.binding.as_ref().ok_or_else(undeclared)?;
+        let page = self.pages.len() as u32 + 1;
         self.asked.clear();
-        self.asked.extend(window.filter(is_unknown));
+        for key in keys {
+            let slot = &mut self.slots[key as usize];
+            if slot.list.is_none() && slot.page == 0 {
+                // Who names a key once more does not ask for its list again.
+                slot.page = page;
+                self.asked.push(key);
+            }
+        }
+        if self.asked.is_empty() {
+            return Ok(());
+        }
         let stored = binding.call.host.list_get(binding.index, &self.asked);
         self.ahead
             .asked(self.asked.len(), stored.elements.bytes.len());
         if stored.ends.len() < self.asked.len() {
-            return Err(missing_list(self.asked.len(), &stored));
+            let missing = missing_list(self.asked.len(), &stored);
+            for key in &self.asked {
+                self.slots[*key as usize].page = 0;
+            }
+            return Err(missing);
         }
         self.pages.push(Page::new::<T>(stored.elements));
-        let page = self.pages.len() as u32;
         let mut start = 0;
         for (key, end) in self.asked.iter().zip(stored.ends) {
             let slot = &mut self.slots[*key as usize];
