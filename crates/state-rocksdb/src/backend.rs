@@ -441,7 +441,7 @@ impl Backend for RocksDbBackend {
 
     fn import(&mut self, files: &mut dyn NativeFiles) -> Result<(), Error> {
         self.timers.forget();
-        self.front.empty(&self.database)?;
+        self.front.give_way(&self.database)?;
         restore::import(
             &mut self.database,
             &self.holds,
@@ -461,7 +461,7 @@ impl Backend for RocksDbBackend {
             .shapes
             .get(index as usize)
             .ok_or(Error::Undeclared { index, declared })?;
-        self.front.empty(&self.database)?;
+        self.front.give_way(&self.database)?;
         let family = self.database.family(index as usize);
         let loaded = load::rows(shape, family, group, rows, &mut self.batch);
         match loaded {

@@ -64,13 +64,17 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    /// Nothing.
+    /// Nothing, before a database that has nothing either.
     pub(crate) fn new(holds: &Holds, shared: Arc<Shared>) -> Self {
         let write_back = shared.tuning.write_back.unwrap_or(true);
-        let cache = |shape: &Shape| match shape {
-            Shape::Cell | Shape::Map => Some(CellCache::new(holds.range)),
-            Shape::List => Some(CellCache::of_lists(holds.range)),
-            Shape::Timers | Shape::Foreign => None,
+        let cache = |shape: &Shape| {
+            let mut cache = match shape {
+                Shape::Cell | Shape::Map => CellCache::new(holds.range),
+                Shape::List => CellCache::of_lists(holds.range),
+                Shape::Timers | Shape::Foreign => return None,
+            };
+            cache.set_whole(true);
+            Some(cache)
         };
         Self {
             caches: holds.shapes.iter().map(cache).collect(),
@@ -374,6 +378,13 @@ impl Front {
         self.shrink(database, 0)?;
         self.held = 0;
         Ok(())
+    }
+
+    /// The same before the database gets what is not from here.
+    pub(crate) fn give_way(&mut self, database: &Database) -> Result<(), Error> {
+        let caches = self.caches.iter_mut().flatten();
+        caches.for_each(|cache| cache.set_whole(false));
+        self.empty(database)
     }
 
     /// Entries of a state that are here.

@@ -209,11 +209,48 @@ fn lists(backend: &mut RocksDbBackend, keys: &Keys) -> Vec<Vec<Vec<u8>>> {
     out.ends.iter().map(|&end| list(end)).collect()
 }
 
+/// A backend whose database may have something, and has nothing.
+fn begun(database: &RocksDb) -> RocksDbBackend {
+    let mut nothing = database.create("op-0", with_lists(), all()).unwrap();
+    let nothing = Saved::native(&mut nothing, 1, None);
+    restored(database, with_lists(), &nothing, with_lists(), 0)
+}
+
+#[test]
+fn all_that_is_new_in_a_new_database_waits_before_it() {
+    let place = place();
+    let database = database(&place);
+    let mut backend = database.create("op-0", with_lists(), all()).unwrap();
+    let (keys, others) = (Keys::numbered(0..100), Keys::numbered(100..150));
+    write_lists(&mut backend, &keys, false, |n| Some(vec![n as u8]));
+    write_lists(&mut backend, &keys, false, |_| Some(vec![7]));
+    assert!(!backend.may_block());
+    let first = Saved::native(&mut backend, 1, None);
+    // It is known of others as before that there is nothing.
+    write_lists(&mut backend, &others, false, |_| Some(vec![8]));
+    assert!(!backend.may_block());
+    let second = Saved::native(&mut backend, 2, Some(&first));
+    let mut expected: Vec<Vec<Vec<u8>>> = (0..100).map(|n| vec![vec![n], vec![7]]).collect();
+    let all = Keys::numbered(0..150);
+    let mut back = restored(&database, with_lists(), &second, with_lists(), 0);
+    expected.resize(150, vec![vec![8]]);
+    assert_eq!(lists(&mut back, &all), expected);
+    assert_eq!(lists(&mut backend, &all), expected);
+    // It is not of one that was restored: the store is appended to, unread.
+    let mut back = restored(&database, with_lists(), &first, with_lists(), 0);
+    write_lists(&mut back, &all, false, |_| Some(vec![9]));
+    assert!(back.may_block());
+    expected.truncate(100);
+    expected.resize(150, Vec::new());
+    expected.iter_mut().for_each(|list| list.push(vec![9]));
+    assert_eq!(lists(&mut back, &all), expected);
+}
+
 #[test]
 fn lists_that_are_known_wait_before_the_database_and_others_do_not() {
     let place = place();
     let database = database(&place);
-    let mut backend = database.create("op-0", with_lists(), all()).unwrap();
+    let mut backend = begun(&database);
     let keys = Keys::numbered(0..100);
     assert!(!backend.may_block());
     // Nobody has asked whether there is something.

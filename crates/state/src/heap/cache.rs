@@ -47,6 +47,11 @@ pub struct CellCache {
     probed: Probed,
     /// Whether the cells are lists.
     of_lists: bool,
+    /// Of each page whether the store has nothing of a key of which nothing is here, not even that
+    /// it has no value.
+    whole: Vec<bool>,
+    /// Whether all pages are so.
+    is_whole: bool,
     scratch: Vec<u8>,
 }
 
@@ -82,8 +87,28 @@ impl CellCache {
             turn: 0,
             probed: Probed::default(),
             of_lists,
+            whole: vec![false; table(false).page_count()],
+            is_whole: false,
             scratch: Vec::new(),
         }
+    }
+
+    /// Says whether the store has nothing of keys of which nothing is here: it is empty when it is
+    /// made, say. As long as that is so, nobody has to ask it. It ends by itself for a page of
+    /// which something is let go of.
+    pub fn set_whole(&mut self, is_whole: bool) {
+        self.whole.fill(is_whole);
+        self.is_whole = is_whole;
+    }
+
+    /// Whether the store has nothing of the keys of a key group of which nothing is here.
+    fn is_whole_of(&self, group: KeyGroup) -> bool {
+        self.whole[self.values.page_of(group)]
+    }
+
+    fn let_go_of(&mut self, page: usize) {
+        self.whole[page] = false;
+        self.is_whole = false;
     }
 
     /// Appends the value of each key to `out`, and to `missing` the position in the access of each
@@ -100,8 +125,15 @@ impl CellCache {
     ) -> Result<(), Error> {
         let first = out.len();
         self.values.get(keys, which, &mut self.probed, out)?;
+        if self.is_whole {
+            return Ok(());
+        }
         for position in 0..out.len() - first {
-            if out.present()[first + position] == 0 && !self.is_gone(keys, which.get(position)) {
+            let key = which.get(position);
+            if out.present()[first + position] == 0
+                && !self.is_whole_of(keys.groups[key])
+                && !self.is_gone(keys, key)
+            {
                 missing.push(position as u32);
             }
         }
@@ -152,6 +184,7 @@ impl CellCache {
         for &key in which {
             let key = key as usize;
             let (group, hash, bytes) = (keys.groups[key], keys.hashes[key], keys.keys.get(key));
+            self.let_go_of(self.values.page_of(group));
             self.entries -= i64::from(self.values.remove(group, hash, bytes));
             if self.gone_keys > 0 {
                 self.gone_keys -= i64::from(self.gone.remove(group, hash, bytes));
@@ -221,6 +254,7 @@ impl CellCache {
     }
 
     fn empty(&mut self, page: usize) {
+        self.let_go_of(page);
         let values = self.values.empty(page, self.of_lists, self.epoch);
         self.entries -= values as i64;
         self.gone_keys -= self.gone.empty(page, false, self.epoch) as i64;
@@ -326,6 +360,8 @@ mod tests {
         Write(bool),
         /// A page gives way, with all that is frozen stored before.
         Evict,
+        /// The store gets the value of a key at once, and what is here of it is let go of.
+        Forget(u8, u8),
     }
 
     pub(super) type Store = BTreeMap<(KeyGroup, Vec<u8>), Vec<u8>>;
@@ -399,7 +435,16 @@ mod tests {
             2 => Just(Step::Freeze),
             2 => any::<bool>().prop_map(Step::Write),
             2 => Just(Step::Evict),
+            1 => (0..60u8, any::<u8>()).prop_map(|(k, v)| Step::Forget(k, v)),
         ]
+    }
+
+    /// What is frozen is stored.
+    fn settle(frozen: &mut Vec<(FrozenCells, Store)>, store: &mut Store) {
+        for (mut cells, _) in frozen.drain(..) {
+            cells.write(&mut take(store)).unwrap();
+            cells.stored();
+        }
     }
 
     fn write(cache: &mut CellCache, keys: &[(u8, Option<u8>)], model: &mut Store) {
@@ -441,8 +486,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_cache_and_its_store_tell_what_was_written(steps in vec(step(), 1..60)) {
+        fn a_cache_and_its_store_tell_what_was_written(
+            steps in vec(step(), 1..60),
+            is_whole in any::<bool>(),
+        ) {
             let mut cache = CellCache::new(all());
+            cache.set_whole(is_whole);
             let (mut store, mut model) = (Store::new(), Store::new());
             // What was frozen, and what was there then.
             let mut frozen: Vec<(FrozenCells, Store)> = Vec::new();
@@ -479,12 +528,16 @@ mod tests {
                     }
                     Step::Write(_) => {}
                     Step::Evict => {
-                        for (mut cells, _) in frozen.drain(..) {
-                            cells.write(&mut take(&mut store)).unwrap();
-                            cells.stored();
-                        }
+                        settle(&mut frozen, &mut store);
                         cache.write_page(&mut take(&mut store)).unwrap();
                         cache.drop_page();
+                    }
+                    Step::Forget(number, value) => {
+                        settle(&mut frozen, &mut store);
+                        let keys = Keys::of([number]);
+                        store.insert(keys.stored(0), vec![value]);
+                        model.insert(keys.stored(0), vec![value]);
+                        cache.forget(&keys.batch(), &[0]);
                     }
                 }
                 read(&mut cache, &(0..60).collect::<Vec<u8>>(), &store, &model);
@@ -497,6 +550,33 @@ mod tests {
             prop_assert_eq!(cache.entries(), 0);
             prop_assert_eq!(store, model);
         }
+    }
+
+    #[test]
+    fn of_a_whole_cache_only_what_is_let_go_of_is_asked_for() {
+        let mut cache = CellCache::new(all());
+        let keys = Keys::of(0..60);
+        let missing = |cache: &mut CellCache| {
+            let (mut found, mut missing) = (OptionalColumn::new(), Vec::new());
+            let batch = keys.batch();
+            cache
+                .get(&batch, Which::All, &mut found, &mut missing)
+                .unwrap();
+            missing
+        };
+        assert_eq!(missing(&mut cache).len(), 60);
+        cache.set_whole(true);
+        assert!(missing(&mut cache).is_empty());
+        cache.forget(&keys.batch(), &[]);
+        assert!(missing(&mut cache).is_empty());
+        cache.forget(&keys.batch(), &[7]);
+        let page = cache.values.page_of(keys.groups[7]);
+        let is_there = |&key: &u32| cache.values.page_of(keys.groups[key as usize]) == page;
+        let others: Vec<u32> = (0..60).filter(is_there).collect();
+        assert!(others.contains(&7) && others.len() < 30);
+        assert_eq!(missing(&mut cache), others);
+        cache.set_whole(false);
+        assert_eq!(missing(&mut cache).len(), 60);
     }
 
     #[test]

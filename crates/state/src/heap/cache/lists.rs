@@ -3,6 +3,7 @@
 //! A list comes here when it was read from the store or replaced, for then all of it is known; what
 //! is appended to it from then on stays here. What is appended to a list that nothing is known of
 //! goes to the store unread, and so does a list that has become long: of such nothing is kept here.
+//! Where the cache is whole it is known of each list that is not here that there is none.
 //!
 //! INVARIANT: a list that is here is here whole, a tag and its run. That of a list without elements
 //! is empty: so it is known that the store has none, and the next append need not ask.
@@ -79,13 +80,14 @@ impl CellCache {
     ) -> Result<(), Error> {
         let (first, mut end) = (out.ends.len(), out.elements.len() as u32);
         list::get(&self.values, keys, which, &mut self.probed, out)?;
+        if self.is_whole {
+            return Ok(());
+        }
         for (position, &next) in out.ends[first..].iter().enumerate() {
-            let probed = &mut self.probed;
+            let (key, probed) = (which.get(position), &mut self.probed);
             if next == end
-                && self
-                    .values
-                    .record(keys, which.get(position), probed, position)
-                    .is_none()
+                && !self.whole[self.values.page_of(keys.groups[key])]
+                && self.values.record(keys, key, probed, position).is_none()
             {
                 missing.push(position as u32);
             }
@@ -215,13 +217,14 @@ impl CellCache {
         let new = most_bytes(&writes.lists, &elements_of(&writes.lists, row));
         let key = writes.keys[row] as usize;
         let replace = writes.replace[row] != 0;
+        let is_whole = self.is_whole_of(keys.groups[key]);
         let here = match replace {
             true => None,
             false => self.values.record(keys, key, &mut self.probed, row),
         };
         match here.map(|(_, _, list)| list.len()) {
             Some(old) if old + new > MAX_RUN => Goes::WholeToStore,
-            None if new > MAX_RUN || (!replace && new > 0) => Goes::ToStore,
+            None if new > MAX_RUN || (!replace && new > 0 && !is_whole) => Goes::ToStore,
             Some(_) | None => Goes::Here,
         }
     }
@@ -466,8 +469,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_cache_of_lists_and_its_store_tell_what_was_written(steps in vec(step(), 1..60)) {
+        fn a_cache_of_lists_and_its_store_tell_what_was_written(
+            steps in vec(step(), 1..60),
+            is_whole in any::<bool>(),
+        ) {
             let mut world = World::new();
+            world.cache.set_whole(is_whole);
             for step in steps {
                 world.step(step);
             }
