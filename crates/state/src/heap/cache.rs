@@ -50,8 +50,6 @@ pub struct CellCache {
     /// Of each page whether the store has nothing of a key of which nothing is here, not even that
     /// it has no value.
     whole: Vec<bool>,
-    /// Whether all pages are so.
-    is_whole: bool,
     scratch: Vec<u8>,
 }
 
@@ -88,7 +86,6 @@ impl CellCache {
             probed: Probed::default(),
             of_lists,
             whole: vec![false; table(false).page_count()],
-            is_whole: false,
             scratch: Vec::new(),
         }
     }
@@ -98,17 +95,11 @@ impl CellCache {
     /// which something is let go of.
     pub fn set_whole(&mut self, is_whole: bool) {
         self.whole.fill(is_whole);
-        self.is_whole = is_whole;
     }
 
     /// Whether the store has nothing of the keys of a key group of which nothing is here.
     fn is_whole_of(&self, group: KeyGroup) -> bool {
         self.whole[self.values.page_of(group)]
-    }
-
-    fn let_go_of(&mut self, page: usize) {
-        self.whole[page] = false;
-        self.is_whole = false;
     }
 
     /// Appends the value of each key to `out`, and to `missing` the position in the access of each
@@ -125,9 +116,6 @@ impl CellCache {
     ) -> Result<(), Error> {
         let first = out.len();
         self.values.get(keys, which, &mut self.probed, out)?;
-        if self.is_whole {
-            return Ok(());
-        }
         for position in 0..out.len() - first {
             let key = which.get(position);
             if out.present()[first + position] == 0
@@ -184,7 +172,7 @@ impl CellCache {
         for &key in which {
             let key = key as usize;
             let (group, hash, bytes) = (keys.groups[key], keys.hashes[key], keys.keys.get(key));
-            self.let_go_of(self.values.page_of(group));
+            self.whole[self.values.page_of(group)] = false;
             self.entries -= i64::from(self.values.remove(group, hash, bytes));
             if self.gone_keys > 0 {
                 self.gone_keys -= i64::from(self.gone.remove(group, hash, bytes));
@@ -254,7 +242,7 @@ impl CellCache {
     }
 
     fn empty(&mut self, page: usize) {
-        self.let_go_of(page);
+        self.whole[page] = false;
         let values = self.values.empty(page, self.of_lists, self.epoch);
         self.entries -= values as i64;
         self.gone_keys -= self.gone.empty(page, false, self.epoch) as i64;

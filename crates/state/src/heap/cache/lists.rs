@@ -80,9 +80,6 @@ impl CellCache {
     ) -> Result<(), Error> {
         let (first, mut end) = (out.ends.len(), out.elements.len() as u32);
         list::get(&self.values, keys, which, &mut self.probed, out)?;
-        if self.is_whole {
-            return Ok(());
-        }
         for (position, &next) in out.ends[first..].iter().enumerate() {
             let (key, probed) = (which.get(position), &mut self.probed);
             if next == end
