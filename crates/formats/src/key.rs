@@ -277,6 +277,10 @@ impl KeySelector for BytesKey {
         }
     }
 
+    fn number_at(&self) -> Option<usize> {
+        (self.length == 8).then_some(self.offset)
+    }
+
     fn describe(&self) -> String {
         format!("bytes {} to {}", self.offset, self.offset + self.length - 1)
     }

@@ -17,6 +17,13 @@ pub trait KeySelector: Send + Sync {
     /// in `bad` in order of rows.
     fn select(&self, values: ColumnView<'_>, keys: &mut Column, bad: &mut Vec<BadKey>);
 
+    /// Where the key of a row begins, if it is nothing but eight bytes at the same place of each
+    /// row: what [`select`](Self::select) appends is they behind their length then, and nothing
+    /// where a row is too short. Whoever has many rows takes them from there.
+    fn number_at(&self) -> Option<usize> {
+        None
+    }
+
     /// What of a row is its key, in words: `csv columns 0, 1`, `json /user`, `row`. Checkpoints
     /// keep it beside keyed state, so one key has the same words in every version of the host,
     /// and another key has others.

@@ -197,3 +197,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_key_of_eight_bytes_says_where_it_is_and_others_do_not() {
+    for (offset, length, at) in [
+        (0, 8, Some(0)),
+        (3, 8, Some(3)),
+        (0, 4, None),
+        (0, 16, None),
+    ] {
+        assert_eq!(BytesKey::new(offset, length).number_at(), at);
+    }
+    let rows: Column = [&b"abc12345678"[..], b"xyz87654321"].into_iter().collect();
+    let (mut keys, mut bad) = (Column::new(), Vec::new());
+    BytesKey::new(3, 8).select(rows.view(), &mut keys, &mut bad);
+    assert!(keys.iter().eq([&b"\x0812345678"[..], b"\x0887654321"]) && bad.is_empty());
+    assert_eq!(RowKey.number_at(), None);
+}

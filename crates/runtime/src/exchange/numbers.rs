@@ -3,18 +3,27 @@
 
 use std::mem::take;
 
-use weir_model::{Batch, Column, Keyed, hash64, same_key};
+use weir_model::{Batch, Column, ColumnView, Keyed, hash64, same_key};
 
 use super::builder::take_leaving_room;
 
 /// The keys of the rows in hand.
 #[derive(Default)]
 pub(super) struct Keys {
-    pub(super) keys: Column,
+    /// Keys of any length; none where all are `numbers`.
+    keys: Column,
+    /// Keys that are eight bytes each, without the length before them, which is the same for all;
+    /// none where there are `keys`.
+    numbers: Vec<Number>,
     pub(super) hashes: Vec<u64>,
     /// The length of all keys, where they have the same.
     width: Option<usize>,
 }
+
+/// What follows the length in a key of eight bytes.
+type Number = [u8; 8];
+/// How many bytes the key of a number has, the length before it included.
+const NUMBER_KEY: usize = 9;
 
 /// The keys of some rows, found by a table with slots of two bytes, so that it has room in a cache
 /// close by.
@@ -24,10 +33,11 @@ pub(super) struct Numbers {
     key_of_row: Vec<u32>,
 }
 
-/// The keys that have a number.
+/// The keys that have a number: all in `keys`, or all in `numbers`.
 #[derive(Default)]
 struct Known {
     keys: Column,
+    numbers: Vec<Number>,
     /// The length of all keys, where they have the same and there are some.
     width: Option<usize>,
     hashes: Vec<u64>,
@@ -53,8 +63,35 @@ const SLOTS_PER_KEY: usize = 8;
 const _: () = assert!(Batch::MAX_ROWS < u16::MAX as usize);
 
 impl Keys {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.keys.len() + self.numbers.len()
+    }
+
+    /// Takes in the keys of other rows, which are eight bytes of each, `at` so many bytes from its
+    /// beginning. Gives back `false`, and has done nothing, where rows are not of one length, or
+    /// too short.
+    pub(super) fn refill_numbers(&mut self, rows: ColumnView<'_>, at: usize) -> bool {
+        let Some(width) = rows
+            .width()
+            .filter(|&width| at + size_of::<Number>() <= width)
+        else {
+            return false;
+        };
+        self.keys.clear();
+        self.numbers.clear();
+        let rows = rows.contents().chunks_exact(width);
+        let numbers = rows.map(|row| row[at..].first_chunk().copied().unwrap_or_default());
+        self.numbers.extend(numbers);
+        self.hashes.clear();
+        let keys = self.numbers.iter().map(|&number| key_of(number));
+        self.hashes.extend(keys.map(|key| hash64(&key)));
+        true
+    }
+
     /// Takes in the keys of other rows, which `select` appends.
     pub(super) fn refill(&mut self, select: impl FnOnce(&mut Column)) {
+        self.numbers.clear();
         self.keys.clear();
         select(&mut self.keys);
         self.width = self.keys.view().width();
@@ -80,6 +117,11 @@ impl Numbers {
         let start = self.key_of_row.len();
         self.key_of_row.resize(start + rows.len(), 0);
         let places = self.key_of_row[start..].iter_mut().zip(rows);
+        if !keys.numbers.is_empty() {
+            self.known.extend_numbers(keys, places);
+            return;
+        }
+        self.known.write_out();
         // Most keys are one number or two, behind their length.
         match keys.width {
             Some(5) if self.known.is_even::<5>() => self.known.number_even::<5>(keys, places),
@@ -130,6 +172,37 @@ impl Known {
         number as u32
     }
 
+    /// The numbers of keys that are eight bytes each.
+    fn extend_numbers<'a>(
+        &mut self,
+        keys: &Keys,
+        rows: impl ExactSizeIterator<Item = (&'a mut u32, usize)>,
+    ) {
+        if !self.keys.is_empty() {
+            for (place, row) in rows {
+                *place = self.number(&key_of(keys.numbers[row]), keys.hashes[row]);
+            }
+            return;
+        }
+        let before = self.hashes.len();
+        self.hashes.resize(before + rows.len(), 0);
+        self.numbers.resize(before + rows.len(), Number::default());
+        let (known, hashes) = (&mut self.numbers[..], &mut self.hashes[..]);
+        let from = (&keys.numbers[..], &keys.hashes[..]);
+        let count = number_all(known, hashes, before, &mut self.slots, from, rows);
+        self.numbers.truncate(count);
+        self.hashes.truncate(count);
+    }
+
+    /// Keeps keys that are eight bytes each as others are kept.
+    fn write_out(&mut self) {
+        if !self.numbers.is_empty() {
+            self.keys = keys_of(&self.numbers);
+            self.numbers.clear();
+            self.width = Some(NUMBER_KEY);
+        }
+    }
+
     /// Whether all keys have so many bytes.
     fn is_even<const N: usize>(&self) -> bool {
         self.keys.is_empty() || self.width == Some(N)
@@ -165,6 +238,12 @@ impl Known {
     fn take(&mut self) -> (Column, Vec<u64>) {
         self.slots.empty(self.hashes.len());
         self.width = None;
+        if !self.numbers.is_empty() {
+            let taken = (keys_of(&self.numbers), self.hashes.clone());
+            self.numbers.clear();
+            self.hashes.clear();
+            return taken;
+        }
         if self.keys.byte_len() > Batch::MAX_BYTES {
             // So much room is not kept for keys that may never be so large again.
             return (take(&mut self.keys), take(&mut self.hashes));
@@ -175,6 +254,27 @@ impl Known {
         self.hashes.clear();
         taken
     }
+}
+
+/// The key of eight bytes: they are behind their length.
+#[inline(always)]
+fn key_of(number: Number) -> [u8; NUMBER_KEY] {
+    // Put together as one number, so that it is written and hashed where it is.
+    let key = u128::from(u64::from_le_bytes(number)) << 8 | size_of::<Number>() as u128;
+    let [key @ .., _, _, _, _, _, _, _] = key.to_le_bytes();
+    key
+}
+
+/// The keys of these numbers.
+fn keys_of(numbers: &[Number]) -> Column {
+    let mut keys = Column::with_capacity(numbers.len(), numbers.len() * NUMBER_KEY);
+    keys.extend_even(numbers.len(), |keys: &mut [_]| {
+        for (key, number) in keys.iter_mut().zip(numbers) {
+            *key = key_of(*number);
+        }
+        numbers.len()
+    });
+    keys
 }
 
 impl Slots {
@@ -288,7 +388,57 @@ mod tests {
         (keys, prop::collection::vec(any::<bool>(), 200))
     }
 
+    /// Rows of one length that hold a key of eight bytes, or of several.
+    fn rows_with_numbers() -> impl Strategy<Value = Vec<Vec<u8>>> {
+        let even = prop::sample::select(vec![7_usize, 8, 9, 24, 40]).prop_flat_map(|length| {
+            let row = (0..9_u8, any::<bool>()).prop_map(move |(key, end)| {
+                let mut row = vec![0; length];
+                row[1] = key;
+                row[length - 1] = u8::from(end);
+                row
+            });
+            prop::collection::vec(row, 0..200)
+        });
+        let odd = prop::collection::vec(prop::collection::vec(0..2_u8, 8..12), 0..20);
+        prop_oneof![4 => even, 1 => odd]
+    }
+
     proptest! {
+        /// Keys that are taken from rows are those that are selected.
+        #[test]
+        fn keys_of_eight_bytes_are_numbered_as_any_others(
+            batches in prop::collection::vec(
+                prop::collection::vec((rows_with_numbers(), 0..3_usize), 0..4), 0..4),
+            at in 0..3_usize,
+        ) {
+            let (mut taken, mut selected) = (Numbers::default(), Numbers::default());
+            let (mut keys, mut in_hand) = (Keys::default(), Keys::default());
+            for batch in batches {
+                for (rows, one_in) in batch {
+                    let rows: Column = rows.iter().map(Vec::as_slice).collect();
+                    let picked = (0..rows.len()).filter(|row| row % (one_in + 1) == 0);
+                    let picked: Vec<usize> = picked.collect();
+                    let select = |keys: &mut Column| rows.iter().for_each(|row| {
+                        let mut number = [0; 8];
+                        let part = &row[at.min(row.len())..];
+                        number[..part.len().min(8)].copy_from_slice(&part[..part.len().min(8)]);
+                        keys.push(&key_of(number));
+                    });
+                    in_hand.refill(select);
+                    let is_even = rows.view().width().is_some_and(|width| width >= at + 8);
+                    prop_assert_eq!(keys.refill_numbers(rows.view(), at), is_even);
+                    if !is_even {
+                        keys.refill(select);
+                    }
+                    prop_assert_eq!(keys.len(), rows.len());
+                    prop_assert_eq!(&keys.hashes, &in_hand.hashes);
+                    taken.extend(&keys, picked.iter().copied());
+                    selected.extend(&in_hand, picked.into_iter());
+                }
+                prop_assert_eq!(taken.take(), selected.take());
+            }
+        }
+
         #[test]
         fn keys_are_numbered_as_they_first_appear(
             batches in prop::collection::vec(prop::collection::vec(rows_in_hand(), 0..4), 0..4),

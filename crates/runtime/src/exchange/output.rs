@@ -289,8 +289,11 @@ impl EdgeOut {
         let values = rows.values;
         self.bad.clear();
         let bad = &mut self.bad;
-        self.keys.refill(|keys| selector.select(values, keys, bad));
-        let keys = self.keys.keys.len();
+        let number_at = selector.number_at();
+        if !number_at.is_some_and(|at| self.keys.refill_numbers(values, at)) {
+            self.keys.refill(|keys| selector.select(values, keys, bad));
+        }
+        let keys = self.keys.len();
         if keys != values.len() {
             let message = format!("{keys} keys for {} rows", values.len());
             return Err(Failure::Internal { message });
