@@ -72,6 +72,11 @@ impl Column {
     /// Appends rows of `N` bytes, and none in the place of those that are not there.
     pub(super) fn push_some_even<const N: usize>(&mut self, rows: &[[u8; N]], there: &[bool]) {
         let start = self.bytes.len();
+        if N == 0 {
+            // There are no chunks of nothing.
+            self.ends.extend(rows.iter().map(|_| start as u32));
+            return;
+        }
         self.bytes.resize(start + rows.len() * N, 0);
         let room = self.bytes[start..].as_chunks_mut().0;
         let mut count = 0;

@@ -3,6 +3,8 @@
 //!
 //! INVARIANT: a map that is there has at least one entry; runs rise in byte order of map keys.
 
+mod even;
+
 use std::cmp::Ordering;
 
 use weir_model::{ColumnView, KeyGroup, OptionalColumn, same_key};
@@ -243,17 +245,27 @@ pub(super) fn get(
     probed: &mut Probed,
     out: &mut OptionalColumn,
 ) -> Result<(), Error> {
-    let mut bytes = out.column().byte_len();
-    let mut map_keys = map_keys.iter();
-    table.each(keys, which, probed, |_, record| {
-        let map_key = map_keys.next().unwrap_or_default();
-        let value = record.and_then(|(segment, at, map)| match map {
-            [INLINE, body @ ..] => Place::of(map_key, body).value,
-            _ => get_one(segment, at, map_key),
-        });
-        bytes += value.map_or(0, <[u8]>::len);
-        limits::check_column("the column of values", bytes, out.len())?;
-        out.push(value);
+    let numbers = match map_keys.width() {
+        Some(8) => map_keys.contents().as_chunks().0,
+        Some(_) | None => &[],
+    };
+    table.rounds(keys, which, probed, |some, places, segments| {
+        let (first, places_are) = (some.start, (&*places, segments));
+        let done = match numbers.get(some.clone()) {
+            Some(numbers) => even::get(keys, (which, first), places_are, numbers, out)?,
+            None => 0,
+        };
+        for (position, place) in some.zip(places).skip(done) {
+            let map_key = map_keys.get(position);
+            let record = table.record_of(keys, which.get(position), place);
+            let value = record.and_then(|(segment, at, map)| match map {
+                [INLINE, body @ ..] => Place::of(map_key, body).value,
+                _ => get_one(segment, at, map_key),
+            });
+            let bytes = out.column().byte_len() + value.map_or(0, <[u8]>::len);
+            limits::check_column("the column of values", bytes, out.len())?;
+            out.push(value);
+        }
         Ok(())
     })
 }
