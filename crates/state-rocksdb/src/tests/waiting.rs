@@ -247,6 +247,67 @@ fn all_that_is_new_in_a_new_database_waits_before_it() {
 }
 
 #[test]
+fn what_is_loaded_is_found_beside_what_has_waited_before_a_new_database() {
+    let place = place();
+    let database = database(&place);
+    let mut other = database.create("op-0", with_lists(), all()).unwrap();
+    let (loaded, written) = (Keys::numbered(0..100), Keys::numbered(100..200));
+    put(&mut other, &loaded, |n| vec![n as u8]);
+    write_lists(&mut other, &loaded, false, |n| Some(vec![n as u8]));
+    let rows = take(&mut other, 1, SnapshotFormat::Canonical);
+    let rows = Saved::written(rows, 1, None).unwrap();
+    let mut backend = database.create("op-1", with_lists(), all()).unwrap();
+    put(&mut backend, &written, |n| vec![100 + n as u8]);
+    write_lists(&mut backend, &written, false, |n| Some(vec![100 + n as u8]));
+    assert!(!backend.may_block());
+    rows.load(&mut backend);
+    // Appended to unread: there may be something now.
+    let all = Keys::numbered(0..200);
+    write_lists(&mut backend, &all, false, |_| Some(vec![7]));
+    let mut expected: Vec<Vec<Vec<u8>>> = (0..200).map(|n| vec![vec![n], vec![7]]).collect();
+    let of_values = |upto: u8| (0..upto).map(|n| Some(vec![n])).collect::<Vec<_>>();
+    assert_eq!(lists(&mut backend, &all), expected);
+    assert_eq!(values(&mut backend, &all), of_values(200));
+    write_lists(&mut backend, &loaded, true, |_| None);
+    expected[..100].iter_mut().for_each(Vec::clear);
+    let saved = Saved::native(&mut backend, 2, None);
+    let mut back = restored(&database, with_lists(), &saved, with_lists(), 0);
+    for backend in [&mut backend, &mut back] {
+        assert_eq!(lists(backend, &all), expected);
+        assert_eq!(values(backend, &all), of_values(200));
+    }
+}
+
+#[test]
+fn what_was_removed_behind_a_snapshot_that_failed_stays_removed() {
+    let place = place();
+    let database = database(&place);
+    let mut backend = database.create("op-0", with_lists(), all()).unwrap();
+    let (keys, some) = (Keys::numbered(0..100), Keys::numbered(0..50));
+    write_lists(&mut backend, &keys, false, |n| Some(vec![n as u8]));
+    // Something is where its folder is to be.
+    let process = fs::read_dir(place.path()).unwrap().next().unwrap().unwrap();
+    fs::write(process.path().join("1-op-0-snapshot"), "").unwrap();
+    let snapshot = take(&mut backend, 1, SnapshotFormat::Native);
+    // Removed before the snapshot fails, and behind it.
+    write_lists(&mut backend, &Keys::numbered(0..25), true, |_| None);
+    assert!(Saved::written(snapshot, 1, None).is_err());
+    write_lists(&mut backend, &Keys::numbered(25..50), true, |_| None);
+    let mut expected: Vec<Vec<Vec<u8>>> = (0..100).map(|n| vec![vec![n]]).collect();
+    expected[..50].iter_mut().for_each(Vec::clear);
+    assert_eq!(lists(&mut backend, &keys), expected);
+    write_lists(&mut backend, &some, false, |_| Some(vec![8]));
+    expected[..50]
+        .iter_mut()
+        .for_each(|list| list.push(vec![8]));
+    let saved = Saved::native(&mut backend, 2, None);
+    let mut back = restored(&database, with_lists(), &saved, with_lists(), 0);
+    for backend in [&mut backend, &mut back] {
+        assert_eq!(lists(backend, &keys), expected);
+    }
+}
+
+#[test]
 fn lists_that_are_known_wait_before_the_database_and_others_do_not() {
     let place = place();
     let database = database(&place);
