@@ -243,8 +243,8 @@ impl Around {
         };
         let (on_flink, on_weir) = match self.quick {
             true => (1_000_000, 2_000_000),
-            // Weir's second checkpoint has to be under way before the last row: some 20 million rows
-            // a second are the most that was seen.
+            // Weir's second checkpoint has to be under way before the last row: some 20 million
+            // rows a second are the most that was seen.
             false => (8_000_000, 80_000_000),
         };
         let words = [

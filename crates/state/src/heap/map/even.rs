@@ -271,7 +271,8 @@ mod tests {
                     found.push(Some(b"before"));
                     let all: Vec<u32> = (0..90).collect();
                     let which = if sought % 2 == 0 { Which::All } else { Which::Some(&all) };
-                    heap.get_entries(MAP, &keys.batch(), which, map_keys.view(), &mut found).unwrap();
+                    let (batch, map_keys) = (keys.batch(), map_keys.view());
+                    heap.get_entries(MAP, &batch, which, map_keys, &mut found).unwrap();
                     let expected = (0..90).zip(map_keys.iter()).map(|(key, map_key)| {
                         model.get(&key).and_then(|map| map.get(map_key)).map(Vec::as_slice)
                     });
