@@ -18,8 +18,8 @@ pub trait KeySelector: Send + Sync {
     fn select(&self, values: ColumnView<'_>, keys: &mut Column, bad: &mut Vec<BadKey>);
 
     /// Where the key of a row begins, if it is nothing but eight bytes at the same place of each
-    /// row: what [`select`](Self::select) appends is they behind their length then, and nothing
-    /// where a row is too short. Whoever has many rows takes them from there.
+    /// row: what [`select`](Self::select) appends is they behind their length then, and an empty
+    /// key where a row is too short. Whoever has many rows takes them from there.
     fn number_at(&self) -> Option<usize> {
         None
     }

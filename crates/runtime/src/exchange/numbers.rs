@@ -79,6 +79,7 @@ impl Keys {
             return false;
         };
         self.keys.clear();
+        self.width = None;
         self.numbers.clear();
         let rows = rows.contents().chunks_exact(width);
         let numbers = rows.map(|row| row[at..].first_chunk().copied().unwrap_or_default());
@@ -422,13 +423,20 @@ mod tests {
                         let mut number = [0; 8];
                         let part = &row[at.min(row.len())..];
                         number[..part.len().min(8)].copy_from_slice(&part[..part.len().min(8)]);
-                        keys.push(&key_of(number));
+                        keys.push(&[&[8][..], &number].concat());
                     });
                     in_hand.refill(select);
                     let is_even = rows.view().width().is_some_and(|width| width >= at + 8);
                     prop_assert_eq!(keys.refill_numbers(rows.view(), at), is_even);
                     if !is_even {
+                        // A row that is too short has an empty key.
+                        let select = |keys: &mut Column| rows.iter().for_each(|row| {
+                            let number = row.get(at..).and_then(<[u8]>::first_chunk::<8>);
+                            let key = number.map(|number| [&[8][..], number].concat());
+                            keys.push(&key.unwrap_or_default());
+                        });
                         keys.refill(select);
+                        in_hand.refill(select);
                     }
                     prop_assert_eq!(keys.len(), rows.len());
                     prop_assert_eq!(&keys.hashes, &in_hand.hashes);

@@ -8,20 +8,27 @@ use weir_model::Keyed;
 use super::*;
 use crate::exchange::hand_over_beside;
 
-/// So many first bytes of a row are its key; one that begins with [`BAD`] has none.
+/// So many first bytes of a row are its key; one that begins with [`BAD`] has none. With
+/// [`NUMBER`] they are it behind their length, and a row that is shorter has none.
 struct FirstBytes(usize);
 
 const BAD: u8 = b'!';
+const NUMBER: usize = 8;
 
 impl KeySelector for FirstBytes {
     fn select(&self, values: ColumnView<'_>, keys: &mut Column, bad: &mut Vec<BadKey>) {
         for (row, value) in (0..).zip(values.iter()) {
-            keys.push(key_of(value, self.0));
-            if is_bad(value) {
+            let key = key_of(value, self.0);
+            keys.push(key.as_deref().unwrap_or_default());
+            if key.is_none() {
                 let message = "it says so".into();
                 bad.push(BadKey { row, message });
             }
         }
+    }
+
+    fn number_at(&self) -> Option<usize> {
+        (self.0 == NUMBER).then_some(0)
     }
 
     fn describe(&self) -> String {
@@ -29,12 +36,13 @@ impl KeySelector for FirstBytes {
     }
 }
 
-fn key_of(value: &[u8], length: usize) -> &[u8] {
-    &value[..value.len().min(length)]
-}
-
-fn is_bad(value: &[u8]) -> bool {
-    value.first() == Some(&BAD)
+fn key_of(value: &[u8], length: usize) -> Option<Vec<u8>> {
+    if length == NUMBER {
+        let number = value.first_chunk::<NUMBER>()?;
+        return Some([&[NUMBER as u8][..], number].concat());
+    }
+    let is_bad = value.first() == Some(&BAD);
+    (!is_bad).then(|| value[..value.len().min(length)].to_vec())
 }
 
 /// Rows that are pushed together.
@@ -129,20 +137,18 @@ impl Piece {
 /// A target that is given one row after the other.
 #[derive(Default)]
 struct Plain {
-    key_length: usize,
     batch: Batch,
     numbers: HashMap<Vec<u8>, u32>,
     sent: Vec<Batch>,
 }
 
 impl Plain {
-    fn push(&mut self, value: &[u8], timestamp: Option<i64>) {
+    fn push(&mut self, value: &[u8], key: &[u8], timestamp: Option<i64>) {
         if !self.batch.is_empty() && self.batch.timestamps.is_empty() == timestamp.is_some() {
             self.send();
         }
         self.batch.values.push(value);
         self.batch.timestamps.extend(timestamp);
-        let key = key_of(value, self.key_length);
         let keyed = self.batch.keyed.get_or_insert_default();
         let Keyed {
             keys,
@@ -179,25 +185,23 @@ proptest! {
         // One that is no power of two as well.
         max in prop::sample::select(vec![128_u32, 100]),
         // Those of most numbers, which are looked at in line, and others.
-        key_length in prop::sample::select(vec![2_usize, 5, 9, 17]),
+        key_length in prop::sample::select(vec![2_usize, 5, 9, 17, NUMBER, NUMBER]),
     ) {
         let max = MaxParallelism::new(max).unwrap();
         let selector = Partitioning::Hash(Arc::new(FirstBytes(key_length)));
         let mut edge = edge_of(selector, BadRows::Skip, consumers, max);
-        let mut expected: Vec<Plain> = (0..consumers)
-            .map(|_| Plain { key_length, ..Plain::default() })
-            .collect();
+        let mut expected: Vec<Plain> = (0..consumers).map(|_| Plain::default()).collect();
         let mut bad = 0;
         for piece in pieces {
             let (values, timestamps) = (piece.values(), piece.timestamps());
             for (row, value) in values.iter().enumerate() {
-                if is_bad(value) {
+                let Some(key) = key_of(value, key_length) else {
                     bad += 1;
                     continue;
-                }
-                let group = max.key_group_of(hash64(key_of(value, key_length)));
+                };
+                let group = max.key_group_of(hash64(&key));
                 let to = max.subtask_of(group, Parallelism::new(consumers).unwrap());
-                expected[to.index()].push(value, timestamps.get(row).copied());
+                expected[to.index()].push(value, &key, timestamps.get(row).copied());
             }
             match piece.owned {
                 true => edge.out.push_owned(values, timestamps, vec![]).unwrap(),

@@ -76,7 +76,9 @@ fn get_round<const K: usize, const V: usize, const E: usize>(
     let (values, there) = (&values[..done], &there[..done]);
     let present = there.iter().map(|&is_there| usize::from(is_there));
     let bytes = out.column().byte_len() + present.sum::<usize>() * V;
-    limits::check_column("the column of values", bytes, out.len() + done)?;
+    // As it is looked at before the last one is added.
+    let before = out.len() + done.saturating_sub(1);
+    limits::check_column("the column of values", bytes, before)?;
     out.extend_some_even(values, there);
     Ok(done)
 }
@@ -109,12 +111,14 @@ mod tests {
     use std::collections::{BTreeMap, HashMap};
 
     use proptest::{collection::vec, prelude::*};
-    use weir_model::{Column, KeyGroup, KeyGroupRange, OptionalColumn, hash64};
+    use weir_model::{
+        CheckpointId, Column, KeyGroup, KeyGroupRange, OptionalColumn, ProcessingTime, hash64,
+    };
 
     use super::find;
     use crate::{
-        Backend, HeapBackend, KeyBatch, MapWrites, StateDecl, StateIndex, StateKind, Which, Writes,
-        rows,
+        Backend, HeapBackend, KeyBatch, MapWrites, SnapshotRequest, StateDecl, StateIndex,
+        StateKind, Which, Writes, rows,
     };
 
     const MAP: StateIndex = StateIndex(0);
@@ -183,10 +187,11 @@ mod tests {
     }
 
     impl Keys {
-        fn of(numbers: impl Iterator<Item = u8>, odd: u8, same: u32) -> Self {
+        fn of(numbers: impl Iterator<Item = u8>, odd: u8, same: u32, parts: usize) -> Self {
             let (mut names, mut groups) = (Column::new(), Vec::new());
             for number in numbers {
-                let name = [&[8][..], &u64::from(number).to_le_bytes()].concat();
+                let name = u64::from(number).to_le_bytes().repeat(parts);
+                let name = [&[8 * parts as u8][..], &name].concat();
                 names.push(if number < odd { &name[1..] } else { &name });
                 groups.push(KeyGroup(u16::from(number % 3)));
             }
@@ -230,6 +235,10 @@ mod tests {
             odd in prop::sample::select(vec![0, 0, 5, 255]),
             same in prop::sample::select(vec![0, 0, 28, 64]),
             texts in any::<bool>(),
+            // Keys of one number, or of two; some maps too large for the arena; and whether a
+            // snapshot is held meanwhile.
+            parts in 1..3_usize,
+            (large, holds) in any::<(bool, bool)>(),
         ) {
             let decl = StateDecl {
                 name: "map".into(),
@@ -241,7 +250,8 @@ mod tests {
             };
             let mut heap = HeapBackend::new(vec![decl], GROUPS).unwrap();
             let mut model = HashMap::<u8, BTreeMap<Vec<u8>, Vec<u8>>>::new();
-            let keys = Keys::of(0..90, odd, same);
+            let keys = Keys::of(0..90, odd, same, parts);
+            let mut held = None;
             for (step, call) in calls.into_iter().enumerate() {
                 let mut writes = MapWrites::default();
                 let mut once = BTreeMap::new();
@@ -250,7 +260,12 @@ mod tests {
                         true => b"text".to_vec(),
                         false => number(map_key).to_vec(),
                     };
-                    once.insert((key, map_key), value.map(|len| vec![step as u8; len]));
+                    let value = value.map(|len| vec![step as u8; len]);
+                    if large && key % 30 == 7 && value.is_some() {
+                        let many = (100..160).map(|of| (key, number(of).to_vec()));
+                        once.extend(many.map(|entry| (entry, value.clone())));
+                    }
+                    once.insert((key, map_key), value);
                 }
                 for ((key, map_key), value) in once {
                     writes.keys.push(u32::from(key));
@@ -262,24 +277,32 @@ mod tests {
                         None => map.remove(&map_key),
                     };
                 }
+                if holds {
+                    let request = SnapshotRequest::full(CheckpointId(1), ProcessingTime(0));
+                    held = Some(heap.snapshot(&request).unwrap());
+                }
                 let writes = Writes { maps: vec![(MAP, writes)], ..Writes::default() };
                 heap.apply(&keys.batch(), &writes).unwrap();
                 for sought in 0..20 {
                     let mut map_keys = Column::new();
-                    (0..90).for_each(|key| map_keys.push(&number((key + sought) % 20)));
+                    let all: Vec<u32> = match sought % 2 {
+                        0 => (0..90).collect(),
+                        _ => (0..90).map(|position| position * 7 % 90).collect(),
+                    };
+                    all.iter().for_each(|&key| map_keys.push(&number((key as u8 + sought) % 20)));
                     let mut found = OptionalColumn::new();
                     found.push(Some(b"before"));
-                    let all: Vec<u32> = (0..90).collect();
                     let which = if sought % 2 == 0 { Which::All } else { Which::Some(&all) };
-                    let (batch, map_keys) = (keys.batch(), map_keys.view());
-                    heap.get_entries(MAP, &batch, which, map_keys, &mut found).unwrap();
-                    let expected = (0..90).zip(map_keys.iter()).map(|(key, map_key)| {
-                        model.get(&key).and_then(|map| map.get(map_key)).map(Vec::as_slice)
+                    let (batch, sought) = (keys.batch(), map_keys.view());
+                    heap.get_entries(MAP, &batch, which, sought, &mut found).unwrap();
+                    let expected = all.iter().zip(map_keys.iter()).map(|(&key, map_key)| {
+                        model.get(&(key as u8)).and_then(|map| map.get(map_key)).map(Vec::as_slice)
                     });
                     prop_assert!(found.iter().skip(1).eq(expected));
                     prop_assert_eq!(found.len(), 91);
                 }
             }
+            drop(held);
         }
     }
 }
