@@ -8,6 +8,9 @@ use crate::{Error, StateIndex, ValueWrites, Which, limits};
 /// The bytes of a word.
 const WORD: u32 = 8;
 
+/// Of so many values one may be written though it has not changed.
+const FEW: usize = 64;
+
 /// What the call knows of the value of one key.
 #[derive(Clone, Copy, Debug)]
 enum Slot {
@@ -110,8 +113,10 @@ impl Cells {
         // With a time to live, to write the same again is an access.
         let decl = access.backend.states().get(access.state.0 as usize);
         let lives = decl.is_some_and(|decl| decl.ttl.is_some());
+        // To write what is as it was does no harm: where it is little, that takes less than to leave
+        // it out.
         if values.len() == self.slots.len()
-            && (lives || (self.all_read && all_differ(&self.read, values)))
+            && (lives || (self.all_read && nearly_all_differ(&self.read, values)))
         {
             let keys = 0..values.len() as u32;
             self.dirty.extend(keys.clone());
@@ -274,35 +279,39 @@ impl Cells {
     }
 }
 
-/// Whether it shows at once that no value is the one of its row that was read: their bytes differ.
-/// One that is absent is empty here, so that an empty one may be taken for it.
-fn all_differ(read: &OptionalColumn, values: &OptionalColumn) -> bool {
-    fn differ<const N: usize>(read: &Column, values: &Column) -> bool {
-        let both = read.even::<N>().zip(values.even::<N>());
-        both.is_some_and(|(read, values)| {
-            let pairs = read.iter().zip(values);
-            read.len() == values.len() && pairs.fold(true, |all, (old, new)| all & (old != new))
-        })
-    }
+/// Whether nearly all values differ from those that were read of their rows: of so many rows all
+/// but one in [`FEW`] at most. One that is absent is empty here, so that an empty one may be taken
+/// for it.
+fn nearly_all_differ(read: &OptionalColumn, values: &OptionalColumn) -> bool {
     let (read, values) = (read.column(), values.column());
-    // Numbers of one width are compared without a branch.
-    if differ::<8>(read, values) || differ::<4>(read, values) || differ::<16>(read, values) {
-        return true;
-    }
     if read.len() != values.len() {
         return false;
     }
-    all_words_differ(read, values).unwrap_or_else(|| {
-        let mut pairs = read.iter().zip(values.iter());
-        pairs.all(|(old, new)| !same_key(old, new))
-    })
+    let most = values.len() / FEW;
+    // Numbers of one width are compared without a branch.
+    let same = same_numbers::<8>(read, values)
+        .or_else(|| same_numbers::<4>(read, values))
+        .or_else(|| same_numbers::<16>(read, values))
+        .or_else(|| same_words(read, values, most));
+    let same = same.unwrap_or_else(|| {
+        let pairs = read.iter().zip(values.iter());
+        let same = pairs.filter(|(old, new)| same_key(old, new));
+        same.take(most + 1).count()
+    });
+    same <= most
 }
 
-/// Whether all rows of two columns of as many rows differ; `None` where one is longer than a word.
-/// Numbers that come and go are as often there as not: which are is no branch, for none could be
-/// foretold.
-fn all_words_differ(left: &Column, right: &Column) -> Option<bool> {
-    let mut starts = (0, 0);
+/// How many rows of two columns of as many are the same, if all have `N` bytes.
+fn same_numbers<const N: usize>(left: &Column, right: &Column) -> Option<usize> {
+    let pairs = left.even::<N>()?.iter().zip(right.even::<N>()?);
+    Some(pairs.map(|(left, right)| usize::from(left == right)).sum())
+}
+
+/// How many rows of two columns of as many are the same, or one more than `most`; `None` where one
+/// is longer than a word. Numbers that come and go are as often there as not: which are is no
+/// branch, for none could be foretold.
+fn same_words(left: &Column, right: &Column, most: usize) -> Option<usize> {
+    let (mut starts, mut same) = ((0, 0), 0);
     for (&left_end, &right_end) in left.ends().iter().zip(right.ends()) {
         let lengths = (left_end - starts.0, right_end - starts.1);
         if lengths.0.max(lengths.1) > WORD {
@@ -311,11 +320,14 @@ fn all_words_differ(left: &Column, right: &Column) -> Option<bool> {
         let left = word_at(left.bytes(), starts.0 as usize, lengths.0);
         let right = word_at(right.bytes(), starts.1 as usize, lengths.1);
         if (lengths.0 == lengths.1) & (left == right) {
-            return Some(false);
+            same += 1;
+            if same > most {
+                break;
+            }
         }
         starts = (left_end, right_end);
     }
-    Some(true)
+    Some(same)
 }
 
 /// So many bytes at an offset, at most [`WORD`], as a number.
@@ -469,6 +481,48 @@ mod tests {
         for width in [3, 4, 8, 16] {
             let numbers = (&[1, 2, 3][..], &[9, 2, 8][..]);
             read_and_written(numbers, width, 1, (true, false));
+        }
+    }
+
+    #[test]
+    fn few_values_that_have_not_changed_are_written_and_not_many() {
+        let count = 3 * FEW;
+        let mut names = Column::new();
+        (0..count as u32).for_each(|name| names.push(&name.to_le_bytes()));
+        let (hashes, groups): (Vec<_>, Vec<_>) =
+            names.iter().map(|name| (hash64(name), KeyGroup(0))).unzip();
+        let batch = || KeyBatch {
+            keys: names.view(),
+            hashes: &hashes,
+            groups: &groups,
+        };
+        // Widths of all ways to compare: numbers, words, and others; and some are not there.
+        for (width, old) in [3, 4, 8, 16, 9]
+            .into_iter()
+            .flat_map(|it| [(it, 1), (it, 0)])
+        {
+            for same in 0..=5 {
+                let old: Vec<u8> = (0..count).map(|key| old + (key % 2) as u8).collect();
+                let mut new: Vec<u8> = old.iter().map(|number| number + 7).collect();
+                (0..same).for_each(|key| new[31 * key] = old[31 * key]);
+                let mut backend = heap(&batch(), &old, width);
+                let (mut cells, mut read) = (Cells::default(), OptionalColumn::new());
+                cells
+                    .get(access(&mut backend, batch()), Which::All, &mut read)
+                    .unwrap();
+                let mut values = column(&new, width);
+                cells
+                    .put_slots(&access(&mut backend, batch()), &mut values)
+                    .unwrap();
+                let mut writes = Vec::new();
+                cells.drain_into(STATE, &mut writes);
+                let (_, written) = writes.pop().unwrap();
+                let keys = if same <= 3 { count } else { count - same };
+                assert_eq!(written.keys.len(), keys, "{same} of width {width}");
+                let expected = written.keys.iter().map(|&key| new[key as usize]);
+                let expected = column(&expected.collect::<Vec<_>>(), width);
+                assert_eq!(written.values, expected);
+            }
         }
     }
 
