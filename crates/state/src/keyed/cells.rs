@@ -113,8 +113,8 @@ impl Cells {
         // With a time to live, to write the same again is an access.
         let decl = access.backend.states().get(access.state.0 as usize);
         let lives = decl.is_some_and(|decl| decl.ttl.is_some());
-        // To write what is as it was does no harm: where it is little, that takes less than to leave
-        // it out.
+        // To write what is as it was does no harm: where it is little, that takes less than to
+        // leave it out.
         if values.len() == self.slots.len()
             && (lives || (self.all_read && nearly_all_differ(&self.read, values)))
         {

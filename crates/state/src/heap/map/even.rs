@@ -228,6 +228,46 @@ mod tests {
         vec(call, 1..10)
     }
 
+    /// Maps, by the number of their key.
+    type Model = HashMap<u8, BTreeMap<Vec<u8>, Vec<u8>>>;
+
+    /// Whether an entry of each map is found, or not, in order or not.
+    fn are_found(
+        heap: &mut HeapBackend,
+        keys: &KeyBatch<'_>,
+        model: &Model,
+        first: u8,
+    ) -> Result<(), TestCaseError> {
+        let in_order = first.is_multiple_of(2);
+        let of = |position: u32| {
+            if in_order {
+                position
+            } else {
+                position * 7 % 90
+            }
+        };
+        let all: Vec<u32> = (0..90).map(of).collect();
+        let mut map_keys = Column::new();
+        all.iter()
+            .for_each(|&key| map_keys.push(&number((key as u8 + first) % 20)));
+        let mut found = OptionalColumn::new();
+        found.push(Some(b"before"));
+        let which = if in_order {
+            Which::All
+        } else {
+            Which::Some(&all)
+        };
+        heap.get_entries(MAP, keys, which, map_keys.view(), &mut found)
+            .unwrap();
+        let expected = all.iter().zip(map_keys.iter()).map(|(&key, map_key)| {
+            let map = model.get(&(key as u8))?;
+            map.get(map_key).map(Vec::as_slice)
+        });
+        prop_assert!(found.iter().skip(1).eq(expected));
+        prop_assert_eq!(found.len(), 91);
+        Ok(())
+    }
+
     proptest! {
         #[test]
         fn entries_of_maps_of_numbers_are_as_a_model_has_them(
@@ -249,7 +289,7 @@ mod tests {
                 ttl: None,
             };
             let mut heap = HeapBackend::new(vec![decl], GROUPS).unwrap();
-            let mut model = HashMap::<u8, BTreeMap<Vec<u8>, Vec<u8>>>::new();
+            let mut model = Model::new();
             let keys = Keys::of(0..90, odd, same, parts);
             let mut held = None;
             for (step, call) in calls.into_iter().enumerate() {
@@ -283,23 +323,8 @@ mod tests {
                 }
                 let writes = Writes { maps: vec![(MAP, writes)], ..Writes::default() };
                 heap.apply(&keys.batch(), &writes).unwrap();
-                for sought in 0..20 {
-                    let mut map_keys = Column::new();
-                    let all: Vec<u32> = match sought % 2 {
-                        0 => (0..90).collect(),
-                        _ => (0..90).map(|position| position * 7 % 90).collect(),
-                    };
-                    all.iter().for_each(|&key| map_keys.push(&number((key as u8 + sought) % 20)));
-                    let mut found = OptionalColumn::new();
-                    found.push(Some(b"before"));
-                    let which = if sought % 2 == 0 { Which::All } else { Which::Some(&all) };
-                    let (batch, sought) = (keys.batch(), map_keys.view());
-                    heap.get_entries(MAP, &batch, which, sought, &mut found).unwrap();
-                    let expected = all.iter().zip(map_keys.iter()).map(|(&key, map_key)| {
-                        model.get(&(key as u8)).and_then(|map| map.get(map_key)).map(Vec::as_slice)
-                    });
-                    prop_assert!(found.iter().skip(1).eq(expected));
-                    prop_assert_eq!(found.len(), 91);
+                for first in 0..20 {
+                    are_found(&mut heap, &keys.batch(), &model, first)?;
                 }
             }
             drop(held);
