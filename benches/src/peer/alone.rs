@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use weir_model::{Rows, hash64};
+use weir_model::Rows;
 
 use super::{
     by_hand::{self, Added, micro::AsItIs},
     cell::Setting,
-    check::Sum,
+    check::{Sum, of_bytes},
     drain::{Drain, Kept, Look},
     made::Made,
     micro::Micro,
@@ -170,8 +170,8 @@ impl Workload for Alone {
             return Micro::Chained.verify(rows, parallelism, found);
         }
         let mut sum = Sum::default();
-        found.iter().for_each(|row| sum.add(hash64(row)));
-        let wanted = of_events(rows, hash64);
+        found.iter().for_each(|row| sum.add(of_bytes(row)));
+        let wanted = of_events(rows, of_bytes);
         match sum == wanted {
             true => Ok(()),
             false => Err(Error::new(format_args!("{sum:?} and not {wanted:?}"))),

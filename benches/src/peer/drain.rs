@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use weir_model::{CheckpointId, ColumnView, Rows, hash64};
+use weir_model::{CheckpointId, ColumnView, Rows};
 use weir_operator::{
     Existing, Failure, PreCommit, Recovered, Sealed, Sink, SinkFactory, SinkGuarantee, TaskInfo,
 };
 
-use super::tally::Tally;
+use super::{check::of_bytes, tally::Tally};
 
 /// What is done with rows that reach a sink.
 pub trait Look: Send + Sync {
@@ -24,7 +24,7 @@ impl Look for Hashes {
         let sum = match rows.values.width() {
             Some(16) => sum_of::<16>(rows.values),
             Some(24) => sum_of::<24>(rows.values),
-            _ => rows.values.iter().map(hash64).fold(0, u64::wrapping_add),
+            _ => rows.values.iter().map(of_bytes).fold(0, u64::wrapping_add),
         };
         tally.seen(rows.len() as u64, sum);
     }
@@ -34,7 +34,7 @@ impl Look for Hashes {
 fn sum_of<const LENGTH: usize>(rows: ColumnView<'_>) -> u64 {
     let (rows, _) = rows.contents().as_chunks::<LENGTH>();
     rows.iter()
-        .map(|row| hash64(row))
+        .map(|row| of_bytes(row))
         .fold(0, u64::wrapping_add)
 }
 
@@ -48,7 +48,7 @@ impl Look for HashesBut {
         for row in rows.values.iter() {
             match row.ends_with(self.0) {
                 true => aside += 1,
-                false => sum = sum.wrapping_add(hash64(row)),
+                false => sum = sum.wrapping_add(of_bytes(row)),
             }
         }
         tally.seen(rows.len() as u64 - aside, sum);

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use weir_model::hash64;
 use weir_operator::{SourceFactory, SourceRows};
 
 use super::{
     by_hand,
     cell::Setting,
-    check::{STEP, Sum, fold, mix, numbers},
+    check::{STEP, Sum, fold, mix, numbers, of_bytes},
     drain::{Drain, Hashes, HashesBut, Kept, Look},
     made::{Made, Stream},
     run::Run,
@@ -70,7 +69,7 @@ enum Values {
     OfKey,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Pace {
     rows: u64,
     ms: u64,
@@ -89,21 +88,23 @@ impl Rows {
     /// Key, value and time of row `i`.
     #[inline]
     fn fields(&self, i: u64) -> [u64; 3] {
-        self.fields_by(i, |h| h % self.keys)
+        self.fields_by(i, |h| h % self.keys, |i| i * self.pace.ms / self.pace.rows)
     }
 
-    /// The same, by a function that gives the key of a hash.
+    /// The same, by functions that give the key of a hash, and how many milliseconds row `i` comes
+    /// behind the first.
     #[inline]
-    fn fields_by(&self, i: u64, key: impl Fn(u64) -> u64) -> [u64; 3] {
+    fn fields_by(&self, i: u64, key: impl Fn(u64) -> u64, after: impl Fn(u64) -> u64) -> [u64; 3] {
         let h = mix(i.wrapping_add(STEP));
         let key = key(h);
         let value = match self.values {
             Values::Number => i,
+            Values::Below(10) => mix(h) % 10,
             Values::Below(bound) => mix(h) % bound,
             Values::Low => i & 0xffff,
             Values::OfKey => mix(key) & 0xffff,
         };
-        let time = BEGIN_MS + i * self.pace.ms / self.pace.rows - (h & (DISORDER_MS - 1));
+        let time = BEGIN_MS + after(i) - (h & (DISORDER_MS - 1));
         [key, value, time]
     }
 }
@@ -125,7 +126,8 @@ impl Stream for Rows {
     }
 
     fn rows(&self, numbers: impl ExactSizeIterator<Item = u64>, out: &mut SourceRows) {
-        // A loop for each number of keys that there is: to divide by one that is known takes less.
+        // A loop for each number of keys and each pace that there is: to divide by one that is
+        // known takes less.
         match self.keys {
             1_000 => self.rows_by(numbers, |h| h % 1_000, out),
             10_000 => self.rows_by(numbers, |h| h % 10_000, out),
@@ -143,11 +145,24 @@ impl Rows {
         key: impl Fn(u64) -> u64,
         out: &mut SourceRows,
     ) {
+        match self.pace {
+            CLOSE => self.rows_at(numbers, key, |i| i * CLOSE.ms / CLOSE.rows, out),
+            Pace { rows, ms } => self.rows_at(numbers, key, |i| i * ms / rows, out),
+        }
+    }
+
+    fn rows_at(
+        &self,
+        numbers: impl ExactSizeIterator<Item = u64>,
+        key: impl Fn(u64) -> u64,
+        after: impl Fn(u64) -> u64,
+        out: &mut SourceRows,
+    ) {
         let count = numbers.len();
         out.values.extend_even(count, |rows: &mut [[u8; 24]]| {
             let before = rows.len() - count;
             for (row, i) in rows[before..].iter_mut().zip(numbers) {
-                let fields = self.fields_by(i, &key).map(u64::to_le_bytes);
+                let fields = self.fields_by(i, &key, &after).map(u64::to_le_bytes);
                 row.copy_from_slice(fields.as_flattened());
             }
             rows.len()
@@ -473,7 +488,7 @@ impl Workload for Micro {
                 self.results(rows, |fields| {
                     row.clear();
                     row.extend(fields.iter().flat_map(|field| field.to_le_bytes()));
-                    sum.add(hash64(&row));
+                    sum.add(of_bytes(&row));
                 });
             }
         }

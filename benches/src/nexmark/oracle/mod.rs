@@ -8,13 +8,11 @@ mod joins;
 mod latest;
 mod windows;
 
-use weir_model::hash64;
-
 use super::{
     Generator, Query,
     row::{Shape, write_row},
 };
-use crate::peer::check::fold;
+use crate::peer::check::{fold, of_bytes};
 
 /// What a result comes to, as far as it is determined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +132,7 @@ impl Sums {
     fn add(&mut self, fold: u64, row: &[u8]) {
         self.rows += 1;
         self.folds = self.folds.wrapping_add(fold);
-        self.hashes = self.hashes.wrapping_add(hash64(row));
+        self.hashes = self.hashes.wrapping_add(of_bytes(row));
     }
 }
 
