@@ -198,7 +198,9 @@ impl Draws {
 }
 
 /// All draws of a bid, by the place of their number in [`BID_DRAWS`]: they are mixed side by side.
+/// No vector of them is in two lines of a cache.
 #[derive(Clone, Copy)]
+#[repr(align(64))]
 struct BidDraws([u64; BID_DRAWS.len()]);
 
 impl BidDraws {
@@ -215,16 +217,21 @@ impl BidDraws {
 
     #[inline(always)]
     fn of(event: u64) -> Self {
+        let mut draws = Self::NONE;
+        draws.draw(event);
+        draws
+    }
+
+    /// Makes them those of this event, in their place: a copy would be put down and taken up again.
+    #[inline(always)]
+    fn draw(&mut self, event: u64) {
         let Draws(seed) = Draws::of(event);
-        let mut draws = Self(Self::STEPS);
-        // A loop, and not `map`, which is not sure to be in line.
-        for draw in &mut draws.0 {
-            *draw = mix(seed.wrapping_add(*draw));
+        for (draw, step) in self.0.iter_mut().zip(&Self::STEPS) {
+            *draw = mix(seed.wrapping_add(*step));
         }
         // Each is used by itself: what is known of them would be computed one by one, or those of
         // some events together, which then have to be put in their places one by one.
-        black_box(&mut draws);
-        draws
+        black_box(self);
     }
 }
 
@@ -384,7 +391,7 @@ impl Stream for Generator {
 ))]
 fn draw(events: &[u64], draws: &mut [BidDraws]) {
     for (event, draws) in events.iter().zip(draws) {
-        *draws = BidDraws::of(*event);
+        draws.draw(*event);
     }
 }
 

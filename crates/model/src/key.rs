@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use multiversion::multiversion;
+
 use crate::SubtaskIndex;
 
 /// The 64-bit hash of a key's bytes: XXH3 with seed 0 (D1). Computed once, where the key is
@@ -64,6 +66,57 @@ fn mix(code: u32) -> u32 {
     x ^= x >> 13;
     x = x.wrapping_mul(0xc2b2_ae35);
     x ^ (x >> 16)
+}
+
+/// The key groups of hashes, where the groups are the numbers up to a mask of bits. For each set of
+/// vector instructions that a processor may have there is one of these.
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512bw+avx512vl+avx2", "x86_64+avx2"))]
+fn key_groups_under(mask: u32, hashes: &[u64], groups: &mut Vec<KeyGroup>) {
+    for_groups(mask, hashes, groups, |group| KeyGroup(group as u16));
+}
+
+/// The subtasks of hashes likewise, of so many; there are two to the power of `shift` groups.
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512bw+avx512vl+avx2", "x86_64+avx2"))]
+fn subtasks_under(
+    mask: u32,
+    (parallelism, shift): (u32, u32),
+    hashes: &[u64],
+    subtasks: &mut Vec<SubtaskIndex>,
+) {
+    for_groups(mask, hashes, subtasks, |group| {
+        SubtaskIndex((group * parallelism) >> shift)
+    });
+}
+
+/// Appends what is `made` of the key group of each hash, where the maximum is a power of two, as it
+/// mostly is: a division would cost more than all else that is done here.
+#[inline(always)]
+fn for_groups<T: Copy>(mask: u32, hashes: &[u64], to: &mut Vec<T>, made: impl Fn(u32) -> T) {
+    // The smallest number has no absolute value, and none of the bits of the mask: it becomes 0, as
+    // it is to.
+    let group = |code: u32| mix(code).cast_signed().unsigned_abs() & mask;
+    let code = |hash: u64| hash32_of(hash).cast_unsigned();
+    let start = to.len();
+    to.resize(start + hashes.len(), made(0));
+    let (places, last_places) = to[start..].as_chunks_mut::<SIDE_BY_SIDE>();
+    let (all, last) = hashes.as_chunks::<SIDE_BY_SIDE>();
+    for (places, hashes) in places.iter_mut().zip(all) {
+        // A loop for each step, which is one that the compiler does with vectors; `map` of an array
+        // is not sure to be in line.
+        let mut groups = [0; SIDE_BY_SIDE];
+        for (group, &hash) in groups.iter_mut().zip(hashes) {
+            *group = code(hash);
+        }
+        for code in &mut groups {
+            *code = group(*code);
+        }
+        for (place, &group) in places.iter_mut().zip(&groups) {
+            *place = made(group);
+        }
+    }
+    for (place, &hash) in last_places.iter_mut().zip(last) {
+        *place = made(group(code(hash)));
+    }
 }
 
 /// How many keys [`MaxParallelism::key_groups_of`] looks at together.
@@ -219,7 +272,7 @@ impl MaxParallelism {
     /// The [key groups](Self::key_group_of) of keys with these [`hash64`]s, appended to `groups`.
     pub fn key_groups_of(self, hashes: &[u64], groups: &mut Vec<KeyGroup>) {
         match self.0.is_power_of_two() {
-            true => self.for_groups(hashes, groups, |group| KeyGroup(group as u16)),
+            true => key_groups_under(self.0 - 1, hashes, groups),
             false => groups.extend(hashes.iter().map(|&hash| self.key_group_of(hash))),
         }
     }
@@ -233,34 +286,10 @@ impl MaxParallelism {
     ) {
         if self.0.is_power_of_two() {
             let shift = self.0.trailing_zeros();
-            self.for_groups(hashes, subtasks, |group| {
-                SubtaskIndex((group * parallelism.0) >> shift)
-            });
+            subtasks_under(self.0 - 1, (parallelism.0, shift), hashes, subtasks);
         } else {
             let subtask = |&hash: &u64| self.subtask_of(self.key_group_of(hash), parallelism);
             subtasks.extend(hashes.iter().map(subtask));
-        }
-    }
-
-    /// Appends what is `made` of the key group of each hash, where the maximum is a power of two,
-    /// as it mostly is: a division would cost more than all else that is done here.
-    #[inline]
-    fn for_groups<T: Copy>(self, hashes: &[u64], to: &mut Vec<T>, made: impl Fn(u32) -> T) {
-        // The smallest number has no absolute value, and none of the bits of the mask: it becomes
-        // 0, as it is to.
-        let mask = self.0 - 1;
-        let group = |code: u32| mix(code).cast_signed().unsigned_abs() & mask;
-        let code = |hash: u64| hash32_of(hash).cast_unsigned();
-        let start = to.len();
-        to.resize(start + hashes.len(), made(0));
-        let (places, last_places) = to[start..].as_chunks_mut::<SIDE_BY_SIDE>();
-        let (all, last) = hashes.as_chunks();
-        for (places, hashes) in places.iter_mut().zip(all) {
-            // A loop for each step, which is one that the compiler does with vectors.
-            *places = hashes.map(code).map(group).map(&made);
-        }
-        for (place, &hash) in last_places.iter_mut().zip(last) {
-            *place = made(group(code(hash)));
         }
     }
 

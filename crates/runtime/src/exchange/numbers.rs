@@ -3,6 +3,7 @@
 
 use std::mem::take;
 
+use multiversion::multiversion;
 use weir_model::{Batch, Column, ColumnView, Keyed, hash64, same_key};
 
 use super::builder::take_leaving_room;
@@ -85,8 +86,7 @@ impl Keys {
         let numbers = rows.map(|row| row[at..].first_chunk().copied().unwrap_or_default());
         self.numbers.extend(numbers);
         self.hashes.clear();
-        let keys = self.numbers.iter().map(|&number| key_of(number));
-        self.hashes.extend(keys.map(|key| hash64(&key)));
+        hash_numbers(&self.numbers, &mut self.hashes);
         true
     }
 
@@ -98,18 +98,34 @@ impl Keys {
         self.width = self.keys.view().width();
         self.hashes.clear();
         match self.width {
-            Some(5) => self.hash_even::<5>(),
-            Some(9) => self.hash_even::<9>(),
-            Some(17) => self.hash_even::<17>(),
+            // How it is done does not depend on the key then.
+            Some(5) => hash_even::<5>(&self.keys, &mut self.hashes),
+            Some(9) => hash_even::<9>(&self.keys, &mut self.hashes),
+            Some(17) => hash_even::<17>(&self.keys, &mut self.hashes),
             _ => self.hashes.extend(self.keys.iter().map(hash64)),
         }
     }
+}
 
-    /// Hashes keys of `N` bytes: how it is done does not depend on the key.
-    fn hash_even<const N: usize>(&mut self) {
-        let keys = self.keys.known_even::<N>().unwrap_or_default();
-        self.hashes.extend(keys.iter().map(|key| hash64(key)));
-    }
+/// Appends the hashes of the keys of numbers. For each set of vector instructions that a processor
+/// may have there is one of these.
+#[multiversion(targets(
+    "x86_64+avx512f+avx512dq+avx512bw+avx512vl+avx2+bmi2",
+    "x86_64+avx2+bmi2"
+))]
+fn hash_numbers(numbers: &[Number], hashes: &mut Vec<u64>) {
+    let keys = numbers.iter().map(|&number| key_of(number));
+    hashes.extend(keys.map(|key| hash64(&key)));
+}
+
+/// Appends the hashes of keys of `N` bytes, if all are. As many of it as of [`hash_numbers`].
+#[multiversion(targets(
+    "x86_64+avx512f+avx512dq+avx512bw+avx512vl+avx2+bmi2",
+    "x86_64+avx2+bmi2"
+))]
+fn hash_even<const N: usize>(keys: &Column, hashes: &mut Vec<u64>) {
+    let keys = keys.known_even::<N>().unwrap_or_default();
+    hashes.extend(keys.iter().map(|key| hash64(key)));
 }
 
 impl Numbers {
