@@ -73,7 +73,7 @@ fn sum_of_blocks<const BYTES: usize>(row: &[u8], last: &[u8; BYTES]) -> u64 {
 
 /// The product of two numbers, its halves folded together.
 #[inline(always)]
-fn product(a: u64, b: u64) -> u64 {
+pub(super) fn product(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     product as u64 ^ (product >> 64) as u64
 }

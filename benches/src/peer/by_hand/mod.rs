@@ -18,7 +18,7 @@ use weir_model::{Column, hash64};
 use weir_operator::SourceRows;
 
 use super::{
-    check::{STEP, Sum, of_bytes},
+    check::{STEP, Sum, of_bytes, product},
     drain::Kept,
     made::Stream,
     run::Run,
@@ -104,8 +104,7 @@ pub struct Folded(u64);
 impl Hasher for Folded {
     #[inline]
     fn write_u64(&mut self, number: u64) {
-        let product = u128::from(self.0 ^ number) * u128::from(STEP);
-        self.0 = product as u64 ^ (product >> 64) as u64;
+        self.0 = product(self.0 ^ number, STEP);
     }
 
     fn write(&mut self, bytes: &[u8]) {
