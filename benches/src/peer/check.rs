@@ -1,6 +1,9 @@
 //! The numbers by which two engines are compared: those that rows are made of, and those that
 //! results come to. Written the same in Java.
 
+use multiversion::multiversion;
+use weir_model::ColumnView;
+
 /// What is added before numbers are mixed, so that zero is no special one.
 pub const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -35,38 +38,119 @@ pub fn text(field: &str) -> u64 {
 #[inline]
 #[must_use]
 pub fn of_bytes(row: &[u8]) -> u64 {
-    const SHORT: usize = 16;
-    const LONG: usize = 64;
+    match row.last_chunk() {
+        Some(last) => of_long(row, last),
+        None => of_short(row),
+    }
+}
+
+/// What rows add to it together.
+#[must_use]
+pub fn of_rows(rows: ColumnView<'_>) -> u64 {
+    match rows.width() {
+        Some(16) => of_even::<16>(rows),
+        Some(24) => of_even::<24>(rows),
+        _ => of_uneven(rows),
+    }
+}
+
+/// Rows of a length that is known, which takes less than to look at them row by row.
+fn of_even<const LENGTH: usize>(rows: ColumnView<'_>) -> u64 {
+    let (rows, _) = rows.contents().as_chunks::<LENGTH>();
+    let hashes = rows.iter().map(|row| of_bytes(row));
+    hashes.fold(0, u64::wrapping_add)
+}
+
+/// Rows of any length.
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512bw+avx512vl+avx2", "x86_64+avx2"))]
+fn of_uneven(rows: ColumnView<'_>) -> u64 {
+    let mut sum = 0_u64;
+    for row in rows.iter() {
+        let hash = match row.last_chunk() {
+            Some(last) => of_blocks(row, last),
+            None => of_short(row),
+        };
+        sum = sum.wrapping_add(hash);
+    }
+    sum
+}
+
+/// A row of a block or more, the last of which this is.
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512bw+avx512vl+avx2", "x86_64+avx2"))]
+fn of_long(row: &[u8], last: &Block) -> u64 {
+    of_blocks(row, last)
+}
+
+/// So many bytes are looked at together in longer rows.
+type Block = [u8; 8 * LANES];
+
+/// So many numbers of eight bytes are in a block.
+const LANES: usize = 8;
+
+/// What the numbers of the first block are changed by, each by another one.
+const PLACES: [u64; LANES] = {
+    let mut places = [0; LANES];
+    let mut lane = 0;
+    while lane < LANES {
+        places[lane] = mix(STEP.wrapping_mul(lane as u64 + 1));
+        lane += 1;
+    }
+    places
+};
+
+/// See [`of_long`]. The halves of each number are multiplied, which vector instructions can do, and
+/// the number is added, so that each half counts whatever the other is.
+#[inline(always)]
+fn of_blocks(row: &[u8], last: &Block) -> u64 {
+    const HALF: u64 = u32::MAX as u64;
+    let (blocks, _) = row[..row.len().saturating_sub(1)].as_chunks();
+    let (mut sums, mut places) = ([0_u64; LANES], PLACES);
+    for block in blocks.iter().chain([last]) {
+        let (numbers, _) = block.as_chunks::<8>();
+        for lane in 0..LANES {
+            let number = u64::from_le_bytes(numbers[lane]);
+            let changed = number ^ places[lane];
+            let product = (changed & HALF) * (changed >> 32);
+            sums[lane] = sums[lane].wrapping_add(product).wrapping_add(number);
+            places[lane] = places[lane].wrapping_add(STEP);
+        }
+    }
+    let sum = sums.into_iter().fold(0, u64::wrapping_add);
+    // It shall matter which blocks are in one row.
+    product(sum ^ row.len() as u64, STEP)
+}
+
+/// A row of less than a block.
+#[inline]
+fn of_short(row: &[u8]) -> u64 {
+    const PAIR: usize = 16;
     let length = row.len() as u64;
-    let sum = match (row.last_chunk::<LONG>(), row.last_chunk::<SHORT>()) {
-        (Some(last), _) => sum_of_blocks(row, last),
-        (None, Some(last)) => sum_of_blocks(row, last),
-        (None, None) => {
-            let mut last = [0; SHORT];
+    let sum = match row.last_chunk::<PAIR>() {
+        Some(last) => sum_of_pairs(row, last),
+        None => {
+            let mut last = [0; PAIR];
             last[..row.len()].copy_from_slice(row);
-            sum_of_blocks(&[], &last)
+            sum_of_pairs(&[], &last)
         }
     };
     match row.len() {
-        ..=SHORT => sum.wrapping_add(length),
-        // It shall matter which blocks are in one row.
+        ..=PAIR => sum.wrapping_add(length),
+        // As for blocks.
         _ => product(sum ^ length, STEP),
     }
 }
 
-/// The sum over the blocks of a row, of which this is the last one: it may have bytes of the one
-/// before.
+/// The sum over each sixteen bytes of a row, of which these are the last: they may have bytes of
+/// those before.
 #[inline(always)]
-fn sum_of_blocks<const BYTES: usize>(row: &[u8], last: &[u8; BYTES]) -> u64 {
-    let (blocks, _) = row[..row.len().saturating_sub(1)].as_chunks::<BYTES>();
+fn sum_of_pairs(row: &[u8], last: &[u8; 16]) -> u64 {
+    let (pairs, _) = row[..row.len().saturating_sub(1)].as_chunks();
     let (mut sum, mut place) = (0_u64, STEP);
-    for block in blocks.iter().chain([last]) {
-        for pair in block.as_chunks::<16>().0 {
-            let pair = u128::from_le_bytes(*pair);
-            let words = (pair as u64 ^ place, (pair >> 64) as u64 ^ !place);
-            sum = sum.wrapping_add(product(words.0, words.1));
-            place = place.wrapping_add(STEP);
-        }
+    for pair in pairs.iter().chain([last]) {
+        let pair = u128::from_le_bytes(*pair);
+        let words = (pair as u64 ^ place, (pair >> 64) as u64 ^ !place);
+        sum = sum.wrapping_add(product(words.0, words.1));
+        place = place.wrapping_add(STEP);
     }
     sum
 }
@@ -114,6 +198,7 @@ impl Sum {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use weir_model::Column;
 
     #[test]
     fn each_byte_of_a_row_counts_and_so_does_its_place() {
@@ -136,15 +221,34 @@ mod tests {
                 row.swap(at - 1, at);
             }
         }
-        // Steps of a row that have changed places, and rows that have changed parts.
-        for at in (16..row.len() - 16).step_by(16) {
-            let mut other = row.clone();
-            other[at - 16..at + 16].rotate_left(16);
-            assert!(seen.insert(of_bytes(&other)), "16 bytes at {at}");
+    }
+
+    #[test]
+    fn it_counts_where_the_parts_of_a_row_are_and_in_which_row() {
+        let row: Vec<u8> = (0..200_u8).map(|i| i.wrapping_mul(37)).collect();
+        let mut seen = std::collections::HashSet::from([of_bytes(&row)]);
+        for step in [4, 8, 16, 32, 64] {
+            for at in (step..row.len() - step).step_by(step) {
+                let mut other = row.clone();
+                other[at - step..at + step].rotate_left(step);
+                assert!(seen.insert(of_bytes(&other)), "{step} bytes at {at}");
+            }
         }
         let rows = |parts: [[u8; 2]; 2]| parts.map(|[a, b]| of_bytes(&[[a; 64], [b; 64]].concat()));
         let sum = |parts| rows(parts).into_iter().fold(0, u64::wrapping_add);
         assert_ne!(sum([[1, 2], [3, 4]]), sum([[1, 4], [3, 2]]));
+    }
+
+    #[test]
+    fn rows_together_add_what_each_of_them_adds() {
+        let row: Vec<u8> = (0..200_u8).map(|i| i.wrapping_mul(37)).collect();
+        let uneven: Vec<&[u8]> = (0..row.len()).map(|length| &row[length / 2..]).collect();
+        let even = |length| -> Vec<&[u8]> { row.chunks_exact(length).collect() };
+        for rows in [uneven, even(16), even(24), even(64), vec![]] {
+            let each = rows.iter().map(|row| of_bytes(row));
+            let sum = each.fold(0, u64::wrapping_add);
+            assert_eq!(of_rows(Column::from_iter(rows).view()), sum);
+        }
     }
 
     #[test]

@@ -2,12 +2,15 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use weir_model::{CheckpointId, ColumnView, Rows};
+use weir_model::{CheckpointId, Rows};
 use weir_operator::{
     Existing, Failure, PreCommit, Recovered, Sealed, Sink, SinkFactory, SinkGuarantee, TaskInfo,
 };
 
-use super::{check::of_bytes, tally::Tally};
+use super::{
+    check::{of_bytes, of_rows},
+    tally::Tally,
+};
 
 /// What is done with rows that reach a sink.
 pub trait Look: Send + Sync {
@@ -21,21 +24,8 @@ pub struct Hashes;
 
 impl Look for Hashes {
     fn look(&self, rows: Rows<'_>, tally: &Tally) {
-        let sum = match rows.values.width() {
-            Some(16) => sum_of::<16>(rows.values),
-            Some(24) => sum_of::<24>(rows.values),
-            _ => rows.values.iter().map(of_bytes).fold(0, u64::wrapping_add),
-        };
-        tally.seen(rows.len() as u64, sum);
+        tally.seen(rows.len() as u64, of_rows(rows.values));
     }
-}
-
-/// The hashes of rows of a length that is known, which takes less than to look at it row by row.
-fn sum_of<const LENGTH: usize>(rows: ColumnView<'_>) -> u64 {
-    let (rows, _) = rows.contents().as_chunks::<LENGTH>();
-    rows.iter()
-        .map(|row| of_bytes(row))
-        .fold(0, u64::wrapping_add)
 }
 
 /// The same, but rows that end like this are put aside.
