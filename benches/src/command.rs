@@ -135,7 +135,7 @@ fn run(options: &Options) -> Result<()> {
 
     let results = Results {
         machine,
-        command: std::env::args().skip(1).collect::<Vec<_>>().join(" "),
+        command: machine::without_folders(std::env::args().skip(1)),
         repeats,
         records,
         start,

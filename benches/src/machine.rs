@@ -162,6 +162,22 @@ fn told(root: &Path, program: &str, arguments: &[&str]) -> Option<String> {
     Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
+/// The arguments of a program, of files of this machine their names alone: results are for others
+/// to read.
+pub(crate) fn without_folders(arguments: impl Iterator<Item = String>) -> String {
+    let without = |argument: String| {
+        let (option, value) = match argument.split_once('=') {
+            Some((option, value)) => (format!("{option}="), value),
+            None => (String::new(), &*argument),
+        };
+        match Path::new(value).file_name().filter(|_| value.contains('/')) {
+            Some(name) => option + &name.to_string_lossy(),
+            None => option + value,
+        }
+    };
+    arguments.map(without).collect::<Vec<_>>().join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,6 +188,20 @@ mod tests {
         let model = field(cpu, ':', "model name");
         assert_eq!(model.as_deref(), Some("Some CPU @ 2.00GHz"));
         assert_eq!(field(cpu, ':', "MemTotal"), None);
+    }
+
+    #[test]
+    fn arguments_say_no_folders() {
+        let arguments = [
+            "--only",
+            "q0",
+            "--weir=/a/weir",
+            "--results",
+            "b/c",
+            "--seconds=1",
+        ];
+        let told = without_folders(arguments.into_iter().map(str::to_owned));
+        assert_eq!(told, "--only q0 --weir=weir --results c --seconds=1");
     }
 
     #[test]

@@ -152,7 +152,7 @@ fn run(options: &Options) -> Result<()> {
     println!("{}\n", machine.in_words());
     let mut results = Results {
         machine,
-        command: std::env::args().skip(1).collect::<Vec<_>>().join(" "),
+        command: machine::without_folders(std::env::args().skip(1)),
         repeats: length(options).repeats,
         records: Vec::new(),
         besides: Vec::new(),
