@@ -11,6 +11,7 @@ use std::{
 use super::{
     cell::Cell,
     flink::{Flink, Program},
+    ready::Ready,
     record::{Record, Side},
     run::Run,
     weir::{self, Job},
@@ -69,6 +70,8 @@ pub(super) struct Bench {
     /// Whether `perf` is told the names of the functions of components.
     pub(super) perf_map: bool,
     pub(super) length: Length,
+    /// What memory the runs of the cell at hand in this process take.
+    pub(super) ready: Ready,
     /// What runs must come to: an oracle takes as long as a run.
     pub(super) expected: HashMap<(String, u64, u32, Engine), Expected>,
 }
@@ -95,6 +98,7 @@ impl Bench {
 
     /// Runs that do not count until what they cost is settled, then turns.
     fn take_turns(&mut self, cell: &Cell, record: &mut Record) -> Result<()> {
+        self.ready = Ready::default();
         let folder = tempfile::tempdir().context("making a folder for checkpoints")?;
         let mut turns = Vec::new();
         for side in self.sides(cell) {
@@ -185,8 +189,7 @@ impl Bench {
         let warm_up = self.warm_up(cell);
         let run = match (flink, side) {
             (Some(flink), _) => flink.run(&format!("n={rows} warm={warm_up}")),
-            (None, Side::Hand) => Ok(cell.workload.by_hand(rows, warm_up, None)),
-            (None, _) => self.on_weir(cell, side == Side::Native, rows, warm_up),
+            (None, _) => self.run_here(cell, side, rows, warm_up),
         };
         let run = run.with_context(|| format!("{side}, {rows} rows"))?;
         let engine = side.engine();
@@ -198,6 +201,17 @@ impl Bench {
         let judged = expected.judge(run.out);
         judged.with_context(|| format!("{side}, {rows} rows"))?;
         Ok(run)
+    }
+
+    /// Runs a cell in this process once.
+    fn run_here(&mut self, cell: &Cell, side: Side, rows: u64, warm_up: u64) -> Result<Run> {
+        self.ready.begin();
+        let run = match side {
+            Side::Hand => Ok(cell.workload.by_hand(rows, warm_up, None)),
+            _ => self.on_weir(cell, side == Side::Native, rows, warm_up),
+        };
+        self.ready.end();
+        run
     }
 
     /// Runs a cell on Weir once.

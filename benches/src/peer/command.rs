@@ -14,6 +14,7 @@ use super::{
     cell::{Cell, Setting, workloads},
     flink::Program,
     measure::Plan,
+    ready::Ready,
     record::Side,
     saved::Results,
 };
@@ -258,6 +259,7 @@ fn plan(options: &Options, cells: Vec<Cell>, kinds: Vec<Kind>, root: &Path) -> R
             by_hand: !options.no_hand,
             perf_map: options.perf_map,
             length,
+            ready: Ready::default(),
             expected: HashMap::new(),
         },
         folder: folder(options, root),

@@ -23,6 +23,7 @@ pub mod micro;
 mod natives;
 mod progress;
 mod reach;
+mod ready;
 mod record;
 mod recovery;
 mod report;

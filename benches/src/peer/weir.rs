@@ -22,7 +22,7 @@ use weir_runtime::{
 };
 use weir_snapshot_store::LocalStore;
 
-use super::{check::Sum, natives, tally::Tally};
+use super::{check::Sum, natives, ready, tally::Tally};
 use crate::{
     backend::Store,
     clock::Passed,
@@ -195,12 +195,7 @@ fn options(
 
 /// The resident memory of this process.
 pub(super) fn resident_mib() -> Option<f64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib / 1024.0)
+    ready::resident().map(|bytes| bytes as f64 / 1024.0 / 1024.0)
 }
 
 /// Keeps what is told of checkpoints.
