@@ -83,6 +83,7 @@ impl Bench {
             Side::Flink => self.flink.is_some(),
             Side::Stock => self.flink.is_some() && cell.workload.has_stock(),
             Side::Weir => true,
+            Side::Plain => cell.least_left().is_some(),
             Side::Native => self.native && cell.has_native(),
             Side::Hand => self.by_hand && cell.is_like_by_hand(),
         };
@@ -106,8 +107,8 @@ impl Bench {
         }
         let mut of_weir = None;
         for (side, flink, rows) in &mut turns {
-            // By hand as many as Weir has, so that as much is kept.
-            let as_many = of_weir.filter(|_| *side == Side::Hand);
+            // By hand as many as Weir has, so that as much is kept; and without checkpoints.
+            let as_many = of_weir.filter(|_| matches!(side, Side::Plain | Side::Hand));
             *rows = self.warmed_up(cell, *side, flink.as_mut(), as_many)?;
             if *side == Side::Weir {
                 of_weir = Some(*rows);
@@ -127,7 +128,7 @@ impl Bench {
     fn start(&self, cell: &Cell, side: Side, folder: &Path) -> Result<Option<Flink>> {
         let mut words = cell.on_flink(folder);
         match side {
-            Side::Weir | Side::Native | Side::Hand => return Ok(None),
+            Side::Weir | Side::Plain | Side::Native | Side::Hand => return Ok(None),
             Side::Flink => {}
             Side::Stock => {
                 words = cell.on_flink(&folder.join("stock"));
@@ -208,6 +209,7 @@ impl Bench {
         self.ready.begin();
         let run = match side {
             Side::Hand => Ok(cell.workload.by_hand(rows, warm_up, None)),
+            Side::Plain => self.on_weir(&cell.without_checkpoints(), false, rows, warm_up),
             _ => self.on_weir(cell, side == Side::Native, rows, warm_up),
         };
         self.ready.end();

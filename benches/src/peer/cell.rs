@@ -11,6 +11,9 @@ use crate::{backend::Store, nexmark::Query};
 /// How often a checkpoint is taken, where any are.
 const INTERVAL_MS: u64 = 1_000;
 
+/// The part of the rows a second without checkpoints that is to be left with them.
+const LEFT: f64 = 0.9;
+
 /// How a workload is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setting {
@@ -129,6 +132,29 @@ impl Cell {
             (true, true) => Some(Added::Share(0.4)),
             (false, true) if is_count => Some(Added::Nanoseconds(50.0)),
             _ => None,
+        }
+    }
+
+    /// What part of the rows a second without checkpoints is to be left with them, if that is said:
+    /// then both are measured in turns.
+    #[must_use]
+    pub fn least_left(&self) -> Option<f64> {
+        let Setting {
+            store, checkpoints, ..
+        } = self.setting;
+        let is_said = checkpoints && store == Store::Heap && self.workload.name() == "count-1e6";
+        is_said.then_some(LEFT)
+    }
+
+    /// The same without checkpoints.
+    #[must_use]
+    pub fn without_checkpoints(&self) -> Self {
+        Self {
+            setting: Setting {
+                checkpoints: false,
+                ..self.setting
+            },
+            ..self.clone()
         }
     }
 

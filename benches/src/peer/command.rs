@@ -174,7 +174,7 @@ fn verify(cells: &[Cell], jobs: &Path) -> Result<()> {
             let way = match side {
                 Side::Native => " natively",
                 Side::Hand => " by hand",
-                Side::Weir | Side::Flink | Side::Stock => "",
+                Side::Weir | Side::Plain | Side::Flink | Side::Stock => "",
             };
             let name = format!("{}{way}", cell.name());
             match bench::verify(cell, side, jobs) {

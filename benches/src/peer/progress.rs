@@ -36,7 +36,7 @@ pub(super) fn cell_seconds(sides: &[Side], length: Length) -> f64 {
             let run = length.seconds + AROUND_RUN;
             JVM_SECONDS + WARM_UP_SECONDS.max(WARM_UPS * run) + runs * run
         }
-        Side::Weir | Side::Native => (1.0 + runs) * (length.seconds + AROUND_RUN),
+        Side::Weir | Side::Plain | Side::Native => (1.0 + runs) * (length.seconds + AROUND_RUN),
         // It has no more rows than Weir, and less to do.
         Side::Hand => (1.0 + runs) * (length.seconds + AROUND_RUN) / 2.0,
     };
@@ -124,7 +124,7 @@ mod tests {
         };
         let weir = cell_seconds(&[Side::Weir], length);
         assert!((weir - 18.0).abs() < 1e-9);
-        assert!((cell_seconds(&Side::ALL, length) - 2.5 * weir - 65.0).abs() < 1e-9);
+        assert!((cell_seconds(&Side::ALL, length) - 3.5 * weir - 65.0).abs() < 1e-9);
         let quick = Length {
             quick: true,
             ..length

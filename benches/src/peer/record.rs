@@ -23,6 +23,8 @@ pub(super) enum Side {
     Stock,
     /// Weir.
     Weir,
+    /// The same without checkpoints, where the cell has them.
+    Plain,
     /// Weir with the operators as code of its process, out of the source of the components.
     Native,
     /// The same work as one loop on one thread, without an engine.
@@ -40,10 +42,11 @@ pub(super) struct Record {
 }
 
 impl Side {
-    pub(super) const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 6] = [
         Self::Flink,
         Self::Stock,
         Self::Weir,
+        Self::Plain,
         Self::Native,
         Self::Hand,
     ];
@@ -53,7 +56,7 @@ impl Side {
         match self {
             Self::Flink => Engine::Flink,
             Self::Stock => Engine::Stock,
-            Self::Weir | Self::Native | Self::Hand => Engine::Weir,
+            Self::Weir | Self::Plain | Self::Native | Self::Hand => Engine::Weir,
         }
     }
 
@@ -63,6 +66,7 @@ impl Side {
             Self::Flink => "flink",
             Self::Stock => "flink_stock",
             Self::Weir => "weir",
+            Self::Plain => "weir_without_checkpoints",
             Self::Native => "weir_native",
             Self::Hand => "by_hand",
         }
@@ -75,6 +79,7 @@ impl fmt::Display for Side {
             Self::Flink => "Flink",
             Self::Stock => "Flink as it comes",
             Self::Weir => "Weir",
+            Self::Plain => "Weir without checkpoints",
             Self::Native => "Weir natively",
             Self::Hand => "by hand",
         })
@@ -141,6 +146,13 @@ impl Record {
         })
     }
 
+    /// What checkpoints leave of the rows a second without them.
+    pub(super) fn left(&self) -> Option<f64> {
+        self.by_round([Side::Weir, Side::Plain], |with, without| {
+            with.rate() / without.rate()
+        })
+    }
+
     /// What components add to the CPU time of a row, in nanoseconds and as a part of what it takes
     /// natively.
     pub(super) fn added(&self) -> Option<(f64, f64)> {
@@ -183,6 +195,9 @@ impl Record {
             Some(format!("{side} {rate:.3} M rows/s, {cost:.0} ns"))
         });
         let mut words = figures.collect::<Vec<_>>().join("; ");
+        if let Some(left) = self.left() {
+            words += &format!("; checkpoints leave {left:.2}");
+        }
         if let Some((time, share)) = self.added() {
             words += &format!("; Wasm adds {time:.0} ns, {:.0} %", share * 100.0);
         }
@@ -209,6 +224,7 @@ impl Record {
             "times_cpu_per_row": self.times_cost(),
             "times_cpu_per_row_by_hand": self.times_by_hand(),
             "to_be_reached": self.cell.goal(),
+            "checkpoints_leave": self.left(),
             "wasm_adds_ns_per_row": self.added().map(|(time, _)| time),
             "wasm_adds_share": self.added().map(|(_, share)| share),
             "failed": self.failed,
