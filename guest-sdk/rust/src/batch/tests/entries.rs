@@ -164,21 +164,130 @@ fn entries_by_batch_come_to_what_they_come_to_row_by_row() {
 #[test]
 fn the_host_is_asked_once_and_told_what_was_changed() {
     let mut counts = Harness::open::<Counts, _>("null").unwrap();
-    let rows = [said(1, 7, 0), said(1, 8, 0), said(2, 7, 0), said(1, 7, 0)];
-    let out = counts.batch(0, rows).unwrap();
-    let last = r#"7 Some(1) Some("1 times")"#;
-    assert_eq!(
-        out.main(),
-        ["7 None None", "8 None None", "7 None None", last]
-    );
-    // Both were asked for in two parts, and what was met before not again.
     let (get, put) = ("map-get", "map-put");
-    assert_eq!(
-        counts.imports(),
-        [get, get, get, get, put, put, "counter-add"]
-    );
-    assert_eq!(counts.read(), 1 + 2 + 2 + 1);
+    // The second call has its entries apart, and puts them together for what is asked for next.
+    for before in ["None None", r#"Some(1) Some("1 times")"#] {
+        let rows = [said(1, 7, 0), said(1, 8, 0), said(2, 7, 0)];
+        let out = counts.batch(0, rows).unwrap();
+        let expected = [7, 8, 7].map(|number| format!("{number} {before}"));
+        assert_eq!(out.main(), expected);
+        // Both were asked for in two parts, and what was met before not again.
+        assert_eq!(
+            counts.imports(),
+            [get, get, get, get, put, put, "counter-add"]
+        );
+        assert_eq!(counts.read(), 1 + 2 + 1 + 2);
+    }
+    let again = [said(1, 7, 0), said(1, 8, 0), said(1, 7, 0), said(1, 7, 0)];
+    let out = counts.batch(0, again).unwrap();
+    let last = r#"7 Some(4) Some("4 times")"#;
+    assert_eq!(out.main()[3], last);
+    // The first half was asked for, and the other one had nothing else.
+    assert_eq!(counts.imports(), [get, get, get, put, put, "counter-add"]);
+    assert_eq!(counts.read(), 1 + 1 + 2);
     assert_eq!((counts.held("numbers"), counts.held("texts")), (3, 3));
+}
+
+/// Counts as [`Counts`] does, asking once for all; a text that was said an even number of times is
+/// forgotten.
+#[derive(Default)]
+struct Once {
+    numbers: Map<u64, u32>,
+    texts: Map<String, u64>,
+}
+
+/// What comes of what was said often.
+fn next(count: Option<u32>) -> u32 {
+    count.unwrap_or(0) + 1
+}
+
+impl KeyedProcess for Once {
+    type In = Said;
+    type Out = String;
+
+    fn describe(&mut self, d: &mut KeyedDescribe) {
+        d.map("numbers", &mut self.numbers);
+        d.map("texts", &mut self.texts);
+    }
+
+    fn process(&mut self, row: Row<Said>, ctx: &mut Ctx<String>) -> Result<()> {
+        let (number, deed) = row.value;
+        let count = self.numbers.get(number)?.copied();
+        let told = self.texts.get(text(number))?.copied();
+        ctx.emit(format_args!("{number} {count:?} {told:?}"))?;
+        if deed == FORGET {
+            return Ok(());
+        }
+        self.numbers.put(number, next(count))?;
+        match next(count) % 2 {
+            0 => self.texts.remove(text(number)),
+            _ => self.texts.put(text(number), number),
+        }
+    }
+
+    fn process_batch(
+        &mut self,
+        batch: &InputBatch<Said>,
+        ctx: &mut BatchCtx<String>,
+    ) -> Result<Batched> {
+        let rows: Vec<_> = batch.rows().map(|row| row.map(|row| row.value)).collect();
+        let rows = rows.into_iter().collect::<Result<Vec<_>>>()?;
+        let keys = batch.keys()?;
+        let named = || rows.iter().zip(keys.of_rows());
+        let by_number = named().map(|(row, &key)| Ok((key, row.0)));
+        let mut numbers = self.numbers.of_entries(by_number)?;
+        let by_text = named().map(|(row, &key)| Ok((key, text(row.0))));
+        let mut texts = self.texts.of_entries(by_text)?;
+        for (at, &(number, deed)) in rows.iter().enumerate() {
+            let (count, told) = (numbers.get(at).copied(), texts.get(at).copied());
+            ctx.emit(at, format_args!("{number} {count:?} {told:?}"))?;
+            if deed == FORGET {
+                continue;
+            }
+            let changed = numbers.get_mut(at);
+            *changed = Some(next(*changed));
+            match next(count) % 2 {
+                0 => texts.remove(at),
+                _ => texts.put(at, number),
+            }
+        }
+        Ok(Batched::Done)
+    }
+}
+
+/// Few entries are named twice, and those are asked for twice.
+#[test]
+fn entries_of_which_few_are_named_twice_come_to_what_they_come_to_row_by_row() {
+    let mut seed = 7_u64;
+    let mut below = |n: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (seed >> 33) % n
+    };
+    let mut by_batch = Harness::open::<Once, _>("null").unwrap();
+    let mut by_row = Harness::open::<Once, _>("null").unwrap();
+    by_row.row_by_row();
+    let mut apart = 0;
+    for _ in 0..64 {
+        // Few are written in some batches, all in others.
+        let few = below(2) * 8;
+        let keys = 40 + below(40);
+        let all = (0..keys).chain((0..keys / 10).map(|row| row % 2));
+        let rows: Vec<Input> = all
+            .map(|key| {
+                let deed = if below(10) < few { FORGET } else { 0 };
+                said(key as u8, below(3), deed)
+            })
+            .collect();
+        let outs = [&mut by_batch, &mut by_row].map(|of| of.batch(0, rows.clone()).unwrap());
+        assert_eq!(shown(&outs[0]), shown(&outs[1]));
+        assert!(by_batch.was_whole());
+        for state in ["numbers", "texts"] {
+            assert_eq!(by_batch.held(state), by_row.held(state));
+        }
+        apart += usize::from(by_batch.read() == 2 * rows.len());
+    }
+    // Of each sixteen calls one looks at how many are named twice.
+    assert_eq!(apart, 60);
 }
 
 /// A set. `WAY` is how it is declared and used.
@@ -190,8 +299,9 @@ struct Seen<const WAY: u8> {
 
 /// To read the set is an access.
 const ACCESS: u8 = 1;
-/// Entries are asked for of a key that there is not.
+/// Entries are asked for of a key that there is not, where this number was said.
 const OTHER_KEY: u8 = 2;
+const OF_ANOTHER: u64 = 99;
 /// Entries are asked for twice, whatever becomes of the first.
 const TWICE: u8 = 3;
 
@@ -234,9 +344,10 @@ impl<const WAY: u8> KeyedProcess for Seen<WAY> {
         if batch.rows().any(|row| row.is_ok_and(|row| row.value.1 > 0)) {
             return Ok(Batched::RowByRow);
         }
-        let key = if WAY == OTHER_KEY { 9 } else { 0 };
         let numbers: Vec<_> = batch.rows().map(|row| row.map(|row| row.value.0)).collect();
         let numbers: Vec<_> = numbers.into_iter().collect::<Result<_>>()?;
+        let is_of_another = WAY == OTHER_KEY && numbers.contains(&OF_ANOTHER);
+        let key = if is_of_another { 9 } else { 0 };
         let named = numbers.iter().map(|number| Ok((key, *number)));
         if WAY == TWICE {
             let first = self.seen.of_entries(named.clone());
@@ -296,13 +407,17 @@ fn entries_can_be_had_only_in_a_batch() {
 
 #[test]
 fn a_key_that_there_is_not_has_no_entries() {
-    let of_another = std::panic::catch_unwind(|| {
-        let mut seen = Harness::open::<Seen<OTHER_KEY>, _>("null").unwrap();
-        told(&mut seen, 7, 0)
-    });
-    let told = of_another.unwrap_err();
-    let told = told.downcast_ref::<String>().unwrap();
-    assert!(told.contains("index out of bounds"), "{told}");
+    // The second call has its entries apart.
+    for (before, expected) in [(0, "index out of bounds"), (1, "no key has the number 9")] {
+        let of_another = std::panic::catch_unwind(|| {
+            let mut seen = Harness::open::<Seen<OTHER_KEY>, _>("null").unwrap();
+            (0..before).for_each(|_| assert!(told(&mut seen, 7, 0).is_ok()));
+            told(&mut seen, OF_ANOTHER, 0)
+        });
+        let told = of_another.unwrap_err();
+        let told = told.downcast_ref::<String>().unwrap();
+        assert!(told.contains(expected), "{told}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! A look-up asks the host once per entry and call, together with all entries that were named by
 //! `prefetch`. Writes go to the host in one column at the end of the call.
 
+mod apart;
 mod batch;
 mod entries;
 mod table;
@@ -18,6 +19,7 @@ use crate::column;
 use crate::error::Result;
 use crate::handles::made_handle;
 use crate::map_key::{AsMapKey, MapKey, ShortKey};
+use apart::Apart;
 use table::{Content, Status, Table};
 
 pub use batch::MapEntries;
@@ -59,8 +61,9 @@ pub struct Map<K, V> {
     cleared: Vec<bool>,
     row: u64,
     journal: Vec<Undo<V>>,
-    /// The place of each entry that a batch named last.
+    /// The place of each entry that a batch named last; or the entries, apart from the table.
     named: Vec<u32>,
+    apart: Apart<V>,
     types: PhantomData<K>,
 }
 
@@ -82,6 +85,7 @@ impl<K, V> Default for Map<K, V> {
             row: 0,
             journal: Vec::new(),
             named: Vec::new(),
+            apart: Apart::default(),
             types: PhantomData,
         }
     }
@@ -232,6 +236,7 @@ impl<K: MapKey, V: StateCodec> Map<K, V> {
         self.call = binding.call.number();
         self.table.begin(binding.call.keys());
         self.asked = 0;
+        self.apart.clear();
         self.cleared.clear();
         self.cleared.resize(binding.call.keys() as usize, false);
     }

@@ -255,9 +255,27 @@ impl<V> Table<V> {
         }
     }
 
+    /// The entry with a map key that lies elsewhere, if it was met.
+    pub(super) fn seek(&self, key: u32, map_key: &[u8]) -> Option<usize> {
+        let sought = Sought::of(map_key);
+        let is = |entry: usize| {
+            let Link { word, length, .. } = self.links[entry];
+            let is_alike = word == sought.word && length == sought.length;
+            is_alike && (sought.is_whole() || self.map_key(entry) == map_key)
+        };
+        match self.buckets.is_empty() {
+            true => self.of_key(key).find(|&entry| is(entry)),
+            false => self.look_in_buckets(key, sought, is),
+        }
+    }
+
     /// As `find`, of a map key that has to be written to be seen: behind all others, from where it
     /// is taken away again if it is not new.
-    fn find_written(&mut self, key: u32, write: impl FnOnce(&mut Vec<u8>)) -> Result<usize> {
+    pub(super) fn find_written(
+        &mut self,
+        key: u32,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<usize> {
         let start = self.map_keys.bytes.len();
         write(&mut self.map_keys.bytes);
         let sought = Sought::of(&self.map_keys.bytes[start..]);
@@ -283,7 +301,7 @@ impl<V> Table<V> {
     /// The entry with a map key, which begins at `start` if it is a long one.
     fn look(&mut self, key: u32, sought: Sought, start: usize) -> Option<usize> {
         if !self.buckets.is_empty() {
-            return self.look_in_buckets(key, sought, start);
+            return self.look_in_buckets(key, sought, |entry| self.is(entry, sought, start));
         }
         let mut entry = self.last[key as usize];
         let mut length = 0;
@@ -300,11 +318,16 @@ impl<V> Table<V> {
         None
     }
 
-    fn look_in_buckets(&self, key: u32, sought: Sought, start: usize) -> Option<usize> {
+    fn look_in_buckets(
+        &self,
+        key: u32,
+        sought: Sought,
+        is: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
         let mask = self.buckets.len() - 1;
         let mut bucket = sought.hash(key) as usize & mask;
         while let Some(found) = (self.buckets[bucket] as usize).checked_sub(1) {
-            if self.keys[found] == key && self.is(found, sought, start) {
+            if self.keys[found] == key && is(found) {
                 return Some(found);
             }
             bucket = (bucket + 1) & mask;
@@ -363,6 +386,12 @@ impl<V> Table<V> {
         word == sought.word
             && length == sought.length
             && (sought.is_whole() || self.map_key(entry) == &self.map_keys.bytes[start..])
+    }
+
+    /// Whether no entry was met.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.links.is_empty()
     }
 
     /// How many entries there are.
