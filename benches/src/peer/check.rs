@@ -240,6 +240,21 @@ mod tests {
     }
 
     #[test]
+    fn a_half_of_a_number_counts_where_the_other_makes_the_product_zero() {
+        for (lane, place) in PLACES.into_iter().enumerate() {
+            for shift in [0, 32] {
+                let of = |half: u64| {
+                    let mut block = [7; size_of::<Block>()];
+                    let number = place ^ (half << shift);
+                    block[lane * 8..][..8].copy_from_slice(&number.to_le_bytes());
+                    of_bytes(&block)
+                };
+                assert_ne!(of(1), of(2), "{shift} of {lane}");
+            }
+        }
+    }
+
+    #[test]
     fn rows_together_add_what_each_of_them_adds() {
         let row: Vec<u8> = (0..200_u8).map(|i| i.wrapping_mul(37)).collect();
         let uneven: Vec<&[u8]> = (0..row.len()).map(|length| &row[length / 2..]).collect();
