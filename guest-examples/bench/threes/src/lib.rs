@@ -51,8 +51,13 @@ impl KeyedProcess for Threes {
             .iter()
             .for_each(|&key| added[key as usize] += 1);
         let size_of = |key| sizes.get(key).copied().unwrap_or(0);
-        let becomes_full = |&key: &u32| size_of(key as usize) + added[key as usize] >= FULL;
-        let full: Vec<u32> = (0..keys.len() as u32).filter(becomes_full).collect();
+        // Nobody can foretell which do: each is put down, and the next one over it if it does not.
+        let (mut full, mut count) = (vec![0; keys.len()], 0);
+        for (key, &added) in added.iter().enumerate() {
+            full[count] = key as u32;
+            count += usize::from(size_of(key) + added >= FULL);
+        }
+        full.truncate(count);
         values.fetch(&full)?;
         for ((number, row), &key) in batch.rows().enumerate().zip(keys.of_rows()) {
             let (of, value, _) = row?.value;

@@ -94,19 +94,18 @@ impl<T: StateCodec> KeyLists<'_, T> {
         self.replace(key);
     }
 
-    /// Which of the lists is that of a key from here on: one that is empty.
+    /// Which of the lists is that of a key from here on: one that is empty. The one that was looked
+    /// at, if any was: no row of its own can fail, which would want it back.
     #[inline]
     fn replace(&mut self, key: usize) -> u32 {
         let slot = self.list.slots[key];
-        if let Some(list) = slot.list.filter(|_| slot.is_replaced) {
-            self.list.lists[list as usize].clear();
-            return list;
+        match slot.list {
+            Some(list) => {
+                self.list.replace_by(key, list);
+                self.list.lists[list as usize].clear();
+                list
+            }
+            None => self.list.replace_at(key).0,
         }
-        let (list, before) = self.list.replace_at(key);
-        // No row of its own can fail, which would want it back.
-        if let Some(before) = before.list {
-            self.list.forget_list(before);
-        }
-        list
     }
 }

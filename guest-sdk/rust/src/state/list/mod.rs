@@ -254,6 +254,12 @@ impl<T: StateCodec> List<T> {
     /// the key before.
     fn replace_at(&mut self, key: usize) -> (u32, Slot) {
         let list = self.take_list();
+        (list, self.replace_by(key, list))
+    }
+
+    /// The same by this one, which is empty, or will be.
+    #[inline]
+    fn replace_by(&mut self, key: usize, list: u32) -> Slot {
         let new = Slot {
             list: Some(list),
             is_replaced: true,
@@ -263,7 +269,7 @@ impl<T: StateCodec> List<T> {
         if !before.is_replaced {
             self.replaced.push(key as u32);
         }
-        (list, before)
+        before
     }
 
     /// A list that is empty.
