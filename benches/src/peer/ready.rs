@@ -42,7 +42,7 @@ impl Ready {
 }
 
 /// Touches so much memory, in large pages where there are such, as the tasks of a job have them,
-/// and gives it back. Without room for it nothing is done.
+/// and gives it back. Where the system refuses it nothing is done.
 fn touch(bytes: usize) {
     let length = bytes.next_multiple_of(LARGE) + LARGE;
     let Ok(mut memory) = MmapMut::map_anon(length) else {

@@ -12,6 +12,8 @@ const REFUSE: u32 = 2;
 const BY_ROW: u32 = 3;
 /// Entries are named up to an error, which is let go.
 const ERR: u32 = 4;
+/// Entries are named once more in the middle of the batch.
+const AGAIN: u32 = 5;
 
 /// Counts how often each number was said of a key, by the number and by a text of it, which may be
 /// long, and tells what was there before.
@@ -188,8 +190,8 @@ fn the_host_is_asked_once_and_told_what_was_changed() {
     assert_eq!((counts.held("numbers"), counts.held("texts")), (3, 3));
 }
 
-/// Counts as [`Counts`] does, asking once for all; a text that was said an even number of times is
-/// forgotten.
+/// Counts as [`Counts`] does, asking once for all, or for all again in the middle; a text that was
+/// said an even number of times is forgotten.
 #[derive(Default)]
 struct Once {
     numbers: Map<u64, u32>,
@@ -220,8 +222,12 @@ impl KeyedProcess for Once {
         }
         self.numbers.put(number, next(count))?;
         match next(count) % 2 {
-            0 => self.texts.remove(text(number)),
-            _ => self.texts.put(text(number), number),
+            0 => self.texts.remove(text(number))?,
+            _ => self.texts.put(text(number), number)?,
+        }
+        match deed {
+            REFUSE => Err(Error::new("refused")),
+            _ => Ok(()),
         }
     }
 
@@ -234,21 +240,36 @@ impl KeyedProcess for Once {
         let rows = rows.into_iter().collect::<Result<Vec<_>>>()?;
         let keys = batch.keys()?;
         let named = || rows.iter().zip(keys.of_rows());
-        let by_number = named().map(|(row, &key)| Ok((key, row.0)));
-        let mut numbers = self.numbers.of_entries(by_number)?;
-        let by_text = named().map(|(row, &key)| Ok((key, text(row.0))));
-        let mut texts = self.texts.of_entries(by_text)?;
-        for (at, &(number, deed)) in rows.iter().enumerate() {
-            let (count, told) = (numbers.get(at).copied(), texts.get(at).copied());
-            ctx.emit(at, format_args!("{number} {count:?} {told:?}"))?;
-            if deed == FORGET {
+        let middle = match rows.iter().any(|(_, deed)| *deed == AGAIN) {
+            true => rows.len() / 2,
+            false => rows.len(),
+        };
+        for part in [0..middle, middle..rows.len()] {
+            if part.is_empty() {
                 continue;
             }
-            let changed = numbers.get_mut(at);
-            *changed = Some(next(*changed));
-            match next(count) % 2 {
-                0 => texts.remove(at),
-                _ => texts.put(at, number),
+            let by_number = named().map(|(row, &key)| Ok((key, row.0)));
+            let mut numbers = self.numbers.of_entries(by_number)?;
+            let by_text = named().map(|(row, &key)| Ok((key, text(row.0))));
+            let mut texts = self.texts.of_entries(by_text)?;
+            for at in part {
+                let (number, deed) = rows[at];
+                let (count, told) = (numbers.get(at).copied(), texts.get(at).copied());
+                ctx.emit(at, format_args!("{number} {count:?} {told:?}"))?;
+                if deed == FORGET {
+                    continue;
+                }
+                let changed = numbers.get_mut(at);
+                *changed = Some(next(*changed));
+                match next(count) % 2 {
+                    0 => texts.remove(at),
+                    _ => texts.put(at, number),
+                }
+                match deed {
+                    REFUSE => return Err(Error::new("refused")),
+                    BY_ROW => return Ok(Batched::RowByRow),
+                    _ => {}
+                }
             }
         }
         Ok(Batched::Done)
@@ -288,6 +309,56 @@ fn entries_of_which_few_are_named_twice_come_to_what_they_come_to_row_by_row() {
     }
     // Of each sixteen calls one looks at how many are named twice.
     assert_eq!(apart, 60);
+}
+
+/// What was written before a call asks again, or goes row by row, or is refused.
+#[test]
+fn what_is_asked_for_by_itself_is_known_to_all_that_the_call_asks_for_behind_it() {
+    let mut seed = 7_u64;
+    let mut below = |n: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (seed >> 33) % n
+    };
+    let mut twice = 0;
+    for first in 0..120 {
+        let mut by_batch = Harness::open::<Once, _>("null").unwrap();
+        let mut by_row = Harness::open::<Once, _>("null").unwrap();
+        by_row.row_by_row();
+        // The first call looks at how many are named twice; what asks again, asks for all at once
+        // from then on.
+        for round in 0..4 {
+            let keys = 20 + below(9);
+            let all = (0..keys).chain(0..2).map(|key| (key, below(3)));
+            let all: Vec<_> = all.collect();
+            let deed = match (round, first % 3) {
+                (1, 0) | (3, _) => AGAIN,
+                (1, 1) => REFUSE,
+                (1, 2) => BY_ROW,
+                _ => 0,
+            };
+            let at = below(all.len() as u64) as usize;
+            let deeds = (0..).map(|row| if row == at { deed } else { 0 });
+            let rows = all.iter().zip(deeds);
+            let mut rows: Vec<Input> = rows
+                .map(|(&(key, number), deed)| said(key as u8, number, deed))
+                .collect();
+            while !rows.is_empty() {
+                let outs =
+                    [&mut by_batch, &mut by_row].map(|of| of.batch(0, rows.clone()).unwrap());
+                assert_eq!(shown(&outs[0]), shown(&outs[1]));
+                for state in ["numbers", "texts"] {
+                    assert_eq!(by_batch.held(state), by_row.held(state));
+                }
+                let behind = outs[0]
+                    .poisoned
+                    .as_ref()
+                    .map_or(rows.len(), |(row, _)| row + 1);
+                rows.drain(..behind);
+            }
+            twice += usize::from(deed == AGAIN && by_batch.was_whole());
+        }
+    }
+    assert_eq!(twice, 160);
 }
 
 /// A set. `WAY` is how it is declared and used.
@@ -375,6 +446,10 @@ fn entries_that_cannot_be_decoded_hurt_only_the_row_that_reads_them() {
     assert_eq!(told(&mut seen, 7, 0).unwrap(), ["by row"]);
     assert_eq!(told(&mut seen, 7, 0).unwrap(), ["0 by batch"]);
     assert_eq!(told(&mut seen, 8, 0).unwrap(), ["1 by batch"]);
+    // The same of a call that asks for each by itself.
+    seen.copy_state("other", "seen");
+    assert_eq!(told(&mut seen, 7, 0).unwrap(), ["by row"]);
+    assert_eq!(told(&mut seen, 7, 0).unwrap(), ["0 by batch"]);
     seen.copy_state("other", "seen");
     let error = told(&mut seen, 7, GET).unwrap_err();
     assert!(error.contains("state `seen` cannot be read"), "{error}");

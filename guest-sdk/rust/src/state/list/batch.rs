@@ -102,7 +102,7 @@ impl<T: StateCodec> KeyLists<'_, T> {
         match slot.list {
             Some(list) => {
                 self.list.replace_by(key, list);
-                self.list.lists[list as usize].clear();
+                super::forget(&mut self.list.lists[list as usize]);
                 list
             }
             None => self.list.replace_at(key).0,

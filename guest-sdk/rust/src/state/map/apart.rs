@@ -1,8 +1,8 @@
 //! Entries of a map that a batch named, each asked for by itself: where few are named twice, to
 //! find out which takes longer than to read these once more.
 //!
-//! INVARIANT: nothing is changed here. An entry that is written has a place in the table of the map
-//! from then on, where whatever has the same name finds it.
+//! INVARIANT: no value is written here. An entry that is has a place in the table of the map from
+//! then on, with the value that it had, where whatever has the same name finds it.
 
 use crate::bindings::weir::operator::data::{BytesColumn, OptionalColumn};
 use crate::codec::StateCodec;
@@ -12,18 +12,21 @@ use crate::map_key::{AsMapKey, ShortKey};
 
 /// Of so many entries that are named together one may have been named before.
 const ONE_IN: usize = 8;
-/// Of so many calls one has its entries in the table, to see how many are named twice.
-const CALLS: u32 = 16;
+/// Of so many calls one has its entries in the table, to see how many are named twice. It is an odd
+/// number: every other call may be of another input.
+const CALLS: u32 = 17;
 
 /// The entries that a batch named, by their numbers.
 pub(super) struct Apart<V> {
     /// Whose each entry is.
     pub(super) keys: Vec<u32>,
     pub(super) map_keys: BytesColumn,
-    /// As the host holds them.
+    /// As the host holds them; of what has a place in the table it may be gone.
     pub(super) values: Vec<Option<V>>,
     /// How many calls come until one is not apart.
     calls: u32,
+    /// Whether none is any more.
+    is_left: bool,
 }
 
 impl<V> Default for Apart<V> {
@@ -33,6 +36,7 @@ impl<V> Default for Apart<V> {
             map_keys: column::with_room(0, 0),
             values: Vec::new(),
             calls: 0,
+            is_left: false,
         }
     }
 }
@@ -55,11 +59,16 @@ impl<V: StateCodec> Apart<V> {
     /// Whether entries of this call are to be apart. Values that are large, or may be, are never:
     /// of many entries that were one and the same there would be too much.
     pub(super) fn are_next(&mut self) -> bool {
-        if !column::is_small::<V>() {
+        if self.is_left || !column::is_small::<V>() {
             return false;
         }
         self.calls = self.calls.saturating_sub(1);
         self.calls > 0
+    }
+
+    /// A call has named entries twice: what it asks for first is better in the table at once.
+    pub(super) fn leave(&mut self) {
+        self.is_left = true;
     }
 
     /// So many entries were named that are not apart, and so many of them are different.
@@ -117,7 +126,7 @@ impl<V: StateCodec> Apart<V> {
     /// those before the first of which it cannot be read.
     pub(super) fn learn(&mut self, said: &OptionalColumn) -> usize {
         let values = column::small_values(said).map_while(|value| value);
-        self.values.extend(values);
+        self.values.extend(values.take(self.keys.len()));
         self.values.len()
     }
 }
@@ -131,12 +140,12 @@ mod tests {
     fn entries_are_apart_while_few_were_named_twice_when_that_was_looked_at() {
         let mut apart = Apart::<u64>::default();
         for (named, different, expected) in [
-            (16, 14, 15),
+            (16, 14, 16),
             (16, 13, 0),
-            (4000, 3500, 15),
+            (4000, 3500, 16),
             (4000, 3499, 0),
-            (0, 0, 15),
-            (1, 1, 15),
+            (0, 0, 16),
+            (1, 1, 16),
             (2, 1, 0),
         ] {
             assert!(!apart.are_next());
@@ -147,6 +156,9 @@ mod tests {
             of_any_size.learn_from(named, different);
             assert!(!of_any_size.are_next());
         }
+        apart.leave();
+        apart.learn_from(16, 16);
+        assert!(!apart.are_next());
     }
 
     #[test]

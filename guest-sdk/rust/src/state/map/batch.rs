@@ -20,7 +20,7 @@ pub struct MapEntries<'s, V> {
 impl<K: MapKey, V: StateCodec> Map<K, V> {
     /// The entries under some map keys, each with the number of the key whose map it is in, as
     /// [`BatchKeys::of_rows`](crate::BatchKeys::of_rows) has it. The host is asked for all that the
-    /// call has not met, once. Only in functions for batches, such as
+    /// call has not met, in one go. Only in functions for batches, such as
     /// [`process_batch`](crate::KeyedProcess::process_batch).
     ///
     /// # Errors
@@ -65,6 +65,9 @@ impl<K: MapKey, V: StateCodec> Map<K, V> {
 
     /// Puts what is apart to all else that the call has met, so that the host is not asked again.
     fn absorb(&mut self) -> Result<()> {
+        if self.apart.keys.is_empty() {
+            return Ok(());
+        }
         for entry in 0..self.apart.values.len() {
             let (key, before) = (self.apart.keys[entry], self.table.len());
             let map_key = self.apart.map_key(entry);
@@ -76,6 +79,8 @@ impl<K: MapKey, V: StateCodec> Map<K, V> {
             }
         }
         self.apart.clear();
+        self.apart.leave();
+        self.asked = self.table.len();
         Ok(())
     }
 
@@ -91,42 +96,40 @@ impl<K: MapKey, V: StateCodec> Map<K, V> {
         let known = self.apart.learn(&values);
         if known < asked {
             // It may be of a row that does not look at it in its turn.
-            let unknown = self.unknown(&values, known);
+            let why = self.unknown(&values, known);
             self.apart.clear();
-            return unknown.map_err(|error| Error::new(error.into_message()));
+            let why = why.err().map(Error::into_message);
+            let why = why.unwrap_or_else(|| "the host does not say what it holds".to_owned());
+            return Err(Error::new(why));
         }
         Ok(())
     }
 
     /// Learns all entries that were met since the host was asked last.
     fn read_named(&mut self) -> Result<()> {
-        let entries = self.asked..self.table.len();
+        let asked = self.asked;
+        let entries = asked..self.table.len();
         if entries.is_empty() {
             return Ok(());
         }
-        let is_stored = |entry: &usize| self.table.contents[*entry].status == Status::Stored;
-        let (values, asked) =
-            match self.asked == 0 && entries.clone().all(|entry| is_stored(&entry)) {
-                true => (self.ask_all()?, None),
-                false => {
-                    let wanted: Vec<usize> = entries.clone().filter(is_stored).collect();
-                    if wanted.is_empty() {
-                        return Ok(());
-                    }
-                    (self.ask(&wanted)?, Some(wanted))
-                }
-            };
-        match &asked {
-            None => self.learn_all(&values),
-            Some(asked) => self.learn(&values, asked.iter().copied()),
-        }
+        let values = match asked {
+            0 => {
+                let values = self.ask_all()?;
+                self.learn_all(&values);
+                values
+            }
+            _ => {
+                let values = self.ask(&entries.clone().collect::<Vec<_>>())?;
+                self.learn(&values, entries.clone());
+                values
+            }
+        };
         let contents = self.table.contents.get(entries.clone());
         let is_known = |content: &Content<V>| content.status != Status::Stored;
         if !contents.is_some_and(|contents| contents.iter().all(is_known)) {
             // What cannot be decoded may be of a row that does not look at it in its turn.
-            let asked = asked.unwrap_or_else(|| entries.collect());
-            let mut asked = asked.into_iter().enumerate();
-            asked
+            let mut entries = entries.enumerate();
+            entries
                 .try_for_each(|(row, entry)| self.check(&values, row, entry))
                 .map_err(|error| Error::new(error.into_message()))?;
         }

@@ -1,7 +1,8 @@
 //! Map state: entries under a key of their own, per key.
 //!
 //! A look-up asks the host once per entry and call, together with all entries that were named by
-//! `prefetch`. Writes go to the host in one column at the end of the call.
+//! `prefetch`; a batch that names few twice asks for these twice. Writes go to the host in one
+//! column at the end of the call.
 
 mod apart;
 mod batch;
