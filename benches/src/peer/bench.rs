@@ -17,7 +17,7 @@ use super::{
     weir::{self, Job},
     workload::{Engine, Expected},
 };
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 
 /// The most rows of a run: an oracle goes through them, too.
 const MOST_ROWS: u64 = 300_000_000;
@@ -210,7 +210,9 @@ impl Bench {
         let run = match side {
             Side::Hand => Ok(cell.workload.by_hand(rows, warm_up, None)),
             Side::Plain => self.on_weir(&cell.without_checkpoints(), false, rows, warm_up),
-            _ => self.on_weir(cell, side == Side::Native, rows, warm_up),
+            Side::Native => self.on_weir(cell, true, rows, warm_up),
+            Side::Weir => self.on_weir(cell, false, rows, warm_up),
+            Side::Flink | Side::Stock => Err(Error::new("Flink runs in a process of its own")),
         };
         self.ready.end();
         run
@@ -303,6 +305,37 @@ fn round_up(rows: f64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// It is measured whenever what checkpoints leave is asked for, and takes none.
+    #[test]
+    fn what_runs_without_checkpoints_takes_turns_with_them() {
+        let cells = Cell::all();
+        let asked = cells.iter().find(|cell| cell.least_left().is_some());
+        let mut bench = Bench {
+            jobs: crate::machine::root().join("benches/jobs"),
+            flink: None,
+            native: false,
+            by_hand: false,
+            perf_map: false,
+            length: Length {
+                seconds: 1.0,
+                repeats: 2,
+                quick: true,
+            },
+            ready: Ready::default(),
+            expected: HashMap::new(),
+        };
+        let plain = cells
+            .iter()
+            .filter(|cell| bench.sides(cell).contains(&Side::Plain));
+        assert_eq!(plain.count(), 2);
+        let record = bench.measure(asked.unwrap());
+        assert_eq!(record.failed, None);
+        let checkpoints = |run: &Run| run.checkpoints.len() as f64;
+        assert!(record.median(Side::Weir, checkpoints) > Some(0.0));
+        assert_eq!(record.median(Side::Plain, checkpoints), Some(0.0));
+        assert!(record.left().is_some());
+    }
 
     #[test]
     fn rows_are_rounded_up_to_two_digits() {

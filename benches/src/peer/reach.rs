@@ -12,6 +12,7 @@ use crate::backend::Store;
 
 /// How many times Flink's rows a second the queries are to have in the geometric mean.
 const MEAN_GOAL: f64 = 5.0;
+
 /// One number that is to be reached.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Line {
