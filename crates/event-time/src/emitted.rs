@@ -1,12 +1,12 @@
 //! Watermarks that an operator makes of what it emits, in place of those it gets.
 //!
-//! INVARIANT: as a source, it says its watermark behind each [`EmittedWatermarks::ROWS`] rows, when
+//! INVARIANT: as a source, it says its watermark behind each so many rows (`every_rows`), when
 //! nothing more comes for now, and where it gets one (D15), or where the component says so; never a
 //! lower one.
 
-use weir_model::EventTime;
+use std::num::NonZeroU32;
 
-use crate::SourceWatermarks;
+use weir_model::EventTime;
 
 /// How an operator makes watermarks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub enum EmittedStrategy {
     Bounded {
         /// As [`WatermarkStrategy::max_out_of_orderness_ms`](crate::WatermarkStrategy).
         max_out_of_orderness_ms: u64,
+        /// As [`WatermarkStrategy::every_rows`](crate::WatermarkStrategy).
+        every_rows: NonZeroU32,
     },
     /// The component says them.
     Component,
@@ -31,9 +33,6 @@ pub struct EmittedWatermarks {
 }
 
 impl EmittedWatermarks {
-    /// Behind how many rows it says its watermark: as many as a source.
-    pub const ROWS: usize = SourceWatermarks::ROWS;
-
     /// Before the first row.
     #[must_use]
     pub fn new(strategy: EmittedStrategy) -> Self {
@@ -54,13 +53,14 @@ impl EmittedWatermarks {
     /// Rows with these times are emitted: how many of them before something is to be said, and what
     /// is said behind those.
     pub fn rows(&mut self, times: &[i64]) -> (usize, Option<EventTime>) {
-        let EmittedStrategy::Bounded { .. } = self.strategy else {
+        let EmittedStrategy::Bounded { every_rows, .. } = self.strategy else {
             return (times.len(), None);
         };
-        let (some, _) = times.split_at(times.len().min(Self::ROWS - self.rows));
+        let every = every_rows.get() as usize;
+        let (some, _) = times.split_at(times.len().min(every - self.rows));
         self.highest = self.highest.max(some.iter().copied().max());
         self.rows += some.len();
-        if self.rows < Self::ROWS {
+        if self.rows < every {
             return (some.len(), None);
         }
         self.rows = 0;
@@ -71,6 +71,7 @@ impl EmittedWatermarks {
     pub fn dry(&mut self) -> Option<EventTime> {
         let EmittedStrategy::Bounded {
             max_out_of_orderness_ms,
+            ..
         } = self.strategy
         else {
             return None;
@@ -106,11 +107,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::WatermarkStrategy;
 
     #[test]
     fn c21_behind_rows_it_is_the_latest_less_the_bound_and_one() {
         let mut marks = EmittedWatermarks::new(EmittedStrategy::Bounded {
             max_out_of_orderness_ms: 5,
+            every_rows: WatermarkStrategy::EVERY_ROWS,
         });
         assert_eq!(marks.dry(), None);
         for (time, said) in [(10, Some(4)), (7, None), (20, Some(14))] {
@@ -134,8 +137,12 @@ mod tests {
         fn it_is_said_behind_the_same_rows_however_they_are_cut(
             times in prop::collection::vec(0..100_000i64, 0..5000),
             cuts in prop::collection::vec(1..3000usize, 1..8),
+            every_rows in 1..6000u32,
         ) {
-            let strategy = EmittedStrategy::Bounded { max_out_of_orderness_ms: 100 };
+            let strategy = EmittedStrategy::Bounded {
+                max_out_of_orderness_ms: 100,
+                every_rows: NonZeroU32::new(every_rows).unwrap(),
+            };
             let said = |pieces: &[usize]| {
                 let mut marks = EmittedWatermarks::new(strategy);
                 let (mut at, mut all, mut n) = (0, Vec::new(), 0);
@@ -156,7 +163,7 @@ mod tests {
             for (at, mark) in whole {
                 let latest = times[..at].iter().max().unwrap();
                 prop_assert_eq!(mark.0, latest - 101);
-                prop_assert_eq!(at % EmittedWatermarks::ROWS, 0);
+                prop_assert_eq!(at % every_rows as usize, 0);
             }
         }
     }

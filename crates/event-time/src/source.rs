@@ -1,9 +1,11 @@
 //! The watermarks of one reader: one of each of its splits, and the least of them (semantics 1.9,
 //! case C21).
 //!
-//! INVARIANT: a split says its watermark behind each [`SourceWatermarks::ROWS`] of its rows, when
+//! INVARIANT: a split says its watermark behind each so many of its rows ([`every_rows`]), when
 //! it has run dry and at its end, and at no other time (D15): what is late does not depend on how
 //! fast anybody was. So no read may go on past such a row: [`SourceWatermarks::room`].
+//!
+//! [`every_rows`]: WatermarkStrategy::every_rows
 
 use weir_model::{EventTime, ProcessingTime};
 
@@ -51,10 +53,6 @@ struct SplitTime {
 }
 
 impl SourceWatermarks {
-    /// Behind how many rows a split says its watermark: as many as a batch has at most. A watermark
-    /// ends a batch, and each row costs more in calls for fewer rows.
-    pub const ROWS: usize = 4096;
-
     /// A reader without splits.
     #[must_use]
     pub fn new(strategy: WatermarkStrategy) -> Self {
@@ -98,7 +96,12 @@ impl SourceWatermarks {
     #[must_use]
     pub fn room(&self) -> usize {
         let rows = self.splits.iter().map(|split| split.rows).max();
-        Self::ROWS - rows.unwrap_or(0).min(Self::ROWS - 1)
+        let every = self.every_rows();
+        every - rows.unwrap_or(0).min(every - 1)
+    }
+
+    fn every_rows(&self) -> usize {
+        self.strategy.every_rows.get() as usize
     }
 
     /// The time is `now`. Where nobody `could_read` since it was last told, that time is not held
@@ -151,11 +154,12 @@ impl SourceWatermarks {
 
     /// A read has ended; `is_dry` = no split that is not paused has more now.
     pub fn read(&mut self, is_dry: bool) -> Passed {
+        let every = self.every_rows();
         for split in &mut self.splits {
-            if is_dry && !split.is_paused || split.rows >= Self::ROWS {
+            if is_dry && !split.is_paused || split.rows >= every {
                 split.say(&self.strategy);
             }
-            if split.rows >= Self::ROWS {
+            if split.rows >= every {
                 split.rows = 0;
             }
             let silent_ms = self.waited_ms - split.since_ms;
@@ -215,15 +219,20 @@ impl SplitTime {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use proptest::prelude::*;
 
     use super::*;
+
+    const EVERY: usize = 5000;
 
     fn strategy(bound: u64, idle_after_ms: Option<u64>) -> WatermarkStrategy {
         WatermarkStrategy {
             max_out_of_orderness_ms: bound,
             idle_after_ms,
             alignment: None,
+            every_rows: NonZeroU32::new(EVERY as u32).unwrap(),
         }
     }
 
@@ -330,17 +339,17 @@ mod tests {
     #[test]
     fn a_split_speaks_behind_so_many_rows_or_when_it_has_no_more() {
         let mut source = source(0, None, &["a"]);
-        source.rows("a", &[7; SourceWatermarks::ROWS - 1]);
+        source.rows("a", &[7; EVERY - 1]);
         assert_eq!(source.room(), 1);
         assert_eq!(source.read(false), Passed::default());
         source.rows("a", &[9]);
         assert_eq!(source.read(false), risen(8));
-        assert_eq!(source.room(), SourceWatermarks::ROWS);
+        assert_eq!(source.room(), EVERY);
         source.rows("a", &[12]);
         assert_eq!(source.read(true), risen(11));
         assert_eq!(
             source.room(),
-            SourceWatermarks::ROWS - 1,
+            EVERY - 1,
             "what was said for another reason moves no mark"
         );
     }
@@ -348,7 +357,7 @@ mod tests {
     #[test]
     fn a_split_that_is_dry_holds_nobody_back_while_another_has_more() {
         let mut source = source(0, None, &["a", "b"]);
-        source.rows("a", &[20; SourceWatermarks::ROWS]);
+        source.rows("a", &[20; EVERY]);
         source.rows("b", &[10]);
         assert_eq!(source.read(false), Passed::default(), "b may have more");
         source.dry("b");

@@ -1,6 +1,6 @@
 //! How a source makes watermarks.
 
-use std::sync::Arc;
+use std::{num::NonZeroU32, sync::Arc};
 
 use weir_model::EventTime;
 
@@ -15,6 +15,8 @@ pub struct WatermarkStrategy {
     pub idle_after_ms: Option<u64>,
     /// How far its readers may be ahead of others. `None` = as far as they get.
     pub alignment: Option<DriftLimit>,
+    /// Behind how many of its rows a split says its watermark.
+    pub every_rows: NonZeroU32,
 }
 
 /// A group of sources that stay near each other in event time.
@@ -27,6 +29,11 @@ pub struct DriftLimit {
 }
 
 impl WatermarkStrategy {
+    /// Behind how many rows a watermark is said where nobody says otherwise: four times as many as
+    /// a batch has at most. A watermark ends the batches of all subtasks that rows are dealt out
+    /// to, and each row costs more in calls for fewer rows.
+    pub const EVERY_ROWS: NonZeroU32 = NonZeroU32::new(16_384).unwrap();
+
     /// The watermark behind rows the latest of which has this time: none earlier than it follows,
     /// late ones apart. `highest - bound - 1`, as one that is as early as the bound allows is not
     /// late.

@@ -191,6 +191,7 @@ fn stops_and_goes_on(rules: &JoinRules, unaligned: bool) {
             max_out_of_orderness_ms: 50,
             idle_after_ms: None,
             alignment: None,
+            every_rows: WatermarkStrategy::EVERY_ROWS,
         };
         let factory = JoinFactory::new(rules.clone(), None, 1 << 30, Box::new(Shown));
         let mut job = TestJob::new()

@@ -237,6 +237,7 @@ fn stops_with(assigner: &Assigner, trigger: Trigger, (aggregates, unaligned): (b
                 max_out_of_orderness_ms: 50,
                 idle_after_ms: None,
                 alignment: None,
+                every_rows: WatermarkStrategy::EVERY_ROWS,
             })
             .operator("window", parallelism, "rows", TestJob::by_prefix(), factory)
             .sink(
@@ -363,6 +364,7 @@ fn a_row_at_which_a_trigger_traps_is_found_and_left_out() {
                 max_out_of_orderness_ms: 1000,
                 idle_after_ms: None,
                 alignment: None,
+                every_rows: WatermarkStrategy::EVERY_ROWS,
             })
             .operator("window", 2, "rows", TestJob::by_prefix(), factory)
             .skipping()

@@ -1,6 +1,6 @@
 //! `watermark` of a source, and of an operator.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use serde_json::{Value as Json, json};
 use weir_event_time::{DriftLimit, EmittedStrategy, WatermarkStrategy};
@@ -8,7 +8,7 @@ use weir_event_time::{DriftLimit, EmittedStrategy, WatermarkStrategy};
 use super::{
     fields::{Fields, name_of},
     keys::{AnyKey, Key, Keys},
-    kinds::{Flag, NameText, Time, Within},
+    kinds::{Flag, NameText, Time, Whole, Within},
 };
 use crate::{code, model::millis, report::Report};
 
@@ -28,10 +28,10 @@ const EMITTED_KEYS: Keys = Keys {
         ("alignment", "belongs to `watermark` of a source"),
     ],
     rules: one_emitted,
-    ..Keys::of("operator-watermark", &[&BOUND, &MONOTONIC, &COMPONENT]).about(
+    ..Keys::of("operator-watermark", &[&BOUND, &MONOTONIC, &COMPONENT, &EVERY_ROWS]).about(
         "`watermark` of an operator",
         "For a component that gives rows their event time, or says itself up to when all have come. \
-         Each subtask says its watermark behind each 4,096 rows of its main output, when it has no \
+         Each subtask says its watermark behind each so many rows of its main output, when it has no \
          more for now, and where its inputs say one. Of those only their end, and whether they are \
          idle, goes on.",
     )
@@ -44,15 +44,23 @@ const COMPONENT: Key<Flag> = Key::of("component", Flag { only: Some(true) })
 
 fn one_emitted() -> Vec<Json> {
     let one = |key: &dyn AnyKey| json!({ "required": [key.name()] });
-    vec![json!({ "oneOf": [one(&BOUND), one(&MONOTONIC), one(&COMPONENT)] })]
+    let both = [COMPONENT.name, EVERY_ROWS.name];
+    vec![
+        json!({ "oneOf": [one(&BOUND), one(&MONOTONIC), one(&COMPONENT)] }),
+        json!({ "not": { "required": both } }),
+    ]
 }
 
 /// Reads `watermark` of an operator.
 pub(super) fn read_emitted(fields: &Fields<'_>, report: &mut Report) -> Option<EmittedStrategy> {
     let own = fields.within(&EMITTED, report)?;
     let Some(component) = own.entry(&COMPONENT) else {
+        // Both are read, so that all errors are told.
+        let bound = bound(&own, &EMITTED_KEYS, report);
+        let every_rows = every_rows(&own, report);
         return Some(EmittedStrategy::Bounded {
-            max_out_of_orderness_ms: millis(bound(&own, &EMITTED_KEYS, report)?),
+            max_out_of_orderness_ms: millis(bound?),
+            every_rows: every_rows?,
         });
     };
     let says = own.boolean(&COMPONENT, report);
@@ -62,6 +70,13 @@ pub(super) fn read_emitted(fields: &Fields<'_>, report: &mut Report) -> Option<E
             .error(code::CONTRADICTION, "watermarks follow one rule")
             .at(component.key_span, "here")
             .at(other.key_span, "or here");
+        return None;
+    }
+    if let Some(every) = own.entry(&EVERY_ROWS) {
+        report
+            .error(code::CONTRADICTION, "the component says its watermarks")
+            .at(component.key_span, "here")
+            .at(every.key_span, "so none follows behind so many rows");
         return None;
     }
     match says? {
@@ -78,10 +93,10 @@ pub(super) fn read_emitted(fields: &Fields<'_>, report: &mut Report) -> Option<E
 
 const KEYS: Keys = Keys {
     rules: one_strategy,
-    ..Keys::of("watermark", &[&BOUND, &MONOTONIC, &IDLE_AFTER, &ALIGNMENT]).about(
+    ..Keys::of("watermark", &[&BOUND, &MONOTONIC, &IDLE_AFTER, &ALIGNMENT, &EVERY_ROWS]).about(
         "`watermark`",
         "How the watermarks of a source follow from the times of its rows. Each split (a file, a \
-         connection) says its own behind each 4,096 of its rows, whenever it has no more for now, \
+         connection) says its own behind each so many of its rows, whenever it has no more for now, \
          and at its end; the least of them counts. A row that is not later than the watermark when \
          it arrives is late.",
     )
@@ -104,6 +119,15 @@ const IDLE_AFTER: Key<Time> = Key::of("idle-after", Time::ABOVE_ZERO)
     )
     .without("a split without rows holds the watermark")
     .example("30s");
+
+const EVERY_ROWS: Key<Whole> = Key::of("every-rows", Whole::between(1, u32::MAX as u64))
+    .about(
+        "Behind how many rows a watermark is said while there are more. With fewer, results of \
+         windows and timers come sooner where rows are slow to process; with more, each row costs \
+         less, as a watermark ends the batches that rows travel in.",
+    )
+    .usual("16384")
+    .example("1000");
 
 const ALIGNMENT: Key<Within> = Key::of("alignment", Within(&ALIGNMENT_KEYS))
     .about("Keeps sources near each other in event time.")
@@ -149,11 +173,22 @@ pub(super) fn read(
     let bound = bound(&own, &KEYS, report);
     let idle_after = own.duration(&IDLE_AFTER, report);
     let alignment = alignment(&own, report);
+    let every_rows = every_rows(&own, report);
     Some(WatermarkStrategy {
         max_out_of_orderness_ms: millis(bound?),
         idle_after_ms: idle_after.map(millis),
         alignment,
+        every_rows: every_rows?,
     })
+}
+
+/// Behind how many rows a watermark is said.
+fn every_rows(own: &Fields<'_>, report: &mut Report) -> Option<NonZeroU32> {
+    if own.entry(&EVERY_ROWS).is_none() {
+        return Some(WatermarkStrategy::EVERY_ROWS);
+    }
+    let rows = own.int(&EVERY_ROWS, report)?;
+    u32::try_from(rows).ok().and_then(NonZeroU32::new)
 }
 
 /// How far rows may be out of order, by one of two keys.

@@ -1,8 +1,11 @@
 //! Watermarks in whole jobs (semantics 1.9, D15).
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicI64, AtomicU64},
+use std::{
+    num::NonZeroU32,
+    sync::{
+        Mutex,
+        atomic::{AtomicI64, AtomicU64},
+    },
 };
 
 use weir_event_time::{DriftLimit, WatermarkStrategy};
@@ -18,6 +21,7 @@ fn bounded(bound_ms: u64) -> WatermarkStrategy {
         max_out_of_orderness_ms: bound_ms,
         idle_after_ms: None,
         alignment: None,
+        every_rows: NonZeroU32::new(4096).unwrap(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Watermarks that an operator makes of what it emits, in whole jobs (semantics 1.9).
 
-use std::sync::Mutex;
+use std::{num::NonZeroU32, sync::Mutex};
 
 use weir_event_time::{EmittedStrategy, WatermarkStrategy};
 use weir_operator::Context;
@@ -10,6 +10,7 @@ use super::*;
 
 const BOUNDED: EmittedStrategy = EmittedStrategy::Bounded {
     max_out_of_orderness_ms: 0,
+    every_rows: NonZeroU32::new(4096).unwrap(),
 };
 
 /// Rows are `<key>-<time>`, and get that time; `<key>-!<time>` says a watermark and is gone.
@@ -184,6 +185,7 @@ fn others_of_the_chain_keep_the_watermark_of_the_task() {
         max_out_of_orderness_ms: 0,
         idle_after_ms: None,
         alignment: None,
+        every_rows: WatermarkStrategy::EVERY_ROWS,
     };
     let source = MemorySource::of(&rows)
         .timed(|row| row.split_once('-').unwrap().1.parse::<i64>().unwrap() + 1000);
@@ -261,6 +263,7 @@ fn what_is_said_while_idle_is_said_again_behind_it() {
         max_out_of_orderness_ms: 0,
         idle_after_ms: Some(1),
         alignment: None,
+        every_rows: WatermarkStrategy::EVERY_ROWS,
     };
     let ledger = Ledger::default();
     let report = TestJob::new()

@@ -77,6 +77,7 @@ fn bounded(bound_ms: u64) -> WatermarkStrategy {
         max_out_of_orderness_ms: bound_ms,
         idle_after_ms: None,
         alignment: None,
+        every_rows: WatermarkStrategy::EVERY_ROWS,
     }
 }
 

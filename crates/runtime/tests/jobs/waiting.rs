@@ -73,6 +73,7 @@ fn told(order: Order) -> Vec<String> {
         max_out_of_orderness_ms: 0,
         idle_after_ms: None,
         alignment: None,
+        every_rows: WatermarkStrategy::EVERY_ROWS,
     };
     let stamped = Closures::new(|cx, _, rows| {
         let mut emitted = Emitted::default();
