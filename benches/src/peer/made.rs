@@ -150,7 +150,10 @@ impl<S: Stream> SourceReader for Reader<S> {
         let row_bytes = self.stream.row_bytes().max(1);
         let most = max_rows.min(Batch::MAX_BYTES.div_ceil(row_bytes)) as u64;
         let count = most.min(left);
-        rows.values = Column::with_capacity(count as usize, count as usize * row_bytes);
+        // Some room beside: every second event is more bytes than every event is, and a column
+        // that is one byte too small is copied whole.
+        let bytes = count as usize * row_bytes;
+        rows.values = Column::with_capacity(count as usize, bytes + bytes / 32 + row_bytes);
         if self.stream.has_times() {
             rows.timestamps.reserve(count as usize);
         }

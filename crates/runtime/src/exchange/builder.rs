@@ -15,6 +15,15 @@ pub(crate) struct BatchBuilder {
     timestamps: Vec<i64>,
     lineage: Vec<Lineage>,
     numbers: Numbers,
+    /// What the batch before the last one had.
+    before: Size,
+}
+
+/// How large a batch is.
+#[derive(Clone, Copy, Default)]
+struct Size {
+    rows: usize,
+    bytes: usize,
 }
 
 impl BatchBuilder {
@@ -86,13 +95,19 @@ impl BatchBuilder {
         self.lineage.resize(self.values.len(), Lineage::None);
     }
 
-    /// The batch, and an empty builder of about the same size.
+    /// The batch, and an empty builder of about the size of it or of the one before, whichever is
+    /// larger: between full ones are those that a watermark has ended.
     pub(crate) fn take(&mut self) -> Batch {
-        let rows = with_slack(self.values.len().min(Batch::MAX_ROWS));
-        let bytes = with_slack(self.values.byte_len().min(Batch::MAX_BYTES));
-        let room = Column::with_capacity(rows, bytes);
+        let last = Size {
+            rows: self.values.len().min(Batch::MAX_ROWS),
+            bytes: self.values.byte_len().min(Batch::MAX_BYTES),
+        };
+        let before = std::mem::replace(&mut self.before, last);
+        let rows = last.rows.max(before.rows);
+        let bytes = last.bytes.max(before.bytes);
+        let room = Column::with_capacity(with_slack(rows), with_slack(bytes));
         let values = std::mem::replace(&mut self.values, room);
-        let timestamps = take_leaving_room(&mut self.timestamps);
+        let timestamps = take_leaving_room(&mut self.timestamps, rows);
         self.take_with(values, timestamps)
     }
 
@@ -102,15 +117,19 @@ impl BatchBuilder {
             values,
             timestamps,
             keyed: self.numbers.take(),
-            lineage: take_leaving_room(&mut self.lineage),
+            lineage: take_leaving_room(&mut self.lineage, 0),
         }
     }
 }
 
-/// The next batch most likely needs as much: it does not grow to that step by step.
-pub(super) fn take_leaving_room<T>(buffer: &mut Vec<T>) -> Vec<T> {
-    let room = Vec::with_capacity(with_slack(buffer.len()));
-    std::mem::replace(buffer, room)
+/// What is there, if anything is. The next batch most likely needs as much, or as `rows`: it does
+/// not grow to that step by step.
+pub(super) fn take_leaving_room<T>(buffer: &mut Vec<T>, rows: usize) -> Vec<T> {
+    let room = match buffer.len() {
+        0 => 0,
+        len => with_slack(len.max(rows)),
+    };
+    std::mem::replace(buffer, Vec::with_capacity(room))
 }
 
 /// Room for a little more: a batch is as large as the last one give or take some rows, and a full

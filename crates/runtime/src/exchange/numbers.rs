@@ -161,7 +161,7 @@ impl Numbers {
         Some(Keyed {
             keys,
             hashes,
-            key_of_row: take_leaving_room(&mut self.key_of_row),
+            key_of_row: take_leaving_room(&mut self.key_of_row, 0),
         })
     }
 }
