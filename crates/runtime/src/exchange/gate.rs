@@ -1,8 +1,8 @@
 //! The receiving end of all channels of one task.
 //!
 //! A channel has a budget in bytes. A sender may go past it by what one call emits (D5: a task
-//! never suspends inside a call), and then takes no further batch until the channel is below its
-//! budget again. That is the only back-pressure there is.
+//! never suspends inside a call), and then takes no further batch until a quarter of the budget is
+//! free again. That is the only back-pressure there is.
 //!
 //! Barriers that may overtake are announced as soon as they are put in. What a checkpoint records
 //! of a channel is what was taken out of it since its snapshot and what waits in it before the
@@ -38,6 +38,12 @@ use super::{
 const PLAIN_WEIGHT: usize = 64;
 /// From so many bytes on a batch is worth another thread.
 const LARGE: usize = 16 << 10;
+
+/// Up to how many bytes a channel holds when its sender is told that there is room again. To wake a
+/// thread costs as much as some thousand rows do: where batches are small it is not done for each.
+fn low_mark(budget: usize) -> usize {
+    budget - budget / 4
+}
 
 /// The receiving end of the channels of one task.
 pub(crate) struct Gate {
@@ -104,7 +110,8 @@ impl Gate {
         }
     }
 
-    /// Adds a channel with a budget; `sender` is notified when it falls below it again.
+    /// Adds a channel with a budget; `sender` is notified when it has been over it, and a quarter
+    /// of it is free again.
     pub(crate) fn channel(&self, budget: usize, sender: Arc<Notify>) -> Sender {
         let over = Arc::new(AtomicBool::new(false));
         let mut channels = self.shared.lock();
@@ -186,7 +193,8 @@ impl Gate {
         let channel = &mut channels[index];
         let element = channel.queue.pop_front()?;
         channel.bytes -= weight(&element);
-        if channel.bytes < channel.budget && channel.over.load(Ordering::Relaxed) {
+        let is_low = channel.bytes < low_mark(channel.budget);
+        if is_low && channel.over.load(Ordering::Relaxed) {
             channel.over.store(false, Ordering::Release);
             wake_elsewhere(&channel.sender);
         }

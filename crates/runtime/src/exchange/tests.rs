@@ -425,6 +425,27 @@ fn a_sender_learns_when_it_is_over_its_budget_and_when_there_is_room_again() {
 }
 
 #[test]
+fn a_sender_is_not_woken_for_each_small_batch() {
+    let room = Arc::new(Notify::new());
+    for (budget, taken) in [(1000, 5), (1, 12)] {
+        let mut gate = Gate::new(Arc::new(Notify::new()), false);
+        let sender = gate.channel(budget, room.clone());
+        let batch = Arc::new(Batch {
+            values: column(&[&"x".repeat(30)]),
+            ..Batch::default()
+        });
+        (0..12).for_each(|_| sender.send(Element::Batch(batch.clone())));
+        let mut waiting = Box::pin(room.notified());
+        for _ in 1..taken {
+            assert!(gate.next(|_| false, true).is_some());
+            assert!(sender.is_over() && !waiting.as_mut().enable());
+        }
+        assert!(gate.next(|_| false, true).is_some());
+        assert!(!sender.is_over() && waiting.as_mut().enable());
+    }
+}
+
+#[test]
 fn blocked_channels_and_batches_are_passed_over_and_no_channel_starves() {
     let mut gate = Gate::new(Arc::new(Notify::new()), false);
     let room = Arc::new(Notify::new());
