@@ -127,6 +127,31 @@ pub(crate) fn run(column: ColumnRef<'_>, rows: Range<usize>) -> Result<(u32, &[u
         .ok_or_else(|| malformed(column, rows.start))
 }
 
+/// Keeps these rows, which are in order, and moves them together.
+pub(crate) fn keep(column: &mut BytesColumn, runs: &[Range<u32>]) -> Result<()> {
+    let (mut rows, mut bytes) = (0, 0);
+    for kept in runs {
+        let (from, to) = (kept.start as usize, kept.end as usize);
+        let (start, taken, _) = run((&*column).into(), from..to)?;
+        let (start, length) = (start as usize, taken.len());
+        if rows > from || bytes > start {
+            return Err(malformed((&*column).into(), from));
+        }
+        if rows < from {
+            column.bytes.copy_within(start..start + length, bytes);
+            column.ends.copy_within(from..to, rows);
+            let shift = (start - bytes) as u32;
+            let moved = column.ends.iter_mut().skip(rows).take(to - from);
+            moved.for_each(|end| *end = end.wrapping_sub(shift));
+        }
+        rows += to - from;
+        bytes += length;
+    }
+    column.ends.truncate(rows);
+    column.bytes.truncate(bytes);
+    Ok(())
+}
+
 /// Row `row` of a column whose rows may be absent.
 #[inline]
 pub(crate) fn optional<'a>(

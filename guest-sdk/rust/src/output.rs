@@ -118,9 +118,12 @@ pub(crate) struct Outputs {
 /// The rows of one output.
 struct Rows {
     values: BytesColumn,
+    /// Where there are no others: rows of the call as they are, before those that are `lent`, in
+    /// order and none twice.
+    runs: Vec<Range<u32>>,
     /// Behind those come these rows of the call as they are. They are copied all at once, or handed
-    /// back where that is all that came and all that is emitted. Where there are none it is `0..0`:
-    /// it outlives the call, and the rows of the next are numbered anew.
+    /// back where they are most of what came and all that is emitted. Where there are none it is
+    /// `0..0`: it outlives the call, and the rows of the next are numbered anew.
     lent: Range<u32>,
     /// So many rows come from the input row of the same number: most operators give one row for
     /// each, and then nothing more has to be kept.
@@ -132,6 +135,10 @@ struct Rows {
     /// The keys of all rows, or of none.
     keys: BytesColumn,
 }
+
+/// Rows that came are moved together where they are if so many stand side by side: to move fewer is
+/// no quicker than to copy them.
+const LONG_RUN: usize = 4;
 
 /// Of rows as wide as these, room is made for one from each input row before it is known which give
 /// one.
@@ -378,7 +385,7 @@ impl Outputs {
         let behind = self
             .outputs
             .first()
-            .map_or(0, |main| main.values.ends.len() + main.lent.len());
+            .map_or(0, |main| main.values.ends.len() + main.lent_rows());
         self.watermarks.push((origin, behind as u32, at));
         Ok(())
     }
@@ -398,7 +405,7 @@ impl Outputs {
         for rows in &mut self.outputs {
             rows.lent.end = rows.lent.end.min(origin);
             if rows.lent.is_empty() {
-                rows.lent = 0..0;
+                rows.lent = rows.runs.pop().unwrap_or(0..0);
             }
             let before = rows.origin.iter().rposition(|row| *row != origin);
             let kept = match before {
@@ -457,6 +464,7 @@ impl Rows {
     fn with_room(rows: usize, bytes: usize, origins: usize) -> Self {
         Self {
             values: column::with_room(rows, bytes + bytes / 8),
+            runs: Vec::new(),
             lent: 0..0,
             straight: 0,
             origin: Vec::with_capacity(origins),
@@ -484,11 +492,31 @@ impl Rows {
     #[inline]
     fn push_lent(&mut self, row: u32, rows: ColumnRef<'_>) -> Result<()> {
         if self.lent.end != row {
-            self.copy_lent(rows)?;
+            self.end_run(row, rows)?;
             self.lent.start = row;
         }
         self.lent.end = row + 1;
         Ok(())
+    }
+
+    /// The next row as it came is not the one behind those that are lent.
+    fn end_run(&mut self, row: u32, rows: ColumnRef<'_>) -> Result<()> {
+        if self.lent.is_empty() {
+            return Ok(());
+        }
+        match self.values.ends.is_empty() && self.lent.end < row {
+            true => {
+                self.runs.push(self.lent.clone());
+                Ok(())
+            }
+            false => self.copy_lent(rows),
+        }
+    }
+
+    /// How many rows are emitted as they came, and not copied.
+    fn lent_rows(&self) -> usize {
+        let runs = self.runs.iter().chain([&self.lent]);
+        runs.map(ExactSizeIterator::len).sum()
     }
 
     /// Copies the rows of the call that are still to be copied.
@@ -498,12 +526,18 @@ impl Rows {
             return Ok(());
         }
         // In pieces: what is handed over by address would be written for each row that comes here.
-        self.copy_run(rows.bytes, rows.ends)
+        self.copy_runs(rows.bytes, rows.ends)
     }
 
-    fn copy_run(&mut self, bytes: &[u8], ends: &[u32]) -> Result<()> {
+    fn copy_runs(&mut self, bytes: &[u8], ends: &[u32]) -> Result<()> {
         let rows = ColumnRef { bytes, ends };
-        let run = std::mem::take(&mut self.lent);
+        let mut runs = std::mem::take(&mut self.runs);
+        runs.push(std::mem::take(&mut self.lent));
+        runs.into_iter()
+            .try_for_each(|run| self.copy_run(run, rows))
+    }
+
+    fn copy_run(&mut self, run: Range<u32>, rows: ColumnRef<'_>) -> Result<()> {
         let (before, bytes, ends) = column::run(rows, run.start as usize..run.end as usize)?;
         let start = column::end_of(self.values.bytes.len())?;
         append_row(&mut self.values.bytes, bytes);
@@ -512,26 +546,39 @@ impl Rows {
         self.values
             .ends
             .extend(ends.iter().map(|end| end.wrapping_add(shift)));
+        self.come_from(run);
+        Ok(())
+    }
+
+    /// The next rows come from these input rows.
+    fn come_from(&mut self, run: Range<u32>) {
         if self.origin.is_empty() && self.straight == run.start as usize {
             self.straight += run.len();
         } else {
             self.origin.extend(run);
         }
-        Ok(())
     }
 
-    /// The same at the end of a call. Where all that was emitted to the main output is all that
-    /// came, it is handed back if it may be, and the output stays as it is.
+    /// The same at the end of a call. Where all that was emitted to the main output is what came,
+    /// or most of it in long runs, it is handed back if it may be, without the rest, and the output
+    /// stays as it is.
     fn take_lent(&mut self, lent: Lent<'_>) -> Result<Option<Emitted>> {
-        let all = lent.rows().ends.len();
-        let is_all = self.values.ends.is_empty() && all > 0 && self.lent.len() == all;
+        let (all, count) = (lent.rows().ends.len(), self.lent_rows());
+        let is_most = count > all / 2 && count >= LONG_RUN * self.runs.len();
         match lent {
-            Lent::Owned(values) if is_all => {
-                self.lent = 0..0;
+            Lent::Owned(mut values) if self.values.ends.is_empty() && is_most => {
+                let mut runs = std::mem::take(&mut self.runs);
+                runs.push(std::mem::take(&mut self.lent));
+                column::keep(&mut values, &runs)?;
+                let mut origin = Vec::new();
+                if count < all {
+                    origin.reserve(count);
+                    runs.into_iter().for_each(|run| origin.extend(run));
+                }
                 Ok(Some(Emitted {
                     output: 0,
                     values,
-                    origin: Vec::new(),
+                    origin,
                     timestamps: Vec::new(),
                     keys: column::with_room(0, 0),
                 }))
@@ -545,7 +592,8 @@ impl Rows {
         let straight = (self.straight as u32).checked_sub(1);
         let first = straight.or(self.origin.first().copied());
         let last = self.origin.last().copied().or(straight);
-        let lent = (!self.lent.is_empty()).then_some(self.lent.start);
+        let first_lent = self.runs.first().unwrap_or(&self.lent);
+        let lent = (!first_lent.is_empty()).then_some(first_lent.start);
         let begins_behind = self.origin.first().is_none_or(|own| first <= Some(*own));
         begins_behind
             && self.origin.is_sorted()
@@ -799,7 +847,14 @@ mod tests {
                     });
                 }
             }
-            let is_all = given == [&[true][..]; 4] && failing == 4;
+            // Three rows in one run are most of four. What fails may have had others copied.
+            let is_own = |given: &&[bool]| *given == [true];
+            let shown = &given[..failing];
+            let begins = shown.iter().position(is_own).unwrap_or(0);
+            let run = shown[begins..].iter().take_while(|given| is_own(given));
+            let is_run = run.count() == origins.len() && origins.len() > 2;
+            let failed = given.get(failing).copied().unwrap_or_default();
+            let is_moved = is_run && (failed.is_empty() || failed == [true]);
             let place = rows.bytes.as_ptr();
             let emitted = outputs.take(4, &[], Lent::Owned(rows)).unwrap();
             let Some(emitted) = emitted.first() else {
@@ -808,13 +863,70 @@ mod tests {
             };
             let found: Vec<_> = column::rows(&emitted.values).map(Result::unwrap).collect();
             assert_eq!(found, expected, "{given:?}, {failing} fails");
-            assert_eq!(emitted.values.bytes.as_ptr() == place, is_all);
+            assert_eq!(emitted.values.bytes.as_ptr() == place, is_moved);
             match origins[..] {
                 // From each row one, so that nothing needs to be said.
                 [0, 1, 2, 3] => assert!(emitted.origin.is_empty()),
                 _ => assert_eq!(emitted.origin, origins),
             }
         }
+    }
+
+    #[test]
+    fn of_many_rows_those_that_were_passed_are_there_moved_or_copied() {
+        const ROWS: u32 = 12;
+        let mut rows = column::with_room(0, 0);
+        for row in 0..ROWS {
+            let length = [1, 0, 3, 2][row as usize % 4];
+            column::push(&mut rows, &vec![b'a' + row as u8; length]).unwrap();
+        }
+        let mut moved = 0;
+        for (passed, failing) in (0..1_u32 << ROWS).map(|passed| (passed, passed % 16)) {
+            let is_in = |row: &u32| passed >> row & 1 == 1 && *row != failing;
+            let told = [true, false].map(|is_owned| {
+                let mut outputs = Outputs::new(0);
+                for row in 0..ROWS {
+                    if passed >> row & 1 == 1 {
+                        emit_to(&mut outputs, 0, row, &rows, true);
+                    }
+                    outputs.watermark(Some(row), 5).unwrap();
+                    if row == failing {
+                        outputs.rollback(row);
+                    }
+                }
+                let behind = |of: &u32| (0..=*of).filter(is_in).count() as u32;
+                let said = (0..ROWS).filter(|row| *row != failing);
+                let said: Vec<_> = said.map(|row| (row, behind(&row), 5)).collect();
+                assert_eq!(outputs.watermarks, said);
+                let own = rows.clone();
+                let place = own.bytes.as_ptr();
+                let lent = match is_owned {
+                    true => Lent::Owned(own),
+                    false => Lent::Borrowed((&rows).into()),
+                };
+                let emitted = outputs.take(ROWS as usize, &[], lent).unwrap().pop();
+                moved += usize::from(emitted.as_ref().is_some_and(|of| {
+                    of.values.bytes.as_ptr() == place && of.values.ends.len() < ROWS as usize
+                }));
+                // The next call finds nothing of this one.
+                let nothing = Lent::Borrowed(ColumnRef::EMPTY);
+                assert!(outputs.take(0, &[], nothing).unwrap().is_empty());
+                emitted.map(|of| (of.values.bytes, of.values.ends, of.origin))
+            });
+            let expected: Vec<_> = (0..ROWS).filter(is_in).collect();
+            for told in told {
+                let (bytes, ends, origin) = told.unwrap_or_default();
+                let found = BytesColumn { bytes, ends };
+                let found: Vec<_> = column::rows(&found).map(Result::unwrap).collect();
+                let row = |row: &u32| column::row(&rows, *row as usize).unwrap();
+                assert_eq!(found, expected.iter().map(row).collect::<Vec<_>>());
+                match expected.len() as u32 == ROWS {
+                    true => assert!(origin.is_empty()),
+                    false => assert_eq!(origin, expected),
+                }
+            }
+        }
+        assert!(moved > 500, "{moved} of the cases");
     }
 
     #[test]
