@@ -39,8 +39,8 @@ const PLAIN_WEIGHT: usize = 64;
 /// From so many bytes on a batch is worth another thread.
 const LARGE: usize = 16 << 10;
 
-/// Up to how many bytes a channel holds when its sender is told that there is room again. To wake a
-/// thread costs as much as some thousand rows do: where batches are small it is not done for each.
+/// Below how many bytes in a channel its sender is told that there is room again. To wake a thread
+/// costs as much as some thousand rows do: where batches are small it is not done for each.
 fn low_mark(budget: usize) -> usize {
     budget - budget / 4
 }
