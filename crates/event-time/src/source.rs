@@ -100,7 +100,9 @@ impl SourceWatermarks {
         every - rows.unwrap_or(0).min(every - 1)
     }
 
-    fn every_rows(&self) -> usize {
+    /// How many rows of a split come from one watermark to the next.
+    #[must_use]
+    pub fn every_rows(&self) -> usize {
         self.strategy.every_rows.get() as usize
     }
 

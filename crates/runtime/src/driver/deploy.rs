@@ -49,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) events: mpsc::UnboundedSender<FromTask>,
     /// Sources that stay near each other in event time.
     pub(crate) drifts: Drifts,
+    /// Whether there is a core for each source beside those of all tasks.
+    pub(crate) idle_cores: bool,
 }
 
 /// An edge out of a task: its number, its targets, and what the consumer counts.
@@ -67,6 +69,15 @@ pub(crate) struct Wiring {
     edges: Vec<OutEdge>,
     /// What the head of the task counts.
     head: Arc<NodeMeters>,
+}
+
+/// Whether so many workers are as many as the tasks of a plan and the readers of its sources.
+pub(crate) fn has_idle_cores(plan: &Plan, workers: usize) -> bool {
+    let busy = plan.chains.iter().map(|chain| {
+        let is_read = matches!(chain.nodes[0].kind, NodeKind::Source { .. });
+        chain.parallelism.get() as usize * (1 + usize::from(is_read))
+    });
+    busy.sum::<usize>() <= workers
 }
 
 /// A task's name and how to reach it.
@@ -90,6 +101,7 @@ impl Shared {
             clock: self.clock.clone(),
             events: self.events.clone(),
             drifts: self.drifts.clone(),
+            idle_cores: self.idle_cores,
         }
     }
 }
@@ -496,7 +508,8 @@ fn kind(
                 .ok_or_else(|| missing(&name))?;
             let times = watermarks.clone();
             let times = times.map(|strategy| EventTimes::new(strategy, &shared.drifts));
-            made.source = Some(SourceHead::new(factory.reader(&info)?, *rate, times));
+            let reader = factory.reader(&info)?;
+            made.source = Some(SourceHead::new(reader, *rate, times, shared.idle_cores));
             Ok(Kind::Source)
         }
         NodeKind::Sink => {

@@ -44,7 +44,7 @@ pub(crate) use self::desk::Targets;
 use self::{
     attempt::{AttemptDriver, Counts, End, Prospect},
     claim::Claim,
-    deploy::Shared,
+    deploy::{Shared, has_idle_cores},
     desk::Desk,
     document::Described,
     launch::Launched,
@@ -436,6 +436,7 @@ impl Job {
             clock: self.options.clock.clone(),
             events: events_out,
             drifts: Drifts::default(),
+            idle_cores: has_idle_cores(&self.deployment.plan, self.options.workers),
         });
         let all: Vec<usize> = (0..self.deployment.plan.chains.len()).collect();
         let whose = Whose::of(self.latest.as_ref(), self.claim.as_ref());

@@ -11,7 +11,7 @@ use weir_event_time::{Drift, DriftLimit, Passed, SourceWatermarks, Ticket, Water
 use weir_model::{EventTime, ProcessingTime};
 use weir_operator::{SourceReader, SourceRows};
 
-use super::lock;
+use super::{ahead::Marks, lock};
 
 /// The groups of sources that stay near each other, of one job.
 #[derive(Clone, Default)]
@@ -91,6 +91,19 @@ impl EventTimes {
             member: member.map(|limit| drifts.join(limit)),
             marks: SourceWatermarks::new(strategy),
             is_held_up: false,
+        }
+    }
+
+    /// Whether how far it reads is its own affair.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.member.is_none()
+    }
+
+    /// Where watermarks are due.
+    pub(crate) fn marks(&self) -> Marks {
+        Marks {
+            left: self.marks.room(),
+            every: self.marks.every_rows(),
         }
     }
 

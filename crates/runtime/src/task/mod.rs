@@ -4,6 +4,7 @@
 //! outputs, or the time at which its source has more. It owns its operators, their state and its
 //! builders: there is no lock on the data path but that of the channels, once per batch.
 
+mod ahead;
 mod all_keys;
 mod bases;
 mod calling;

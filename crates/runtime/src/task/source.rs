@@ -4,19 +4,26 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::Notify, time::Instant};
 use weir_event_time::Passed;
-use weir_model::{CheckpointId, ProcessingTime, hash64};
+use weir_model::{Batch, CheckpointId, ProcessingTime, hash64};
 use weir_operator::{Failure, ReadStatus, SourceReader, SourceRows, Split, TimeSaid};
 
-use super::event_time::EventTimes;
+use super::{
+    ahead::{Plan, ReadAhead},
+    event_time::EventTimes,
+};
 use crate::messages::ReaderPart;
 
 /// How much a paced source may catch up at once after it was held up: what it would have read in
 /// this time. A longer catch-up would turn a pause downstream into a burst.
 const BURST: Duration = Duration::from_millis(100);
 
+/// Behind a read of fewer rows and of fewer bytes nothing is read ahead: a thread that is woken for
+/// them costs more than they do.
+const WORTH_A_THREAD: (usize, usize) = (1024, 32 << 10);
+
 /// A reader and what is known of its splits.
 pub(crate) struct SourceHead {
-    reader: Box<dyn SourceReader>,
+    reader: Reader,
     /// The names of the splits that are being read.
     open: Vec<String>,
     /// Splits read to their end since the start.
@@ -32,6 +39,23 @@ pub(crate) struct SourceHead {
     times: Option<EventTimes>,
     /// What its times are reckoned from.
     start: Option<Instant>,
+}
+
+/// A reader, and who reads from it.
+enum Reader {
+    /// The task.
+    Own(Box<dyn SourceReader>),
+    /// Somebody else, as far as can be.
+    Ahead(ReadAhead),
+}
+
+impl Reader {
+    fn get(&mut self) -> &mut dyn SourceReader {
+        match self {
+            Self::Own(reader) => &mut **reader,
+            Self::Ahead(reader) => reader,
+        }
+    }
 }
 
 /// What a read came to.
@@ -61,13 +85,20 @@ pub(crate) struct Fetched {
 }
 
 impl SourceHead {
+    /// The head of a task. Where a core `is_idle`, it reads ahead, unless it is to be no faster
+    /// than it is told or than others are: what is read ahead cannot be left.
     pub(crate) fn new(
         reader: Box<dyn SourceReader>,
         rate: Option<f64>,
         times: Option<EventTimes>,
+        is_idle: bool,
     ) -> Self {
+        let is_free = rate.is_none() && times.as_ref().is_none_or(EventTimes::is_alone);
         Self {
-            reader,
+            reader: match is_idle && is_free {
+                true => Reader::Ahead(ReadAhead::new(reader)),
+                false => Reader::Own(reader),
+            },
             open: Vec::new(),
             ended: Vec::new(),
             complete: false,
@@ -84,12 +115,14 @@ impl SourceHead {
         if let Some(times) = &mut self.times {
             times.wakes(task.clone());
         }
-        self.reader.set_waker(Arc::new(move || task.notify_one()));
+        self.reader
+            .get()
+            .set_waker(Arc::new(move || task.notify_one()));
     }
 
     pub(crate) fn add_split(&mut self, split: Split) -> Result<(), Failure> {
         let id = split.id.clone();
-        self.reader.add_split(split)?;
+        self.reader.get().add_split(split)?;
         if let Some(times) = &mut self.times {
             times.add_split(&id);
         }
@@ -125,11 +158,14 @@ impl SourceHead {
     }
 
     pub(crate) fn skipped(&self) -> u64 {
-        self.reader.skipped()
+        match &self.reader {
+            Reader::Own(reader) => reader.skipped(),
+            Reader::Ahead(reader) => reader.skipped(),
+        }
     }
 
     pub(crate) fn snapshot(&mut self) -> Result<ReaderPart, Failure> {
-        let open = self.reader.snapshot()?;
+        let open = self.reader.get().snapshot()?;
         let open = open
             .into_iter()
             .map(|split| (split.id, split.position))
@@ -161,11 +197,12 @@ impl SourceHead {
         if self.open.is_empty() {
             return Ok(Read::Nothing);
         }
+        let asked = most;
         let mut most = most;
         if let Some(times) = &mut self.times {
             let start = *self.start.get_or_insert(now);
             let ms = i64::try_from(now.duration_since(start).as_millis()).unwrap_or(i64::MAX);
-            most = most.min(times.room(ProcessingTime(ms), &mut *self.reader));
+            most = most.min(times.room(ProcessingTime(ms), self.reader.get()));
             if most == 0 {
                 times.hold_up();
                 return Ok(Read::Wait(Fetched::default(), None));
@@ -180,7 +217,29 @@ impl SourceHead {
                 }
             }
         }
-        self.fetch(now, most)
+        let read = self.fetch(now, most)?;
+        self.read_ahead(asked, &read);
+        Ok(read)
+    }
+
+    /// Behind a read, lets the next ones begin. The rows of calls that take long are read when it
+    /// is their turn: the task is to look for barriers in between.
+    fn read_ahead(&mut self, most: usize, read: &Read) {
+        let Reader::Ahead(reader) = &mut self.reader else {
+            return;
+        };
+        let plan = match read {
+            Read::Rows(fetched) if most == Batch::MAX_ROWS => {
+                let (rows, bytes) = WORTH_A_THREAD;
+                let values = &fetched.rows.values;
+                let is_worth_it = values.len() >= rows || values.byte_len() >= bytes;
+                let marks = self.times.as_ref().map(EventTimes::marks);
+                let plan = || Plan::new(most, marks, self.open.len());
+                is_worth_it.then(plan).flatten()
+            }
+            _ => None,
+        };
+        reader.follow(plan);
     }
 
     fn fetch(&mut self, now: Instant, most: usize) -> Result<Read, Failure> {
@@ -192,7 +251,7 @@ impl SourceHead {
             split: only.map(|split| hash64(split.as_bytes())),
             ..Fetched::default()
         };
-        let status = self.reader.read(&mut fetched.rows, most)?;
+        let status = self.reader.get().read(&mut fetched.rows, most)?;
         if let Some(pace) = &mut self.pace {
             pace.spend(fetched.rows.values.len());
         }

@@ -6,6 +6,7 @@
     reason = "a panic is how a test says that something is wrong"
 )]
 
+mod ahead;
 mod all_keys;
 mod begin;
 mod commands;
