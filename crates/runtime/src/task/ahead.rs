@@ -289,14 +289,23 @@ impl SourceReader for ReadAhead {
     }
 
     fn add_split(&mut self, split: Split) -> Result<(), Failure> {
+        let only: Option<Arc<str>> = match &self.at[..] {
+            [only] => Some(only.id.as_str().into()),
+            _ => None,
+        };
         self.at.push(split.clone());
         self.with_reader(|reader, held| {
             // What was read before it did not know of it.
-            let behind = held
-                .ready
-                .iter_mut()
-                .filter_map(|portion| portion.behind.as_mut());
-            behind.for_each(|at| at.push(split.clone()));
+            for portion in &mut held.ready {
+                portion
+                    .behind
+                    .iter_mut()
+                    .for_each(|at| at.push(split.clone()));
+                // Whose rows they are need not be said where one split is open.
+                if let (Some(only), true) = (&only, portion.rows.runs.is_empty()) {
+                    portion.rows.end_run(only);
+                }
+            }
             reader.add_split(split)
         })
     }
@@ -377,6 +386,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
     use weir_model::Batch;
+    use weir_operator::SplitRun;
 
     use super::*;
 
@@ -691,6 +701,22 @@ mod tests {
         let status = rig.read(10).unwrap();
         assert_eq!(status, ReadStatus::Dry { retry_ms: 1 });
         assert_eq!(rig.had, 10);
+    }
+
+    #[test]
+    fn rows_stay_those_of_their_split_when_another_comes() {
+        let mut rig = Rig::new(Numbers::new([]));
+        rig.read(10).unwrap();
+        rig.follow(plan(10));
+        rig.settle();
+        rig.reader.add_split(split("b", 0)).unwrap();
+        let mut rows = SourceRows::default();
+        rig.reader.read(&mut rows, 10).unwrap();
+        let of_a = SplitRun {
+            split: "a".into(),
+            end: 10,
+        };
+        assert_eq!(rows.runs, [of_a]);
     }
 
     #[test]
