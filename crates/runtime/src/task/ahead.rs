@@ -12,6 +12,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{Builder, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use weir_operator::{Failure, ReadStatus, SourceReader, SourceRows, Split, Waker};
@@ -26,6 +27,10 @@ const BYTES: usize = 1 << 20;
 /// With more open splits than these nothing is read ahead: behind each read their positions are
 /// noted, which is to cost nothing beside its rows.
 const SPLITS: usize = 16;
+/// What it takes two threads to wait for each other once: with less work behind each read, and less
+/// than the read takes, they would do so each time, and gain nothing by it. In a virtual machine a
+/// core that sleeps is woken in some 20 us.
+const WAKING: Duration = Duration::from_micros(20);
 
 /// How many rows the next reads take, until one comes to something else than more rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +85,28 @@ impl Plan {
     }
 }
 
+/// How long reads take of late, and the work on their rows.
+#[derive(Clone, Copy, Debug, Default)]
+struct Costs {
+    read: Option<Duration>,
+    work: Option<Duration>,
+}
+
+impl Costs {
+    /// The mean of what was known, three parts of it, and what is new.
+    fn learn(known: &mut Option<Duration>, took: Duration) {
+        *known = Some(known.map_or(took, |known| (known * 3 + took) / 4));
+    }
+
+    /// Whether two threads are quicker than one.
+    fn pay(&self) -> bool {
+        let (Some(read), Some(work)) = (self.read, self.work) else {
+            return false;
+        };
+        work >= WAKING || work >= read
+    }
+}
+
 /// A reader that is read from on a thread of its own, as far as there is a plan for it, and else by
 /// whoever asks.
 pub(crate) struct ReadAhead {
@@ -92,6 +119,9 @@ pub(crate) struct ReadAhead {
     skipped: u64,
     /// Whether what was handed over last was read when it was asked for.
     is_up_to_date: bool,
+    costs: Costs,
+    /// When rows were handed over behind which there may be more.
+    given: Option<Instant>,
 }
 
 /// What the task and the thread share.
@@ -123,10 +153,12 @@ struct Portion {
     /// The open splits behind its rows; `None` where the reader could not say.
     behind: Option<Vec<Split>>,
     skipped: u64,
+    took: Duration,
 }
 
 impl Portion {
     fn read(reader: &mut dyn SourceReader, most: usize) -> Self {
+        let began = Instant::now();
         let mut rows = SourceRows::default();
         let read = || -> Result<_, Failure> {
             let status = reader.read(&mut rows, most)?;
@@ -142,6 +174,7 @@ impl Portion {
             status,
             behind,
             skipped,
+            took: began.elapsed(),
         }
     }
 
@@ -228,7 +261,14 @@ impl ReadAhead {
             at: Vec::new(),
             skipped: 0,
             is_up_to_date: false,
+            costs: Costs::default(),
+            given: None,
         }
+    }
+
+    /// Whether to read ahead makes the task quicker.
+    pub(crate) fn pays(&self) -> bool {
+        self.costs.pay()
     }
 
     /// What comes next is to be read so; without a plan only what is asked for. A plan that is
@@ -265,6 +305,42 @@ impl ReadAhead {
         if held.thread_waits {
             self.desk.asked.notify_one();
         }
+    }
+
+    /// Hands over what was read, or reads.
+    fn next(&mut self, rows: &mut SourceRows, max_rows: usize) -> Result<ReadStatus, Failure> {
+        let held = lock(&self.desk.held);
+        let mut held = self.desk.until(held, |held| !held.ready.is_empty());
+        let Some(portion) = held.ready.pop_front() else {
+            // The thread has not begun, or there is nothing for it to do.
+            held.plan = None;
+            self.is_up_to_date = true;
+            let began = Instant::now();
+            let status = match &mut held.reader {
+                Some(reader) => reader.read(rows, max_rows)?,
+                None => ReadStatus::More,
+            };
+            Costs::learn(&mut self.costs.read, began.elapsed());
+            return Ok(status);
+        };
+        self.is_up_to_date = false;
+        if held.thread_waits && held.plan.is_some() && held.ready.len() <= READS / 2 {
+            self.desk.asked.notify_one();
+        }
+        drop(held);
+        *rows = portion.rows;
+        let status = portion
+            .status
+            .unwrap_or_else(|panic| resume_unwind(panic))?;
+        Costs::learn(&mut self.costs.read, portion.took);
+        self.skipped = portion.skipped;
+        self.at = portion.behind.unwrap_or_default();
+        Ok(match status {
+            // That was some time ago: what is there now is seen by the next read, and whoever was
+            // woken for it since may have been woken for something else.
+            ReadStatus::Dry { .. } | ReadStatus::NoSplit => ReadStatus::More,
+            status @ (ReadStatus::More | ReadStatus::SplitEnded(_)) => status,
+        })
     }
 
     /// Does something with the reader itself, which reads ahead no further then.
@@ -311,34 +387,12 @@ impl SourceReader for ReadAhead {
     }
 
     fn read(&mut self, rows: &mut SourceRows, max_rows: usize) -> Result<ReadStatus, Failure> {
-        let held = lock(&self.desk.held);
-        let mut held = self.desk.until(held, |held| !held.ready.is_empty());
-        let Some(portion) = held.ready.pop_front() else {
-            // The thread has not begun, or there is nothing for it to do.
-            held.plan = None;
-            self.is_up_to_date = true;
-            return match &mut held.reader {
-                Some(reader) => reader.read(rows, max_rows),
-                None => Ok(ReadStatus::More),
-            };
-        };
-        self.is_up_to_date = false;
-        if held.thread_waits && held.plan.is_some() && held.ready.len() <= READS / 2 {
-            self.desk.asked.notify_one();
+        if let Some(given) = self.given.take() {
+            Costs::learn(&mut self.costs.work, given.elapsed());
         }
-        drop(held);
-        *rows = portion.rows;
-        let status = portion
-            .status
-            .unwrap_or_else(|panic| resume_unwind(panic))?;
-        self.skipped = portion.skipped;
-        self.at = portion.behind.unwrap_or_default();
-        Ok(match status {
-            // That was some time ago: what is there now is seen by the next read, and whoever was
-            // woken for it since may have been woken for something else.
-            ReadStatus::Dry { .. } | ReadStatus::NoSplit => ReadStatus::More,
-            status @ (ReadStatus::More | ReadStatus::SplitEnded(_)) => status,
-        })
+        let status = self.next(rows, max_rows)?;
+        self.given = matches!(status, ReadStatus::More).then(Instant::now);
+        Ok(status)
     }
 
     fn snapshot(&mut self) -> Result<Vec<Split>, Failure> {
@@ -701,6 +755,25 @@ mod tests {
         let status = rig.read(10).unwrap();
         assert_eq!(status, ReadStatus::Dry { retry_ms: 1 });
         assert_eq!(rig.had, 10);
+    }
+
+    #[test]
+    fn two_threads_pay_where_the_task_has_work_while_the_other_reads() {
+        let us = Duration::from_micros;
+        let costs = |read, work| Costs {
+            read: Some(us(read)),
+            work: Some(us(work)),
+        };
+        assert!(costs(70, 60).pay());
+        assert!(costs(70, 20).pay());
+        assert!(!costs(70, 8).pay(), "it would sleep behind each read");
+        assert!(costs(8, 8).pay(), "the reader is ahead");
+        assert!(!Costs::default().pay());
+        let mut costs = costs(70, 8);
+        for _ in 0..8 {
+            Costs::learn(&mut costs.work, us(60));
+        }
+        assert!(costs.pay());
     }
 
     #[test]

@@ -232,10 +232,10 @@ impl SourceHead {
             Read::Rows(fetched) if most == Batch::MAX_ROWS => {
                 let (rows, bytes) = WORTH_A_THREAD;
                 let values = &fetched.rows.values;
-                let is_worth_it = values.len() >= rows || values.byte_len() >= bytes;
+                let is_much = values.len() >= rows || values.byte_len() >= bytes;
                 let marks = self.times.as_ref().map(EventTimes::marks);
                 let plan = || Plan::new(most, marks, self.open.len());
-                is_worth_it.then(plan).flatten()
+                (is_much && reader.pays()).then(plan).flatten()
             }
             _ => None,
         };
