@@ -25,6 +25,9 @@ use crate::{harness::Stopped, shared::Shared};
 /// How many checkpoints are kept: all, for the harness may go back to any of them.
 const ALL: usize = usize::MAX >> 1;
 /// Threads for tasks: enough that they run at the same time, as they do in production.
+///
+/// Not so many that a feed is read ahead of its task: that it has come back for more says that the
+/// rows before are out.
 const WORKERS: usize = 2;
 /// How often is looked whether calls still wait for what is outside.
 const LOOK: Duration = Duration::from_millis(1);

@@ -100,6 +100,10 @@ pub enum ReadStatus {
 pub type Waker = Arc<dyn Fn() + Send + Sync>;
 
 /// One parallel reader of a source.
+///
+/// It may be called from several threads, one at a time, and not from those of an async runtime. Of
+/// a source that can go back, rows may be read ahead of its task: then its positions are asked for
+/// behind each read, and rows that it gave may never be used.
 pub trait SourceReader: Send {
     /// Called once, before the first read: calling `wake` ends a wait after [`ReadStatus::Dry`] at
     /// once, so that whoever receives rows on a thread of its own need not be asked over and over.

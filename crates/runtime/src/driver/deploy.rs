@@ -509,7 +509,9 @@ fn kind(
             let times = watermarks.clone();
             let times = times.map(|strategy| EventTimes::new(strategy, &shared.drifts));
             let reader = factory.reader(&info)?;
-            made.source = Some(SourceHead::new(reader, *rate, times, shared.idle_cores));
+            // What was read ahead of a failure is read again.
+            let is_idle = shared.idle_cores && factory.replayable();
+            made.source = Some(SourceHead::new(reader, *rate, times, is_idle));
             Ok(Kind::Source)
         }
         NodeKind::Sink => {

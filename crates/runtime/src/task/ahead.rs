@@ -3,8 +3,8 @@
 //!
 //! What was read ahead is in no checkpoint: the positions that are saved are those behind the last
 //! row that the task was given. So whether a host reads ahead changes neither a plan nor a state;
-//! and watermarks come behind the same rows, as the thread reads in the portions in which the task
-//! would have. Flink has its fetchers for it (FLIP-27).
+//! and the watermarks of a split come behind the same rows. Flink has its fetchers for it
+//! (FLIP-27).
 
 use std::{
     any::Any,
@@ -67,6 +67,11 @@ impl Plan {
     fn size(&self) -> usize {
         self.marks
             .map_or(self.most, |marks| self.most.min(marks.left))
+    }
+
+    /// Whether the reads of both are about as large.
+    fn is_like(&self, other: &Self) -> bool {
+        self.most <= 2 * other.most && other.most <= 2 * self.most
     }
 
     /// The plan behind a read of so many rows.
@@ -272,8 +277,8 @@ impl ReadAhead {
     }
 
     /// What comes next is to be read so; without a plan only what is asked for. A plan that is
-    /// being followed is followed on. Behind one that has ended, a read that was asked for has to
-    /// tell first that there is more.
+    /// being followed is followed on, unless its reads have become too small or too large. Behind
+    /// one that has ended, a read that was asked for has to tell first that there is more.
     pub(crate) fn follow(&mut self, plan: Option<Plan>) {
         let mut held = lock(&self.desk.held);
         let Some(plan) = plan else {
@@ -281,6 +286,7 @@ impl ReadAhead {
             return;
         };
         if held.plan.is_some() || !self.is_up_to_date {
+            held.plan = held.plan.filter(|followed| followed.is_like(&plan));
             return;
         }
         let Some(reader) = &mut held.reader else {
@@ -315,6 +321,7 @@ impl ReadAhead {
             // The thread has not begun, or there is nothing for it to do.
             held.plan = None;
             self.is_up_to_date = true;
+            self.at.clear();
             let began = Instant::now();
             let status = match &mut held.reader {
                 Some(reader) => reader.read(rows, max_rows)?,
@@ -421,8 +428,8 @@ impl Drop for ReadAhead {
     fn drop(&mut self) {
         lock(&self.desk.held).over = true;
         self.desk.asked.notify_one();
-        // What the reader holds is given back before the task has ended. A panic of a read has
-        // been caught.
+        // What the reader holds is given back before whoever waits for the task goes on. A panic of
+        // a read has been caught.
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -755,6 +762,17 @@ mod tests {
         let status = rig.read(10).unwrap();
         assert_eq!(status, ReadStatus::Dry { retry_ms: 1 });
         assert_eq!(rig.had, 10);
+    }
+
+    #[test]
+    fn a_plan_ends_where_its_reads_would_be_of_another_size() {
+        let mut rig = Rig::new(Numbers::new([]));
+        rig.read(10).unwrap();
+        rig.follow(plan(10));
+        rig.follow(plan(20));
+        assert_eq!(lock(&rig.reader.desk.held).plan, plan(10));
+        rig.follow(plan(21));
+        assert_eq!(lock(&rig.reader.desk.held).plan, None);
     }
 
     #[test]

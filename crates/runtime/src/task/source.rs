@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::Notify, time::Instant};
 use weir_event_time::Passed;
-use weir_model::{Batch, CheckpointId, ProcessingTime, hash64};
+use weir_model::{CheckpointId, ProcessingTime, hash64};
 use weir_operator::{Failure, ReadStatus, SourceReader, SourceRows, Split, TimeSaid};
 
 use super::{
-    ahead::{Plan, ReadAhead},
+    ahead::{Marks, Plan, ReadAhead},
     event_time::EventTimes,
 };
 use crate::messages::ReaderPart;
@@ -222,20 +222,21 @@ impl SourceHead {
         Ok(read)
     }
 
-    /// Behind a read, lets the next ones begin. The rows of calls that take long are read when it
-    /// is their turn: the task is to look for barriers in between.
+    /// Behind a read, lets the next ones begin, of as many rows each as the task takes at once.
     fn read_ahead(&mut self, most: usize, read: &Read) {
         let Reader::Ahead(reader) = &mut self.reader else {
             return;
         };
         let plan = match read {
-            Read::Rows(fetched) if most == Batch::MAX_ROWS => {
+            Read::Rows(fetched) if reader.pays() => {
                 let (rows, bytes) = WORTH_A_THREAD;
                 let values = &fetched.rows.values;
-                let is_much = values.len() >= rows || values.byte_len() >= bytes;
                 let marks = self.times.as_ref().map(EventTimes::marks);
+                // Less was read for a watermark that was due.
+                let is_cut = |marks: Marks| marks.left == marks.every && marks.every >= rows;
+                let is_much = values.len() >= rows || values.byte_len() >= bytes;
                 let plan = || Plan::new(most, marks, self.open.len());
-                (is_much && reader.pays()).then(plan).flatten()
+                (is_much || marks.is_some_and(is_cut)).then(plan).flatten()
             }
             _ => None,
         };
