@@ -28,8 +28,8 @@ const BYTES: usize = 1 << 20;
 /// noted, which is to cost nothing beside its rows.
 const SPLITS: usize = 16;
 /// What it takes two threads to wait for each other once: with less work behind each read, and less
-/// than the read takes, they would do so each time, and gain nothing by it. In a virtual machine a
-/// core that sleeps is woken in some 20 us.
+/// than the read takes, they would do so each time, and gain nothing by it. In a virtual machine
+/// they took 8 to 16 us more for a batch than it took to read it, and a third more of CPU.
 const WAKING: Duration = Duration::from_micros(20);
 
 /// How many rows the next reads take, until one comes to something else than more rows.
