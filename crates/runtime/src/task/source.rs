@@ -157,11 +157,8 @@ impl SourceHead {
         self.stopped = self.stopped.filter(|&at| at != id);
     }
 
-    pub(crate) fn skipped(&self) -> u64 {
-        match &self.reader {
-            Reader::Own(reader) => reader.skipped(),
-            Reader::Ahead(reader) => reader.skipped(),
-        }
+    pub(crate) fn skipped(&mut self) -> u64 {
+        self.reader.get().skipped()
     }
 
     pub(crate) fn snapshot(&mut self) -> Result<ReaderPart, Failure> {

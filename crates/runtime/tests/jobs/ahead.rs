@@ -2,9 +2,12 @@
 
 use std::{
     collections::BTreeSet,
+    num::NonZeroU32,
     sync::{Mutex, PoisonError},
     thread,
 };
+
+use weir_event_time::{DriftLimit, WatermarkStrategy};
 
 use super::*;
 
@@ -78,6 +81,44 @@ fn rows_that_were_read_ahead_of_a_failure_come_once() {
         report.restarts == 1
     });
     assert!(was_ahead);
+}
+
+#[test]
+fn a_source_that_waits_for_others_has_a_rate_or_cannot_go_back_is_read_by_its_task() {
+    let splits = [rows(0, ROWS, 7)];
+    let aligned = WatermarkStrategy {
+        max_out_of_orderness_ms: 0,
+        idle_after_ms: None,
+        alignment: Some(DriftLimit {
+            group: "all".into(),
+            max_drift_ms: u64::MAX,
+        }),
+        every_rows: NonZeroU32::new(16_384).unwrap(),
+    };
+    for which in 0..3 {
+        let (ledger, readers) = (Ledger::default(), Readers::default());
+        let source = readers.of(&splits);
+        let source = match which {
+            0 => source.not_replayable(),
+            _ => source,
+        };
+        let map = map_rows(|row| Ok(vec![row.to_owned()]));
+        let job = chained(source, map, 1, &ledger);
+        let mut job = match which {
+            1 => job.rate(1e9),
+            2 => job.watermarks(aligned.clone()),
+            _ => job,
+        };
+        job.checkpoints = None;
+        let report = job.run();
+        assert!(
+            matches!(report.outcome, Ended::Finished),
+            "{:?}",
+            report.outcome
+        );
+        assert_eq!(ledger.rows().len(), ROWS);
+        assert!(!readers.are_ahead(), "{which}");
+    }
 }
 
 #[test]
